@@ -41,13 +41,15 @@ static peft_status finetune(peft_context *ctx, char **argv) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 4) {
-        fprintf(stderr, "usage: finetune MODEL TRAIN.jsonl TEST.jsonl\n");
+    // without arguments: the model of the project, and what `make demo` leaves
+    static char *own[] = {"finetune", "tests/data/model", "build/demo/train.jsonl", "build/demo/test.jsonl"};
+    if (argc != 1 && argc != 4) {
+        fprintf(stderr, "usage: finetune [MODEL TRAIN.jsonl TEST.jsonl]\n");
         return 2;
     }
     peft_context *ctx;
     if (peft_context_create(&(peft_context_desc){.threads = 2}, &ctx)) return 1;
-    peft_status status = finetune(ctx, argv);
+    peft_status status = finetune(ctx, argc == 1 ? own : argv);
     if (status) fprintf(stderr, "finetune: %s\n", peft_error(ctx));
     peft_context_destroy(ctx);
     return status != PEFT_OK;

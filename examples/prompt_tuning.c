@@ -25,7 +25,7 @@ static peft_status read_prompt(const peft_model *model, const peft_adapter *prom
         printf(" %s", peft_token_text(tokenizer, id));
         sum += (double)distance;
     }
-    printf("\n  mean cosine distance to these words: %.3f\n", sum / (double)peft_adapter_settings(prompt)->num_virtual_tokens);
+    printf("\n  mean cosine distance to these words: %.3f\n", fabs(sum) / (double)peft_adapter_settings(prompt)->num_virtual_tokens);
     return PEFT_OK;
 }
 
@@ -56,13 +56,15 @@ static peft_status tune(peft_context *ctx, char **argv) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 3) {
-        fprintf(stderr, "usage: prompt_tuning MODEL TRAIN.jsonl\n");
+    // without arguments: the model of the project, and what `make demo` leaves
+    static char *own[] = {"prompt_tuning", "tests/data/model", "build/demo/train.jsonl"};
+    if (argc != 1 && argc != 3) {
+        fprintf(stderr, "usage: prompt_tuning [MODEL TRAIN.jsonl]\n");
         return 2;
     }
     peft_context *ctx;
     if (peft_context_create(&(peft_context_desc){.threads = 2}, &ctx)) return 1;
-    peft_status status = tune(ctx, argv);
+    peft_status status = tune(ctx, argc == 1 ? own : argv);
     if (status) fprintf(stderr, "prompt_tuning: %s\n", peft_error(ctx));
     peft_context_destroy(ctx);
     return status != PEFT_OK;

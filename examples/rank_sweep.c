@@ -61,13 +61,15 @@ static peft_status sweep(peft_context *ctx, char **argv) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 3) {
-        fprintf(stderr, "usage: rank_sweep MODEL TRAIN.jsonl\n");
+    // without arguments: the model of the project, and what `make demo` leaves
+    static char *own[] = {"rank_sweep", "tests/data/model", "build/demo/train.jsonl"};
+    if (argc != 1 && argc != 3) {
+        fprintf(stderr, "usage: rank_sweep [MODEL TRAIN.jsonl]\n");
         return 2;
     }
     peft_context *ctx;
     if (peft_context_create(&(peft_context_desc){.threads = 2}, &ctx)) return 1;
-    peft_status status = sweep(ctx, argv);
+    peft_status status = sweep(ctx, argc == 1 ? own : argv);
     if (status) fprintf(stderr, "rank_sweep: %s\n", peft_error(ctx));
     peft_context_destroy(ctx);
     return status != PEFT_OK;

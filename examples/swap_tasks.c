@@ -90,13 +90,13 @@ end:
 }
 
 int main(int argc, char **argv) {
-    if (argc != 2) {
-        fprintf(stderr, "usage: swap_tasks MODEL\n");
+    if (argc > 2) {
+        fprintf(stderr, "usage: swap_tasks [MODEL]\n");
         return 2;
     }
     peft_context *ctx;
     if (peft_context_create(&(peft_context_desc){.threads = 2}, &ctx)) return 1;
-    peft_status status = swap_tasks(ctx, argv[1]);
+    peft_status status = swap_tasks(ctx, argc == 2 ? argv[1] : "tests/data/model");
     if (status) fprintf(stderr, "swap_tasks: %s\n", peft_error(ctx));
     peft_context_destroy(ctx);
     return status != PEFT_OK;

@@ -51,6 +51,8 @@ static void report_begin(FILE *f, const char *title) {
           "h1{font-size:1.5em}h2{font-size:1.15em;margin-top:2em}table{border-collapse:collapse;width:100%}\n"
           "td,th{padding:.35em .6em;border-bottom:1px solid #ddd;text-align:left;vertical-align:top}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}\n"
           "svg{width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:#444}pre{white-space:pre-wrap;margin:0;font:13px/1.45 ui-monospace,monospace}\n"
+          "@media(prefers-color-scheme:dark){body{color:#dfe3e8;background:#14171b}td,th{border-color:#343a43}svg text{fill:#b9c0c9}"
+          "svg line{stroke:#343a43}}\n"
           "</style></head><body>\n<h1>", f);
     html_text(f, title);
     fputs("</h1>\n", f);
@@ -82,6 +84,7 @@ static double nice_step(double range, int about) {
 }
 
 static void svg_curves(FILE *f, const curve *curves, int count, const char *x_name, const char *y_name) {
+    static const char *const dashes[] = {"none", "8 4", "2 3", "9 3 2 3"};
     const double left = 60, right = 940, top = 20, bottom = 300;
     double x0 = HUGE_VAL, x1 = -HUGE_VAL, y0 = HUGE_VAL, y1 = -HUGE_VAL;
     for (int c = 0; c < count; c++)
@@ -106,15 +109,16 @@ static void svg_curves(FILE *f, const curve *curves, int count, const char *x_na
     for (int c = 0; c < count; c++) {
         const curve *k = &curves[c];
         if (!k->count) continue;
-        fprintf(f, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"2\" points=\"", k->color);
+        const char *dash = dashes[c % 4];  // told apart without colours, too
+        fprintf(f, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"2\" stroke-dasharray=\"%s\" points=\"", k->color, dash);
         for (int i = 0; i < k->count; i++)
             fprintf(f, "%.1f,%.1f ", left + (k->x[i] - x0) / (x1 - x0) * (right - left), bottom - (k->y[i] - y0) / (y1 - y0) * (bottom - top));
         fputs("\"/>\n", f);
         for (int i = 0; i < k->count && k->count < 60; i++)  // a single point has no line
             fprintf(f, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" fill=\"%s\"/>\n", left + (k->x[i] - x0) / (x1 - x0) * (right - left),
                     bottom - (k->y[i] - y0) / (y1 - y0) * (bottom - top), k->color);
-        fprintf(f, "<rect x=\"%g\" y=\"%g\" width=\"14\" height=\"4\" fill=\"%s\"/><text x=\"%g\" y=\"%g\">", left + 150.0 * c, bottom + 33, k->color,
-                left + 150.0 * c + 20, bottom + 38);
+        fprintf(f, "<path d=\"M%g %gh24\" stroke=\"%s\" stroke-width=\"3\" stroke-dasharray=\"%s\"/><text x=\"%g\" y=\"%g\">", left + 180.0 * c,
+                bottom + 34, k->color, dash, left + 180.0 * c + 30, bottom + 38);
         html_text(f, k->name);
         fputs("</text>\n", f);
     }
