@@ -17891,6 +17891,34 @@ PEFTDEF bool peft_model_begins_with_bos(const peft_model *m) {
     return c->bos_id >= 0 && (strcmp(c->model_type, "llama") == 0 || strcmp(c->model_type, "mistral") == 0);
 }
 
+// The chat template of the tokenizer's files, of several the one named "default".
+static peft_status peft__gguf_set_chat(peft_gguf_writer *w, const peft_tokenizer *t, peft__arena *a) {
+    const char *file = peft__beside(a, t->source, "chat_template.jinja"),
+               *config = peft__beside(a, t->source, "tokenizer_config.json"), *text = NULL;
+    char *jinja = NULL;
+    size_t size;
+    peft_gguf *g = NULL;
+    peft__json *root = NULL;
+    peft_status status = file && config ? PEFT_OK : PEFT_ERROR_MEMORY;
+    if (!status && peft__ends_with(t->source, ".gguf")) {
+        status = peft_gguf_open(t->ctx, t->source, &g);
+        if (!status) text = peft_gguf_string(g, "tokenizer.chat_template", NULL);
+    } else if (!status && peft__file_exists(t->ctx, file)) {
+        status = peft__read_all(t->ctx, file, &jinja, &size);
+        text = jinja;
+    } else if (!status && peft__file_exists(t->ctx, config)) {
+        status = peft__json_read(a, config, &root);
+        const peft__json *v = peft__json_get(root, "chat_template");
+        if (peft__json_is(v, PEFT__JSON_STRING)) text = v->string;
+        for (const peft__json *i = peft__json_is(v, PEFT__JSON_ARRAY) ? v->child : NULL; i; i = i->next)
+            if (strcmp(peft__json_text(i, "name", ""), "default") == 0) text = peft__json_text(i, "template", NULL);
+    }
+    if (!status && text) status = peft_gguf_set_string(w, "tokenizer.chat_template", text);
+    peft__free(t->ctx, jinja);
+    peft_gguf_close(g);
+    return status;
+}
+
 static peft_status peft__model_save_gguf(peft_model *m, const char *path, peft_dtype type) {
     const char *architecture = peft__gguf_architecture(m->config.model_type);
     // llama.cpp's numbers
@@ -17913,6 +17941,7 @@ static peft_status peft__model_save_gguf(peft_model *m, const char *path, peft_d
     if (!status && m->tokenizer && !m->config.encoder_decoder)
         status = peft_gguf_set_number(
             w, "tokenizer.ggml.add_bos_token", PEFT_GGUF_BOOL, peft_model_begins_with_bos(m));
+    if (!status && m->tokenizer) status = peft__gguf_set_chat(w, m->tokenizer, &scratch);
     if (!status) status = peft__gguf_add_frequencies(w, m, &scratch, &frequencies);
     for (peft_tensor *t = m->tensors; t < m->tensors + m->tensor_count && !status; t++)
         status = peft__gguf_add_hf(
@@ -22423,7 +22452,7 @@ enum { PEFT__NO_LIMIT = INT32_MAX };
 // Appends a text as tokens; every prompt and completion of training, scoring and generation comes by here.
 //     T5             prompt: text </s>           completion: text </s>
 //     decoder-only   prompt: <s> text            completion: text </s>      (never an empty prompt)
-// with <s> where the model's texts begin so. What goes beyond `max` tokens is cut off before </s>, as HF
+// with <s> where the model's texts begin so; a prompt that has it written, as chats do, gets no second. What goes beyond `max` tokens is cut off before </s>, as HF
 // does; `cut` (may be NULL) receives how many.
 static peft_status peft__encode_text(
     const peft_model *m, const char *text, bool prompt, int64_t max, peft_ids *ids, int64_t *cut) {
@@ -22431,8 +22460,13 @@ static peft_status peft__encode_text(
     int64_t start = ids->count;
     bool opens = prompt && !c->encoder_decoder, ends = !opens && c->eos_id >= 0, ok = true;
     if (opens && !peft__push_start(m, ids)) return PEFT_ERROR_MEMORY;
+    int64_t first = ids->count;
     peft_status status = peft_encode_special(m->tokenizer, text, strlen(text), ids);
     if (status) return status;
+    if (first > start && ids->count > first && ids->data[first] == c->bos_id) {  // written out
+        ids->count--;
+        memmove(ids->data + start, ids->data + first, (size_t)(ids->count - start) * sizeof(int32_t));
+    }
     int64_t lost = PEFT__MAX(0, ids->count - start - (max - ends));
     ids->count -= lost;
     if (cut) *cut = lost;
@@ -22457,21 +22491,16 @@ static peft_status peft__encode_example(const peft_model *m, const char *const t
     return status;
 }
 
-// Prompts that work, though hardly as they were meant. They are counted, and one line of the log names each
-// kind.
+// Prompts that work, though hardly as they were meant. They are counted, and one line of the log names them.
 typedef struct peft__prompt_warnings {
-    int64_t beyond_window, double_start;
+    int64_t beyond_window;
 } peft__prompt_warnings;
 
 // `tokens`: of the prompt and what follows it.
-static void peft__prompt_warnings_add(peft__prompt_warnings *w, const peft_model *m, const peft__examples *e,
-    const peft__example *x, int64_t tokens) {
+static void peft__prompt_warnings_add(peft__prompt_warnings *w, const peft_model *m, int64_t tokens) {
     const peft_config *c = &m->config;
-    const int32_t *p = e->ids.data + x->prompt;
-    if (c->encoder_decoder) return;
     // rotary positions have no end
-    w->beyond_window += !m->positions && c->max_positions && tokens > c->max_positions;
-    w->double_start += x->prompt_count > 1 && p[0] == c->bos_id && p[1] == c->bos_id;
+    w->beyond_window += !c->encoder_decoder && !m->positions && c->max_positions && tokens > c->max_positions;
 }
 
 static void peft__prompt_warnings_log(const peft__prompt_warnings *w, const peft_model *m, int64_t count) {
@@ -22480,11 +22509,6 @@ static void peft__prompt_warnings_log(const peft__prompt_warnings *w, const peft
             "warning: %lld of %lld prompts have, with their answers, more tokens than the window of "
             "%lld that the model was trained with",
             (long long)w->beyond_window, (long long)count, (long long)m->config.max_positions);
-    if (w->double_start)
-        peft__log(m->ctx,
-            "warning: %lld of %lld prompts begin with %s, which is put before every prompt anyway: "
-            "it is there twice",
-            (long long)w->double_start, (long long)count, peft_token_text(m->tokenizer, m->config.bos_id));
 }
 
 // ---- batches
@@ -23274,7 +23298,7 @@ static int peft__example_order(const void *a, const void *b) {  // by length, so
 static peft_status peft__encode_prompts(
     const peft__generator *g, const char *const *prompts, int64_t count, peft__examples *e) {
     static const int64_t no_limit[2] = {PEFT__NO_LIMIT, PEFT__NO_LIMIT};
-    peft__prompt_warnings warnings = {0, 0};
+    peft__prompt_warnings warnings = {0};
     bool ranges = false;
     if (!g->d.model->tokenizer)
         return peft__fail(g->ctx, PEFT_ERROR_MISSING, "peft_generate: the model's folder has no tokenizer");
@@ -23287,7 +23311,7 @@ static peft_status peft__encode_prompts(
         peft_status status = peft__encode_example(g->d.model, texts, no_limit, e, cut);
         if (status) return status;
         const peft__example *x = &e->items[i];
-        peft__prompt_warnings_add(&warnings, g->d.model, e, x, x->prompt_count + g->d.max_new_tokens);
+        peft__prompt_warnings_add(&warnings, g->d.model, x->prompt_count + g->d.max_new_tokens);
     }
     peft__prompt_warnings_log(&warnings, g->d.model, count);
     for (int i = 0; i < g->all.count; i++) ranges = ranges || g->all.list[i].sequence_count;
@@ -28524,7 +28548,6 @@ struct peft_chat {
     peft_template *jinja;
     const peft_tokenizer *tokenizer;
     peft__json *tokens;  // members bos_token, eos_token, ..., linked
-    bool begins;  // the model's prompts get bos_token anyway
 };
 
 static const char *peft__chat_token_text(const peft_chat *c, const char *key) {
@@ -28600,19 +28623,14 @@ static peft_status peft__chat_compile(
 static peft_status peft__chat_from_folder(peft_chat *c, const peft_chat_desc *d) {
     const char *config = peft__path_join(&c->arena, d->path, "tokenizer_config.json"),
                *map = peft__path_join(&c->arena, d->path, "special_tokens_map.json"),
-               *model = peft__path_join(&c->arena, d->path, "config.json"),
                *jinja = peft__path_join(&c->arena, d->path, "chat_template.jinja"),
                *name = d->name ? d->name : "default";
     peft__json *root = NULL, *other = NULL;
     const peft__json *text = NULL;
     peft_status status = peft__chat_read_tokens(c, config, &root);
     if (!status) status = peft__chat_read_tokens(c, map, &other);
-    other = NULL;
-    if (!status && (!model || !jinja)) status = PEFT_ERROR_MEMORY;
-    if (!status && peft__file_exists(c->ctx, model)) status = peft__json_read(&c->scratch, model, &other);
+    if (!status && !jinja) status = PEFT_ERROR_MEMORY;
     if (status) return status;
-    const char *type = peft__json_text(other, "model_type", "");
-    c->begins = strcmp(type, "llama") == 0 || strcmp(type, "mistral") == 0;
     if (d->text) return peft__chat_compile(c, d, d->text, strlen(d->text), "chat template");
     if (strcmp(name, "default") == 0 &&
         peft__file_exists(c->ctx, jinja)) {  // as transformers: the file goes first
@@ -28650,7 +28668,6 @@ static peft_status peft__chat_from_gguf(peft_chat *c, const peft_chat_desc *d) {
         key, sizeof(key), "tokenizer.chat_template%s%s", usual ? "" : ".", usual ? "" : d->name);
     const char *text = status ? NULL : d->text ? d->text : peft_gguf_string(g, key, NULL);
     if (!status && !text) status = peft__fail(c->ctx, PEFT_ERROR_MISSING, "%s: no %s", d->path, key);
-    c->begins = !status && strcmp(peft_gguf_string(g, "general.architecture", ""), "llama") == 0;
     if (!status) status = peft__chat_compile(c, d, text, strlen(text), d->path);
     peft_gguf_close(g);
     return status;
@@ -29265,12 +29282,10 @@ static peft_status peft__load_conversation(peft__loader *l) {
         return peft__fail(r->ctx, status, "%s:%lld: %s", r->path, (long long)r->line, r->ctx->error);
     if (!status && memchr(t.all.text, 0, t.all.size))
         return peft__record_fail(r, "the conversation holds a NUL character");
-    const char *bos = peft__chat_token_text(c, "bos_token"), *eos = peft__chat_token_text(c, "eos_token");
+    const char *eos = peft__chat_token_text(c, "eos_token");
     for (int64_t i = 0; !status && i < t.count; i++) {
         const char *prompt = t.all.text, *answer = t.all.text + t.begin[i];
-        size_t n = t.begin[i], m = t.end[i] - t.begin[i], b = bos ? strlen(bos) : 0,
-               e = eos ? strlen(eos) : 0, end = m;
-        if (c->begins && b && n >= b && memcmp(prompt, bos, b) == 0) prompt += b, n -= b;
+        size_t n = t.begin[i], m = t.end[i] - t.begin[i], e = eos ? strlen(eos) : 0, end = m;
         while (end > 0 && strchr(" \t\r\n", answer[end - 1])) end--;
         if (e && end >= e && memcmp(answer + end - e, eos, e) == 0) m = end - e;  // completions get it anyway
         status = peft__dataset_add(l->data, prompt, n, answer, m, NULL, NULL);
@@ -30035,7 +30050,7 @@ static peft_status peft__train_encode(const peft_model *m, const peft_adapter *a
             m->ctx, PEFT_ERROR_MISSING, "%s: no tokenizer (spiece.model) beside the model", m->folder);
     int64_t window = m->positions ? m->config.max_positions - (a && a->prompt ? a->d.num_virtual_tokens : 0)
                                   : 0;
-    peft__prompt_warnings warnings = {0, 0};
+    peft__prompt_warnings warnings = {0};
     peft__cuts cuts[3] = {
         {"prompts", "max_source", max[0], 0, 0, NULL},
         {"completions", "max_target", max[1], 0, 0, NULL},
@@ -30051,7 +30066,7 @@ static peft_status peft__train_encode(const peft_model *m, const peft_adapter *a
         if (window) cut[2] = PEFT__MAX(0, PEFT__MIN(tokens - window, x->prompt_count - 1));
         x->prompt_count -= cut[2];
         for (int k = 0; k < 3; k++) peft__cuts_add(&cuts[k], texts[k % 2], cut[k]);
-        peft__prompt_warnings_add(&warnings, m, e, x, tokens - cut[2]);
+        peft__prompt_warnings_add(&warnings, m, tokens - cut[2]);
         e->cut_tokens += cut[0] + cut[1] + cut[2];
         e->cut_examples += cut[0] + cut[1] + cut[2] > 0;
     }

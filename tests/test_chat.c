@@ -185,7 +185,8 @@ static void test_begin(void) {
                  {"<s> in the post-processor", "{\"tokenizer_class\": \"GPT2Tokenizer\", \"bos_token\": \"<s>\"}", true, true},
                  {"Llama's class", "{\"tokenizer_class\": \"LlamaTokenizer\", \"bos_token\": \"<s>\"}", false, true},
                  {"add_bos_token false", "{\"tokenizer_class\": \"LlamaTokenizer\", \"add_bos_token\": false, \"bos_token\": \"<s>\"}", false, false},
-                 {"add_bos_token true", "{\"tokenizer_class\": \"PreTrainedTokenizerFast\", \"add_bos_token\": true, \"bos_token\": \"<s>\"}", false, true}};
+                 {"add_bos_token true", "{\"tokenizer_class\": \"PreTrainedTokenizerFast\", \"add_bos_token\": true, \"bos_token\": \"<s>\", "
+                  "\"chat_template\": [{\"name\": \"tool\", \"template\": \"?\"}, {\"name\": \"default\", \"template\": \"<s>hello\"}]}", false, true}};
     static char text[8192], json[12288];
     FILE *f = fopen("tests/data/chat/tokenizer.json", "rb");
     size_t n = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
@@ -208,6 +209,21 @@ static void test_begin(void) {
         snprintf(name, sizeof(name), "%s: the same as GGUF", cases[i].name);
         check(m && !peft_model_save(m, gguf, PEFT_F32) && !peft_model_load(&(peft_model_desc){.context = ctx, .path = gguf}, &again) &&
                   peft_model_begins_with_bos(again) == cases[i].begins, name);
+        // a prompt that has <s> written gets no second one
+        char *once = NULL, *written = NULL;
+        check(m && !peft_generate_text(&(peft_generate_desc){.model = m, .max_new_tokens = 8}, "ab", &once) &&
+                  !peft_generate_text(&(peft_generate_desc){.model = m, .max_new_tokens = 8}, "<s>ab", &written) &&
+                  (!cases[i].begins || strcmp(once, written) == 0), "<s> is not put before <s>");
+        peft_free(ctx, once);
+        peft_free(ctx, written);
+        if (strstr(cases[i].config, "chat_template")) {  // goes into the GGUF
+            peft_chat *c = NULL;
+            const char *said = "";
+            size_t size;
+            check(!peft_chat_open(&(peft_chat_desc){.context = ctx, .path = gguf}, &c) &&
+                      !peft_chat_text(c, talk, true, &said, &size) && strcmp(said, "<s>hello") == 0, "the chat template in the GGUF");
+            peft_chat_close(c);
+        }
         peft_model_destroy(again);
         peft_model_destroy(m);
         remove(gguf);

@@ -532,7 +532,7 @@ static void test_chats(void) {
     test_chat(
         "llama2", llama2, "llama", "<s>[INST] Hi there [/INST] Hello! </s><s>[INST] Two? [/INST] 2 </s>",
         " Hello! </s> 2 </s>", " 2 </s>",
-        "[INST] Hi there [/INST]| Hello! ;[INST] Hi there [/INST] Hello! </s><s>[INST] Two? [/INST]| 2 ;");
+        "<s>[INST] Hi there [/INST]| Hello! ;<s>[INST] Hi there [/INST] Hello! </s><s>[INST] Two? [/INST]| 2 ;");
     test_chat("llama3", llama3, "llama",
               "<s><|start_header_id|>user<|end_header_id|>\n\nHi "
               "there<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nHello!<|eot_id|>"
