@@ -539,9 +539,9 @@ static void test_chats(void) {
               "<|start_header_id|>user<|end_header_id|>\n\nTwo?<|eot_id|><|start_header_id|>assistant<|end_"
               "header_id|>\n\n2<|eot_id|>",
               "Hello!<|eot_id|>2<|eot_id|>", "2<|eot_id|>",
-              "<|start_header_id|>user<|end_header_id|>\n\nHi "
+              "<s><|start_header_id|>user<|end_header_id|>\n\nHi "
               "there<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n|Hello!<|eot_id|>;"
-              "<|start_header_id|>user<|end_header_id|>\n\nHi "
+              "<s><|start_header_id|>user<|end_header_id|>\n\nHi "
               "there<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nHello!<|eot_id|>"
               "<|start_header_id|>user<|end_header_id|>\n\nTwo?<|eot_id|><|start_header_id|>assistant<|end_"
               "header_id|>\n\n|2<|eot_id|>;");
