@@ -263,6 +263,7 @@ typedef struct peft_linear_desc {
 PEFTDEF peft_tensor *peft_linear(peft_tape *tape, peft_tensor *x, peft_tensor *weight, peft_tensor *bias);
 PEFTDEF peft_tensor *peft_linear_with(peft_tape *tape, const peft_linear_desc *desc);
 
+// weight [n]: over each row of x, or over each of its parts of n columns (norms of a head's queries and keys).
 PEFTDEF peft_tensor *peft_rms_norm(peft_tape *tape, peft_tensor *x, peft_tensor *weight, float epsilon);
 PEFTDEF peft_tensor *peft_layer_norm(
     peft_tape *tape, peft_tensor *x, peft_tensor *weight, peft_tensor *bias, float epsilon);
@@ -547,7 +548,7 @@ PEFTDEF const char *peft_token_text(const peft_tokenizer *tokenizer, int32_t id)
 PEFTDEF int32_t peft_token_id(const peft_tokenizer *tokenizer, const char *text);  // -1: no such token
 PEFTDEF peft_special_ids peft_tokenizer_special(const peft_tokenizer *tokenizer);
 // ------------------------------------------------------------
-// >>models: T5, GPT-2, GPT-NeoX, Llama, Mistral, Qwen2 and their kin, as Hugging Face ships them
+// >>models: T5, GPT-2, GPT-NeoX, Llama, Mistral, Qwen, SmolLM3, OLMo 2, Phi-3, Granite, as Hugging Face ships them
 
 typedef struct peft_model peft_model;
 
@@ -571,7 +572,8 @@ typedef struct peft_model_desc {
     peft_dtype embeddings;
 } peft_model_desc;
 
-enum { PEFT_FUSED_NOT = 0, PEFT_FUSED_THIRDS, PEFT_FUSED_HEADS };  // [3, heads, size] and [heads, 3, size]
+// [queries; keys; values], each of its heads, and [heads, 3, size]
+enum { PEFT_FUSED_NOT = 0, PEFT_FUSED_THIRDS, PEFT_FUSED_HEADS };
 
 // How the frequencies of rotary positions are stretched: rope_type of rope_parameters (transformers 5) or
 // rope_scaling (before). "longrope" and others are PEFT_ERROR_UNSUPPORTED by name, and so are texts longer
@@ -585,7 +587,7 @@ typedef enum peft_rope_kind {
 } peft_rope_kind;
 
 typedef struct peft_config {
-    const char *model_type;  // "t5", "mt5", "umt5", "gpt2", "gpt_neox", "llama", "mistral", "qwen2"
+    const char *model_type;  // "t5", "llama", "qwen3", ...: what peft_model_load names when it knows another not
     bool encoder_decoder;
     int64_t vocab_size, d_model, d_kv, d_ff;
     int64_t layers, decoder_layers, heads, kv_heads;  // layers: the encoder's; decoder-only models: 0
@@ -594,6 +596,7 @@ typedef struct peft_config {
     int64_t window;                 // keys that a query sees at most, its own among them; 0: all before it
     const bool *windowed;           // [decoder_layers] which layers have that window; NULL: all
     int64_t rotary;                 // dimensions of a head that rotary positions rotate; 0: none
+    const bool *rotated;            // [decoder_layers] SmolLM3: which layers rotate; NULL: all
     peft_rope_kind rope;
     double rope_theta, rope_factor; // the base; what the other kinds divide the frequencies by
     double rope_low, rope_high;     // Llama 3: the two frequency factors; YaRN: beta_slow, beta_fast
@@ -601,6 +604,7 @@ typedef struct peft_config {
     double rope_attention;          // YaRN: factor of the cosines and sines
     bool rope_exact;                // YaRN: its bounds are not rounded ("truncate": false)
     float epsilon, dropout, scale;  // scale: of q k^T
+    float embedding_scale, residual_scale, logit_divisor;  // Granite's multipliers; 0: none
     bool scale_by_layer;            // GPT-2: layer i divides `scale` by i + 1
     bool scale_output;              // T5 v1.0: what the head reads is divided by sqrt(d_model)
     bool bias_per_layer;            // UMT5: every block has its own table of relative positions
@@ -8586,7 +8590,7 @@ PEFT__LOOP(peft__loop_norm_backward,
 
 static void peft__norm_forward_rows(void *arg, int64_t begin, int64_t end) {
     const peft__norm_job *j = (const peft__norm_job *)arg;
-    int64_t n = j->x->cols;
+    int64_t n = peft__size(j->weight);
     for (int64_t r = begin; r < end; r++) {
         const float *x = peft__f32(j->x) + r * n;
         float mean = 0, square = peft__dot(j->ctx, x, x, n) / (float)n;
@@ -8606,7 +8610,7 @@ static void peft__norm_forward_rows(void *arg, int64_t begin, int64_t end) {
 
 static void peft__norm_backward_rows(void *arg, int64_t begin, int64_t end) {
     const peft__norm_job *j = (const peft__norm_job *)arg;
-    int64_t n = j->x->cols;
+    int64_t n = peft__size(j->weight);
     for (int64_t r = begin; r < end; r++) {
         const float *x = peft__f32(j->x) + r * n, *dy = j->dy + r * n, *w = peft__f32(j->weight);
         float mean = j->mean ? j->mean[r] : 0, inverse = j->inverse[r];
@@ -8620,7 +8624,8 @@ static void peft__norm_backward_rows(void *arg, int64_t begin, int64_t end) {
 
 static void peft__norm_weight_columns(void *arg, int64_t begin, int64_t end) {  // dw += sum over rows of dy u
     const peft__norm_job *j = (const peft__norm_job *)arg;
-    for (int64_t r = 0, n = j->x->cols; r < j->x->rows; r++) {
+    int64_t n = peft__size(j->weight), rows = peft__size(j->x) / n;
+    for (int64_t r = 0; r < rows; r++) {
         const float *x = peft__f32(j->x) + r * n, *dy = j->dy + r * n;
         float mean = j->mean ? j->mean[r] : 0;
         for (int64_t c = begin; c < end; c++) j->dw[c] += dy[c] * ((x[c] - mean) * j->inverse[r]);
@@ -8629,7 +8634,7 @@ static void peft__norm_weight_columns(void *arg, int64_t begin, int64_t end) {  
 
 static void peft__norm_backward(peft_tape *t, peft__node *node) {
     peft__norm_job *j = (peft__norm_job *)node;
-    int64_t rows = j->x->rows, cols = j->x->cols;
+    int64_t cols = peft__size(j->weight), rows = peft__size(j->x) / cols;
     j->dy = node->out->grad;
     j->dw = peft__zeroed_grad_of(t, j->weight);
     if (j->dw) peft__ranges(t->ctx, cols, 64, peft__norm_weight_columns, j);
@@ -8643,16 +8648,17 @@ static void peft__norm_backward(peft_tape *t, peft__node *node) {
 static peft_tensor *peft__norm(
         peft_tape *t, peft_tensor *x, peft_tensor *w, peft_tensor *b, float epsilon, bool center) {
     if (!peft__ready(t, x && w, "norm")) return NULL;
-    if (peft__size(w) != x->cols || w->type != PEFT_F32 ||
+    int64_t cols = peft__size(w), rows = peft__size(x) / cols;
+    if ((center ? cols != x->cols : x->cols % cols != 0) || w->type != PEFT_F32 ||
             (b && (peft__size(b) != x->cols || b->type != PEFT_F32)))
         return peft__op_fail(t, PEFT_ERROR_SHAPE, "norm %s: %lld weights (f32) for %lld columns",
                 w->name ? w->name : "", (long long)peft__size(w), (long long)x->cols);
     peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, w, b);
-    float *inverse = peft__take(t, x->rows), *mean = center ? peft__take(t, x->rows) : NULL;
+    float *inverse = peft__take(t, rows), *mean = center ? peft__take(t, rows) : NULL;
     if (t->status) return NULL;
     peft__norm_job j = {peft__node_of(NULL, NULL), x, w, b, inverse, mean, epsilon, 0, t->ctx, peft__f32(y),
             NULL, NULL, NULL};
-    peft__ranges(t->ctx, x->rows, peft__row_grain(x->cols), peft__norm_forward_rows, &j);
+    peft__ranges(t->ctx, rows, peft__row_grain(cols), peft__norm_forward_rows, &j);
     if (!y->requires_grad) peft__give(inverse), peft__give(mean);
     return peft__record(t, y, peft__norm_backward, &j, sizeof(j));
 }
@@ -11198,6 +11204,8 @@ PEFTDEF peft_status peft_gguf_write(peft_gguf_writer *writer, const char *path) 
 // An encoder or decoder block. Slots that a kind of block lacks stay NULL. Biases are found through bias_of.
 typedef struct peft__block_weights {
     peft_tensor *norm, *q, *k, *v, *qkv, *o;  // self-attention; qkv: one matrix instead of three
+    peft_tensor *q_norm, *k_norm;             // of each head's queries and keys, or of all heads as one
+    peft_tensor *o_norm, *wo_norm;            // of what attention and feed-forward add
     peft_tensor *cross_norm, *cross_q, *cross_k, *cross_v, *cross_o;  // T5's decoder: attention to the source
     peft_tensor *ff_norm, *wi, *wi_gate, *wo;  // feed-forward; wi_gate: the second input matrix of gated ones
     peft_tensor *bias;                         // T5's relative positions, in its first block for all
@@ -11207,8 +11215,10 @@ typedef enum peft__dimension {
     PEFT__DIM_MODEL = 'd',    // d_model
     PEFT__DIM_HEADS = 'i',    // heads * d_kv
     PEFT__DIM_KV = 'j',       // kv_heads * d_kv
-    PEFT__DIM_QKV = '3',      // 3 * heads * d_kv
+    PEFT__DIM_HEAD = 's',     // d_kv
+    PEFT__DIM_QKV = '3',      // (heads + 2 * kv_heads) * d_kv
     PEFT__DIM_INNER = 'f',    // d_ff
+    PEFT__DIM_PAIR = '2',     // 2 * d_ff: the gate's rows, then the others
     PEFT__DIM_COUNT = 'h',    // heads
     PEFT__DIM_BUCKETS = 'k',  // of relative positions
     PEFT__DIM_ONE = '1'
@@ -11279,16 +11289,34 @@ static const peft__rule peft__neox_rules[] = {
     PEFT__MATRIX("mlp.dense_h_to_4h", "ffn_up", INNER, MODEL, ALWAYS, SAME, wi),
     PEFT__MATRIX("mlp.dense_4h_to_h", "ffn_down", MODEL, INNER, ALWAYS, SAME, wo),
 };
-static const peft__rule peft__llama_rules[] = {
-    PEFT__MATRIX("self_attn.q_proj", "attn_q", HEADS, MODEL, QUERY, ROTARY_Q, q),
-    PEFT__MATRIX("self_attn.k_proj", "attn_k", KV, MODEL, QUERY, ROTARY_K, k),
-    PEFT__MATRIX("self_attn.v_proj", "attn_v", KV, MODEL, QUERY, SAME, v),
-    PEFT__MATRIX("self_attn.o_proj", "attn_output", MODEL, HEADS, OUTPUT, SAME, o),
-    PEFT__MATRIX("mlp.gate_proj", "ffn_gate", INNER, MODEL, INNER, SAME, wi_gate),
-    PEFT__MATRIX("mlp.up_proj", "ffn_up", INNER, MODEL, INNER, SAME, wi),
-    PEFT__MATRIX("mlp.down_proj", "ffn_down", MODEL, INNER, INNER, SAME, wo),
-    PEFT__NORM("input_layernorm", "attn_norm", NONE, norm),
-    PEFT__NORM("post_attention_layernorm", "ffn_norm", NONE, ff_norm),
+#define PEFT__LLAMA_MATRICES                                                          \
+    PEFT__MATRIX("self_attn.q_proj", "attn_q", HEADS, MODEL, QUERY, ROTARY_Q, q),         \
+    PEFT__MATRIX("self_attn.k_proj", "attn_k", KV, MODEL, QUERY, ROTARY_K, k),            \
+    PEFT__MATRIX("self_attn.v_proj", "attn_v", KV, MODEL, QUERY, SAME, v),                \
+    PEFT__MATRIX("self_attn.o_proj", "attn_output", MODEL, HEADS, OUTPUT, SAME, o),       \
+    PEFT__MATRIX("mlp.gate_proj", "ffn_gate", INNER, MODEL, INNER, SAME, wi_gate),        \
+    PEFT__MATRIX("mlp.up_proj", "ffn_up", INNER, MODEL, INNER, SAME, wi),                 \
+    PEFT__MATRIX("mlp.down_proj", "ffn_down", MODEL, INNER, INNER, SAME, wo)
+#define PEFT__LLAMA_NORMS                                       \
+    PEFT__NORM("input_layernorm", "attn_norm", NONE, norm),     \
+    PEFT__NORM("post_attention_layernorm", "ffn_norm", NONE, ff_norm)
+#define PEFT__QK_NORMS(queries, keys)                                                       \
+    PEFT__MATRIX("self_attn.q_norm", "attn_q_norm", ONE, queries, NONE, SAME, q_norm),      \
+    PEFT__MATRIX("self_attn.k_norm", "attn_k_norm", ONE, keys, NONE, SAME, k_norm)
+static const peft__rule peft__llama_rules[] = {PEFT__LLAMA_MATRICES, PEFT__LLAMA_NORMS};
+static const peft__rule peft__qwen3_rules[] = {
+    PEFT__LLAMA_MATRICES, PEFT__QK_NORMS(HEAD, HEAD), PEFT__LLAMA_NORMS};
+static const peft__rule peft__olmo2_rules[] = {
+    PEFT__LLAMA_MATRICES, PEFT__QK_NORMS(HEADS, KV),
+    PEFT__NORM("post_attention_layernorm", "post_attention_norm", NONE, o_norm),
+    PEFT__NORM("post_feedforward_layernorm", "post_ffw_norm", NONE, wo_norm),
+};
+static const peft__rule peft__phi3_rules[] = {
+    PEFT__MATRIX("self_attn.qkv_proj", "attn_qkv", QKV, MODEL, NONE, SAME, qkv),
+    PEFT__MATRIX("self_attn.o_proj", "attn_output", MODEL, HEADS, NONE, SAME, o),
+    PEFT__MATRIX("mlp.gate_up_proj", "ffn_up", PAIR, MODEL, NONE, SAME, wi),
+    PEFT__MATRIX("mlp.down_proj", "ffn_down", MODEL, INNER, NONE, SAME, wo),
+    PEFT__LLAMA_NORMS,
 };
 #define PEFT__RULES(table) table, (int)PEFT__COUNT(table)
 
@@ -11320,6 +11348,7 @@ typedef enum peft__setting_use {
     PEFT__SIZE,          // int64_t: 1 to 2^24
     PEFT__SIZE_OR_NONE,  // the same, or null: 0, which the family's function fills in or takes as "none"
     PEFT__FRACTION,      // float: from 0 to below 1
+    PEFT__FACTOR,        // float: above 0
     PEFT__FLAG,          // bool
     PEFT__TOKEN,         // int32_t: an id, -1 for none
     PEFT__ENDS,          // one id or a list of them
@@ -11405,22 +11434,40 @@ static const peft__setting peft__llama_settings[] = {
     PEFT__SET("num_hidden_layers", "block_count", SIZE, decoder_layers, NULL),
     PEFT__SET("num_attention_heads", "attention.head_count", SIZE, heads, NULL),
     PEFT__SET_OF("mistral", "num_key_value_heads", "attention.head_count_kv", SIZE_OR_NONE, kv_heads, "8"),
-    PEFT__SET_OF("qwen2", "num_key_value_heads", "attention.head_count_kv", SIZE_OR_NONE, kv_heads, "32"),
-    PEFT__SET_OF("llama", "num_key_value_heads", "attention.head_count_kv", SIZE_OR_NONE, kv_heads, "0"),
+    PEFT__SET_OF("qwen2,qwen3", "num_key_value_heads", "attention.head_count_kv", SIZE_OR_NONE, kv_heads,
+                 "32"),
+    PEFT__SET_OF("smollm3", "num_key_value_heads", "attention.head_count_kv", SIZE_OR_NONE, kv_heads, "4"),
+    PEFT__SET("num_key_value_heads", "attention.head_count_kv", SIZE_OR_NONE, kv_heads, "0"),
+    PEFT__SET_OF("qwen3", "head_dim", "attention.key_length", SIZE_OR_NONE, d_kv, "128"),
     PEFT__SET("head_dim", "attention.key_length", SIZE_OR_NONE, d_kv, "0"),
     PEFT__SET_OF("mistral", "max_position_embeddings", "context_length", SIZE, max_positions, "131072"),
-    PEFT__SET_OF("qwen2", "max_position_embeddings", "context_length", SIZE, max_positions, "32768"),
-    PEFT__SET_OF("llama", "max_position_embeddings", "context_length", SIZE, max_positions, "2048"),
+    PEFT__SET_OF("qwen2,qwen3,smollm3", "max_position_embeddings", "context_length", SIZE, max_positions,
+                 "32768"),
+    PEFT__SET_OF("phi3", "max_position_embeddings", "context_length", SIZE, max_positions, "4096"),
+    PEFT__SET("max_position_embeddings", "context_length", SIZE, max_positions, "2048"),
+    PEFT__SET_OF("olmo2,phi3", "rms_norm_eps", "attention.layer_norm_rms_epsilon", FRACTION, epsilon, "1e-5"),
     PEFT__SET("rms_norm_eps", "attention.layer_norm_rms_epsilon", FRACTION, epsilon, "1e-6"),
+    PEFT__SET_OF("smollm3", "tie_word_embeddings", NULL, FLAG, tied, "true"),
     PEFT__SET("tie_word_embeddings", NULL, FLAG, tied, "false"),
-    PEFT__SET_OF("llama", "attention_bias", NULL, FLAG, query_bias, "false"),
-    PEFT__SET_OF("mistral", "attention_bias", NULL, FIXED, query_bias, "false"),
+    PEFT__SET_OF("mistral,phi3", "attention_bias", NULL, FIXED, query_bias, "false"),
     PEFT__SET_OF("qwen2", "attention_bias", NULL, FIXED, query_bias, "true"),
-    PEFT__SET_OF("llama", "mlp_bias", NULL, FLAG, feed_forward_bias, "false"),
+    PEFT__SET("attention_bias", NULL, FLAG, query_bias, "false"),
+    PEFT__SET_OF("llama,smollm3,granite", "mlp_bias", NULL, FLAG, feed_forward_bias, "false"),
     PEFT__KEYS("mlp_bias", NULL, FIXED, "false"),
     PEFT__SET_OF("mistral", "sliding_window", "attention.sliding_window", SIZE_OR_NONE, window, "4096"),
-    PEFT__SET_OF("qwen2", "sliding_window", "attention.sliding_window", SIZE_OR_NONE, window, "4096"),
-    PEFT__SET_OF("qwen2", "use_sliding_window,max_window_layers", NULL, READ, window, NULL),
+    PEFT__SET_OF("qwen2,qwen3", "sliding_window", "attention.sliding_window", SIZE_OR_NONE, window, "4096"),
+    PEFT__SET_OF("qwen2,qwen3", "use_sliding_window,max_window_layers", NULL, READ, window, NULL),
+    PEFT__SET_OF("smollm3", "sliding_window", NULL, SIZE_OR_NONE, window, "0"),
+    PEFT__SET_OF("smollm3", "use_sliding_window,no_rope_layers,no_rope_layer_interval", NULL, READ, window,
+                 NULL),
+    PEFT__SET_OF("smollm3", "max_window_layers", NULL, HARMLESS, window, NULL),
+    PEFT__SET_OF("phi3", "sliding_window", "attention.sliding_window", SIZE_OR_NONE, window, "0"),
+    PEFT__SET_OF("phi3", "resid_pdrop", NULL, FRACTION, dropout, "0"),
+    PEFT__SET_OF("phi3", "embd_pdrop,original_max_position_embeddings", NULL, HARMLESS, dropout, NULL),
+    PEFT__SET_OF("granite", "embedding_multiplier", "embedding_scale", FACTOR, embedding_scale, "1"),
+    PEFT__SET_OF("granite", "residual_multiplier", "residual_scale", FACTOR, residual_scale, "1"),
+    PEFT__SET_OF("granite", "logits_scaling", "logit_scale", FACTOR, logit_divisor, "1"),
+    PEFT__SET_OF("granite", "attention_multiplier", "attention.scale", FACTOR, scale, "1"),
     PEFT__KEYS("hidden_act,layer_types,partial_rotary_factor,rope_theta,rope_scaling,rope_parameters", NULL,
                READ, NULL),
     PEFT__KEYS("rope_interleaved,use_mrope,is_encoder_decoder", NULL, FIXED, "false"),
@@ -11478,12 +11525,35 @@ static const peft__family peft__neox_family = {
     {"gpt_neox.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__neox_rules)}, "gpt_neox.embed_in", NULL, NULL,
     "gpt_neox.final_layer_norm", "embed_out", "query_key_value", "query_key_value,dense_4h_to_h",
     "dense_4h_to_h", "GPTNeoXForCausalLM,GPTNeoXModel", PEFT__SETTINGS(peft__neox_settings)};
-static const peft__family peft__llama_family = {
-    "llama,mistral,qwen2", false, {NULL, NULL, NULL, 0},
-    {"model.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__llama_rules)}, "model.embed_tokens", NULL, NULL,
-    "model.norm", "lm_head", "q_proj,v_proj", "k_proj,v_proj,down_proj", "down_proj",
-    "LlamaForCausalLM,LLaMAForCausalLM,LlamaModel,"
-    "MistralForCausalLM,MistralModel,Qwen2ForCausalLM,Qwen2Model", PEFT__SETTINGS(peft__llama_settings)};
+#define PEFT__LLAMA_KIN(types, rules, targets, ia3, ia3_feedforward, architectures)                              \
+    {                                                                                                   \
+        types, false, {NULL, NULL, NULL, 0}, {"model.layers.%lld.", "blk.%lld.", PEFT__RULES(rules)},   \
+            "model.embed_tokens", NULL, NULL, "model.norm", "lm_head", targets, ia3, ia3_feedforward,   \
+            architectures, PEFT__SETTINGS(peft__llama_settings)                                         \
+    }
+static const peft__family peft__llama_family = PEFT__LLAMA_KIN(
+    "llama,mistral,smollm3,granite", peft__llama_rules, "q_proj,v_proj", "k_proj,v_proj,down_proj", "down_proj",
+    "LlamaForCausalLM,LLaMAForCausalLM,LlamaModel,MistralForCausalLM,MistralModel,"
+    "SmolLM3ForCausalLM,SmolLM3Model,GraniteForCausalLM,GraniteModel");
+static const peft__family peft__qwen2_family = PEFT__LLAMA_KIN(
+    "qwen2", peft__llama_rules, "q_proj,v_proj", "q_proj,v_proj,down_proj", "down_proj",
+    "Qwen2ForCausalLM,Qwen2Model");
+static const peft__family peft__qwen3_family = PEFT__LLAMA_KIN(
+    "qwen3", peft__qwen3_rules, "q_proj,v_proj", "q_proj,v_proj,down_proj", "down_proj",
+    "Qwen3ForCausalLM,Qwen3Model");
+static const peft__family peft__olmo2_family = PEFT__LLAMA_KIN(
+    "olmo2", peft__olmo2_rules, "q_proj,v_proj", "k_proj,v_proj,down_proj", "down_proj",
+    "Olmo2ForCausalLM,Olmo2Model");
+static const peft__family peft__phi3_family = PEFT__LLAMA_KIN(
+    "phi3", peft__phi3_rules, "qkv_proj", "qkv_proj,down_proj", "down_proj", "Phi3ForCausalLM,Phi3Model");
+static const peft__family *const peft__families[] = {
+    &peft__t5_family,    &peft__gpt2_family,  &peft__neox_family, &peft__llama_family, &peft__qwen2_family,
+    &peft__qwen3_family, &peft__olmo2_family, &peft__phi3_family};
+
+// Llama and what is made of its parts.
+static bool peft__is_llama_kin(const peft__family *f) {
+    return f->settings == peft__llama_settings;
+}
 
 // The next name of a comma-separated list, without the spaces around it, and its size; 0: that was all. *list
 // moves behind it.
@@ -11535,7 +11605,12 @@ typedef struct peft__gguf_family {
 static const peft__gguf_family *peft__gguf_family_of(const char *architecture) {
     static const peft__gguf_family families[] = {
         {"llama", "llama", &peft__llama_family, "\"hidden_act\":\"silu\"", true},
-        {"qwen2", "qwen2", &peft__llama_family, "\"hidden_act\":\"silu\"", false},
+        {"qwen2", "qwen2", &peft__qwen2_family, "\"hidden_act\":\"silu\"", false},
+        {"qwen3", "qwen3", &peft__qwen3_family, "\"hidden_act\":\"silu\"", false},
+        {"smollm3", "smollm3", &peft__llama_family, "\"hidden_act\":\"silu\",\"no_rope_layer_interval\":4", true},
+        {"olmo2", "olmo2", &peft__olmo2_family, "\"hidden_act\":\"silu\"", false},
+        {"phi3", "phi3", &peft__phi3_family, "\"hidden_act\":\"silu\"", false},
+        {"granite", "granite", &peft__llama_family, "\"hidden_act\":\"silu\"", true},
         {"gpt2", "gpt2", &peft__gpt2_family, "\"activation_function\":\"gelu_new\"", false},
         {"gptneox", "gpt_neox", &peft__neox_family, "\"hidden_act\":\"gelu\"", false},
         {"t5", "t5", &peft__t5_family, "\"is_encoder_decoder\":true,\"relative_attention_max_distance\":128",
@@ -11546,16 +11621,15 @@ static const peft__gguf_family *peft__gguf_family_of(const char *architecture) {
     return NULL;
 }
 
-// GGUF's architecture for Hugging Face's model_type, NULL: none that is known here.
+// GGUF's architecture for Hugging Face's model_type, NULL: none that is known here. Most have one name.
 static const char *peft__gguf_architecture(const char *model_type) {
     static const char *const names[][2] = {{"llama,mistral", "llama"},
-                                           {"qwen2", "qwen2"},
-                                           {"gpt2", "gpt2"},
                                            {"gpt_neox", "gptneox"},
                                            {"t5,mt5,umt5", "t5"}};
     for (int64_t i = 0; i < PEFT__COUNT(names); i++)
         if (peft__is_listed(names[i][0], model_type)) return names[i][1];
-    return NULL;
+    const peft__gguf_family *f = peft__gguf_family_of(model_type);
+    return f ? f->architecture : NULL;
 }
 
 // How many bytes of a name are the block's, whose number stands where the pattern has %lld; 0: it is not of
@@ -11739,14 +11813,14 @@ static peft_status peft__gguf_config_field(const peft_gguf *g, const char *archi
     char key[PEFT__GGUF_NAME_SIZE];
     peft__gguf_key(architecture, row->gguf, key);
     bool size = row->use == PEFT__SIZE || row->use == PEFT__SIZE_OR_NONE,
-         fraction = row->use == PEFT__FRACTION;
+         fraction = row->use == PEFT__FRACTION, number = row->use == PEFT__FACTOR;
     if (peft__map_get(&g->keys, key, strlen(key), -1) < 0) {
         bool required = (row->use == PEFT__SIZE || fraction) && !row->types;
         return required ? peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no key %s", g->path, key) : PEFT_OK;
     }
     peft__string_format(json, ",\"%s\":", row->keys);
     double v = peft_gguf_number(g, key, -1);
-    bool good = fraction ? v > 0 && v < 1 : v >= size && v <= INT32_MAX && v == floor(v);
+    bool good = fraction || number ? v > 0 && v < (number ? 1e9 : 1) : v >= size && v <= INT32_MAX && v == floor(v);
     if (row->use == PEFT__FLAG) peft__string_puts(json, peft_gguf_bool(g, key, true) ? "true" : "false");
     else if (good) peft__string_format(json, "%g", v);
     else return peft__file_bad(&g->file, "%s is no sensible number", key);
@@ -11797,12 +11871,17 @@ static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf
     bool yarn = strcmp(type, "yarn") == 0, linear = strcmp(type, "linear") == 0;
     const peft_gguf_tensor *divisors = peft_gguf_find(g, "rope_freqs.weight");
     if (!(theta > 0) || theta - theta != 0) return peft__file_bad(&g->file, "rope.freq_base is %g", theta);
-    if (!neox && rotary && rotary != head_size)
+    bool phi3 = f->names == &peft__phi3_family;
+    if (!neox && !phi3 && rotary && rotary != head_size)
         return peft__file_cannot(&g->file, "rotary embedding of %ld dimensions in heads of %ld",
                                  rotary, head_size);
     if (neox && rotary && head_size)
         peft__string_format(json, ",\"rotary_pct\":%g", (double)rotary / (double)head_size);
+    if (phi3 && rotary && head_size)
+        peft__string_format(json, ",\"partial_rotary_factor\":%g", (double)rotary / (double)head_size);
     peft__string_format(json, neox ? ",\"rotary_emb_base\":%g" : ",\"rope_theta\":%g", theta);
+    if (peft_gguf_find(g, "rope_factors_long.weight"))
+        return peft__file_cannot(&g->file, "rotary positions of type longrope (rope_factors_long.weight)");
     if (divisors) return peft__gguf_llama3_scaling(g, divisors, theta, json);
     if (strcmp(type, "none") == 0 || (linear && (factor == 0 || factor == 1))) return PEFT_OK;
     if (!(factor > 0) || factor - factor != 0 || !(old >= 0) || old - old != 0 || (!linear && !yarn))
@@ -11829,8 +11908,10 @@ static peft_status peft__gguf_derived_config(const peft_gguf *g, const peft__ggu
     int64_t width = peft__gguf_size(g, f, "embedding_length"),
             head_size = peft__gguf_size(g, f, "attention.key_length");
     int64_t value_size = peft__gguf_size(g, f, "attention.value_length");
-    bool t5 = f->names == &peft__t5_family, llama = f->names == &peft__llama_family,
+    bool t5 = f->names == &peft__t5_family, llama = peft__is_llama_kin(f->names),
          neox = f->names == &peft__neox_family;
+    if (f->names == &peft__qwen3_family && !head_size && heads)
+        peft__string_format(json, ",\"head_dim\":%ld", width / heads);
     if (!head_size && heads) head_size = width / heads;
     if ((value_size && value_size != head_size) || (!llama && !t5 && head_size * heads != width))
         return peft__file_cannot(&g->file,
@@ -11846,10 +11927,10 @@ static peft_status peft__gguf_derived_config(const peft_gguf *g, const peft__ggu
         peft__string_format(json, ",\"feed_forward_proj\":\"%s\"",
                             peft__gguf_is_gated(g) ? "gated-gelu" : "relu");
     if (llama && !kv_heads) peft__string_format(json, ",\"num_key_value_heads\":%ld", heads);
-    if (llama)
+    if (llama && f->names != &peft__phi3_family)
         peft__string_format(json, ",\"attention_bias\":%s",
                             peft_gguf_find(g, "blk.0.attn_q.bias") ? "true" : "false");
-    if (strcmp(f->model_type, "qwen2") == 0 && peft__gguf_size(g, f, "attention.sliding_window"))
+    if (strncmp(f->model_type, "qwen", 4) == 0 && peft__gguf_size(g, f, "attention.sliding_window"))
         peft__string_puts(json, ",\"use_sliding_window\":true,\"max_window_layers\":0");
     return llama || neox ? peft__gguf_rotary_config(g, f, head_size, json) : PEFT_OK;
 }
@@ -16542,6 +16623,9 @@ static void peft__config_set(peft__config_reader *r, const peft__setting *row) {
         wrong = flag ? "that is neither true nor false" : "that is no number";
     } else if (flag) {
         *(bool *)field = given ? v->boolean : strcmp(row->value, "true") == 0;
+    } else if (row->use == PEFT__FACTOR) {
+        if (!(x > 0 && x < 1e9)) wrong = "it has to be above 0";
+        else *(float *)field = (float)x;
     } else if (row->use == PEFT__FRACTION) {
         if (!(x >= 0 && x < 1)) wrong = "it has to be from 0 to below 1";
         else *(float *)field = (float)x;
@@ -16658,7 +16742,7 @@ static void peft__decoder_config(peft__config_reader *r) {
         r->status = peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: %ld heads share %ld key heads unevenly",
             r->path, c->heads, c->kv_heads);
     c->layers = 0;
-    c->scale = (float)(1 / sqrt((double)c->d_kv));
+    if (strcmp(c->model_type, "granite") != 0) c->scale = (float)(1 / sqrt((double)c->d_kv));
     c->decoder_start_id = c->bos_id;
 }
 
@@ -16720,6 +16804,8 @@ static void peft__rope_scaling(peft__config_reader *r, const peft__json *rope) {
     const struct peft__rope_row *row = NULL;
     for (int64_t i = 0; i < PEFT__COUNT(peft__rope_rows); i++)
         if (strcmp(peft__rope_rows[i].type, type) == 0) row = &peft__rope_rows[i];
+    // transformers takes any other type of a Phi-3 for longrope
+    if (row && row->kind != PEFT_ROPE_DEFAULT && r->family == &peft__phi3_family) row = NULL;
     if (row) peft__rope_check(r, row, rope);
     else
         r->status = peft__fail(r->ctx, PEFT_ERROR_UNSUPPORTED,
@@ -16776,12 +16862,13 @@ static void peft__rope_config(peft__config_reader *r, bool neox) {
         peft__config_wrong(r, PEFT_ERROR_FORMAT, rope->key, rope, "it has to be an object");
     if (!peft__json_is(rope, PEFT__JSON_OBJECT)) rope = NULL;
     c->rope_factor = c->rope_attention = 1;
-    c->rope_theta = peft__rope_number(r, rope, "rope_theta", neox ? "rotary_emb_base" : "rope_theta", 10000);
+    double theta = strcmp(c->model_type, "smollm3") == 0 ? 2e6 : 10000;
+    c->rope_theta = peft__rope_number(r, rope, "rope_theta", neox ? "rotary_emb_base" : "rope_theta", theta);
     double part = peft__rope_number(
         r, rope, "partial_rotary_factor", neox ? "rotary_pct" : "partial_rotary_factor", neox ? 0.25 : 1);
     if (r->status) return;
     c->rotary = part <= 1 ? (int64_t)((double)c->d_kv * part) : 0;
-    bool whole = part == 1 || neox;
+    bool whole = part == 1 || neox || r->family == &peft__phi3_family;
     if (!(part <= 1) || c->rotary % 2 || !whole || !(c->rope_theta > 0))
         r->status = peft__fail(r->ctx, PEFT_ERROR_UNSUPPORTED,
             "%s: rotary positions of base %g (rope_theta) in a part %g (partial_rotary_factor, "
@@ -16791,26 +16878,51 @@ static void peft__rope_config(peft__config_reader *r, bool neox) {
     else if (rope) peft__rope_scaling(r, rope);
 }
 
-// Which layers see a window only: Mistral's all; Qwen2's by layer_types, else from max_window_layers on.
+// SmolLM3: which layers rotate, by no_rope_layers (1: it does), else all but every fourth.
+static void peft__rotated_config(peft__config_reader *r) {
+    peft_config *c = r->c;
+    const peft__json *list = peft__json_get(r->root, "no_rope_layers");
+    double interval = peft__json_double(r->root, "no_rope_layer_interval", 4);
+    bool *rotated = PEFT__ARENA(r->arena, c->decoder_layers, bool);
+    if (list && list->type == PEFT__JSON_NULL) list = NULL;
+    if (list && (list->type != PEFT__JSON_ARRAY || (int64_t)list->length < c->decoder_layers))
+        peft__config_wrong(r, PEFT_ERROR_FORMAT, "no_rope_layers", list, "it has to have one item per layer");
+    if (!(interval >= 1 && interval <= 1 << 24 && interval == floor(interval)))
+        peft__config_wrong(r, PEFT_ERROR_FORMAT, "no_rope_layer_interval",
+            peft__json_get(r->root, "no_rope_layer_interval"), "it has to be a whole number above 0");
+    if (!rotated && !r->status) r->status = PEFT_ERROR_MEMORY;
+    const peft__json *v = list ? list->child : NULL;
+    for (int64_t i = 0; i < c->decoder_layers && !r->status; i++, v = v ? v->next : NULL) {
+        rotated[i] = v ? v->number != 0 : (i + 1) % (int64_t)interval != 0;
+        if (v && (v->type != PEFT__JSON_NUMBER || (v->number != 0 && v->number != 1)))
+            peft__config_wrong(
+                r, PEFT_ERROR_FORMAT, "an item of no_rope_layers", v, "it has to be 0 or 1");
+    }
+    c->rotated = rotated;
+}
+
+// Which layers see a window only: Mistral's and Phi-3's all; by layer_types, else Qwen's from max_window_layers
+// on, SmolLM3's that do not rotate.
 static void peft__window_config(peft__config_reader *r) {
     peft_config *c = r->c;
-    bool qwen2 = strcmp(c->model_type, "qwen2") == 0;
+    bool qwen = strncmp(c->model_type, "qwen", 4) == 0, smollm3 = strcmp(c->model_type, "smollm3") == 0;
+    bool listed = qwen || smollm3;  // transformers reads layer_types
     const peft__json *types = peft__json_get(r->root, "layer_types");
     const peft__json *v = peft__json_is(types, PEFT__JSON_ARRAY) ? types->child : NULL;
-    if (qwen2 && !peft__json_bool(r->root, "use_sliding_window", false)) c->window = 0;
+    if (listed && !peft__json_bool(r->root, "use_sliding_window", false)) c->window = 0;
     if (types && types->type != PEFT__JSON_NULL &&
         (types->type != PEFT__JSON_ARRAY || (int64_t)types->length != c->decoder_layers))
         peft__config_wrong(r, PEFT_ERROR_FORMAT, "layer_types", types, "it has to have one item per layer");
-    double from = qwen2 ? peft__json_double(r->root, "max_window_layers", 28) : 0;
+    double from = qwen ? peft__json_double(r->root, "max_window_layers", 28) : 0;
     bool *windowed = PEFT__ARENA(r->arena, c->decoder_layers, bool);
     if (!windowed && !r->status) r->status = PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < c->decoder_layers && !r->status; i++, v = v ? v->next : NULL) {
-        windowed[i] = c->window && (double)i >= from;
+        windowed[i] = c->window && (double)i >= from && !(smollm3 && c->rotated[i]);
         if (!v) continue;
         bool sliding = v->type == PEFT__JSON_STRING && strcmp(v->string, "sliding_attention") == 0;
         bool full = v->type == PEFT__JSON_STRING && strcmp(v->string, "full_attention") == 0;
         // where transformers does not read layer_types, they have to say what it computes
-        if ((!sliding && !full) || (sliding && !c->window) || (!qwen2 && sliding != windowed[i]))
+        if ((!sliding && !full) || (sliding && !c->window) || (!listed && sliding != windowed[i]))
             peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, "an item of layer_types", v,
                 "that does not go with the model's sliding_window");
         windowed[i] = sliding;
@@ -16837,6 +16949,8 @@ static void peft__family_config(peft__config_reader *r) {
     peft__decoder_config(r);
     if (gpt2 && !peft__json_bool(r->root, "scale_attn_weights", true)) c->scale = 1;
     if (!gpt2 && !r->status) peft__rope_config(r, neox);
+    if (r->family == &peft__phi3_family) c->fused = PEFT_FUSED_THIRDS;
+    if (strcmp(c->model_type, "smollm3") == 0 && !r->status) peft__rotated_config(r);
     if (!gpt2 && !neox && !r->status) peft__window_config(r);
     const char *key = gpt2 ? "activation_function" : "hidden_act";
     const char *name = gpt2 ? "gelu_new" : neox ? "gelu" : "silu";
@@ -16879,20 +16993,20 @@ static void peft__config_tokens(peft__config_reader *r) {
 
 static peft_status peft__config_parse(peft_context *ctx, const peft__json *root, const char *path,
     peft__arena *arena, peft_config *c, const peft__family **family) {
-    static const peft__family *const families[] = {
-        &peft__t5_family, &peft__gpt2_family, &peft__neox_family, &peft__llama_family};
     const char *type = peft__json_text(root, "model_type", "");
     memset(c, 0, sizeof(*c));
     *family = NULL;
     if (!peft__json_is(root, PEFT__JSON_OBJECT))
         return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: not an object", path);
-    for (int64_t i = 0; i < PEFT__COUNT(families); i++)
-        if (peft__is_listed(families[i]->types, type)) *family = families[i];
+    char known[256] = "";
+    for (int64_t i = 0; i < PEFT__COUNT(peft__families); i++) {
+        if (peft__is_listed(peft__families[i]->types, type)) *family = peft__families[i];
+        size_t n = strlen(known);
+        peft__string_into(known + n, sizeof(known) - n, "%s%s", n ? "," : "", peft__families[i]->types);
+    }
     if (!*family)
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-            "%s: model_type \"%s\" is not one of t5, mt5, umt5, gpt2, gpt_neox, llama, mistral, "
-            "qwen2",
-            path, type);
+        return peft__fail(
+            ctx, PEFT_ERROR_UNSUPPORTED, "%s: model_type \"%s\" is not one of %s", path, type, known);
     peft__config_reader r = {ctx, path, root, arena, *family, c, PEFT_OK};
     c->model_type = type;
     c->encoder_decoder = (*family)->encoder.block != NULL;
@@ -16914,8 +17028,10 @@ static int64_t peft__extent(const peft_config *c, int dimension) {
     case PEFT__DIM_MODEL: return c->d_model;
     case PEFT__DIM_HEADS: return c->heads * c->d_kv;
     case PEFT__DIM_KV: return c->kv_heads * c->d_kv;
-    case PEFT__DIM_QKV: return 3 * c->heads * c->d_kv;
+    case PEFT__DIM_HEAD: return c->d_kv;
+    case PEFT__DIM_QKV: return (c->heads + 2 * c->kv_heads) * c->d_kv;
     case PEFT__DIM_INNER: return c->d_ff;
+    case PEFT__DIM_PAIR: return 2 * c->d_ff;
     case PEFT__DIM_COUNT: return c->heads;
     case PEFT__DIM_BUCKETS: return c->buckets;
     default: return 1;
@@ -17731,7 +17847,9 @@ static const char *peft__architecture_of(const char *model_type) {
     static const char *const classes[][2] = {{"t5", "T5ForConditionalGeneration"},
         {"mt5", "MT5ForConditionalGeneration"}, {"umt5", "UMT5ForConditionalGeneration"},
         {"gpt2", "GPT2LMHeadModel"}, {"gpt_neox", "GPTNeoXForCausalLM"}, {"llama", "LlamaForCausalLM"},
-        {"mistral", "MistralForCausalLM"}, {"qwen2", "Qwen2ForCausalLM"}};
+        {"mistral", "MistralForCausalLM"}, {"qwen2", "Qwen2ForCausalLM"}, {"qwen3", "Qwen3ForCausalLM"},
+        {"smollm3", "SmolLM3ForCausalLM"}, {"olmo2", "Olmo2ForCausalLM"}, {"phi3", "Phi3ForCausalLM"},
+        {"granite", "GraniteForCausalLM"}};
     for (int64_t i = 0; i < PEFT__COUNT(classes); i++)
         if (strcmp(classes[i][0], model_type) == 0) return classes[i][1];
     return NULL;
@@ -17778,17 +17896,22 @@ static peft_status peft__save_config(
 static peft_status peft__gguf_expressible(const peft_model *m, const char *architecture) {
     const peft_config *c = &m->config;
     const char *what = NULL;
-    bool neox = strcmp(architecture, "gptneox") == 0, llama = strcmp(architecture, "llama") == 0;
-    bool qwen2 = strcmp(architecture, "qwen2") == 0, t5 = c->encoder_decoder;
+    bool neox = strcmp(architecture, "gptneox") == 0, granite = strcmp(architecture, "granite") == 0;
+    bool smollm3 = strcmp(architecture, "smollm3") == 0, qwen2 = strcmp(architecture, "qwen2") == 0, t5 = c->encoder_decoder;
     peft_activation_kind wanted = neox ? PEFT_GELU : PEFT_GELU_TANH;
-    if (llama || qwen2) wanted = PEFT_SILU;
+    if (peft__is_llama_kin(m->family)) wanted = PEFT_SILU;
     if (t5 && !c->gated) wanted = PEFT_RELU;
     if (c->activation != wanted) what = "this activation function";
     if (c->feed_forward_bias) what = "mlp_bias";
     if (qwen2 && !c->query_bias) what = "queries without bias";
     if (t5 && c->max_distance != 128) what = "relative_attention_max_distance other than 128";
     if (t5 && c->tied != c->scale_output) what = "tie_word_embeddings beside another scale_decoder_outputs";
-    if (c->scale_by_layer || (c->scale == 1 && !t5))
+    if (c->query_bias && peft__is_llama_kin(m->family) && !qwen2 && strcmp(architecture, "llama") != 0)
+        what = "attention_bias";
+    for (int64_t i = 0; smollm3 && i < c->decoder_layers; i++)
+        if (c->rotated[i] != ((i + 1) % 4 != 0)) what = "no_rope_layers other than every fourth";
+    if (smollm3 && c->window) what = "use_sliding_window";
+    if (c->scale_by_layer || (c->scale == 1 && !t5 && !granite))
         what = "attention scores that are not divided by sqrt(head size) alone";
     if (c->rope == PEFT_ROPE_DYNAMIC) what = "rope_type dynamic";
     if (c->rope_exact && c->rope == PEFT_ROPE_YARN) what = "truncate false of rope_type yarn";
@@ -17806,7 +17929,8 @@ static double peft__setting_value(const peft_config *c, const peft__setting *row
     switch (row->use) {
     case PEFT__SIZE:
     case PEFT__SIZE_OR_NONE: return (double)*(const int64_t *)field;
-    case PEFT__FRACTION: return (double)*(const float *)field;
+    case PEFT__FRACTION:
+    case PEFT__FACTOR: return (double)*(const float *)field;
     case PEFT__TOKEN:
     case PEFT__ENDS: return *(const int32_t *)field;
     case PEFT__FLAG: return *(const bool *)field;
@@ -17827,7 +17951,8 @@ static peft_status peft__gguf_set_config(peft_gguf_writer *w, const peft_model *
         bool own = row->gguf && row->keys &&
             peft__setting_of(m->family, c->model_type, row->keys, false) == row;
         double value = own ? peft__setting_value(c, row) : 0;
-        bool flag = row->use == PEFT__FLAG, fraction = row->use == PEFT__FRACTION;
+        bool flag = row->use == PEFT__FLAG,
+             fraction = row->use == PEFT__FRACTION || row->use == PEFT__FACTOR;
         bool token = own &&
             (row->use == PEFT__TOKEN || row->use == PEFT__ENDS || strcmp(row->keys, "eot_token_id") == 0);
         if (!own || (token ? value < 0 : value == 0 && !flag)) continue;
@@ -18355,15 +18480,31 @@ static peft_tensor *peft__norm_of(const peft__pass *p, peft_tensor *x, peft_tens
     return peft_layer_norm(p->tape, x, peft__use(p, weight), peft__bias_of(p, weight), c->epsilon);
 }
 
+// residual + W x; OLMo 2: residual + norm(W x); Granite: residual + multiplier W x
+static peft_tensor *peft__join(const peft__pass *p, const int64_t *rows, peft_tensor *x, peft_tensor *weight,
+    peft_tensor *norm, peft_tensor *residual) {
+    float scale = p->model->config.residual_scale;
+    bool scaled = scale > 0 && scale != 1;
+    if (!norm && !scaled) return peft__linear(p, rows, x, weight, residual);
+    peft_tensor *y = peft__linear(p, rows, x, weight, NULL);
+    if (norm) y = peft__norm_of(p, y, norm);
+    return peft_add(p->tape, residual, scaled ? peft_scale(p->tape, y, scale) : y);
+}
+
 // x + wo f(wi x), gated: x + wo (f(wi_gate x) * wi x), of a normed x; `residual` is what it is added to.
 static peft_tensor *peft__feed_forward(const peft__pass *p, const int64_t *rows, const peft__block_weights *b,
     peft_tensor *x, peft_tensor *residual) {
     const peft_config *c = &p->model->config;
-    peft_tensor *y = peft__linear(p, rows, x, b->wi, NULL);
-    if (c->gated) y = peft_gated(p->tape, peft__linear(p, rows, x, b->wi_gate, NULL), y, c->activation);
+    peft_tensor *y = peft__linear(p, rows, x, b->wi, NULL), *gate = NULL;
+    if (c->gated && b->wi_gate) gate = peft__linear(p, rows, x, b->wi_gate, NULL);
+    else if (c->gated) {  // Phi-3's one matrix for both
+        gate = peft_columns(p->tape, y, 0, 1, c->d_ff, 0);
+        y = peft_columns(p->tape, y, c->d_ff, 1, c->d_ff, 0);
+    }
+    if (c->gated) y = peft_gated(p->tape, gate, y, c->activation);
     else y = peft_activation(p->tape, y, c->activation);
     if (c->encoder_decoder) y = peft_dropout(p->tape, y, p->model->dropout);
-    return peft__linear(p, rows, y, b->wo, residual);
+    return peft__join(p, rows, y, b->wo, b->wo_norm, residual);
 }
 
 static float peft__attention_scale(const peft_config *c, int64_t layer) {
@@ -18617,42 +18758,45 @@ static peft_tensor *peft__cross_attention(
 
 // ---- the block
 
-// q, k and v of a block, rotated by their positions. GPT-2's fused columns are [3, heads, size], GPT-NeoX's
-// [heads, 3, size].
+// q, k and v of a block, normed where it has norms for them and rotated by their positions. The fused columns of
+// GPT-2 and Phi-3 are those of q, of k and of v, GPT-NeoX's [heads, 3, size].
 static void peft__queries_keys_values(const peft__pass *p, const int64_t *rows, const peft__block_weights *w,
-    peft_tensor *h, peft_tensor *out[3]) {
+    int64_t layer, peft_tensor *h, peft_tensor *out[3]) {
     const peft_config *c = &p->model->config;
-    peft_tensor *const apart[3] = {w->q, w->k, w->v},
+    peft_tensor *const apart[3] = {w->q, w->k, w->v}, *const norms[3] = {w->q_norm, w->k_norm, NULL},
                        *fused = w->qkv ? peft__linear(p, rows, h, w->qkv, NULL) : NULL;
-    int64_t size = c->d_kv, heads = c->heads;
+    int64_t size = c->d_kv, heads = c->heads, kv = c->kv_heads;
+    bool rotates = c->rotary && (!c->rotated || c->rotated[layer]);
     for (int i = 0; i < 3; i++) {
         if (!w->qkv) out[i] = peft__linear(p, rows, h, apart[i], NULL);
         else if (c->fused == PEFT_FUSED_THIRDS)
-            out[i] = peft_columns(p->tape, fused, i * heads * size, 1, heads * size, 0);
+            out[i] = peft_columns(
+                p->tape, fused, (i ? heads + (i - 1) * kv : 0) * size, 1, (i ? kv : heads) * size, 0);
         else out[i] = peft_columns(p->tape, fused, i * size, heads, size, 3 * size);
-        if (c->rotary && i < 2)
+        if (norms[i]) out[i] = peft__norm_of(p, out[i], norms[i]);
+        if (rotates && i < 2)
             out[i] = peft_rotary(
-                p->tape, out[i], i ? c->kv_heads : heads, c->rotary, p->model->cos_sin, p->positions);
+                p->tape, out[i], i ? kv : heads, c->rotary, p->model->cos_sin, p->positions);
     }
 }
 
 // x [n, d_model] -> [n, d_model], of every family and side: x += attention(norm(x)); in T5's decoder x +=
 // cross_attention(norm(x), memory); x += feed_forward(norm(x)). Both halves of a GPT-NeoX block read its
-// input.
+// input; OLMo 2 has its norms behind the two, not before.
 static peft_tensor *peft__model_block(
     const peft__pass *p, bool encoder, int64_t layer, peft_tensor *x, peft_tensor *memory) {
     const peft__block_weights *w = encoder ? &p->model->encoder[layer] : &p->model->decoder[layer];
     const int64_t *rows = encoder ? p->source_offsets : p->offsets;
     peft_tensor *qkv[3], *y;
-    peft__queries_keys_values(p, rows, w, peft__norm_of(p, x, w->norm), qkv);
+    peft__queries_keys_values(p, rows, w, layer, w->norm ? peft__norm_of(p, x, w->norm) : x, qkv);
     y = encoder ? peft__encoder_attention(p, layer, qkv) : peft__decoder_attention(p, layer, qkv);
-    y = peft__linear(p, rows, y, w->o, x);
+    y = peft__join(p, rows, y, w->o, w->o_norm, x);
     if (w->cross_q && y && y->rows) {
         peft_tensor *q = peft__linear(p, rows, peft__norm_of(p, y, w->cross_norm), w->cross_q, NULL);
         y = peft__linear(p, rows, peft__cross_attention(p, layer, q, memory), w->cross_o, y);
     }
     peft_tensor *seen = p->model->config.parallel ? x : y;
-    return peft__feed_forward(p, rows, w, peft__norm_of(p, seen, w->ff_norm), y);
+    return peft__feed_forward(p, rows, w, w->ff_norm ? peft__norm_of(p, seen, w->ff_norm) : seen, y);
 }
 
 // A block whose inside is computed again on the way back, if the tape is to save that memory.
@@ -18737,13 +18881,15 @@ static peft_tensor *peft__add_positions(const peft__pass *p, peft_tensor *x) {
     if (m->positions)
         x = peft_add(p->tape, x,
             peft__embedded(p, p->offsets, m->positions, m->positions - m->tensors, p->positions, x->rows));
-    return peft_dropout(p->tape, x, m->dropout);
+    float scale = m->config.embedding_scale;  // of virtual tokens, too
+    return peft_dropout(p->tape, scale > 0 && scale != 1 ? peft_scale(p->tape, x, scale) : x, m->dropout);
 }
 
-// The last step before the head: T5 v1.0 scales.
+// The last step before the head: T5 v1.0 and Granite scale.
 static peft_tensor *peft__finish(const peft__pass *p, peft_tensor *x) {
     const peft_config *c = &p->model->config;
     x = peft__norm_of(p, x, p->model->decoder_norm);
+    if (c->logit_divisor > 0 && c->logit_divisor != 1) x = peft_scale(p->tape, x, 1 / c->logit_divisor);
     if (!c->encoder_decoder) return x;
     x = peft_dropout(p->tape, x, p->model->dropout);
     return c->scale_output ? peft_scale(p->tape, x, (float)(1 / sqrt((double)c->d_model))) : x;
