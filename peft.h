@@ -313,6 +313,7 @@ typedef struct peft_attention_desc {
     int64_t sequences;
     const int64_t *q_offsets, *k_offsets;  // [sequences + 1]; kept until peft_backward
     float scale;        // of q k^T; 0: 1. (T5 has none; others 1/sqrt(head_size))
+    float cap;          // Gemma 2: scores s become cap tanh(s / cap), not beside a bias; 0: they stay
     bool causal;        // the last query of a sequence sees its last key
     int64_t window;     // causal: a query sees the key of its own position and window - 1 before it; 0: all
     peft_tensor *bias;  // T5's relative positions [buckets, heads], or NULL
@@ -548,7 +549,7 @@ PEFTDEF const char *peft_token_text(const peft_tokenizer *tokenizer, int32_t id)
 PEFTDEF int32_t peft_token_id(const peft_tokenizer *tokenizer, const char *text);  // -1: no such token
 PEFTDEF peft_special_ids peft_tokenizer_special(const peft_tokenizer *tokenizer);
 // ------------------------------------------------------------
-// >>models: T5, GPT-2, GPT-NeoX, Llama, Mistral, Qwen, SmolLM3, OLMo 2, Phi-3, Granite, as Hugging Face ships them
+// >>models: T5, GPT-2, GPT-NeoX, Llama, Mistral, Qwen, SmolLM3, OLMo 2, Phi-3, Gemma, Granite, as Hugging Face ships them
 
 typedef struct peft_model peft_model;
 
@@ -604,7 +605,10 @@ typedef struct peft_config {
     double rope_attention;          // YaRN: factor of the cosines and sines
     bool rope_exact;                // YaRN: its bounds are not rounded ("truncate": false)
     float epsilon, dropout, scale;  // scale: of q k^T
+    double local_theta;             // Gemma 3: the base in layers with a window; 0: the same
     float embedding_scale, residual_scale, logit_divisor;  // Granite's multipliers; 0: none
+    float attention_cap, logit_cap; // Gemma 2: x becomes cap tanh(x / cap); 0: it stays
+    bool gemma;                     // norms multiply with 1 + w, embeddings with sqrt(d_model)
     bool scale_by_layer;            // GPT-2: layer i divides `scale` by i + 1
     bool scale_output;              // T5 v1.0: what the head reads is divided by sqrt(d_model)
     bool bias_per_layer;            // UMT5: every block has its own table of relative positions
@@ -9215,6 +9219,7 @@ static float peft__attention_score(
     float s = 0;
     for (int64_t e = 0; e < h->size; e++) s += q[e] * k[e];
     s *= d->scale;
+    if (d->cap > 0) s = d->cap * tanhf(s / d->cap);
     if (!d->bias) return s;
     int64_t bucket = peft__bucket(relative, d->bias->rows, d->max_distance, d->bidirectional);
     return s + peft__f32(d->bias)[bucket * d->heads + h->number];
@@ -9280,6 +9285,11 @@ static peft__matrix peft__attention_rows(const float *x, int64_t offset, int64_t
     return peft__dense_rows(x + offset + first * cols, rows, h->size, cols);
 }
 
+// s = cap tanh(s / cap) [n]
+static void peft__cap_scores(float *s, float cap, int64_t n) {
+    for (int64_t i = 0; i < n && cap > 0; i++) s[i] = cap * tanhf(s[i] / cap);
+}
+
 // S = s Q K^T + bias for query rows [first, first + rows); returns how many keys the block may see at all.
 static int64_t peft__attention_scores(const peft__attention_job *j, const peft__attention_scratch *m,
         const peft__attention_head *h, int64_t first, int64_t rows) {
@@ -9292,6 +9302,7 @@ static int64_t peft__attention_scores(const peft__attention_job *j, const peft__
         float *s = m->s + i * seen;
         int64_t position = first + i + h->shift;
         if (d->bias) peft__axpy(j->ctx, s, 1, m->bias + (h->nq - 1) - (first + i), seen);
+        peft__cap_scores(s, d->cap, PEFT__MIN(seen, position + 1));
         for (int64_t c = position + 1; d->causal && c < seen; c++) s[c] = -INFINITY;
         for (int64_t c = 0; d->window && c <= position - d->window; c++) s[c] = -INFINITY;
     }
@@ -9352,10 +9363,15 @@ static void peft__attention_backward_block(const peft__attention_job *j, const p
     for (int64_t i = 0; i < rows; i++) {  // S becomes P, dP becomes dS; dV needs the dropped P
         float *p = m->s + i * seen, *ds = m->dp + i * seen;
         int64_t at = h->q + (first + i) * qc;
+        for (int64_t c = 0; c < seen && d->cap > 0; c++) {  // the slope of the cap; p is -infinity behind i
+            float part = p[c] == -INFINITY ? 1 : p[c] / d->cap;
+            m->bias[c] = 1 - part * part;
+        }
         peft__loop_subtract(j->ctx, p, j->lse[(h->row0 + first + i) * d->heads + h->number], seen);
         peft__vexp(j->ctx, p, p, seen);
         peft__attention_dropout(j, ds, h, first + i, seen);
         peft__loop_softmax_backward(j->ctx, ds, p, peft__dot(j->ctx, j->d_o + at, j->o + at, h->size), seen);
+        for (int64_t c = 0; c < seen && d->cap > 0; c++) ds[c] *= m->bias[c];
         peft__attention_dropout(j, p, h, first + i, seen);
         if (j->bias_grads) peft__axpy(j->ctx, m->bias_grad + (h->nq - 1) - (first + i), 1, ds, seen);
     }
@@ -9444,7 +9460,7 @@ static bool peft__attention_fits(peft_tape *t, const peft_attention_desc *d) {
             d->k->rows == d->v->rows && d->k->cols == d->q->cols / d->heads * d->kv_heads &&
             d->v->cols == d->k->cols && d->sequences > 0 && d->q_offsets[0] == 0 && d->k_offsets[0] == 0 &&
             d->q_offsets[d->sequences] == d->q->rows && d->k_offsets[d->sequences] == d->k->rows;
-    if (d->bias) ok = ok && d->bias->cols == d->heads && d->bias->type == PEFT_F32;
+    if (d->bias) ok = ok && d->bias->cols == d->heads && d->bias->type == PEFT_F32 && !(d->cap > 0);
     for (int64_t s = 0; ok && s < d->sequences; s++) {
         int64_t nq = d->q_offsets[s + 1] - d->q_offsets[s], nk = d->k_offsets[s + 1] - d->k_offsets[s];
         ok = nq >= 0 && nk >= 1 && (!d->causal || nk >= nq) && d->window >= 0 && (d->causal || !d->window);
@@ -11318,6 +11334,14 @@ static const peft__rule peft__phi3_rules[] = {
     PEFT__MATRIX("mlp.down_proj", "ffn_down", MODEL, INNER, NONE, SAME, wo),
     PEFT__LLAMA_NORMS,
 };
+#define PEFT__GEMMA_NORMS                                                             \
+    PEFT__NORM("input_layernorm", "attn_norm", NONE, norm),                           \
+    PEFT__NORM("post_attention_layernorm", "post_attention_norm", NONE, o_norm),      \
+    PEFT__NORM("pre_feedforward_layernorm", "ffn_norm", NONE, ff_norm),               \
+    PEFT__NORM("post_feedforward_layernorm", "post_ffw_norm", NONE, wo_norm)
+static const peft__rule peft__gemma2_rules[] = {PEFT__LLAMA_MATRICES, PEFT__GEMMA_NORMS};
+static const peft__rule peft__gemma3_rules[] = {
+    PEFT__LLAMA_MATRICES, PEFT__QK_NORMS(HEAD, HEAD), PEFT__GEMMA_NORMS};
 #define PEFT__RULES(table) table, (int)PEFT__COUNT(table)
 
 typedef struct peft__side {
@@ -11436,18 +11460,22 @@ static const peft__setting peft__llama_settings[] = {
     PEFT__SET_OF("mistral", "num_key_value_heads", "attention.head_count_kv", SIZE_OR_NONE, kv_heads, "8"),
     PEFT__SET_OF("qwen2,qwen3", "num_key_value_heads", "attention.head_count_kv", SIZE_OR_NONE, kv_heads,
                  "32"),
-    PEFT__SET_OF("smollm3", "num_key_value_heads", "attention.head_count_kv", SIZE_OR_NONE, kv_heads, "4"),
+    PEFT__SET_OF("smollm3,gemma2,gemma3_text", "num_key_value_heads", "attention.head_count_kv",
+                 SIZE_OR_NONE, kv_heads, "4"),
     PEFT__SET("num_key_value_heads", "attention.head_count_kv", SIZE_OR_NONE, kv_heads, "0"),
     PEFT__SET_OF("qwen3", "head_dim", "attention.key_length", SIZE_OR_NONE, d_kv, "128"),
+    PEFT__SET_OF("gemma2,gemma3_text", "head_dim", "attention.key_length", SIZE_OR_NONE, d_kv, "256"),
     PEFT__SET("head_dim", "attention.key_length", SIZE_OR_NONE, d_kv, "0"),
     PEFT__SET_OF("mistral", "max_position_embeddings", "context_length", SIZE, max_positions, "131072"),
     PEFT__SET_OF("qwen2,qwen3,smollm3", "max_position_embeddings", "context_length", SIZE, max_positions,
                  "32768"),
     PEFT__SET_OF("phi3", "max_position_embeddings", "context_length", SIZE, max_positions, "4096"),
+    PEFT__SET_OF("gemma2", "max_position_embeddings", "context_length", SIZE, max_positions, "8192"),
+    PEFT__SET_OF("gemma3_text", "max_position_embeddings", "context_length", SIZE, max_positions, "131072"),
     PEFT__SET("max_position_embeddings", "context_length", SIZE, max_positions, "2048"),
     PEFT__SET_OF("olmo2,phi3", "rms_norm_eps", "attention.layer_norm_rms_epsilon", FRACTION, epsilon, "1e-5"),
     PEFT__SET("rms_norm_eps", "attention.layer_norm_rms_epsilon", FRACTION, epsilon, "1e-6"),
-    PEFT__SET_OF("smollm3", "tie_word_embeddings", NULL, FLAG, tied, "true"),
+    PEFT__SET_OF("smollm3,gemma2,gemma3_text", "tie_word_embeddings", NULL, FLAG, tied, "true"),
     PEFT__SET("tie_word_embeddings", NULL, FLAG, tied, "false"),
     PEFT__SET_OF("mistral,phi3", "attention_bias", NULL, FIXED, query_bias, "false"),
     PEFT__SET_OF("qwen2", "attention_bias", NULL, FIXED, query_bias, "true"),
@@ -11464,6 +11492,19 @@ static const peft__setting peft__llama_settings[] = {
     PEFT__SET_OF("phi3", "sliding_window", "attention.sliding_window", SIZE_OR_NONE, window, "0"),
     PEFT__SET_OF("phi3", "resid_pdrop", NULL, FRACTION, dropout, "0"),
     PEFT__SET_OF("phi3", "embd_pdrop,original_max_position_embeddings", NULL, HARMLESS, dropout, NULL),
+    PEFT__SET_OF("gemma2,gemma3_text", "sliding_window", "attention.sliding_window", SIZE_OR_NONE, window,
+                 "4096"),
+    PEFT__SET_OF("gemma2", "attn_logit_softcapping", "attn_logit_softcapping", FACTOR, attention_cap, "50"),
+    PEFT__SET_OF("gemma2", "final_logit_softcapping", "final_logit_softcapping", FACTOR, logit_cap, "30"),
+    PEFT__SET_OF("gemma3_text", "attn_logit_softcapping", NULL, FIXED, window, "null"),
+    PEFT__SET_OF("gemma3_text", "final_logit_softcapping", NULL, FACTOR, logit_cap, "0"),
+    PEFT__SET_OF("gemma2,gemma3_text", "query_pre_attn_scalar,hidden_activation", NULL, READ, scale, NULL),
+    PEFT__SET_OF("gemma2,gemma3_text", "use_bidirectional_attention", NULL, FIXED, window, "false"),
+    PEFT__SET_OF("gemma2,gemma3_text", "hidden_act,cache_implementation,sliding_window_size", NULL, HARMLESS,
+                 window, NULL),
+    PEFT__SET_OF("gemma3_text", "sliding_window_pattern", "attention.sliding_window_pattern", READ, window,
+                 NULL),
+    PEFT__SET_OF("gemma3_text", "rope_local_base_freq", "rope.freq_base_swa", READ, window, NULL),
     PEFT__SET_OF("granite", "embedding_multiplier", "embedding_scale", FACTOR, embedding_scale, "1"),
     PEFT__SET_OF("granite", "residual_multiplier", "residual_scale", FACTOR, residual_scale, "1"),
     PEFT__SET_OF("granite", "logits_scaling", "logit_scale", FACTOR, logit_divisor, "1"),
@@ -11546,9 +11587,19 @@ static const peft__family peft__olmo2_family = PEFT__LLAMA_KIN(
     "Olmo2ForCausalLM,Olmo2Model");
 static const peft__family peft__phi3_family = PEFT__LLAMA_KIN(
     "phi3", peft__phi3_rules, "qkv_proj", "qkv_proj,down_proj", "down_proj", "Phi3ForCausalLM,Phi3Model");
+static const peft__family peft__gemma2_family = PEFT__LLAMA_KIN(
+    "gemma2", peft__gemma2_rules, "q_proj,v_proj", "q_proj,v_proj,down_proj", "down_proj",
+    "Gemma2ForCausalLM,Gemma2Model");
+static const peft__family peft__gemma3_family = PEFT__LLAMA_KIN(
+    "gemma3_text", peft__gemma3_rules, "q_proj,v_proj", "q_proj,v_proj,down_proj", "down_proj",
+    "Gemma3ForCausalLM,Gemma3TextModel");
 static const peft__family *const peft__families[] = {
     &peft__t5_family,    &peft__gpt2_family,  &peft__neox_family, &peft__llama_family, &peft__qwen2_family,
-    &peft__qwen3_family, &peft__olmo2_family, &peft__phi3_family};
+    &peft__qwen3_family, &peft__olmo2_family, &peft__phi3_family, &peft__gemma2_family, &peft__gemma3_family};
+
+static bool peft__is_gemma(const peft__family *f) {
+    return f == &peft__gemma2_family || f == &peft__gemma3_family;
+}
 
 // Llama and what is made of its parts.
 static bool peft__is_llama_kin(const peft__family *f) {
@@ -11611,6 +11662,8 @@ static const peft__gguf_family *peft__gguf_family_of(const char *architecture) {
         {"olmo2", "olmo2", &peft__olmo2_family, "\"hidden_act\":\"silu\"", false},
         {"phi3", "phi3", &peft__phi3_family, "\"hidden_act\":\"silu\"", false},
         {"granite", "granite", &peft__llama_family, "\"hidden_act\":\"silu\"", true},
+        {"gemma2", "gemma2", &peft__gemma2_family, "\"hidden_activation\":\"gelu_pytorch_tanh\"", false},
+        {"gemma3", "gemma3_text", &peft__gemma3_family, "\"hidden_activation\":\"gelu_pytorch_tanh\"", false},
         {"gpt2", "gpt2", &peft__gpt2_family, "\"activation_function\":\"gelu_new\"", false},
         {"gptneox", "gpt_neox", &peft__neox_family, "\"hidden_act\":\"gelu\"", false},
         {"t5", "t5", &peft__t5_family, "\"is_encoder_decoder\":true,\"relative_attention_max_distance\":128",
@@ -11625,6 +11678,7 @@ static const peft__gguf_family *peft__gguf_family_of(const char *architecture) {
 static const char *peft__gguf_architecture(const char *model_type) {
     static const char *const names[][2] = {{"llama,mistral", "llama"},
                                            {"gpt_neox", "gptneox"},
+                                           {"gemma3_text", "gemma3"},
                                            {"t5,mt5,umt5", "t5"}};
     for (int64_t i = 0; i < PEFT__COUNT(names); i++)
         if (peft__is_listed(names[i][0], model_type)) return names[i][1];
@@ -11910,7 +11964,8 @@ static peft_status peft__gguf_derived_config(const peft_gguf *g, const peft__ggu
     int64_t value_size = peft__gguf_size(g, f, "attention.value_length");
     bool t5 = f->names == &peft__t5_family, llama = peft__is_llama_kin(f->names),
          neox = f->names == &peft__neox_family;
-    if (f->names == &peft__qwen3_family && !head_size && heads)
+    bool gemma = peft__is_gemma(f->names);
+    if ((f->names == &peft__qwen3_family || gemma) && !head_size && heads)
         peft__string_format(json, ",\"head_dim\":%ld", width / heads);
     if (!head_size && heads) head_size = width / heads;
     if ((value_size && value_size != head_size) || (!llama && !t5 && head_size * heads != width))
@@ -11926,6 +11981,15 @@ static peft_status peft__gguf_derived_config(const peft_gguf *g, const peft__ggu
     if (t5)
         peft__string_format(json, ",\"feed_forward_proj\":\"%s\"",
                             peft__gguf_is_gated(g) ? "gated-gelu" : "relu");
+    if (gemma) {  // the largest two scale by the width of the model, all others by that of a head
+        bool wide = peft__gguf_size(g, f, "block_count") == (f->names == &peft__gemma2_family ? 46 : 62);
+        int64_t size = head_size ? head_size : heads ? width / heads : 0;
+        peft__string_format(json, ",\"query_pre_attn_scalar\":%ld", wide && heads ? width / heads : size);
+        if (f->names == &peft__gemma3_family)
+            peft__string_format(json, ",\"rope_local_base_freq\":%g,\"sliding_window_pattern\":%g",
+                peft__gguf_setting(g, f, "rope.freq_base_swa", 10000),
+                peft__gguf_setting(g, f, "attention.sliding_window_pattern", 6));
+    }
     if (llama && !kv_heads) peft__string_format(json, ",\"num_key_value_heads\":%ld", heads);
     if (llama && f->names != &peft__phi3_family)
         peft__string_format(json, ",\"attention_bias\":%s",
@@ -12054,7 +12118,8 @@ static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, c
     t->type = source->type == PEFT_GGML_F16    ? PEFT_F16
               : source->type == PEFT_GGML_BF16 ? PEFT_BF16
                                                : PEFT_F32;
-    bool plain = v.order.kind == PEFT__ORDER_SAME && (source->type == PEFT_GGML_F32 || t->type != PEFT_F32);
+    bool one = peft__is_gemma(f->names) && peft__ends_with(source->name, "norm.weight");  // GGUF has 1 + w
+    bool plain = !one && v.order.kind == PEFT__ORDER_SAME && (source->type == PEFT_GGML_F32 || t->type != PEFT_F32);
     if (plain && (uintptr_t)source->data % peft__dtype_size(t->type) == 0) {
         t->data = (void *)(uintptr_t)source->data;
         return PEFT_OK;
@@ -12066,7 +12131,9 @@ static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, c
     const peft__ggml_format *format = peft__ggml_format_of(source->type);
     if (v.rank == 2 && format->kept_block) return peft__gguf_keep(a, g, &v, format, t);
     t->data = peft__arena_alloc(&a->arena, (size_t)bytes);
-    return t->data ? peft__gguf_hf_load(g, &v, peft__f32(t)) : PEFT_ERROR_MEMORY;
+    status = t->data ? peft__gguf_hf_load(g, &v, peft__f32(t)) : PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < peft__size(t) && one && !status; i++) peft__f32(t)[i] -= 1;
+    return status;
 }
 
 // A GGUF model as an archive of Hugging Face's tensors: plain floats where they lie in the file, Q8_0, Q5_0,
@@ -16536,9 +16603,10 @@ struct peft_model {
     peft_tensor *positions;  // learned ones (GPT-2), or NULL
     peft_tensor *encoder_norm, *decoder_norm;
     peft__block_weights *encoder, *decoder;
-    float *frequencies;  // of rotary positions [rotary / 2]
-    float *cos_sin;  // their cosines and sines [cos_sin_count, rotary / 2, 2]
+    float *frequencies[2];  // of rotary positions [rotary / 2]; Gemma 3: then those of layers with a window
+    float *cos_sin[2];  // their cosines and sines [cos_sin_count, rotary / 2, 2]
     int64_t cos_sin_count;
+    peft_tensor ones[2];  // Gemma's norms add them to their weights [1, d_model] and [1, d_kv]
     float dropout;  // while training
 };
 
@@ -16624,7 +16692,8 @@ static void peft__config_set(peft__config_reader *r, const peft__setting *row) {
     } else if (flag) {
         *(bool *)field = given ? v->boolean : strcmp(row->value, "true") == 0;
     } else if (row->use == PEFT__FACTOR) {
-        if (!(x > 0 && x < 1e9)) wrong = "it has to be above 0";
+        if (v && !given) x = 0;  // null: it is switched off
+        if (!(x > 0 && x < 1e9) && (number || x < 0)) wrong = "it has to be above 0";
         else *(float *)field = (float)x;
     } else if (row->use == PEFT__FRACTION) {
         if (!(x >= 0 && x < 1)) wrong = "it has to be from 0 to below 1";
@@ -16742,7 +16811,12 @@ static void peft__decoder_config(peft__config_reader *r) {
         r->status = peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: %ld heads share %ld key heads unevenly",
             r->path, c->heads, c->kv_heads);
     c->layers = 0;
-    if (strcmp(c->model_type, "granite") != 0) c->scale = (float)(1 / sqrt((double)c->d_kv));
+    c->gemma = peft__is_gemma(r->family);
+    double scalar = c->gemma ? peft__json_double(r->root, "query_pre_attn_scalar", 256) : (double)c->d_kv;
+    if (!(scalar > 0 && scalar < 1e9))
+        peft__config_wrong(r, PEFT_ERROR_FORMAT, "query_pre_attn_scalar",
+            peft__json_get(r->root, "query_pre_attn_scalar"), "it has to be above 0");
+    if (strcmp(c->model_type, "granite") != 0) c->scale = (float)(1 / sqrt(scalar));
     c->decoder_start_id = c->bos_id;
 }
 
@@ -16849,6 +16923,31 @@ static double peft__rope_number(
     return first ? first->number : missing;
 }
 
+// Gemma 3's rope_parameters are an object per kind of layer. Before, those with a window had their base in
+// rope_local_base_freq and no scaling. Returns what the layers that see all have.
+static const peft__json *peft__rope_of_full_layers(peft__config_reader *r, const peft__json *rope) {
+    const peft__json *full = peft__json_get(rope, "full_attention"), *old;
+    const peft__json *local = peft__json_get(rope, "sliding_attention");
+    bool apart = rope && strcmp(rope->key, "rope_parameters") == 0;
+    for (const peft__json *v = apart ? rope->child : NULL; v; v = v->next)
+        if ((v != full && v != local) || v->type != PEFT__JSON_OBJECT)
+            peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, v->key, v,
+                "Gemma 3's rope_parameters are those of full_attention and of sliding_attention");
+    const char *type = peft__json_text(local, "rope_type", "default");
+    if (strcmp(type, "default") != 0 && !r->status)
+        r->status = peft__fail(r->ctx, PEFT_ERROR_UNSUPPORTED,
+            "%s: sliding_attention has rotary positions of rope_type \"%s\", which is not computed here", r->path,
+            type);
+    if (local && !r->status) peft__rope_check(r, &peft__rope_rows[0], local);
+    r->c->local_theta = peft__json_double(r->root, "rope_local_base_freq", 10000);
+    old = local ? peft__json_get(local, "rope_theta") : NULL;
+    if (old) r->c->local_theta = old->type == PEFT__JSON_NUMBER ? old->number : 0;
+    if (!(r->c->local_theta > 0 && r->c->local_theta < 1e15))
+        peft__config_wrong(r, PEFT_ERROR_FORMAT, old ? "rope_theta" : "rope_local_base_freq",
+            old ? old : peft__json_get(r->root, "rope_local_base_freq"), "it has to be above 0");
+    return apart ? full : rope;
+}
+
 // rope_theta and partial_rotary_factor have other names in GPT-NeoX's old files.
 static void peft__rope_config(peft__config_reader *r, bool neox) {
     peft_config *c = r->c;
@@ -16861,8 +16960,9 @@ static void peft__rope_config(peft__config_reader *r, bool neox) {
     if (rope && rope->type != PEFT__JSON_NULL && rope->type != PEFT__JSON_OBJECT)
         peft__config_wrong(r, PEFT_ERROR_FORMAT, rope->key, rope, "it has to be an object");
     if (!peft__json_is(rope, PEFT__JSON_OBJECT)) rope = NULL;
+    if (r->family == &peft__gemma3_family && !r->status) rope = peft__rope_of_full_layers(r, rope);
     c->rope_factor = c->rope_attention = 1;
-    double theta = strcmp(c->model_type, "smollm3") == 0 ? 2e6 : 10000;
+    double theta = strcmp(c->model_type, "smollm3") == 0 ? 2e6 : r->family == &peft__gemma3_family ? 1e6 : 1e4;
     c->rope_theta = peft__rope_number(r, rope, "rope_theta", neox ? "rotary_emb_base" : "rope_theta", theta);
     double part = peft__rope_number(
         r, rope, "partial_rotary_factor", neox ? "rotary_pct" : "partial_rotary_factor", neox ? 0.25 : 1);
@@ -16902,14 +17002,20 @@ static void peft__rotated_config(peft__config_reader *r) {
 }
 
 // Which layers see a window only: Mistral's and Phi-3's all; by layer_types, else Qwen's from max_window_layers
-// on, SmolLM3's that do not rotate.
+// on, SmolLM3's that do not rotate, Gemma's but every second or sixth.
 static void peft__window_config(peft__config_reader *r) {
     peft_config *c = r->c;
     bool qwen = strncmp(c->model_type, "qwen", 4) == 0, smollm3 = strcmp(c->model_type, "smollm3") == 0;
-    bool listed = qwen || smollm3;  // transformers reads layer_types
+    bool gemma = c->gemma, listed = qwen || smollm3 || gemma;  // transformers reads layer_types
+    double pattern = r->family == &peft__gemma2_family ? 2 : 6;
+    if (r->family == &peft__gemma3_family)
+        pattern = peft__json_double(r->root, "sliding_window_pattern", pattern);
+    if (gemma && !(pattern >= 1 && pattern <= 1 << 24 && pattern == floor(pattern)))
+        peft__config_wrong(r, PEFT_ERROR_FORMAT, "sliding_window_pattern",
+            peft__json_get(r->root, "sliding_window_pattern"), "it has to be a whole number above 0");
     const peft__json *types = peft__json_get(r->root, "layer_types");
     const peft__json *v = peft__json_is(types, PEFT__JSON_ARRAY) ? types->child : NULL;
-    if (listed && !peft__json_bool(r->root, "use_sliding_window", false)) c->window = 0;
+    if (listed && !gemma && !peft__json_bool(r->root, "use_sliding_window", false)) c->window = 0;
     if (types && types->type != PEFT__JSON_NULL &&
         (types->type != PEFT__JSON_ARRAY || (int64_t)types->length != c->decoder_layers))
         peft__config_wrong(r, PEFT_ERROR_FORMAT, "layer_types", types, "it has to have one item per layer");
@@ -16917,7 +17023,8 @@ static void peft__window_config(peft__config_reader *r) {
     bool *windowed = PEFT__ARENA(r->arena, c->decoder_layers, bool);
     if (!windowed && !r->status) r->status = PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < c->decoder_layers && !r->status; i++, v = v ? v->next : NULL) {
-        windowed[i] = c->window && (double)i >= from && !(smollm3 && c->rotated[i]);
+        windowed[i] = c->window && (double)i >= from && !(smollm3 && c->rotated[i]) &&
+            !(gemma && (i + 1) % (int64_t)pattern == 0);
         if (!v) continue;
         bool sliding = v->type == PEFT__JSON_STRING && strcmp(v->string, "sliding_attention") == 0;
         bool full = v->type == PEFT__JSON_STRING && strcmp(v->string, "full_attention") == 0;
@@ -16952,8 +17059,8 @@ static void peft__family_config(peft__config_reader *r) {
     if (r->family == &peft__phi3_family) c->fused = PEFT_FUSED_THIRDS;
     if (strcmp(c->model_type, "smollm3") == 0 && !r->status) peft__rotated_config(r);
     if (!gpt2 && !neox && !r->status) peft__window_config(r);
-    const char *key = gpt2 ? "activation_function" : "hidden_act";
-    const char *name = gpt2 ? "gelu_new" : neox ? "gelu" : "silu";
+    const char *key = gpt2 ? "activation_function" : c->gemma ? "hidden_activation" : "hidden_act";
+    const char *name = gpt2 ? "gelu_new" : neox ? "gelu" : c->gemma ? "gelu_pytorch_tanh" : "silu";
     peft__config_activation(r, key, peft__json_text(r->root, key, name));
 }
 
@@ -17156,19 +17263,30 @@ static double peft__rope_divisor(const peft_config *c, double f, int64_t i) {
     return 1 / (kept + (1 - kept) / c->rope_factor);
 }
 
-static double peft__rope_frequency(const peft_config *c, int64_t i) {
-    return pow(c->rope_theta, -2.0 * (double)i / (double)c->rotary);
+static double peft__rope_frequency(const peft_config *c, double theta, int64_t i) {
+    return pow(theta, -2.0 * (double)i / (double)c->rotary);
 }
 
 static bool peft__make_frequencies(peft_model *m) {
     const peft_config *c = &m->config;
-    if (!c->rotary) return true;
-    m->frequencies = PEFT__CALLOC(m->ctx, c->rotary / 2, float);
-    for (int64_t i = 0; m->frequencies && i < c->rotary / 2; i++) {
-        double f = peft__rope_frequency(c, i);
-        m->frequencies[i] = (float)(f / peft__rope_divisor(c, f, i));
+    int tables = c->rotary ? 1 + (c->local_theta > 0) : 0;
+    for (int k = 0; k < tables; k++) {
+        m->frequencies[k] = PEFT__CALLOC(m->ctx, c->rotary / 2, float);
+        for (int64_t i = 0; m->frequencies[k] && i < c->rotary / 2; i++) {
+            double f = peft__rope_frequency(c, k ? c->local_theta : c->rope_theta, i);
+            m->frequencies[k][i] = (float)(k ? f : f / peft__rope_divisor(c, f, i));
+        }
+        if (!m->frequencies[k]) return false;
     }
-    return m->frequencies != NULL;
+    for (int k = 0; k < 2 && c->gemma; k++) {
+        peft_tensor *t = &m->ones[k];
+        t->rows = t->rank = 1;
+        t->cols = k ? c->d_kv : c->d_model;
+        t->data = PEFT__ARENA(&m->arena, t->cols, float);
+        if (!t->data) return false;
+        for (int64_t i = 0; i < t->cols; i++) peft__f32(t)[i] = 1;
+    }
+    return true;
 }
 
 // ---- the format of values
@@ -17449,7 +17567,7 @@ static peft_status peft__model_randomize(peft_model *m, const peft_model_desc *d
     for (peft_tensor *t = m->tensors; t < m->tensors + m->tensor_count && !status; t++) {
         peft_quantize_desc kept = peft__kept_desc(m, t, d);
         double deviation = peft__deviation(m, t);
-        float vector = peft__ends_with(t->name, ".bias") ? 0.0f : 1.0f, x[256];
+        float vector = peft__ends_with(t->name, ".bias") || m->config.gemma ? 0.0f : 1.0f, x[256];
         t->type = kept.type > PEFT_BF16 ? PEFT_F32 : kept.type;
         t->data = peft__calloc(m->ctx, peft__size(t), peft__dtype_size(t->type));
         t->owned = true;
@@ -17586,7 +17704,8 @@ PEFTDEF void peft_model_destroy(peft_model *m) {
     if (!m) return;
     for (int64_t i = 0; i < m->tensor_count; i++) peft__tensor_release(m->ctx, &m->tensors[i]);
     void *const owned[] = {
-        m->tensors, m->bias_of, m->encoder, m->decoder, m->frequencies, m->config_text, m->tokenizer_text};
+        m->tensors, m->bias_of, m->encoder, m->decoder, m->frequencies[0], m->frequencies[1], m->config_text,
+        m->tokenizer_text};
     for (int64_t i = 0; i < PEFT__COUNT(owned); i++) peft__free(m->ctx, owned[i]);
     peft_tokenizer_destroy(m->tokenizer);
     peft_archive_close(m->archive);
@@ -17849,7 +17968,8 @@ static const char *peft__architecture_of(const char *model_type) {
         {"gpt2", "GPT2LMHeadModel"}, {"gpt_neox", "GPTNeoXForCausalLM"}, {"llama", "LlamaForCausalLM"},
         {"mistral", "MistralForCausalLM"}, {"qwen2", "Qwen2ForCausalLM"}, {"qwen3", "Qwen3ForCausalLM"},
         {"smollm3", "SmolLM3ForCausalLM"}, {"olmo2", "Olmo2ForCausalLM"}, {"phi3", "Phi3ForCausalLM"},
-        {"granite", "GraniteForCausalLM"}};
+        {"granite", "GraniteForCausalLM"}, {"gemma2", "Gemma2ForCausalLM"},
+        {"gemma3_text", "Gemma3ForCausalLM"}};
     for (int64_t i = 0; i < PEFT__COUNT(classes); i++)
         if (strcmp(classes[i][0], model_type) == 0) return classes[i][1];
     return NULL;
@@ -17899,7 +18019,7 @@ static peft_status peft__gguf_expressible(const peft_model *m, const char *archi
     bool neox = strcmp(architecture, "gptneox") == 0, granite = strcmp(architecture, "granite") == 0;
     bool smollm3 = strcmp(architecture, "smollm3") == 0, qwen2 = strcmp(architecture, "qwen2") == 0, t5 = c->encoder_decoder;
     peft_activation_kind wanted = neox ? PEFT_GELU : PEFT_GELU_TANH;
-    if (peft__is_llama_kin(m->family)) wanted = PEFT_SILU;
+    if (peft__is_llama_kin(m->family) && !c->gemma) wanted = PEFT_SILU;
     if (t5 && !c->gated) wanted = PEFT_RELU;
     if (c->activation != wanted) what = "this activation function";
     if (c->feed_forward_bias) what = "mlp_bias";
@@ -17911,11 +18031,20 @@ static peft_status peft__gguf_expressible(const peft_model *m, const char *archi
     for (int64_t i = 0; smollm3 && i < c->decoder_layers; i++)
         if (c->rotated[i] != ((i + 1) % 4 != 0)) what = "no_rope_layers other than every fourth";
     if (smollm3 && c->window) what = "use_sliding_window";
+    int64_t wide = m->family == &peft__gemma2_family ? 46 : 62, step = m->family == &peft__gemma2_family ? 2 : 6;
+    double scalar = (double)(c->decoder_layers == wide ? c->d_model / c->heads : c->d_kv);
+    if (c->gemma && c->scale != (float)(1 / sqrt(scalar))) what = "this query_pre_attn_scalar";
+    if (c->gemma && !c->window) what = "layers without sliding_window";
+    if (m->family == &peft__gemma3_family && c->logit_cap > 0) what = "final_logit_softcapping";
+    if (m->family == &peft__gemma2_family && !(c->logit_cap > 0 && c->attention_cap > 0))
+        what = "attn_logit_softcapping or final_logit_softcapping of null";
+    for (int64_t i = 0; c->gemma && c->window && i < c->decoder_layers; i++)
+        if (c->windowed[i] != ((i + 1) % step != 0)) what = "layer_types or sliding_window_pattern like these";
     if (c->scale_by_layer || (c->scale == 1 && !t5 && !granite))
         what = "attention scores that are not divided by sqrt(head size) alone";
     if (c->rope == PEFT_ROPE_DYNAMIC) what = "rope_type dynamic";
     if (c->rope_exact && c->rope == PEFT_ROPE_YARN) what = "truncate false of rope_type yarn";
-    for (int64_t i = 0; c->windowed && i < c->decoder_layers; i++)
+    for (int64_t i = 0; c->windowed && !c->gemma && i < c->decoder_layers; i++)
         if (!c->windowed[i]) what = "a sliding_window of some layers only";
     if (!what) return PEFT_OK;
     return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
@@ -17967,6 +18096,7 @@ static peft_status peft__gguf_set_config(peft_gguf_writer *w, const peft_model *
     } more[] = {{"attention.value_length", PEFT_GGUF_U32, (double)c->d_kv},
         {"rope.dimension_count", PEFT_GGUF_U32, (double)c->rotary},
         {"rope.freq_base", PEFT_GGUF_F32, c->rotary ? c->rope_theta : 0},
+        {"rope.freq_base_swa", PEFT_GGUF_F32, c->local_theta},
         {"rope.scaling.factor", PEFT_GGUF_F32, linear || yarn ? c->rope_factor : 0},
         {"rope.scaling.original_context_length", PEFT_GGUF_U32, yarn ? c->rope_original : 0},
         {"rope.scaling.yarn_attn_factor", PEFT_GGUF_F32, yarn ? c->rope_attention / grown : 0},
@@ -17999,17 +18129,28 @@ static peft_status peft__gguf_add_frequencies(
     t->data = peft__arena_alloc(a, (size_t)t->cols * sizeof(float));
     if (!t->data) return PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < t->cols; i++)
-        peft__f32(t)[i] = (float)peft__rope_divisor(c, peft__rope_frequency(c, i), i);
+        peft__f32(t)[i] = (float)peft__rope_divisor(c, peft__rope_frequency(c, c->rope_theta, i), i);
     return peft_gguf_add(w, "rope_freqs.weight", t, PEFT_GGML_F32);
 }
 
 // Whether a prompt begins with bos: the tokenizer's files say so, or leave it to the family of the model, where
-// Llama's and Mistral's prompts do.
+// Llama's, Mistral's, Phi-3's and Gemma's prompts do.
 static bool peft__begins_with_bos(const peft_model *m) {
     const peft_config *c = &m->config;
     const peft_tokenizer *t = m->tokenizer;
     if (t && t->begin_known) return c->bos_id >= 0 && (t->begin_bos || t->front_count > 0);
-    return c->bos_id >= 0 && (strcmp(c->model_type, "llama") == 0 || strcmp(c->model_type, "mistral") == 0);
+    return c->bos_id >= 0 && (c->gemma || peft__is_listed("llama,mistral,phi3", c->model_type));
+}
+
+// t + 1, in the arena: what GGUF has as the weights of Gemma's norms. NULL: no memory.
+static peft_tensor *peft__one_more_than(peft__arena *a, const peft_tensor *t) {
+    peft_tensor *y = PEFT__ARENA(a, 1, peft_tensor);
+    float *x = PEFT__ARENA(a, peft__size(t), float);
+    if (!y || !x) return NULL;
+    *y = *t;
+    y->data = x;
+    for (int64_t i = 0; i < peft__size(t); i++) x[i] = peft__f32(t)[i] + 1;
+    return y;
 }
 
 static peft_status peft__model_save_gguf(peft_model *m, const char *path, peft_dtype type) {
@@ -18035,9 +18176,14 @@ static peft_status peft__model_save_gguf(peft_model *m, const char *path, peft_d
         status = peft_gguf_set_number(
             w, "tokenizer.ggml.add_bos_token", PEFT_GGUF_BOOL, peft__begins_with_bos(m));
     if (!status) status = peft__gguf_add_frequencies(w, m, &scratch, &frequencies);
-    for (peft_tensor *t = m->tensors; t < m->tensors + m->tensor_count && !status; t++)
-        status = peft__gguf_add_hf(
-            w, architecture, m->config.heads, m->config.kv_heads, t, peft__gguf_type_for(m, t, type));
+    for (peft_tensor *t = m->tensors; t < m->tensors + m->tensor_count && !status; t++) {
+        peft_tensor *as = t;
+        if (m->config.gemma && t->rank == 1 && peft__ends_with(t->name, "norm.weight"))
+            as = peft__one_more_than(&scratch, t);
+        status = as ? peft__gguf_add_hf(w, architecture, m->config.heads, m->config.kv_heads, as,
+                          peft__gguf_type_for(m, t, type))
+                    : PEFT_ERROR_MEMORY;
+    }
     if (!status) status = peft_gguf_write(w, path);
     peft_gguf_writer_destroy(w);
     peft__arena_free(&scratch);
@@ -18464,8 +18610,12 @@ static peft_tensor *peft__linear(
     return peft__linear_at(p, rows, x, weight, weight - p->model->tensors, residual);
 }
 
+// [rows, d_model] -> [rows, vocab]; Gemma 2: each z becomes cap tanh(z / cap)
 static peft_tensor *peft__head_logits(const peft__pass *p, const int64_t *rows, peft_tensor *hidden) {
-    return peft__linear_at(p, rows, hidden, p->model->head, peft__head_module(p->model), NULL);
+    float cap = p->model->config.logit_cap;
+    peft_tensor *z = peft__linear_at(p, rows, hidden, p->model->head, peft__head_module(p->model), NULL);
+    if (!(cap > 0)) return z;
+    return peft_scale(p->tape, peft_activation(p->tape, peft_scale(p->tape, z, 1 / cap), PEFT_TANH), cap);
 }
 
 static peft_tensor *peft__embedded(const peft__pass *p, const int64_t *rows, peft_tensor *table,
@@ -18476,6 +18626,10 @@ static peft_tensor *peft__embedded(const peft__pass *p, const int64_t *rows, pef
 
 static peft_tensor *peft__norm_of(const peft__pass *p, peft_tensor *x, peft_tensor *weight) {
     const peft_config *c = &p->model->config;
+    if (c->gemma) {
+        peft_tensor *one = &p->model->ones[weight->cols != c->d_model];
+        return peft_rms_norm(p->tape, x, peft_add(p->tape, peft__use(p, weight), one), c->epsilon);
+    }
     if (c->rms) return peft_rms_norm(p->tape, x, peft__use(p, weight), c->epsilon);
     return peft_layer_norm(p->tape, x, peft__use(p, weight), peft__bias_of(p, weight), c->epsilon);
 }
@@ -18530,6 +18684,7 @@ static peft_attention_desc peft__attention_of(const peft__pass *p, int64_t layer
     a.q_offsets = q_offsets;
     a.k_offsets = k_offsets;
     a.scale = peft__attention_scale(c, layer);
+    a.cap = c->attention_cap;
     a.max_distance = c->max_distance;
     a.dropout = p->model->dropout;
     return a;
@@ -18663,6 +18818,7 @@ static void peft__query_task(void *arg, int64_t i) {
     double sum = 0;
     for (int64_t t = 0; t < n; t++) {
         s[t] = j->scale * peft__dot(j->ctx, q, k + t * kv_inner, size);
+        peft__cap_scores(s + t, j->config->attention_cap, 1);
         if (!j->bias) continue;
         s[t] +=
             j->bias[peft__bucket(t - (n - 1), j->config->buckets, j->config->max_distance, false) * heads +
@@ -18767,6 +18923,7 @@ static void peft__queries_keys_values(const peft__pass *p, const int64_t *rows, 
                        *fused = w->qkv ? peft__linear(p, rows, h, w->qkv, NULL) : NULL;
     int64_t size = c->d_kv, heads = c->heads, kv = c->kv_heads;
     bool rotates = c->rotary && (!c->rotated || c->rotated[layer]);
+    const float *turns = p->model->cos_sin[c->local_theta > 0 && peft__attention_window(c, layer)];
     for (int i = 0; i < 3; i++) {
         if (!w->qkv) out[i] = peft__linear(p, rows, h, apart[i], NULL);
         else if (c->fused == PEFT_FUSED_THIRDS)
@@ -18776,7 +18933,7 @@ static void peft__queries_keys_values(const peft__pass *p, const int64_t *rows, 
         if (norms[i]) out[i] = peft__norm_of(p, out[i], norms[i]);
         if (rotates && i < 2)
             out[i] = peft_rotary(
-                p->tape, out[i], i ? kv : heads, c->rotary, p->model->cos_sin, p->positions);
+                p->tape, out[i], i ? kv : heads, c->rotary, turns, p->positions);
     }
 }
 
@@ -18834,14 +18991,17 @@ static peft_status peft__make_cos_sin(peft_model *m, int64_t count) {
             count, m->config.max_positions);
     if (!half || count <= m->cos_sin_count) return PEFT_OK;
     count = PEFT__MAX(PEFT__MAX(count, 2 * m->cos_sin_count), (int64_t)256);
-    float *table = PEFT__ARENA(&m->arena, count * half * 2, float);
-    if (!table) return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < count * half; i++) {
-        float angle = (float)(i / half) * m->frequencies[i % half];
-        table[2 * i] = cosf(angle) * (float)m->config.rope_attention;
-        table[2 * i + 1] = sinf(angle) * (float)m->config.rope_attention;
+    for (int k = 0; k < 2 && m->frequencies[k]; k++) {
+        float *table = PEFT__ARENA(&m->arena, count * half * 2, float);
+        float grown = k ? 1 : (float)m->config.rope_attention;
+        if (!table) return PEFT_ERROR_MEMORY;
+        for (int64_t i = 0; i < count * half; i++) {
+            float angle = (float)(i / half) * m->frequencies[k][i % half];
+            table[2 * i] = cosf(angle) * grown;
+            table[2 * i + 1] = sinf(angle) * grown;
+        }
+        m->cos_sin[k] = table;
     }
-    m->cos_sin = table;
     m->cos_sin_count = count;
     return PEFT_OK;
 }
@@ -18864,6 +19024,7 @@ static bool peft__set_positions(peft__pass *p, int64_t start) {
 static peft_tensor *peft__token_inputs(const peft__pass *p, const int32_t *ids, int64_t count) {
     const peft_model *m = p->model;
     peft_tensor *x = peft__embedded(p, p->offsets, m->shared, peft__input_module(m, false), ids, count);
+    if (m->config.gemma) x = peft_scale(p->tape, x, sqrtf((float)m->config.d_model));
     return m->config.encoder_decoder ? peft_dropout(p->tape, x, m->dropout) : x;
 }
 
@@ -19063,7 +19224,7 @@ PEFTDEF peft_tensor *peft_model_loss(peft_model *m, peft_tape *tape, const peft_
     peft__pass_begin(&p, m, tape, adapters, adapter_count);
     peft_tensor *hidden = peft__run_pass(&p, b);
     const int32_t *labels = hidden ? peft__lengthened_labels(&p, b) : NULL;
-    bool adds = false;  // adapters make more of the head than a matrix: the loss needs the logits then
+    bool adds = m->config.logit_cap > 0;  // more comes behind the head's matrix: the loss needs the logits
     for (int i = 0; i < adapter_count; i++)
         adds = adds || p.hooks->adds(adapters[i].adapter, peft__head_module(m));
     if (!labels) return NULL;

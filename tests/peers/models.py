@@ -224,6 +224,32 @@ def _granite(r, tied):
     )
 
 
+def _gemma(config, r, window=True, **more):
+    head = r.choice([12, 20]) * WIDTH // 48
+    d = dict(
+        tied=True,
+        kv=r.choice([1, 2]),
+        head_dim=head,
+        query_pre_attn_scalar=r.choice([head, 7]),
+        sliding_window=r.choice([3, 5]) if window else 512,
+        pad_token_id=0,
+    )
+    return _kin(config, r, **(d | more))
+
+
+def _gemma2(r, **more):
+    d = dict(attn_logit_softcapping=r.choice([1.5, 4.0]), final_logit_softcapping=r.choice([2.0, 5.0]))
+    return _gemma(tf.Gemma2Config, r, **(d | more))
+
+
+def _gemma3(r, scaling={}, **more):
+    rope = dict(
+        full_attention=dict(dict(rope_type="default", rope_theta=1e6) | scaling),
+        sliding_attention=dict(rope_type="default", rope_theta=r.choice([10000.0, 500.0])),
+    )
+    return _gemma(tf.Gemma3TextConfig, r, rope_parameters=rope, **more)
+
+
 MAKERS = {
     "t5_v10": lambda r: _t5(r, False),
     "t5_v11": lambda r: _t5(r, True),
@@ -267,6 +293,14 @@ MAKERS = {
     "phi3_window": lambda r: _phi3(r, 1.0, sliding_window=r.choice([3, 5])),
     "granite": lambda r: _granite(r, False),
     "granite_tied": lambda r: _granite(r, True),
+    "gemma2": _gemma2,
+    "gemma2_uncapped": lambda r: _gemma2(
+        r, tied=False, attention_bias=True, attn_logit_softcapping=None, final_logit_softcapping=None
+    ),
+    "gemma3": lambda r: _gemma3(r, layer_types=["sliding_attention", "full_attention"], num_hidden_layers=2),
+    "gemma3_pattern": lambda r: _gemma3(
+        r, tied=False, num_hidden_layers=7, scaling=dict(rope_type="linear", factor=8.0)
+    ),
 }
 NAMES = list(MAKERS)
 
