@@ -207,7 +207,8 @@ def _window(r, layers=2):
 
 def _phi3(r, part, **more):
     d = dict(pad_token_id=0, **_rope(10000.0, partial_rotary_factor=part)) | more
-    return _kin(tf.Phi3Config, r, kv=r.choice([1, 2, 4]), **d)
+    heads = WIDTH // 12
+    return _kin(tf.Phi3Config, r, heads=heads, kv=r.choice([1, 2, heads]), **d)
 
 
 def _granite(r, tied):
