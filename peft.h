@@ -263,7 +263,7 @@ typedef struct peft_linear_desc {
 PEFTDEF peft_tensor *peft_linear(peft_tape *tape, peft_tensor *x, peft_tensor *weight, peft_tensor *bias);
 PEFTDEF peft_tensor *peft_linear_with(peft_tape *tape, const peft_linear_desc *desc);
 
-// weight [n]: over each row of x, or over each of its parts of n columns (norms of a head's queries and keys).
+// weight [n]: over each row of x, or over each of its parts of n columns (norms of heads)
 PEFTDEF peft_tensor *peft_rms_norm(peft_tape *tape, peft_tensor *x, peft_tensor *weight, float epsilon);
 PEFTDEF peft_tensor *peft_layer_norm(
     peft_tape *tape, peft_tensor *x, peft_tensor *weight, peft_tensor *bias, float epsilon);
@@ -549,7 +549,8 @@ PEFTDEF const char *peft_token_text(const peft_tokenizer *tokenizer, int32_t id)
 PEFTDEF int32_t peft_token_id(const peft_tokenizer *tokenizer, const char *text);  // -1: no such token
 PEFTDEF peft_special_ids peft_tokenizer_special(const peft_tokenizer *tokenizer);
 // ------------------------------------------------------------
-// >>models: T5, GPT-2, GPT-NeoX, Llama, Mistral, Qwen, SmolLM3, OLMo 2, Phi-3, Gemma, Granite, as Hugging Face ships them
+// >>models: T5, GPT-2, GPT-NeoX, Llama, Mistral, Qwen 2 and 3, SmolLM3, OLMo 2, Phi-3, Gemma 2 and 3, Granite
+// and their kin, as Hugging Face ships them
 
 typedef struct peft_model peft_model;
 
@@ -588,7 +589,7 @@ typedef enum peft_rope_kind {
 } peft_rope_kind;
 
 typedef struct peft_config {
-    const char *model_type;  // "t5", "llama", "qwen3", ...: what peft_model_load names when it knows another not
+    const char *model_type;  // "t5", "qwen3", "gemma3_text", ...; the error for another one lists them
     bool encoder_decoder;
     int64_t vocab_size, d_model, d_kv, d_ff;
     int64_t layers, decoder_layers, heads, kv_heads;  // layers: the encoder's; decoder-only models: 0
@@ -11566,32 +11567,32 @@ static const peft__family peft__neox_family = {
     {"gpt_neox.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__neox_rules)}, "gpt_neox.embed_in", NULL, NULL,
     "gpt_neox.final_layer_norm", "embed_out", "query_key_value", "query_key_value,dense_4h_to_h",
     "dense_4h_to_h", "GPTNeoXForCausalLM,GPTNeoXModel", PEFT__SETTINGS(peft__neox_settings)};
-#define PEFT__LLAMA_KIN(types, rules, targets, ia3, ia3_feedforward, architectures)                              \
+#define PEFT__LLAMA_KIN(types, rules, targets, ia3, architectures)                                      \
     {                                                                                                   \
         types, false, {NULL, NULL, NULL, 0}, {"model.layers.%lld.", "blk.%lld.", PEFT__RULES(rules)},   \
-            "model.embed_tokens", NULL, NULL, "model.norm", "lm_head", targets, ia3, ia3_feedforward,   \
+            "model.embed_tokens", NULL, NULL, "model.norm", "lm_head", targets, ia3, "down_proj",       \
             architectures, PEFT__SETTINGS(peft__llama_settings)                                         \
     }
 static const peft__family peft__llama_family = PEFT__LLAMA_KIN(
-    "llama,mistral,smollm3,granite", peft__llama_rules, "q_proj,v_proj", "k_proj,v_proj,down_proj", "down_proj",
+    "llama,mistral,smollm3,granite", peft__llama_rules, "q_proj,v_proj", "k_proj,v_proj,down_proj",
     "LlamaForCausalLM,LLaMAForCausalLM,LlamaModel,MistralForCausalLM,MistralModel,"
     "SmolLM3ForCausalLM,SmolLM3Model,GraniteForCausalLM,GraniteModel");
 static const peft__family peft__qwen2_family = PEFT__LLAMA_KIN(
-    "qwen2", peft__llama_rules, "q_proj,v_proj", "q_proj,v_proj,down_proj", "down_proj",
+    "qwen2", peft__llama_rules, "q_proj,v_proj", "q_proj,v_proj,down_proj",
     "Qwen2ForCausalLM,Qwen2Model");
 static const peft__family peft__qwen3_family = PEFT__LLAMA_KIN(
-    "qwen3", peft__qwen3_rules, "q_proj,v_proj", "q_proj,v_proj,down_proj", "down_proj",
+    "qwen3", peft__qwen3_rules, "q_proj,v_proj", "q_proj,v_proj,down_proj",
     "Qwen3ForCausalLM,Qwen3Model");
 static const peft__family peft__olmo2_family = PEFT__LLAMA_KIN(
-    "olmo2", peft__olmo2_rules, "q_proj,v_proj", "k_proj,v_proj,down_proj", "down_proj",
+    "olmo2", peft__olmo2_rules, "q_proj,v_proj", "k_proj,v_proj,down_proj",
     "Olmo2ForCausalLM,Olmo2Model");
 static const peft__family peft__phi3_family = PEFT__LLAMA_KIN(
-    "phi3", peft__phi3_rules, "qkv_proj", "qkv_proj,down_proj", "down_proj", "Phi3ForCausalLM,Phi3Model");
+    "phi3", peft__phi3_rules, "qkv_proj", "qkv_proj,down_proj", "Phi3ForCausalLM,Phi3Model");
 static const peft__family peft__gemma2_family = PEFT__LLAMA_KIN(
-    "gemma2", peft__gemma2_rules, "q_proj,v_proj", "q_proj,v_proj,down_proj", "down_proj",
+    "gemma2", peft__gemma2_rules, "q_proj,v_proj", "q_proj,v_proj,down_proj",
     "Gemma2ForCausalLM,Gemma2Model");
 static const peft__family peft__gemma3_family = PEFT__LLAMA_KIN(
-    "gemma3_text", peft__gemma3_rules, "q_proj,v_proj", "q_proj,v_proj,down_proj", "down_proj",
+    "gemma3_text", peft__gemma3_rules, "q_proj,v_proj", "q_proj,v_proj,down_proj",
     "Gemma3ForCausalLM,Gemma3TextModel");
 static const peft__family *const peft__families[] = {
     &peft__t5_family,    &peft__gpt2_family,  &peft__neox_family, &peft__llama_family, &peft__qwen2_family,
@@ -11658,7 +11659,7 @@ static const peft__gguf_family *peft__gguf_family_of(const char *architecture) {
         {"llama", "llama", &peft__llama_family, "\"hidden_act\":\"silu\"", true},
         {"qwen2", "qwen2", &peft__qwen2_family, "\"hidden_act\":\"silu\"", false},
         {"qwen3", "qwen3", &peft__qwen3_family, "\"hidden_act\":\"silu\"", false},
-        {"smollm3", "smollm3", &peft__llama_family, "\"hidden_act\":\"silu\",\"no_rope_layer_interval\":4", true},
+        {"smollm3", "smollm3", &peft__llama_family, "\"no_rope_layer_interval\":4", true},
         {"olmo2", "olmo2", &peft__olmo2_family, "\"hidden_act\":\"silu\"", false},
         {"phi3", "phi3", &peft__phi3_family, "\"hidden_act\":\"silu\"", false},
         {"granite", "granite", &peft__llama_family, "\"hidden_act\":\"silu\"", true},
@@ -11874,7 +11875,9 @@ static peft_status peft__gguf_config_field(const peft_gguf *g, const char *archi
     }
     peft__string_format(json, ",\"%s\":", row->keys);
     double v = peft_gguf_number(g, key, -1);
-    bool good = fraction || number ? v > 0 && v < (number ? 1e9 : 1) : v >= size && v <= INT32_MAX && v == floor(v);
+    bool good = number     ? v > 0 && v < 1e9
+                : fraction ? v > 0 && v < 1
+                           : v >= size && v <= INT32_MAX && v == floor(v);
     if (row->use == PEFT__FLAG) peft__string_puts(json, peft_gguf_bool(g, key, true) ? "true" : "false");
     else if (good) peft__string_format(json, "%g", v);
     else return peft__file_bad(&g->file, "%s is no sensible number", key);
@@ -12119,7 +12122,8 @@ static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, c
               : source->type == PEFT_GGML_BF16 ? PEFT_BF16
                                                : PEFT_F32;
     bool one = peft__is_gemma(f->names) && peft__ends_with(source->name, "norm.weight");  // GGUF has 1 + w
-    bool plain = !one && v.order.kind == PEFT__ORDER_SAME && (source->type == PEFT_GGML_F32 || t->type != PEFT_F32);
+    bool plain = !one && v.order.kind == PEFT__ORDER_SAME &&
+                 (source->type == PEFT_GGML_F32 || t->type != PEFT_F32);
     if (plain && (uintptr_t)source->data % peft__dtype_size(t->type) == 0) {
         t->data = (void *)(uintptr_t)source->data;
         return PEFT_OK;
@@ -16567,7 +16571,7 @@ static peft_status peft__tokenizer_of_text(const peft_tokenizer *old, const char
 
 // ===========================================================================================================
 // 8. MODELS
-//    Builds a model from its folder or GGUF file (T5, GPT-2, GPT-NeoX, the Llama family), runs texts through
+//    Builds a model from its folder or GGUF file (T5, GPT-2, GPT-NeoX, Llama and kin), runs texts through
 //    it, and saves it again. A family is a table of parameters and a table of settings (chapter 6); all
 //    families share one block of norm, attention and feed-forward, and every loop over parameters goes
 //    through the table. Decoding keeps keys and values in a cache, so that a new token costs one row.
@@ -16936,8 +16940,8 @@ static const peft__json *peft__rope_of_full_layers(peft__config_reader *r, const
     const char *type = peft__json_text(local, "rope_type", "default");
     if (strcmp(type, "default") != 0 && !r->status)
         r->status = peft__fail(r->ctx, PEFT_ERROR_UNSUPPORTED,
-            "%s: sliding_attention has rotary positions of rope_type \"%s\", which is not computed here", r->path,
-            type);
+            "%s: sliding_attention has rotary positions of rope_type \"%s\", which is not computed here",
+            r->path, type);
     if (local && !r->status) peft__rope_check(r, &peft__rope_rows[0], local);
     r->c->local_theta = peft__json_double(r->root, "rope_local_base_freq", 10000);
     old = local ? peft__json_get(local, "rope_theta") : NULL;
@@ -16962,7 +16966,8 @@ static void peft__rope_config(peft__config_reader *r, bool neox) {
     if (!peft__json_is(rope, PEFT__JSON_OBJECT)) rope = NULL;
     if (r->family == &peft__gemma3_family && !r->status) rope = peft__rope_of_full_layers(r, rope);
     c->rope_factor = c->rope_attention = 1;
-    double theta = strcmp(c->model_type, "smollm3") == 0 ? 2e6 : r->family == &peft__gemma3_family ? 1e6 : 1e4;
+    double theta = strcmp(c->model_type, "smollm3") == 0 ? 2e6 : 1e4;
+    if (r->family == &peft__gemma3_family) theta = 1e6;
     c->rope_theta = peft__rope_number(r, rope, "rope_theta", neox ? "rotary_emb_base" : "rope_theta", theta);
     double part = peft__rope_number(
         r, rope, "partial_rotary_factor", neox ? "rotary_pct" : "partial_rotary_factor", neox ? 0.25 : 1);
@@ -17001,8 +17006,8 @@ static void peft__rotated_config(peft__config_reader *r) {
     c->rotated = rotated;
 }
 
-// Which layers see a window only: Mistral's and Phi-3's all; by layer_types, else Qwen's from max_window_layers
-// on, SmolLM3's that do not rotate, Gemma's but every second or sixth.
+// Which layers see a window only: Mistral's and Phi-3's all. By layer_types, else: Qwen's from
+// max_window_layers on; SmolLM3's that do not rotate; of Gemma's all but every second or sixth.
 static void peft__window_config(peft__config_reader *r) {
     peft_config *c = r->c;
     bool qwen = strncmp(c->model_type, "qwen", 4) == 0, smollm3 = strcmp(c->model_type, "smollm3") == 0;
@@ -18017,7 +18022,8 @@ static peft_status peft__gguf_expressible(const peft_model *m, const char *archi
     const peft_config *c = &m->config;
     const char *what = NULL;
     bool neox = strcmp(architecture, "gptneox") == 0, granite = strcmp(architecture, "granite") == 0;
-    bool smollm3 = strcmp(architecture, "smollm3") == 0, qwen2 = strcmp(architecture, "qwen2") == 0, t5 = c->encoder_decoder;
+    bool smollm3 = strcmp(architecture, "smollm3") == 0, t5 = c->encoder_decoder;
+    bool qwen2 = strcmp(architecture, "qwen2") == 0, gemma2 = m->family == &peft__gemma2_family;
     peft_activation_kind wanted = neox ? PEFT_GELU : PEFT_GELU_TANH;
     if (peft__is_llama_kin(m->family) && !c->gemma) wanted = PEFT_SILU;
     if (t5 && !c->gated) wanted = PEFT_RELU;
@@ -18031,15 +18037,15 @@ static peft_status peft__gguf_expressible(const peft_model *m, const char *archi
     for (int64_t i = 0; smollm3 && i < c->decoder_layers; i++)
         if (c->rotated[i] != ((i + 1) % 4 != 0)) what = "no_rope_layers other than every fourth";
     if (smollm3 && c->window) what = "use_sliding_window";
-    int64_t wide = m->family == &peft__gemma2_family ? 46 : 62, step = m->family == &peft__gemma2_family ? 2 : 6;
+    int64_t wide = gemma2 ? 46 : 62, step = gemma2 ? 2 : 6;  // llama.cpp knows the largest by their blocks
     double scalar = (double)(c->decoder_layers == wide ? c->d_model / c->heads : c->d_kv);
     if (c->gemma && c->scale != (float)(1 / sqrt(scalar))) what = "this query_pre_attn_scalar";
     if (c->gemma && !c->window) what = "layers without sliding_window";
     if (m->family == &peft__gemma3_family && c->logit_cap > 0) what = "final_logit_softcapping";
-    if (m->family == &peft__gemma2_family && !(c->logit_cap > 0 && c->attention_cap > 0))
+    if (gemma2 && !(c->logit_cap > 0 && c->attention_cap > 0))
         what = "attn_logit_softcapping or final_logit_softcapping of null";
     for (int64_t i = 0; c->gemma && c->window && i < c->decoder_layers; i++)
-        if (c->windowed[i] != ((i + 1) % step != 0)) what = "layer_types or sliding_window_pattern like these";
+        if (c->windowed[i] != ((i + 1) % step != 0)) what = "these layer_types or sliding_window_pattern";
     if (c->scale_by_layer || (c->scale == 1 && !t5 && !granite))
         what = "attention scores that are not divided by sqrt(head size) alone";
     if (c->rope == PEFT_ROPE_DYNAMIC) what = "rope_type dynamic";
@@ -18134,12 +18140,12 @@ static peft_status peft__gguf_add_frequencies(
 }
 
 // Whether a prompt begins with bos: the tokenizer's files say so, or leave it to the family of the model, where
-// Llama's, Mistral's, Phi-3's and Gemma's prompts do.
+// Llama's, Mistral's and Gemma's prompts do.
 static bool peft__begins_with_bos(const peft_model *m) {
     const peft_config *c = &m->config;
     const peft_tokenizer *t = m->tokenizer;
     if (t && t->begin_known) return c->bos_id >= 0 && (t->begin_bos || t->front_count > 0);
-    return c->bos_id >= 0 && (c->gemma || peft__is_listed("llama,mistral,phi3", c->model_type));
+    return c->bos_id >= 0 && (c->gemma || peft__is_listed("llama,mistral", c->model_type));
 }
 
 // t + 1, in the arena: what GGUF has as the weights of Gemma's norms. NULL: no memory.
@@ -18914,8 +18920,8 @@ static peft_tensor *peft__cross_attention(
 
 // ---- the block
 
-// q, k and v of a block, normed where it has norms for them and rotated by their positions. The fused columns of
-// GPT-2 and Phi-3 are those of q, of k and of v, GPT-NeoX's [heads, 3, size].
+// q, k and v of a block, normed where it has norms for them and rotated by their positions. The fused columns
+// of GPT-2 and Phi-3 are those of q, of k and of v, GPT-NeoX's [heads, 3, size].
 static void peft__queries_keys_values(const peft__pass *p, const int64_t *rows, const peft__block_weights *w,
     int64_t layer, peft_tensor *h, peft_tensor *out[3]) {
     const peft_config *c = &p->model->config;
