@@ -263,6 +263,7 @@ typedef struct peft_linear_desc {
 PEFTDEF peft_tensor *peft_linear(peft_tape *tape, peft_tensor *x, peft_tensor *weight, peft_tensor *bias);
 PEFTDEF peft_tensor *peft_linear_with(peft_tape *tape, const peft_linear_desc *desc);
 
+// weight [n]: over each row of x, or over each of its parts of n columns (norms of heads)
 PEFTDEF peft_tensor *peft_rms_norm(peft_tape *tape, peft_tensor *x, peft_tensor *weight, float epsilon);
 PEFTDEF peft_tensor *peft_layer_norm(
     peft_tape *tape, peft_tensor *x, peft_tensor *weight, peft_tensor *bias, float epsilon);
@@ -312,6 +313,7 @@ typedef struct peft_attention_desc {
     int64_t sequences;
     const int64_t *q_offsets, *k_offsets;  // [sequences + 1]; kept until peft_backward
     float scale;        // of q k^T; 0: 1. (T5 has none; others 1/sqrt(head_size))
+    float cap;          // Gemma 2: scores s become cap tanh(s / cap), not beside a bias; 0: they stay
     bool causal;        // the last query of a sequence sees its last key
     int64_t window;     // causal: a query sees the key of its own position and window - 1 before it; 0: all
     peft_tensor *bias;  // T5's relative positions [buckets, heads], or NULL
@@ -547,7 +549,8 @@ PEFTDEF const char *peft_token_text(const peft_tokenizer *tokenizer, int32_t id)
 PEFTDEF int32_t peft_token_id(const peft_tokenizer *tokenizer, const char *text);  // -1: no such token
 PEFTDEF peft_special_ids peft_tokenizer_special(const peft_tokenizer *tokenizer);
 // ------------------------------------------------------------
-// >>models: T5, GPT-2, GPT-NeoX, Llama, Mistral, Qwen2 and their kin, as Hugging Face ships them
+// >>models: T5, GPT-2, GPT-NeoX, Llama, Mistral, Qwen 2 and 3, SmolLM3, OLMo 2, Phi-3, Gemma 2 and 3, Granite
+// and their kin, as Hugging Face ships them
 
 typedef struct peft_model peft_model;
 
@@ -571,7 +574,8 @@ typedef struct peft_model_desc {
     peft_dtype embeddings;
 } peft_model_desc;
 
-enum { PEFT_FUSED_NOT = 0, PEFT_FUSED_THIRDS, PEFT_FUSED_HEADS };  // [3, heads, size] and [heads, 3, size]
+// [queries; keys; values], each of its heads, and [heads, 3, size]
+enum { PEFT_FUSED_NOT = 0, PEFT_FUSED_THIRDS, PEFT_FUSED_HEADS };
 
 // How the frequencies of rotary positions are stretched: rope_type of rope_parameters (transformers 5) or
 // rope_scaling (before). "longrope" and others are PEFT_ERROR_UNSUPPORTED by name, and so are texts longer
@@ -585,7 +589,7 @@ typedef enum peft_rope_kind {
 } peft_rope_kind;
 
 typedef struct peft_config {
-    const char *model_type;  // "t5", "mt5", "umt5", "gpt2", "gpt_neox", "llama", "mistral", "qwen2"
+    const char *model_type;  // "t5", "qwen3", "gemma3_text", ...; the error for another one lists them
     bool encoder_decoder;
     int64_t vocab_size, d_model, d_kv, d_ff;
     int64_t layers, decoder_layers, heads, kv_heads;  // layers: the encoder's; decoder-only models: 0
@@ -594,6 +598,7 @@ typedef struct peft_config {
     int64_t window;                 // keys that a query sees at most, its own among them; 0: all before it
     const bool *windowed;           // [decoder_layers] which layers have that window; NULL: all
     int64_t rotary;                 // dimensions of a head that rotary positions rotate; 0: none
+    const bool *rotated;            // [decoder_layers] SmolLM3: which layers rotate; NULL: all
     peft_rope_kind rope;
     double rope_theta, rope_factor; // the base; what the other kinds divide the frequencies by
     double rope_low, rope_high;     // Llama 3: the two frequency factors; YaRN: beta_slow, beta_fast
@@ -601,6 +606,10 @@ typedef struct peft_config {
     double rope_attention;          // YaRN: factor of the cosines and sines
     bool rope_exact;                // YaRN: its bounds are not rounded ("truncate": false)
     float epsilon, dropout, scale;  // scale: of q k^T
+    double local_theta;             // Gemma 3: the base in layers with a window; 0: the same
+    float embedding_scale, residual_scale, logit_divisor;  // Granite's multipliers; 0: none
+    float attention_cap, logit_cap; // Gemma 2: x becomes cap tanh(x / cap); 0: it stays
+    bool gemma;                     // norms multiply with 1 + w, embeddings with sqrt(d_model)
     bool scale_by_layer;            // GPT-2: layer i divides `scale` by i + 1
     bool scale_output;              // T5 v1.0: what the head reads is divided by sqrt(d_model)
     bool bias_per_layer;            // UMT5: every block has its own table of relative positions
@@ -8589,7 +8598,7 @@ PEFT__LOOP(peft__loop_norm_backward,
 
 static void peft__norm_forward_rows(void *arg, int64_t begin, int64_t end) {
     const peft__norm_job *j = (const peft__norm_job *)arg;
-    int64_t n = j->x->cols;
+    int64_t n = peft__size(j->weight);
     for (int64_t r = begin; r < end; r++) {
         const float *x = peft__f32(j->x) + r * n;
         float mean = 0, square = peft__dot(j->ctx, x, x, n) / (float)n;
@@ -8609,7 +8618,7 @@ static void peft__norm_forward_rows(void *arg, int64_t begin, int64_t end) {
 
 static void peft__norm_backward_rows(void *arg, int64_t begin, int64_t end) {
     const peft__norm_job *j = (const peft__norm_job *)arg;
-    int64_t n = j->x->cols;
+    int64_t n = peft__size(j->weight);
     for (int64_t r = begin; r < end; r++) {
         const float *x = peft__f32(j->x) + r * n, *dy = j->dy + r * n, *w = peft__f32(j->weight);
         float mean = j->mean ? j->mean[r] : 0, inverse = j->inverse[r];
@@ -8623,7 +8632,8 @@ static void peft__norm_backward_rows(void *arg, int64_t begin, int64_t end) {
 
 static void peft__norm_weight_columns(void *arg, int64_t begin, int64_t end) {  // dw += sum over rows of dy u
     const peft__norm_job *j = (const peft__norm_job *)arg;
-    for (int64_t r = 0, n = j->x->cols; r < j->x->rows; r++) {
+    int64_t n = peft__size(j->weight), rows = peft__size(j->x) / n;
+    for (int64_t r = 0; r < rows; r++) {
         const float *x = peft__f32(j->x) + r * n, *dy = j->dy + r * n;
         float mean = j->mean ? j->mean[r] : 0;
         for (int64_t c = begin; c < end; c++) j->dw[c] += dy[c] * ((x[c] - mean) * j->inverse[r]);
@@ -8632,7 +8642,7 @@ static void peft__norm_weight_columns(void *arg, int64_t begin, int64_t end) {  
 
 static void peft__norm_backward(peft_tape *t, peft__node *node) {
     peft__norm_job *j = (peft__norm_job *)node;
-    int64_t rows = j->x->rows, cols = j->x->cols;
+    int64_t cols = peft__size(j->weight), rows = peft__size(j->x) / cols;
     j->dy = node->out->grad;
     j->dw = peft__zeroed_grad_of(t, j->weight);
     if (j->dw) peft__ranges(t->ctx, cols, 64, peft__norm_weight_columns, j);
@@ -8646,16 +8656,17 @@ static void peft__norm_backward(peft_tape *t, peft__node *node) {
 static peft_tensor *peft__norm(
         peft_tape *t, peft_tensor *x, peft_tensor *w, peft_tensor *b, float epsilon, bool center) {
     if (!peft__ready(t, x && w, "norm")) return NULL;
-    if (peft__size(w) != x->cols || w->type != PEFT_F32 ||
+    int64_t cols = peft__size(w), rows = peft__size(x) / cols;
+    if ((center ? cols != x->cols : x->cols % cols != 0) || w->type != PEFT_F32 ||
             (b && (peft__size(b) != x->cols || b->type != PEFT_F32)))
         return peft__op_fail(t, PEFT_ERROR_SHAPE, "norm %s: %lld weights (f32) for %lld columns",
                 w->name ? w->name : "", (long long)peft__size(w), (long long)x->cols);
     peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, w, b);
-    float *inverse = peft__take(t, x->rows), *mean = center ? peft__take(t, x->rows) : NULL;
+    float *inverse = peft__take(t, rows), *mean = center ? peft__take(t, rows) : NULL;
     if (t->status) return NULL;
     peft__norm_job j = {peft__node_of(NULL, NULL), x, w, b, inverse, mean, epsilon, 0, t->ctx, peft__f32(y),
             NULL, NULL, NULL};
-    peft__ranges(t->ctx, x->rows, peft__row_grain(x->cols), peft__norm_forward_rows, &j);
+    peft__ranges(t->ctx, rows, peft__row_grain(cols), peft__norm_forward_rows, &j);
     if (!y->requires_grad) peft__give(inverse), peft__give(mean);
     return peft__record(t, y, peft__norm_backward, &j, sizeof(j));
 }
@@ -9212,6 +9223,7 @@ static float peft__attention_score(
     float s = 0;
     for (int64_t e = 0; e < h->size; e++) s += q[e] * k[e];
     s *= d->scale;
+    if (d->cap > 0) s = d->cap * tanhf(s / d->cap);
     if (!d->bias) return s;
     int64_t bucket = peft__bucket(relative, d->bias->rows, d->max_distance, d->bidirectional);
     return s + peft__f32(d->bias)[bucket * d->heads + h->number];
@@ -9277,6 +9289,11 @@ static peft__matrix peft__attention_rows(const float *x, int64_t offset, int64_t
     return peft__dense_rows(x + offset + first * cols, rows, h->size, cols);
 }
 
+// s = cap tanh(s / cap) [n]
+static void peft__cap_scores(float *s, float cap, int64_t n) {
+    for (int64_t i = 0; i < n && cap > 0; i++) s[i] = cap * tanhf(s[i] / cap);
+}
+
 // S = s Q K^T + bias for query rows [first, first + rows); returns how many keys the block may see at all.
 static int64_t peft__attention_scores(const peft__attention_job *j, const peft__attention_scratch *m,
         const peft__attention_head *h, int64_t first, int64_t rows) {
@@ -9289,6 +9306,7 @@ static int64_t peft__attention_scores(const peft__attention_job *j, const peft__
         float *s = m->s + i * seen;
         int64_t position = first + i + h->shift;
         if (d->bias) peft__axpy(j->ctx, s, 1, m->bias + (h->nq - 1) - (first + i), seen);
+        peft__cap_scores(s, d->cap, PEFT__MIN(seen, position + 1));
         for (int64_t c = position + 1; d->causal && c < seen; c++) s[c] = -INFINITY;
         for (int64_t c = 0; d->window && c <= position - d->window; c++) s[c] = -INFINITY;
     }
@@ -9349,10 +9367,15 @@ static void peft__attention_backward_block(const peft__attention_job *j, const p
     for (int64_t i = 0; i < rows; i++) {  // S becomes P, dP becomes dS; dV needs the dropped P
         float *p = m->s + i * seen, *ds = m->dp + i * seen;
         int64_t at = h->q + (first + i) * qc;
+        for (int64_t c = 0; c < seen && d->cap > 0; c++) {  // the slope of the cap; p is -infinity behind i
+            float part = p[c] == -INFINITY ? 1 : p[c] / d->cap;
+            m->bias[c] = 1 - part * part;
+        }
         peft__loop_subtract(j->ctx, p, j->lse[(h->row0 + first + i) * d->heads + h->number], seen);
         peft__vexp(j->ctx, p, p, seen);
         peft__attention_dropout(j, ds, h, first + i, seen);
         peft__loop_softmax_backward(j->ctx, ds, p, peft__dot(j->ctx, j->d_o + at, j->o + at, h->size), seen);
+        for (int64_t c = 0; c < seen && d->cap > 0; c++) ds[c] *= m->bias[c];
         peft__attention_dropout(j, p, h, first + i, seen);
         if (j->bias_grads) peft__axpy(j->ctx, m->bias_grad + (h->nq - 1) - (first + i), 1, ds, seen);
     }
@@ -9441,7 +9464,7 @@ static bool peft__attention_fits(peft_tape *t, const peft_attention_desc *d) {
             d->k->rows == d->v->rows && d->k->cols == d->q->cols / d->heads * d->kv_heads &&
             d->v->cols == d->k->cols && d->sequences > 0 && d->q_offsets[0] == 0 && d->k_offsets[0] == 0 &&
             d->q_offsets[d->sequences] == d->q->rows && d->k_offsets[d->sequences] == d->k->rows;
-    if (d->bias) ok = ok && d->bias->cols == d->heads && d->bias->type == PEFT_F32;
+    if (d->bias) ok = ok && d->bias->cols == d->heads && d->bias->type == PEFT_F32 && !(d->cap > 0);
     for (int64_t s = 0; ok && s < d->sequences; s++) {
         int64_t nq = d->q_offsets[s + 1] - d->q_offsets[s], nk = d->k_offsets[s + 1] - d->k_offsets[s];
         ok = nq >= 0 && nk >= 1 && (!d->causal || nk >= nq) && d->window >= 0 && (d->causal || !d->window);
@@ -11201,6 +11224,8 @@ PEFTDEF peft_status peft_gguf_write(peft_gguf_writer *writer, const char *path) 
 // An encoder or decoder block. Slots that a kind of block lacks stay NULL. Biases are found through bias_of.
 typedef struct peft__block_weights {
     peft_tensor *norm, *q, *k, *v, *qkv, *o;  // self-attention; qkv: one matrix instead of three
+    peft_tensor *q_norm, *k_norm;             // of each head's queries and keys, or of all heads as one
+    peft_tensor *o_norm, *wo_norm;            // of what attention and feed-forward add
     peft_tensor *cross_norm, *cross_q, *cross_k, *cross_v, *cross_o;  // T5's decoder: attention to the source
     peft_tensor *ff_norm, *wi, *wi_gate, *wo;  // feed-forward; wi_gate: the second input matrix of gated ones
     peft_tensor *bias;                         // T5's relative positions, in its first block for all
@@ -11210,8 +11235,10 @@ typedef enum peft__dimension {
     PEFT__DIM_MODEL = 'd',    // d_model
     PEFT__DIM_HEADS = 'i',    // heads * d_kv
     PEFT__DIM_KV = 'j',       // kv_heads * d_kv
-    PEFT__DIM_QKV = '3',      // 3 * heads * d_kv
+    PEFT__DIM_HEAD = 's',     // d_kv
+    PEFT__DIM_QKV = '3',      // (heads + 2 * kv_heads) * d_kv
     PEFT__DIM_INNER = 'f',    // d_ff
+    PEFT__DIM_PAIR = '2',     // 2 * d_ff: the gate's rows, then the others
     PEFT__DIM_COUNT = 'h',    // heads
     PEFT__DIM_BUCKETS = 'k',  // of relative positions
     PEFT__DIM_ONE = '1'
@@ -11282,17 +11309,43 @@ static const peft__rule peft__neox_rules[] = {
     PEFT__MATRIX("mlp.dense_h_to_4h", "ffn_up", INNER, MODEL, ALWAYS, SAME, wi),
     PEFT__MATRIX("mlp.dense_4h_to_h", "ffn_down", MODEL, INNER, ALWAYS, SAME, wo),
 };
-static const peft__rule peft__llama_rules[] = {
-    PEFT__MATRIX("self_attn.q_proj", "attn_q", HEADS, MODEL, QUERY, ROTARY_Q, q),
-    PEFT__MATRIX("self_attn.k_proj", "attn_k", KV, MODEL, QUERY, ROTARY_K, k),
-    PEFT__MATRIX("self_attn.v_proj", "attn_v", KV, MODEL, QUERY, SAME, v),
-    PEFT__MATRIX("self_attn.o_proj", "attn_output", MODEL, HEADS, OUTPUT, SAME, o),
-    PEFT__MATRIX("mlp.gate_proj", "ffn_gate", INNER, MODEL, INNER, SAME, wi_gate),
-    PEFT__MATRIX("mlp.up_proj", "ffn_up", INNER, MODEL, INNER, SAME, wi),
-    PEFT__MATRIX("mlp.down_proj", "ffn_down", MODEL, INNER, INNER, SAME, wo),
-    PEFT__NORM("input_layernorm", "attn_norm", NONE, norm),
-    PEFT__NORM("post_attention_layernorm", "ffn_norm", NONE, ff_norm),
+#define PEFT__LLAMA_MATRICES                                                          \
+    PEFT__MATRIX("self_attn.q_proj", "attn_q", HEADS, MODEL, QUERY, ROTARY_Q, q),         \
+    PEFT__MATRIX("self_attn.k_proj", "attn_k", KV, MODEL, QUERY, ROTARY_K, k),            \
+    PEFT__MATRIX("self_attn.v_proj", "attn_v", KV, MODEL, QUERY, SAME, v),                \
+    PEFT__MATRIX("self_attn.o_proj", "attn_output", MODEL, HEADS, OUTPUT, SAME, o),       \
+    PEFT__MATRIX("mlp.gate_proj", "ffn_gate", INNER, MODEL, INNER, SAME, wi_gate),        \
+    PEFT__MATRIX("mlp.up_proj", "ffn_up", INNER, MODEL, INNER, SAME, wi),                 \
+    PEFT__MATRIX("mlp.down_proj", "ffn_down", MODEL, INNER, INNER, SAME, wo)
+#define PEFT__LLAMA_NORMS                                       \
+    PEFT__NORM("input_layernorm", "attn_norm", NONE, norm),     \
+    PEFT__NORM("post_attention_layernorm", "ffn_norm", NONE, ff_norm)
+#define PEFT__QK_NORMS(queries, keys)                                                       \
+    PEFT__MATRIX("self_attn.q_norm", "attn_q_norm", ONE, queries, NONE, SAME, q_norm),      \
+    PEFT__MATRIX("self_attn.k_norm", "attn_k_norm", ONE, keys, NONE, SAME, k_norm)
+static const peft__rule peft__llama_rules[] = {PEFT__LLAMA_MATRICES, PEFT__LLAMA_NORMS};
+static const peft__rule peft__qwen3_rules[] = {
+    PEFT__LLAMA_MATRICES, PEFT__QK_NORMS(HEAD, HEAD), PEFT__LLAMA_NORMS};
+static const peft__rule peft__olmo2_rules[] = {
+    PEFT__LLAMA_MATRICES, PEFT__QK_NORMS(HEADS, KV),
+    PEFT__NORM("post_attention_layernorm", "post_attention_norm", NONE, o_norm),
+    PEFT__NORM("post_feedforward_layernorm", "post_ffw_norm", NONE, wo_norm),
 };
+static const peft__rule peft__phi3_rules[] = {
+    PEFT__MATRIX("self_attn.qkv_proj", "attn_qkv", QKV, MODEL, NONE, SAME, qkv),
+    PEFT__MATRIX("self_attn.o_proj", "attn_output", MODEL, HEADS, NONE, SAME, o),
+    PEFT__MATRIX("mlp.gate_up_proj", "ffn_up", PAIR, MODEL, NONE, SAME, wi),
+    PEFT__MATRIX("mlp.down_proj", "ffn_down", MODEL, INNER, NONE, SAME, wo),
+    PEFT__LLAMA_NORMS,
+};
+#define PEFT__GEMMA_NORMS                                                             \
+    PEFT__NORM("input_layernorm", "attn_norm", NONE, norm),                           \
+    PEFT__NORM("post_attention_layernorm", "post_attention_norm", NONE, o_norm),      \
+    PEFT__NORM("pre_feedforward_layernorm", "ffn_norm", NONE, ff_norm),               \
+    PEFT__NORM("post_feedforward_layernorm", "post_ffw_norm", NONE, wo_norm)
+static const peft__rule peft__gemma2_rules[] = {PEFT__LLAMA_MATRICES, PEFT__GEMMA_NORMS};
+static const peft__rule peft__gemma3_rules[] = {
+    PEFT__LLAMA_MATRICES, PEFT__QK_NORMS(HEAD, HEAD), PEFT__GEMMA_NORMS};
 #define PEFT__RULES(table) table, (int)PEFT__COUNT(table)
 
 typedef struct peft__side {
@@ -11323,6 +11376,7 @@ typedef enum peft__setting_use {
     PEFT__SIZE,          // int64_t: 1 to 2^24
     PEFT__SIZE_OR_NONE,  // the same, or null: 0, which the family's function fills in or takes as "none"
     PEFT__FRACTION,      // float: from 0 to below 1
+    PEFT__FACTOR,        // float: above 0
     PEFT__FLAG,          // bool
     PEFT__TOKEN,         // int32_t: an id, -1 for none
     PEFT__ENDS,          // one id or a list of them
@@ -11408,22 +11462,57 @@ static const peft__setting peft__llama_settings[] = {
     PEFT__SET("num_hidden_layers", "block_count", SIZE, decoder_layers, NULL),
     PEFT__SET("num_attention_heads", "attention.head_count", SIZE, heads, NULL),
     PEFT__SET_OF("mistral", "num_key_value_heads", "attention.head_count_kv", SIZE_OR_NONE, kv_heads, "8"),
-    PEFT__SET_OF("qwen2", "num_key_value_heads", "attention.head_count_kv", SIZE_OR_NONE, kv_heads, "32"),
-    PEFT__SET_OF("llama", "num_key_value_heads", "attention.head_count_kv", SIZE_OR_NONE, kv_heads, "0"),
+    PEFT__SET_OF("qwen2,qwen3", "num_key_value_heads", "attention.head_count_kv", SIZE_OR_NONE, kv_heads,
+                 "32"),
+    PEFT__SET_OF("smollm3,gemma2,gemma3_text", "num_key_value_heads", "attention.head_count_kv",
+                 SIZE_OR_NONE, kv_heads, "4"),
+    PEFT__SET("num_key_value_heads", "attention.head_count_kv", SIZE_OR_NONE, kv_heads, "0"),
+    PEFT__SET_OF("qwen3", "head_dim", "attention.key_length", SIZE_OR_NONE, d_kv, "128"),
+    PEFT__SET_OF("gemma2,gemma3_text", "head_dim", "attention.key_length", SIZE_OR_NONE, d_kv, "256"),
     PEFT__SET("head_dim", "attention.key_length", SIZE_OR_NONE, d_kv, "0"),
     PEFT__SET_OF("mistral", "max_position_embeddings", "context_length", SIZE, max_positions, "131072"),
-    PEFT__SET_OF("qwen2", "max_position_embeddings", "context_length", SIZE, max_positions, "32768"),
-    PEFT__SET_OF("llama", "max_position_embeddings", "context_length", SIZE, max_positions, "2048"),
+    PEFT__SET_OF("qwen2,qwen3,smollm3", "max_position_embeddings", "context_length", SIZE, max_positions,
+                 "32768"),
+    PEFT__SET_OF("phi3", "max_position_embeddings", "context_length", SIZE, max_positions, "4096"),
+    PEFT__SET_OF("gemma2", "max_position_embeddings", "context_length", SIZE, max_positions, "8192"),
+    PEFT__SET_OF("gemma3_text", "max_position_embeddings", "context_length", SIZE, max_positions, "131072"),
+    PEFT__SET("max_position_embeddings", "context_length", SIZE, max_positions, "2048"),
+    PEFT__SET_OF("olmo2,phi3", "rms_norm_eps", "attention.layer_norm_rms_epsilon", FRACTION, epsilon, "1e-5"),
     PEFT__SET("rms_norm_eps", "attention.layer_norm_rms_epsilon", FRACTION, epsilon, "1e-6"),
+    PEFT__SET_OF("smollm3,gemma2,gemma3_text", "tie_word_embeddings", NULL, FLAG, tied, "true"),
     PEFT__SET("tie_word_embeddings", NULL, FLAG, tied, "false"),
-    PEFT__SET_OF("llama", "attention_bias", NULL, FLAG, query_bias, "false"),
-    PEFT__SET_OF("mistral", "attention_bias", NULL, FIXED, query_bias, "false"),
+    PEFT__SET_OF("mistral,phi3", "attention_bias", NULL, FIXED, query_bias, "false"),
     PEFT__SET_OF("qwen2", "attention_bias", NULL, FIXED, query_bias, "true"),
-    PEFT__SET_OF("llama", "mlp_bias", NULL, FLAG, feed_forward_bias, "false"),
+    PEFT__SET("attention_bias", NULL, FLAG, query_bias, "false"),
+    PEFT__SET_OF("llama,smollm3,granite", "mlp_bias", NULL, FLAG, feed_forward_bias, "false"),
     PEFT__KEYS("mlp_bias", NULL, FIXED, "false"),
     PEFT__SET_OF("mistral", "sliding_window", "attention.sliding_window", SIZE_OR_NONE, window, "4096"),
-    PEFT__SET_OF("qwen2", "sliding_window", "attention.sliding_window", SIZE_OR_NONE, window, "4096"),
-    PEFT__SET_OF("qwen2", "use_sliding_window,max_window_layers", NULL, READ, window, NULL),
+    PEFT__SET_OF("qwen2,qwen3", "sliding_window", "attention.sliding_window", SIZE_OR_NONE, window, "4096"),
+    PEFT__SET_OF("qwen2,qwen3", "use_sliding_window,max_window_layers", NULL, READ, window, NULL),
+    PEFT__SET_OF("smollm3", "sliding_window", NULL, SIZE_OR_NONE, window, "0"),
+    PEFT__SET_OF("smollm3", "use_sliding_window,no_rope_layers,no_rope_layer_interval", NULL, READ, window,
+                 NULL),
+    PEFT__SET_OF("smollm3", "max_window_layers", NULL, HARMLESS, window, NULL),
+    PEFT__SET_OF("phi3", "sliding_window", "attention.sliding_window", SIZE_OR_NONE, window, "0"),
+    PEFT__SET_OF("phi3", "resid_pdrop", NULL, FRACTION, dropout, "0"),
+    PEFT__SET_OF("phi3", "embd_pdrop,original_max_position_embeddings", NULL, HARMLESS, dropout, NULL),
+    PEFT__SET_OF("gemma2,gemma3_text", "sliding_window", "attention.sliding_window", SIZE_OR_NONE, window,
+                 "4096"),
+    PEFT__SET_OF("gemma2", "attn_logit_softcapping", "attn_logit_softcapping", FACTOR, attention_cap, "50"),
+    PEFT__SET_OF("gemma2", "final_logit_softcapping", "final_logit_softcapping", FACTOR, logit_cap, "30"),
+    PEFT__SET_OF("gemma3_text", "attn_logit_softcapping", NULL, FIXED, window, "null"),
+    PEFT__SET_OF("gemma3_text", "final_logit_softcapping", NULL, FACTOR, logit_cap, "0"),
+    PEFT__SET_OF("gemma2,gemma3_text", "query_pre_attn_scalar,hidden_activation", NULL, READ, scale, NULL),
+    PEFT__SET_OF("gemma2,gemma3_text", "use_bidirectional_attention", NULL, FIXED, window, "false"),
+    PEFT__SET_OF("gemma2,gemma3_text", "hidden_act,cache_implementation,sliding_window_size", NULL, HARMLESS,
+                 window, NULL),
+    PEFT__SET_OF("gemma3_text", "sliding_window_pattern", "attention.sliding_window_pattern", READ, window,
+                 NULL),
+    PEFT__SET_OF("gemma3_text", "rope_local_base_freq", "rope.freq_base_swa", READ, window, NULL),
+    PEFT__SET_OF("granite", "embedding_multiplier", "embedding_scale", FACTOR, embedding_scale, "1"),
+    PEFT__SET_OF("granite", "residual_multiplier", "residual_scale", FACTOR, residual_scale, "1"),
+    PEFT__SET_OF("granite", "logits_scaling", "logit_scale", FACTOR, logit_divisor, "1"),
+    PEFT__SET_OF("granite", "attention_multiplier", "attention.scale", FACTOR, scale, "1"),
     PEFT__KEYS("hidden_act,layer_types,partial_rotary_factor,rope_theta,rope_scaling,rope_parameters", NULL,
                READ, NULL),
     PEFT__KEYS("rope_interleaved,use_mrope,is_encoder_decoder", NULL, FIXED, "false"),
@@ -11481,12 +11570,45 @@ static const peft__family peft__neox_family = {
     {"gpt_neox.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__neox_rules)}, "gpt_neox.embed_in", NULL, NULL,
     "gpt_neox.final_layer_norm", "embed_out", "query_key_value", "query_key_value,dense_4h_to_h",
     "dense_4h_to_h", "GPTNeoXForCausalLM,GPTNeoXModel", PEFT__SETTINGS(peft__neox_settings)};
-static const peft__family peft__llama_family = {
-    "llama,mistral,qwen2", false, {NULL, NULL, NULL, 0},
-    {"model.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__llama_rules)}, "model.embed_tokens", NULL, NULL,
-    "model.norm", "lm_head", "q_proj,v_proj", "k_proj,v_proj,down_proj", "down_proj",
-    "LlamaForCausalLM,LLaMAForCausalLM,LlamaModel,"
-    "MistralForCausalLM,MistralModel,Qwen2ForCausalLM,Qwen2Model", PEFT__SETTINGS(peft__llama_settings)};
+#define PEFT__LLAMA_KIN(types, rules, targets, ia3, architectures)                                      \
+    {                                                                                                   \
+        types, false, {NULL, NULL, NULL, 0}, {"model.layers.%lld.", "blk.%lld.", PEFT__RULES(rules)},   \
+            "model.embed_tokens", NULL, NULL, "model.norm", "lm_head", targets, ia3, "down_proj",       \
+            architectures, PEFT__SETTINGS(peft__llama_settings)                                         \
+    }
+static const peft__family peft__llama_family = PEFT__LLAMA_KIN(
+    "llama,mistral,smollm3,granite", peft__llama_rules, "q_proj,v_proj", "k_proj,v_proj,down_proj",
+    "LlamaForCausalLM,LLaMAForCausalLM,LlamaModel,MistralForCausalLM,MistralModel,"
+    "SmolLM3ForCausalLM,SmolLM3Model,GraniteForCausalLM,GraniteModel");
+static const peft__family peft__qwen2_family = PEFT__LLAMA_KIN(
+    "qwen2", peft__llama_rules, "q_proj,v_proj", "q_proj,v_proj,down_proj",
+    "Qwen2ForCausalLM,Qwen2Model");
+static const peft__family peft__qwen3_family = PEFT__LLAMA_KIN(
+    "qwen3", peft__qwen3_rules, "q_proj,v_proj", "q_proj,v_proj,down_proj",
+    "Qwen3ForCausalLM,Qwen3Model");
+static const peft__family peft__olmo2_family = PEFT__LLAMA_KIN(
+    "olmo2", peft__olmo2_rules, "q_proj,v_proj", "k_proj,v_proj,down_proj",
+    "Olmo2ForCausalLM,Olmo2Model");
+static const peft__family peft__phi3_family = PEFT__LLAMA_KIN(
+    "phi3", peft__phi3_rules, "qkv_proj", "qkv_proj,down_proj", "Phi3ForCausalLM,Phi3Model");
+static const peft__family peft__gemma2_family = PEFT__LLAMA_KIN(
+    "gemma2", peft__gemma2_rules, "q_proj,v_proj", "q_proj,v_proj,down_proj",
+    "Gemma2ForCausalLM,Gemma2Model");
+static const peft__family peft__gemma3_family = PEFT__LLAMA_KIN(
+    "gemma3_text", peft__gemma3_rules, "q_proj,v_proj", "q_proj,v_proj,down_proj",
+    "Gemma3ForCausalLM,Gemma3TextModel");
+static const peft__family *const peft__families[] = {
+    &peft__t5_family,    &peft__gpt2_family,  &peft__neox_family, &peft__llama_family, &peft__qwen2_family,
+    &peft__qwen3_family, &peft__olmo2_family, &peft__phi3_family, &peft__gemma2_family, &peft__gemma3_family};
+
+static bool peft__is_gemma(const peft__family *f) {
+    return f == &peft__gemma2_family || f == &peft__gemma3_family;
+}
+
+// Llama and what is made of its parts.
+static bool peft__is_llama_kin(const peft__family *f) {
+    return f->settings == peft__llama_settings;
+}
 
 // The next name of a comma-separated list, without the spaces around it, and its size; 0: that was all. *list
 // moves behind it.
@@ -11538,7 +11660,14 @@ typedef struct peft__gguf_family {
 static const peft__gguf_family *peft__gguf_family_of(const char *architecture) {
     static const peft__gguf_family families[] = {
         {"llama", "llama", &peft__llama_family, "\"hidden_act\":\"silu\"", true},
-        {"qwen2", "qwen2", &peft__llama_family, "\"hidden_act\":\"silu\"", false},
+        {"qwen2", "qwen2", &peft__qwen2_family, "\"hidden_act\":\"silu\"", false},
+        {"qwen3", "qwen3", &peft__qwen3_family, "\"hidden_act\":\"silu\"", false},
+        {"smollm3", "smollm3", &peft__llama_family, "\"no_rope_layer_interval\":4", true},
+        {"olmo2", "olmo2", &peft__olmo2_family, "\"hidden_act\":\"silu\"", false},
+        {"phi3", "phi3", &peft__phi3_family, "\"hidden_act\":\"silu\"", false},
+        {"granite", "granite", &peft__llama_family, "\"hidden_act\":\"silu\"", true},
+        {"gemma2", "gemma2", &peft__gemma2_family, "\"hidden_activation\":\"gelu_pytorch_tanh\"", false},
+        {"gemma3", "gemma3_text", &peft__gemma3_family, "\"hidden_activation\":\"gelu_pytorch_tanh\"", false},
         {"gpt2", "gpt2", &peft__gpt2_family, "\"activation_function\":\"gelu_new\"", false},
         {"gptneox", "gpt_neox", &peft__neox_family, "\"hidden_act\":\"gelu\"", false},
         {"t5", "t5", &peft__t5_family, "\"is_encoder_decoder\":true,\"relative_attention_max_distance\":128",
@@ -11549,16 +11678,16 @@ static const peft__gguf_family *peft__gguf_family_of(const char *architecture) {
     return NULL;
 }
 
-// GGUF's architecture for Hugging Face's model_type, NULL: none that is known here.
+// GGUF's architecture for Hugging Face's model_type, NULL: none that is known here. Most have one name.
 static const char *peft__gguf_architecture(const char *model_type) {
     static const char *const names[][2] = {{"llama,mistral", "llama"},
-                                           {"qwen2", "qwen2"},
-                                           {"gpt2", "gpt2"},
                                            {"gpt_neox", "gptneox"},
+                                           {"gemma3_text", "gemma3"},
                                            {"t5,mt5,umt5", "t5"}};
     for (int64_t i = 0; i < PEFT__COUNT(names); i++)
         if (peft__is_listed(names[i][0], model_type)) return names[i][1];
-    return NULL;
+    const peft__gguf_family *f = peft__gguf_family_of(model_type);
+    return f ? f->architecture : NULL;
 }
 
 // How many bytes of a name are the block's, whose number stands where the pattern has %lld; 0: it is not of
@@ -11742,14 +11871,16 @@ static peft_status peft__gguf_config_field(const peft_gguf *g, const char *archi
     char key[PEFT__GGUF_NAME_SIZE];
     peft__gguf_key(architecture, row->gguf, key);
     bool size = row->use == PEFT__SIZE || row->use == PEFT__SIZE_OR_NONE,
-         fraction = row->use == PEFT__FRACTION;
+         fraction = row->use == PEFT__FRACTION, number = row->use == PEFT__FACTOR;
     if (peft__map_get(&g->keys, key, strlen(key), -1) < 0) {
         bool required = (row->use == PEFT__SIZE || fraction) && !row->types;
         return required ? peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no key %s", g->path, key) : PEFT_OK;
     }
     peft__string_format(json, ",\"%s\":", row->keys);
     double v = peft_gguf_number(g, key, -1);
-    bool good = fraction ? v > 0 && v < 1 : v >= size && v <= INT32_MAX && v == floor(v);
+    bool good = number     ? v > 0 && v < 1e9
+                : fraction ? v > 0 && v < 1
+                           : v >= size && v <= INT32_MAX && v == floor(v);
     if (row->use == PEFT__FLAG) peft__string_puts(json, peft_gguf_bool(g, key, true) ? "true" : "false");
     else if (good) peft__string_format(json, "%g", v);
     else return peft__file_bad(&g->file, "%s is no sensible number", key);
@@ -11800,12 +11931,17 @@ static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf
     bool yarn = strcmp(type, "yarn") == 0, linear = strcmp(type, "linear") == 0;
     const peft_gguf_tensor *divisors = peft_gguf_find(g, "rope_freqs.weight");
     if (!(theta > 0) || theta - theta != 0) return peft__file_bad(&g->file, "rope.freq_base is %g", theta);
-    if (!neox && rotary && rotary != head_size)
+    bool phi3 = f->names == &peft__phi3_family;
+    if (!neox && !phi3 && rotary && rotary != head_size)
         return peft__file_cannot(&g->file, "rotary embedding of %ld dimensions in heads of %ld",
                                  rotary, head_size);
     if (neox && rotary && head_size)
         peft__string_format(json, ",\"rotary_pct\":%g", (double)rotary / (double)head_size);
+    if (phi3 && rotary && head_size)
+        peft__string_format(json, ",\"partial_rotary_factor\":%g", (double)rotary / (double)head_size);
     peft__string_format(json, neox ? ",\"rotary_emb_base\":%g" : ",\"rope_theta\":%g", theta);
+    if (peft_gguf_find(g, "rope_factors_long.weight"))
+        return peft__file_cannot(&g->file, "rotary positions of type longrope (rope_factors_long.weight)");
     if (divisors) return peft__gguf_llama3_scaling(g, divisors, theta, json);
     if (strcmp(type, "none") == 0 || (linear && (factor == 0 || factor == 1))) return PEFT_OK;
     if (!(factor > 0) || factor - factor != 0 || !(old >= 0) || old - old != 0 || (!linear && !yarn))
@@ -11832,8 +11968,11 @@ static peft_status peft__gguf_derived_config(const peft_gguf *g, const peft__ggu
     int64_t width = peft__gguf_size(g, f, "embedding_length"),
             head_size = peft__gguf_size(g, f, "attention.key_length");
     int64_t value_size = peft__gguf_size(g, f, "attention.value_length");
-    bool t5 = f->names == &peft__t5_family, llama = f->names == &peft__llama_family,
+    bool t5 = f->names == &peft__t5_family, llama = peft__is_llama_kin(f->names),
          neox = f->names == &peft__neox_family;
+    bool gemma = peft__is_gemma(f->names);
+    if ((f->names == &peft__qwen3_family || gemma) && !head_size && heads)
+        peft__string_format(json, ",\"head_dim\":%ld", width / heads);
     if (!head_size && heads) head_size = width / heads;
     if ((value_size && value_size != head_size) || (!llama && !t5 && head_size * heads != width))
         return peft__file_cannot(&g->file,
@@ -11848,11 +11987,20 @@ static peft_status peft__gguf_derived_config(const peft_gguf *g, const peft__ggu
     if (t5)
         peft__string_format(json, ",\"feed_forward_proj\":\"%s\"",
                             peft__gguf_is_gated(g) ? "gated-gelu" : "relu");
+    if (gemma) {  // the largest two scale by the width of the model, all others by that of a head
+        bool wide = peft__gguf_size(g, f, "block_count") == (f->names == &peft__gemma2_family ? 46 : 62);
+        int64_t size = head_size ? head_size : heads ? width / heads : 0;
+        peft__string_format(json, ",\"query_pre_attn_scalar\":%ld", wide && heads ? width / heads : size);
+        if (f->names == &peft__gemma3_family)
+            peft__string_format(json, ",\"rope_local_base_freq\":%g,\"sliding_window_pattern\":%g",
+                peft__gguf_setting(g, f, "rope.freq_base_swa", 10000),
+                peft__gguf_setting(g, f, "attention.sliding_window_pattern", 6));
+    }
     if (llama && !kv_heads) peft__string_format(json, ",\"num_key_value_heads\":%ld", heads);
-    if (llama)
+    if (llama && f->names != &peft__phi3_family)
         peft__string_format(json, ",\"attention_bias\":%s",
                             peft_gguf_find(g, "blk.0.attn_q.bias") ? "true" : "false");
-    if (strcmp(f->model_type, "qwen2") == 0 && peft__gguf_size(g, f, "attention.sliding_window"))
+    if (strncmp(f->model_type, "qwen", 4) == 0 && peft__gguf_size(g, f, "attention.sliding_window"))
         peft__string_puts(json, ",\"use_sliding_window\":true,\"max_window_layers\":0");
     return llama || neox ? peft__gguf_rotary_config(g, f, head_size, json) : PEFT_OK;
 }
@@ -11976,7 +12124,9 @@ static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, c
     t->type = source->type == PEFT_GGML_F16    ? PEFT_F16
               : source->type == PEFT_GGML_BF16 ? PEFT_BF16
                                                : PEFT_F32;
-    bool plain = v.order.kind == PEFT__ORDER_SAME && (source->type == PEFT_GGML_F32 || t->type != PEFT_F32);
+    bool one = peft__is_gemma(f->names) && peft__ends_with(source->name, "norm.weight");  // GGUF has 1 + w
+    bool plain = !one && v.order.kind == PEFT__ORDER_SAME &&
+                 (source->type == PEFT_GGML_F32 || t->type != PEFT_F32);
     if (plain && (uintptr_t)source->data % peft__dtype_size(t->type) == 0) {
         t->data = (void *)(uintptr_t)source->data;
         return PEFT_OK;
@@ -11988,7 +12138,9 @@ static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, c
     const peft__ggml_format *format = peft__ggml_format_of(source->type);
     if (v.rank == 2 && format->kept_block) return peft__gguf_keep(a, g, &v, format, t);
     t->data = peft__arena_alloc(&a->arena, (size_t)bytes);
-    return t->data ? peft__gguf_hf_load(g, &v, peft__f32(t)) : PEFT_ERROR_MEMORY;
+    status = t->data ? peft__gguf_hf_load(g, &v, peft__f32(t)) : PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < peft__size(t) && one && !status; i++) peft__f32(t)[i] -= 1;
+    return status;
 }
 
 // A GGUF model as an archive of Hugging Face's tensors: plain floats where they lie in the file, Q8_0, Q5_0,
@@ -16422,7 +16574,7 @@ static peft_status peft__tokenizer_of_text(const peft_tokenizer *old, const char
 
 // ===========================================================================================================
 // 8. MODELS
-//    Builds a model from its folder or GGUF file (T5, GPT-2, GPT-NeoX, the Llama family), runs texts through
+//    Builds a model from its folder or GGUF file (T5, GPT-2, GPT-NeoX, Llama and kin), runs texts through
 //    it, and saves it again. A family is a table of parameters and a table of settings (chapter 6); all
 //    families share one block of norm, attention and feed-forward, and every loop over parameters goes
 //    through the table. Decoding keeps keys and values in a cache, so that a new token costs one row.
@@ -16458,9 +16610,10 @@ struct peft_model {
     peft_tensor *positions;  // learned ones (GPT-2), or NULL
     peft_tensor *encoder_norm, *decoder_norm;
     peft__block_weights *encoder, *decoder;
-    float *frequencies;  // of rotary positions [rotary / 2]
-    float *cos_sin;  // their cosines and sines [cos_sin_count, rotary / 2, 2]
+    float *frequencies[2];  // of rotary positions [rotary / 2]; Gemma 3: then those of layers with a window
+    float *cos_sin[2];  // their cosines and sines [cos_sin_count, rotary / 2, 2]
     int64_t cos_sin_count;
+    peft_tensor ones[2];  // Gemma's norms add them to their weights [1, d_model] and [1, d_kv]
     float dropout;  // while training
 };
 
@@ -16545,6 +16698,10 @@ static void peft__config_set(peft__config_reader *r, const peft__setting *row) {
         wrong = flag ? "that is neither true nor false" : "that is no number";
     } else if (flag) {
         *(bool *)field = given ? v->boolean : strcmp(row->value, "true") == 0;
+    } else if (row->use == PEFT__FACTOR) {
+        if (v && !given) x = 0;  // null: it is switched off
+        if (!(x > 0 && x < 1e9) && (number || x < 0)) wrong = "it has to be above 0";
+        else *(float *)field = (float)x;
     } else if (row->use == PEFT__FRACTION) {
         if (!(x >= 0 && x < 1)) wrong = "it has to be from 0 to below 1";
         else *(float *)field = (float)x;
@@ -16661,7 +16818,12 @@ static void peft__decoder_config(peft__config_reader *r) {
         r->status = peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: %ld heads share %ld key heads unevenly",
             r->path, c->heads, c->kv_heads);
     c->layers = 0;
-    c->scale = (float)(1 / sqrt((double)c->d_kv));
+    c->gemma = peft__is_gemma(r->family);
+    double scalar = c->gemma ? peft__json_double(r->root, "query_pre_attn_scalar", 256) : (double)c->d_kv;
+    if (!(scalar > 0 && scalar < 1e9))
+        peft__config_wrong(r, PEFT_ERROR_FORMAT, "query_pre_attn_scalar",
+            peft__json_get(r->root, "query_pre_attn_scalar"), "it has to be above 0");
+    if (strcmp(c->model_type, "granite") != 0) c->scale = (float)(1 / sqrt(scalar));
     c->decoder_start_id = c->bos_id;
 }
 
@@ -16723,6 +16885,8 @@ static void peft__rope_scaling(peft__config_reader *r, const peft__json *rope) {
     const struct peft__rope_row *row = NULL;
     for (int64_t i = 0; i < PEFT__COUNT(peft__rope_rows); i++)
         if (strcmp(peft__rope_rows[i].type, type) == 0) row = &peft__rope_rows[i];
+    // transformers takes any other type of a Phi-3 for longrope
+    if (row && row->kind != PEFT_ROPE_DEFAULT && r->family == &peft__phi3_family) row = NULL;
     if (row) peft__rope_check(r, row, rope);
     else
         r->status = peft__fail(r->ctx, PEFT_ERROR_UNSUPPORTED,
@@ -16766,6 +16930,31 @@ static double peft__rope_number(
     return first ? first->number : missing;
 }
 
+// Gemma 3's rope_parameters are an object per kind of layer. Before, those with a window had their base in
+// rope_local_base_freq and no scaling. Returns what the layers that see all have.
+static const peft__json *peft__rope_of_full_layers(peft__config_reader *r, const peft__json *rope) {
+    const peft__json *full = peft__json_get(rope, "full_attention"), *old;
+    const peft__json *local = peft__json_get(rope, "sliding_attention");
+    bool apart = rope && strcmp(rope->key, "rope_parameters") == 0;
+    for (const peft__json *v = apart ? rope->child : NULL; v; v = v->next)
+        if ((v != full && v != local) || v->type != PEFT__JSON_OBJECT)
+            peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, v->key, v,
+                "Gemma 3's rope_parameters are those of full_attention and of sliding_attention");
+    const char *type = peft__json_text(local, "rope_type", "default");
+    if (strcmp(type, "default") != 0 && !r->status)
+        r->status = peft__fail(r->ctx, PEFT_ERROR_UNSUPPORTED,
+            "%s: sliding_attention has rotary positions of rope_type \"%s\", which is not computed here",
+            r->path, type);
+    if (local && !r->status) peft__rope_check(r, &peft__rope_rows[0], local);
+    r->c->local_theta = peft__json_double(r->root, "rope_local_base_freq", 10000);
+    old = local ? peft__json_get(local, "rope_theta") : NULL;
+    if (old) r->c->local_theta = old->type == PEFT__JSON_NUMBER ? old->number : 0;
+    if (!(r->c->local_theta > 0 && r->c->local_theta < 1e15))
+        peft__config_wrong(r, PEFT_ERROR_FORMAT, old ? "rope_theta" : "rope_local_base_freq",
+            old ? old : peft__json_get(r->root, "rope_local_base_freq"), "it has to be above 0");
+    return apart ? full : rope;
+}
+
 // rope_theta and partial_rotary_factor have other names in GPT-NeoX's old files.
 static void peft__rope_config(peft__config_reader *r, bool neox) {
     peft_config *c = r->c;
@@ -16778,13 +16967,16 @@ static void peft__rope_config(peft__config_reader *r, bool neox) {
     if (rope && rope->type != PEFT__JSON_NULL && rope->type != PEFT__JSON_OBJECT)
         peft__config_wrong(r, PEFT_ERROR_FORMAT, rope->key, rope, "it has to be an object");
     if (!peft__json_is(rope, PEFT__JSON_OBJECT)) rope = NULL;
+    if (r->family == &peft__gemma3_family && !r->status) rope = peft__rope_of_full_layers(r, rope);
     c->rope_factor = c->rope_attention = 1;
-    c->rope_theta = peft__rope_number(r, rope, "rope_theta", neox ? "rotary_emb_base" : "rope_theta", 10000);
+    double theta = strcmp(c->model_type, "smollm3") == 0 ? 2e6 : 1e4;
+    if (r->family == &peft__gemma3_family) theta = 1e6;
+    c->rope_theta = peft__rope_number(r, rope, "rope_theta", neox ? "rotary_emb_base" : "rope_theta", theta);
     double part = peft__rope_number(
         r, rope, "partial_rotary_factor", neox ? "rotary_pct" : "partial_rotary_factor", neox ? 0.25 : 1);
     if (r->status) return;
     c->rotary = part <= 1 ? (int64_t)((double)c->d_kv * part) : 0;
-    bool whole = part == 1 || neox;
+    bool whole = part == 1 || neox || r->family == &peft__phi3_family;
     if (!(part <= 1) || c->rotary % 2 || !whole || !(c->rope_theta > 0))
         r->status = peft__fail(r->ctx, PEFT_ERROR_UNSUPPORTED,
             "%s: rotary positions of base %g (rope_theta) in a part %g (partial_rotary_factor, "
@@ -16794,26 +16986,58 @@ static void peft__rope_config(peft__config_reader *r, bool neox) {
     else if (rope) peft__rope_scaling(r, rope);
 }
 
-// Which layers see a window only: Mistral's all; Qwen2's by layer_types, else from max_window_layers on.
+// SmolLM3: which layers rotate, by no_rope_layers (1: it does), else all but every fourth.
+static void peft__rotated_config(peft__config_reader *r) {
+    peft_config *c = r->c;
+    const peft__json *list = peft__json_get(r->root, "no_rope_layers");
+    double interval = peft__json_double(r->root, "no_rope_layer_interval", 4);
+    bool *rotated = PEFT__ARENA(r->arena, c->decoder_layers, bool);
+    if (list && list->type == PEFT__JSON_NULL) list = NULL;
+    if (list && (list->type != PEFT__JSON_ARRAY || (int64_t)list->length < c->decoder_layers))
+        peft__config_wrong(r, PEFT_ERROR_FORMAT, "no_rope_layers", list, "it has to have one item per layer");
+    if (!(interval >= 1 && interval <= 1 << 24 && interval == floor(interval)))
+        peft__config_wrong(r, PEFT_ERROR_FORMAT, "no_rope_layer_interval",
+            peft__json_get(r->root, "no_rope_layer_interval"), "it has to be a whole number above 0");
+    if (!rotated && !r->status) r->status = PEFT_ERROR_MEMORY;
+    const peft__json *v = list ? list->child : NULL;
+    for (int64_t i = 0; i < c->decoder_layers && !r->status; i++, v = v ? v->next : NULL) {
+        rotated[i] = v ? v->number != 0 : (i + 1) % (int64_t)interval != 0;
+        if (v && (v->type != PEFT__JSON_NUMBER || (v->number != 0 && v->number != 1)))
+            peft__config_wrong(
+                r, PEFT_ERROR_FORMAT, "an item of no_rope_layers", v, "it has to be 0 or 1");
+    }
+    c->rotated = rotated;
+}
+
+// Which layers see a window only: Mistral's and Phi-3's all. By layer_types, else: Qwen's from
+// max_window_layers on; SmolLM3's that do not rotate; of Gemma's all but every second or sixth.
 static void peft__window_config(peft__config_reader *r) {
     peft_config *c = r->c;
-    bool qwen2 = strcmp(c->model_type, "qwen2") == 0;
+    bool qwen = strncmp(c->model_type, "qwen", 4) == 0, smollm3 = strcmp(c->model_type, "smollm3") == 0;
+    bool gemma = c->gemma, listed = qwen || smollm3 || gemma;  // transformers reads layer_types
+    double pattern = r->family == &peft__gemma2_family ? 2 : 6;
+    if (r->family == &peft__gemma3_family)
+        pattern = peft__json_double(r->root, "sliding_window_pattern", pattern);
+    if (gemma && !(pattern >= 1 && pattern <= 1 << 24 && pattern == floor(pattern)))
+        peft__config_wrong(r, PEFT_ERROR_FORMAT, "sliding_window_pattern",
+            peft__json_get(r->root, "sliding_window_pattern"), "it has to be a whole number above 0");
     const peft__json *types = peft__json_get(r->root, "layer_types");
     const peft__json *v = peft__json_is(types, PEFT__JSON_ARRAY) ? types->child : NULL;
-    if (qwen2 && !peft__json_bool(r->root, "use_sliding_window", false)) c->window = 0;
+    if (listed && !gemma && !peft__json_bool(r->root, "use_sliding_window", false)) c->window = 0;
     if (types && types->type != PEFT__JSON_NULL &&
         (types->type != PEFT__JSON_ARRAY || (int64_t)types->length != c->decoder_layers))
         peft__config_wrong(r, PEFT_ERROR_FORMAT, "layer_types", types, "it has to have one item per layer");
-    double from = qwen2 ? peft__json_double(r->root, "max_window_layers", 28) : 0;
+    double from = qwen ? peft__json_double(r->root, "max_window_layers", 28) : 0;
     bool *windowed = PEFT__ARENA(r->arena, c->decoder_layers, bool);
     if (!windowed && !r->status) r->status = PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < c->decoder_layers && !r->status; i++, v = v ? v->next : NULL) {
-        windowed[i] = c->window && (double)i >= from;
+        windowed[i] = c->window && (double)i >= from && !(smollm3 && c->rotated[i]) &&
+            !(gemma && (i + 1) % (int64_t)pattern == 0);
         if (!v) continue;
         bool sliding = v->type == PEFT__JSON_STRING && strcmp(v->string, "sliding_attention") == 0;
         bool full = v->type == PEFT__JSON_STRING && strcmp(v->string, "full_attention") == 0;
         // where transformers does not read layer_types, they have to say what it computes
-        if ((!sliding && !full) || (sliding && !c->window) || (!qwen2 && sliding != windowed[i]))
+        if ((!sliding && !full) || (sliding && !c->window) || (!listed && sliding != windowed[i]))
             peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, "an item of layer_types", v,
                 "that does not go with the model's sliding_window");
         windowed[i] = sliding;
@@ -16840,9 +17064,11 @@ static void peft__family_config(peft__config_reader *r) {
     peft__decoder_config(r);
     if (gpt2 && !peft__json_bool(r->root, "scale_attn_weights", true)) c->scale = 1;
     if (!gpt2 && !r->status) peft__rope_config(r, neox);
+    if (r->family == &peft__phi3_family) c->fused = PEFT_FUSED_THIRDS;
+    if (strcmp(c->model_type, "smollm3") == 0 && !r->status) peft__rotated_config(r);
     if (!gpt2 && !neox && !r->status) peft__window_config(r);
-    const char *key = gpt2 ? "activation_function" : "hidden_act";
-    const char *name = gpt2 ? "gelu_new" : neox ? "gelu" : "silu";
+    const char *key = gpt2 ? "activation_function" : c->gemma ? "hidden_activation" : "hidden_act";
+    const char *name = gpt2 ? "gelu_new" : neox ? "gelu" : c->gemma ? "gelu_pytorch_tanh" : "silu";
     peft__config_activation(r, key, peft__json_text(r->root, key, name));
 }
 
@@ -16882,20 +17108,20 @@ static void peft__config_tokens(peft__config_reader *r) {
 
 static peft_status peft__config_parse(peft_context *ctx, const peft__json *root, const char *path,
     peft__arena *arena, peft_config *c, const peft__family **family) {
-    static const peft__family *const families[] = {
-        &peft__t5_family, &peft__gpt2_family, &peft__neox_family, &peft__llama_family};
     const char *type = peft__json_text(root, "model_type", "");
     memset(c, 0, sizeof(*c));
     *family = NULL;
     if (!peft__json_is(root, PEFT__JSON_OBJECT))
         return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: not an object", path);
-    for (int64_t i = 0; i < PEFT__COUNT(families); i++)
-        if (peft__is_listed(families[i]->types, type)) *family = families[i];
+    char known[256] = "";
+    for (int64_t i = 0; i < PEFT__COUNT(peft__families); i++) {
+        if (peft__is_listed(peft__families[i]->types, type)) *family = peft__families[i];
+        size_t n = strlen(known);
+        peft__string_into(known + n, sizeof(known) - n, "%s%s", n ? "," : "", peft__families[i]->types);
+    }
     if (!*family)
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-            "%s: model_type \"%s\" is not one of t5, mt5, umt5, gpt2, gpt_neox, llama, mistral, "
-            "qwen2",
-            path, type);
+        return peft__fail(
+            ctx, PEFT_ERROR_UNSUPPORTED, "%s: model_type \"%s\" is not one of %s", path, type, known);
     peft__config_reader r = {ctx, path, root, arena, *family, c, PEFT_OK};
     c->model_type = type;
     c->encoder_decoder = (*family)->encoder.block != NULL;
@@ -16917,8 +17143,10 @@ static int64_t peft__extent(const peft_config *c, int dimension) {
     case PEFT__DIM_MODEL: return c->d_model;
     case PEFT__DIM_HEADS: return c->heads * c->d_kv;
     case PEFT__DIM_KV: return c->kv_heads * c->d_kv;
-    case PEFT__DIM_QKV: return 3 * c->heads * c->d_kv;
+    case PEFT__DIM_HEAD: return c->d_kv;
+    case PEFT__DIM_QKV: return (c->heads + 2 * c->kv_heads) * c->d_kv;
     case PEFT__DIM_INNER: return c->d_ff;
+    case PEFT__DIM_PAIR: return 2 * c->d_ff;
     case PEFT__DIM_COUNT: return c->heads;
     case PEFT__DIM_BUCKETS: return c->buckets;
     default: return 1;
@@ -17043,19 +17271,30 @@ static double peft__rope_divisor(const peft_config *c, double f, int64_t i) {
     return 1 / (kept + (1 - kept) / c->rope_factor);
 }
 
-static double peft__rope_frequency(const peft_config *c, int64_t i) {
-    return pow(c->rope_theta, -2.0 * (double)i / (double)c->rotary);
+static double peft__rope_frequency(const peft_config *c, double theta, int64_t i) {
+    return pow(theta, -2.0 * (double)i / (double)c->rotary);
 }
 
 static bool peft__make_frequencies(peft_model *m) {
     const peft_config *c = &m->config;
-    if (!c->rotary) return true;
-    m->frequencies = PEFT__CALLOC(m->ctx, c->rotary / 2, float);
-    for (int64_t i = 0; m->frequencies && i < c->rotary / 2; i++) {
-        double f = peft__rope_frequency(c, i);
-        m->frequencies[i] = (float)(f / peft__rope_divisor(c, f, i));
+    int tables = c->rotary ? 1 + (c->local_theta > 0) : 0;
+    for (int k = 0; k < tables; k++) {
+        m->frequencies[k] = PEFT__CALLOC(m->ctx, c->rotary / 2, float);
+        for (int64_t i = 0; m->frequencies[k] && i < c->rotary / 2; i++) {
+            double f = peft__rope_frequency(c, k ? c->local_theta : c->rope_theta, i);
+            m->frequencies[k][i] = (float)(k ? f : f / peft__rope_divisor(c, f, i));
+        }
+        if (!m->frequencies[k]) return false;
     }
-    return m->frequencies != NULL;
+    for (int k = 0; k < 2 && c->gemma; k++) {
+        peft_tensor *t = &m->ones[k];
+        t->rows = t->rank = 1;
+        t->cols = k ? c->d_kv : c->d_model;
+        t->data = PEFT__ARENA(&m->arena, t->cols, float);
+        if (!t->data) return false;
+        for (int64_t i = 0; i < t->cols; i++) peft__f32(t)[i] = 1;
+    }
+    return true;
 }
 
 // ---- the format of values
@@ -17336,7 +17575,7 @@ static peft_status peft__model_randomize(peft_model *m, const peft_model_desc *d
     for (peft_tensor *t = m->tensors; t < m->tensors + m->tensor_count && !status; t++) {
         peft_quantize_desc kept = peft__kept_desc(m, t, d);
         double deviation = peft__deviation(m, t);
-        float vector = peft__ends_with(t->name, ".bias") ? 0.0f : 1.0f, x[256];
+        float vector = peft__ends_with(t->name, ".bias") || m->config.gemma ? 0.0f : 1.0f, x[256];
         t->type = kept.type > PEFT_BF16 ? PEFT_F32 : kept.type;
         t->data = peft__calloc(m->ctx, peft__size(t), peft__dtype_size(t->type));
         t->owned = true;
@@ -17473,7 +17712,8 @@ PEFTDEF void peft_model_destroy(peft_model *m) {
     if (!m) return;
     for (int64_t i = 0; i < m->tensor_count; i++) peft__tensor_release(m->ctx, &m->tensors[i]);
     void *const owned[] = {
-        m->tensors, m->bias_of, m->encoder, m->decoder, m->frequencies, m->config_text, m->tokenizer_text};
+        m->tensors, m->bias_of, m->encoder, m->decoder, m->frequencies[0], m->frequencies[1], m->config_text,
+        m->tokenizer_text};
     for (int64_t i = 0; i < PEFT__COUNT(owned); i++) peft__free(m->ctx, owned[i]);
     peft_tokenizer_destroy(m->tokenizer);
     peft_archive_close(m->archive);
@@ -17734,7 +17974,10 @@ static const char *peft__architecture_of(const char *model_type) {
     static const char *const classes[][2] = {{"t5", "T5ForConditionalGeneration"},
         {"mt5", "MT5ForConditionalGeneration"}, {"umt5", "UMT5ForConditionalGeneration"},
         {"gpt2", "GPT2LMHeadModel"}, {"gpt_neox", "GPTNeoXForCausalLM"}, {"llama", "LlamaForCausalLM"},
-        {"mistral", "MistralForCausalLM"}, {"qwen2", "Qwen2ForCausalLM"}};
+        {"mistral", "MistralForCausalLM"}, {"qwen2", "Qwen2ForCausalLM"}, {"qwen3", "Qwen3ForCausalLM"},
+        {"smollm3", "SmolLM3ForCausalLM"}, {"olmo2", "Olmo2ForCausalLM"}, {"phi3", "Phi3ForCausalLM"},
+        {"granite", "GraniteForCausalLM"}, {"gemma2", "Gemma2ForCausalLM"},
+        {"gemma3_text", "Gemma3ForCausalLM"}};
     for (int64_t i = 0; i < PEFT__COUNT(classes); i++)
         if (strcmp(classes[i][0], model_type) == 0) return classes[i][1];
     return NULL;
@@ -17781,21 +18024,36 @@ static peft_status peft__save_config(
 static peft_status peft__gguf_expressible(const peft_model *m, const char *architecture) {
     const peft_config *c = &m->config;
     const char *what = NULL;
-    bool neox = strcmp(architecture, "gptneox") == 0, llama = strcmp(architecture, "llama") == 0;
-    bool qwen2 = strcmp(architecture, "qwen2") == 0, t5 = c->encoder_decoder;
+    bool neox = strcmp(architecture, "gptneox") == 0, granite = strcmp(architecture, "granite") == 0;
+    bool smollm3 = strcmp(architecture, "smollm3") == 0, t5 = c->encoder_decoder;
+    bool qwen2 = strcmp(architecture, "qwen2") == 0, gemma2 = m->family == &peft__gemma2_family;
     peft_activation_kind wanted = neox ? PEFT_GELU : PEFT_GELU_TANH;
-    if (llama || qwen2) wanted = PEFT_SILU;
+    if (peft__is_llama_kin(m->family) && !c->gemma) wanted = PEFT_SILU;
     if (t5 && !c->gated) wanted = PEFT_RELU;
     if (c->activation != wanted) what = "this activation function";
     if (c->feed_forward_bias) what = "mlp_bias";
     if (qwen2 && !c->query_bias) what = "queries without bias";
     if (t5 && c->max_distance != 128) what = "relative_attention_max_distance other than 128";
     if (t5 && c->tied != c->scale_output) what = "tie_word_embeddings beside another scale_decoder_outputs";
-    if (c->scale_by_layer || (c->scale == 1 && !t5))
+    if (c->query_bias && peft__is_llama_kin(m->family) && !qwen2 && strcmp(architecture, "llama") != 0)
+        what = "attention_bias";
+    for (int64_t i = 0; smollm3 && i < c->decoder_layers; i++)
+        if (c->rotated[i] != ((i + 1) % 4 != 0)) what = "no_rope_layers other than every fourth";
+    if (smollm3 && c->window) what = "use_sliding_window";
+    int64_t wide = gemma2 ? 46 : 62, step = gemma2 ? 2 : 6;  // llama.cpp knows the largest by their blocks
+    double scalar = (double)(c->decoder_layers == wide ? c->d_model / c->heads : c->d_kv);
+    if (c->gemma && c->scale != (float)(1 / sqrt(scalar))) what = "this query_pre_attn_scalar";
+    if (c->gemma && !c->window) what = "layers without sliding_window";
+    if (m->family == &peft__gemma3_family && c->logit_cap > 0) what = "final_logit_softcapping";
+    if (gemma2 && !(c->logit_cap > 0 && c->attention_cap > 0))
+        what = "attn_logit_softcapping or final_logit_softcapping of null";
+    for (int64_t i = 0; c->gemma && c->window && i < c->decoder_layers; i++)
+        if (c->windowed[i] != ((i + 1) % step != 0)) what = "these layer_types or sliding_window_pattern";
+    if (c->scale_by_layer || (c->scale == 1 && !t5 && !granite))
         what = "attention scores that are not divided by sqrt(head size) alone";
     if (c->rope == PEFT_ROPE_DYNAMIC) what = "rope_type dynamic";
     if (c->rope_exact && c->rope == PEFT_ROPE_YARN) what = "truncate false of rope_type yarn";
-    for (int64_t i = 0; c->windowed && i < c->decoder_layers; i++)
+    for (int64_t i = 0; c->windowed && !c->gemma && i < c->decoder_layers; i++)
         if (!c->windowed[i]) what = "a sliding_window of some layers only";
     if (!what) return PEFT_OK;
     return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
@@ -17809,7 +18067,8 @@ static double peft__setting_value(const peft_config *c, const peft__setting *row
     switch (row->use) {
     case PEFT__SIZE:
     case PEFT__SIZE_OR_NONE: return (double)*(const int64_t *)field;
-    case PEFT__FRACTION: return (double)*(const float *)field;
+    case PEFT__FRACTION:
+    case PEFT__FACTOR: return (double)*(const float *)field;
     case PEFT__TOKEN:
     case PEFT__ENDS: return *(const int32_t *)field;
     case PEFT__FLAG: return *(const bool *)field;
@@ -17830,7 +18089,8 @@ static peft_status peft__gguf_set_config(peft_gguf_writer *w, const peft_model *
         bool own = row->gguf && row->keys &&
             peft__setting_of(m->family, c->model_type, row->keys, false) == row;
         double value = own ? peft__setting_value(c, row) : 0;
-        bool flag = row->use == PEFT__FLAG, fraction = row->use == PEFT__FRACTION;
+        bool flag = row->use == PEFT__FLAG,
+             fraction = row->use == PEFT__FRACTION || row->use == PEFT__FACTOR;
         bool token = own &&
             (row->use == PEFT__TOKEN || row->use == PEFT__ENDS || strcmp(row->keys, "eot_token_id") == 0);
         if (!own || (token ? value < 0 : value == 0 && !flag)) continue;
@@ -17845,6 +18105,7 @@ static peft_status peft__gguf_set_config(peft_gguf_writer *w, const peft_model *
     } more[] = {{"attention.value_length", PEFT_GGUF_U32, (double)c->d_kv},
         {"rope.dimension_count", PEFT_GGUF_U32, (double)c->rotary},
         {"rope.freq_base", PEFT_GGUF_F32, c->rotary ? c->rope_theta : 0},
+        {"rope.freq_base_swa", PEFT_GGUF_F32, c->local_theta},
         {"rope.scaling.factor", PEFT_GGUF_F32, linear || yarn ? c->rope_factor : 0},
         {"rope.scaling.original_context_length", PEFT_GGUF_U32, yarn ? c->rope_original : 0},
         {"rope.scaling.yarn_attn_factor", PEFT_GGUF_F32, yarn ? c->rope_attention / grown : 0},
@@ -17877,18 +18138,29 @@ static peft_status peft__gguf_add_frequencies(
     t->data = peft__arena_alloc(a, (size_t)t->cols * sizeof(float));
     if (!t->data) return PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < t->cols; i++)
-        peft__f32(t)[i] = (float)peft__rope_divisor(c, peft__rope_frequency(c, i), i);
+        peft__f32(t)[i] = (float)peft__rope_divisor(c, peft__rope_frequency(c, c->rope_theta, i), i);
     return peft_gguf_add(w, "rope_freqs.weight", t, PEFT_GGML_F32);
 }
 
 // Whether a prompt begins with bos: the tokenizer's files say so, or leave it to the family of the model, where
-// Llama's and Mistral's prompts do.
+// Llama's, Mistral's and Gemma's prompts do.
 PEFTDEF bool peft_model_begins_with_bos(const peft_model *m) {
     if (!m) return false;
     const peft_config *c = &m->config;
     const peft_tokenizer *t = m->tokenizer;
     if (t && t->begin_known) return c->bos_id >= 0 && (t->begin_bos || t->front_count > 0);
-    return c->bos_id >= 0 && (strcmp(c->model_type, "llama") == 0 || strcmp(c->model_type, "mistral") == 0);
+    return c->bos_id >= 0 && (c->gemma || peft__is_listed("llama,mistral", c->model_type));
+}
+
+// t + 1, in the arena: what GGUF has as the weights of Gemma's norms. NULL: no memory.
+static peft_tensor *peft__one_more_than(peft__arena *a, const peft_tensor *t) {
+    peft_tensor *y = PEFT__ARENA(a, 1, peft_tensor);
+    float *x = PEFT__ARENA(a, peft__size(t), float);
+    if (!y || !x) return NULL;
+    *y = *t;
+    y->data = x;
+    for (int64_t i = 0; i < peft__size(t); i++) x[i] = peft__f32(t)[i] + 1;
+    return y;
 }
 
 // The chat template of the tokenizer's files, of several the one named "default".
@@ -17943,9 +18215,14 @@ static peft_status peft__model_save_gguf(peft_model *m, const char *path, peft_d
             w, "tokenizer.ggml.add_bos_token", PEFT_GGUF_BOOL, peft_model_begins_with_bos(m));
     if (!status && m->tokenizer) status = peft__gguf_set_chat(w, m->tokenizer, &scratch);
     if (!status) status = peft__gguf_add_frequencies(w, m, &scratch, &frequencies);
-    for (peft_tensor *t = m->tensors; t < m->tensors + m->tensor_count && !status; t++)
-        status = peft__gguf_add_hf(
-            w, architecture, m->config.heads, m->config.kv_heads, t, peft__gguf_type_for(m, t, type));
+    for (peft_tensor *t = m->tensors; t < m->tensors + m->tensor_count && !status; t++) {
+        peft_tensor *as = t;
+        if (m->config.gemma && t->rank == 1 && peft__ends_with(t->name, "norm.weight"))
+            as = peft__one_more_than(&scratch, t);
+        status = as ? peft__gguf_add_hf(w, architecture, m->config.heads, m->config.kv_heads, as,
+                          peft__gguf_type_for(m, t, type))
+                    : PEFT_ERROR_MEMORY;
+    }
     if (!status) status = peft_gguf_write(w, path);
     peft_gguf_writer_destroy(w);
     peft__arena_free(&scratch);
@@ -18372,8 +18649,12 @@ static peft_tensor *peft__linear(
     return peft__linear_at(p, rows, x, weight, weight - p->model->tensors, residual);
 }
 
+// [rows, d_model] -> [rows, vocab]; Gemma 2: each z becomes cap tanh(z / cap)
 static peft_tensor *peft__head_logits(const peft__pass *p, const int64_t *rows, peft_tensor *hidden) {
-    return peft__linear_at(p, rows, hidden, p->model->head, peft__head_module(p->model), NULL);
+    float cap = p->model->config.logit_cap;
+    peft_tensor *z = peft__linear_at(p, rows, hidden, p->model->head, peft__head_module(p->model), NULL);
+    if (!(cap > 0)) return z;
+    return peft_scale(p->tape, peft_activation(p->tape, peft_scale(p->tape, z, 1 / cap), PEFT_TANH), cap);
 }
 
 static peft_tensor *peft__embedded(const peft__pass *p, const int64_t *rows, peft_tensor *table,
@@ -18384,19 +18665,39 @@ static peft_tensor *peft__embedded(const peft__pass *p, const int64_t *rows, pef
 
 static peft_tensor *peft__norm_of(const peft__pass *p, peft_tensor *x, peft_tensor *weight) {
     const peft_config *c = &p->model->config;
+    if (c->gemma) {
+        peft_tensor *one = &p->model->ones[weight->cols != c->d_model];
+        return peft_rms_norm(p->tape, x, peft_add(p->tape, peft__use(p, weight), one), c->epsilon);
+    }
     if (c->rms) return peft_rms_norm(p->tape, x, peft__use(p, weight), c->epsilon);
     return peft_layer_norm(p->tape, x, peft__use(p, weight), peft__bias_of(p, weight), c->epsilon);
+}
+
+// residual + W x; OLMo 2: residual + norm(W x); Granite: residual + multiplier W x
+static peft_tensor *peft__join(const peft__pass *p, const int64_t *rows, peft_tensor *x, peft_tensor *weight,
+    peft_tensor *norm, peft_tensor *residual) {
+    float scale = p->model->config.residual_scale;
+    bool scaled = scale > 0 && scale != 1;
+    if (!norm && !scaled) return peft__linear(p, rows, x, weight, residual);
+    peft_tensor *y = peft__linear(p, rows, x, weight, NULL);
+    if (norm) y = peft__norm_of(p, y, norm);
+    return peft_add(p->tape, residual, scaled ? peft_scale(p->tape, y, scale) : y);
 }
 
 // x + wo f(wi x), gated: x + wo (f(wi_gate x) * wi x), of a normed x; `residual` is what it is added to.
 static peft_tensor *peft__feed_forward(const peft__pass *p, const int64_t *rows, const peft__block_weights *b,
     peft_tensor *x, peft_tensor *residual) {
     const peft_config *c = &p->model->config;
-    peft_tensor *y = peft__linear(p, rows, x, b->wi, NULL);
-    if (c->gated) y = peft_gated(p->tape, peft__linear(p, rows, x, b->wi_gate, NULL), y, c->activation);
+    peft_tensor *y = peft__linear(p, rows, x, b->wi, NULL), *gate = NULL;
+    if (c->gated && b->wi_gate) gate = peft__linear(p, rows, x, b->wi_gate, NULL);
+    else if (c->gated) {  // Phi-3's one matrix for both
+        gate = peft_columns(p->tape, y, 0, 1, c->d_ff, 0);
+        y = peft_columns(p->tape, y, c->d_ff, 1, c->d_ff, 0);
+    }
+    if (c->gated) y = peft_gated(p->tape, gate, y, c->activation);
     else y = peft_activation(p->tape, y, c->activation);
     if (c->encoder_decoder) y = peft_dropout(p->tape, y, p->model->dropout);
-    return peft__linear(p, rows, y, b->wo, residual);
+    return peft__join(p, rows, y, b->wo, b->wo_norm, residual);
 }
 
 static float peft__attention_scale(const peft_config *c, int64_t layer) {
@@ -18422,6 +18723,7 @@ static peft_attention_desc peft__attention_of(const peft__pass *p, int64_t layer
     a.q_offsets = q_offsets;
     a.k_offsets = k_offsets;
     a.scale = peft__attention_scale(c, layer);
+    a.cap = c->attention_cap;
     a.max_distance = c->max_distance;
     a.dropout = p->model->dropout;
     return a;
@@ -18555,6 +18857,7 @@ static void peft__query_task(void *arg, int64_t i) {
     double sum = 0;
     for (int64_t t = 0; t < n; t++) {
         s[t] = j->scale * peft__dot(j->ctx, q, k + t * kv_inner, size);
+        peft__cap_scores(s + t, j->config->attention_cap, 1);
         if (!j->bias) continue;
         s[t] +=
             j->bias[peft__bucket(t - (n - 1), j->config->buckets, j->config->max_distance, false) * heads +
@@ -18650,42 +18953,46 @@ static peft_tensor *peft__cross_attention(
 
 // ---- the block
 
-// q, k and v of a block, rotated by their positions. GPT-2's fused columns are [3, heads, size], GPT-NeoX's
-// [heads, 3, size].
+// q, k and v of a block, normed where it has norms for them and rotated by their positions. The fused columns
+// of GPT-2 and Phi-3 are those of q, of k and of v, GPT-NeoX's [heads, 3, size].
 static void peft__queries_keys_values(const peft__pass *p, const int64_t *rows, const peft__block_weights *w,
-    peft_tensor *h, peft_tensor *out[3]) {
+    int64_t layer, peft_tensor *h, peft_tensor *out[3]) {
     const peft_config *c = &p->model->config;
-    peft_tensor *const apart[3] = {w->q, w->k, w->v},
+    peft_tensor *const apart[3] = {w->q, w->k, w->v}, *const norms[3] = {w->q_norm, w->k_norm, NULL},
                        *fused = w->qkv ? peft__linear(p, rows, h, w->qkv, NULL) : NULL;
-    int64_t size = c->d_kv, heads = c->heads;
+    int64_t size = c->d_kv, heads = c->heads, kv = c->kv_heads;
+    bool rotates = c->rotary && (!c->rotated || c->rotated[layer]);
+    const float *turns = p->model->cos_sin[c->local_theta > 0 && peft__attention_window(c, layer)];
     for (int i = 0; i < 3; i++) {
         if (!w->qkv) out[i] = peft__linear(p, rows, h, apart[i], NULL);
         else if (c->fused == PEFT_FUSED_THIRDS)
-            out[i] = peft_columns(p->tape, fused, i * heads * size, 1, heads * size, 0);
+            out[i] = peft_columns(
+                p->tape, fused, (i ? heads + (i - 1) * kv : 0) * size, 1, (i ? kv : heads) * size, 0);
         else out[i] = peft_columns(p->tape, fused, i * size, heads, size, 3 * size);
-        if (c->rotary && i < 2)
+        if (norms[i]) out[i] = peft__norm_of(p, out[i], norms[i]);
+        if (rotates && i < 2)
             out[i] = peft_rotary(
-                p->tape, out[i], i ? c->kv_heads : heads, c->rotary, p->model->cos_sin, p->positions);
+                p->tape, out[i], i ? kv : heads, c->rotary, turns, p->positions);
     }
 }
 
 // x [n, d_model] -> [n, d_model], of every family and side: x += attention(norm(x)); in T5's decoder x +=
 // cross_attention(norm(x), memory); x += feed_forward(norm(x)). Both halves of a GPT-NeoX block read its
-// input.
+// input; OLMo 2 has its norms behind the two, not before.
 static peft_tensor *peft__model_block(
     const peft__pass *p, bool encoder, int64_t layer, peft_tensor *x, peft_tensor *memory) {
     const peft__block_weights *w = encoder ? &p->model->encoder[layer] : &p->model->decoder[layer];
     const int64_t *rows = encoder ? p->source_offsets : p->offsets;
     peft_tensor *qkv[3], *y;
-    peft__queries_keys_values(p, rows, w, peft__norm_of(p, x, w->norm), qkv);
+    peft__queries_keys_values(p, rows, w, layer, w->norm ? peft__norm_of(p, x, w->norm) : x, qkv);
     y = encoder ? peft__encoder_attention(p, layer, qkv) : peft__decoder_attention(p, layer, qkv);
-    y = peft__linear(p, rows, y, w->o, x);
+    y = peft__join(p, rows, y, w->o, w->o_norm, x);
     if (w->cross_q && y && y->rows) {
         peft_tensor *q = peft__linear(p, rows, peft__norm_of(p, y, w->cross_norm), w->cross_q, NULL);
         y = peft__linear(p, rows, peft__cross_attention(p, layer, q, memory), w->cross_o, y);
     }
     peft_tensor *seen = p->model->config.parallel ? x : y;
-    return peft__feed_forward(p, rows, w, peft__norm_of(p, seen, w->ff_norm), y);
+    return peft__feed_forward(p, rows, w, w->ff_norm ? peft__norm_of(p, seen, w->ff_norm) : seen, y);
 }
 
 // A block whose inside is computed again on the way back, if the tape is to save that memory.
@@ -18723,14 +19030,17 @@ static peft_status peft__make_cos_sin(peft_model *m, int64_t count) {
             count, m->config.max_positions);
     if (!half || count <= m->cos_sin_count) return PEFT_OK;
     count = PEFT__MAX(PEFT__MAX(count, 2 * m->cos_sin_count), (int64_t)256);
-    float *table = PEFT__ARENA(&m->arena, count * half * 2, float);
-    if (!table) return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < count * half; i++) {
-        float angle = (float)(i / half) * m->frequencies[i % half];
-        table[2 * i] = cosf(angle) * (float)m->config.rope_attention;
-        table[2 * i + 1] = sinf(angle) * (float)m->config.rope_attention;
+    for (int k = 0; k < 2 && m->frequencies[k]; k++) {
+        float *table = PEFT__ARENA(&m->arena, count * half * 2, float);
+        float grown = k ? 1 : (float)m->config.rope_attention;
+        if (!table) return PEFT_ERROR_MEMORY;
+        for (int64_t i = 0; i < count * half; i++) {
+            float angle = (float)(i / half) * m->frequencies[k][i % half];
+            table[2 * i] = cosf(angle) * grown;
+            table[2 * i + 1] = sinf(angle) * grown;
+        }
+        m->cos_sin[k] = table;
     }
-    m->cos_sin = table;
     m->cos_sin_count = count;
     return PEFT_OK;
 }
@@ -18753,6 +19063,7 @@ static bool peft__set_positions(peft__pass *p, int64_t start) {
 static peft_tensor *peft__token_inputs(const peft__pass *p, const int32_t *ids, int64_t count) {
     const peft_model *m = p->model;
     peft_tensor *x = peft__embedded(p, p->offsets, m->shared, peft__input_module(m, false), ids, count);
+    if (m->config.gemma) x = peft_scale(p->tape, x, sqrtf((float)m->config.d_model));
     return m->config.encoder_decoder ? peft_dropout(p->tape, x, m->dropout) : x;
 }
 
@@ -18770,13 +19081,15 @@ static peft_tensor *peft__add_positions(const peft__pass *p, peft_tensor *x) {
     if (m->positions)
         x = peft_add(p->tape, x,
             peft__embedded(p, p->offsets, m->positions, m->positions - m->tensors, p->positions, x->rows));
-    return peft_dropout(p->tape, x, m->dropout);
+    float scale = m->config.embedding_scale;  // of virtual tokens, too
+    return peft_dropout(p->tape, scale > 0 && scale != 1 ? peft_scale(p->tape, x, scale) : x, m->dropout);
 }
 
-// The last step before the head: T5 v1.0 scales.
+// The last step before the head: T5 v1.0 and Granite scale.
 static peft_tensor *peft__finish(const peft__pass *p, peft_tensor *x) {
     const peft_config *c = &p->model->config;
     x = peft__norm_of(p, x, p->model->decoder_norm);
+    if (c->logit_divisor > 0 && c->logit_divisor != 1) x = peft_scale(p->tape, x, 1 / c->logit_divisor);
     if (!c->encoder_decoder) return x;
     x = peft_dropout(p->tape, x, p->model->dropout);
     return c->scale_output ? peft_scale(p->tape, x, (float)(1 / sqrt((double)c->d_model))) : x;
@@ -18950,7 +19263,7 @@ PEFTDEF peft_tensor *peft_model_loss(peft_model *m, peft_tape *tape, const peft_
     peft__pass_begin(&p, m, tape, adapters, adapter_count);
     peft_tensor *hidden = peft__run_pass(&p, b);
     const int32_t *labels = hidden ? peft__lengthened_labels(&p, b) : NULL;
-    bool adds = false;  // adapters make more of the head than a matrix: the loss needs the logits then
+    bool adds = m->config.logit_cap > 0;  // more comes behind the head's matrix: the loss needs the logits
     for (int i = 0; i < adapter_count; i++)
         adds = adds || p.hooks->adds(adapters[i].adapter, peft__head_module(m));
     if (!labels) return NULL;

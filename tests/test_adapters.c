@@ -61,6 +61,55 @@ static const family families[] = {
      "\"tie_word_embeddings\": true, \"rms_norm_eps\": 1e-6,\n"
      " \"eos_token_id\": 1, \"bos_token_id\": 1}\n",
      "layers.1", "embed_tokens"},
+    {"qwen3",
+     "{\"model_type\": \"qwen3\", \"hidden_size\": 24, \"num_attention_heads\": 4, \"num_key_value_heads\": "
+     "2, \"num_hidden_layers\": 2, \"intermediate_size\": 40,\n"
+     " \"vocab_size\": 32, \"max_position_embeddings\": 64, \"rms_norm_eps\": 1e-6, \"eos_token_id\": 1, "
+     "\"bos_token_id\": 0,\n"
+     " \"head_dim\": 8, \"tie_word_embeddings\": false}\n",
+     "layers.1", "embed_tokens"},
+    {"smollm3",
+     "{\"model_type\": \"smollm3\", \"hidden_size\": 24, \"num_attention_heads\": 4, \"num_key_value_heads\": "
+     "2, \"num_hidden_layers\": 2, \"intermediate_size\": 40,\n"
+     " \"vocab_size\": 32, \"max_position_embeddings\": 64, \"rms_norm_eps\": 1e-6, \"eos_token_id\": 1, "
+     "\"bos_token_id\": 0,\n"
+     " \"no_rope_layers\": [1, 0], \"pad_token_id\": 1, \"tie_word_embeddings\": false}\n",
+     "layers.1", "embed_tokens"},
+    {"olmo2",
+     "{\"model_type\": \"olmo2\", \"hidden_size\": 24, \"num_attention_heads\": 4, \"num_key_value_heads\": "
+     "2, \"num_hidden_layers\": 2, \"intermediate_size\": 40,\n"
+     " \"vocab_size\": 32, \"max_position_embeddings\": 64, \"rms_norm_eps\": 1e-6, \"eos_token_id\": 1, "
+     "\"bos_token_id\": 0,\n"
+     " \"pad_token_id\": 1}\n",
+     "layers.1", "embed_tokens"},
+    {"phi3",
+     "{\"model_type\": \"phi3\", \"hidden_size\": 24, \"num_attention_heads\": 4, \"num_key_value_heads\": "
+     "2, \"num_hidden_layers\": 2, \"intermediate_size\": 40,\n"
+     " \"vocab_size\": 32, \"max_position_embeddings\": 64, \"rms_norm_eps\": 1e-6, \"eos_token_id\": 1, "
+     "\"bos_token_id\": 0,\n"
+     " \"pad_token_id\": 1, \"partial_rotary_factor\": 0.67, \"sliding_window\": 16}\n",
+     "layers.1", "embed_tokens"},
+    {"granite",
+     "{\"model_type\": \"granite\", \"hidden_size\": 24, \"num_attention_heads\": 4, \"num_key_value_heads\": "
+     "2, \"num_hidden_layers\": 2, \"intermediate_size\": 40,\n"
+     " \"vocab_size\": 32, \"max_position_embeddings\": 64, \"rms_norm_eps\": 1e-6, \"eos_token_id\": 1, "
+     "\"bos_token_id\": 0,\n"
+     " \"embedding_multiplier\": 2, \"residual_multiplier\": 0.9, \"logits_scaling\": 0.6, \"attention_multiplier\": 0.5}\n",
+     "layers.1", "embed_tokens"},
+    {"gemma2",
+     "{\"model_type\": \"gemma2\", \"hidden_size\": 24, \"num_attention_heads\": 4, \"num_key_value_heads\": "
+     "2, \"num_hidden_layers\": 2, \"intermediate_size\": 40,\n"
+     " \"vocab_size\": 32, \"max_position_embeddings\": 64, \"rms_norm_eps\": 1e-6, \"eos_token_id\": 1, "
+     "\"bos_token_id\": 0,\n"
+     " \"head_dim\": 8, \"sliding_window\": 16, \"attn_logit_softcapping\": 4, \"final_logit_softcapping\": 6, \"query_pre_attn_scalar\": 8, \"tie_word_embeddings\": false}\n",
+     "layers.1", "embed_tokens"},
+    {"gemma3_text",
+     "{\"model_type\": \"gemma3_text\", \"hidden_size\": 24, \"num_attention_heads\": 4, \"num_key_value_heads\": "
+     "2, \"num_hidden_layers\": 2, \"intermediate_size\": 40,\n"
+     " \"vocab_size\": 32, \"max_position_embeddings\": 64, \"rms_norm_eps\": 1e-6, \"eos_token_id\": 1, "
+     "\"bos_token_id\": 0,\n"
+     " \"head_dim\": 8, \"sliding_window\": 5, \"sliding_window_pattern\": 2, \"query_pre_attn_scalar\": 8, \"tie_word_embeddings\": false}\n",
+     "layers.1", "embed_tokens"},
 };
 enum { FAMILIES = sizeof families / sizeof families[0] };
 
@@ -503,7 +552,7 @@ static void test_files(const family *f, peft_model *m, const variant *v, peft_ta
 
 static bool gguf_holds(const family *f, const variant *v) {
     bool tied = strcmp(f->name, "gpt2") == 0 || strcmp(f->name, "qwen2") == 0, t5 = strcmp(f->name, "t5") == 0;
-    bool biases = !t5 && strcmp(f->name, "llama") != 0;
+    bool biases = strncmp(f->name, "gpt", 3) == 0 || strcmp(f->name, "qwen2") == 0;
     const peft_adapter_desc *d = &v->desc;
     if (d->method != PEFT_LORA || (d->bias && biases) || d->modules_to_save || d->lora_bias || d->trainable_token_indices)
         return false;

@@ -708,8 +708,9 @@ static bool there_and_back(const peft__family *f, const char *name, int gated, c
 }
 
 static void test_names(void) {
-    static const char *const architectures[] = {"llama", "qwen2", "gpt2", "gptneox", "t5"};
-    for (int a = 0; a < 5; a++) {
+    static const char *const architectures[] = {"llama", "qwen2", "gpt2", "gptneox", "t5", "qwen3", "smollm3", "olmo2",
+                                                "phi3", "granite", "gemma2", "gemma3"};
+    for (int a = 0; a < (int)(sizeof architectures / sizeof *architectures); a++) {
         const peft__family *f = peft__gguf_family_of(architectures[a])->names;
         check("the embedding", there_and_back(f, "token_embd.weight", 0, "token_embd"));
         check("the output layer", there_and_back(f, "output.weight", 0, "output"));
@@ -720,7 +721,7 @@ static void test_names(void) {
             for (int k = 0; k < sides[i]->count; k++) {
                 char name[PEFT__GGUF_NAME_SIZE];
                 const peft__rule *r = &sides[i]->rules[k];
-                snprintf(name, sizeof name, "%sblk.17.%s.%s", a < 4 ? "" : i ? "dec." : "enc.", r->gguf, k % 2 ? "weight" : "bias");
+                snprintf(name, sizeof name, "%sblk.17.%s.%s", a != 4 ? "" : i ? "dec." : "enc.", r->gguf, k % 2 ? "weight" : "bias");
                 check(r->gguf, there_and_back(f, name, r->only == 'g', r->gguf));
             }
     }
@@ -734,9 +735,18 @@ static void test_names(void) {
         {"t5", "dec.blk.5.cross_attn_o.weight", "decoder.block.5.layer.1.EncDecAttention.o.weight"},
         {"t5", "enc.blk.0.ffn_up.weight", "encoder.block.0.layer.1.DenseReluDense.wi.weight"},
         {"t5", "enc.blk.0.attn_rel_b.weight", "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"},
-        {"t5", "token_embd.weight", "shared.weight"}};
+        {"t5", "token_embd.weight", "shared.weight"},
+        {"qwen3", "blk.3.attn_q_norm.weight", "model.layers.3.self_attn.q_norm.weight"},
+        {"olmo2", "blk.3.attn_k_norm.weight", "model.layers.3.self_attn.k_norm.weight"},
+        {"olmo2", "blk.3.post_attention_norm.weight", "model.layers.3.post_attention_layernorm.weight"},
+        {"olmo2", "blk.3.post_ffw_norm.weight", "model.layers.3.post_feedforward_layernorm.weight"},
+        {"phi3", "blk.3.attn_qkv.weight", "model.layers.3.self_attn.qkv_proj.weight"},
+        {"phi3", "blk.3.ffn_up.weight", "model.layers.3.mlp.gate_up_proj.weight"},
+        {"gemma2", "blk.3.ffn_norm.weight", "model.layers.3.pre_feedforward_layernorm.weight"},
+        {"gemma3", "blk.3.post_attention_norm.weight", "model.layers.3.post_attention_layernorm.weight"},
+        {"smollm3", "blk.3.ffn_norm.weight", "model.layers.3.post_attention_layernorm.weight"}};
     peft__gguf_name there;
-    for (int i = 0; i < 10; i++) {
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         const peft__family *f = peft__gguf_family_of(known[i][0])->names;
         bool ok = peft__gguf_translate(f, false, known[i][1], 0, &there) && strcmp(there.other, known[i][2]) == 0;
         ok = ok && peft__gguf_translate(f, true, known[i][2], 0, &there) && strcmp(there.other, known[i][1]) == 0;
@@ -760,6 +770,7 @@ static void test_names(void) {
           !peft__gguf_translate(&peft__t5_family, true, "encoder.block.0.layer.1.DenseReluDense.wi.weight", 1, &there));
     check("architectures", !peft__gguf_family_of("bert") && !peft__gguf_family_of(NULL) &&
                                strcmp(peft__gguf_architecture("mistral"), "llama") == 0 &&
+                               strcmp(peft__gguf_architecture("gemma3_text"), "gemma3") == 0 && strcmp(peft__gguf_architecture("phi3"), "phi3") == 0 &&
                                strcmp(peft__gguf_architecture("gpt_neox"), "gptneox") == 0 && !peft__gguf_architecture("bert"));
 }
 
@@ -791,13 +802,18 @@ static void test_orders(void) {
                  {"llama", "model.layers.0.self_attn.q_proj.bias", "blk.0.attn_q.bias", 1, 48, 1},
                  {"llama", "model.layers.0.self_attn.v_proj.weight", "blk.0.attn_v.weight", 24, 40, 0},
                  {"qwen2", "model.layers.0.self_attn.q_proj.weight", "blk.0.attn_q.weight", 48, 40, 0},
+                 {"smollm3", "model.layers.0.self_attn.q_proj.weight", "blk.0.attn_q.weight", 48, 40, 1},
+                 {"granite", "model.layers.0.self_attn.k_proj.weight", "blk.0.attn_k.weight", 24, 40, 2},
+                 {"qwen3", "model.layers.0.self_attn.q_proj.weight", "blk.0.attn_q.weight", 48, 40, 0},
+                 {"olmo2", "model.layers.0.self_attn.k_proj.weight", "blk.0.attn_k.weight", 24, 40, 0},
+                 {"gemma3", "model.layers.0.self_attn.q_proj.weight", "blk.0.attn_q.weight", 48, 40, 0},
                  {"gptneox", "gpt_neox.layers.0.attention.query_key_value.weight", "blk.0.attn_qkv.weight", 72, 40, 3},
                  {"gptneox", "gpt_neox.layers.0.attention.query_key_value.bias", "blk.0.attn_qkv.bias", 1, 72, 3},
                  {"gpt2", "transformer.h.0.attn.c_attn.weight", "blk.0.attn_qkv.weight", 40, 120, 4},
                  {"gpt2", "transformer.h.0.attn.c_attn.bias", "blk.0.attn_qkv.bias", 1, 120, 0},
                  {"gpt2", "transformer.wte.weight", "token_embd.weight", 30, 40, 0}};
     const int64_t heads = 4, kv_heads = 2;
-    for (int c = 0; c < 10; c++) {
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         peft_gguf_writer *w = NULL;
         peft_gguf *g = NULL;
         peft_tensor *t = random_tensor(cases[c].name, cases[c].rows, cases[c].cols, 40 + (uint64_t)c);

@@ -30,10 +30,18 @@ static const char *const configs[] = {
     "{\"model_type\": \"gpt_neox\", \"hidden_size\": 64, \"num_attention_heads\": 4, \"num_hidden_layers\": 2, \"intermediate_size\": 96,\n"
     " \"vocab_size\": 120}\n",
     "{\"model_type\": \"llama\", \"hidden_size\": 64, \"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"num_hidden_layers\": 3,\n"
-    " \"intermediate_size\": 96, \"vocab_size\": 120, \"quantization_config\": {\"a\": [1, {\"b\": \"}\"}]}, \"rms_norm_eps\": 1e-6}\n"};
-enum { T5 = 0, T5_TIED, GPT2, NEOX, LLAMA, MODELS };
-static const char *const model_names[] = {"t5", "t5 tied", "gpt2", "neox", "llama"};
-static const char *const folders[] = {"m0", "m1", "m2", "m3", "m4"};
+    " \"intermediate_size\": 96, \"vocab_size\": 120, \"quantization_config\": {\"a\": [1, {\"b\": \"}\"}]}, \"rms_norm_eps\": 1e-6}\n",
+    "{\"model_type\": \"phi3\", \"hidden_size\": 64, \"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"num_hidden_layers\": 2,\n"
+    " \"intermediate_size\": 96, \"vocab_size\": 120}\n",
+    "{\"model_type\": \"olmo2\", \"hidden_size\": 64, \"num_attention_heads\": 4, \"num_hidden_layers\": 2, \"intermediate_size\": 96,\n"
+    " \"vocab_size\": 120}\n",
+    "{\"model_type\": \"gemma2\", \"hidden_size\": 64, \"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"num_hidden_layers\": 2,\n"
+    " \"head_dim\": 16, \"intermediate_size\": 96, \"vocab_size\": 120, \"sliding_window\": 4}\n",
+    "{\"model_type\": \"gemma3_text\", \"hidden_size\": 64, \"num_attention_heads\": 4, \"num_key_value_heads\": 1, \"num_hidden_layers\": 2,\n"
+    " \"head_dim\": 32, \"intermediate_size\": 96, \"vocab_size\": 120, \"sliding_window_pattern\": 2}\n"};
+enum { T5 = 0, T5_TIED, GPT2, NEOX, LLAMA, PHI3, OLMO2, GEMMA2, GEMMA3, MODELS };
+static const char *const model_names[] = {"t5", "t5 tied", "gpt2", "neox", "llama", "phi3", "olmo2", "gemma2", "gemma3"};
+static const char *const folders[] = {"m0", "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8"};
 
 static peft_context *make_context(int threads) {
     peft_context_desc d;

@@ -73,6 +73,27 @@ static const char mistral[] =
 static const char qwen2[] =
     "{\"model_type\":\"qwen2\",\"vocab_size\":32,\"hidden_size\":16,\"intermediate_size\":20,\"num_hidden_layers\":2,"
                             "\"num_attention_heads\":4,\"num_key_value_heads\":2%s}";
+static const char qwen3[] =
+    "{\"model_type\":\"qwen3\",\"vocab_size\":32,\"hidden_size\":16,\"intermediate_size\":20,\"num_hidden_layers\":2,"
+    "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"head_dim\":4%s}";
+static const char smollm3[] =
+    "{\"model_type\":\"smollm3\",\"vocab_size\":32,\"hidden_size\":16,\"intermediate_size\":20,\"num_hidden_layers\":2,"
+    "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"head_dim\":4%s}";
+static const char olmo2[] =
+    "{\"model_type\":\"olmo2\",\"vocab_size\":32,\"hidden_size\":16,\"intermediate_size\":20,\"num_hidden_layers\":2,"
+    "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"head_dim\":4%s}";
+static const char phi3[] =
+    "{\"model_type\":\"phi3\",\"vocab_size\":32,\"hidden_size\":16,\"intermediate_size\":20,\"num_hidden_layers\":2,"
+    "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"head_dim\":4%s}";
+static const char granite[] =
+    "{\"model_type\":\"granite\",\"vocab_size\":32,\"hidden_size\":16,\"intermediate_size\":20,\"num_hidden_layers\":2,"
+    "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"head_dim\":4%s}";
+static const char gemma2[] =
+    "{\"model_type\":\"gemma2\",\"vocab_size\":32,\"hidden_size\":16,\"intermediate_size\":20,\"num_hidden_layers\":2,"
+    "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"head_dim\":4%s}";
+static const char gemma3[] =
+    "{\"model_type\":\"gemma3_text\",\"vocab_size\":32,\"hidden_size\":16,\"intermediate_size\":20,\"num_hidden_layers\":2,"
+    "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"head_dim\":4%s}";
 
 typedef struct key_case {
     const char *config, *keys;
@@ -87,6 +108,54 @@ static const key_case key_cases[] = {
     {llama, "", NULL, NULL},
     {mistral, "", NULL, NULL},
     {qwen2, "", NULL, NULL},
+    {qwen3, "", NULL, NULL},
+    {smollm3, "", NULL, NULL},
+    {olmo2, "", NULL, NULL},
+    {phi3, "", NULL, NULL},
+    {granite, "", NULL, NULL},
+    {gemma2, "", NULL, NULL},
+    {gemma3, "", NULL, NULL},
+    // mixtures of experts, images, sound
+    {"{\"model_type\":\"qwen3_moe\"%s}", "", "model_type \"qwen3_moe\" is not one of t5,mt5", NULL},
+    {"{\"model_type\":\"gemma3\"%s}", "", "model_type \"gemma3\" is not", NULL},
+    {"{\"model_type\":\"gemma3n_text\"%s}", "", "model_type \"gemma3n_text\" is not", NULL},
+    {"{\"model_type\":\"granitemoe\"%s}", "", "model_type \"granitemoe\" is not", NULL},
+    {"{\"model_type\":\"phi4_multimodal\"%s}", "", "gemma2,gemma3_text", NULL},
+    {qwen3, ",\"architectures\":[\"Qwen3MoeForCausalLM\"]", "Qwen3MoeForCausalLM", NULL},
+    {gemma3, ",\"architectures\":[\"Gemma3ForConditionalGeneration\"]", "Gemma3ForConditionalGeneration",
+     NULL},
+    // what one of the new families has, and what it has not
+    {qwen3, ",\"attention_bias\":true", NULL, NULL},
+    {qwen3, ",\"mlp_bias\":true", "mlp_bias is true", NULL},
+    {smollm3, ",\"no_rope_layers\":[1]", "no_rope_layers is a list: it has to have one item per layer", NULL},
+    {smollm3, ",\"no_rope_layers\":[1,2]", "no_rope_layers is 2", NULL},
+    {smollm3, ",\"no_rope_layers\":[1,0,1]", NULL, NULL},
+    {smollm3, ",\"no_rope_layer_interval\":0", "no_rope_layer_interval is 0", NULL},
+    {smollm3, ",\"sliding_window\":4,\"layer_types\":[\"sliding_attention\",\"full_attention\"]",
+     "layer_types is \"sliding_attention\"", NULL},
+    {olmo2, ",\"sliding_window\":4", "sliding_window is 4", NULL},
+    {phi3, ",\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":[1,1],\"long_factor\":[1,2]}",
+     "rope_type \"longrope\"", NULL},
+    {phi3, ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}", "rope_type \"linear\"", NULL},
+    {phi3, ",\"attention_bias\":true", "attention_bias is true", NULL},
+    {phi3, ",\"partial_rotary_factor\":0.5", NULL, NULL},
+    {granite, ",\"embedding_multiplier\":0", "embedding_multiplier is 0", NULL},
+    {granite, ",\"logits_scaling\":-2", "logits_scaling is -2", NULL},
+    {granite, ",\"attention_multiplier\":0.015625", NULL, NULL},
+    {llama, ",\"embedding_multiplier\":12", "embedding_multiplier is 12", NULL},
+    {gemma2, ",\"attn_logit_softcapping\":null,\"final_logit_softcapping\":null", NULL, NULL},
+    {gemma2, ",\"attn_logit_softcapping\":-1", "attn_logit_softcapping is -1", NULL},
+    {gemma2, ",\"query_pre_attn_scalar\":0", "query_pre_attn_scalar is 0", NULL},
+    {gemma2, ",\"use_bidirectional_attention\":true", "use_bidirectional_attention is true", NULL},
+    {gemma2, ",\"hidden_activation\":\"mish\"", "hidden_activation is \"mish\"", NULL},
+    {gemma3, ",\"attn_logit_softcapping\":50", "attn_logit_softcapping is 50", NULL},
+    {gemma3, ",\"sliding_window_pattern\":0", "sliding_window_pattern is 0", NULL},
+    {gemma3, ",\"rope_local_base_freq\":-1", "rope_local_base_freq is -1", NULL},
+    {gemma3, ",\"rope_parameters\":{\"rope_theta\":10000}", "rope_theta is 10000", NULL},
+    {gemma3, ",\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"linear\",\"factor\":8},"
+             "\"sliding_attention\":{\"rope_theta\":500}}", NULL, NULL},
+    {gemma3, ",\"rope_parameters\":{\"full_attention\":{},\"sliding_attention\":{\"rope_type\":\"linear\","
+             "\"factor\":8}}", "sliding_attention has rotary positions of rope_type \"linear\"", NULL},
     // unknown keys
     {llama, ",\"logit_scale\":0.5", "logit_scale is 0.5", NULL},
     {t5, ",\"attention_kind\":\"local\"", "attention_kind is \"local\"", NULL},
@@ -249,7 +318,46 @@ static const char *const published[] = {
     "\"num_attention_heads\":4,\"num_hidden_layers\":2,\"num_key_value_heads\":2,\"rms_norm_eps\":1e-06,\"rope_theta\":1000000.0,"
     "\"sliding_window\":32768,\"tie_word_embeddings\":true,\"torch_dtype\":\"bfloat16\",\"transformers_version\":\"4.43.1\",\"use_cache\":true,"
     "\"use_mrope\":false,\"use_sliding_window\":false,\"vocab_size\":32}",
+    // Qwen3, SmolLM3, OLMo 2, Phi-3, Granite 3, Gemma 2, Gemma 3: FIRST_KIN
+    "{\"architectures\":[\"Qwen3ForCausalLM\"],\"attention_bias\":false,\"attention_dropout\":0.0,\"bos_token_id\":1,\"eos_token_id\":2,\"head_dim\":6,"
+    "\"hidden_act\":\"silu\",\"hidden_size\":16,\"initializer_range\":0.02,\"intermediate_size\":20,\"max_position_embeddings\":40960,"
+    "\"max_window_layers\":28,\"model_type\":\"qwen3\",\"num_attention_heads\":4,\"num_hidden_layers\":2,\"num_key_value_heads\":2,"
+    "\"rms_norm_eps\":1e-06,\"rope_scaling\":null,\"rope_theta\":1000000,\"sliding_window\":null,\"tie_word_embeddings\":true,"
+    "\"torch_dtype\":\"bfloat16\",\"transformers_version\":\"4.51.0\",\"use_cache\":true,\"use_sliding_window\":false,\"vocab_size\":32}",
+    "{\"architectures\":[\"SmolLM3ForCausalLM\"],\"attention_bias\":false,\"attention_dropout\":0.0,\"bos_token_id\":null,\"eos_token_id\":3,"
+    "\"hidden_act\":\"silu\",\"hidden_size\":16,\"initializer_range\":0.02,\"intermediate_size\":20,\"layer_types\":[\"full_attention\","
+    "\"full_attention\",\"full_attention\",\"full_attention\"],\"max_position_embeddings\":65536,\"max_window_layers\":28,\"mlp_bias\":false,"
+    "\"model_type\":\"smollm3\",\"no_rope_layer_interval\":4,\"no_rope_layers\":[1,1,1,0],\"num_attention_heads\":4,\"num_hidden_layers\":4,"
+    "\"num_key_value_heads\":2,\"pad_token_id\":4,\"pretraining_tp\":2,\"rms_norm_eps\":1e-06,\"rope_scaling\":null,\"rope_theta\":5000000.0,"
+    "\"sliding_window\":null,\"torch_dtype\":\"bfloat16\",\"use_cache\":false,\"use_sliding_window\":false,\"vocab_size\":32}",
+    "{\"architectures\":[\"Olmo2ForCausalLM\"],\"attention_bias\":false,\"attention_dropout\":0.0,\"eos_token_id\":3,\"hidden_act\":\"silu\","
+    "\"hidden_size\":16,\"initializer_range\":0.02,\"intermediate_size\":20,\"max_position_embeddings\":4096,\"model_type\":\"olmo2\","
+    "\"num_attention_heads\":4,\"num_hidden_layers\":2,\"num_key_value_heads\":4,\"pad_token_id\":4,\"rms_norm_eps\":1e-06,"
+    "\"rope_scaling\":null,\"rope_theta\":500000,\"tie_word_embeddings\":false,\"torch_dtype\":\"float32\",\"use_cache\":true,\"vocab_size\":32}",
+    "{\"_name_or_path\":\"x\",\"architectures\":[\"Phi3ForCausalLM\"],\"attention_bias\":false,\"attention_dropout\":0.0,\"bos_token_id\":1,"
+    "\"embd_pdrop\":0.0,\"eos_token_id\":3,\"hidden_act\":\"silu\",\"hidden_size\":16,\"initializer_range\":0.02,\"intermediate_size\":20,"
+    "\"max_position_embeddings\":4096,\"model_type\":\"phi3\",\"num_attention_heads\":2,\"num_hidden_layers\":2,\"num_key_value_heads\":2,"
+    "\"original_max_position_embeddings\":4096,\"pad_token_id\":4,\"partial_rotary_factor\":0.75,\"resid_pdrop\":0.0,\"rms_norm_eps\":1e-05,"
+    "\"rope_scaling\":null,\"rope_theta\":10000.0,\"sliding_window\":5,\"tie_word_embeddings\":false,\"torch_dtype\":\"bfloat16\",\"vocab_size\":32}",
+    "{\"architectures\":[\"GraniteForCausalLM\"],\"attention_bias\":false,\"attention_dropout\":0.1,\"attention_multiplier\":0.25,\"bos_token_id\":0,"
+    "\"embedding_multiplier\":12.0,\"eos_token_id\":0,\"hidden_act\":\"silu\",\"hidden_size\":16,\"initializer_range\":0.02,\"intermediate_size\":20,"
+    "\"logits_scaling\":8.0,\"max_position_embeddings\":131072,\"mlp_bias\":false,\"model_type\":\"granite\",\"num_attention_heads\":4,"
+    "\"num_hidden_layers\":2,\"num_key_value_heads\":2,\"pad_token_id\":0,\"residual_multiplier\":0.22,\"rms_norm_eps\":1e-05,\"rope_scaling\":null,"
+    "\"rope_theta\":5000000.0,\"tie_word_embeddings\":true,\"torch_dtype\":\"bfloat16\",\"use_cache\":true,\"vocab_size\":32}",
+    "{\"architectures\":[\"Gemma2ForCausalLM\"],\"attention_bias\":false,\"attention_dropout\":0.0,\"attn_logit_softcapping\":0.5,\"bos_token_id\":2,"
+    "\"cache_implementation\":\"hybrid\",\"eos_token_id\":1,\"final_logit_softcapping\":0.75,\"head_dim\":8,\"hidden_act\":\"gelu_pytorch_tanh\","
+    "\"hidden_activation\":\"gelu_pytorch_tanh\",\"hidden_size\":16,\"initializer_range\":0.02,\"intermediate_size\":20,"
+    "\"max_position_embeddings\":8192,\"model_type\":\"gemma2\",\"num_attention_heads\":4,\"num_hidden_layers\":3,\"num_key_value_heads\":2,"
+    "\"pad_token_id\":0,\"query_pre_attn_scalar\":8,\"rms_norm_eps\":1e-06,\"rope_theta\":10000.0,\"sliding_window\":5,\"torch_dtype\":\"float32\","
+    "\"use_cache\":true,\"vocab_size\":32}",
+    "{\"architectures\":[\"Gemma3ForCausalLM\"],\"attention_bias\":false,\"attention_dropout\":0.0,\"attn_logit_softcapping\":null,\"bos_token_id\":2,"
+    "\"cache_implementation\":\"hybrid\",\"eos_token_id\":[1,3],\"final_logit_softcapping\":null,\"head_dim\":8,"
+    "\"hidden_activation\":\"gelu_pytorch_tanh\",\"hidden_size\":16,\"initializer_range\":0.02,\"intermediate_size\":20,"
+    "\"max_position_embeddings\":32768,\"model_type\":\"gemma3_text\",\"num_attention_heads\":4,\"num_hidden_layers\":7,\"num_key_value_heads\":1,"
+    "\"pad_token_id\":0,\"query_pre_attn_scalar\":8,\"rms_norm_eps\":1e-06,\"rope_local_base_freq\":10000,\"rope_scaling\":{\"factor\":8.0,"
+    "\"rope_type\":\"linear\"},\"rope_theta\":1000000,\"sliding_window\":5,\"sliding_window_pattern\":6,\"use_cache\":true,\"vocab_size\":32}",
 };
+enum { KIN = 7, FIRST_KIN = PEFT__COUNT(published) - KIN };
 
 static void test_published(void) {
     for (int64_t i = 0; i < PEFT__COUNT(published); i++) {
@@ -271,7 +379,10 @@ static void test_any_value(void) {
         const char *config;
     } families[] = {{&peft__t5_family, t5}, {&peft__gpt2_family, gpt2}, {&peft__neox_family, neox},
                     {&peft__llama_family, llama},
-                    {&peft__llama_family, mistral}, {&peft__llama_family, qwen2}};
+                    {&peft__llama_family, mistral}, {&peft__qwen2_family, qwen2},
+                    {&peft__qwen3_family, qwen3}, {&peft__llama_family, smollm3},
+                    {&peft__phi3_family, phi3}, {&peft__llama_family, granite},
+                    {&peft__gemma2_family, gemma2}, {&peft__gemma3_family, gemma3}};
     int64_t tried = 0, loaded = 0;
     for (int64_t f = 0; f < PEFT__COUNT(families); f++)
         for (int64_t r = 0; r < families[f].family->setting_count; r++) {
@@ -501,6 +612,158 @@ static void test_gguf(void) {
     remove("build/models.gguf");
 }
 
+// ---- today's models: through both kinds of files, and gradients of their blocks
+
+// The mean loss over a text, and its gradient where `backward`; NAN: it failed.
+static double text_loss(peft_model *m, peft_tape *tape, bool backward) {
+    int32_t ids[14] = {2, 5, 9, 4, 8, 3, 11, 7, 6, 12, 10, 13, 9, 14};
+    int64_t offsets[3] = {0, 11, 13};
+    peft_batch b = {2, NULL, NULL, ids, ids + 1, offsets};
+    peft_tape_reset(tape, 0);
+    peft_tape_inference(tape, !backward);
+    peft_tensor *loss = peft_model_loss(m, tape, &b, NULL, 0, 0);
+    return loss && (!backward || peft_backward(tape, loss) == PEFT_OK) ? (double)*(const float *)loss->data
+                                                                      : (double)NAN;
+}
+
+// A published configuration with random weights, all of which have a say.
+static peft_model *kin_model(peft_context *ctx, const char *json) {
+    peft_model *m = NULL;
+    peft_rng rng;
+    peft_rng_seed(&rng, 7);
+    if (load_config(ctx, json, &m) != PEFT_OK) return NULL;
+    for (int64_t i = 0; i < peft_model_tensor_count(m); i++) {
+        peft_tensor *t = peft_model_tensor(m, i);
+        for (int64_t k = 0; k < peft__size(t); k++)
+            ((float *)t->data)[k] += (t->rank == 1 ? 0.2f : 0.3f) * (float)peft_rng_normal(&rng);
+    }
+    return m;
+}
+
+static void test_kin_files(void) {
+    for (int i = 0; i < KIN; i++)
+        for (int gguf = 0; gguf < 2; gguf++) {
+            const char *path = gguf ? "build/models_kin.gguf" : "build/models_kin";
+            char why[1024] = "";
+            peft_context *ctx = make_context();
+            peft_tape *tape = NULL;
+            peft_model *m = kin_model(ctx, published[FIRST_KIN + i]), *again = NULL;
+            peft_tape_create(ctx, &tape);
+            double want = m ? text_loss(m, tape, false) : 0, got = -1;
+            bool saved = m && peft_model_save(m, path, PEFT_F32) == PEFT_OK;
+            if (!saved) snprintf(why, sizeof(why), "%s", peft_error(ctx));
+            if (saved && hf_model(ctx, path, &again, why, sizeof(why))) {
+                got = text_loss(again, tape, false);
+                snprintf(why, sizeof(why), "loss %.7f, from the file %.7f", want, got);
+                check(strcmp(again->config.model_type, m->config.model_type) == 0 &&
+                          again->config.window == m->config.window,
+                      published[FIRST_KIN + i], again->config.model_type);
+                check(strstr(again->config_text, "ForCausalLM") || gguf, "architectures", again->config_text);
+            }
+            check(fabs(want - got) < 1e-5, published[FIRST_KIN + i], why);
+            peft_tape_destroy(tape);
+            peft_model_destroy(m), peft_model_destroy(again);
+            peft_context_destroy(ctx);
+        }
+    remove("build/models_kin.gguf");
+    remove("build/models_kin/model.safetensors");
+    remove("build/models_kin/config.json");
+    remove("build/models_kin");
+}
+
+// What GGUF has no key for.
+static void test_kin_gguf(void) {
+    static const key_case cases[] = {
+        {qwen3, ",\"attention_bias\":true", "attention_bias", NULL},
+        {smollm3, ",\"no_rope_layers\":[0,1]", "no_rope_layers other than every fourth", NULL},
+        {smollm3, ",\"use_sliding_window\":true,\"sliding_window\":4", "sliding_window of some layers", NULL},
+        {gemma2, ",\"query_pre_attn_scalar\":7", "query_pre_attn_scalar", NULL},
+        {gemma2, ",\"query_pre_attn_scalar\":4,\"attn_logit_softcapping\":null", "attn_logit_softcapping", NULL},
+        {gemma2, ",\"query_pre_attn_scalar\":4,\"sliding_window\":null", "layers without sliding_window", NULL},
+        {gemma3, ",\"query_pre_attn_scalar\":4,\"sliding_window_pattern\":2", "sliding_window_pattern", NULL},
+        {gemma3, ",\"query_pre_attn_scalar\":4,\"final_logit_softcapping\":3", "final_logit_softcapping", NULL},
+    };
+    for (int64_t i = 0; i < PEFT__COUNT(cases); i++) {
+        char json[1024];
+        peft_context *ctx = make_context();
+        peft_model *m = NULL;
+        snprintf(json, sizeof(json), cases[i].config, cases[i].keys);
+        bool ok = load_config(ctx, json, &m) == PEFT_OK &&
+            peft_model_save(m, "build/models_kin.gguf", PEFT_F32) == PEFT_ERROR_UNSUPPORTED;
+        check(ok && strstr(peft_error(ctx), cases[i].error), json, peft_error(ctx));
+        peft_model_destroy(m);
+        peft_context_destroy(ctx);
+    }
+}
+
+// The gradient of every parameter along a random direction, against a difference of the fourth order.
+static void test_kin_gradients(void) {
+    for (int i = 0; i < KIN; i++) {
+        peft_context *ctx = make_context();
+        peft_tape *tape = NULL;
+        peft_model *m = kin_model(ctx, published[FIRST_KIN + i]);
+        peft_rng rng;
+        peft_rng_seed(&rng, 5);
+        peft_tape_create(ctx, &tape);
+        for (int64_t k = 0; m && k < peft_model_tensor_count(m); k++)
+            peft_require_grad(ctx, peft_model_tensor(m, k));
+        check(m && text_loss(m, tape, true) > 0, published[FIRST_KIN + i], peft_error(ctx));
+        for (int64_t k = 0; m && k < peft_model_tensor_count(m); k++) {
+            peft_tensor *t = peft_model_tensor(m, k);
+            int64_t n = peft__size(t);
+            float *w = (float *)t->data, *start = (float *)malloc((size_t)n * sizeof(float)), *way = (float *)malloc((size_t)n * sizeof(float));
+            double want = 0, got = 0, length = 0;
+            char why[256];
+            memcpy(start, w, (size_t)n * sizeof(float));
+            for (int64_t e = 0; e < n; e++) {
+                way[e] = (float)peft_rng_normal(&rng) + 2 * t->grad[e];
+                length += (double)way[e] * (double)way[e];
+            }
+            for (int64_t e = 0; e < n; e++) {
+                way[e] /= (float)sqrt(length);
+                want += (double)way[e] * (double)t->grad[e];
+            }
+            bool ok = false;
+            for (double h = 0.03; h > 0.002 && !ok; h /= 3) {
+                double f[4];
+                for (int s = 0; s < 4; s++) {
+                    static const float steps[] = {-2, -1, 1, 2};
+                    for (int64_t e = 0; e < n; e++) w[e] = start[e] + (float)h * steps[s] * way[e];
+                    f[s] = text_loss(m, tape, false);
+                }
+                got = (f[0] - 8 * f[1] + 8 * f[2] - f[3]) / (12 * h);
+                ok = fabs(got - want) <= 2e-3 * fabs(want) + 2e-6 / h;
+            }
+            memcpy(w, start, (size_t)n * sizeof(float));
+            snprintf(why, sizeof(why), "%s: gradient %.7f, difference %.7f", t->name, want, got);
+            check(ok, published[FIRST_KIN + i], why);
+            free(start), free(way);
+        }
+        peft_tape_destroy(tape);
+        peft_model_destroy(m);
+        peft_context_destroy(ctx);
+    }
+}
+
+// Transformers' logits of the small models beside the adapters' cases, and the cache against whole passes.
+static void test_kin_reference(void) {
+    static const char *const names[] = {"qwen3", "qwen3_window", "smollm3_window", "olmo2", "phi3_partial",
+                                        "phi3_window", "granite", "gemma2", "gemma3"};
+    for (int64_t i = 0; i < PEFT__COUNT(names); i++) {
+        char path[256], expected[300], why[1024] = "";
+        snprintf(path, sizeof(path), "tests/data/reference/hf/%s/base", names[i]);
+        snprintf(expected, sizeof(expected), "%s/expected.safetensors", path);
+        peft_context *ctx = make_context();
+        peft_model *m = NULL;
+        double d = hf_model(ctx, path, &m, why, sizeof(why))
+            ? hf_difference(m, NULL, expected, why, sizeof(why)) : -1;
+        check(d >= 0 && d < hf_tolerance, names[i], why);
+        peft_model_destroy(m);
+        peft_context_destroy(ctx);
+        test_generation(path, names[i]);
+    }
+}
+
 // Tied weights that a checkpoint has twice: one where they are equal, both where they are not, and T5's
 // embeddings have to be one.
 static void test_two_names(void) {
@@ -593,6 +856,10 @@ int main(void) {
     test_blocks();
     test_reference();
     test_gguf();
+    test_kin_files();
+    test_kin_gguf();
+    test_kin_gradients();
+    test_kin_reference();
     test_two_names();
     test_out_of_memory();
     test_dynamic();

@@ -539,25 +539,28 @@ typedef struct attention_variant {
     bool causal, bias, bidirectional, cross;
     float scale, dropout;
     int64_t window;
+    float cap;
 } attention_variant;
 
 static const attention_variant attention_variants[] = {
-    {2, 0, 3, false, false, false, false, 0, 0, 0},
-    {2, 0, 3, true, false, false, false, 0.5f, 0, 0},
-    {2, 0, 3, false, false, false, true, 0.5f, 0, 0},
-    {2, 0, 3, true, false, false, true, 0.5f, 0, 0},   // more keys than queries: the last query sees the last key
-    {2, 0, 3, false, true, true, false, 0, 0, 0},
-    {2, 0, 3, true, true, false, false, 0, 0, 0},
-    {2, 0, 2, false, true, true, true, 0.7f, 0, 0},
-    {2, 0, 2, true, true, false, true, 0.7f, 0, 0},
-    {4, 2, 2, true, false, false, false, 0.5f, 0, 0},
-    {4, 1, 2, false, true, true, false, 0.5f, 0.2f, 0},
-    {6, 2, 3, true, true, false, true, 0.5f, 0.3f, 0},
-    {2, 0, 3, true, false, false, false, 0.5f, 0.4f, 0},
-    {1, 0, 1, false, false, false, false, 0.5f, 0, 0},
-    {2, 0, 3, true, false, false, false, 0.5f, 0, 2},
-    {2, 0, 3, true, true, false, true, 0.5f, 0, 2},
-    {6, 2, 3, true, true, false, true, 0.5f, 0.3f, 3},
+    {2, 0, 3, false, false, false, false, 0, 0, 0, 0},
+    {2, 0, 3, true, false, false, false, 0.5f, 0, 0, 0},
+    {2, 0, 3, false, false, false, true, 0.5f, 0, 0, 0},
+    {2, 0, 3, true, false, false, true, 0.5f, 0, 0, 0},   // more keys than queries: the last query sees the last key
+    {2, 0, 3, false, true, true, false, 0, 0, 0, 0},
+    {2, 0, 3, true, true, false, false, 0, 0, 0, 0},
+    {2, 0, 2, false, true, true, true, 0.7f, 0, 0, 0},
+    {2, 0, 2, true, true, false, true, 0.7f, 0, 0, 0},
+    {4, 2, 2, true, false, false, false, 0.5f, 0, 0, 0},
+    {4, 1, 2, false, true, true, false, 0.5f, 0.2f, 0, 0},
+    {6, 2, 3, true, true, false, true, 0.5f, 0.3f, 0, 0},
+    {2, 0, 3, true, false, false, false, 0.5f, 0.4f, 0, 0},
+    {1, 0, 1, false, false, false, false, 0.5f, 0, 0, 0},
+    {2, 0, 3, true, false, false, false, 0.5f, 0, 2, 0},
+    {2, 0, 3, true, true, false, true, 0.5f, 0, 2, 0},
+    {6, 2, 3, true, true, false, true, 0.5f, 0.3f, 3, 0},
+    {4, 2, 2, true, false, false, false, 0.5f, 0, 0, 0.7f},  // scores up to about 3
+    {4, 2, 3, true, false, false, true, 0.5f, 0.2f, 3, 1.5f},
 };
 enum { HEAD = 4 };
 
@@ -584,7 +587,7 @@ static peft_tensor *build_attention(setup *s, peft_tensor *const *in) {
     d.q = in[0], d.k = in[1], d.v = in[2];
     d.heads = v->heads, d.kv_heads = v->kv_heads, d.sequences = v->sequences;
     d.q_offsets = s->q_offsets, d.k_offsets = s->k_offsets;
-    d.scale = v->scale, d.causal = v->causal, d.dropout = v->dropout, d.window = v->window;
+    d.scale = v->scale, d.causal = v->causal, d.dropout = v->dropout, d.window = v->window, d.cap = v->cap;
     if (v->bias) d.bias = in[3], d.bidirectional = v->bidirectional, d.max_distance = 20;
     return peft_attention(s->tape, &d);
 }
@@ -762,6 +765,7 @@ static void plain_attention(const setup *s, double *y) {
                 for (int64_t j = 0; j < nk; j++) {
                     double score = 0;
                     for (int64_t c = 0; c < hs; c++) score += scale * value(q, i, h * hs + c) * value(k, k0 + j, h / group * hs + c);
+                    if (v->cap > 0) score = (double)v->cap * tanh(score / (double)v->cap);
                     if (bias) score += value(bias, plain_bucket(j - position, 8, 20, v->bidirectional), h);
                     bool hidden = v->causal && (j > position || (v->window && j <= position - v->window));
                     total += p[j] = hidden ? 0 : exp(score);
@@ -884,8 +888,10 @@ static void test_attention_plain(peft_context *ctx) {
     static const struct {
         int64_t nq, nk, heads, kv_heads, size, window;
         bool causal, bias;
-    } table[] = {{3, 3, 2, 2, 4, 0, true, false}, {130, 140, 2, 1, 8, 0, true, false}, {150, 90, 2, 2, 16, 0, false, true},
-                 {140, 150, 3, 3, 5, 20, true, false}, {1, 40, 4, 2, 8, 0, true, true}, {2, 2, 2, 1, 4, 0, false, true}};
+        float cap;
+    } table[] = {{3, 3, 2, 2, 4, 0, true, false, 0}, {130, 140, 2, 1, 8, 0, true, false, 0}, {150, 90, 2, 2, 16, 0, false, true, 0},
+                 {140, 150, 3, 3, 5, 20, true, false, 0}, {1, 40, 4, 2, 8, 0, true, true, 0}, {2, 2, 2, 1, 4, 0, false, true, 0},
+                 {140, 150, 4, 2, 6, 20, true, false, 0.8f}};
     for (int i = 0; i < (int)PEFT__COUNT(table); i++) {
         peft_tape *tape = NULL;
         peft_tensor *bias = NULL;
@@ -904,7 +910,7 @@ static void test_attention_plain(peft_context *ctx) {
             for (int64_t e = 0; inputs[k] && e < peft__size(inputs[k]); e++) peft__f32(inputs[k])[e] = (float)peft_rng_normal(&rng);
         d.heads = table[i].heads, d.kv_heads = table[i].kv_heads, d.sequences = 1, d.scale = 0.5f;
         d.q_offsets = q_offsets, d.k_offsets = k_offsets, d.causal = table[i].causal, d.window = table[i].window;
-        d.bias = bias, d.bidirectional = !d.causal, d.max_distance = 20;
+        d.bias = bias, d.bidirectional = !d.causal, d.max_distance = 20, d.cap = table[i].cap;
         peft_tensor *y = peft_attention(tape, &d), *plain = peft_input(tape, table[i].nq, inner, NULL);
         float *lse = (float *)malloc((size_t)(table[i].nq * table[i].heads) * sizeof(float));
         double worst = 0;

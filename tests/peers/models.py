@@ -50,6 +50,16 @@ MODULES = {
         norm="final_layer_norm",
         layers="layers",
     ),
+    "phi3": dict(
+        attention=["qkv_proj"],
+        linear=["qkv_proj", "o_proj", "gate_up_proj", "down_proj"],
+        out="down_proj",
+        up="gate_up_proj",
+        embedding="embed_tokens",
+        head="lm_head",
+        norm="norm",
+        layers="layers",
+    ),
     "llama": dict(
         attention=["q_proj", "v_proj"],
         out="down_proj",
@@ -174,6 +184,73 @@ def _qwen2(r, tied=True):
     )
 
 
+def _kin(config, r, heads=4, kv=2, tied=False, theta=10000.0, **more):
+    """A model of the Llama kind: what `more` says goes before what all of them have."""
+    d = dict(num_attention_heads=heads, num_key_value_heads=kv, tie_word_embeddings=tied, **_rope(theta))
+    return config(**(d | _decoder(r) | more))
+
+
+def _qwen3(r, tied, **more):
+    head = r.choice([12, 20]) * WIDTH // 48
+    return _kin(tf.Qwen3Config, r, kv=r.choice([1, 2]), tied=tied, theta=1e6, head_dim=head, **more)
+
+
+def _window(r, layers=2):
+    """Shorter than the text of 13 tokens; one layer sees all."""
+    return dict(
+        num_hidden_layers=layers,
+        use_sliding_window=True,
+        sliding_window=r.choice([3, 5]),
+        layer_types=["full_attention"] + ["sliding_attention"] * (layers - 1),
+    )
+
+
+def _phi3(r, part, **more):
+    d = dict(pad_token_id=0, **_rope(10000.0, partial_rotary_factor=part)) | more
+    heads = WIDTH // 12
+    return _kin(tf.Phi3Config, r, heads=heads, kv=r.choice([1, 2, heads]), **d)
+
+
+def _granite(r, tied):
+    return _kin(
+        tf.GraniteConfig,
+        r,
+        tied=tied,
+        attention_bias=tied,
+        mlp_bias=tied,
+        embedding_multiplier=r.choice([12.0, 3.0]),
+        residual_multiplier=0.22,
+        logits_scaling=r.choice([8.0, 1.0]),
+        attention_multiplier=r.choice([0.015625, 0.3]),
+    )
+
+
+def _gemma(config, r, window=True, **more):
+    head = r.choice([12, 20]) * WIDTH // 48
+    d = dict(
+        tied=True,
+        kv=r.choice([1, 2]),
+        head_dim=head,
+        query_pre_attn_scalar=r.choice([head, 7]),
+        sliding_window=r.choice([3, 5]) if window else 512,
+        pad_token_id=0,
+    )
+    return _kin(config, r, **(d | more))
+
+
+def _gemma2(r, **more):
+    d = dict(attn_logit_softcapping=r.choice([1.5, 4.0]), final_logit_softcapping=r.choice([2.0, 5.0]))
+    return _gemma(tf.Gemma2Config, r, **(d | more))
+
+
+def _gemma3(r, scaling={}, **more):
+    rope = dict(
+        full_attention=dict(dict(rope_type="default", rope_theta=1e6) | scaling),
+        sliding_attention=dict(rope_type="default", rope_theta=r.choice([10000.0, 500.0])),
+    )
+    return _gemma(tf.Gemma3TextConfig, r, rope_parameters=rope, **more)
+
+
 MAKERS = {
     "t5_v10": lambda r: _t5(r, False),
     "t5_v11": lambda r: _t5(r, True),
@@ -200,6 +277,31 @@ MAKERS = {
     "mistral": _mistral,
     "qwen2": _qwen2,
     "qwen2_untied": lambda r: _qwen2(r, False),
+    "qwen3": lambda r: _qwen3(r, True),
+    "qwen3_untied": lambda r: _qwen3(r, False, attention_bias=True),
+    "qwen3_window": lambda r: _qwen3(r, False, **_window(r)),
+    "smollm3": lambda r: _kin(tf.SmolLM3Config, r, tied=True, pad_token_id=0, no_rope_layer_interval=2),
+    "smollm3_untied": lambda r: _kin(
+        tf.SmolLM3Config, r, pad_token_id=0, num_hidden_layers=4, attention_bias=True, mlp_bias=True
+    ),
+    "smollm3_window": lambda r: _kin(
+        tf.SmolLM3Config, r, pad_token_id=0, **_window(r, 3), no_rope_layers=[0, 1, 0]
+    ),
+    "olmo2": lambda r: _kin(tf.Olmo2Config, r, kv=r.choice([1, 2, 4])),
+    "olmo2_tied": lambda r: _kin(tf.Olmo2Config, r, tied=True, attention_bias=True),
+    "phi3": lambda r: _phi3(r, 1.0),
+    "phi3_partial": lambda r: _phi3(r, 0.5, tied=True),
+    "phi3_window": lambda r: _phi3(r, 1.0, sliding_window=r.choice([3, 5])),
+    "granite": lambda r: _granite(r, False),
+    "granite_tied": lambda r: _granite(r, True),
+    "gemma2": _gemma2,
+    "gemma2_uncapped": lambda r: _gemma2(
+        r, tied=False, attention_bias=True, attn_logit_softcapping=None, final_logit_softcapping=None
+    ),
+    "gemma3": lambda r: _gemma3(r, layer_types=["sliding_attention", "full_attention"], num_hidden_layers=2),
+    "gemma3_pattern": lambda r: _gemma3(
+        r, tied=False, num_hidden_layers=7, scaling=dict(rope_type="linear", factor=8.0)
+    ),
 }
 NAMES = list(MAKERS)
 

@@ -38,6 +38,7 @@ static const names of_family[] = {
     {"gpt2", "c_attn", "c_attn,c_proj,c_fc", "mlp.c_proj", "c_fc", "wte", "lm_head", "ln_f"},
     {"gpt_neox", "query_key_value", "query_key_value,dense,dense_h_to_4h,dense_4h_to_h", "dense_4h_to_h", "dense_h_to_4h", "embed_in",
      "embed_out", "final_layer_norm"},
+    {"phi3", "qkv_proj", "qkv_proj,o_proj,gate_up_proj,down_proj", "down_proj", "gate_up_proj", "embed_tokens", "lm_head", "norm"},
     {"", "q_proj,v_proj", "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj", "down_proj", "up_proj", "embed_tokens", "lm_head",
      "norm"},
 };
