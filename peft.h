@@ -2861,6 +2861,15 @@ static bool peft__utf8_next(const char *s, size_t n, size_t *i, uint32_t *cp) {
     return ok;
 }
 
+// Where from s[i] on the text ceases to be UTF-8: n, or at its first invalid byte.
+static size_t peft__utf8_run(const char *s, size_t n, size_t i) {
+    uint32_t c;
+    for (size_t next = i; i < n; i = next)
+        if ((unsigned char)s[i] < 0x80) next++;
+        else if (!peft__utf8_next(s, n, &next, &c)) break;
+    return i;
+}
+
 static size_t peft__utf8_put(char *out, uint32_t cp) {
     if (cp < 0x80) {
         out[0] = (char)cp;
@@ -2976,6 +2985,14 @@ static const struct peft__uc_runs {
     {0x2ebe1, "]3103D542]1506D4939]715958Z]30Z96]128E240]65040\\65534]2\\65534]2"},
 };
 
+// Reads a run: its category; *behind moves from its first code point to the one behind it.
+PEFT__INLINE uint32_t peft__uc_run(const char **run, uint32_t *behind) {
+    uint32_t category = (uint32_t)(*(*run)++ - '@'), count = 0;
+    for (; **run >= '0' && **run <= '9'; ++*run) count = count * 10 + (uint32_t)(**run - '0');
+    *behind += count ? count : 1;
+    return category;
+}
+
 // The category of a code point, as a bit. Above U+10FFFF nothing is assigned.
 static uint32_t peft__uc_bit(uint32_t c) {
     int64_t low = 0, high = PEFT__COUNT(peft__uc_categories);  // the row is at [low - 1, high - 1]
@@ -2986,13 +3003,28 @@ static uint32_t peft__uc_bit(uint32_t c) {
         else high = middle;
     }
     const char *run = peft__uc_categories[low - 1].runs;
-    uint32_t category = 0, count = 0, behind = peft__uc_categories[low - 1].first;
-    while (behind <= c) {
-        category = (uint32_t)(*run++ - '@');
-        for (count = 0; *run >= '0' && *run <= '9'; run++) count = count * 10 + (uint32_t)(*run - '0');
-        behind += count ? count : 1;
-    }
+    uint32_t category = 0, behind = peft__uc_categories[low - 1].first;
+    while (behind <= c) category = peft__uc_run(&run, &behind);
     return 1u << (category < 30 ? category : (c ^ category) & 1);
+}
+
+// What asks for every character of a text keeps the categories of those that most scripts are written in, one
+// by one: runs take long to read.
+enum { PEFT__UC_KEPT = 0x3400 };
+
+static void peft__uc_keep(unsigned char kept[PEFT__UC_KEPT]) {
+    uint32_t c = 0, behind = 0;
+    for (int64_t row = 0; c < PEFT__UC_KEPT; row++)
+        for (const char *run = peft__uc_categories[row].runs; *run && c < PEFT__UC_KEPT;) {
+            uint32_t category = peft__uc_run(&run, &behind);
+            for (; c < behind && c < PEFT__UC_KEPT; c++)
+                kept[c] = (unsigned char)(category < 30 ? category : (c ^ category) & 1);
+        }
+}
+
+// peft__uc_bit by means of them, if there are any.
+PEFT__INLINE uint32_t peft__uc_kept(const unsigned char *kept, uint32_t c) {
+    return kept && c < PEFT__UC_KEPT ? 1u << kept[c] : peft__uc_bit(c);
 }
 
 // Lower case: first code point, how many, step between them, what to add.
@@ -3631,6 +3663,7 @@ typedef struct peft__regex {
     int64_t count, code_room, item_count, item_room, set_count, set_room;
     int slots, looks;  // slots: 2 for the whole match and 2 for each group
     bool ruby, groups;
+    const unsigned char *kept;  // categories, see peft__uc_keep: its owner's, or NULL
 } peft__regex;
 
 static void peft__regex_free(peft__regex *re) {
@@ -3698,7 +3731,7 @@ static bool peft__re_holds(const peft__regex *re, int32_t *at, const uint32_t *c
         bool in = e->kind == PEFT__RE_OPEN && peft__re_holds(re, at, c, n);
         for (int k = 0; k < (e->fold ? n : 1) && !in; k++)
             in = e->kind == PEFT__RE_RANGE      ? c[k] >= e->low && c[k] <= e->high
-                 : e->kind == PEFT__RE_CATEGORY ? (peft__uc_bit(c[k]) & e->low) != 0
+                 : e->kind == PEFT__RE_CATEGORY ? (peft__uc_kept(re->kept, c[k]) & e->low) != 0
                  : e->kind == PEFT__RE_SPACE    ? peft__uc_space(c[k])
                  : e->kind == PEFT__RE_WHITE    ? peft__uc_white(c[k])
                                              : e->kind == PEFT__RE_WORD && peft__regex_word(re->ruby, c[k]);
@@ -12241,6 +12274,7 @@ struct peft_tokenizer {
     bool nfc, digits_apart;
     bool takes_bytes;  // invalid UTF-8 passes as its bytes
     bool asks_first;   // some step wants to know where the text begins
+    unsigned char *kept;  // categories, see peft__uc_keep
     const struct peft__nf *nf;
     const uint32_t *charsmap;  // SentencePiece's character map, a double array of Yata's darts-clone
     int64_t charsmap_count;
@@ -12255,6 +12289,7 @@ struct peft_tokenizer {
     // the model
     int32_t model_unk;         // -1: unknown characters are left out
     bool byte_level;           // pieces are bytes, of words that are bytes
+    int direct;                // all that cuts the text is one published pattern, PEFT__SPLIT_...
     bool byte_fallback, fuse_unk, unk_missing, ignore_merges;
     bool space_begins;         // no piece has a space behind another character
     int32_t byte_id[256];      // <0x00> ..., or the symbol of a byte; -1: none
@@ -13074,7 +13109,7 @@ static bool peft__in_ranges(const uint32_t (*ranges)[2], int64_t count, uint32_t
 // The length of the grapheme cluster at s[i], as far as it matters here: clusters of up to five bytes, which
 // are all pieced together by marks, by characters that prepend themselves, or are a line break of two
 // characters.
-static size_t peft__cluster(const char *s, size_t n, size_t i) {
+static size_t peft__cluster(const unsigned char *kept, const char *s, size_t n, size_t i) {
     static const uint32_t before[][2] = {{0x600, 0x605}, {0x6DD, 0x6DD}, {0x70F, 0x70F}, {0x8E2, 0x8E2},
         {0xD4E, 0xD4E}, {0x110BD, 0x110BD}, {0x110CD, 0x110CD}};
     static const uint32_t behind[][2] = {{0x200C, 0x200D}, {0xFF9E, 0xFF9F}, {0xE33, 0xE33}, {0xEB3, 0xEB3},
@@ -13084,14 +13119,15 @@ static size_t peft__cluster(const char *s, size_t n, size_t i) {
     if (!peft__utf8_next(s, n, &end, &c)) return 1;
     if (c == '\r') return end < n && s[end] == '\n' ? 2 : 1;
     bool prepends = peft__in_ranges(before, PEFT__COUNT(before), c);
-    bool apart = (peft__uc_bit(c) & ((PEFT__UC_C & ~PEFT__UC_CN) | 3u << 23)) &&
+    bool apart = (peft__uc_kept(kept, c) & ((PEFT__UC_C & ~PEFT__UC_CN) | 3u << 23)) &&
         c - 0x200C > 1;  // controls, line separators
     bool alone = c < 32 || (c >= 0x7F && apart && !prepends);
     for (; !alone && end < n && (unsigned char)s[end] >= 0x80; end = next) {
         next = end;
         if (!peft__utf8_next(s, n, &next, &after)) break;
         bool jamo = (c - 0x1100 < 0x100 || c - PEFT__HANGUL < PEFT__HANGUL_COUNT) && after - 0x1160 < 0xA0;
-        bool mark = (peft__uc_bit(after) & PEFT__UC_M) || peft__in_ranges(behind, PEFT__COUNT(behind), after);
+        bool mark = (peft__uc_kept(kept, after) & PEFT__UC_M) ||
+            peft__in_ranges(behind, PEFT__COUNT(behind), after);
         if (!mark && !jamo && !prepends) break;
         prepends = prepends && (mark || jamo);
     }
@@ -13107,7 +13143,7 @@ static void peft__precompiled(const peft_tokenizer *t, const char *s, size_t n, 
         size_t size = peft__ascii_run(t, s + i, n - i, -1, out);
         i += size;
         if (size) continue;
-        size = peft__cluster(s, n, i);
+        size = peft__cluster(t->kept, s, n, i);
         if (size < 6 && peft__charsmap_match(t, s + i, size, true, &r)) {
             peft__string_puts(out, r);
             i += size;
@@ -13289,8 +13325,8 @@ static const char *const peft__split_patterns[] = {  // by PEFT__SPLIT_...
     "", "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
     PEFT__REGEX_WORDS "\\p{N}{1,3}" PEFT__REGEX_LINES, PEFT__REGEX_WORDS "\\p{N}" PEFT__REGEX_LINES};
 
-static int peft__char_class(uint32_t cp) {
-    uint32_t bit = peft__uc_bit(cp);
+static int peft__char_class(const unsigned char *kept, uint32_t cp) {
+    uint32_t bit = peft__uc_kept(kept, cp);
     return bit & PEFT__UC_L  ? PEFT__LETTER
         : bit & PEFT__UC_N   ? PEFT__NUMBER
         : peft__uc_white(cp) ? PEFT__WHITE
@@ -13298,20 +13334,21 @@ static int peft__char_class(uint32_t cp) {
 }
 
 // The class of the character at s[i], and 8 times its size.
-PEFT__NOINLINE int peft__class_of_utf8(const char *s, int64_t n, int64_t i) {
+PEFT__NOINLINE int peft__class_of_utf8(const unsigned char *kept, const char *s, int64_t n, int64_t i) {
     size_t end = (size_t)i;
     uint32_t cp;
     bool valid = peft__utf8_next(s, (size_t)n, &end, &cp);
-    return (valid ? peft__char_class(cp) : (int)PEFT__OTHER) + 8 * (int)(end - (size_t)i);
+    return (valid ? peft__char_class(kept, cp) : (int)PEFT__OTHER) + 8 * (int)(end - (size_t)i);
 }
 
 // The class of the character at s[i] and its size; an invalid byte is of class other.
-PEFT__INLINE int peft__class_at(const char *s, int64_t n, int64_t i, int64_t *size) {
+PEFT__INLINE int peft__class_at(
+    const unsigned char *kept, const char *s, int64_t n, int64_t i, int64_t *size) {
     *size = 1;
     if (i >= n) return PEFT__END;
     unsigned char c = (unsigned char)s[i];
     if (c >= 128) {
-        int both = peft__class_of_utf8(s, n, i);
+        int both = peft__class_of_utf8(kept, s, n, i);
         *size = both / 8;
         return both % 8;
     }
@@ -13321,8 +13358,9 @@ PEFT__INLINE int peft__class_at(const char *s, int64_t n, int64_t i, int64_t *si
 }
 
 // The end of at most `most` characters of one class.
-static int64_t peft__run(const char *s, int64_t n, int64_t i, int wanted, int64_t most) {
-    for (int64_t size; most > 0 && peft__class_at(s, n, i, &size) == wanted; most--) i += size;
+static int64_t peft__run(
+    const unsigned char *kept, const char *s, int64_t n, int64_t i, int wanted, int64_t most) {
+    for (int64_t size; most > 0 && peft__class_at(kept, s, n, i, &size) == wanted; most--) i += size;
     return i;
 }
 
@@ -13336,31 +13374,32 @@ static int64_t peft__contraction(const char *s, int64_t n, int64_t i, bool any_c
 }
 
 // The end of the word that begins at s[i]: the branches of the pattern, one behind the other.
-static int64_t peft__next_word(int split, const char *s, int64_t n, int64_t i) {
+static int64_t peft__next_word(
+    const unsigned char *kept, int split, const char *s, int64_t n, int64_t i) {
     bool gpt2 = split == PEFT__SPLIT_GPT2;
     int64_t size, next, end, short_form = peft__contraction(s, n, i, !gpt2);
     if (short_form) return i + short_form;
-    int kind = peft__class_at(s, n, i, &size);
+    int kind = peft__class_at(kept, s, n, i, &size);
     int64_t start = s[i] == ' ' ? i + 1 : i;
     if (gpt2) {  // a space and a run of one class
-        if (start > i) kind = peft__class_at(s, n, start, &size);
-        if (kind < PEFT__WHITE) return peft__run(s, n, start, kind, INT64_MAX);
+        if (start > i) kind = peft__class_at(kept, s, n, start, &size);
+        if (kind < PEFT__WHITE) return peft__run(kept, s, n, start, kind, INT64_MAX);
     } else {  // letters behind any one character but a line break; few digits; a space, others and line
               // breaks
-        if (kind == PEFT__LETTER) return peft__run(s, n, i, PEFT__LETTER, INT64_MAX);
+        if (kind == PEFT__LETTER) return peft__run(kept, s, n, i, PEFT__LETTER, INT64_MAX);
         if (kind == PEFT__NUMBER)
-            return peft__run(s, n, i, PEFT__NUMBER, split == PEFT__SPLIT_LLAMA3 ? 3 : 1);
-        if (s[i] != '\r' && s[i] != '\n' && peft__class_at(s, n, i + size, &next) == PEFT__LETTER)
-            return peft__run(s, n, i + size, PEFT__LETTER, INT64_MAX);
-        if (peft__class_at(s, n, start, &size) == PEFT__OTHER) {
-            end = peft__run(s, n, start, PEFT__OTHER, INT64_MAX);
+            return peft__run(kept, s, n, i, PEFT__NUMBER, split == PEFT__SPLIT_LLAMA3 ? 3 : 1);
+        if (s[i] != '\r' && s[i] != '\n' && peft__class_at(kept, s, n, i + size, &next) == PEFT__LETTER)
+            return peft__run(kept, s, n, i + size, PEFT__LETTER, INT64_MAX);
+        if (peft__class_at(kept, s, n, start, &size) == PEFT__OTHER) {
+            end = peft__run(kept, s, n, start, PEFT__OTHER, INT64_MAX);
             while (end < n && (s[end] == '\r' || s[end] == '\n')) end++;
             return end;
         }
     }
     int64_t last = i,
             line = 0;  // white space: up to its last line break; all of it, but one less before a word
-    for (end = i; peft__class_at(s, n, end, &size) == PEFT__WHITE; end += size) {
+    for (end = i; peft__class_at(kept, s, n, end, &size) == PEFT__WHITE; end += size) {
         last = end;
         if (s[end] == '\r' || s[end] == '\n') line = end + 1;
     }
@@ -13426,7 +13465,8 @@ static void peft__cut_runs(peft__cutter *c, const char *s, int32_t to) {
             peft__utf8_next(s, (size_t)to, &next, &cp);
         i = (int32_t)next;
         if (c->step->split)
-            i = (int32_t)(c->from + peft__next_word(c->step->split, s + c->from, to - c->from, i - c->from));
+            i = c->from + (int32_t)peft__next_word(
+                c->e->t->kept, c->step->split, s + c->from, to - c->from, i - c->from);
         peft__cut_push(c, start, i);
     }
 }
@@ -13915,7 +13955,11 @@ static bool peft__cut_words(peft__encoder *e, const char *s, size_t n, size_t fi
 
 // Normalized text between added tokens: cut into words, each of which goes through the model.
 static bool peft__encode_words(peft__encoder *e, const char *s, size_t n, size_t first) {
-    if (!n) return true;
+    for (int64_t i = 0, end; e->t->direct && i < (int64_t)n; i = end) {
+        end = peft__next_word(e->t->kept, e->t->direct, s, (int64_t)n, i);
+        if (!peft__bpe_word(e, s + i, end - i)) return false;
+    }
+    if (!n || e->t->direct) return true;
     if (!e->t->step_count[PEFT__PRE_TOKENIZERS]) return peft__model_word(e, s, (int64_t)n);
     if (!peft__cut_words(e, s, n, first)) return false;
     for (int64_t i = 0; i < e->spans.count; i++)
@@ -14005,19 +14049,29 @@ static bool peft__encode_segment(peft__encoder *e, const char *s, size_t n, size
            peft__encode_split(e, &e->t->added_normal, s, size, first, peft__encode_words);
 }
 
+// Appends bytes that should be UTF-8. What is not becomes U+FFFD: per byte (SentencePiece), or per broken
+// character (Python).
+static void peft__append_utf8(peft__string *out, const char *s, size_t n, bool per_byte) {
+    for (size_t i = 0; i < n;) {
+        size_t start = peft__utf8_run(s, n, i);
+        if (start > i) peft__string_append(out, s + i, start - i);
+        i = start + 1;
+        if (start == n) return;
+        peft__string_append(out, peft__replacement, 3);
+        unsigned char lead = (unsigned char)s[start], second = i < n ? (unsigned char)s[i] : (unsigned char)0;
+        size_t size = lead < 0xC2 || lead > 0xF4 ? 1 : peft__utf8_size(lead);
+        bool bad = (second & 0xC0) != 0x80 || (lead == 0xE0 && second < 0xA0) ||
+            (lead == 0xED && second >= 0xA0) || (lead == 0xF0 && second < 0x90) ||
+            (lead == 0xF4 && second >= 0x90);
+        while (!per_byte && !bad && i < n && i < start + size && ((unsigned char)s[i] & 0xC0) == 0x80) i++;
+    }
+}
+
 // Texts of tokenizers that know no bytes: what is not UTF-8 becomes U+FFFD. Returns s where nothing has to
 // change, NULL: no memory.
 static const char *peft__repaired(peft__encoder *e, const char *s, size_t *n) {
-    size_t i = 0;
-    uint32_t c;
-    bool ok = true;
-    while (i < *n && ok) ok = (unsigned char)s[i] < 0x80 ? (i++, true) : peft__utf8_next(s, *n, &i, &c);
-    if (ok) return s;
-    for (i = 0; i < *n;) {
-        size_t start = i;
-        bool valid = peft__utf8_next(s, *n, &i, &c);
-        peft__string_append(&e->repaired, valid ? s + start : peft__replacement, valid ? i - start : 3);
-    }
+    if (peft__utf8_run(s, *n, 0) == *n) return s;
+    peft__append_utf8(&e->repaired, s, *n, true);
     *n = e->repaired.size;
     return e->repaired.failed ? NULL : e->repaired.data;
 }
@@ -14065,26 +14119,6 @@ PEFTDEF peft_status peft_encode_full(const peft_tokenizer *t, const char *text, 
 
 // ---- decoding
 
-// Appends bytes that should be UTF-8. What is not becomes U+FFFD: per byte (SentencePiece), or per broken
-// character (Python).
-static void peft__append_utf8(peft__string *out, const char *s, size_t n, bool per_byte) {
-    for (size_t i = 0; i < n;) {
-        size_t start = i;
-        uint32_t cp;
-        if (peft__utf8_next(s, n, &i, &cp)) {
-            peft__string_append(out, s + start, i - start);
-            continue;
-        }
-        peft__string_append(out, peft__replacement, 3);
-        unsigned char lead = (unsigned char)s[start], second = i < n ? (unsigned char)s[i] : (unsigned char)0;
-        size_t size = lead < 0xC2 || lead > 0xF4 ? 1 : peft__utf8_size(lead);
-        bool bad = (second & 0xC0) != 0x80 || (lead == 0xE0 && second < 0xA0) ||
-            (lead == 0xED && second >= 0xA0) || (lead == 0xF0 && second < 0x90) ||
-            (lead == 0xF4 && second >= 0x90);
-        while (!per_byte && !bad && i < n && i < start + size && ((unsigned char)s[i] & 0xC0) == 0x80) i++;
-    }
-}
-
 // sentencepiece's own decoder: visible spaces become spaces, the first goes; runs of byte pieces are text.
 static void peft__decode_sp(
     const peft_tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, peft__string *out) {
@@ -14116,12 +14150,12 @@ static void peft__decode_sp(
             k = 3;
             took_space = !t->squeeze_spaces;
         }
-        for (size_t end = k; k < p->size; k = end += 3) {
-            while (end < p->size && (p->size - end < 3 || memcmp(p->text + end, peft__space, 3) != 0)) end++;
-            peft__string_append(out, p->text + k, end - k);
-            if (end == p->size) break;
-            peft__string_append(out, " ", 1);
+        char *to = peft__string_room(out, p->size) ? out->data + out->size : NULL;
+        for (bool space; to && k < p->size; k += space ? 3 : 1) {
+            space = p->size - k >= 3 && memcmp(p->text + k, peft__space, 3) == 0;
+            *to++ = space ? ' ' : p->text[k];
         }
+        if (to) out->size = (size_t)(to - out->data), *to = 0;
     }
     peft__append_utf8(out, bytes.data, bytes.size, true);
     out->failed = out->failed || bytes.failed;
@@ -14201,9 +14235,7 @@ static void peft__decode_strip(const peft__step *p, const char *s, size_t n, pef
 
 // A run of byte tokens gives the text that they spell, or U+FFFD for each of them.
 static void peft__close_bytes(peft__token_texts *out, peft__string *bytes) {
-    bool valid = true;
-    uint32_t c;
-    for (size_t i = 0; i < bytes->size && valid;) valid = peft__utf8_next(bytes->data, bytes->size, &i, &c);
+    bool valid = peft__utf8_run(bytes->data, bytes->size, 0) == bytes->size;
     if (valid && bytes->size) peft__token_put(out, bytes->data, bytes->size);
     for (size_t i = 0; i < bytes->size && !valid; i++) peft__token_put(out, peft__replacement, 3);
     out->text.failed = out->text.failed || bytes->failed;
@@ -14408,6 +14440,13 @@ static void peft__put_step(peft_tokenizer *t, int list, const peft__step *p) {
     t->steps[list][(*count)++] = *p;
 }
 
+static const unsigned char *peft__keep_categories(peft_tokenizer *t) {
+    if (t->kept || t->status) return t->kept;
+    t->kept = (unsigned char *)peft__arena_alloc(&t->arena, PEFT__UC_KEPT);
+    if (peft__load_has(t, t->kept)) peft__uc_keep(t->kept);
+    return t->kept;
+}
+
 // Compiles the pattern of a step, unless it is one that is cut by hand.
 static void peft__compile_step(peft_tokenizer *t, peft__step *p, const char *name) {
     bool words = p->kind == PEFT__STEP_SPLIT &&
@@ -14421,6 +14460,7 @@ static void peft__compile_step(peft_tokenizer *t, peft__step *p, const char *nam
         peft__fail(t->ctx, status, "%s: %s: the regular expression %s: %s", t->source, name, p->text,
             peft_error(t->ctx));
     t->status = status;
+    if (!status) p->regex->kept = peft__keep_categories(t);
 }
 
 // Puts a Replace (normalizers, `content` is what matches become) or a Split (pre-tokenizers) of a regular
@@ -14668,6 +14708,8 @@ static void peft__find_byte_level(peft_tokenizer *t) {
     }
     if (letters < 256) return;
     t->byte_level = pre[last].raw = true;
+    if (!pre[last].prefix_space && last == !pre[last].use_regex)
+        t->direct = last ? pre[0].split : (int)PEFT__SPLIT_GPT2;
     t->byte_fallback = false;
     memcpy(t->byte_id, byte_id, sizeof(byte_id));
     for (int64_t i = 0; i < t->count; i++) {
@@ -14788,6 +14830,7 @@ static void peft__tokenizer_finish(peft_tokenizer *t) {
         if (form && !t->nf) peft__load_has(t, t->nf = peft__nf_build(&t->arena));
         if (kind == PEFT__STEP_PRECOMPILED) peft__precompiled_ascii(t);
     }
+    if (!t->sentencepiece) peft__keep_categories(t);
     peft__piece_ranges(t);
     peft__find_byte_level(t);
     peft__piece_trie(t, false);
