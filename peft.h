@@ -14133,7 +14133,7 @@ static void peft__decode_sp(
             peft__string_append(&bytes, &byte, 1);
             continue;
         }
-        peft__append_utf8(out, bytes.data, bytes.size, true);
+        if (bytes.size) peft__append_utf8(out, bytes.data, bytes.size, true);
         bytes.size = 0;
         at_start = at_start && !took_space && !out->size;
         if (p->type == PEFT__PIECE_UNKNOWN) {
@@ -14150,12 +14150,15 @@ static void peft__decode_sp(
             k = 3;
             took_space = !t->squeeze_spaces;
         }
-        char *to = peft__string_room(out, p->size) ? out->data + out->size : NULL;
-        for (bool space; to && k < p->size; k += space ? 3 : 1) {
-            space = p->size - k >= 3 && memcmp(p->text + k, peft__space, 3) == 0;
+        if (out->capacity - out->size <= p->size && !peft__string_room(out, p->size)) break;
+        char *to = out->data + out->size;
+        while (k < p->size) {
+            bool space = p->text[k] == *peft__space && strncmp(p->text + k, peft__space, 3) == 0;
             *to++ = space ? ' ' : p->text[k];
+            k += space ? 3 : 1;
         }
-        if (to) out->size = (size_t)(to - out->data), *to = 0;
+        *to = 0;
+        out->size = (size_t)(to - out->data);
     }
     peft__append_utf8(out, bytes.data, bytes.size, true);
     out->failed = out->failed || bytes.failed;
