@@ -3029,53 +3029,45 @@ PEFT__INLINE uint32_t peft__uc_kept(const unsigned char *kept, uint32_t c) {
 
 // Lower case: first code point, how many, step between them, what to add.
 static const int32_t peft__uc_lower[][4] = {
-    {0x41, 26, 1, 32},      {0xc0, 23, 1, 32},      {0xd8, 7, 1, 32},       {0x100, 24, 2, 1},
-    {0x132, 3, 2, 1},       {0x139, 8, 2, 1},       {0x14a, 23, 2, 1},      {0x178, 1, 1, -121},
-    {0x179, 3, 2, 1},       {0x181, 1, 1, 210},     {0x182, 2, 2, 1},       {0x186, 1, 1, 206},
-    {0x187, 1, 1, 1},       {0x189, 2, 1, 205},     {0x18b, 1, 1, 1},       {0x18e, 1, 1, 79},
-    {0x18f, 1, 1, 202},     {0x190, 1, 1, 203},     {0x191, 1, 1, 1},       {0x193, 1, 1, 205},
-    {0x194, 1, 1, 207},     {0x196, 1, 1, 211},     {0x197, 1, 1, 209},     {0x198, 1, 1, 1},
-    {0x19c, 1, 1, 211},     {0x19d, 1, 1, 213},     {0x19f, 1, 1, 214},     {0x1a0, 3, 2, 1},
-    {0x1a6, 1, 1, 218},     {0x1a7, 1, 1, 1},       {0x1a9, 1, 1, 218},     {0x1ac, 1, 1, 1},
-    {0x1ae, 1, 1, 218},     {0x1af, 1, 1, 1},       {0x1b1, 2, 1, 217},     {0x1b3, 2, 2, 1},
-    {0x1b7, 1, 1, 219},     {0x1b8, 1, 1, 1},       {0x1bc, 1, 1, 1},       {0x1c4, 1, 1, 2},
-    {0x1c5, 1, 1, 1},       {0x1c7, 1, 1, 2},       {0x1c8, 1, 1, 1},       {0x1ca, 1, 1, 2},
-    {0x1cb, 9, 2, 1},       {0x1de, 9, 2, 1},       {0x1f1, 1, 1, 2},       {0x1f2, 2, 2, 1},
-    {0x1f6, 1, 1, -97},     {0x1f7, 1, 1, -56},     {0x1f8, 20, 2, 1},      {0x220, 1, 1, -130},
-    {0x222, 9, 2, 1},       {0x23a, 1, 1, 10795},   {0x23b, 1, 1, 1},       {0x23d, 1, 1, -163},
-    {0x23e, 1, 1, 10792},   {0x241, 1, 1, 1},       {0x243, 1, 1, -195},    {0x244, 1, 1, 69},
-    {0x245, 1, 1, 71},      {0x246, 5, 2, 1},       {0x370, 2, 2, 1},       {0x376, 1, 1, 1},
-    {0x37f, 1, 1, 116},     {0x386, 1, 1, 38},      {0x388, 3, 1, 37},      {0x38c, 1, 1, 64},
-    {0x38e, 2, 1, 63},      {0x391, 17, 1, 32},     {0x3a3, 9, 1, 32},      {0x3cf, 1, 1, 8},
-    {0x3d8, 12, 2, 1},      {0x3f4, 1, 1, -60},     {0x3f7, 1, 1, 1},       {0x3f9, 1, 1, -7},
-    {0x3fa, 1, 1, 1},       {0x3fd, 3, 1, -130},    {0x400, 16, 1, 80},     {0x410, 32, 1, 32},
-    {0x460, 17, 2, 1},      {0x48a, 27, 2, 1},      {0x4c0, 1, 1, 15},      {0x4c1, 7, 2, 1},
-    {0x4d0, 48, 2, 1},      {0x531, 38, 1, 48},     {0x10a0, 38, 1, 7264},  {0x10c7, 1, 1, 7264},
-    {0x10cd, 1, 1, 7264},   {0x13a0, 80, 1, 38864}, {0x13f0, 6, 1, 8},      {0x1c90, 43, 1, -3008},
-    {0x1cbd, 3, 1, -3008},  {0x1e00, 75, 2, 1},     {0x1e9e, 1, 1, -7615},  {0x1ea0, 48, 2, 1},
-    {0x1f08, 8, 1, -8},     {0x1f18, 6, 1, -8},     {0x1f28, 8, 1, -8},     {0x1f38, 8, 1, -8},
-    {0x1f48, 6, 1, -8},     {0x1f59, 4, 2, -8},     {0x1f68, 8, 1, -8},     {0x1f88, 8, 1, -8},
-    {0x1f98, 8, 1, -8},     {0x1fa8, 8, 1, -8},     {0x1fb8, 2, 1, -8},     {0x1fba, 2, 1, -74},
-    {0x1fbc, 1, 1, -9},     {0x1fc8, 4, 1, -86},    {0x1fcc, 1, 1, -9},     {0x1fd8, 2, 1, -8},
-    {0x1fda, 2, 1, -100},   {0x1fe8, 2, 1, -8},     {0x1fea, 2, 1, -112},   {0x1fec, 1, 1, -7},
-    {0x1ff8, 2, 1, -128},   {0x1ffa, 2, 1, -126},   {0x1ffc, 1, 1, -9},     {0x2126, 1, 1, -7517},
-    {0x212a, 1, 1, -8383},  {0x212b, 1, 1, -8262},  {0x2132, 1, 1, 28},     {0x2160, 16, 1, 16},
-    {0x2183, 1, 1, 1},      {0x24b6, 26, 1, 26},    {0x2c00, 48, 1, 48},    {0x2c60, 1, 1, 1},
-    {0x2c62, 1, 1, -10743}, {0x2c63, 1, 1, -3814},  {0x2c64, 1, 1, -10727}, {0x2c67, 3, 2, 1},
-    {0x2c6d, 1, 1, -10780}, {0x2c6e, 1, 1, -10749}, {0x2c6f, 1, 1, -10783}, {0x2c70, 1, 1, -10782},
-    {0x2c72, 1, 1, 1},      {0x2c75, 1, 1, 1},      {0x2c7e, 2, 1, -10815}, {0x2c80, 50, 2, 1},
-    {0x2ceb, 2, 2, 1},      {0x2cf2, 1, 1, 1},      {0xa640, 23, 2, 1},     {0xa680, 14, 2, 1},
-    {0xa722, 7, 2, 1},      {0xa732, 31, 2, 1},     {0xa779, 2, 2, 1},      {0xa77d, 1, 1, -35332},
-    {0xa77e, 5, 2, 1},      {0xa78b, 1, 1, 1},      {0xa78d, 1, 1, -42280}, {0xa790, 2, 2, 1},
-    {0xa796, 10, 2, 1},     {0xa7aa, 1, 1, -42308}, {0xa7ab, 1, 1, -42319}, {0xa7ac, 1, 1, -42315},
-    {0xa7ad, 1, 1, -42305}, {0xa7ae, 1, 1, -42308}, {0xa7b0, 1, 1, -42258}, {0xa7b1, 1, 1, -42282},
-    {0xa7b2, 1, 1, -42261}, {0xa7b3, 1, 1, 928},    {0xa7b4, 8, 2, 1},      {0xa7c4, 1, 1, -48},
-    {0xa7c5, 1, 1, -42307}, {0xa7c6, 1, 1, -35384}, {0xa7c7, 2, 2, 1},      {0xa7d0, 1, 1, 1},
-    {0xa7d6, 2, 2, 1},      {0xa7f5, 1, 1, 1},      {0xff21, 26, 1, 32},    {0x10400, 40, 1, 40},
-    {0x104b0, 36, 1, 40},   {0x10570, 11, 1, 39},   {0x1057c, 15, 1, 39},   {0x1058c, 7, 1, 39},
-    {0x10594, 2, 1, 39},    {0x10c80, 51, 1, 64},   {0x118a0, 32, 1, 32},   {0x16e40, 32, 1, 32},
-    {0x1e900, 34, 1, 34},
-};
+    {0x41, 26, 1, 32}, {0xc0, 23, 1, 32}, {0xd8, 7, 1, 32}, {0x100, 24, 2, 1}, {0x132, 3, 2, 1},
+    {0x139, 8, 2, 1}, {0x14a, 23, 2, 1}, {0x178, 1, 1, -121}, {0x179, 3, 2, 1}, {0x181, 1, 1, 210},
+    {0x182, 2, 2, 1}, {0x186, 1, 1, 206}, {0x187, 1, 1, 1}, {0x189, 2, 1, 205}, {0x18b, 1, 1, 1},
+    {0x18e, 1, 1, 79}, {0x18f, 1, 1, 202}, {0x190, 1, 1, 203}, {0x191, 1, 1, 1}, {0x193, 1, 1, 205},
+    {0x194, 1, 1, 207}, {0x196, 1, 1, 211}, {0x197, 1, 1, 209}, {0x198, 1, 1, 1}, {0x19c, 1, 1, 211},
+    {0x19d, 1, 1, 213}, {0x19f, 1, 1, 214}, {0x1a0, 3, 2, 1}, {0x1a6, 1, 1, 218}, {0x1a7, 1, 1, 1},
+    {0x1a9, 1, 1, 218}, {0x1ac, 1, 1, 1}, {0x1ae, 1, 1, 218}, {0x1af, 1, 1, 1}, {0x1b1, 2, 1, 217},
+    {0x1b3, 2, 2, 1}, {0x1b7, 1, 1, 219}, {0x1b8, 1, 1, 1}, {0x1bc, 1, 1, 1}, {0x1c4, 1, 1, 2},
+    {0x1c5, 1, 1, 1}, {0x1c7, 1, 1, 2}, {0x1c8, 1, 1, 1}, {0x1ca, 1, 1, 2}, {0x1cb, 9, 2, 1},
+    {0x1de, 9, 2, 1}, {0x1f1, 1, 1, 2}, {0x1f2, 2, 2, 1}, {0x1f6, 1, 1, -97}, {0x1f7, 1, 1, -56},
+    {0x1f8, 20, 2, 1}, {0x220, 1, 1, -130}, {0x222, 9, 2, 1}, {0x23a, 1, 1, 10795}, {0x23b, 1, 1, 1},
+    {0x23d, 1, 1, -163}, {0x23e, 1, 1, 10792}, {0x241, 1, 1, 1}, {0x243, 1, 1, -195}, {0x244, 1, 1, 69},
+    {0x245, 1, 1, 71}, {0x246, 5, 2, 1}, {0x370, 2, 2, 1}, {0x376, 1, 1, 1}, {0x37f, 1, 1, 116},
+    {0x386, 1, 1, 38}, {0x388, 3, 1, 37}, {0x38c, 1, 1, 64}, {0x38e, 2, 1, 63}, {0x391, 17, 1, 32},
+    {0x3a3, 9, 1, 32}, {0x3cf, 1, 1, 8}, {0x3d8, 12, 2, 1}, {0x3f4, 1, 1, -60}, {0x3f7, 1, 1, 1},
+    {0x3f9, 1, 1, -7}, {0x3fa, 1, 1, 1}, {0x3fd, 3, 1, -130}, {0x400, 16, 1, 80}, {0x410, 32, 1, 32},
+    {0x460, 17, 2, 1}, {0x48a, 27, 2, 1}, {0x4c0, 1, 1, 15}, {0x4c1, 7, 2, 1}, {0x4d0, 48, 2, 1},
+    {0x531, 38, 1, 48}, {0x10a0, 38, 1, 7264}, {0x10c7, 1, 1, 7264}, {0x10cd, 1, 1, 7264},
+    {0x13a0, 80, 1, 38864}, {0x13f0, 6, 1, 8}, {0x1c90, 43, 1, -3008}, {0x1cbd, 3, 1, -3008},
+    {0x1e00, 75, 2, 1}, {0x1e9e, 1, 1, -7615}, {0x1ea0, 48, 2, 1}, {0x1f08, 8, 1, -8}, {0x1f18, 6, 1, -8},
+    {0x1f28, 8, 1, -8}, {0x1f38, 8, 1, -8}, {0x1f48, 6, 1, -8}, {0x1f59, 4, 2, -8}, {0x1f68, 8, 1, -8},
+    {0x1f88, 8, 1, -8}, {0x1f98, 8, 1, -8}, {0x1fa8, 8, 1, -8}, {0x1fb8, 2, 1, -8}, {0x1fba, 2, 1, -74},
+    {0x1fbc, 1, 1, -9}, {0x1fc8, 4, 1, -86}, {0x1fcc, 1, 1, -9}, {0x1fd8, 2, 1, -8}, {0x1fda, 2, 1, -100},
+    {0x1fe8, 2, 1, -8}, {0x1fea, 2, 1, -112}, {0x1fec, 1, 1, -7}, {0x1ff8, 2, 1, -128},
+    {0x1ffa, 2, 1, -126}, {0x1ffc, 1, 1, -9}, {0x2126, 1, 1, -7517}, {0x212a, 1, 1, -8383},
+    {0x212b, 1, 1, -8262}, {0x2132, 1, 1, 28}, {0x2160, 16, 1, 16}, {0x2183, 1, 1, 1}, {0x24b6, 26, 1, 26},
+    {0x2c00, 48, 1, 48}, {0x2c60, 1, 1, 1}, {0x2c62, 1, 1, -10743}, {0x2c63, 1, 1, -3814},
+    {0x2c64, 1, 1, -10727}, {0x2c67, 3, 2, 1}, {0x2c6d, 1, 1, -10780}, {0x2c6e, 1, 1, -10749},
+    {0x2c6f, 1, 1, -10783}, {0x2c70, 1, 1, -10782}, {0x2c72, 1, 1, 1}, {0x2c75, 1, 1, 1},
+    {0x2c7e, 2, 1, -10815}, {0x2c80, 50, 2, 1}, {0x2ceb, 2, 2, 1}, {0x2cf2, 1, 1, 1}, {0xa640, 23, 2, 1},
+    {0xa680, 14, 2, 1}, {0xa722, 7, 2, 1}, {0xa732, 31, 2, 1}, {0xa779, 2, 2, 1}, {0xa77d, 1, 1, -35332},
+    {0xa77e, 5, 2, 1}, {0xa78b, 1, 1, 1}, {0xa78d, 1, 1, -42280}, {0xa790, 2, 2, 1}, {0xa796, 10, 2, 1},
+    {0xa7aa, 1, 1, -42308}, {0xa7ab, 1, 1, -42319}, {0xa7ac, 1, 1, -42315}, {0xa7ad, 1, 1, -42305},
+    {0xa7ae, 1, 1, -42308}, {0xa7b0, 1, 1, -42258}, {0xa7b1, 1, 1, -42282}, {0xa7b2, 1, 1, -42261},
+    {0xa7b3, 1, 1, 928}, {0xa7b4, 8, 2, 1}, {0xa7c4, 1, 1, -48}, {0xa7c5, 1, 1, -42307},
+    {0xa7c6, 1, 1, -35384}, {0xa7c7, 2, 2, 1}, {0xa7d0, 1, 1, 1}, {0xa7d6, 2, 2, 1}, {0xa7f5, 1, 1, 1},
+    {0xff21, 26, 1, 32}, {0x10400, 40, 1, 40}, {0x104b0, 36, 1, 40}, {0x10570, 11, 1, 39},
+    {0x1057c, 15, 1, 39}, {0x1058c, 7, 1, 39}, {0x10594, 2, 1, 39}, {0x10c80, 51, 1, 64},
+    {0x118a0, 32, 1, 32}, {0x16e40, 32, 1, 32}, {0x1e900, 34, 1, 34}};
 
 static uint32_t peft__uc_lower_of(uint32_t c) {
     int64_t low = 0, high = PEFT__COUNT(peft__uc_lower) - 1;
@@ -3676,12 +3668,11 @@ static void peft__regex_free(peft__regex *re) {
 
 // Lower-case characters that (?i) holds equal beside their capitals. Oniguruma lacks the first row.
 static const uint16_t peft__re_equal[][3] = {
-    {0x69, 0x131, 0x130}, {0x73, 0x17f, 0},    {0xb5, 0x3bc, 0},        {0x345, 0x3b9, 0x1fbe},
-    {0x390, 0x1fd3, 0},   {0x3b0, 0x1fe3, 0},  {0x3b2, 0x3d0, 0},       {0x3b5, 0x3f5, 0},
-    {0x3b8, 0x3d1, 0},    {0x3ba, 0x3f0, 0},   {0x3c0, 0x3d6, 0},       {0x3c1, 0x3f1, 0},
-    {0x3c2, 0x3c3, 0},    {0x3c6, 0x3d5, 0},   {0x432, 0x1c80, 0},      {0x434, 0x1c81, 0},
-    {0x43e, 0x1c82, 0},   {0x441, 0x1c83, 0},  {0x442, 0x1c84, 0x1c85}, {0x44a, 0x1c86, 0},
-    {0x463, 0x1c87, 0},   {0x1c88, 0xa64b, 0}, {0x1e61, 0x1e9b, 0},     {0xfb05, 0xfb06, 0}};
+    {0x69, 0x131, 0x130}, {0x73, 0x17f, 0}, {0xb5, 0x3bc, 0}, {0x345, 0x3b9, 0x1fbe}, {0x390, 0x1fd3, 0},
+    {0x3b0, 0x1fe3, 0}, {0x3b2, 0x3d0, 0}, {0x3b5, 0x3f5, 0}, {0x3b8, 0x3d1, 0}, {0x3ba, 0x3f0, 0},
+    {0x3c0, 0x3d6, 0}, {0x3c1, 0x3f1, 0}, {0x3c2, 0x3c3, 0}, {0x3c6, 0x3d5, 0}, {0x432, 0x1c80, 0},
+    {0x434, 0x1c81, 0}, {0x43e, 0x1c82, 0}, {0x441, 0x1c83, 0}, {0x442, 0x1c84, 0x1c85}, {0x44a, 0x1c86, 0},
+    {0x463, 0x1c87, 0}, {0x1c88, 0xa64b, 0}, {0x1e61, 0x1e9b, 0}, {0xfb05, 0xfb06, 0}};
 
 // All characters that (?i) holds equal to c, c first -> how many. They are the lower case of c, what the
 // table holds equal to that, and the capitals of these.
@@ -12289,7 +12280,8 @@ struct peft_tokenizer {
     // the model
     int32_t model_unk;         // -1: unknown characters are left out
     bool byte_level;           // pieces are bytes, of words that are bytes
-    int direct;                // all that cuts the text is one published pattern, PEFT__SPLIT_...
+    int direct;                // all that cuts the text is one published pattern, PEFT__SPLIT_...,
+    bool each_digit;           // and before it each digit is cut out
     bool byte_fallback, fuse_unk, unk_missing, ignore_merges;
     bool space_begins;         // no piece has a space behind another character
     int32_t byte_id[256];      // <0x00> ..., or the symbol of a byte; -1: none
@@ -12930,33 +12922,12 @@ enum {
     PEFT__SPLIT_QWEN2
 };  // published patterns, which are cut without regex
 enum {
-    PEFT__STEP_SEQUENCE,
-    PEFT__STEP_NFC,
-    PEFT__STEP_NFD,
-    PEFT__STEP_NFKC,
-    PEFT__STEP_NFKD,
-    PEFT__STEP_LOWERCASE,
-    PEFT__STEP_STRIP,
-    PEFT__STEP_STRIP_ACCENTS,
-    PEFT__STEP_REPLACE,
-    PEFT__STEP_PREPEND,
-    PEFT__STEP_PRECOMPILED,
-    PEFT__STEP_NMT,
-    PEFT__STEP_BERT,
-    PEFT__STEP_BYTES,
-    PEFT__STEP_METASPACE,
-    PEFT__STEP_DIGITS,
-    PEFT__STEP_PUNCTUATION,
-    PEFT__STEP_BERT_WORDS,
-    PEFT__STEP_WORDS,
-    PEFT__STEP_WHITE,
-    PEFT__STEP_SPLIT,
-    PEFT__STEP_DELIMITER,
-    PEFT__STEP_LENGTH,
-    PEFT__STEP_WORD_PIECE,
-    PEFT__STEP_SUFFIX,
-    PEFT__STEP_BYTE_FALLBACK,
-    PEFT__STEP_FUSE,
+    PEFT__STEP_SEQUENCE, PEFT__STEP_NFC, PEFT__STEP_NFD, PEFT__STEP_NFKC, PEFT__STEP_NFKD,
+    PEFT__STEP_LOWERCASE, PEFT__STEP_STRIP, PEFT__STEP_STRIP_ACCENTS, PEFT__STEP_REPLACE,
+    PEFT__STEP_PREPEND, PEFT__STEP_PRECOMPILED, PEFT__STEP_NMT, PEFT__STEP_BERT, PEFT__STEP_BYTES,
+    PEFT__STEP_METASPACE, PEFT__STEP_DIGITS, PEFT__STEP_PUNCTUATION, PEFT__STEP_BERT_WORDS,
+    PEFT__STEP_WORDS, PEFT__STEP_WHITE, PEFT__STEP_SPLIT, PEFT__STEP_DELIMITER, PEFT__STEP_LENGTH,
+    PEFT__STEP_WORD_PIECE, PEFT__STEP_SUFFIX, PEFT__STEP_BYTE_FALLBACK, PEFT__STEP_FUSE,
     PEFT__STEP_SENTENCEPIECE
 };
 
@@ -13325,20 +13296,15 @@ static const char *const peft__split_patterns[] = {  // by PEFT__SPLIT_...
     "", "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
     PEFT__REGEX_WORDS "\\p{N}{1,3}" PEFT__REGEX_LINES, PEFT__REGEX_WORDS "\\p{N}" PEFT__REGEX_LINES};
 
-static int peft__char_class(const unsigned char *kept, uint32_t cp) {
-    uint32_t bit = peft__uc_kept(kept, cp);
-    return bit & PEFT__UC_L  ? PEFT__LETTER
-        : bit & PEFT__UC_N   ? PEFT__NUMBER
-        : peft__uc_white(cp) ? PEFT__WHITE
-                             : PEFT__OTHER;
-}
-
 // The class of the character at s[i], and 8 times its size.
 PEFT__NOINLINE int peft__class_of_utf8(const unsigned char *kept, const char *s, int64_t n, int64_t i) {
     size_t end = (size_t)i;
-    uint32_t cp;
-    bool valid = peft__utf8_next(s, (size_t)n, &end, &cp);
-    return (valid ? peft__char_class(kept, cp) : (int)PEFT__OTHER) + 8 * (int)(end - (size_t)i);
+    uint32_t c, bit = peft__utf8_next(s, (size_t)n, &end, &c) ? peft__uc_kept(kept, c) : 0;
+    int kind = bit & PEFT__UC_L      ? PEFT__LETTER
+        : bit & PEFT__UC_N           ? PEFT__NUMBER
+        : bit && peft__uc_white(c) ? PEFT__WHITE
+                                   : PEFT__OTHER;
+    return kind + 8 * (int)(end - (size_t)i);
 }
 
 // The class of the character at s[i] and its size; an invalid byte is of class other.
@@ -13412,8 +13378,7 @@ static int64_t peft__next_word(
 // alphabetic besides.
 static bool peft__word_char(uint32_t c) {
     return (peft__uc_bit(c) & (PEFT__UC_L | PEFT__UC_M | PEFT__UC_ND | PEFT__UC_PC | PEFT__UC_NL)) ||
-        c == 0x200C || c == 0x200D || c - 0x24B6 < 52 || c - 0x1F130 < 26 || c - 0x1F150 < 26 ||
-        c - 0x1F170 < 26;
+        c - 0x200C < 2 || peft__uc_enclosed(c);
 }
 
 // The cuts of one span, part by part.
@@ -13955,11 +13920,17 @@ static bool peft__cut_words(peft__encoder *e, const char *s, size_t n, size_t fi
 
 // Normalized text between added tokens: cut into words, each of which goes through the model.
 static bool peft__encode_words(peft__encoder *e, const char *s, size_t n, size_t first) {
-    for (int64_t i = 0, end; e->t->direct && i < (int64_t)n; i = end) {
-        end = peft__next_word(e->t->kept, e->t->direct, s, (int64_t)n, i);
+    const peft_tokenizer *t = e->t;
+    int64_t all = (int64_t)n, size = 0, stop = t->each_digit ? 0 : all;
+    for (int64_t i = 0, end; t->direct && i < all; i = end) {
+        if (i == stop) {  // a digit is a text of its own, and so is what lies between two
+            while (stop < all && peft__class_at(t->kept, s, all, stop, &size) != PEFT__NUMBER) stop += size;
+            if (stop == i) stop += size;
+        }
+        end = peft__next_word(t->kept, t->direct, s, stop, i);
         if (!peft__bpe_word(e, s + i, end - i)) return false;
     }
-    if (!n || e->t->direct) return true;
+    if (!n || t->direct) return true;
     if (!e->t->step_count[PEFT__PRE_TOKENIZERS]) return peft__model_word(e, s, (int64_t)n);
     if (!peft__cut_words(e, s, n, first)) return false;
     for (int64_t i = 0; i < e->spans.count; i++)
@@ -14711,8 +14682,9 @@ static void peft__find_byte_level(peft_tokenizer *t) {
     }
     if (letters < 256) return;
     t->byte_level = pre[last].raw = true;
-    if (!pre[last].prefix_space && last == !pre[last].use_regex)
-        t->direct = last ? pre[0].split : (int)PEFT__SPLIT_GPT2;
+    t->each_digit = last == 1 && pre[0].text == peft__digit_pattern && pre[0].behavior == PEFT__ISOLATED;
+    if (!pre[last].prefix_space && last == (t->each_digit || !pre[last].use_regex))
+        t->direct = pre[last].use_regex ? (int)PEFT__SPLIT_GPT2 : pre[0].split;
     t->byte_fallback = false;
     memcpy(t->byte_id, byte_id, sizeof(byte_id));
     for (int64_t i = 0; i < t->count; i++) {
