@@ -2843,11 +2843,7 @@ static bool peft__utf8_next(const char *s, size_t n, size_t *i, uint32_t *cp) {
     const unsigned char *p = (const unsigned char *)s + *i;
     size_t left = n - *i;
     unsigned c = p[0];
-    size_t length = c < 0x80                ? 1
-                    : c >= 0xC2 && c < 0xE0 ? 2
-                    : c >= 0xE0 && c < 0xF0 ? 3
-                    : c >= 0xF0 && c < 0xF5 ? 4
-                                            : 0;
+    size_t length = c < 0x80 ? 1 : c < 0xC2 ? 0 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : c < 0xF5 ? 4 : 0;
     bool ok = length && length <= left;
     uint32_t v = length <= 1 ? c : c & (0x7Fu >> length);
     for (size_t k = 1; ok && k < length; k++) {
@@ -3115,8 +3111,7 @@ static bool peft__uc_is_cased(uint32_t c) {
 
 static bool peft__uc_case_ignorable(uint32_t c) {
     static const uint16_t punctuation[] = {0x27,   0x2e,   0x3a,   0xb7,   0x387,  0x55f,
-                                           0x5f4,  0x2018, 0x2019, 0x2024, 0x2027, 0xfe13,
-                                           0xfe52, 0xfe55, 0xff07, 0xff0e, 0xff1a};
+            0x5f4,  0x2018, 0x2019, 0x2024, 0x2027, 0xfe13, 0xfe52, 0xfe55, 0xff07, 0xff0e, 0xff1a};
     for (int64_t i = 0; i < PEFT__COUNT(punctuation); i++)
         if (punctuation[i] == c) return true;
     return (peft__uc_bit(c) & (PEFT__UC_MN | PEFT__UC_ME | PEFT__UC_CF | PEFT__UC_LM | PEFT__UC_SK)) != 0;
@@ -3294,8 +3289,7 @@ static bool peft__json_hex4(peft__json_reader *r, uint32_t *out) {
         char c = *r->at++;
         int d = c >= '0' && c <= '9'   ? c - '0'
                 : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                       : -1;
+                : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
         if (d < 0) return false;
         *out = *out << 4 | (uint32_t)d;
     }
@@ -3484,7 +3478,7 @@ static peft_status peft__json_value(peft__json_reader *r, peft__json **out) {
 
 // `where` is the file's name, for messages. The tree lives in the arena.
 static peft_status peft__json_parse(peft_context *ctx, peft__arena *a, const char *text, size_t n,
-                                    const char *where, peft__json **out) {
+        const char *where, peft__json **out) {
     peft__json_reader r = {ctx, a, text, text, text + n, where, 0};
     peft_status status = peft__json_value(&r, out);
     if (status) return status;
@@ -3690,7 +3684,7 @@ static int peft__re_variants(const peft__regex *re, uint32_t c, uint32_t out[16]
         out[n++] = small[j];
         for (int64_t k = 0; k < PEFT__COUNT(peft__uc_lower) && n < 12; k++) {
             const int32_t *row = peft__uc_lower[k], capital = (int32_t)small[j] - row[3],
-                          offset = capital - row[0];
+                    offset = capital - row[0];
             if (offset >= 0 && offset <= (row[1] - 1) * row[2] && offset % row[2] == 0)
                 out[n++] = (uint32_t)capital;
         }
@@ -3725,7 +3719,7 @@ static bool peft__re_holds(const peft__regex *re, int32_t *at, const uint32_t *c
                  : e->kind == PEFT__RE_CATEGORY ? (peft__uc_kept(re->kept, c[k]) & e->low) != 0
                  : e->kind == PEFT__RE_SPACE    ? peft__uc_space(c[k])
                  : e->kind == PEFT__RE_WHITE    ? peft__uc_white(c[k])
-                                             : e->kind == PEFT__RE_WORD && peft__regex_word(re->ruby, c[k]);
+                         : e->kind == PEFT__RE_WORD && peft__regex_word(re->ruby, c[k]);
         any = any || in != e->negated;
     }
 }
@@ -3846,7 +3840,7 @@ static void peft__re_item_put(peft__re_parser *p, int kind, bool negated, uint32
     }
     re->items = (peft__re_item *)items;
     peft__re_item e = {(unsigned char)kind, negated, p->fold && kind == PEFT__RE_RANGE && !re->ruby, low,
-                       high};
+            high};
     re->items[re->item_count++] = e;
 }
 
@@ -3873,7 +3867,7 @@ static void peft__re_check_fold(peft__re_parser *p, size_t begin, uint32_t low, 
         {0xdf, 0xdf},   {0x149, 0x149}, {0x1f0, 0x1f0}, {0x2bc, 0x2be},   {0x300, 0x36f},   {0x390, 0x390},
         {0x3b0, 0x3b0}, {0x3b9, 0x3b9}, {0x530, 0x58f}, {0x1e96, 0x1e9e}, {0x1f00, 0x1fff}, {0xfb00, 0xfb17}};
     char pair[3] = {begin ? peft__lower(p->pattern[begin - 1]) : ' ',
-                    low < 128 ? peft__lower((char)low) : ' ', 0};
+            low < 128 ? peft__lower((char)low) : ' ', 0};
     bool clear = !strstr(pairs, pair);
     for (int64_t k = 0; k < PEFT__COUNT(several); k++)
         clear = clear && (high < several[k][0] || low > several[k][1]);
@@ -3918,9 +3912,9 @@ static void peft__re_ranges(peft__re_parser *p, bool negated, const uint32_t (*r
 // one that published patterns name).
 static void peft__re_property(peft__re_parser *p, size_t begin, bool negated) {
     static const uint32_t han[][2] = {{0x2e80, 0x2fd5},   {0x3005, 0x3005},  {0x3007, 0x3007},
-                                      {0x3021, 0x3029},   {0x3038, 0x303b},  {0x3400, 0x4dbf},
-                                      {0x4e00, 0x9fff},   {0xf900, 0xfad9},  {0x16fe2, 0x16fe3},
-                                      {0x16ff0, 0x16ff1}, {0x20000, 0x323af}};
+            {0x3021, 0x3029},   {0x3038, 0x303b},  {0x3400, 0x4dbf},
+            {0x4e00, 0x9fff},   {0xf900, 0xfad9},  {0x16fe2, 0x16fe3},
+            {0x16ff0, 0x16ff1}, {0x20000, 0x323af}};
     if (!p->re->ruby || !peft__re_eat(p, "{")) {
         peft__re_wrong(p, begin, "a bad escape");
         return;
@@ -3984,7 +3978,7 @@ static bool peft__re_escape(peft__re_parser *p, bool in_class, uint32_t *c) {
     // octal: \0, three digits, or any in a class; else the number of a group
     else if (e >= '0' && e <= '9') {
         bool octal = p->n - p->at >= 2 && e < '4' && peft__re_digit(p->pattern[p->at]) < 8 &&
-                     peft__re_digit(p->pattern[p->at + 1]) < 8;
+                peft__re_digit(p->pattern[p->at + 1]) < 8;
         if (e != '0' && !octal && !in_class)
             peft__re_cannot(p, begin, "a backreference, which takes more than linear time,");
         else p->at--;
@@ -4098,8 +4092,7 @@ static void peft__re_name(peft__re_parser *p, size_t begin) {
 static peft__re_node *peft__re_group(peft__re_parser *p, bool *repeats) {
     static const char *const looks[] = {"?=", "?!", "?<=", "?<!"};
     static const char *const refused[][2] = {{"?P=", "a backreference, which takes more than linear time,"},
-                                             {"?(", "a conditional, which takes more than linear time,"},
-                                             {"?>", "an atomic group"}};
+            {"?(", "a conditional, which takes more than linear time,"}, {"?>", "an atomic group"}};
     size_t begin = p->at - 1;
     bool fold = p->fold, dotall = p->dotall, lines = p->lines, capture = true;
     peft__re_node *d = NULL;
@@ -4151,8 +4144,7 @@ static int peft__re_assertion_of(const peft__re_parser *p, uint32_t c, int escap
            : escaped == 'b'                             ? (int)PEFT__RE_WORD_EDGE
            : escaped == 'B'                             ? (int)PEFT__RE_NO_WORD_EDGE
            : escaped == 'Z' && ruby                     ? (int)PEFT__RE_LAST_LINE_ENDS
-           : escaped == 'Z' || (escaped == 'z' && ruby) ? (int)PEFT__RE_TEXT_ENDS
-                                                        : -1;
+           : escaped == 'Z' || (escaped == 'z' && ruby) ? (int)PEFT__RE_TEXT_ENDS : -1;
 }
 
 // One character, class, group or zero-width test. *repeats: a quantifier may follow.
@@ -4401,7 +4393,7 @@ static void peft__re_generate(peft__re_parser *p, const peft__re_node *d) {
 
 // `pattern` need not outlive the call. An error names the construct and its position, counted in characters.
 static peft_status peft__regex_compile(peft_context *ctx, const char *pattern, size_t n, int flags,
-                                       peft__regex **out) {
+        peft__regex **out) {
     *out = NULL;
     peft__regex *re = (peft__regex *)peft__calloc(ctx, 1, sizeof(*re));
     if (!re) return PEFT_ERROR_MEMORY;
@@ -4577,7 +4569,7 @@ static size_t peft__re_lay_out(peft__regex_scratch *s, const peft__regex *re, si
 // Makes the scratch ready for a text, which must stay until the last match in it. Allocates where this text
 // needs more than those before.
 static peft_status peft__regex_begin(peft__regex_scratch *s, const peft__regex *re, const char *text,
-                                     size_t n) {
+        size_t n) {
     if (n > SIZE_MAX / 64)
         return peft__fail(s->ctx, PEFT_ERROR_MEMORY, "out of memory: %zu bytes of text", n);
     size_t total = peft__re_lay_out(s, re, n);
@@ -4687,7 +4679,7 @@ static bool peft__regex_match(peft__regex_scratch *s, size_t start, int mode, si
 
 // begin and match in one call, for a text that is asked about once.
 static peft_status peft__regex_test(peft__regex_scratch *s, const peft__regex *re, const char *text, size_t n,
-                                    int mode, bool *found) {
+        int mode, bool *found) {
     peft_status status = peft__regex_begin(s, re, text, n);
     *found = !status && peft__regex_match(s, 0, mode, NULL);
     return status;
@@ -12377,7 +12369,7 @@ static peft__piece *peft__tokenizer_add(
     if (t->count >= INT32_MAX / 4 || n > INT32_MAX / 4)
         t->status = peft__fail(t->ctx, PEFT_ERROR_MEMORY, "a vocabulary of %lld pieces", (long long)t->count);
     void *grown = t->status ? NULL
-                            : peft__one_more(t->ctx, t->pieces, t->count, &t->capacity, sizeof(*t->pieces));
+            : peft__one_more(t->ctx, t->pieces, t->count, &t->capacity, sizeof(*t->pieces));
     if (!peft__load_has(t, grown)) return NULL;
     t->pieces = (peft__piece *)grown;
     char *copy = peft__tokenizer_text(t, text, n);
@@ -12422,8 +12414,7 @@ static void peft__append_letters(peft__string *out, const char *s, size_t n) {
         unsigned char b = (unsigned char)s[i];
         bool printable = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
         uint32_t hidden = b <= 32 ? b
-            : b <= 160            ? (uint32_t)b - 127 + 33
-                                  : 67;  // those that are not, counted
+            : b <= 160            ? (uint32_t)b - 127 + 33 : 67;  // those that are not, counted
         peft__string_append(out, text, peft__utf8_put(text, printable ? b : 256 + hidden));
     }
 }
@@ -12459,8 +12450,7 @@ static int peft__trie_compare(const void *a, const void *b) {
     int order = memcmp(x->text, y->text, PEFT__MIN(x->size, y->size));
     if (!order) order = x->size < y->size ? -1 : x->size > y->size;
     return order              ? order
-        : x->value > y->value ? -1
-                              : x->value < y->value;  // of equal texts the last one first
+        : x->value > y->value ? -1 : x->value < y->value;  // of equal texts the last one first
 }
 
 static bool peft__trie_reserve(peft_context *ctx, peft__trie *t, int64_t want) {
@@ -12498,7 +12488,7 @@ static int32_t peft__trie_place(
 // place is the value modulo `modulus`. Breadth first, with a queue of the nodes: a key's length is not to be
 // trusted.
 static peft_status peft__trie_build(peft_context *ctx, peft__trie *t, const peft__trie_key *keys, int64_t n,
-                                    const peft__piece *pieces, int64_t modulus) {
+        const peft__piece *pieces, int64_t modulus) {
     int64_t head = 0, tail = 1, first_free = 257, end = 257, count = 1;
     for (int64_t i = 0; i < n; i++) {
         uint32_t same = 0, most = i ? PEFT__MIN(keys[i].size, keys[i - 1].size) : 0;
@@ -13064,8 +13054,7 @@ static void peft__lowercase(const char *s, size_t n, peft__string *out) {
         bool valid = peft__utf8_next(s, n, &i, &c);
         size_t size = peft__utf8_put(text,
             c < 128          ? (uint32_t)peft__lower((char)c)
-                : c == 0x130 ? 'i'
-                             : peft__uc_lower_of(c));
+                : c == 0x130 ? 'i' : peft__uc_lower_of(c));
         if (c == 0x130) size += peft__utf8_put(text + size, 0x307);
         peft__string_append(out, valid ? text : s + start, valid ? size : 1);
     }
@@ -13084,7 +13073,7 @@ static size_t peft__cluster(const unsigned char *kept, const char *s, size_t n, 
     static const uint32_t before[][2] = {{0x600, 0x605}, {0x6DD, 0x6DD}, {0x70F, 0x70F}, {0x8E2, 0x8E2},
         {0xD4E, 0xD4E}, {0x110BD, 0x110BD}, {0x110CD, 0x110CD}};
     static const uint32_t behind[][2] = {{0x200C, 0x200D}, {0xFF9E, 0xFF9F}, {0xE33, 0xE33}, {0xEB3, 0xEB3},
-                                         {0x1F3FB, 0x1F3FF}, {0xE0020, 0xE007F}};
+            {0x1F3FB, 0x1F3FF}, {0xE0020, 0xE007F}};
     size_t end = i, next;
     uint32_t c, after;
     if (!peft__utf8_next(s, n, &end, &c)) return 1;
@@ -13300,10 +13289,9 @@ static const char *const peft__split_patterns[] = {  // by PEFT__SPLIT_...
 PEFT__NOINLINE int peft__class_of_utf8(const unsigned char *kept, const char *s, int64_t n, int64_t i) {
     size_t end = (size_t)i;
     uint32_t c, bit = peft__utf8_next(s, (size_t)n, &end, &c) ? peft__uc_kept(kept, c) : 0;
-    int kind = bit & PEFT__UC_L      ? PEFT__LETTER
-        : bit & PEFT__UC_N           ? PEFT__NUMBER
-        : bit && peft__uc_white(c) ? PEFT__WHITE
-                                   : PEFT__OTHER;
+    int kind = bit & PEFT__UC_L    ? PEFT__LETTER
+        : bit & PEFT__UC_N         ? PEFT__NUMBER
+        : bit && peft__uc_white(c) ? PEFT__WHITE : PEFT__OTHER;
     return kind + 8 * (int)(end - (size_t)i);
 }
 
@@ -13407,7 +13395,7 @@ static void peft__cut_push(peft__cutter *c, int32_t from, int32_t to) {
 static void peft__cut_part(peft__cutter *c, int32_t from, int32_t to, bool match) {
     int behavior = c->step->behavior;
     bool joins = behavior == PEFT__CONTIGUOUS ? match == c->previous
-                                              : behavior == PEFT__WITH_PREVIOUS && match && !c->previous;
+            : behavior == PEFT__WITH_PREVIOUS && match && !c->previous;
     if (behavior == PEFT__WITH_NEXT) {
         if (match && c->pending >= 0) peft__cut_push(c, c->pending, from);
         if (!match) peft__cut_push(c, c->pending >= 0 ? c->pending : from, to);
@@ -13990,7 +13978,7 @@ static bool peft__word_at(const char *s, size_t n, size_t i) {
 // Cuts n bytes at the tokens of one trie, the leftmost first and of these the longest; `part` gets what lies
 // between. `first` is as in peft__normalize.
 static bool peft__encode_split(peft__encoder *e, const peft__trie *at, const char *s, size_t n, size_t first,
-                               bool (*part)(peft__encoder *e, const char *s, size_t n, size_t first)) {
+        bool (*part)(peft__encoder *e, const char *s, size_t n, size_t first)) {
     size_t from = 0;
     for (size_t i = 0; i < n && at->nodes;) {
         int32_t k = -1;
@@ -14690,7 +14678,7 @@ static void peft__find_byte_level(peft_tokenizer *t) {
     for (int64_t i = 0; i < t->count; i++) {
         peft__piece *p = &t->pieces[i];
         char *bytes = p->in_model && p->type == PEFT__PIECE_NORMAL ? peft__tokenizer_text(t, p->text, p->size)
-                                                                   : NULL;
+                : NULL;
         if (!bytes) continue;
         int64_t size = peft__letters_to_bytes(byte_of_char, p->text, p->size, bytes);
         p->in_model = size > 0;
@@ -14710,7 +14698,7 @@ static void peft__piece_trie(peft_tokenizer *t, bool user) {
         bool hidden = t->pieces[named].type == PEFT__PIECE_CONTROL &&
             p->size > peft__utf8_size((unsigned char)p->text[0]);
         peft__trie_key key = {t->byte_level ? p->bytes : p->text, t->byte_level ? p->byte_size : p->size,
-                              (int32_t)(hidden ? i + t->count : i)};
+                (int32_t)(hidden ? i + t->count : i)};
         keys[n++] = key;
     }
     t->has_user = user && n > 0;
@@ -14841,7 +14829,7 @@ static void peft__put_added(peft_tokenizer *t, peft__added a, int64_t *next) {
         bool taken = id < t->count && (t->pieces[id].size || t->pieces[id].type != PEFT__PIECE_UNUSED);
         if (!t->status && taken)
             peft__damaged(t, "the added token %s gets id %lld, which the vocabulary has for %s", a.text,
-                            (long long)id, t->pieces[id].text);
+                    (long long)id, t->pieces[id].text);
         else if (!t->status && id > t->count + 65536)
             peft__damaged(t, "the added token %s has id %lld", a.text, (long long)id);
         while (t->count < id && peft__tokenizer_add(t, "", 0, 0, PEFT__PIECE_UNUSED)) {}
@@ -15124,7 +15112,7 @@ static void peft__add_named_merge(
     int64_t both = peft__id_of(t, joined, left + right - inside);
     if (a >= 0 && b >= 0 && both >= 0) peft__merge_add(t, a, b, rank, both);
     else peft__damaged(t, "merge %lld, '%.*s' and '%.*s', is not in the vocabulary", (long long)rank,
-                         (int)left, s, (int)right, r);
+            (int)left, s, (int)right, r);
 }
 
 // The same as one text with a space between the two.
@@ -15178,8 +15166,7 @@ static void peft__read_json_pieces(peft_tokenizer *t, const peft__json *vocab) {
     peft__load_has(t, names);
     for (const peft__json *v = vocab->child; v && !t->status; v = v->next, at++) {
         const peft__json *text = object ? v : peft__json_first(v), *score = text ? text->next : NULL;
-        bool good = object ? v->type == PEFT__JSON_NUMBER
-                           : peft__json_is(text, PEFT__JSON_STRING) &&
+        bool good = object ? v->type == PEFT__JSON_NUMBER : peft__json_is(text, PEFT__JSON_STRING) &&
                 peft__json_is(score, PEFT__JSON_NUMBER) && fabs(score->number) < 1e30;
         double id = good && object ? v->number : (double)at;
         if (!good || !(id >= 0) || id >= (double)most || id != floor(id) || names[(int64_t)id].text) {
@@ -15279,7 +15266,7 @@ static bool peft__step_value(peft__step *p, const peft__json *v, char kind, int 
     if (null && missing == -2) return false;
     if (kind == 'b' || kind == 'o') {
         *(signed char *)at = null ? (signed char)missing
-                                  : (signed char)v->boolean;  // a bool is a byte of 0 or 1
+                : (signed char)v->boolean;  // a bool is a byte of 0 or 1
         return null || v->type == PEFT__JSON_BOOL;
     }
     if (kind == 'v' || kind == 's') {
@@ -15417,7 +15404,7 @@ static void peft__read_post_processor(peft_tokenizer *t, const peft__json *v) {
             peft__read_post_processor(t, i);
     for (int i = 0; i < 2 && (row == 2 || row == 3) && good; i++) {  // ["[SEP]", id]
         const peft__json *pair = peft__json_first(peft__json_get(v, i ? "sep" : "cls")),
-                         *id = pair ? pair->next : NULL;
+                *id = pair ? pair->next : NULL;
         good = peft__json_is(id, PEFT__JSON_NUMBER) &&
             peft__put_around(t, i ? t->around_count : 0, id->number);
         if (!i) t->front_count++;
@@ -15460,8 +15447,7 @@ static void peft__read_model_settings(peft_tokenizer *t, const peft__json *model
          merges = peft__json_get(model, "merges") != NULL;
     const char *guess = merges                              ? "BPE"
         : list                                              ? "Unigram"
-        : peft__json_get(model, "max_input_chars_per_word") ? "WordPiece"
-                                                            : "WordLevel";
+        : peft__json_get(model, "max_input_chars_per_word") ? "WordPiece" : "WordLevel";
     const char *type = peft__json_text(model, "type", guess);
     double dropout = peft__json_double(model, "dropout", 0);
     int64_t row = 0, unk_size = 0;
@@ -15740,7 +15726,7 @@ static void peft__read_added_file(peft_tokenizer *t, const peft__token_files *f)
         int64_t is = t->status ? -1 : peft__id_of(t, a.text, a.size);
         if (a.size && (double)is != v->number)
             peft__damaged(t, "added_tokens.json: %s has id %g, which is %lld in this vocabulary", v->key,
-                            v->number, (long long)is);
+                    v->number, (long long)is);
     }
     peft__free(t->ctx, order);
 }
@@ -16037,8 +16023,7 @@ static peft_status peft__gguf_set_pieces(
         texts[i] = text;
         scores[i] = p ? (double)p->score : -1000;
         types[i] = !p                             ? (double)PEFT__PIECE_UNUSED
-            : peft__is_sentinel(p->text, p->size) ? (double)PEFT__PIECE_USER
-                                                  : (double)p->type;
+            : peft__is_sentinel(p->text, p->size) ? (double)PEFT__PIECE_USER : (double)p->type;
         if (p && i == t->ids.unk && !t->byte_level) types[i] = PEFT__PIECE_UNKNOWN;
         if (p && t->byte_fallback && peft__byte_piece(p->text, p->size) >= 0) types[i] = PEFT__PIECE_BYTE;
     }
@@ -16071,7 +16056,7 @@ static const char **peft__merge_lines(const peft_tokenizer *t, peft__arena *a) {
     if (n) qsort(order, (size_t)n, sizeof(*order), peft__merge_by_rank);
     for (int64_t i = 0; i < n && lines; i++) {
         const peft__piece *left = &t->pieces[order[i].key >> 32],
-                          *right = &t->pieces[order[i].key & 0xFFFFFFFFu];
+                *right = &t->pieces[order[i].key & 0xFFFFFFFFu];
         char *line = (char *)peft__arena_alloc(a, (size_t)left->size + right->size + 2);
         if (!line) return NULL;
         peft__string_into(line, (size_t)left->size + right->size + 2, "%s %s", left->text, right->text);
@@ -16099,7 +16084,7 @@ static peft_status peft__gguf_set_charsmap(peft_gguf_writer *w, const peft_token
     for (size_t i = 0; i < n && numbers; i++) numbers[i] = (double)bytes[i];
     const char *key = "tokenizer.ggml.precompiled_charsmap";
     peft_status status = numbers ? peft_gguf_set_numbers(w, key, PEFT_GGUF_U8, numbers, (int64_t)n)
-                                 : PEFT_ERROR_MEMORY;
+            : PEFT_ERROR_MEMORY;
     peft__free(t->ctx, numbers);
     peft__free(t->ctx, bytes);
     return status;
@@ -16175,8 +16160,7 @@ static peft_status peft__gguf_set_tokenizer(peft_gguf_writer *w, const peft_toke
     peft__arena_init(&a, t->ctx);
     peft_status status = peft_gguf_set_string(w, "tokenizer.ggml.model",
         bytes                      ? "gpt2"
-            : t->kind == PEFT__BPE ? "llama"
-                                   : "t5");
+            : t->kind == PEFT__BPE ? "llama" : "t5");
     if (!status)
         status = peft_gguf_set_string(
             w, "tokenizer.ggml.pre", bytes ? peft__gguf_splits[row].name : "default");
@@ -16184,7 +16168,7 @@ static peft_status peft__gguf_set_tokenizer(peft_gguf_writer *w, const peft_toke
     const char **lines = bytes && !status ? peft__merge_lines(t, &a) : NULL;
     if (!status && bytes)
         status = lines ? peft_gguf_set_strings(w, "tokenizer.ggml.merges", lines, t->merge_count)
-                       : PEFT_ERROR_MEMORY;
+                : PEFT_ERROR_MEMORY;
     if (!status && t->charsmap) status = peft__gguf_set_charsmap(w, t);
     if (!status && !bytes)
         status = peft_gguf_set_number(w, "tokenizer.ggml.add_space_prefix", PEFT_GGUF_BOOL, prefix);
@@ -16285,8 +16269,7 @@ static void peft__json_unigram(peft__string *s, const peft_tokenizer *t) {
     for (int32_t i = 0; i < t->count; i++) {
         const peft__piece *p = &t->pieces[i];
         double score = p->type == PEFT__PIECE_NORMAL ? (double)p->score
-            : p->type == PEFT__PIECE_UNUSED          ? (double)t->min_score
-                                                     : 0;
+            : p->type == PEFT__PIECE_UNUSED          ? (double)t->min_score : 0;
         if (p->type == PEFT__PIECE_USER) score = (double)((float)p->size * t->max_score) - 0.1;
         peft__string_puts(s, i ? ",\n[" : "\n[");
         peft__json_text_of(s, t, i);
