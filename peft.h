@@ -2855,11 +2855,7 @@ static bool peft__utf8_next(const char *s, size_t n, size_t *i, uint32_t *cp) {
     const unsigned char *p = (const unsigned char *)s + *i;
     size_t left = n - *i;
     unsigned c = p[0];
-    size_t length = c < 0x80                ? 1
-                    : c >= 0xC2 && c < 0xE0 ? 2
-                    : c >= 0xE0 && c < 0xF0 ? 3
-                    : c >= 0xF0 && c < 0xF5 ? 4
-                                            : 0;
+    size_t length = c < 0x80 ? 1 : c < 0xC2 ? 0 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : c < 0xF5 ? 4 : 0;
     bool ok = length && length <= left;
     uint32_t v = length <= 1 ? c : c & (0x7Fu >> length);
     for (size_t k = 1; ok && k < length; k++) {
@@ -2871,6 +2867,15 @@ static bool peft__utf8_next(const char *s, size_t n, size_t *i, uint32_t *cp) {
     *cp = ok ? v : 0xFFFD;
     *i += ok ? length : 1;
     return ok;
+}
+
+// Where from s[i] on the text ceases to be UTF-8: n, or at its first invalid byte.
+static size_t peft__utf8_run(const char *s, size_t n, size_t i) {
+    uint32_t c;
+    for (size_t next = i; i < n; i = next)
+        if ((unsigned char)s[i] < 0x80) next++;
+        else if (!peft__utf8_next(s, n, &next, &c)) break;
+    return i;
 }
 
 static size_t peft__utf8_put(char *out, uint32_t cp) {
@@ -2988,6 +2993,14 @@ static const struct peft__uc_runs {
     {0x2ebe1, "]3103D542]1506D4939]715958Z]30Z96]128E240]65040\\65534]2\\65534]2"},
 };
 
+// Reads a run: its category; *behind moves from its first code point to the one behind it.
+PEFT__INLINE uint32_t peft__uc_run(const char **run, uint32_t *behind) {
+    uint32_t category = (uint32_t)(*(*run)++ - '@'), count = 0;
+    for (; **run >= '0' && **run <= '9'; ++*run) count = count * 10 + (uint32_t)(**run - '0');
+    *behind += count ? count : 1;
+    return category;
+}
+
 // The category of a code point, as a bit. Above U+10FFFF nothing is assigned.
 static uint32_t peft__uc_bit(uint32_t c) {
     int64_t low = 0, high = PEFT__COUNT(peft__uc_categories);  // the row is at [low - 1, high - 1]
@@ -2998,64 +3011,71 @@ static uint32_t peft__uc_bit(uint32_t c) {
         else high = middle;
     }
     const char *run = peft__uc_categories[low - 1].runs;
-    uint32_t category = 0, count = 0, behind = peft__uc_categories[low - 1].first;
-    while (behind <= c) {
-        category = (uint32_t)(*run++ - '@');
-        for (count = 0; *run >= '0' && *run <= '9'; run++) count = count * 10 + (uint32_t)(*run - '0');
-        behind += count ? count : 1;
-    }
+    uint32_t category = 0, behind = peft__uc_categories[low - 1].first;
+    while (behind <= c) category = peft__uc_run(&run, &behind);
     return 1u << (category < 30 ? category : (c ^ category) & 1);
+}
+
+// What asks for every character of a text keeps the categories of those that most scripts are written in, one
+// by one: runs take long to read.
+enum { PEFT__UC_KEPT = 0x3400 };
+
+static void peft__uc_keep(unsigned char kept[PEFT__UC_KEPT]) {
+    uint32_t c = 0, behind = 0;
+    for (int64_t row = 0; c < PEFT__UC_KEPT; row++)
+        for (const char *run = peft__uc_categories[row].runs; *run && c < PEFT__UC_KEPT;) {
+            uint32_t category = peft__uc_run(&run, &behind);
+            for (; c < behind && c < PEFT__UC_KEPT; c++)
+                kept[c] = (unsigned char)(category < 30 ? category : (c ^ category) & 1);
+        }
+}
+
+// peft__uc_bit by means of them, if there are any.
+PEFT__INLINE uint32_t peft__uc_kept(const unsigned char *kept, uint32_t c) {
+    return kept && c < PEFT__UC_KEPT ? 1u << kept[c] : peft__uc_bit(c);
 }
 
 // Lower case: first code point, how many, step between them, what to add.
 static const int32_t peft__uc_lower[][4] = {
-    {0x41, 26, 1, 32},      {0xc0, 23, 1, 32},      {0xd8, 7, 1, 32},       {0x100, 24, 2, 1},
-    {0x132, 3, 2, 1},       {0x139, 8, 2, 1},       {0x14a, 23, 2, 1},      {0x178, 1, 1, -121},
-    {0x179, 3, 2, 1},       {0x181, 1, 1, 210},     {0x182, 2, 2, 1},       {0x186, 1, 1, 206},
-    {0x187, 1, 1, 1},       {0x189, 2, 1, 205},     {0x18b, 1, 1, 1},       {0x18e, 1, 1, 79},
-    {0x18f, 1, 1, 202},     {0x190, 1, 1, 203},     {0x191, 1, 1, 1},       {0x193, 1, 1, 205},
-    {0x194, 1, 1, 207},     {0x196, 1, 1, 211},     {0x197, 1, 1, 209},     {0x198, 1, 1, 1},
-    {0x19c, 1, 1, 211},     {0x19d, 1, 1, 213},     {0x19f, 1, 1, 214},     {0x1a0, 3, 2, 1},
-    {0x1a6, 1, 1, 218},     {0x1a7, 1, 1, 1},       {0x1a9, 1, 1, 218},     {0x1ac, 1, 1, 1},
-    {0x1ae, 1, 1, 218},     {0x1af, 1, 1, 1},       {0x1b1, 2, 1, 217},     {0x1b3, 2, 2, 1},
-    {0x1b7, 1, 1, 219},     {0x1b8, 1, 1, 1},       {0x1bc, 1, 1, 1},       {0x1c4, 1, 1, 2},
-    {0x1c5, 1, 1, 1},       {0x1c7, 1, 1, 2},       {0x1c8, 1, 1, 1},       {0x1ca, 1, 1, 2},
-    {0x1cb, 9, 2, 1},       {0x1de, 9, 2, 1},       {0x1f1, 1, 1, 2},       {0x1f2, 2, 2, 1},
-    {0x1f6, 1, 1, -97},     {0x1f7, 1, 1, -56},     {0x1f8, 20, 2, 1},      {0x220, 1, 1, -130},
-    {0x222, 9, 2, 1},       {0x23a, 1, 1, 10795},   {0x23b, 1, 1, 1},       {0x23d, 1, 1, -163},
-    {0x23e, 1, 1, 10792},   {0x241, 1, 1, 1},       {0x243, 1, 1, -195},    {0x244, 1, 1, 69},
-    {0x245, 1, 1, 71},      {0x246, 5, 2, 1},       {0x370, 2, 2, 1},       {0x376, 1, 1, 1},
-    {0x37f, 1, 1, 116},     {0x386, 1, 1, 38},      {0x388, 3, 1, 37},      {0x38c, 1, 1, 64},
-    {0x38e, 2, 1, 63},      {0x391, 17, 1, 32},     {0x3a3, 9, 1, 32},      {0x3cf, 1, 1, 8},
-    {0x3d8, 12, 2, 1},      {0x3f4, 1, 1, -60},     {0x3f7, 1, 1, 1},       {0x3f9, 1, 1, -7},
-    {0x3fa, 1, 1, 1},       {0x3fd, 3, 1, -130},    {0x400, 16, 1, 80},     {0x410, 32, 1, 32},
-    {0x460, 17, 2, 1},      {0x48a, 27, 2, 1},      {0x4c0, 1, 1, 15},      {0x4c1, 7, 2, 1},
-    {0x4d0, 48, 2, 1},      {0x531, 38, 1, 48},     {0x10a0, 38, 1, 7264},  {0x10c7, 1, 1, 7264},
-    {0x10cd, 1, 1, 7264},   {0x13a0, 80, 1, 38864}, {0x13f0, 6, 1, 8},      {0x1c90, 43, 1, -3008},
-    {0x1cbd, 3, 1, -3008},  {0x1e00, 75, 2, 1},     {0x1e9e, 1, 1, -7615},  {0x1ea0, 48, 2, 1},
-    {0x1f08, 8, 1, -8},     {0x1f18, 6, 1, -8},     {0x1f28, 8, 1, -8},     {0x1f38, 8, 1, -8},
-    {0x1f48, 6, 1, -8},     {0x1f59, 4, 2, -8},     {0x1f68, 8, 1, -8},     {0x1f88, 8, 1, -8},
-    {0x1f98, 8, 1, -8},     {0x1fa8, 8, 1, -8},     {0x1fb8, 2, 1, -8},     {0x1fba, 2, 1, -74},
-    {0x1fbc, 1, 1, -9},     {0x1fc8, 4, 1, -86},    {0x1fcc, 1, 1, -9},     {0x1fd8, 2, 1, -8},
-    {0x1fda, 2, 1, -100},   {0x1fe8, 2, 1, -8},     {0x1fea, 2, 1, -112},   {0x1fec, 1, 1, -7},
-    {0x1ff8, 2, 1, -128},   {0x1ffa, 2, 1, -126},   {0x1ffc, 1, 1, -9},     {0x2126, 1, 1, -7517},
-    {0x212a, 1, 1, -8383},  {0x212b, 1, 1, -8262},  {0x2132, 1, 1, 28},     {0x2160, 16, 1, 16},
-    {0x2183, 1, 1, 1},      {0x24b6, 26, 1, 26},    {0x2c00, 48, 1, 48},    {0x2c60, 1, 1, 1},
-    {0x2c62, 1, 1, -10743}, {0x2c63, 1, 1, -3814},  {0x2c64, 1, 1, -10727}, {0x2c67, 3, 2, 1},
-    {0x2c6d, 1, 1, -10780}, {0x2c6e, 1, 1, -10749}, {0x2c6f, 1, 1, -10783}, {0x2c70, 1, 1, -10782},
-    {0x2c72, 1, 1, 1},      {0x2c75, 1, 1, 1},      {0x2c7e, 2, 1, -10815}, {0x2c80, 50, 2, 1},
-    {0x2ceb, 2, 2, 1},      {0x2cf2, 1, 1, 1},      {0xa640, 23, 2, 1},     {0xa680, 14, 2, 1},
-    {0xa722, 7, 2, 1},      {0xa732, 31, 2, 1},     {0xa779, 2, 2, 1},      {0xa77d, 1, 1, -35332},
-    {0xa77e, 5, 2, 1},      {0xa78b, 1, 1, 1},      {0xa78d, 1, 1, -42280}, {0xa790, 2, 2, 1},
-    {0xa796, 10, 2, 1},     {0xa7aa, 1, 1, -42308}, {0xa7ab, 1, 1, -42319}, {0xa7ac, 1, 1, -42315},
-    {0xa7ad, 1, 1, -42305}, {0xa7ae, 1, 1, -42308}, {0xa7b0, 1, 1, -42258}, {0xa7b1, 1, 1, -42282},
-    {0xa7b2, 1, 1, -42261}, {0xa7b3, 1, 1, 928},    {0xa7b4, 8, 2, 1},      {0xa7c4, 1, 1, -48},
-    {0xa7c5, 1, 1, -42307}, {0xa7c6, 1, 1, -35384}, {0xa7c7, 2, 2, 1},      {0xa7d0, 1, 1, 1},
-    {0xa7d6, 2, 2, 1},      {0xa7f5, 1, 1, 1},      {0xff21, 26, 1, 32},    {0x10400, 40, 1, 40},
-    {0x104b0, 36, 1, 40},   {0x10570, 11, 1, 39},   {0x1057c, 15, 1, 39},   {0x1058c, 7, 1, 39},
-    {0x10594, 2, 1, 39},    {0x10c80, 51, 1, 64},   {0x118a0, 32, 1, 32},   {0x16e40, 32, 1, 32},
-    {0x1e900, 34, 1, 34},
-};
+    {0x41, 26, 1, 32}, {0xc0, 23, 1, 32}, {0xd8, 7, 1, 32}, {0x100, 24, 2, 1}, {0x132, 3, 2, 1},
+    {0x139, 8, 2, 1}, {0x14a, 23, 2, 1}, {0x178, 1, 1, -121}, {0x179, 3, 2, 1}, {0x181, 1, 1, 210},
+    {0x182, 2, 2, 1}, {0x186, 1, 1, 206}, {0x187, 1, 1, 1}, {0x189, 2, 1, 205}, {0x18b, 1, 1, 1},
+    {0x18e, 1, 1, 79}, {0x18f, 1, 1, 202}, {0x190, 1, 1, 203}, {0x191, 1, 1, 1}, {0x193, 1, 1, 205},
+    {0x194, 1, 1, 207}, {0x196, 1, 1, 211}, {0x197, 1, 1, 209}, {0x198, 1, 1, 1}, {0x19c, 1, 1, 211},
+    {0x19d, 1, 1, 213}, {0x19f, 1, 1, 214}, {0x1a0, 3, 2, 1}, {0x1a6, 1, 1, 218}, {0x1a7, 1, 1, 1},
+    {0x1a9, 1, 1, 218}, {0x1ac, 1, 1, 1}, {0x1ae, 1, 1, 218}, {0x1af, 1, 1, 1}, {0x1b1, 2, 1, 217},
+    {0x1b3, 2, 2, 1}, {0x1b7, 1, 1, 219}, {0x1b8, 1, 1, 1}, {0x1bc, 1, 1, 1}, {0x1c4, 1, 1, 2},
+    {0x1c5, 1, 1, 1}, {0x1c7, 1, 1, 2}, {0x1c8, 1, 1, 1}, {0x1ca, 1, 1, 2}, {0x1cb, 9, 2, 1},
+    {0x1de, 9, 2, 1}, {0x1f1, 1, 1, 2}, {0x1f2, 2, 2, 1}, {0x1f6, 1, 1, -97}, {0x1f7, 1, 1, -56},
+    {0x1f8, 20, 2, 1}, {0x220, 1, 1, -130}, {0x222, 9, 2, 1}, {0x23a, 1, 1, 10795}, {0x23b, 1, 1, 1},
+    {0x23d, 1, 1, -163}, {0x23e, 1, 1, 10792}, {0x241, 1, 1, 1}, {0x243, 1, 1, -195}, {0x244, 1, 1, 69},
+    {0x245, 1, 1, 71}, {0x246, 5, 2, 1}, {0x370, 2, 2, 1}, {0x376, 1, 1, 1}, {0x37f, 1, 1, 116},
+    {0x386, 1, 1, 38}, {0x388, 3, 1, 37}, {0x38c, 1, 1, 64}, {0x38e, 2, 1, 63}, {0x391, 17, 1, 32},
+    {0x3a3, 9, 1, 32}, {0x3cf, 1, 1, 8}, {0x3d8, 12, 2, 1}, {0x3f4, 1, 1, -60}, {0x3f7, 1, 1, 1},
+    {0x3f9, 1, 1, -7}, {0x3fa, 1, 1, 1}, {0x3fd, 3, 1, -130}, {0x400, 16, 1, 80}, {0x410, 32, 1, 32},
+    {0x460, 17, 2, 1}, {0x48a, 27, 2, 1}, {0x4c0, 1, 1, 15}, {0x4c1, 7, 2, 1}, {0x4d0, 48, 2, 1},
+    {0x531, 38, 1, 48}, {0x10a0, 38, 1, 7264}, {0x10c7, 1, 1, 7264}, {0x10cd, 1, 1, 7264},
+    {0x13a0, 80, 1, 38864}, {0x13f0, 6, 1, 8}, {0x1c90, 43, 1, -3008}, {0x1cbd, 3, 1, -3008},
+    {0x1e00, 75, 2, 1}, {0x1e9e, 1, 1, -7615}, {0x1ea0, 48, 2, 1}, {0x1f08, 8, 1, -8}, {0x1f18, 6, 1, -8},
+    {0x1f28, 8, 1, -8}, {0x1f38, 8, 1, -8}, {0x1f48, 6, 1, -8}, {0x1f59, 4, 2, -8}, {0x1f68, 8, 1, -8},
+    {0x1f88, 8, 1, -8}, {0x1f98, 8, 1, -8}, {0x1fa8, 8, 1, -8}, {0x1fb8, 2, 1, -8}, {0x1fba, 2, 1, -74},
+    {0x1fbc, 1, 1, -9}, {0x1fc8, 4, 1, -86}, {0x1fcc, 1, 1, -9}, {0x1fd8, 2, 1, -8}, {0x1fda, 2, 1, -100},
+    {0x1fe8, 2, 1, -8}, {0x1fea, 2, 1, -112}, {0x1fec, 1, 1, -7}, {0x1ff8, 2, 1, -128},
+    {0x1ffa, 2, 1, -126}, {0x1ffc, 1, 1, -9}, {0x2126, 1, 1, -7517}, {0x212a, 1, 1, -8383},
+    {0x212b, 1, 1, -8262}, {0x2132, 1, 1, 28}, {0x2160, 16, 1, 16}, {0x2183, 1, 1, 1}, {0x24b6, 26, 1, 26},
+    {0x2c00, 48, 1, 48}, {0x2c60, 1, 1, 1}, {0x2c62, 1, 1, -10743}, {0x2c63, 1, 1, -3814},
+    {0x2c64, 1, 1, -10727}, {0x2c67, 3, 2, 1}, {0x2c6d, 1, 1, -10780}, {0x2c6e, 1, 1, -10749},
+    {0x2c6f, 1, 1, -10783}, {0x2c70, 1, 1, -10782}, {0x2c72, 1, 1, 1}, {0x2c75, 1, 1, 1},
+    {0x2c7e, 2, 1, -10815}, {0x2c80, 50, 2, 1}, {0x2ceb, 2, 2, 1}, {0x2cf2, 1, 1, 1}, {0xa640, 23, 2, 1},
+    {0xa680, 14, 2, 1}, {0xa722, 7, 2, 1}, {0xa732, 31, 2, 1}, {0xa779, 2, 2, 1}, {0xa77d, 1, 1, -35332},
+    {0xa77e, 5, 2, 1}, {0xa78b, 1, 1, 1}, {0xa78d, 1, 1, -42280}, {0xa790, 2, 2, 1}, {0xa796, 10, 2, 1},
+    {0xa7aa, 1, 1, -42308}, {0xa7ab, 1, 1, -42319}, {0xa7ac, 1, 1, -42315}, {0xa7ad, 1, 1, -42305},
+    {0xa7ae, 1, 1, -42308}, {0xa7b0, 1, 1, -42258}, {0xa7b1, 1, 1, -42282}, {0xa7b2, 1, 1, -42261},
+    {0xa7b3, 1, 1, 928}, {0xa7b4, 8, 2, 1}, {0xa7c4, 1, 1, -48}, {0xa7c5, 1, 1, -42307},
+    {0xa7c6, 1, 1, -35384}, {0xa7c7, 2, 2, 1}, {0xa7d0, 1, 1, 1}, {0xa7d6, 2, 2, 1}, {0xa7f5, 1, 1, 1},
+    {0xff21, 26, 1, 32}, {0x10400, 40, 1, 40}, {0x104b0, 36, 1, 40}, {0x10570, 11, 1, 39},
+    {0x1057c, 15, 1, 39}, {0x1058c, 7, 1, 39}, {0x10594, 2, 1, 39}, {0x10c80, 51, 1, 64},
+    {0x118a0, 32, 1, 32}, {0x16e40, 32, 1, 32}, {0x1e900, 34, 1, 34}};
 
 static uint32_t peft__uc_lower_of(uint32_t c) {
     int64_t low = 0, high = PEFT__COUNT(peft__uc_lower) - 1;
@@ -3103,8 +3123,7 @@ static bool peft__uc_is_cased(uint32_t c) {
 
 static bool peft__uc_case_ignorable(uint32_t c) {
     static const uint16_t punctuation[] = {0x27,   0x2e,   0x3a,   0xb7,   0x387,  0x55f,
-                                           0x5f4,  0x2018, 0x2019, 0x2024, 0x2027, 0xfe13,
-                                           0xfe52, 0xfe55, 0xff07, 0xff0e, 0xff1a};
+            0x5f4,  0x2018, 0x2019, 0x2024, 0x2027, 0xfe13, 0xfe52, 0xfe55, 0xff07, 0xff0e, 0xff1a};
     for (int64_t i = 0; i < PEFT__COUNT(punctuation); i++)
         if (punctuation[i] == c) return true;
     return (peft__uc_bit(c) & (PEFT__UC_MN | PEFT__UC_ME | PEFT__UC_CF | PEFT__UC_LM | PEFT__UC_SK)) != 0;
@@ -3282,8 +3301,7 @@ static bool peft__json_hex4(peft__json_reader *r, uint32_t *out) {
         char c = *r->at++;
         int d = c >= '0' && c <= '9'   ? c - '0'
                 : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                       : -1;
+                : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
         if (d < 0) return false;
         *out = *out << 4 | (uint32_t)d;
     }
@@ -3472,7 +3490,7 @@ static peft_status peft__json_value(peft__json_reader *r, peft__json **out) {
 
 // `where` is the file's name, for messages. The tree lives in the arena.
 static peft_status peft__json_parse(peft_context *ctx, peft__arena *a, const char *text, size_t n,
-                                    const char *where, peft__json **out) {
+        const char *where, peft__json **out) {
     peft__json_reader r = {ctx, a, text, text, text + n, where, 0};
     peft_status status = peft__json_value(&r, out);
     if (status) return status;
@@ -3643,6 +3661,7 @@ typedef struct peft__regex {
     int64_t count, code_room, item_count, item_room, set_count, set_room;
     int slots, looks;  // slots: 2 for the whole match and 2 for each group
     bool ruby, groups;
+    const unsigned char *kept;  // categories, see peft__uc_keep: its owner's, or NULL
 } peft__regex;
 
 static void peft__regex_free(peft__regex *re) {
@@ -3655,12 +3674,11 @@ static void peft__regex_free(peft__regex *re) {
 
 // Lower-case characters that (?i) holds equal beside their capitals. Oniguruma lacks the first row.
 static const uint16_t peft__re_equal[][3] = {
-    {0x69, 0x131, 0x130}, {0x73, 0x17f, 0},    {0xb5, 0x3bc, 0},        {0x345, 0x3b9, 0x1fbe},
-    {0x390, 0x1fd3, 0},   {0x3b0, 0x1fe3, 0},  {0x3b2, 0x3d0, 0},       {0x3b5, 0x3f5, 0},
-    {0x3b8, 0x3d1, 0},    {0x3ba, 0x3f0, 0},   {0x3c0, 0x3d6, 0},       {0x3c1, 0x3f1, 0},
-    {0x3c2, 0x3c3, 0},    {0x3c6, 0x3d5, 0},   {0x432, 0x1c80, 0},      {0x434, 0x1c81, 0},
-    {0x43e, 0x1c82, 0},   {0x441, 0x1c83, 0},  {0x442, 0x1c84, 0x1c85}, {0x44a, 0x1c86, 0},
-    {0x463, 0x1c87, 0},   {0x1c88, 0xa64b, 0}, {0x1e61, 0x1e9b, 0},     {0xfb05, 0xfb06, 0}};
+    {0x69, 0x131, 0x130}, {0x73, 0x17f, 0}, {0xb5, 0x3bc, 0}, {0x345, 0x3b9, 0x1fbe}, {0x390, 0x1fd3, 0},
+    {0x3b0, 0x1fe3, 0}, {0x3b2, 0x3d0, 0}, {0x3b5, 0x3f5, 0}, {0x3b8, 0x3d1, 0}, {0x3ba, 0x3f0, 0},
+    {0x3c0, 0x3d6, 0}, {0x3c1, 0x3f1, 0}, {0x3c2, 0x3c3, 0}, {0x3c6, 0x3d5, 0}, {0x432, 0x1c80, 0},
+    {0x434, 0x1c81, 0}, {0x43e, 0x1c82, 0}, {0x441, 0x1c83, 0}, {0x442, 0x1c84, 0x1c85}, {0x44a, 0x1c86, 0},
+    {0x463, 0x1c87, 0}, {0x1c88, 0xa64b, 0}, {0x1e61, 0x1e9b, 0}, {0xfb05, 0xfb06, 0}};
 
 // All characters that (?i) holds equal to c, c first -> how many. They are the lower case of c, what the
 // table holds equal to that, and the capitals of these.
@@ -3678,7 +3696,7 @@ static int peft__re_variants(const peft__regex *re, uint32_t c, uint32_t out[16]
         out[n++] = small[j];
         for (int64_t k = 0; k < PEFT__COUNT(peft__uc_lower) && n < 12; k++) {
             const int32_t *row = peft__uc_lower[k], capital = (int32_t)small[j] - row[3],
-                          offset = capital - row[0];
+                    offset = capital - row[0];
             if (offset >= 0 && offset <= (row[1] - 1) * row[2] && offset % row[2] == 0)
                 out[n++] = (uint32_t)capital;
         }
@@ -3710,10 +3728,10 @@ static bool peft__re_holds(const peft__regex *re, int32_t *at, const uint32_t *c
         bool in = e->kind == PEFT__RE_OPEN && peft__re_holds(re, at, c, n);
         for (int k = 0; k < (e->fold ? n : 1) && !in; k++)
             in = e->kind == PEFT__RE_RANGE      ? c[k] >= e->low && c[k] <= e->high
-                 : e->kind == PEFT__RE_CATEGORY ? (peft__uc_bit(c[k]) & e->low) != 0
+                 : e->kind == PEFT__RE_CATEGORY ? (peft__uc_kept(re->kept, c[k]) & e->low) != 0
                  : e->kind == PEFT__RE_SPACE    ? peft__uc_space(c[k])
                  : e->kind == PEFT__RE_WHITE    ? peft__uc_white(c[k])
-                                             : e->kind == PEFT__RE_WORD && peft__regex_word(re->ruby, c[k]);
+                         : e->kind == PEFT__RE_WORD && peft__regex_word(re->ruby, c[k]);
         any = any || in != e->negated;
     }
 }
@@ -3834,7 +3852,7 @@ static void peft__re_item_put(peft__re_parser *p, int kind, bool negated, uint32
     }
     re->items = (peft__re_item *)items;
     peft__re_item e = {(unsigned char)kind, negated, p->fold && kind == PEFT__RE_RANGE && !re->ruby, low,
-                       high};
+            high};
     re->items[re->item_count++] = e;
 }
 
@@ -3861,7 +3879,7 @@ static void peft__re_check_fold(peft__re_parser *p, size_t begin, uint32_t low, 
         {0xdf, 0xdf},   {0x149, 0x149}, {0x1f0, 0x1f0}, {0x2bc, 0x2be},   {0x300, 0x36f},   {0x390, 0x390},
         {0x3b0, 0x3b0}, {0x3b9, 0x3b9}, {0x530, 0x58f}, {0x1e96, 0x1e9e}, {0x1f00, 0x1fff}, {0xfb00, 0xfb17}};
     char pair[3] = {begin ? peft__lower(p->pattern[begin - 1]) : ' ',
-                    low < 128 ? peft__lower((char)low) : ' ', 0};
+            low < 128 ? peft__lower((char)low) : ' ', 0};
     bool clear = !strstr(pairs, pair);
     for (int64_t k = 0; k < PEFT__COUNT(several); k++)
         clear = clear && (high < several[k][0] || low > several[k][1]);
@@ -3906,9 +3924,9 @@ static void peft__re_ranges(peft__re_parser *p, bool negated, const uint32_t (*r
 // one that published patterns name).
 static void peft__re_property(peft__re_parser *p, size_t begin, bool negated) {
     static const uint32_t han[][2] = {{0x2e80, 0x2fd5},   {0x3005, 0x3005},  {0x3007, 0x3007},
-                                      {0x3021, 0x3029},   {0x3038, 0x303b},  {0x3400, 0x4dbf},
-                                      {0x4e00, 0x9fff},   {0xf900, 0xfad9},  {0x16fe2, 0x16fe3},
-                                      {0x16ff0, 0x16ff1}, {0x20000, 0x323af}};
+            {0x3021, 0x3029},   {0x3038, 0x303b},  {0x3400, 0x4dbf},
+            {0x4e00, 0x9fff},   {0xf900, 0xfad9},  {0x16fe2, 0x16fe3},
+            {0x16ff0, 0x16ff1}, {0x20000, 0x323af}};
     if (!p->re->ruby || !peft__re_eat(p, "{")) {
         peft__re_wrong(p, begin, "a bad escape");
         return;
@@ -3972,7 +3990,7 @@ static bool peft__re_escape(peft__re_parser *p, bool in_class, uint32_t *c) {
     // octal: \0, three digits, or any in a class; else the number of a group
     else if (e >= '0' && e <= '9') {
         bool octal = p->n - p->at >= 2 && e < '4' && peft__re_digit(p->pattern[p->at]) < 8 &&
-                     peft__re_digit(p->pattern[p->at + 1]) < 8;
+                peft__re_digit(p->pattern[p->at + 1]) < 8;
         if (e != '0' && !octal && !in_class)
             peft__re_cannot(p, begin, "a backreference, which takes more than linear time,");
         else p->at--;
@@ -4086,8 +4104,7 @@ static void peft__re_name(peft__re_parser *p, size_t begin) {
 static peft__re_node *peft__re_group(peft__re_parser *p, bool *repeats) {
     static const char *const looks[] = {"?=", "?!", "?<=", "?<!"};
     static const char *const refused[][2] = {{"?P=", "a backreference, which takes more than linear time,"},
-                                             {"?(", "a conditional, which takes more than linear time,"},
-                                             {"?>", "an atomic group"}};
+            {"?(", "a conditional, which takes more than linear time,"}, {"?>", "an atomic group"}};
     size_t begin = p->at - 1;
     bool fold = p->fold, dotall = p->dotall, lines = p->lines, capture = true;
     peft__re_node *d = NULL;
@@ -4139,8 +4156,7 @@ static int peft__re_assertion_of(const peft__re_parser *p, uint32_t c, int escap
            : escaped == 'b'                             ? (int)PEFT__RE_WORD_EDGE
            : escaped == 'B'                             ? (int)PEFT__RE_NO_WORD_EDGE
            : escaped == 'Z' && ruby                     ? (int)PEFT__RE_LAST_LINE_ENDS
-           : escaped == 'Z' || (escaped == 'z' && ruby) ? (int)PEFT__RE_TEXT_ENDS
-                                                        : -1;
+           : escaped == 'Z' || (escaped == 'z' && ruby) ? (int)PEFT__RE_TEXT_ENDS : -1;
 }
 
 // One character, class, group or zero-width test. *repeats: a quantifier may follow.
@@ -4389,7 +4405,7 @@ static void peft__re_generate(peft__re_parser *p, const peft__re_node *d) {
 
 // `pattern` need not outlive the call. An error names the construct and its position, counted in characters.
 static peft_status peft__regex_compile(peft_context *ctx, const char *pattern, size_t n, int flags,
-                                       peft__regex **out) {
+        peft__regex **out) {
     *out = NULL;
     peft__regex *re = (peft__regex *)peft__calloc(ctx, 1, sizeof(*re));
     if (!re) return PEFT_ERROR_MEMORY;
@@ -4565,7 +4581,7 @@ static size_t peft__re_lay_out(peft__regex_scratch *s, const peft__regex *re, si
 // Makes the scratch ready for a text, which must stay until the last match in it. Allocates where this text
 // needs more than those before.
 static peft_status peft__regex_begin(peft__regex_scratch *s, const peft__regex *re, const char *text,
-                                     size_t n) {
+        size_t n) {
     if (n > SIZE_MAX / 64)
         return peft__fail(s->ctx, PEFT_ERROR_MEMORY, "out of memory: %zu bytes of text", n);
     size_t total = peft__re_lay_out(s, re, n);
@@ -4675,7 +4691,7 @@ static bool peft__regex_match(peft__regex_scratch *s, size_t start, int mode, si
 
 // begin and match in one call, for a text that is asked about once.
 static peft_status peft__regex_test(peft__regex_scratch *s, const peft__regex *re, const char *text, size_t n,
-                                    int mode, bool *found) {
+        int mode, bool *found) {
     peft_status status = peft__regex_begin(s, re, text, n);
     *found = !status && peft__regex_match(s, 0, mode, NULL);
     return status;
@@ -12396,6 +12412,7 @@ struct peft_tokenizer {
     bool nfc, digits_apart;
     bool takes_bytes;  // invalid UTF-8 passes as its bytes
     bool asks_first;   // some step wants to know where the text begins
+    unsigned char *kept;  // categories, see peft__uc_keep
     const struct peft__nf *nf;
     const uint32_t *charsmap;  // SentencePiece's character map, a double array of Yata's darts-clone
     int64_t charsmap_count;
@@ -12410,6 +12427,8 @@ struct peft_tokenizer {
     // the model
     int32_t model_unk;         // -1: unknown characters are left out
     bool byte_level;           // pieces are bytes, of words that are bytes
+    int direct;                // all that cuts the text is one published pattern, PEFT__SPLIT_...,
+    bool each_digit;           // and before it each digit is cut out
     bool byte_fallback, fuse_unk, unk_missing, ignore_merges;
     bool space_begins;         // no piece has a space behind another character
     int32_t byte_id[256];      // <0x00> ..., or the symbol of a byte; -1: none
@@ -12505,7 +12524,7 @@ static peft__piece *peft__tokenizer_add(
     if (t->count >= INT32_MAX / 4 || n > INT32_MAX / 4)
         t->status = peft__fail(t->ctx, PEFT_ERROR_MEMORY, "a vocabulary of %lld pieces", (long long)t->count);
     void *grown = t->status ? NULL
-                            : peft__one_more(t->ctx, t->pieces, t->count, &t->capacity, sizeof(*t->pieces));
+            : peft__one_more(t->ctx, t->pieces, t->count, &t->capacity, sizeof(*t->pieces));
     if (!peft__load_has(t, grown)) return NULL;
     t->pieces = (peft__piece *)grown;
     char *copy = peft__tokenizer_text(t, text, n);
@@ -12550,8 +12569,7 @@ static void peft__append_letters(peft__string *out, const char *s, size_t n) {
         unsigned char b = (unsigned char)s[i];
         bool printable = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
         uint32_t hidden = b <= 32 ? b
-            : b <= 160            ? (uint32_t)b - 127 + 33
-                                  : 67;  // those that are not, counted
+            : b <= 160            ? (uint32_t)b - 127 + 33 : 67;  // those that are not, counted
         peft__string_append(out, text, peft__utf8_put(text, printable ? b : 256 + hidden));
     }
 }
@@ -12587,8 +12605,7 @@ static int peft__trie_compare(const void *a, const void *b) {
     int order = memcmp(x->text, y->text, PEFT__MIN(x->size, y->size));
     if (!order) order = x->size < y->size ? -1 : x->size > y->size;
     return order              ? order
-        : x->value > y->value ? -1
-                              : x->value < y->value;  // of equal texts the last one first
+        : x->value > y->value ? -1 : x->value < y->value;  // of equal texts the last one first
 }
 
 static bool peft__trie_reserve(peft_context *ctx, peft__trie *t, int64_t want) {
@@ -12626,7 +12643,7 @@ static int32_t peft__trie_place(
 // place is the value modulo `modulus`. Breadth first, with a queue of the nodes: a key's length is not to be
 // trusted.
 static peft_status peft__trie_build(peft_context *ctx, peft__trie *t, const peft__trie_key *keys, int64_t n,
-                                    const peft__piece *pieces, int64_t modulus) {
+        const peft__piece *pieces, int64_t modulus) {
     int64_t head = 0, tail = 1, first_free = 257, end = 257, count = 1;
     for (int64_t i = 0; i < n; i++) {
         uint32_t same = 0, most = i ? PEFT__MIN(keys[i].size, keys[i - 1].size) : 0;
@@ -13050,33 +13067,12 @@ enum {
     PEFT__SPLIT_QWEN2
 };  // published patterns, which are cut without regex
 enum {
-    PEFT__STEP_SEQUENCE,
-    PEFT__STEP_NFC,
-    PEFT__STEP_NFD,
-    PEFT__STEP_NFKC,
-    PEFT__STEP_NFKD,
-    PEFT__STEP_LOWERCASE,
-    PEFT__STEP_STRIP,
-    PEFT__STEP_STRIP_ACCENTS,
-    PEFT__STEP_REPLACE,
-    PEFT__STEP_PREPEND,
-    PEFT__STEP_PRECOMPILED,
-    PEFT__STEP_NMT,
-    PEFT__STEP_BERT,
-    PEFT__STEP_BYTES,
-    PEFT__STEP_METASPACE,
-    PEFT__STEP_DIGITS,
-    PEFT__STEP_PUNCTUATION,
-    PEFT__STEP_BERT_WORDS,
-    PEFT__STEP_WORDS,
-    PEFT__STEP_WHITE,
-    PEFT__STEP_SPLIT,
-    PEFT__STEP_DELIMITER,
-    PEFT__STEP_LENGTH,
-    PEFT__STEP_WORD_PIECE,
-    PEFT__STEP_SUFFIX,
-    PEFT__STEP_BYTE_FALLBACK,
-    PEFT__STEP_FUSE,
+    PEFT__STEP_SEQUENCE, PEFT__STEP_NFC, PEFT__STEP_NFD, PEFT__STEP_NFKC, PEFT__STEP_NFKD,
+    PEFT__STEP_LOWERCASE, PEFT__STEP_STRIP, PEFT__STEP_STRIP_ACCENTS, PEFT__STEP_REPLACE,
+    PEFT__STEP_PREPEND, PEFT__STEP_PRECOMPILED, PEFT__STEP_NMT, PEFT__STEP_BERT, PEFT__STEP_BYTES,
+    PEFT__STEP_METASPACE, PEFT__STEP_DIGITS, PEFT__STEP_PUNCTUATION, PEFT__STEP_BERT_WORDS,
+    PEFT__STEP_WORDS, PEFT__STEP_WHITE, PEFT__STEP_SPLIT, PEFT__STEP_DELIMITER, PEFT__STEP_LENGTH,
+    PEFT__STEP_WORD_PIECE, PEFT__STEP_SUFFIX, PEFT__STEP_BYTE_FALLBACK, PEFT__STEP_FUSE,
     PEFT__STEP_SENTENCEPIECE
 };
 
@@ -13213,8 +13209,7 @@ static void peft__lowercase(const char *s, size_t n, peft__string *out) {
         bool valid = peft__utf8_next(s, n, &i, &c);
         size_t size = peft__utf8_put(text,
             c < 128          ? (uint32_t)peft__lower((char)c)
-                : c == 0x130 ? 'i'
-                             : peft__uc_lower_of(c));
+                : c == 0x130 ? 'i' : peft__uc_lower_of(c));
         if (c == 0x130) size += peft__utf8_put(text + size, 0x307);
         peft__string_append(out, valid ? text : s + start, valid ? size : 1);
     }
@@ -13229,24 +13224,25 @@ static bool peft__in_ranges(const uint32_t (*ranges)[2], int64_t count, uint32_t
 // The length of the grapheme cluster at s[i], as far as it matters here: clusters of up to five bytes, which
 // are all pieced together by marks, by characters that prepend themselves, or are a line break of two
 // characters.
-static size_t peft__cluster(const char *s, size_t n, size_t i) {
+static size_t peft__cluster(const unsigned char *kept, const char *s, size_t n, size_t i) {
     static const uint32_t before[][2] = {{0x600, 0x605}, {0x6DD, 0x6DD}, {0x70F, 0x70F}, {0x8E2, 0x8E2},
         {0xD4E, 0xD4E}, {0x110BD, 0x110BD}, {0x110CD, 0x110CD}};
     static const uint32_t behind[][2] = {{0x200C, 0x200D}, {0xFF9E, 0xFF9F}, {0xE33, 0xE33}, {0xEB3, 0xEB3},
-                                         {0x1F3FB, 0x1F3FF}, {0xE0020, 0xE007F}};
+            {0x1F3FB, 0x1F3FF}, {0xE0020, 0xE007F}};
     size_t end = i, next;
     uint32_t c, after;
     if (!peft__utf8_next(s, n, &end, &c)) return 1;
     if (c == '\r') return end < n && s[end] == '\n' ? 2 : 1;
     bool prepends = peft__in_ranges(before, PEFT__COUNT(before), c);
-    bool apart = (peft__uc_bit(c) & ((PEFT__UC_C & ~PEFT__UC_CN) | 3u << 23)) &&
+    bool apart = (peft__uc_kept(kept, c) & ((PEFT__UC_C & ~PEFT__UC_CN) | 3u << 23)) &&
         c - 0x200C > 1;  // controls, line separators
     bool alone = c < 32 || (c >= 0x7F && apart && !prepends);
     for (; !alone && end < n && (unsigned char)s[end] >= 0x80; end = next) {
         next = end;
         if (!peft__utf8_next(s, n, &next, &after)) break;
         bool jamo = (c - 0x1100 < 0x100 || c - PEFT__HANGUL < PEFT__HANGUL_COUNT) && after - 0x1160 < 0xA0;
-        bool mark = (peft__uc_bit(after) & PEFT__UC_M) || peft__in_ranges(behind, PEFT__COUNT(behind), after);
+        bool mark = (peft__uc_kept(kept, after) & PEFT__UC_M) ||
+            peft__in_ranges(behind, PEFT__COUNT(behind), after);
         if (!mark && !jamo && !prepends) break;
         prepends = prepends && (mark || jamo);
     }
@@ -13262,7 +13258,7 @@ static void peft__precompiled(const peft_tokenizer *t, const char *s, size_t n, 
         size_t size = peft__ascii_run(t, s + i, n - i, -1, out);
         i += size;
         if (size) continue;
-        size = peft__cluster(s, n, i);
+        size = peft__cluster(t->kept, s, n, i);
         if (size < 6 && peft__charsmap_match(t, s + i, size, true, &r)) {
             peft__string_puts(out, r);
             i += size;
@@ -13444,29 +13440,24 @@ static const char *const peft__split_patterns[] = {  // by PEFT__SPLIT_...
     "", "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
     PEFT__REGEX_WORDS "\\p{N}{1,3}" PEFT__REGEX_LINES, PEFT__REGEX_WORDS "\\p{N}" PEFT__REGEX_LINES};
 
-static int peft__char_class(uint32_t cp) {
-    uint32_t bit = peft__uc_bit(cp);
-    return bit & PEFT__UC_L  ? PEFT__LETTER
-        : bit & PEFT__UC_N   ? PEFT__NUMBER
-        : peft__uc_white(cp) ? PEFT__WHITE
-                             : PEFT__OTHER;
-}
-
 // The class of the character at s[i], and 8 times its size.
-PEFT__NOINLINE int peft__class_of_utf8(const char *s, int64_t n, int64_t i) {
+PEFT__NOINLINE int peft__class_of_utf8(const unsigned char *kept, const char *s, int64_t n, int64_t i) {
     size_t end = (size_t)i;
-    uint32_t cp;
-    bool valid = peft__utf8_next(s, (size_t)n, &end, &cp);
-    return (valid ? peft__char_class(cp) : (int)PEFT__OTHER) + 8 * (int)(end - (size_t)i);
+    uint32_t c, bit = peft__utf8_next(s, (size_t)n, &end, &c) ? peft__uc_kept(kept, c) : 0;
+    int kind = bit & PEFT__UC_L    ? PEFT__LETTER
+        : bit & PEFT__UC_N         ? PEFT__NUMBER
+        : bit && peft__uc_white(c) ? PEFT__WHITE : PEFT__OTHER;
+    return kind + 8 * (int)(end - (size_t)i);
 }
 
 // The class of the character at s[i] and its size; an invalid byte is of class other.
-PEFT__INLINE int peft__class_at(const char *s, int64_t n, int64_t i, int64_t *size) {
+PEFT__INLINE int peft__class_at(
+    const unsigned char *kept, const char *s, int64_t n, int64_t i, int64_t *size) {
     *size = 1;
     if (i >= n) return PEFT__END;
     unsigned char c = (unsigned char)s[i];
     if (c >= 128) {
-        int both = peft__class_of_utf8(s, n, i);
+        int both = peft__class_of_utf8(kept, s, n, i);
         *size = both / 8;
         return both % 8;
     }
@@ -13476,8 +13467,9 @@ PEFT__INLINE int peft__class_at(const char *s, int64_t n, int64_t i, int64_t *si
 }
 
 // The end of at most `most` characters of one class.
-static int64_t peft__run(const char *s, int64_t n, int64_t i, int wanted, int64_t most) {
-    for (int64_t size; most > 0 && peft__class_at(s, n, i, &size) == wanted; most--) i += size;
+static int64_t peft__run(
+    const unsigned char *kept, const char *s, int64_t n, int64_t i, int wanted, int64_t most) {
+    for (int64_t size; most > 0 && peft__class_at(kept, s, n, i, &size) == wanted; most--) i += size;
     return i;
 }
 
@@ -13491,31 +13483,32 @@ static int64_t peft__contraction(const char *s, int64_t n, int64_t i, bool any_c
 }
 
 // The end of the word that begins at s[i]: the branches of the pattern, one behind the other.
-static int64_t peft__next_word(int split, const char *s, int64_t n, int64_t i) {
+static int64_t peft__next_word(
+    const unsigned char *kept, int split, const char *s, int64_t n, int64_t i) {
     bool gpt2 = split == PEFT__SPLIT_GPT2;
     int64_t size, next, end, short_form = peft__contraction(s, n, i, !gpt2);
     if (short_form) return i + short_form;
-    int kind = peft__class_at(s, n, i, &size);
+    int kind = peft__class_at(kept, s, n, i, &size);
     int64_t start = s[i] == ' ' ? i + 1 : i;
     if (gpt2) {  // a space and a run of one class
-        if (start > i) kind = peft__class_at(s, n, start, &size);
-        if (kind < PEFT__WHITE) return peft__run(s, n, start, kind, INT64_MAX);
+        if (start > i) kind = peft__class_at(kept, s, n, start, &size);
+        if (kind < PEFT__WHITE) return peft__run(kept, s, n, start, kind, INT64_MAX);
     } else {  // letters behind any one character but a line break; few digits; a space, others and line
               // breaks
-        if (kind == PEFT__LETTER) return peft__run(s, n, i, PEFT__LETTER, INT64_MAX);
+        if (kind == PEFT__LETTER) return peft__run(kept, s, n, i, PEFT__LETTER, INT64_MAX);
         if (kind == PEFT__NUMBER)
-            return peft__run(s, n, i, PEFT__NUMBER, split == PEFT__SPLIT_LLAMA3 ? 3 : 1);
-        if (s[i] != '\r' && s[i] != '\n' && peft__class_at(s, n, i + size, &next) == PEFT__LETTER)
-            return peft__run(s, n, i + size, PEFT__LETTER, INT64_MAX);
-        if (peft__class_at(s, n, start, &size) == PEFT__OTHER) {
-            end = peft__run(s, n, start, PEFT__OTHER, INT64_MAX);
+            return peft__run(kept, s, n, i, PEFT__NUMBER, split == PEFT__SPLIT_LLAMA3 ? 3 : 1);
+        if (s[i] != '\r' && s[i] != '\n' && peft__class_at(kept, s, n, i + size, &next) == PEFT__LETTER)
+            return peft__run(kept, s, n, i + size, PEFT__LETTER, INT64_MAX);
+        if (peft__class_at(kept, s, n, start, &size) == PEFT__OTHER) {
+            end = peft__run(kept, s, n, start, PEFT__OTHER, INT64_MAX);
             while (end < n && (s[end] == '\r' || s[end] == '\n')) end++;
             return end;
         }
     }
     int64_t last = i,
             line = 0;  // white space: up to its last line break; all of it, but one less before a word
-    for (end = i; peft__class_at(s, n, end, &size) == PEFT__WHITE; end += size) {
+    for (end = i; peft__class_at(kept, s, n, end, &size) == PEFT__WHITE; end += size) {
         last = end;
         if (s[end] == '\r' || s[end] == '\n') line = end + 1;
     }
@@ -13528,8 +13521,7 @@ static int64_t peft__next_word(int split, const char *s, int64_t n, int64_t i) {
 // alphabetic besides.
 static bool peft__word_char(uint32_t c) {
     return (peft__uc_bit(c) & (PEFT__UC_L | PEFT__UC_M | PEFT__UC_ND | PEFT__UC_PC | PEFT__UC_NL)) ||
-        c == 0x200C || c == 0x200D || c - 0x24B6 < 52 || c - 0x1F130 < 26 || c - 0x1F150 < 26 ||
-        c - 0x1F170 < 26;
+        c - 0x200C < 2 || peft__uc_enclosed(c);
 }
 
 // The cuts of one span, part by part.
@@ -13558,7 +13550,7 @@ static void peft__cut_push(peft__cutter *c, int32_t from, int32_t to) {
 static void peft__cut_part(peft__cutter *c, int32_t from, int32_t to, bool match) {
     int behavior = c->step->behavior;
     bool joins = behavior == PEFT__CONTIGUOUS ? match == c->previous
-                                              : behavior == PEFT__WITH_PREVIOUS && match && !c->previous;
+            : behavior == PEFT__WITH_PREVIOUS && match && !c->previous;
     if (behavior == PEFT__WITH_NEXT) {
         if (match && c->pending >= 0) peft__cut_push(c, c->pending, from);
         if (!match) peft__cut_push(c, c->pending >= 0 ? c->pending : from, to);
@@ -13581,7 +13573,8 @@ static void peft__cut_runs(peft__cutter *c, const char *s, int32_t to) {
             peft__utf8_next(s, (size_t)to, &next, &cp);
         i = (int32_t)next;
         if (c->step->split)
-            i = (int32_t)(c->from + peft__next_word(c->step->split, s + c->from, to - c->from, i - c->from));
+            i = c->from + (int32_t)peft__next_word(
+                c->e->t->kept, c->step->split, s + c->from, to - c->from, i - c->from);
         peft__cut_push(c, start, i);
     }
 }
@@ -14070,7 +14063,17 @@ static bool peft__cut_words(peft__encoder *e, const char *s, size_t n, size_t fi
 
 // Normalized text between added tokens: cut into words, each of which goes through the model.
 static bool peft__encode_words(peft__encoder *e, const char *s, size_t n, size_t first) {
-    if (!n) return true;
+    const peft_tokenizer *t = e->t;
+    int64_t all = (int64_t)n, size = 0, stop = t->each_digit ? 0 : all;
+    for (int64_t i = 0, end; t->direct && i < all; i = end) {
+        if (i == stop) {  // a digit is a text of its own, and so is what lies between two
+            while (stop < all && peft__class_at(t->kept, s, all, stop, &size) != PEFT__NUMBER) stop += size;
+            if (stop == i) stop += size;
+        }
+        end = peft__next_word(t->kept, t->direct, s, stop, i);
+        if (!peft__bpe_word(e, s + i, end - i)) return false;
+    }
+    if (!n || t->direct) return true;
     if (!e->t->step_count[PEFT__PRE_TOKENIZERS]) return peft__model_word(e, s, (int64_t)n);
     if (!peft__cut_words(e, s, n, first)) return false;
     for (int64_t i = 0; i < e->spans.count; i++)
@@ -14130,7 +14133,7 @@ static bool peft__word_at(const char *s, size_t n, size_t i) {
 // Cuts n bytes at the tokens of one trie, the leftmost first and of these the longest; `part` gets what lies
 // between. `first` is as in peft__normalize.
 static bool peft__encode_split(peft__encoder *e, const peft__trie *at, const char *s, size_t n, size_t first,
-                               bool (*part)(peft__encoder *e, const char *s, size_t n, size_t first)) {
+        bool (*part)(peft__encoder *e, const char *s, size_t n, size_t first)) {
     size_t from = 0;
     for (size_t i = 0; i < n && at->nodes;) {
         int32_t k = -1;
@@ -14160,19 +14163,29 @@ static bool peft__encode_segment(peft__encoder *e, const char *s, size_t n, size
            peft__encode_split(e, &e->t->added_normal, s, size, first, peft__encode_words);
 }
 
+// Appends bytes that should be UTF-8. What is not becomes U+FFFD: per byte (SentencePiece), or per broken
+// character (Python).
+static void peft__append_utf8(peft__string *out, const char *s, size_t n, bool per_byte) {
+    for (size_t i = 0; i < n;) {
+        size_t start = peft__utf8_run(s, n, i);
+        if (start > i) peft__string_append(out, s + i, start - i);
+        i = start + 1;
+        if (start == n) return;
+        peft__string_append(out, peft__replacement, 3);
+        unsigned char lead = (unsigned char)s[start], second = i < n ? (unsigned char)s[i] : (unsigned char)0;
+        size_t size = lead < 0xC2 || lead > 0xF4 ? 1 : peft__utf8_size(lead);
+        bool bad = (second & 0xC0) != 0x80 || (lead == 0xE0 && second < 0xA0) ||
+            (lead == 0xED && second >= 0xA0) || (lead == 0xF0 && second < 0x90) ||
+            (lead == 0xF4 && second >= 0x90);
+        while (!per_byte && !bad && i < n && i < start + size && ((unsigned char)s[i] & 0xC0) == 0x80) i++;
+    }
+}
+
 // Texts of tokenizers that know no bytes: what is not UTF-8 becomes U+FFFD. Returns s where nothing has to
 // change, NULL: no memory.
 static const char *peft__repaired(peft__encoder *e, const char *s, size_t *n) {
-    size_t i = 0;
-    uint32_t c;
-    bool ok = true;
-    while (i < *n && ok) ok = (unsigned char)s[i] < 0x80 ? (i++, true) : peft__utf8_next(s, *n, &i, &c);
-    if (ok) return s;
-    for (i = 0; i < *n;) {
-        size_t start = i;
-        bool valid = peft__utf8_next(s, *n, &i, &c);
-        peft__string_append(&e->repaired, valid ? s + start : peft__replacement, valid ? i - start : 3);
-    }
+    if (peft__utf8_run(s, *n, 0) == *n) return s;
+    peft__append_utf8(&e->repaired, s, *n, true);
     *n = e->repaired.size;
     return e->repaired.failed ? NULL : e->repaired.data;
 }
@@ -14220,26 +14233,6 @@ PEFTDEF peft_status peft_encode_full(const peft_tokenizer *t, const char *text, 
 
 // ---- decoding
 
-// Appends bytes that should be UTF-8. What is not becomes U+FFFD: per byte (SentencePiece), or per broken
-// character (Python).
-static void peft__append_utf8(peft__string *out, const char *s, size_t n, bool per_byte) {
-    for (size_t i = 0; i < n;) {
-        size_t start = i;
-        uint32_t cp;
-        if (peft__utf8_next(s, n, &i, &cp)) {
-            peft__string_append(out, s + start, i - start);
-            continue;
-        }
-        peft__string_append(out, peft__replacement, 3);
-        unsigned char lead = (unsigned char)s[start], second = i < n ? (unsigned char)s[i] : (unsigned char)0;
-        size_t size = lead < 0xC2 || lead > 0xF4 ? 1 : peft__utf8_size(lead);
-        bool bad = (second & 0xC0) != 0x80 || (lead == 0xE0 && second < 0xA0) ||
-            (lead == 0xED && second >= 0xA0) || (lead == 0xF0 && second < 0x90) ||
-            (lead == 0xF4 && second >= 0x90);
-        while (!per_byte && !bad && i < n && i < start + size && ((unsigned char)s[i] & 0xC0) == 0x80) i++;
-    }
-}
-
 // sentencepiece's own decoder: visible spaces become spaces, the first goes; runs of byte pieces are text.
 static void peft__decode_sp(
     const peft_tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, peft__string *out) {
@@ -14254,7 +14247,7 @@ static void peft__decode_sp(
             peft__string_append(&bytes, &byte, 1);
             continue;
         }
-        peft__append_utf8(out, bytes.data, bytes.size, true);
+        if (bytes.size) peft__append_utf8(out, bytes.data, bytes.size, true);
         bytes.size = 0;
         at_start = at_start && !took_space && !out->size;
         if (p->type == PEFT__PIECE_UNKNOWN) {
@@ -14271,12 +14264,15 @@ static void peft__decode_sp(
             k = 3;
             took_space = !t->squeeze_spaces;
         }
-        for (size_t end = k; k < p->size; k = end += 3) {
-            while (end < p->size && (p->size - end < 3 || memcmp(p->text + end, peft__space, 3) != 0)) end++;
-            peft__string_append(out, p->text + k, end - k);
-            if (end == p->size) break;
-            peft__string_append(out, " ", 1);
+        if (out->capacity - out->size <= p->size && !peft__string_room(out, p->size)) break;
+        char *to = out->data + out->size;
+        while (k < p->size) {
+            bool space = p->text[k] == *peft__space && strncmp(p->text + k, peft__space, 3) == 0;
+            *to++ = space ? ' ' : p->text[k];
+            k += space ? 3 : 1;
         }
+        *to = 0;
+        out->size = (size_t)(to - out->data);
     }
     peft__append_utf8(out, bytes.data, bytes.size, true);
     out->failed = out->failed || bytes.failed;
@@ -14356,9 +14352,7 @@ static void peft__decode_strip(const peft__step *p, const char *s, size_t n, pef
 
 // A run of byte tokens gives the text that they spell, or U+FFFD for each of them.
 static void peft__close_bytes(peft__token_texts *out, peft__string *bytes) {
-    bool valid = true;
-    uint32_t c;
-    for (size_t i = 0; i < bytes->size && valid;) valid = peft__utf8_next(bytes->data, bytes->size, &i, &c);
+    bool valid = peft__utf8_run(bytes->data, bytes->size, 0) == bytes->size;
     if (valid && bytes->size) peft__token_put(out, bytes->data, bytes->size);
     for (size_t i = 0; i < bytes->size && !valid; i++) peft__token_put(out, peft__replacement, 3);
     out->text.failed = out->text.failed || bytes->failed;
@@ -14563,6 +14557,13 @@ static void peft__put_step(peft_tokenizer *t, int list, const peft__step *p) {
     t->steps[list][(*count)++] = *p;
 }
 
+static const unsigned char *peft__keep_categories(peft_tokenizer *t) {
+    if (t->kept || t->status) return t->kept;
+    t->kept = (unsigned char *)peft__arena_alloc(&t->arena, PEFT__UC_KEPT);
+    if (peft__load_has(t, t->kept)) peft__uc_keep(t->kept);
+    return t->kept;
+}
+
 // Compiles the pattern of a step, unless it is one that is cut by hand.
 static void peft__compile_step(peft_tokenizer *t, peft__step *p, const char *name) {
     bool words = p->kind == PEFT__STEP_SPLIT &&
@@ -14576,6 +14577,7 @@ static void peft__compile_step(peft_tokenizer *t, peft__step *p, const char *nam
         peft__fail(t->ctx, status, "%s: %s: the regular expression %s: %s", t->source, name, p->text,
             peft_error(t->ctx));
     t->status = status;
+    if (!status) p->regex->kept = peft__keep_categories(t);
 }
 
 // Puts a Replace (normalizers, `content` is what matches become) or a Split (pre-tokenizers) of a regular
@@ -14823,12 +14825,15 @@ static void peft__find_byte_level(peft_tokenizer *t) {
     }
     if (letters < 256) return;
     t->byte_level = pre[last].raw = true;
+    t->each_digit = last == 1 && pre[0].text == peft__digit_pattern && pre[0].behavior == PEFT__ISOLATED;
+    if (!pre[last].prefix_space && last == (t->each_digit || !pre[last].use_regex))
+        t->direct = pre[last].use_regex ? (int)PEFT__SPLIT_GPT2 : pre[0].split;
     t->byte_fallback = false;
     memcpy(t->byte_id, byte_id, sizeof(byte_id));
     for (int64_t i = 0; i < t->count; i++) {
         peft__piece *p = &t->pieces[i];
         char *bytes = p->in_model && p->type == PEFT__PIECE_NORMAL ? peft__tokenizer_text(t, p->text, p->size)
-                                                                   : NULL;
+                : NULL;
         if (!bytes) continue;
         int64_t size = peft__letters_to_bytes(byte_of_char, p->text, p->size, bytes);
         p->in_model = size > 0;
@@ -14848,7 +14853,7 @@ static void peft__piece_trie(peft_tokenizer *t, bool user) {
         bool hidden = t->pieces[named].type == PEFT__PIECE_CONTROL &&
             p->size > peft__utf8_size((unsigned char)p->text[0]);
         peft__trie_key key = {t->byte_level ? p->bytes : p->text, t->byte_level ? p->byte_size : p->size,
-                              (int32_t)(hidden ? i + t->count : i)};
+                (int32_t)(hidden ? i + t->count : i)};
         keys[n++] = key;
     }
     t->has_user = user && n > 0;
@@ -14943,6 +14948,7 @@ static void peft__tokenizer_finish(peft_tokenizer *t) {
         if (form && !t->nf) peft__load_has(t, t->nf = peft__nf_build(&t->arena));
         if (kind == PEFT__STEP_PRECOMPILED) peft__precompiled_ascii(t);
     }
+    if (!t->sentencepiece) peft__keep_categories(t);
     peft__piece_ranges(t);
     peft__find_byte_level(t);
     peft__piece_trie(t, false);
@@ -14978,7 +14984,7 @@ static void peft__put_added(peft_tokenizer *t, peft__added a, int64_t *next) {
         bool taken = id < t->count && (t->pieces[id].size || t->pieces[id].type != PEFT__PIECE_UNUSED);
         if (!t->status && taken)
             peft__damaged(t, "the added token %s gets id %lld, which the vocabulary has for %s", a.text,
-                            (long long)id, t->pieces[id].text);
+                    (long long)id, t->pieces[id].text);
         else if (!t->status && id > t->count + 65536)
             peft__damaged(t, "the added token %s has id %lld", a.text, (long long)id);
         while (t->count < id && peft__tokenizer_add(t, "", 0, 0, PEFT__PIECE_UNUSED)) {}
@@ -15261,7 +15267,7 @@ static void peft__add_named_merge(
     int64_t both = peft__id_of(t, joined, left + right - inside);
     if (a >= 0 && b >= 0 && both >= 0) peft__merge_add(t, a, b, rank, both);
     else peft__damaged(t, "merge %lld, '%.*s' and '%.*s', is not in the vocabulary", (long long)rank,
-                         (int)left, s, (int)right, r);
+            (int)left, s, (int)right, r);
 }
 
 // The same as one text with a space between the two.
@@ -15315,8 +15321,7 @@ static void peft__read_json_pieces(peft_tokenizer *t, const peft__json *vocab) {
     peft__load_has(t, names);
     for (const peft__json *v = vocab->child; v && !t->status; v = v->next, at++) {
         const peft__json *text = object ? v : peft__json_first(v), *score = text ? text->next : NULL;
-        bool good = object ? v->type == PEFT__JSON_NUMBER
-                           : peft__json_is(text, PEFT__JSON_STRING) &&
+        bool good = object ? v->type == PEFT__JSON_NUMBER : peft__json_is(text, PEFT__JSON_STRING) &&
                 peft__json_is(score, PEFT__JSON_NUMBER) && fabs(score->number) < 1e30;
         double id = good && object ? v->number : (double)at;
         if (!good || !(id >= 0) || id >= (double)most || id != floor(id) || names[(int64_t)id].text) {
@@ -15416,7 +15421,7 @@ static bool peft__step_value(peft__step *p, const peft__json *v, char kind, int 
     if (null && missing == -2) return false;
     if (kind == 'b' || kind == 'o') {
         *(signed char *)at = null ? (signed char)missing
-                                  : (signed char)v->boolean;  // a bool is a byte of 0 or 1
+                : (signed char)v->boolean;  // a bool is a byte of 0 or 1
         return null || v->type == PEFT__JSON_BOOL;
     }
     if (kind == 'v' || kind == 's') {
@@ -15554,7 +15559,7 @@ static void peft__read_post_processor(peft_tokenizer *t, const peft__json *v) {
             peft__read_post_processor(t, i);
     for (int i = 0; i < 2 && (row == 2 || row == 3) && good; i++) {  // ["[SEP]", id]
         const peft__json *pair = peft__json_first(peft__json_get(v, i ? "sep" : "cls")),
-                         *id = pair ? pair->next : NULL;
+                *id = pair ? pair->next : NULL;
         good = peft__json_is(id, PEFT__JSON_NUMBER) &&
             peft__put_around(t, i ? t->around_count : 0, id->number);
         if (!i) t->front_count++;
@@ -15597,8 +15602,7 @@ static void peft__read_model_settings(peft_tokenizer *t, const peft__json *model
          merges = peft__json_get(model, "merges") != NULL;
     const char *guess = merges                              ? "BPE"
         : list                                              ? "Unigram"
-        : peft__json_get(model, "max_input_chars_per_word") ? "WordPiece"
-                                                            : "WordLevel";
+        : peft__json_get(model, "max_input_chars_per_word") ? "WordPiece" : "WordLevel";
     const char *type = peft__json_text(model, "type", guess);
     double dropout = peft__json_double(model, "dropout", 0);
     int64_t row = 0, unk_size = 0;
@@ -15877,7 +15881,7 @@ static void peft__read_added_file(peft_tokenizer *t, const peft__token_files *f)
         int64_t is = t->status ? -1 : peft__id_of(t, a.text, a.size);
         if (a.size && (double)is != v->number)
             peft__damaged(t, "added_tokens.json: %s has id %g, which is %lld in this vocabulary", v->key,
-                            v->number, (long long)is);
+                    v->number, (long long)is);
     }
     peft__free(t->ctx, order);
 }
@@ -16174,8 +16178,7 @@ static peft_status peft__gguf_set_pieces(
         texts[i] = text;
         scores[i] = p ? (double)p->score : -1000;
         types[i] = !p                             ? (double)PEFT__PIECE_UNUSED
-            : peft__is_sentinel(p->text, p->size) ? (double)PEFT__PIECE_USER
-                                                  : (double)p->type;
+            : peft__is_sentinel(p->text, p->size) ? (double)PEFT__PIECE_USER : (double)p->type;
         if (p && i == t->ids.unk && !t->byte_level) types[i] = PEFT__PIECE_UNKNOWN;
         if (p && t->byte_fallback && peft__byte_piece(p->text, p->size) >= 0) types[i] = PEFT__PIECE_BYTE;
     }
@@ -16208,7 +16211,7 @@ static const char **peft__merge_lines(const peft_tokenizer *t, peft__arena *a) {
     if (n) qsort(order, (size_t)n, sizeof(*order), peft__merge_by_rank);
     for (int64_t i = 0; i < n && lines; i++) {
         const peft__piece *left = &t->pieces[order[i].key >> 32],
-                          *right = &t->pieces[order[i].key & 0xFFFFFFFFu];
+                *right = &t->pieces[order[i].key & 0xFFFFFFFFu];
         char *line = (char *)peft__arena_alloc(a, (size_t)left->size + right->size + 2);
         if (!line) return NULL;
         peft__string_into(line, (size_t)left->size + right->size + 2, "%s %s", left->text, right->text);
@@ -16236,7 +16239,7 @@ static peft_status peft__gguf_set_charsmap(peft_gguf_writer *w, const peft_token
     for (size_t i = 0; i < n && numbers; i++) numbers[i] = (double)bytes[i];
     const char *key = "tokenizer.ggml.precompiled_charsmap";
     peft_status status = numbers ? peft_gguf_set_numbers(w, key, PEFT_GGUF_U8, numbers, (int64_t)n)
-                                 : PEFT_ERROR_MEMORY;
+            : PEFT_ERROR_MEMORY;
     peft__free(t->ctx, numbers);
     peft__free(t->ctx, bytes);
     return status;
@@ -16312,8 +16315,7 @@ static peft_status peft__gguf_set_tokenizer(peft_gguf_writer *w, const peft_toke
     peft__arena_init(&a, t->ctx);
     peft_status status = peft_gguf_set_string(w, "tokenizer.ggml.model",
         bytes                      ? "gpt2"
-            : t->kind == PEFT__BPE ? "llama"
-                                   : "t5");
+            : t->kind == PEFT__BPE ? "llama" : "t5");
     if (!status)
         status = peft_gguf_set_string(
             w, "tokenizer.ggml.pre", bytes ? peft__gguf_splits[row].name : "default");
@@ -16321,7 +16323,7 @@ static peft_status peft__gguf_set_tokenizer(peft_gguf_writer *w, const peft_toke
     const char **lines = bytes && !status ? peft__merge_lines(t, &a) : NULL;
     if (!status && bytes)
         status = lines ? peft_gguf_set_strings(w, "tokenizer.ggml.merges", lines, t->merge_count)
-                       : PEFT_ERROR_MEMORY;
+                : PEFT_ERROR_MEMORY;
     if (!status && t->charsmap) status = peft__gguf_set_charsmap(w, t);
     if (!status && !bytes)
         status = peft_gguf_set_number(w, "tokenizer.ggml.add_space_prefix", PEFT_GGUF_BOOL, prefix);
@@ -16422,8 +16424,7 @@ static void peft__json_unigram(peft__string *s, const peft_tokenizer *t) {
     for (int32_t i = 0; i < t->count; i++) {
         const peft__piece *p = &t->pieces[i];
         double score = p->type == PEFT__PIECE_NORMAL ? (double)p->score
-            : p->type == PEFT__PIECE_UNUSED          ? (double)t->min_score
-                                                     : 0;
+            : p->type == PEFT__PIECE_UNUSED          ? (double)t->min_score : 0;
         if (p->type == PEFT__PIECE_USER) score = (double)((float)p->size * t->max_score) - 0.1;
         peft__string_puts(s, i ? ",\n[" : "\n[");
         peft__json_text_of(s, t, i);

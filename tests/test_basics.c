@@ -311,6 +311,12 @@ static void test_utf8(void) {
         }
     }
     check(ok, "every code point to UTF-8 and back");
+    unsigned char kept[PEFT__UC_KEPT];
+    peft__uc_keep(kept);
+    for (uint32_t cp = 0; cp < 0x110000; cp++) ok = ok && peft__uc_kept(kept, cp) == peft__uc_bit(cp);
+    check(ok, "kept categories are those of the runs");
+    check(peft__utf8_run("a\xC3\xA9z\xC3", 5, 1) == 4 && peft__utf8_run("a\xFF", 2, 0) == 1 && peft__utf8_run("ab", 2, 2) == 2,
+          "where a text ceases to be UTF-8");
     static const char *const bad[] = {"\x80", "\xC0\x80", "\xC1\xBF", "\xE0\x80\x80", "\xE0\x9F\xBF", "\xF0\x80\x80\x80", "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80",
                                       "\xF5\x80\x80\x80", "\xFF", "\xC2\x41", "\xE1\x80\x41", "\xED\xA0\x80"};
     for (int k = 0; k < (int)PEFT__COUNT(bad); k++) {
