@@ -44,6 +44,8 @@ RULES that hold for every call, and are not repeated below
 
 OPTIONS (define before the implementation)
     PEFT_STATIC          all functions static: private to one file
+    PEFTDEF              what stands before each function, if not `extern`: __declspec(dllexport), or
+                         __attribute__((visibility("hidden"))) in a library that keeps its copy to itself
     PEFT_USE_PTHREADS    a thread pool; results stay bit-identical for any number of threads
     PEFT_NO_SIMD         only the portable code (else AVX2 / AVX-512 / NEON / WASM SIMD, chosen at run time)
     PEFT_NO_STDIO        no files: everything comes from memory, see peft_mount
@@ -64,9 +66,9 @@ CONTENTS (search for the words behind >>)
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(PEFT_STATIC)
+#if defined(PEFT_STATIC) && !defined(PEFTDEF)
 #define PEFTDEF static
-#else
+#elif !defined(PEFTDEF)
 #define PEFTDEF extern
 #endif
 
@@ -78,6 +80,7 @@ extern "C" {
 // >>platform: contexts, memory, files
 
 #define PEFT_VERSION "0.1.0"
+#define PEFT_VERSION_NUMBER 100  // 10000 major + 100 minor + patch, for #if
 
 typedef enum peft_status {
     PEFT_OK = 0,
@@ -1619,8 +1622,18 @@ PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result
 #define PEFT_IMPLEMENTED
 #define PEFT__READING  // the implementation has begun and not ended; see chapter 3
 
-#if defined(__FAST_MATH__)
-#error "peft.h relies on IEEE arithmetic (NaN, infinity, order of sums): build without -ffast-math"
+// What these flags change without a macro of their own (clang) is asked when a context is made.
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(_M_FP_FAST)
+#error "peft.h relies on sums in the order they are written: build without -ffast-math and its parts"
+#elif defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__
+#error "peft.h relies on NaN and infinity: build without -ffast-math and -ffinite-math-only"
+#endif
+#include <float.h>
+#if FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16  // 16: only half floats are wider
+#error "floats are computed in wider registers: build with -msse2 -mfpmath=sse (x86), -std=gnu11 (s390x)"
+#endif
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ && !defined(PEFT_ONLY_METRICS)
+#error "weights in files are little-endian and used where they lie: no big-endian machines (yet)"
 #endif
 
 // Options that are switched on by defining them, with or without a value.
@@ -1675,6 +1688,13 @@ extern long syscall(long, ...);
 #endif
 #else
 #define PEFT__MMAP 0
+#endif
+#if defined(_WIN32) && !PEFT_NO_STDIO
+#include <direct.h>
+#define PEFT__MKDIR(path) _mkdir(path)
+#elif PEFT__MMAP || (defined(__EMSCRIPTEN__) && !PEFT_NO_STDIO)
+#include <sys/stat.h>
+#define PEFT__MKDIR(path) mkdir(path, 0777)
 #endif
 
 #if !defined(PEFT_NO_SIMD) && (defined(__x86_64__) || defined(_M_X64)) && (defined(__GNUC__) || defined(__clang__))
@@ -2248,6 +2268,13 @@ static void peft__parallel(peft_context *ctx, int64_t count, peft__task_fn fn, v
 
 // ---- contexts
 
+// Whether the compiler keeps a + b - b as it is written, which is 0 for these.
+static bool peft__sums_as_written(void) {
+    volatile float least = 1e-30f, one = 1.0f;
+    float a = least, b = one;
+    return a + b - b == 0;
+}
+
 PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_context **out) {
     peft_context_desc d;
     memset(&d, 0, sizeof(d));
@@ -2268,6 +2295,8 @@ PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_cont
     ctx->threads = d.threads > 0 ? d.threads : 1;
     ctx->simd = d.simd == PEFT_SIMD_AUTO ? peft__simd_widest() : d.simd;
     peft_status status = peft__simd_available(ctx->simd) ? peft__pool_create(ctx) : PEFT_ERROR_UNSUPPORTED;
+    if (!status && !peft__sums_as_written())
+        status = peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "built with -funsafe-math-optimizations or the like");
     if (status) {
         if (d.log && ctx->error[0]) d.log(ctx->error, d.log_user);  // the text goes with the context
         peft_context_destroy(ctx);
@@ -4918,8 +4947,10 @@ PEFT__INLINE float peft__scale_float(float x, float n) {
     return x * peft__bits_float((uint32_t)(half + 127) << 23) *
             peft__bits_float((uint32_t)(i - half + 127) << 23);
 }
+// |x| < 2^22: beside 1.5 * 2^23 no fraction bits are left. They are read as an integer, as no flag or register
+// may then take the sum apart.
 PEFT__INLINE float peft__round_float(float x) {
-    return x + 12582912.0f - 12582912.0f;  // |x| < 2^22: 1.5 * 2^23 leaves no fraction bits
+    return (float)(int32_t)(peft__float_bits(x + 12582912.0f) - 0x4B400000u);
 }
 
 PEFT__INLINE float peft__min_float(float a, float b) { return a < b ? a : b; }
@@ -5032,6 +5063,10 @@ PEFT__EACH_LANE(scale, peft__scale_float)
 PEFT__INLINE peft__vec_plain peft__load_plain(const float *p) {
     return peft__lanes_plain(p[0], p[1], p[2], p[3]);
 }
+PEFT__INLINE peft__vec_plain peft__round_plain(peft__vec_plain v) {
+    return peft__lanes_plain(peft__round_float(v[0]), peft__round_float(v[1]), peft__round_float(v[2]),
+            peft__round_float(v[3]));
+}
 PEFT__INLINE float peft__sum_plain(peft__vec_plain v) { return (v[0] + v[1]) + (v[2] + v[3]); }
 PEFT__INLINE void peft__transpose_plain(peft__vec_plain *r) {
     peft__vec_plain a = r[0], b = r[1], c = r[2], d = r[3];
@@ -5045,6 +5080,7 @@ PEFT__INLINE void peft__transpose_plain(peft__vec_plain *r) {
 #define v_min peft__min_plain
 #define v_max peft__max_plain
 #define v_scale peft__scale_plain
+#define v_round peft__round_plain
 #define v_sum peft__sum_plain
 #define v_transpose peft__transpose_plain
 #define v_load_f16(p)                                                                               \
@@ -5063,13 +5099,13 @@ PEFT__INLINE void peft__transpose_plain(peft__vec_plain *r) {
 #define v_min peft__min_float
 #define v_max peft__max_float
 #define v_scale peft__scale_float
+#define v_round peft__round_float
 #define v_sum(v) (v)
 #define v_transpose(r) ((void)(r))
 #define v_load_f16(p) peft__f16_to_f32(*(p))
 #define v_load_bf16(p) peft__bf16_to_f32(*(p))
 #endif
 #define v_fma(a, b, c) ((a) * (b) + (c))
-#define v_round(a) ((a) + 12582912.0f - 12582912.0f)  // as peft__round_float
 #define v_sum4(a, b, c, d, out) \
     ((out)[0] = v_sum(a), (out)[1] = v_sum(b), (out)[2] = v_sum(c), (out)[3] = v_sum(d))
 
@@ -10758,7 +10794,7 @@ static void peft__gguf_read(peft_gguf *g) {
     double a = PEFT__GGUF_ALIGNMENT;
     if (peft__map_get(&g->keys, "general.alignment", 17, -1) >= 0)
         a = peft_gguf_number(g, "general.alignment", 0);
-    g->alignment = a >= 8 && a <= PEFT__GGUF_MAX_ALIGNMENT ? (int64_t)a : 0;
+    g->alignment = a >= 8 && a <= (double)PEFT__GGUF_MAX_ALIGNMENT ? (int64_t)a : 0;
     if (!g->alignment || (double)g->alignment != a || (g->alignment & (g->alignment - 1)))
         peft__gguf_wrong(g, "general.alignment is %g", a);
     peft__gguf_read_tensors(g);
@@ -15889,7 +15925,7 @@ static int64_t peft__gguf_piece_count(const peft_gguf *g, const peft__gguf_vocab
     int64_t n = v->count;
     for (size_t size; n > 0 && strcmp(v->model, "t5") == 0; n--) {
         const char *text = peft_gguf_array_string(g, "tokenizer.ggml.tokens", n - 1, &size);
-        bool unused = peft_gguf_array_number(g, "tokenizer.ggml.token_type", n - 1, 0) == PEFT__PIECE_UNUSED;
+        bool unused = peft_gguf_array_number(g, "tokenizer.ggml.token_type", n - 1, 0) == (double)PEFT__PIECE_UNUSED;
         if (!unused || size < 4 || memcmp(text, "[PAD", 4) != 0) break;
     }
     return n;
@@ -15916,7 +15952,8 @@ static void peft__gguf_read_piece(
     const char *text = peft_gguf_array_string(g, "tokenizer.ggml.tokens", i, &size);
     double score = peft_gguf_array_number(g, "tokenizer.ggml.scores", i, 0);
     double kind = peft_gguf_array_number(g, "tokenizer.ggml.token_type", i, PEFT__PIECE_NORMAL);
-    int type = kind >= PEFT__PIECE_NORMAL && kind <= PEFT__PIECE_BYTE && kind == floor(kind) ? (int)kind : 0;
+    const double first = PEFT__PIECE_NORMAL, last = PEFT__PIECE_BYTE;
+    int type = kind >= first && kind <= last && kind == floor(kind) ? (int)kind : 0;
     bool byte = type == PEFT__PIECE_BYTE;
     if (!type || (byte && peft__byte_piece(text, size) < 0) || !(fabs(score) < 1e30))
         peft__damaged(t, "token %lld is damaged", (long long)i);
@@ -17512,8 +17549,8 @@ PEFTDEF peft_tensor *peft_model_find(peft_model *m, const char *name) {
 // ---- saving
 
 static peft_status peft__make_folder(peft_context *ctx, const char *path) {
-#if PEFT__MMAP
-    if (mkdir(path, 0777) && errno != EEXIST)
+#if defined(PEFT__MKDIR)
+    if (PEFT__MKDIR(path) && errno != EEXIST)
         return peft__fail(ctx, PEFT_ERROR_IO, "%s: %s", path, strerror(errno));
 #else
     (void)ctx, (void)path;  // no portable way: it has to be there
@@ -17651,8 +17688,10 @@ static peft_status peft__folder_open(
         return peft__fail(ctx, PEFT_ERROR_IO, "%s: is a file, not a folder", path);
     if (f->there) peft__folder_clear(f, f->aside, f->path), rmdir(f->aside);
     if (!f->there || !peft__folder_fixed(f)) status = peft__folder_stage(f);
-#endif
     return status;
+#else
+    return status ? status : peft__make_folder(ctx, f->path);
+#endif
 }
 
 static peft_status peft__folder_file(peft__folder *f, const char *name, peft__writer **out) {
