@@ -22,6 +22,12 @@ QUICK START
 
     cc -O2 program.c -lm          (threads: add -DPEFT_USE_PTHREADS -pthread)
 
+    In C++ (11 to 23) the fields of a descriptor are set one by one, as it has no compound literals:
+
+    peft_model_desc m = {};                    peft_adapter_desc a = {};
+    m.context = ctx, m.path = "flan-t5-small"; a.model = model, a.r = 8;  // after peft_model_load
+    TRY(peft_model_load(&m, &model));          TRY(peft_adapter_create(&a, &lora));
+
 It needs no Python, BLAS, GPU or package; it does not abort, exit, print or keep global state.
 
 RULES that hold for every call, and are not repeated below
@@ -1632,8 +1638,10 @@ PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result
 #if FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16  // 16: only half floats are wider
 #error "floats are computed in wider registers: build with -msse2 -mfpmath=sse (x86), -std=gnu11 (s390x)"
 #endif
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ && !defined(PEFT_ONLY_METRICS)
-#error "weights in files are little-endian and used where they lie: no big-endian machines (yet)"
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#define PEFT__BIG_ENDIAN 1
+#else
+#define PEFT__BIG_ENDIAN 0
 #endif
 
 // Options that are switched on by defining them, with or without a value.
@@ -9781,6 +9789,16 @@ static int peft__span_compare(const void *a, const void *b) {
     return x->end < y->end ? -1 : x->end > y->end;
 }
 
+// Files are little-endian: on other machines each value's bytes turn round. data: `bytes` / width values.
+static void peft__turn_bytes(void *data, int64_t bytes, int64_t width) {
+    char *b = (char *)data;
+    for (int64_t at = 0; PEFT__BIG_ENDIAN && at < bytes; at += width)
+        for (int64_t i = at, j = at + width - 1; i < j; i++, j--) {
+            char c = b[i];
+            b[i] = b[j], b[j] = c;
+        }
+}
+
 // One member of the header. Codes of quantized weights are no type of their own: their bytes wait for
 // peft__archive_join.
 static peft_status peft__safetensors_entry(peft_archive *a, peft__file *f, const peft__json *e,
@@ -9815,13 +9833,16 @@ static peft_status peft__safetensors_entry(peft_archive *a, peft__file *f, const
     if (type > PEFT__DTYPE_I8 || !bytes) return PEFT_OK;
     // straight from the file where it is addressable and aligned for its type
     const unsigned char *at = f->data ? f->data + start + span->begin : NULL;
-    bool direct = at && (uintptr_t)at % (uintptr_t)item == 0;
+    bool direct = at && (uintptr_t)at % (uintptr_t)item == 0 && !(PEFT__BIG_ENDIAN && item > 1);
     void *data = direct ? (void *)(uintptr_t)at : peft__arena_alloc(&a->arena, (size_t)bytes);
     peft__stored stored = {data, bytes, type, false};
     if (!data) return PEFT_ERROR_MEMORY;
     a->stored[t - a->tensors] = stored;
     if (type < PEFT__DTYPE_U8) t->type = (peft_dtype)type, t->data = data;
-    return direct ? PEFT_OK : peft__file_read(f, start + span->begin, data, (size_t)bytes);
+    if (direct) return PEFT_OK;
+    peft_status status = peft__file_read(f, start + span->begin, data, (size_t)bytes);
+    if (!status) peft__turn_bytes(data, bytes, item);
+    return status;
 }
 
 static peft_status peft__safetensors_entries(peft_archive *a, peft__file *f, const peft__json *header,
@@ -10331,7 +10352,14 @@ static peft_status peft__safetensors_put(peft_context *ctx, peft__writer *w,
         peft__write(w, size, 8);
         peft__write(w, header.data, header.size);
         for (int64_t i = 0; i < n; i++)
-            peft__write(w, items[i].data, (size_t)(items[i].count * items[i].width));
+            for (int64_t at = 0, part, bytes = items[i].count * items[i].width; at < bytes; at += part) {
+                char turned[1024];
+                const char *data = (const char *)items[i].data + at;
+                part = PEFT__BIG_ENDIAN ? PEFT__MIN(bytes - at, (int64_t)sizeof(turned)) : bytes;
+                if (PEFT__BIG_ENDIAN) data = (char *)memcpy(turned, data, (size_t)part);
+                if (PEFT__BIG_ENDIAN) peft__turn_bytes(turned, part, items[i].width);
+                peft__write(w, data, (size_t)part);
+            }
         status = w->status;
     }
     peft__string_free(&header);
@@ -30441,7 +30469,7 @@ typedef struct peft__checkpoint_header {
     peft__run_state at;
 } peft__checkpoint_header;
 
-#define PEFT__CHECKPOINT_MAGIC "PEFTckp4"
+#define PEFT__CHECKPOINT_MAGIC (PEFT__BIG_ENDIAN ? "PEFTckb4" : "PEFTckp4")
 #define PEFT__CHECKED \
     (offsetof(peft__checkpoint_header, checksum) + sizeof(uint64_t))  // where the checked bytes begin
 
