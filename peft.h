@@ -12037,7 +12037,7 @@ static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, c
     t->type = source->type == PEFT_GGML_F16    ? PEFT_F16
               : source->type == PEFT_GGML_BF16 ? PEFT_BF16
                                                : PEFT_F32;
-    bool plain = v.order.kind == PEFT__ORDER_SAME && (source->type == PEFT_GGML_F32 || t->type != PEFT_F32);
+    bool plain = !PEFT__BIG_ENDIAN && v.order.kind == PEFT__ORDER_SAME && (source->type == PEFT_GGML_F32 || t->type != PEFT_F32);
     if (plain && (uintptr_t)source->data % peft__dtype_size(t->type) == 0) {
         t->data = (void *)(uintptr_t)source->data;
         return PEFT_OK;

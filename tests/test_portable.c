@@ -81,6 +81,21 @@ static void folders(void) {
         peft_adapter_destroy(a);
         peft_adapter_destroy(b);
     }
+    for (int k = 0; k < 3; k++) {  // what was written in each type of file comes back
+        const char *const paths[3] = {FOLDER "/f32.gguf", FOLDER "/f16.gguf", FOLDER "/model"};
+        peft_model *back = NULL;
+        check(paths[k], !peft_model_save(d.model, paths[k], k == 1 ? PEFT_F16 : PEFT_F32));
+        m.path = paths[k];
+        check("loaded again", !peft_model_load(&m, &back));
+        for (int64_t i = 0; back && i < peft_model_tensor_count(back); i++) {
+            const peft_tensor *x = peft_model_tensor(d.model, i), *y = peft_model_tensor(back, i);
+            bool same = x->rows == y->rows && x->cols == y->cols;
+            for (int64_t j = 0; same && j < x->rows * x->cols; j++)
+                same = fabs((double)peft__element(x->type, x->data, j) - (double)peft__element(y->type, y->data, j)) < 1e-2;
+            check("the same weights in a file", same);
+        }
+        peft_model_destroy(back);
+    }
     peft_model_destroy(d.model);
 }
 
