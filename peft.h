@@ -22,6 +22,12 @@ QUICK START
 
     cc -O2 program.c -lm          (threads: add -DPEFT_USE_PTHREADS -pthread)
 
+    In C++ (11 to 23) the fields of a descriptor are set one by one, as it has no compound literals:
+
+    peft_model_desc m = {};                    peft_adapter_desc a = {};
+    m.context = ctx, m.path = "flan-t5-small"; a.model = model, a.r = 8;  // after peft_model_load
+    TRY(peft_model_load(&m, &model));          TRY(peft_adapter_create(&a, &lora));
+
 It needs no Python, BLAS, GPU or package; it does not abort, exit, print or keep global state.
 
 RULES that hold for every call, and are not repeated below
@@ -44,6 +50,8 @@ RULES that hold for every call, and are not repeated below
 
 OPTIONS (define before the implementation)
     PEFT_STATIC          all functions static: private to one file
+    PEFTDEF              what stands before each function, if not `extern`: __declspec(dllexport), or
+                         __attribute__((visibility("hidden"))) in a library that keeps its copy to itself
     PEFT_USE_PTHREADS    a thread pool; results stay bit-identical for any number of threads
     PEFT_NO_SIMD         only the portable code (else AVX2 / AVX-512 / NEON / WASM SIMD, chosen at run time)
     PEFT_NO_STDIO        no files: everything comes from memory, see peft_mount
@@ -64,9 +72,9 @@ CONTENTS (search for the words behind >>)
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(PEFT_STATIC)
+#if defined(PEFT_STATIC) && !defined(PEFTDEF)
 #define PEFTDEF static
-#else
+#elif !defined(PEFTDEF)
 #define PEFTDEF extern
 #endif
 
@@ -78,6 +86,7 @@ extern "C" {
 // >>platform: contexts, memory, files
 
 #define PEFT_VERSION "0.1.0"
+#define PEFT_VERSION_NUMBER 100  // 10000 major + 100 minor + patch, for #if
 
 typedef enum peft_status {
     PEFT_OK = 0,
@@ -1631,8 +1640,20 @@ PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result
 #define PEFT_IMPLEMENTED
 #define PEFT__READING  // the implementation has begun and not ended; see chapter 3
 
-#if defined(__FAST_MATH__)
-#error "peft.h relies on IEEE arithmetic (NaN, infinity, order of sums): build without -ffast-math"
+// What these flags change without a macro of their own (clang) is asked when a context is made.
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(_M_FP_FAST)
+#error "peft.h relies on sums in the order they are written: build without -ffast-math and its parts"
+#elif defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__
+#error "peft.h relies on NaN and infinity: build without -ffast-math and -ffinite-math-only"
+#endif
+#include <float.h>
+#if FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16  // 16: only half floats are wider
+#error "floats are computed in wider registers: build with -msse2 -mfpmath=sse (x86), -std=gnu11 (s390x)"
+#endif
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#define PEFT__BIG_ENDIAN 1
+#else
+#define PEFT__BIG_ENDIAN 0
 #endif
 
 // Options that are switched on by defining them, with or without a value.
@@ -1687,6 +1708,13 @@ extern long syscall(long, ...);
 #endif
 #else
 #define PEFT__MMAP 0
+#endif
+#if defined(_WIN32) && !PEFT_NO_STDIO
+#include <direct.h>
+#define PEFT__MKDIR(path) _mkdir(path)
+#elif PEFT__MMAP || (defined(__EMSCRIPTEN__) && !PEFT_NO_STDIO)
+#include <sys/stat.h>
+#define PEFT__MKDIR(path) mkdir(path, 0777)
 #endif
 
 #if !defined(PEFT_NO_SIMD) && (defined(__x86_64__) || defined(_M_X64)) && (defined(__GNUC__) || defined(__clang__))
@@ -2260,6 +2288,13 @@ static void peft__parallel(peft_context *ctx, int64_t count, peft__task_fn fn, v
 
 // ---- contexts
 
+// Whether the compiler keeps a + b - b as it is written, which is 0 for these.
+static bool peft__sums_as_written(void) {
+    volatile float least = 1e-30f, one = 1.0f;
+    float a = least, b = one;
+    return a + b - b == 0;
+}
+
 PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_context **out) {
     peft_context_desc d;
     memset(&d, 0, sizeof(d));
@@ -2280,6 +2315,8 @@ PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_cont
     ctx->threads = d.threads > 0 ? d.threads : 1;
     ctx->simd = d.simd == PEFT_SIMD_AUTO ? peft__simd_widest() : d.simd;
     peft_status status = peft__simd_available(ctx->simd) ? peft__pool_create(ctx) : PEFT_ERROR_UNSUPPORTED;
+    if (!status && !peft__sums_as_written())
+        status = peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "built with -funsafe-math-optimizations or the like");
     if (status) {
         if (d.log && ctx->error[0]) d.log(ctx->error, d.log_user);  // the text goes with the context
         peft_context_destroy(ctx);
@@ -4946,8 +4983,10 @@ PEFT__INLINE float peft__scale_float(float x, float n) {
     return x * peft__bits_float((uint32_t)(half + 127) << 23) *
             peft__bits_float((uint32_t)(i - half + 127) << 23);
 }
+// |x| < 2^22: beside 1.5 * 2^23 no fraction bits are left. They are read as an integer, as no flag or register
+// may then take the sum apart.
 PEFT__INLINE float peft__round_float(float x) {
-    return x + 12582912.0f - 12582912.0f;  // |x| < 2^22: 1.5 * 2^23 leaves no fraction bits
+    return (float)(int32_t)(peft__float_bits(x + 12582912.0f) - 0x4B400000u);
 }
 
 PEFT__INLINE float peft__min_float(float a, float b) { return a < b ? a : b; }
@@ -5060,6 +5099,10 @@ PEFT__EACH_LANE(scale, peft__scale_float)
 PEFT__INLINE peft__vec_plain peft__load_plain(const float *p) {
     return peft__lanes_plain(p[0], p[1], p[2], p[3]);
 }
+PEFT__INLINE peft__vec_plain peft__round_plain(peft__vec_plain v) {
+    return peft__lanes_plain(peft__round_float(v[0]), peft__round_float(v[1]), peft__round_float(v[2]),
+            peft__round_float(v[3]));
+}
 PEFT__INLINE float peft__sum_plain(peft__vec_plain v) { return (v[0] + v[1]) + (v[2] + v[3]); }
 PEFT__INLINE void peft__transpose_plain(peft__vec_plain *r) {
     peft__vec_plain a = r[0], b = r[1], c = r[2], d = r[3];
@@ -5073,6 +5116,7 @@ PEFT__INLINE void peft__transpose_plain(peft__vec_plain *r) {
 #define v_min peft__min_plain
 #define v_max peft__max_plain
 #define v_scale peft__scale_plain
+#define v_round peft__round_plain
 #define v_sum peft__sum_plain
 #define v_transpose peft__transpose_plain
 #define v_load_f16(p)                                                                               \
@@ -5091,13 +5135,13 @@ PEFT__INLINE void peft__transpose_plain(peft__vec_plain *r) {
 #define v_min peft__min_float
 #define v_max peft__max_float
 #define v_scale peft__scale_float
+#define v_round peft__round_float
 #define v_sum(v) (v)
 #define v_transpose(r) ((void)(r))
 #define v_load_f16(p) peft__f16_to_f32(*(p))
 #define v_load_bf16(p) peft__bf16_to_f32(*(p))
 #endif
 #define v_fma(a, b, c) ((a) * (b) + (c))
-#define v_round(a) ((a) + 12582912.0f - 12582912.0f)  // as peft__round_float
 #define v_sum4(a, b, c, d, out) \
     ((out)[0] = v_sum(a), (out)[1] = v_sum(b), (out)[2] = v_sum(c), (out)[3] = v_sum(d))
 
@@ -9787,6 +9831,16 @@ static int peft__span_compare(const void *a, const void *b) {
     return x->end < y->end ? -1 : x->end > y->end;
 }
 
+// Files are little-endian: on other machines each value's bytes turn round. data: `bytes` / width values.
+static void peft__turn_bytes(void *data, int64_t bytes, int64_t width) {
+    char *b = (char *)data;
+    for (int64_t at = 0; PEFT__BIG_ENDIAN && at < bytes; at += width)
+        for (int64_t i = at, j = at + width - 1; i < j; i++, j--) {
+            char c = b[i];
+            b[i] = b[j], b[j] = c;
+        }
+}
+
 // One member of the header. Codes of quantized weights are no type of their own: their bytes wait for
 // peft__archive_join.
 static peft_status peft__safetensors_entry(peft_archive *a, peft__file *f, const peft__json *e,
@@ -9821,13 +9875,16 @@ static peft_status peft__safetensors_entry(peft_archive *a, peft__file *f, const
     if (type > PEFT__DTYPE_I8 || !bytes) return PEFT_OK;
     // straight from the file where it is addressable and aligned for its type
     const unsigned char *at = f->data ? f->data + start + span->begin : NULL;
-    bool direct = at && (uintptr_t)at % (uintptr_t)item == 0;
+    bool direct = at && (uintptr_t)at % (uintptr_t)item == 0 && !(PEFT__BIG_ENDIAN && item > 1);
     void *data = direct ? (void *)(uintptr_t)at : peft__arena_alloc(&a->arena, (size_t)bytes);
     peft__stored stored = {data, bytes, type, false};
     if (!data) return PEFT_ERROR_MEMORY;
     a->stored[t - a->tensors] = stored;
     if (type < PEFT__DTYPE_U8) t->type = (peft_dtype)type, t->data = data;
-    return direct ? PEFT_OK : peft__file_read(f, start + span->begin, data, (size_t)bytes);
+    if (direct) return PEFT_OK;
+    peft_status status = peft__file_read(f, start + span->begin, data, (size_t)bytes);
+    if (!status) peft__turn_bytes(data, bytes, item);
+    return status;
 }
 
 static peft_status peft__safetensors_entries(peft_archive *a, peft__file *f, const peft__json *header,
@@ -10337,7 +10394,14 @@ static peft_status peft__safetensors_put(peft_context *ctx, peft__writer *w,
         peft__write(w, size, 8);
         peft__write(w, header.data, header.size);
         for (int64_t i = 0; i < n; i++)
-            peft__write(w, items[i].data, (size_t)(items[i].count * items[i].width));
+            for (int64_t at = 0, part, bytes = items[i].count * items[i].width; at < bytes; at += part) {
+                char turned[1024];
+                const char *data = (const char *)items[i].data + at;
+                part = PEFT__BIG_ENDIAN ? PEFT__MIN(bytes - at, (int64_t)sizeof(turned)) : bytes;
+                if (PEFT__BIG_ENDIAN) data = (char *)memcpy(turned, data, (size_t)part);
+                if (PEFT__BIG_ENDIAN) peft__turn_bytes(turned, part, items[i].width);
+                peft__write(w, data, (size_t)part);
+            }
         status = w->status;
     }
     peft__string_free(&header);
@@ -10800,7 +10864,7 @@ static void peft__gguf_read(peft_gguf *g) {
     double a = PEFT__GGUF_ALIGNMENT;
     if (peft__map_get(&g->keys, "general.alignment", 17, -1) >= 0)
         a = peft_gguf_number(g, "general.alignment", 0);
-    g->alignment = a >= 8 && a <= PEFT__GGUF_MAX_ALIGNMENT ? (int64_t)a : 0;
+    g->alignment = a >= 8 && a <= (double)PEFT__GGUF_MAX_ALIGNMENT ? (int64_t)a : 0;
     if (!g->alignment || (double)g->alignment != a || (g->alignment & (g->alignment - 1)))
         peft__gguf_wrong(g, "general.alignment is %g", a);
     peft__gguf_read_tensors(g);
@@ -12141,7 +12205,7 @@ static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, c
               : source->type == PEFT_GGML_BF16 ? PEFT_BF16
                                                : PEFT_F32;
     bool one = peft__is_gemma(f->names) && peft__ends_with(source->name, "norm.weight");  // GGUF has 1 + w
-    bool plain = !one && v.order.kind == PEFT__ORDER_SAME &&
+    bool plain = !PEFT__BIG_ENDIAN && !one && v.order.kind == PEFT__ORDER_SAME &&
                  (source->type == PEFT_GGML_F32 || t->type != PEFT_F32);
     if (plain && (uintptr_t)source->data % peft__dtype_size(t->type) == 0) {
         t->data = (void *)(uintptr_t)source->data;
@@ -15913,14 +15977,15 @@ static void peft__read_token_files(peft_tokenizer *t, peft__arena *a) {
         int32_t id = peft__json_is(v, PEFT__JSON_STRING) ? peft_token_id(t, v->string) : -1;
         if (id >= 0 || (none && i != 2)) *ids[i] = id;
     }
-    // Without a post-processor add_bos_token counts, else the class: Llama's begin a text with bos, others do not.
+    // Without a post-processor add_bos_token counts, else the class: Llama's and
+    // Gemma's begin a text with bos, others do not.
     const char *kind = peft__json_text(f.config, "tokenizer_class", "");
     const peft__json *begins = peft__json_get(f.config, "add_bos_token");
     if (!t->begin_known && begins) {
         t->begin_known = true;
         t->begin_bos = peft__json_bool(f.config, "add_bos_token", false);
     }
-    if (*kind && !strstr(kind, "Llama")) t->begin_known = true;
+    if (*kind && !strstr(kind, "Llama") && !strstr(kind, "Gemma")) t->begin_known = true;
     if (t->status || !t->around_by_config) return;  // else no tokenizer.json says what is around a text
     if (peft__json_bool(f.config, "add_bos_token", false) && peft__put_around(t, 0, t->ids.bos))
         t->front_count = 1;
@@ -16048,7 +16113,7 @@ static int64_t peft__gguf_piece_count(const peft_gguf *g, const peft__gguf_vocab
     int64_t n = v->count;
     for (size_t size; n > 0 && strcmp(v->model, "t5") == 0; n--) {
         const char *text = peft_gguf_array_string(g, "tokenizer.ggml.tokens", n - 1, &size);
-        bool unused = peft_gguf_array_number(g, "tokenizer.ggml.token_type", n - 1, 0) == PEFT__PIECE_UNUSED;
+        bool unused = peft_gguf_array_number(g, "tokenizer.ggml.token_type", n - 1, 0) == (double)PEFT__PIECE_UNUSED;
         if (!unused || size < 4 || memcmp(text, "[PAD", 4) != 0) break;
     }
     return n;
@@ -16075,7 +16140,8 @@ static void peft__gguf_read_piece(
     const char *text = peft_gguf_array_string(g, "tokenizer.ggml.tokens", i, &size);
     double score = peft_gguf_array_number(g, "tokenizer.ggml.scores", i, 0);
     double kind = peft_gguf_array_number(g, "tokenizer.ggml.token_type", i, PEFT__PIECE_NORMAL);
-    int type = kind >= PEFT__PIECE_NORMAL && kind <= PEFT__PIECE_BYTE && kind == floor(kind) ? (int)kind : 0;
+    const double first = PEFT__PIECE_NORMAL, last = PEFT__PIECE_BYTE;
+    int type = kind >= first && kind <= last && kind == floor(kind) ? (int)kind : 0;
     bool byte = type == PEFT__PIECE_BYTE;
     if (!type || (byte && peft__byte_piece(text, size) < 0) || !(fabs(score) < 1e30))
         peft__damaged(t, "token %lld is damaged", (long long)i);
@@ -17756,8 +17822,8 @@ PEFTDEF peft_tensor *peft_model_find(peft_model *m, const char *name) {
 // ---- saving
 
 static peft_status peft__make_folder(peft_context *ctx, const char *path) {
-#if PEFT__MMAP
-    if (mkdir(path, 0777) && errno != EEXIST)
+#if defined(PEFT__MKDIR)
+    if (PEFT__MKDIR(path) && errno != EEXIST)
         return peft__fail(ctx, PEFT_ERROR_IO, "%s: %s", path, strerror(errno));
 #else
     (void)ctx, (void)path;  // no portable way: it has to be there
@@ -17895,8 +17961,10 @@ static peft_status peft__folder_open(
         return peft__fail(ctx, PEFT_ERROR_IO, "%s: is a file, not a folder", path);
     if (f->there) peft__folder_clear(f, f->aside, f->path), rmdir(f->aside);
     if (!f->there || !peft__folder_fixed(f)) status = peft__folder_stage(f);
-#endif
     return status;
+#else
+    return status ? status : peft__make_folder(ctx, f->path);
+#endif
 }
 
 static peft_status peft__folder_file(peft__folder *f, const char *name, peft__writer **out) {
@@ -30735,7 +30803,7 @@ typedef struct peft__checkpoint_header {
     peft__run_state at;
 } peft__checkpoint_header;
 
-#define PEFT__CHECKPOINT_MAGIC "PEFTckp4"
+#define PEFT__CHECKPOINT_MAGIC (PEFT__BIG_ENDIAN ? "PEFTckb4" : "PEFTckp4")
 #define PEFT__CHECKED \
     (offsetof(peft__checkpoint_header, checksum) + sizeof(uint64_t))  // where the checked bytes begin
 
