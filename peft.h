@@ -55,7 +55,7 @@ OPTIONS (define before the implementation)
     PEFT_USE_PTHREADS    a thread pool; results stay bit-identical for any number of threads
     PEFT_NO_SIMD         only the portable code (else AVX2 / AVX-512 / NEON / WASM SIMD, chosen at run time)
     PEFT_NO_STDIO        no files: everything comes from memory, see peft_mount
-    PEFT_SELF            "name.h", if this file is not called peft.h: it includes itself once per instruction set
+    PEFT_SELF            "name.h", if this file is not called peft.h: it includes itself per instruction set
     PEFT_MALLOC, PEFT_FREE   default allocator (or give one per context)
     PEFT_ONLY_METRICS    leaves the models out (define it in every file that includes peft.h)
     PEFT_NO_METRICS      leaves the metrics out, which take a quarter of the compile time (likewise)
@@ -664,8 +664,8 @@ typedef struct peft_grow_desc {
 PEFTDEF peft_status peft_model_grow(const peft_grow_desc *desc);
 PEFTDEF const peft_config *peft_model_config(const peft_model *model);
 PEFTDEF const peft_tokenizer *peft_model_tokenizer(const peft_model *model);  // NULL: the folder has none
-// Whether prompts begin with bos: as the tokenizer's files say, else as its family's do. Generation, training and
-// scoring put it there by themselves.
+// Whether prompts begin with bos: as the tokenizer's files say, else as its family's do. Generation, training
+// and scoring put it there by themselves.
 PEFTDEF bool peft_model_begins_with_bos(const peft_model *model);
 PEFTDEF peft_context *peft_model_context(const peft_model *model);
 PEFTDEF int64_t peft_model_parameter_count(const peft_model *model);
@@ -1317,7 +1317,7 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
 #endif  // PEFT_ONLY_METRICS
 
 #if !defined(PEFT_NO_METRICS)
-// ---------------------------------------------------------------------------------------------------------------------
+// ----------------------------------------------------------------------------------------------------------
 // >>metrics: usable alone, without a model (PEFT_ONLY_METRICS)
 
 // The metrics need a context and nothing else of the library. Texts are NUL-terminated UTF-8.
@@ -1632,9 +1632,9 @@ PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result
 
 #endif  // PEFT_H
 
-// #####################################################################################################################
-// #                                                 IMPLEMENTATION                                                    #
-// #####################################################################################################################
+// ##########################################################################################################
+// #                                             IMPLEMENTATION                                             #
+// ##########################################################################################################
 
 #if defined(PEFT_IMPLEMENTATION) && !defined(PEFT_IMPLEMENTED)
 #define PEFT_IMPLEMENTED
@@ -1717,7 +1717,8 @@ extern long syscall(long, ...);
 #define PEFT__MKDIR(path) mkdir(path, 0777)
 #endif
 
-#if !defined(PEFT_NO_SIMD) && (defined(__x86_64__) || defined(_M_X64)) && (defined(__GNUC__) || defined(__clang__))
+#if !defined(PEFT_NO_SIMD) && (defined(__x86_64__) || defined(_M_X64)) && \
+    (defined(__GNUC__) || defined(__clang__))
 #define PEFT__X86 1
 #if !defined(__clang__)  // gcc 12 warns inside its own header
 #pragma GCC diagnostic push
@@ -1755,7 +1756,7 @@ extern long syscall(long, ...);
 extern "C" {
 #endif
 
-// =====================================================================================================================
+// ==========================================================================================================
 // 1. PLATFORM
 //    Differences of compilers, CPUs and operating systems end here: contexts and their error text,
 //    allocation, files, the clock and the thread pool. All memory comes from the context's allocator, all
@@ -1766,7 +1767,7 @@ extern "C" {
 //    peft__parallel(ctx, 5, fn, arg) with 2 threads calls fn(arg, 0) .. fn(arg, 4), each once: the caller
 //    takes 0, the worker 1, and whoever is free the next one. As fn may depend on its index only, the result
 //    is that of one thread.
-// =====================================================================================================================
+// ==========================================================================================================
 
 #define PEFT__MIN(a, b) ((a) < (b) ? (a) : (b))
 #define PEFT__MAX(a, b) ((a) > (b) ? (a) : (b))
@@ -2316,7 +2317,8 @@ PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_cont
     ctx->simd = d.simd == PEFT_SIMD_AUTO ? peft__simd_widest() : d.simd;
     peft_status status = peft__simd_available(ctx->simd) ? peft__pool_create(ctx) : PEFT_ERROR_UNSUPPORTED;
     if (!status && !peft__sums_as_written())
-        status = peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "built with -funsafe-math-optimizations or the like");
+        status = peft__fail(
+            ctx, PEFT_ERROR_UNSUPPORTED, "built with -funsafe-math-optimizations or the like");
     if (status) {
         if (d.log && ctx->error[0]) d.log(ctx->error, d.log_user);  // the text goes with the context
         peft_context_destroy(ctx);
@@ -2738,7 +2740,7 @@ static peft_status peft__writer_commit(peft__writer *w) {
 // How to add one. A platform: its CPU features in peft__simd_available, and what it lacks behind
 // PEFT_NO_STDIO, PEFT__MMAP and PEFT_USE_PTHREADS, with an error that says so. A conversion of messages: a
 // case of peft__vformat.
-// =====================================================================================================================
+// ==========================================================================================================
 // 2. BASICS
 //    The vocabulary that all later chapters are written in: arena, strings, Unicode, hash map, JSON, regular
 //    expressions, random numbers, half floats. Lists grow with peft__one_more, text with peft__string_format,
@@ -2748,7 +2750,7 @@ static peft_status peft__writer_commit(peft__writer *w) {
 //    The JSON text {"r": 8, "target_modules": ["q", "v"]} becomes a tree: the object's child is the number
 //    "r" of 8, its next the array "target_modules", whose child is the string "q", whose next is "v".
 //    peft__json_int(root, "r", 4) is 8.
-// =====================================================================================================================
+// ==========================================================================================================
 
 // ---- arena: allocation by moving a pointer, freed all at once. Reset keeps the memory, so a second round
 //      allocates nothing.
@@ -4843,13 +4845,13 @@ static uint16_t peft__f32_to_bf16(float f) {
 // peft__re_assertion, its letters in peft__re_assertion_of and its meaning in peft__re_asserts. Tables of a
 // younger Unicode: all three at once, as they are made from one version of UnicodeData.txt.
 #if !defined(PEFT_ONLY_METRICS)
-// ===========================================================================================================
+// ==========================================================================================================
 // 3. GEMM
 //    Matrix products C = beta C + s A B of f32 activations with weights in any storage format, and vector
 //    math (exp, gelu, softmax). It rests on chapters 1 and 2: allocation, threads, half floats. Nearly all
 //    time of training and generation is spent here. To know: peft__matrix, peft__T, peft__matmul,
 //    peft__matmul_plain, peft__isa.
-// ===========================================================================================================
+// ==========================================================================================================
 //
 // A linear layer multiplies x [n, in] by the transpose of its weight w [out, in]. With n = 1, in = 2, out =
 // 3:
@@ -4983,8 +4985,8 @@ PEFT__INLINE float peft__scale_float(float x, float n) {
     return x * peft__bits_float((uint32_t)(half + 127) << 23) *
             peft__bits_float((uint32_t)(i - half + 127) << 23);
 }
-// |x| < 2^22: beside 1.5 * 2^23 no fraction bits are left. They are read as an integer, as no flag or register
-// may then take the sum apart.
+// |x| < 2^22: beside 1.5 * 2^23 no fraction bits are left. They are read as an integer, as no flag or
+// register may then take the sum apart.
 PEFT__INLINE float peft__round_float(float x) {
     return (float)(int32_t)(peft__float_bits(x + 12582912.0f) - 0x4B400000u);
 }
@@ -6194,13 +6196,13 @@ PEFTDEF peft_status peft_sgemm(peft_context *ctx, bool trans_a, bool trans_b, in
 // operations and four numbers: tile, rows of the dot products, kc, L2), its #include, its entry in
 // PEFT__CHOOSE_ISA and its name in chapter 1 (peft_simd, peft__simd_available). tests/test_gemm.c runs on
 // every set that the machine has.
-// ===========================================================================================================
+// ==========================================================================================================
 // 4. QUANTIZATION
 //    Weights of 4 or 8 bits: NF4, FP4 and int8 in blocks that share a scale, double quantization of those
 //    scales, and the products with them. It rests on chapter 3, which it gives a packer for such weights
 //    (peft__quantized): they are expanded while packing, so a whole matrix never exists as floats. To know:
 //    peft_quantize, peft__quant_expand_plain, peft__to_f32, peft__matrix_of, peft__quant_few.
-// ===========================================================================================================
+// ==========================================================================================================
 //
 // NF4 of the block [0.4 -0.2 0.1 0] (a real block has 32 to 4096 weights): the scale is absmax = 0.4, over
 // which the weights are [1 -0.5 0.25 0]. The nearest entries of the table are 1, -0.525, 0.246 and 0, which
@@ -7671,12 +7673,12 @@ PEFTDEF size_t peft_tensor_bytes(const peft_tensor *t) {
 // with its packer and (or a function that never sets *done) its product for few rows; peft__matrix_of and
 // peft__to_f32 choose it. A reader in chapter 6 makes such tensors. tests/test_quant.c compares every
 // instruction set with peft__quant_expand_plain.
-// ===========================================================================================================
+// ==========================================================================================================
 // 5. TENSORS
 //    Tensors, the tape that records operations, and every operation's forward and backward side by side. It
 //    rests on the products of chapters 3 and 4; models and users' own networks are made of its operations. To
 //    know: peft__op_result, peft__record, peft__grad_of, peft_backward, peft_linear_with.
-// ===========================================================================================================
+// ==========================================================================================================
 //
 // A tape of three operations, for x = 3 and a trainable w = 2:
 //
@@ -9686,7 +9688,7 @@ PEFTDEF peft_tensor *peft_cross_entropy(
 // it, and ends in peft__record; and a backward, which adds to the gradients of the inputs through
 // peft__grad_of (or peft__zeroed_grad_of). An activation is a row of peft__activations. tests/test_ops.c
 // compares each backward with differences of its forward.
-// =====================================================================================================================
+// ==========================================================================================================
 // 6. CHECKPOINTS
 //    Reads and writes files of weights: safetensors (sharded too, with bitsandbytes' quantized weights) and
 //    GGUF, which is presented as if it were a Hugging Face checkpoint. The tables of what each family of
@@ -9699,7 +9701,7 @@ PEFTDEF peft_tensor *peft_cross_entropy(
 //    38 00 00 00 00 00 00 00 {"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}__ 00 00 80 3F 00 00 00 40
 //    with two spaces behind the 54 bytes of the header, so that the data begins at a multiple of 8: 8 + 56 +
 //    8 bytes.
-// =====================================================================================================================
+// ==========================================================================================================
 
 // What safetensors calls types, with their bits at the end. The first ones are those of peft_dtype.
 static const char *const peft__dtypes[] = {"F32", "F16", "BF16", "U8",  "I8",  "F64", "I64",
@@ -12375,7 +12377,7 @@ static void peft__json_set(peft__string *s, const char *key, const char *value) 
 // peft__gguf_family_of and one in peft__gguf_architecture; then its block in chapter 8. A setting: a row of
 // its table, and a field of peft_config. A ggml type: its decoder and a row in peft__ggml_format_of. A
 // quantized weight's part: a row of peft__quant_parts, which is read and written from then on.
-// =====================================================================================================================
+// ==========================================================================================================
 // 7. TOKENIZERS
 //    Text to ids and back, exactly as sentencepiece and Hugging Face's tokenizers library do it. Whatever
 //    file a vocabulary comes from, it becomes one pipeline when it is loaded: normalizers rewrite the text,
@@ -12391,7 +12393,7 @@ static void peft__json_set(peft__string *s, const char *key, const char *value) 
 //    and arrives at the same piece.
 //
 //    Rests on: 2, 6.  Hands on: peft_encode, peft_decode.
-// ========================================================================================================
+// ==========================================================================================================
 
 enum {  // types of pieces, as SentencePiece and GGUF number them
     PEFT__PIECE_NORMAL = 1, PEFT__PIECE_UNKNOWN, PEFT__PIECE_CONTROL, PEFT__PIECE_USER, PEFT__PIECE_UNUSED,
@@ -12467,7 +12469,7 @@ struct peft_tokenizer {
     int32_t around[PEFT__AROUND];    // ids before (front_count) and behind a text, see peft_encode_full
     int front_count, around_count;
     bool around_by_config;           // add_bos_token and add_eos_token of tokenizer_config.json say so
-    bool begin_known, begin_bos;     // the files say whether a prompt begins with bos; else its model's family
+    bool begin_known, begin_bos;     // the files say whether a prompt begins with bos; else the family
     // the steps
     struct peft__step *steps[PEFT__STEP_LISTS];
     int64_t step_count[PEFT__STEP_LISTS], step_capacity[PEFT__STEP_LISTS];
@@ -16113,7 +16115,8 @@ static int64_t peft__gguf_piece_count(const peft_gguf *g, const peft__gguf_vocab
     int64_t n = v->count;
     for (size_t size; n > 0 && strcmp(v->model, "t5") == 0; n--) {
         const char *text = peft_gguf_array_string(g, "tokenizer.ggml.tokens", n - 1, &size);
-        bool unused = peft_gguf_array_number(g, "tokenizer.ggml.token_type", n - 1, 0) == (double)PEFT__PIECE_UNUSED;
+        double kind = peft_gguf_array_number(g, "tokenizer.ggml.token_type", n - 1, 0);
+        bool unused = kind == (double)PEFT__PIECE_UNUSED;
         if (!unused || size < 4 || memcmp(text, "[PAD", 4) != 0) break;
     }
     return n;
@@ -16639,7 +16642,7 @@ static peft_status peft__tokenizer_of_text(const peft_tokenizer *old, const char
 // step: see peft__step_kinds. A class of folders: a row of peft__classes. What Hugging Face makes of it on
 // many texts is compared by tests/peers/check_tokenizers.py.
 
-// ===========================================================================================================
+// ==========================================================================================================
 // 8. MODELS
 //    Builds a model from its folder or GGUF file (T5, GPT-2, GPT-NeoX, Llama and kin), runs texts through
 //    it, and saves it again. A family is a table of parameters and a table of settings (chapter 6); all
@@ -16657,7 +16660,7 @@ static peft_status peft__tokenizer_of_text(const peft_tokenizer *old, const char
 //
 //    Rests on: 5, 6, 7.  Hands on: peft_model_hidden, the cached decoder, a table of hooks for adapters
 //    (chapter 9).
-// ===========================================================================================================
+// ==========================================================================================================
 
 struct peft_model {
     peft_context *ctx;
@@ -18211,8 +18214,8 @@ static peft_status peft__gguf_add_frequencies(
     return peft_gguf_add(w, "rope_freqs.weight", t, PEFT_GGML_F32);
 }
 
-// Whether a prompt begins with bos: the tokenizer's files say so, or leave it to the family of the model, where
-// Llama's, Mistral's and Gemma's prompts do.
+// Whether a prompt begins with bos: the tokenizer's files say so, or leave it to the family of the model,
+// where Llama's, Mistral's and Gemma's prompts do.
 PEFTDEF bool peft_model_begins_with_bos(const peft_model *m) {
     if (!m) return false;
     const peft_config *c = &m->config;
@@ -18252,7 +18255,8 @@ static peft_status peft__gguf_set_chat(peft_gguf_writer *w, const peft_tokenizer
         const peft__json *v = peft__json_get(root, "chat_template");
         if (peft__json_is(v, PEFT__JSON_STRING)) text = v->string;
         for (const peft__json *i = peft__json_is(v, PEFT__JSON_ARRAY) ? v->child : NULL; i; i = i->next)
-            if (strcmp(peft__json_text(i, "name", ""), "default") == 0) text = peft__json_text(i, "template", NULL);
+            if (strcmp(peft__json_text(i, "name", ""), "default") == 0)
+                text = peft__json_text(i, "template", NULL);
     }
     if (!status && text) status = peft_gguf_set_string(w, "tokenizer.chat_template", text);
     peft__free(t->ctx, jinja);
@@ -19519,7 +19523,7 @@ static peft_status peft__cache_reorder(peft_model *m, peft__decoder_cache *c, co
 // peft__family_config. If its block differs, let a field of peft_config choose within peft__model_block or
 // the part that differs. For GGUF, add a row to peft__gguf_family_of, and to peft__gguf_expressible what that
 // format takes for granted. tests/test_models.c then needs a tiny model of it.
-// ===========================================================================================================
+// ==========================================================================================================
 // 9. ADAPTERS
 //    Every method of parameter-efficient fine-tuning: LoRA and its kin (Hu et al. 2021), IA3 (Liu et al.
 //    2022), prompt tuning (Lester et al. 2021), prefix tuning (Li & Liang 2021), P-tuning (Liu et al. 2021),
@@ -19539,7 +19543,7 @@ static peft_status peft__cache_reorder(peft_model *m, peft__decoder_cache *c, co
 //    dA = s 4 x = [32 40 48].
 //
 //    Rests on: 6, 8.  Hands on: peft_adapter, and the hooks that chapter 8's passes call.
-// ===========================================================================================================
+// ==========================================================================================================
 
 // ---- the table of methods
 
@@ -22676,7 +22680,7 @@ PEFTDEF peft_status peft_prompt_nearest(
 // (peft__adapted_linear or peft__adapted_embedding); if it can be merged, peft__merge_module as well.
 // Loading, saving, sizes and the planner go over the tensors by themselves; tests/test_adapters.c compares
 // gradients, merging and files of every method in its list.
-// =====================================================================================================================
+// ==========================================================================================================
 // 10. GENERATION
 //     For: texts from a model - greedily, sampled or by beam search, several prompts at a time - and the log
 //     probabilities of given texts. An option means what it means in HF transformers 4.27. Training takes its
@@ -22691,7 +22695,7 @@ PEFTDEF peft_status peft_prompt_nearest(
 //         top_p 0.7 keeps the fewest above 0.7  0.5 0.3 (0.5 alone is not enough)
 //         min_p 0.2 keeps what has 0.2 * 0.5    0.5 0.3 0.15
 //     and peft__draw takes one in proportion: of 0.5 and 0.3 the first in 5 of 8 cases.
-// ===========================================================================================================
+// ==========================================================================================================
 
 // ---- numeric settings of a call: one row for each, with its default and its range
 
@@ -22834,8 +22838,8 @@ enum { PEFT__NO_LIMIT = INT32_MAX };
 // Appends a text as tokens; every prompt and completion of training, scoring and generation comes by here.
 //     T5             prompt: text </s>           completion: text </s>
 //     decoder-only   prompt: <s> text            completion: text </s>      (never an empty prompt)
-// with <s> where the model's texts begin so; a prompt that has it written, as chats do, gets no second. What goes beyond `max` tokens is cut off before </s>, as HF
-// does; `cut` (may be NULL) receives how many.
+// with <s> where the model's texts begin so; a prompt that has it written, as chats do, gets no second. What
+// goes beyond `max` tokens is cut off before </s>, as HF does; `cut` (may be NULL) receives how many.
 static peft_status peft__encode_text(
     const peft_model *m, const char *text, bool prompt, int64_t max, peft_ids *ids, int64_t *cut) {
     const peft_config *c = &m->config;
@@ -24011,7 +24015,7 @@ static peft_status peft__text_log_probability(const peft_text_perplexity_desc *d
 // it does to the scores of a row in peft__process_scores (before the candidates are chosen) or in peft__warp
 // (of sampling). A way to search is a function beside peft__single_step and peft__beam_step, chosen in
 // peft__group_step.
-// =====================================================================================================================
+// ==========================================================================================================
 // 11. DATA
 //     Turns files of records, templates and conversations into pairs of prompt and completion. A template
 //     engine (Jinja) fills prompts in and renders the chat templates that models bring; readers, splits,
@@ -24021,7 +24025,7 @@ static peft_status peft__text_log_probability(const peft_text_perplexity_desc *d
 //     "Q: {{q}}" and completion "{{a}}" becomes the pair
 //     ("Q: 2+2", "4"); with the prompt "{{ q|upper }} ||| {{ a + 1 }}" it becomes ("2+2", "5").
 //     Rests on: 2, 6, 7.  Hands on: peft_dataset, pairs of prompt and completion.
-// =====================================================================================================================
+// ==========================================================================================================
 
 typedef struct peft__data_example {
     const char *prompt, *completion;
@@ -29977,7 +29981,7 @@ PEFTDEF peft_status peft_few_shot(const peft_few_shot_desc *d, peft_few_shot_res
 // - a statement: a kind of term, a row of peft__statements, a case of peft__run_statement
 // - a format of files: an ending in peft__records_format and its way to the next record in peft__records_next
 // - a layout of conversations: what makes messages of it, beside peft__sharegpt and peft__alpaca
-// =====================================================================================================================
+// ==========================================================================================================
 // 12. TRAINING
 //     For: making an adapter, or a model, fit examples. Here are optimizers, schedules, the loop with its
 //     evaluations, checkpoints from which a run goes on bit for bit, and the plan of the memory.
@@ -29990,7 +29994,7 @@ PEFTDEF peft_status peft_few_shot(const peft_few_shot_desc *d, peft_few_shot_res
 //         v = 0.999 * 0 + 0.001 * 0.25 = 0.00025         / (1 - 0.999) makes 0.25, whose root is 0.5
 //         p = 1 * (1 - 0.1 * 0.01) - 0.1 * 0.5 / 0.5 = 0.899
 //     A first step moves each weight by the learning rate: the size of the gradient cancels out.
-// ===========================================================================================================
+// ==========================================================================================================
 
 // ---- optimizers
 
@@ -31340,7 +31344,7 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
 #endif  // PEFT_ONLY_METRICS
 
 #if !defined(PEFT_NO_METRICS)
-// =====================================================================================================================
+// ==========================================================================================================
 // 13. METRICS
 //     They say with a number how good texts, labels or probabilities are, and say it as the reference
 //     implementation of each metric does. A text becomes a list of small integers, one for each different
@@ -31363,7 +31367,7 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
 //     fewer than 3.
 //
 //     Rests on 1 and 2 only, so that a program without a model can score.
-// =====================================================================================================================
+// ==========================================================================================================
 
 // ---- ids
 
@@ -33505,15 +33509,18 @@ MIT License
 
 Copyright (c) 2026 the peft.h authors
 
-Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated documentation
-files (the "Software"), to deal in the Software without restriction, including without limitation the rights to use, copy,
-modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit persons to whom the
-Software is furnished to do so, subject to the following conditions:
+Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
+documentation files (the "Software"), to deal in the Software without restriction, including without
+limitation the rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of
+the Software, and to permit persons to whom the Software is furnished to do so, subject to the following
+conditions:
 
-The above copyright notice and this permission notice shall be included in all copies or substantial portions of the Software.
+The above copyright notice and this permission notice shall be included in all copies or substantial
+portions of the Software.
 
-THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES
-OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE
-LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR
-IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT
+LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO
+EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN
+AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE
+OR OTHER DEALINGS IN THE SOFTWARE.
 */

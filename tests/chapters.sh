@@ -6,7 +6,7 @@ mkdir -p build/chapters
 passed=0 failed=0
 starts=$(grep -n '^// ======' peft.h | awk -F: 'NR % 2 { print $1 }')
 number=0
-for end in $(echo "$starts" | tail -n +2) $(grep -n '^#endif  // PEFT_IMPLEMENTATION' peft.h | cut -d: -f1); do
+for end in $(echo "$starts" | tail -n +2) $(grep -n '^#endif  // PEFT_IMPLEMENTATION' peft.h | tail -n 1 | cut -d: -f1); do
     number=$((number + 1))
     [ -n "$1" ] && [ "$1" != $number ] && continue
     # what #if has opened and the cut left open is closed again
