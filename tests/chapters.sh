@@ -1,5 +1,5 @@
 #!/bin/sh
-# A chapter of peft.h rests only on those above it: cut off behind any chapter, the header still compiles.
+# A chapter of peft.h rests only on those above it: cut off behind any chapter, the header still compiles. Its lines have at most 110 columns.
 # sh tests/chapters.sh [CHAPTER]: all of them, or one with what the compiler says in full.
 cc=${CC:-cc}
 mkdir -p build/chapters
@@ -20,5 +20,7 @@ for end in $(echo "$starts" | tail -n +2) $(grep -n '^#endif  // PEFT_IMPLEMENTA
         if [ -n "$1" ]; then cat build/chapters/$number.log; else grep -m 5 'error' build/chapters/$number.log; fi
     fi
 done
+long=$(awk 'length > 110' peft.h | wc -l)
+if [ "$long" -eq 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAIL: $long lines are longer than 110 columns"; fi
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]

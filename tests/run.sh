@@ -35,6 +35,7 @@ cases() {
 }
 
 for t in "$@"; do run "$(basename "$t")" "$t"; done
+run chapters sh tests/chapters.sh
 for t in tests/test_*.sh; do [ -f "$t" ] && run "$(basename "$t" .sh)" sh "$t"; done
 if [ -x build/golden ]; then
     here=tests/data/reference
