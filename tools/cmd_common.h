@@ -67,7 +67,8 @@ static int wrong(const char *format, ...) {
 }
 
 static int open_context(void) {
-    peft_context_desc desc = {.log = on_log, .threads = cli.threads > 0 ? (int)cli.threads : cores()};
+    int threads = cli.threads > 0 ? (int)cli.threads : PEFT_USE_PTHREADS ? cores() : 1;
+    peft_context_desc desc = {.log = on_log, .threads = threads};
     static const peft_simd all[] = {PEFT_SIMD_PORTABLE, PEFT_SIMD_NEON, PEFT_SIMD_WASM, PEFT_SIMD_AVX2,
                                     PEFT_SIMD_AVX512};
     if (cli.threads < 0 || cli.threads > 256)
@@ -78,8 +79,8 @@ static int open_context(void) {
     peft_status status = peft_context_create(&desc, &cli.ctx);
     if (status) {
         fprintf(stderr, "peft %s: no context: %s\n", cli.command,
-                status == PEFT_ERROR_UNSUPPORTED ? "this machine has no such SIMD"
-                                                 : peft_status_text(status));
+                desc.simd && status == PEFT_ERROR_UNSUPPORTED ? "this machine has no such SIMD"
+                                                              : peft_status_text(status));
         return exit_code_of(status);
     }
     return EXIT_OK;
