@@ -19517,11 +19517,12 @@ static peft_status peft__cache_reorder(peft_model *m, peft__decoder_cache *c, co
     return PEFT_OK;
 }
 
-// ---- how to add an architecture Write its table of parameters and its table of settings in chapter 6,
-// and a peft__family that names both. Add the family to peft__families, and what its config.json says
-// beyond the table to peft__family_config. If its block differs, let a weight that it has or lacks (as
-// o_norm), or a field of peft_config, choose within peft__model_block or the part that differs. For GGUF,
-// add a row to peft__gguf_family_of, and to peft__gguf_expressible what that format takes for granted.
+// ---- how to add an architecture
+// Write its table of parameters and its table of settings in chapter 6, and a peft__family that names
+// both. Add the family to peft__families, and what its config.json says beyond the table to
+// peft__family_config. If its block differs, let a weight that it has or lacks (as o_norm), or a field of
+// peft_config, choose within peft__model_block or the part that differs. For GGUF, add a row to
+// peft__gguf_family_of, and to peft__gguf_expressible what that format takes for granted.
 // tests/test_models.c then needs a tiny model of it.
 // ==========================================================================================================
 // 9. ADAPTERS
