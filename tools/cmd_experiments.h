@@ -271,6 +271,13 @@ static int trials_report(const trials *rows, int count, const char *title, const
     return output_close(&o, true);
 }
 
+// The table and, where it is asked for, the page.
+static int trials_show(const trials *rows, int count, const char *title, const char *first, const int *shown,
+                       int shown_count) {
+    trials_print(rows, count, first, shown, shown_count);
+    return experiment.report ? trials_report(rows, count, title, first, shown, shown_count) : EXIT_OK;
+}
+
 // Training and test data of compare and sweep.
 static int experiment_data(peft_dataset **all, peft_dataset **data, peft_dataset **test) {
     *all = *data = *test = NULL;
@@ -330,9 +337,7 @@ static int run_sweep(void) {
         snprintf(rows[i].name, sizeof(rows[i].name), "r = %lld", (long long)tuned.r);
         code = trials_run(cli.rest.items[0], method, data, test, &rows[i]);
     }
-    if (!code) trials_print(rows, count, "rank", shown, COUNT(shown));
-    if (!code && experiment.report)
-        code = trials_report(rows, count, "Rank sweep", "rank", shown, COUNT(shown));
+    if (!code) code = trials_show(rows, count, "Rank sweep", "rank", shown, COUNT(shown));
     peft_dataset_destroy(all);
     peft_dataset_destroy(data);
     peft_dataset_destroy(test);
@@ -389,9 +394,7 @@ static int run_compare(void) {
         snprintf(rows[count].name, sizeof(rows[count].name), "full");
         code = trials_run(cli.rest.items[0], NULL, data, test, &rows[count++]);
     }
-    if (!code) trials_print(rows, count, "method", shown, COUNT(shown));
-    if (!code && experiment.report)
-        code = trials_report(rows, count, "Methods compared", "method", shown, COUNT(shown));
+    if (!code) code = trials_show(rows, count, "Methods compared", "method", shown, COUNT(shown));
     peft_dataset_destroy(all);
     peft_dataset_destroy(data);
     peft_dataset_destroy(test);
