@@ -22878,24 +22878,19 @@ static peft_status peft__encode_example(const peft_model *m, const char *const t
     return status;
 }
 
-// Prompts that work, though hardly as they were meant. They are counted, and one line of the log names them.
-typedef struct peft__prompt_warnings {
-    int64_t beyond_window;
-} peft__prompt_warnings;
-
-// `tokens`: of the prompt and what follows it.
-static void peft__prompt_warnings_add(peft__prompt_warnings *w, const peft_model *m, int64_t tokens) {
+// Whether a prompt with what follows it has more tokens than the model was trained with. Such prompts work
+// where positions are rotary, which have no end; they are counted, and one line of the log tells it.
+static bool peft__beyond_window(const peft_model *m, int64_t tokens) {
     const peft_config *c = &m->config;
-    // rotary positions have no end
-    w->beyond_window += !c->encoder_decoder && !m->positions && c->max_positions && tokens > c->max_positions;
+    return !c->encoder_decoder && !m->positions && c->max_positions && tokens > c->max_positions;
 }
 
-static void peft__prompt_warnings_log(const peft__prompt_warnings *w, const peft_model *m, int64_t count) {
-    if (w->beyond_window)
+static void peft__log_beyond_window(const peft_model *m, int64_t beyond, int64_t count) {
+    if (beyond)
         peft__log(m->ctx,
             "warning: %lld of %lld prompts have, with their answers, more tokens than the window of "
             "%lld that the model was trained with",
-            (long long)w->beyond_window, (long long)count, (long long)m->config.max_positions);
+            (long long)beyond, (long long)count, (long long)m->config.max_positions);
 }
 
 // ---- batches
@@ -23685,7 +23680,7 @@ static int peft__example_order(const void *a, const void *b) {  // by length, so
 static peft_status peft__encode_prompts(
     const peft__generator *g, const char *const *prompts, int64_t count, peft__examples *e) {
     static const int64_t no_limit[2] = {PEFT__NO_LIMIT, PEFT__NO_LIMIT};
-    peft__prompt_warnings warnings = {0};
+    int64_t beyond = 0;
     bool ranges = false;
     if (!g->d.model->tokenizer)
         return peft__fail(g->ctx, PEFT_ERROR_MISSING, "peft_generate: the model's folder has no tokenizer");
@@ -23698,9 +23693,9 @@ static peft_status peft__encode_prompts(
         peft_status status = peft__encode_example(g->d.model, texts, no_limit, e, cut);
         if (status) return status;
         const peft__example *x = &e->items[i];
-        peft__prompt_warnings_add(&warnings, g->d.model, x->prompt_count + g->d.max_new_tokens);
+        beyond += peft__beyond_window(g->d.model, x->prompt_count + g->d.max_new_tokens);
     }
-    peft__prompt_warnings_log(&warnings, g->d.model, count);
+    peft__log_beyond_window(g->d.model, beyond, count);
     for (int i = 0; i < g->all.count; i++) ranges = ranges || g->all.list[i].sequence_count;
     if (count > 1 && !ranges)  // prompts that have adapters of their own must stay neighbours
         qsort(e->items, (size_t)count, sizeof(peft__example), peft__example_order);
@@ -30437,7 +30432,7 @@ static peft_status peft__train_encode(const peft_model *m, const peft_adapter *a
             m->ctx, PEFT_ERROR_MISSING, "%s: no tokenizer (spiece.model) beside the model", m->folder);
     int64_t window = m->positions ? m->config.max_positions - (a && a->prompt ? a->d.num_virtual_tokens : 0)
                                   : 0;
-    peft__prompt_warnings warnings = {0};
+    int64_t beyond = 0;
     peft__cuts cuts[3] = {
         {"prompts", "max_source", max[0], 0, 0, NULL},
         {"completions", "max_target", max[1], 0, 0, NULL},
@@ -30453,12 +30448,12 @@ static peft_status peft__train_encode(const peft_model *m, const peft_adapter *a
         if (window) cut[2] = PEFT__MAX(0, PEFT__MIN(tokens - window, x->prompt_count - 1));
         x->prompt_count -= cut[2];
         for (int k = 0; k < 3; k++) peft__cuts_add(&cuts[k], texts[k % 2], cut[k]);
-        peft__prompt_warnings_add(&warnings, m, tokens - cut[2]);
+        beyond += peft__beyond_window(m, tokens - cut[2]);
         e->cut_tokens += cut[0] + cut[1] + cut[2];
         e->cut_examples += cut[0] + cut[1] + cut[2] > 0;
     }
     for (int k = 0; k < 3; k++) peft__cuts_log(&cuts[k], m->ctx, e->count);
-    peft__prompt_warnings_log(&warnings, m, e->count);
+    peft__log_beyond_window(m, beyond, e->count);
     int64_t outside = peft__ids_outside(&e->ids, m->config.vocab_size);
     if (outside < 0) return PEFT_OK;
     return peft__fail(m->ctx, PEFT_ERROR_SHAPE,
