@@ -25,15 +25,22 @@ help:
 
 examples: $(EXAMPLES)
 
-build/%: tests/%.c peft.h $(wildcard tests/*.h) tools/scores.h tools/benchmarks.h
+# Programs that use nothing but the public interface link with one object of the implementation: the header is compiled once for
+# all of them. PEFT_IMPLEMENTED says that the implementation is elsewhere. What looks inside compiles the header itself: tests of
+# internals, the benchmarks and scores of build/peft, and test_threads, which puts its own pthread_create into the header.
+INTERNAL := $(patsubst %.c,build/%,$(notdir $(shell grep -l peft__ tests/*.c tools/*.c examples/*.c)))
+ALONE := $(INTERNAL) build/peft build/test_threads
+COMPILE = $(CC) $(STD) $(CFLAGS) -I. -o $@ $< $(if $(filter $@,$(ALONE)),,-DPEFT_IMPLEMENTED build/peft.o) $(LIBS)
+
+build/peft.o: peft.h
 	@mkdir -p build
-	$(CC) $(STD) $(CFLAGS) -I. -o $@ $< $(LIBS)
-build/%: tools/%.c peft.h $(wildcard tools/*.h)
-	@mkdir -p build
-	$(CC) $(STD) $(CFLAGS) -I. -o $@ $< $(LIBS)
-build/%: examples/%.c peft.h
-	@mkdir -p build
-	$(CC) $(STD) $(CFLAGS) -I. -o $@ $< $(LIBS)
+	$(CC) $(STD) $(CFLAGS) -DPEFT_IMPLEMENTATION -DPEFT_USE_PTHREADS -x c -c -o $@ $<
+build/%: tests/%.c build/peft.o $(wildcard tests/*.h) tools/scores.h tools/benchmarks.h
+	$(COMPILE)
+build/%: tools/%.c build/peft.o $(wildcard tools/*.h)
+	$(COMPILE)
+build/%: examples/%.c build/peft.o
+	$(COMPILE)
 
 test: $(TESTS) $(EXAMPLES) build/golden build/peft build/make_data
 	@PEFT_SHARED=$(PEFT_SHARED) sh tests/run.sh $(TESTS)
@@ -44,9 +51,8 @@ build/demo/%.jsonl: build/make_data
 	@mkdir -p build/demo
 	build/make_data dialogsum $(if $(filter train,$*),1200,120) 1 --split $* > $@
 
-build/demo_run: tools/demo.c tools/cli.h tools/report.h peft.h
-	@mkdir -p build
-	$(CC) $(STD) $(CFLAGS) -I. -o $@ $< $(LIBS)
+build/demo_run: tools/demo.c tools/cli.h tools/report.h build/peft.o
+	$(CC) $(STD) $(CFLAGS) -I. -o $@ $< -DPEFT_IMPLEMENTED build/peft.o $(LIBS)
 
 demo: build/demo_run build/demo/train.jsonl build/demo/validation.jsonl build/demo/test.jsonl
 	@build/demo_run $(MODEL) build/demo/train.jsonl build/demo/validation.jsonl build/demo/test.jsonl build/demo

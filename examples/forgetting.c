@@ -6,6 +6,7 @@
 #include "peft.h"
 
 #include <stdio.h>
+#include <string.h>
 
 typedef struct tasks {
     peft_dataset *new_train, *new_test, *old_train, *old_test, *both;

@@ -5,6 +5,7 @@
 #include "peft.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static const char reviews[] =
     "{\"text\": \"We loved the soup.\", \"label\": \"positive\"}\n{\"text\": \"The room was dirty.\", \"label\": \"negative\"}\n"

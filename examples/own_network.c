@@ -4,6 +4,7 @@
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 
+#include <math.h>
 #include <stdio.h>
 
 enum { INPUT = 2, HIDDEN = 16, CLASSES = 4, POINTS = 256, RANK = 1 };

@@ -4,6 +4,7 @@
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 
+#include <math.h>
 #include <stdio.h>
 
 static bool show(const peft_progress *p, void *user) {

@@ -5,6 +5,8 @@
 #include "peft.h"
 
 #include <stdio.h>
+#include <string.h>
+#include <time.h>
 
 enum { TASKS = 3 };
 static const char *const tasks[TASKS] = {"greeting", "farewell", "question"};

@@ -3,8 +3,10 @@
 #define _DEFAULT_SOURCE
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
