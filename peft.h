@@ -587,14 +587,15 @@ typedef struct peft_model_desc {
 enum { PEFT_FUSED_NOT = 0, PEFT_FUSED_THIRDS, PEFT_FUSED_HEADS };
 
 // How the frequencies of rotary positions are stretched: rope_type of rope_parameters (transformers 5) or
-// rope_scaling (before). "longrope" and others are PEFT_ERROR_UNSUPPORTED by name, and so are texts longer
-// than max_positions with PEFT_ROPE_DYNAMIC, whose scaling begins there.
+// rope_scaling (before). Others are PEFT_ERROR_UNSUPPORTED by name, and so are texts longer than
+// max_positions with PEFT_ROPE_DYNAMIC, whose scaling begins there.
 typedef enum peft_rope_kind {
     PEFT_ROPE_DEFAULT = 0,
     PEFT_ROPE_LINEAR,
     PEFT_ROPE_DYNAMIC,
     PEFT_ROPE_LLAMA3,
-    PEFT_ROPE_YARN
+    PEFT_ROPE_YARN,
+    PEFT_ROPE_LONG  // longrope: one divisor per frequency, others for texts beyond rope_original tokens
 } peft_rope_kind;
 
 typedef struct peft_config {
@@ -612,7 +613,8 @@ typedef struct peft_config {
     double rope_theta, rope_factor; // the base; what the other kinds divide the frequencies by
     double rope_low, rope_high;     // Llama 3: the two frequency factors; YaRN: beta_slow, beta_fast
     double rope_original;           // the context before
-    double rope_attention;          // YaRN: factor of the cosines and sines
+    double rope_attention;          // YaRN, longrope: factor of the cosines and sines
+    const float *rope_divisors[2];  // longrope [rotary / 2]: up to rope_original tokens, and beyond
     bool rope_exact;                // YaRN: its bounds are not rounded ("truncate": false)
     float epsilon, dropout, scale;  // scale: of q k^T
     double local_theta;             // Gemma 3: the base in layers with a window; 0: the same
@@ -11577,7 +11579,8 @@ static const peft__setting peft__llama_settings[] = {
     PEFT__SET_OF("smollm3", "max_window_layers", NULL, HARMLESS, window, NULL),
     PEFT__SET_OF("phi3", "sliding_window", "attention.sliding_window", SIZE_OR_NONE, window, "0"),
     PEFT__SET_OF("phi3", "resid_pdrop", NULL, FRACTION, dropout, "0"),
-    PEFT__SET_OF("phi3", "embd_pdrop,original_max_position_embeddings", NULL, HARMLESS, dropout, NULL),
+    PEFT__SET_OF("phi3", "embd_pdrop", NULL, HARMLESS, dropout, NULL),
+    PEFT__SET_OF("phi3", "original_max_position_embeddings", NULL, READ, dropout, NULL),
     PEFT__SET_OF("gemma2,gemma3_text", "sliding_window", "attention.sliding_window", SIZE_OR_NONE, window,
                  "4096"),
     PEFT__SET_OF("gemma2", "attn_logit_softcapping", "attn_logit_softcapping", FACTOR, attention_cap, "50"),
@@ -11997,6 +12000,31 @@ static peft_status peft__gguf_llama3_scaling(const peft_gguf *g, const peft_gguf
     return PEFT_OK;
 }
 
+// longrope: the divisors are two tensors. The context before is the whole one where the file has no other.
+static peft_status peft__gguf_longrope(const peft_gguf *g, const peft__gguf_family *f, double old,
+                                       peft__string *json) {
+    static const char *const names[2][2] = {{"rope_factors_short.weight", "short_factor"},
+                                            {"rope_factors_long.weight", "long_factor"}};
+    float divisors[512];
+    if (!(old > 0)) old = peft__gguf_setting(g, f, "context_length", 0);
+    peft__string_format(json, ",\"original_max_position_embeddings\":%g,\"rope_scaling\":{\"rope_type\":"
+                        "\"longrope\",\"original_max_position_embeddings\":%g,\"attention_factor\":%g",
+                        old, old, peft__gguf_setting(g, f, "rope.scaling.attn_factor", 1));
+    for (int k = 0; k < 2; k++) {
+        const peft_gguf_tensor *t = peft_gguf_find(g, names[k][0]);
+        if (!t || t->dims[0] > PEFT__COUNT(divisors))
+            return peft__file_cannot(&g->file, "rotary positions of type longrope: %s", names[k][0]);
+        peft_status status = peft__gguf_decode(g, t, 0, 1, peft__same_order, divisors);
+        if (status) return status;
+        peft__string_format(json, ",\"%s\":[", names[k][1]);
+        for (int64_t i = 0; i < t->dims[0]; i++)
+            peft__string_format(json, i ? ",%g" : "%g", (double)divisors[i]);
+        peft__string_puts(json, "]");
+    }
+    peft__string_puts(json, "}");
+    return PEFT_OK;
+}
+
 // The rotary embedding's settings, and that of a part of each head. rope_scaling as llama.cpp means it: a
 // factor without a type is a linear one, and type "none" has none.
 static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf_family *f, int64_t head_size,
@@ -12022,8 +12050,7 @@ static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf
     if (phi3 && rotary && head_size)
         peft__string_format(json, ",\"partial_rotary_factor\":%g", (double)rotary / (double)head_size);
     peft__string_format(json, neox ? ",\"rotary_emb_base\":%g" : ",\"rope_theta\":%g", theta);
-    if (peft_gguf_find(g, "rope_factors_long.weight"))
-        return peft__file_cannot(&g->file, "rotary positions of type longrope (rope_factors_long.weight)");
+    if (peft_gguf_find(g, "rope_factors_long.weight")) return peft__gguf_longrope(g, f, old, json);
     if (divisors) return peft__gguf_llama3_scaling(g, divisors, theta, json);
     if (strcmp(type, "none") == 0 || (linear && (factor == 0 || factor == 1))) return PEFT_OK;
     if (!(factor > 0) || factor - factor != 0 || !(old >= 0) || old - old != 0 || (!linear && !yarn))
@@ -16680,8 +16707,9 @@ struct peft_model {
     peft_tensor *positions;  // learned ones (GPT-2), or NULL
     peft_tensor *encoder_norm, *decoder_norm;
     peft__block_weights *encoder, *decoder;
-    float *frequencies[2];  // of rotary positions [rotary / 2]; Gemma 3: then those of layers with a window
-    float *cos_sin[2];  // their cosines and sines [cos_sin_count, rotary / 2, 2]
+    float *frequencies[2];  // of rotary positions [rotary / 2]; Gemma 3: then those of layers with a window,
+                            // longrope: then those of long texts
+    float *cos_sin[2];  // their cosines and sines [cos_sin_count, rotary / 2, 2], see peft__cos_sin_row
     int64_t cos_sin_count;
     peft_tensor ones[2];  // Gemma's norms add them to their weights [1, d_model] and [1, d_kv]
     float dropout;  // while training
@@ -16914,6 +16942,8 @@ static const struct peft__rope_row {
     {"yarn", PEFT_ROPE_YARN, "",
         "factor,original_max_position_embeddings,attention_factor,beta_fast,beta_slow,mscale,mscale_all_dim,"
         "truncate,finetuned"},
+    {"longrope", PEFT_ROPE_LONG, "",
+        "factor,original_max_position_embeddings,attention_factor,short_factor,long_factor"},
 };
 
 static void peft__rope_check(
@@ -16936,9 +16966,46 @@ static void peft__rope_check(
         if (!known && !one)
             peft__config_wrong(
                 r, PEFT_ERROR_UNSUPPORTED, v->key, v, "rotary positions of this type have no such key");
-        else if (known && v->type != PEFT__JSON_BOOL && !(number && v->number > 0 && v->number < 1e9))
+        else if (known && v->type != PEFT__JSON_BOOL && !(number && v->number > 0 && v->number < 1e9) &&
+            !peft__is_listed("short_factor,long_factor", v->key))
             peft__config_wrong(r, PEFT_ERROR_FORMAT, v->key, v, "rotary positions need a number above 0");
     }
+}
+
+// longrope's divisors [rotary / 2].
+static const float *peft__rope_list(peft__config_reader *r, const peft__json *rope, const char *key) {
+    const peft__json *list = peft__json_get(rope, key), *v = list ? list->child : NULL;
+    int64_t half = r->c->rotary / 2, n = 0;
+    float *out = PEFT__ARENA(r->arena, half, float);
+    if (!out) r->status = PEFT_ERROR_MEMORY;
+    for (; out && v && n < half; v = v->next) {
+        if (v->type != PEFT__JSON_NUMBER || !(v->number > 0 && v->number < 1e9)) break;
+        out[n++] = (float)v->number;
+    }
+    if (out && (n < half || v) && !r->status)
+        r->status = peft__fail(r->ctx, PEFT_ERROR_FORMAT,
+            "%s: %s of longrope has to be a list of %ld numbers above 0", r->path, key, half);
+    return out;
+}
+
+// A Phi-3 has the context before at the top of its file, 4096 where it is missing.
+static void peft__rope_long(peft__config_reader *r, const peft__json *rope) {
+    peft_config *c = r->c;
+    const char *key = "original_max_position_embeddings";
+    const peft__json *inside = peft__json_get(rope, key);
+    double old = peft__json_double(rope, key, (double)c->max_positions);
+    if (r->family == &peft__phi3_family) old = peft__json_double(r->root, key, 4096);
+    if (inside && inside->type == PEFT__JSON_NUMBER && inside->number != old)
+        peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, key, inside, "config.json says another one at the top");
+    if (!(old >= 2 && old < 1e9) && !r->status)
+        r->status = peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: %s is %g", r->path, key, old);
+    if (r->status) return;
+    double factor = peft__json_double(rope, "factor", (double)c->max_positions / old);
+    c->rope_original = old;
+    c->rope_attention =
+        peft__json_double(rope, "attention_factor", factor > 1 ? sqrt(1 + log(factor) / log(old)) : 1);
+    c->rope_divisors[0] = peft__rope_list(r, rope, "short_factor");
+    c->rope_divisors[1] = peft__rope_list(r, rope, "long_factor");
 }
 
 // YaRN's factor of cosines and sines (Peng et al. 2023): 0.1 ln(factor) + 1, or a ratio of two such.
@@ -16955,8 +17022,10 @@ static void peft__rope_scaling(peft__config_reader *r, const peft__json *rope) {
     const struct peft__rope_row *row = NULL;
     for (int64_t i = 0; i < PEFT__COUNT(peft__rope_rows); i++)
         if (strcmp(peft__rope_rows[i].type, type) == 0) row = &peft__rope_rows[i];
-    // transformers takes any other type of a Phi-3 for longrope
-    if (row && row->kind != PEFT_ROPE_DEFAULT && r->family == &peft__phi3_family) row = NULL;
+    // older files of Phi-3 call longrope "su" or "yarn"; transformers takes no other type from them
+    bool phi3 = r->family == &peft__phi3_family;
+    if (phi3 && peft__is_listed("su,yarn", type)) row = &peft__rope_rows[PEFT_ROPE_LONG];
+    if (phi3 && row && row->kind != PEFT_ROPE_DEFAULT && row->kind != PEFT_ROPE_LONG) row = NULL;
     if (row) peft__rope_check(r, row, rope);
     else
         r->status = peft__fail(r->ctx, PEFT_ERROR_UNSUPPORTED,
@@ -16964,6 +17033,10 @@ static void peft__rope_scaling(peft__config_reader *r, const peft__json *rope) {
     if (r->status || row->kind == PEFT_ROPE_DEFAULT) return;
     bool yarn = row->kind == PEFT_ROPE_YARN;
     c->rope = row->kind;
+    if (row->kind == PEFT_ROPE_LONG) {
+        peft__rope_long(r, rope);
+        return;
+    }
     c->rope_original = peft__json_double(rope, "original_max_position_embeddings", (double)c->max_positions);
     c->rope_factor = peft__json_double(rope, "factor", (double)c->max_positions / c->rope_original);
     c->rope_low = peft__json_double(rope, yarn ? "beta_slow" : "low_freq_factor", 1);
@@ -17347,12 +17420,14 @@ static double peft__rope_frequency(const peft_config *c, double theta, int64_t i
 
 static bool peft__make_frequencies(peft_model *m) {
     const peft_config *c = &m->config;
-    int tables = c->rotary ? 1 + (c->local_theta > 0) : 0;
+    bool both = c->rope == PEFT_ROPE_LONG;
+    int tables = c->rotary ? 1 + (c->local_theta > 0 || both) : 0;
     for (int k = 0; k < tables; k++) {
         m->frequencies[k] = PEFT__CALLOC(m->ctx, c->rotary / 2, float);
         for (int64_t i = 0; m->frequencies[k] && i < c->rotary / 2; i++) {
-            double f = peft__rope_frequency(c, k ? c->local_theta : c->rope_theta, i);
-            m->frequencies[k][i] = (float)(k ? f : f / peft__rope_divisor(c, f, i));
+            double f = peft__rope_frequency(c, k && !both ? c->local_theta : c->rope_theta, i);
+            double divisor = both ? (double)c->rope_divisors[k][i] : k ? 1 : peft__rope_divisor(c, f, i);
+            m->frequencies[k][i] = (float)(f / divisor);
         }
         if (!m->frequencies[k]) return false;
     }
@@ -18124,6 +18199,8 @@ static peft_status peft__gguf_expressible(const peft_model *m, const char *archi
     if (c->scale_by_layer || (c->scale == 1 && !t5 && !granite))
         what = "attention scores that are not divided by sqrt(head size) alone";
     if (c->rope == PEFT_ROPE_DYNAMIC) what = "rope_type dynamic";
+    if (c->rope == PEFT_ROPE_LONG && !peft__is_listed("llama,phi3", architecture))
+        what = "rope_type longrope";
     if (c->rope_exact && c->rope == PEFT_ROPE_YARN) what = "truncate false of rope_type yarn";
     for (int64_t i = 0; c->windowed && !c->gemma && i < c->decoder_layers; i++)
         if (!c->windowed[i]) what = "a sliding_window of some layers only";
@@ -18151,6 +18228,7 @@ static double peft__setting_value(const peft_config *c, const peft__setting *row
 static peft_status peft__gguf_set_config(peft_gguf_writer *w, const peft_model *m, const char *architecture) {
     const peft_config *c = &m->config;
     bool yarn = c->rope == PEFT_ROPE_YARN, linear = c->rope == PEFT_ROPE_LINEAR;
+    bool longrope = c->rope == PEFT_ROPE_LONG;
     // what llama.cpp multiplies YaRN's attention factor with
     double grown = yarn && c->rope_factor > 1 ? 0.1 * log(c->rope_factor) + 1 : 1;
     char key[PEFT__GGUF_NAME_SIZE];
@@ -18179,7 +18257,8 @@ static peft_status peft__gguf_set_config(peft_gguf_writer *w, const peft_model *
         {"rope.freq_base", PEFT_GGUF_F32, c->rotary ? c->rope_theta : 0},
         {"rope.freq_base_swa", PEFT_GGUF_F32, c->local_theta},
         {"rope.scaling.factor", PEFT_GGUF_F32, linear || yarn ? c->rope_factor : 0},
-        {"rope.scaling.original_context_length", PEFT_GGUF_U32, yarn ? c->rope_original : 0},
+        {"rope.scaling.original_context_length", PEFT_GGUF_U32, yarn || longrope ? c->rope_original : 0},
+        {"rope.scaling.attn_factor", PEFT_GGUF_F32, longrope ? c->rope_attention : 0},
         {"rope.scaling.yarn_attn_factor", PEFT_GGUF_F32, yarn ? c->rope_attention / grown : 0},
         {"rope.scaling.yarn_beta_fast", PEFT_GGUF_F32, yarn ? c->rope_high : 0},
         {"rope.scaling.yarn_beta_slow", PEFT_GGUF_F32, yarn ? c->rope_low : 0}};
@@ -18199,19 +18278,28 @@ static peft_ggml_type peft__gguf_type_for(const peft_model *m, const peft_tensor
     return type == PEFT_F16 ? PEFT_GGML_F16 : type == PEFT_BF16 ? PEFT_GGML_BF16 : PEFT_GGML_F32;
 }
 
-// Llama 3's scaling: what each frequency of rotary positions is divided by. t [1, rotary / 2] has to stay.
+// What each frequency of rotary positions is divided by, in Llama 3's scaling and longrope. t [2] of
+// [1, rotary / 2] has to stay.
 static peft_status peft__gguf_add_frequencies(
-    peft_gguf_writer *w, const peft_model *m, peft__arena *a, peft_tensor *t) {
+    peft_gguf_writer *w, const peft_model *m, peft__arena *a, peft_tensor t[2]) {
+    static const char *const names[] = {"rope_factors_short.weight", "rope_factors_long.weight"};
     const peft_config *c = &m->config;
-    if (c->rope != PEFT_ROPE_LLAMA3) return PEFT_OK;
-    memset(t, 0, sizeof(*t));
-    t->rows = t->rank = 1;
-    t->cols = c->rotary / 2;
-    t->data = peft__arena_alloc(a, (size_t)t->cols * sizeof(float));
-    if (!t->data) return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < t->cols; i++)
-        peft__f32(t)[i] = (float)peft__rope_divisor(c, peft__rope_frequency(c, c->rope_theta, i), i);
-    return peft_gguf_add(w, "rope_freqs.weight", t, PEFT_GGML_F32);
+    bool llama3 = c->rope == PEFT_ROPE_LLAMA3;
+    int count = llama3 ? 1 : c->rope == PEFT_ROPE_LONG ? 2 : 0;
+    peft_status status = PEFT_OK;
+    for (int k = 0; k < count && !status; k++) {
+        memset(&t[k], 0, sizeof(t[k]));
+        t[k].rows = t[k].rank = 1;
+        t[k].cols = c->rotary / 2;
+        t[k].data = peft__arena_alloc(a, (size_t)t[k].cols * sizeof(float));
+        if (!t[k].data) return PEFT_ERROR_MEMORY;
+        for (int64_t i = 0; i < t[k].cols; i++)
+            peft__f32(&t[k])[i] = llama3
+                ? (float)peft__rope_divisor(c, peft__rope_frequency(c, c->rope_theta, i), i)
+                : c->rope_divisors[k][i];
+        status = peft_gguf_add(w, llama3 ? "rope_freqs.weight" : names[k], &t[k], PEFT_GGML_F32);
+    }
+    return status;
 }
 
 // Whether a prompt begins with bos: the tokenizer's files say so, or leave it to the family of the model,
@@ -18272,7 +18360,7 @@ static peft_status peft__model_save_gguf(peft_model *m, const char *path, peft_d
         return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "peft_model_save: GGUF of %s in %s",
             m->config.model_type, peft_dtype_name(type));
     peft_gguf_writer *w = NULL;
-    peft_tensor frequencies;
+    peft_tensor frequencies[2];
     peft__arena scratch;
     peft__arena_init(&scratch, m->ctx);
     peft_status status = peft__gguf_expressible(m, architecture);
@@ -18287,7 +18375,7 @@ static peft_status peft__model_save_gguf(peft_model *m, const char *path, peft_d
         status = peft_gguf_set_number(
             w, "tokenizer.ggml.add_bos_token", PEFT_GGUF_BOOL, peft_model_begins_with_bos(m));
     if (!status && m->tokenizer) status = peft__gguf_set_chat(w, m->tokenizer, &scratch);
-    if (!status) status = peft__gguf_add_frequencies(w, m, &scratch, &frequencies);
+    if (!status) status = peft__gguf_add_frequencies(w, m, &scratch, frequencies);
     for (peft_tensor *t = m->tensors; t < m->tensors + m->tensor_count && !status; t++) {
         peft_tensor *as = t;
         if (m->config.gemma && t->rank == 1 && peft__ends_with(t->name, "norm.weight"))
@@ -18643,6 +18731,7 @@ typedef struct peft__pass {
     struct peft__decoder_cache *cache;  // keys and values go there
     const int64_t *plan;  // of a step with one row per sequence, see peft__make_plan
     int64_t past;  // rows of the one sequence that the cache has already
+    int64_t ahead;  // rows of each sequence that the first step adds
 } peft__pass;
 
 // What chapter 9 does in a pass; chapter 8 without adapters computes x W^T + b and E[ids].
@@ -19103,12 +19192,14 @@ static peft_status peft__make_cos_sin(peft_model *m, int64_t count) {
             count, m->config.max_positions);
     if (!half || count <= m->cos_sin_count) return PEFT_OK;
     count = PEFT__MAX(PEFT__MAX(count, 2 * m->cos_sin_count), (int64_t)256);
-    for (int k = 0; k < 2 && m->frequencies[k]; k++) {
-        float *table = PEFT__ARENA(&m->arena, count * half * 2, float);
+    int kinds = m->config.rope == PEFT_ROPE_LONG ? 2 : 1;
+    for (int k = 0; k < 2 && m->frequencies[k] && (k == 0 || kinds == 1); k++) {
+        float *table = PEFT__ARENA(&m->arena, kinds * count * half * 2, float);
         float grown = k ? 1 : (float)m->config.rope_attention;
         if (!table) return PEFT_ERROR_MEMORY;
-        for (int64_t i = 0; i < count * half; i++) {
-            float angle = (float)(i / half) * m->frequencies[k][i % half];
+        for (int64_t i = 0; i < kinds * count * half; i++) {
+            int64_t row = i / half;
+            float angle = (float)(row / kinds) * m->frequencies[k + row % kinds][i % half];
             table[2 * i] = cosf(angle) * grown;
             table[2 * i + 1] = sinf(angle) * grown;
         }
@@ -19118,6 +19209,27 @@ static peft_status peft__make_cos_sin(peft_model *m, int64_t count) {
     return PEFT_OK;
 }
 
+// longrope: whether a text is longer than the context before.
+static bool peft__is_long(const peft_model *m, int64_t tokens) {
+    return m->config.rope == PEFT_ROPE_LONG && (double)tokens > m->config.rope_original;
+}
+
+// Where position `at` of a text of `total` tokens is in cos_sin. longrope has two rows for each: the second
+// is that of long texts.
+static int32_t peft__cos_sin_row(const peft_model *m, int64_t at, int64_t total) {
+    return (int32_t)(m->config.rope == PEFT_ROPE_LONG ? 2 * at + peft__is_long(m, total) : at);
+}
+
+// longrope turns what is in the cache in another way as soon as the text is longer than the context before.
+static peft_status peft__grows_beyond(const peft_model *m, int64_t tokens, int64_t more) {
+    double old = m->config.rope_original;
+    if (peft__is_long(m, tokens) == peft__is_long(m, tokens + more)) return PEFT_OK;
+    return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
+        "%ld prompt tokens and up to %ld new ones: rotary positions of type \"longrope\" change behind %g "
+        "tokens, and what is cached would have to be computed again; allow %ld new tokens at most",
+        tokens, more, old, (int64_t)old - tokens);
+}
+
 // Positions of the decoder's rows: each sequence counts from `start`.
 static bool peft__set_positions(peft__pass *p, int64_t start) {
     p->positions = PEFT__TAPE_ROOM(p->tape, p->offsets[p->sequences], int32_t);
@@ -19125,7 +19237,8 @@ static bool peft__set_positions(peft__pass *p, int64_t start) {
     int64_t longest = 0;
     for (int64_t s = 0; s < p->sequences; s++) {
         int64_t n = p->offsets[s + 1] - p->offsets[s];
-        for (int64_t i = 0; i < n; i++) p->positions[p->offsets[s] + i] = (int32_t)(start + i);
+        for (int64_t i = 0; i < n; i++)
+            p->positions[p->offsets[s] + i] = peft__cos_sin_row(p->model, start + i, start + n + p->ahead);
         longest = PEFT__MAX(longest, start + n);
     }
     peft_status status = peft__make_cos_sin(p->model, longest);
@@ -19406,6 +19519,7 @@ static peft_status peft__cache_begin_prompt(peft__pass *p, const int32_t *ids, c
         c->base[s] = c->positions[s] = n - 1 + before;
     }
     p->offsets = shorter;
+    p->ahead = 1;
     return peft__run_decoder(p, rest, NULL) ? PEFT_OK : p->tape->status;
 }
 
@@ -19433,6 +19547,8 @@ static peft_status peft__cache_begin(peft_model *m, peft_tape *tape, const int32
     if (!status) peft__begin_prefix(&p, true);
     for (int i = 0; i < adapter_count && !status; i++)
         added += peft__pass_part(adapters[i].adapter)->virtual_tokens;
+    for (int64_t s = 0; s < sources && !status; s++)
+        status = peft__grows_beyond(m, source_offsets[s + 1] - source_offsets[s] + added, new_tokens);
     if (!status && m->positions && longest + added + new_tokens > m->config.max_positions)
         status = peft__fail(m->ctx, PEFT_ERROR_ARGUMENT,
             "%ld prompt tokens and %ld new ones do not fit into the model's context of %ld",
@@ -19457,7 +19573,8 @@ static peft_status peft__make_plan(peft__pass *p) {
         plan[PEFT__PLAN_COUNT * c->rows + r] = count;
         plan[PEFT__PLAN_SOURCE_FIRST * c->rows + r] = c->source_offsets[s];
         plan[PEFT__PLAN_SOURCE_COUNT * c->rows + r] = c->source_offsets[s + 1] - c->source_offsets[s];
-        p->positions[r] = (int32_t)(c->positions[s] + c->length);
+        int64_t at = c->positions[s] + c->length;
+        p->positions[r] = peft__cos_sin_row(p->model, at, at + 1);
         longest = PEFT__MAX(longest, c->positions[s] + c->length + 1);
         if (count > c->capacity)
             return peft__fail(p->model->ctx, PEFT_ERROR_ARGUMENT, "the cache holds %ld tokens", c->capacity);
@@ -19493,6 +19610,7 @@ static peft_status peft__cache_extend(peft_model *m, peft_tape *tape, peft__deco
     peft__cache_pass(&p, m, tape, c, adapters, adapter_count);
     p.sequences = 1;
     p.past = past;
+    p.ahead = 1;
     p.offsets = offsets;
     p.prefix_layers = m->config.decoder_layers;
     peft_status status = peft__pass_check(&p);
@@ -22984,6 +23102,7 @@ struct peft_session {
     peft__decoder_cache cache;
     peft_ids ids;               // what the cache holds
     peft__active_set adapters;  // with which it was read
+    bool is_long;               // and with the rotary positions of a long text
     int64_t reused;
 };
 
@@ -23471,8 +23590,11 @@ static peft_status peft__session_begin(
     peft_session *s = g->d.session;
     int64_t kept = 0, wanted = count + g->d.max_new_tokens;
     peft_status status = peft__session_check(g, prompts, wanted);
+    if (!status) status = peft__grows_beyond(s->model, count, g->d.max_new_tokens);
     if (status) return status;
-    if (!peft__same_adapters(&s->adapters, &g->adapters)) s->ids.count = 0;
+    bool is_long = peft__is_long(s->model, count);
+    if (!peft__same_adapters(&s->adapters, &g->adapters) || is_long != s->is_long) s->ids.count = 0;
+    s->is_long = is_long;
     while (kept < s->ids.count && kept < count - 1 && s->ids.data[kept] == ids[kept]) kept++;
     s->reused = s->ids.count = kept;
     s->adapters = g->adapters;

@@ -42,7 +42,7 @@ exclude_regex layers lora_embedding lora_head save_both save_norm save_linear to
 ia3 ia3_regex prompt prefix ptuning ln_tuning trainable_tokens""".split()
 FAMILIES = ["t5_v10", "t5_v11_untied", "gpt2", "neox", "llama_gqa", "qwen2"]
 # of these the model, a few adapters, and nothing of training
-TODAY = "qwen3 qwen3_window smollm3_window olmo2 phi3_partial phi3_window granite gemma2 gemma3".split()
+TODAY = "qwen3 qwen3_window smollm3_window olmo2 phi3_partial phi3_window phi3_long granite gemma2 gemma3".split()
 KEPT_TODAY = ["lora", "all_linear"]
 
 

@@ -211,6 +211,16 @@ def _phi3(r, part, **more):
     return _kin(tf.Phi3Config, r, heads=heads, kv=r.choice([1, 2, heads]), **d)
 
 
+def _longrope(r, original):
+    """The text has 13 tokens: longer than a context before of 8, shorter than one of 32."""
+    n = 6  # half a head of Phi-3 and of the Llama
+    lists = [[round(r.uniform(1.0, top), 3) for _ in range(n)] for top in (1.5, 6.0)]
+    rope = dict(rope_type="longrope", rope_theta=10000.0, short_factor=lists[0], long_factor=lists[1])
+    return dict(
+        rope_parameters=rope | dict(original_max_position_embeddings=original), max_position_embeddings=128
+    )
+
+
 def _granite(r, tied):
     return _kin(
         tf.GraniteConfig,
@@ -292,6 +302,9 @@ MAKERS = {
     "phi3": lambda r: _phi3(r, 1.0),
     "phi3_partial": lambda r: _phi3(r, 0.5, tied=True),
     "phi3_window": lambda r: _phi3(r, 1.0, sliding_window=r.choice([3, 5])),
+    "phi3_short": lambda r: _phi3(r, 1.0, **_longrope(r, 32), original_max_position_embeddings=32),
+    "phi3_long": lambda r: _phi3(r, 1.0, **_longrope(r, 8), original_max_position_embeddings=8),
+    "llama_long": lambda r: _kin(tf.LlamaConfig, r, heads=WIDTH // 12, **_longrope(r, 8)),
     "granite": lambda r: _granite(r, False),
     "granite_tied": lambda r: _granite(r, True),
     "gemma2": _gemma2,
