@@ -898,7 +898,8 @@ PEFTDEF peft_status peft_generate_texts(
 
 // A prompt cache: the keys and values of the last prompt and its answer. A call reads only what its prompt
 // adds to them: a conversation that grows, many questions behind one text. PEFT_ERROR_UNSUPPORTED: several
-// prompts, an encoder, beams, virtual tokens. Clear it after training.
+// prompts, an encoder, beams, virtual tokens. Clear it after training. Layers with a window keep only what it
+// reaches: a prompt that parts from a longer text is read anew.
 typedef struct peft_session peft_session;
 PEFTDEF peft_status peft_session_create(peft_model *model, peft_session **out);
 PEFTDEF void peft_session_destroy(peft_session *session);
@@ -18923,17 +18924,27 @@ static const int64_t *peft__lengthened(peft_tape *t, const int64_t *offsets, int
 
 // ---- the cache of keys and values
 
+// A layer whose queries see a window of w keys keeps w of them in a ring: token t is in slot t % w, and what
+// is there is what the next query sees. Their order does not matter, as positions are turned into them.
 typedef struct peft__decoder_cache {
     int64_t rows, length,
         capacity;  // sequences being written, tokens since the prompt, room for a row's tokens
-    float **self_k, **self_v;  // per layer [rows, capacity, kv_heads * d_kv]
+    bool whole;  // no rings
+    float **self_k, **self_v;  // per layer [rows, peft__cache_room, kv_heads * d_kv]
     float **cross_k, **cross_v;  // per layer [source tokens, heads * d_kv]; T5 only
     int64_t rows_per_source;
     int64_t *source_offsets, *source_of_row;
     int64_t *base;  // [sources] tokens that a row's cache began with: its prompt, a prefix
     int64_t *positions;  // [sources] position of the first new token
-    float *spare;  // one layer's worth, for reordering
+    int64_t largest;  // room of the layer that has most
+    float *spare;  // its worth, for reordering
 } peft__decoder_cache;
+
+// How many of a row's tokens a layer keeps.
+static int64_t peft__cache_room(const peft_model *m, const peft__decoder_cache *c, int64_t layer) {
+    int64_t window = c->whole ? 0 : peft__attention_window(&m->config, layer);
+    return window ? PEFT__MIN(window, c->capacity) : c->capacity;
+}
 
 static int64_t peft__kv_inner(const peft_model *m) {
     return m->config.kv_heads * m->config.d_kv;
@@ -18950,11 +18961,14 @@ static void peft__cache_end(peft_model *m, peft__decoder_cache *c) {
     memset(c, 0, sizeof(*c));
 }
 
-static bool peft__cache_layers(peft_model *m, int64_t size, float ***out) {
+// What every decoder layer keeps: `cross` floats, or 0: the room of all rows.
+static bool peft__cache_layers(peft_model *m, const peft__decoder_cache *c, int64_t cross, float ***out) {
     float **layers = *out = PEFT__CALLOC(m->ctx, m->config.decoder_layers, float *);
     bool ok = layers != NULL;
-    for (int64_t i = 0; i < m->config.decoder_layers && ok; i++)
+    for (int64_t i = 0; i < m->config.decoder_layers && ok; i++) {
+        int64_t size = cross ? cross : c->rows * peft__cache_room(m, c, i) * peft__kv_inner(m);
         ok = (layers[i] = (float *)peft__alloc(m->ctx, (size_t)size * sizeof(float))) != NULL;
+    }
     return ok;
 }
 
@@ -18963,9 +18977,11 @@ static peft_status peft__cache_alloc(
     c->rows = sources * rows_per_source;
     c->rows_per_source = rows_per_source;
     c->capacity = capacity;
-    int64_t self = c->rows * capacity * peft__kv_inner(m);
-    bool ok = peft__cache_layers(m, self, &c->self_k) && peft__cache_layers(m, self, &c->self_v);
-    c->spare = (float *)peft__alloc(m->ctx, (size_t)self * sizeof(float));
+    for (int64_t i = 0; i < m->config.decoder_layers; i++)
+        c->largest = PEFT__MAX(c->largest, peft__cache_room(m, c, i));
+    bool ok = peft__cache_layers(m, c, 0, &c->self_k) && peft__cache_layers(m, c, 0, &c->self_v);
+    c->spare =
+        (float *)peft__alloc(m->ctx, (size_t)(c->rows * c->largest * peft__kv_inner(m)) * sizeof(float));
     c->source_offsets = PEFT__CALLOC(m->ctx, sources + 1, int64_t);
     c->source_of_row = PEFT__CALLOC(m->ctx, c->rows, int64_t);
     c->base = PEFT__CALLOC(m->ctx, sources, int64_t);
@@ -18976,24 +18992,30 @@ static peft_status peft__cache_alloc(
     return PEFT_OK;
 }
 
-// `count` rows of keys and values, from row `from` on, become those of a row of the cache from `at` on.
+// `count` rows of keys and values, from row `from` on, become those of a row of the cache from token `at` on.
 static void peft__cache_put(const peft__pass *p, int64_t layer, int64_t row, int64_t at, const peft_tensor *k,
     const peft_tensor *v, int64_t from, int64_t count) {
     peft__decoder_cache *c = p->cache;
-    int64_t inner = peft__kv_inner(p->model), to = (row * c->capacity + at) * inner;
-    memcpy(c->self_k[layer] + to, peft__f32(k) + from * inner, (size_t)(count * inner) * sizeof(float));
-    memcpy(c->self_v[layer] + to, peft__f32(v) + from * inner, (size_t)(count * inner) * sizeof(float));
+    int64_t inner = peft__kv_inner(p->model), room = peft__cache_room(p->model, c, layer);
+    for (int64_t i = PEFT__MAX(count - room, (int64_t)0), n; i < count; i += n) {
+        int64_t slot = (at + i) % room, to = (row * room + slot) * inner;
+        n = PEFT__MIN(count - i, room - slot);
+        memcpy(c->self_k[layer] + to, peft__f32(k) + (from + i) * inner, (size_t)(n * inner) * sizeof(float));
+        memcpy(c->self_v[layer] + to, peft__f32(v) + (from + i) * inner, (size_t)(n * inner) * sizeof(float));
+    }
 }
 
-// Keys or values of the one sequence in the cache as a tensor of so many rows, without a copy.
-static peft_tensor *peft__cache_view(const peft__pass *p, float *data, int64_t rows) {
-    peft_tensor *t = PEFT__TAPE_ROOM(p->tape, 1, peft_tensor);
-    if (!t) return NULL;
-    memset(t, 0, sizeof(*t));
-    t->rows = rows;
-    t->cols = peft__kv_inner(p->model);
-    t->data = data;
-    return t;
+// The last `held` keys or values that the cache has of its one sequence, oldest first, then those of x.
+static peft_tensor *peft__cache_then(
+    const peft__pass *p, int64_t layer, const float *data, int64_t held, const peft_tensor *x) {
+    int64_t inner = x->cols, room = peft__cache_room(p->model, p->cache, layer);
+    peft_tensor *out = peft__result(p->tape, held + x->rows, inner, false);
+    if (!out) return NULL;
+    for (int64_t i = 0; i < held; i++)
+        memcpy(peft__f32(out) + i * inner, data + (p->past - held + i) % room * inner,
+            (size_t)inner * sizeof(float));
+    memcpy(peft__f32(out) + held * inner, x->data, (size_t)(x->rows * inner) * sizeof(float));
+    return out;
 }
 
 // Attention of one query per row over count[row] keys that begin at row first[row] of k and v.
@@ -19003,7 +19025,7 @@ typedef struct peft__query_job {
     const float *q, *k, *v, *bias;  // bias [buckets, heads] for a query behind its keys, or NULL
     float *out, *scores;  // scores [rows * heads, longest]
     const int64_t *first, *count;
-    int64_t longest, kv_heads, window;  // window: of the last keys, 0: all
+    int64_t longest, kv_heads;
     float scale;
 } peft__query_job;
 
@@ -19011,9 +19033,9 @@ typedef struct peft__query_job {
 static void peft__query_task(void *arg, int64_t i) {
     const peft__query_job *j = (const peft__query_job *)arg;
     int64_t heads = j->config->heads, size = j->config->d_kv, row = i / heads, head = i % heads;
-    int64_t n = j->window ? PEFT__MIN(j->window, j->count[row]) : j->count[row];
-    int64_t start = j->first[row] + j->count[row] - n, kv_inner = j->kv_heads * size;
-    int64_t kv = start * kv_inner + head / (heads / j->kv_heads) * size, at = (row * heads + head) * size;
+    int64_t n = j->count[row], kv_inner = j->kv_heads * size;
+    int64_t kv = j->first[row] * kv_inner + head / (heads / j->kv_heads) * size;
+    int64_t at = (row * heads + head) * size;
     const float *q = j->q + at, *k = j->k + kv, *v = j->v + kv;
     float *s = j->scores + i * j->longest, *out = j->out + at, max = 0;
     double sum = 0;
@@ -19031,11 +19053,13 @@ static void peft__query_task(void *arg, int64_t i) {
         peft__axpy(j->ctx, out, (float)((double)s[t] / sum), v + t * kv_inner, size);
 }
 
-// A step's plan: for every row, where its own keys begin and how many there are, then the same for its
-// source.
+// A step's plan: for every row, where its own keys begin and how many there are; the same in the rings of
+// layers with a window; and for its source.
 enum {
     PEFT__PLAN_FIRST = 0,
     PEFT__PLAN_COUNT,
+    PEFT__PLAN_RING_FIRST,
+    PEFT__PLAN_RING_COUNT,
     PEFT__PLAN_SOURCE_FIRST,
     PEFT__PLAN_SOURCE_COUNT,
     PEFT__PLAN_PARTS
@@ -19044,8 +19068,9 @@ enum {
 static peft_tensor *peft__query(const peft__pass *p, int64_t layer, peft_tensor *q, bool cross) {
     const peft__decoder_cache *c = p->cache;
     const peft_config *config = &p->model->config;
-    const int64_t *first = p->plan + (cross ? PEFT__PLAN_SOURCE_FIRST : PEFT__PLAN_FIRST) * c->rows;
-    const int64_t *count = first + c->rows;
+    bool ring = !cross && peft__attention_window(config, layer);
+    int part = cross ? PEFT__PLAN_SOURCE_FIRST : ring ? PEFT__PLAN_RING_FIRST : PEFT__PLAN_FIRST;
+    const int64_t *first = p->plan + part * c->rows, *count = first + c->rows;
     int64_t longest = 1, heads = config->heads;
     for (int64_t r = 0; r < q->rows; r++) longest = PEFT__MAX(longest, count[r]);
     const peft_tensor *bias = cross ? NULL : peft__use(p, p->model->decoder[layer].bias);
@@ -19054,8 +19079,7 @@ static peft_tensor *peft__query(const peft__pass *p, int64_t layer, peft_tensor 
     if (!out || !scores) return NULL;
     peft__query_job j = {p->model->ctx, config, peft__f32(q), (cross ? c->cross_k : c->self_k)[layer],
         (cross ? c->cross_v : c->self_v)[layer], bias ? peft__f32(bias) : NULL, peft__f32(out), scores, first,
-        count, longest, cross ? heads : config->kv_heads, cross ? 0 : peft__attention_window(config, layer),
-        peft__attention_scale(config, layer)};
+        count, longest, cross ? heads : config->kv_heads, peft__attention_scale(config, layer)};
     peft__parallel(p->model->ctx, q->rows * heads, peft__query_task, &j);
     peft__give(scores);
     return out;
@@ -19075,17 +19099,17 @@ static peft_tensor *peft__decoder_attention(const peft__pass *p, int64_t layer, 
     k = peft__with_prefix(p, layer, 0, k);
     v = peft__with_prefix(p, layer, 1, v);
     if (!k || !v) return NULL;
-    const int64_t *k_offsets = peft__lengthened(p->tape, p->offsets, p->sequences, p->prefix_rows + p->past);
+    int64_t held = p->past ? PEFT__MIN(p->past, peft__cache_room(p->model, c, layer)) : 0;
+    const int64_t *k_offsets = peft__lengthened(p->tape, p->offsets, p->sequences, p->prefix_rows + held);
+    peft_tensor *all_k = held ? peft__cache_then(p, layer, c->self_k[layer], held, k) : k;
+    peft_tensor *all_v = held ? peft__cache_then(p, layer, c->self_v[layer], held, v) : v;
+    if (!all_k || !all_v) return NULL;
     for (int64_t r = 0; k_offsets && c && r < p->sequences * c->rows_per_source; r++) {
         int64_t s = r / c->rows_per_source, from = p->offsets[s] + s * p->prefix_rows;
         peft__cache_put(
             p, layer, r, p->past, k, v, from, p->offsets[s + 1] + (s + 1) * p->prefix_rows - from);
     }
-    if (p->past) {
-        k = peft__cache_view(p, c->self_k[layer], p->past + q->rows);
-        v = peft__cache_view(p, c->self_v[layer], p->past + q->rows);
-    }
-    peft_attention_desc a = peft__attention_of(p, layer, q, k, v, p->offsets, k_offsets);
+    peft_attention_desc a = peft__attention_of(p, layer, q, all_k, all_v, p->offsets, k_offsets);
     a.causal = true;
     a.window = peft__attention_window(&p->model->config, layer);
     a.bias = peft__use(p, p->model->decoder[layer].bias);
@@ -19486,7 +19510,7 @@ static peft_status peft__cache_begin_source(peft__pass *p, const int32_t *source
     if (!memory) return p->tape->status;
     int64_t cross = memory->rows * m->config.heads * m->config.d_kv;
     memcpy(c->source_offsets, p->source_offsets, (size_t)(p->sequences + 1) * sizeof(int64_t));
-    if (!peft__cache_layers(m, cross, &c->cross_k) || !peft__cache_layers(m, cross, &c->cross_v))
+    if (!peft__cache_layers(m, c, cross, &c->cross_k) || !peft__cache_layers(m, c, cross, &c->cross_v))
         return PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < m->config.decoder_layers; i++) {
         peft_tensor *k = peft__linear(p, p->source_offsets, memory, m->decoder[i].cross_k, NULL);
@@ -19535,7 +19559,9 @@ static peft_status peft__cache_begin(peft_model *m, peft_tape *tape, const int32
     const int64_t *source_offsets, int64_t sources, const peft_active_adapter *adapters, int adapter_count,
     int64_t rows_per_source, int64_t new_tokens, peft__decoder_cache *c) {
     peft__pass p;
+    bool whole = c->whole;
     memset(c, 0, sizeof(*c));
+    c->whole = whole;
     peft__cache_pass(&p, m, tape, c, adapters, adapter_count);
     p.sequences = sources;
     p.source_offsets = source_offsets;
@@ -19567,10 +19593,15 @@ static peft_status peft__make_plan(peft__pass *p) {
     int64_t *plan = PEFT__TAPE_ROOM(p->tape, PEFT__PLAN_PARTS * c->rows, int64_t), longest = 0;
     p->positions = PEFT__TAPE_ROOM(p->tape, c->rows, int32_t);
     if (!plan || !p->positions) return PEFT_ERROR_MEMORY;
+    int64_t window = p->model->config.window;
+    int64_t ring = window ? PEFT__MIN(window, c->capacity) : c->capacity;
     for (int64_t r = 0; r < c->rows; r++) {
         int64_t s = c->source_of_row[r], count = c->base[s] + c->length + 1;
         plan[PEFT__PLAN_FIRST * c->rows + r] = r * c->capacity;
         plan[PEFT__PLAN_COUNT * c->rows + r] = count;
+        plan[PEFT__PLAN_RING_FIRST * c->rows + r] =
+            c->whole ? r * c->capacity + count - PEFT__MIN(count, ring) : r * ring;
+        plan[PEFT__PLAN_RING_COUNT * c->rows + r] = PEFT__MIN(count, ring);
         plan[PEFT__PLAN_SOURCE_FIRST * c->rows + r] = c->source_offsets[s];
         plan[PEFT__PLAN_SOURCE_COUNT * c->rows + r] = c->source_offsets[s + 1] - c->source_offsets[s];
         int64_t at = c->positions[s] + c->length;
@@ -19622,12 +19653,17 @@ static peft_status peft__cache_extend(peft_model *m, peft_tape *tape, peft__deco
 static peft_status peft__cache_reorder(peft_model *m, peft__decoder_cache *c, const int64_t *from_row) {
     bool same = true;
     for (int64_t r = 0; r < c->rows; r++) same = same && from_row[r] == r;
-    int64_t inner = peft__kv_inner(m), row = c->capacity * inner;
+    int64_t inner = peft__kv_inner(m);
     for (int64_t i = 0; i < 2 * m->config.decoder_layers && !same; i++) {
         float **cache = i % 2 ? &c->self_v[i / 2] : &c->self_k[i / 2], *old = *cache;
+        int64_t room = peft__cache_room(m, c, i / 2), row = room * inner;
         for (int64_t r = 0; r < c->rows; r++) {
-            int64_t count = c->base[c->source_of_row[r]] + c->length;
+            int64_t count = PEFT__MIN(c->base[c->source_of_row[r]] + c->length, room);
             memcpy(c->spare + r * row, old + from_row[r] * row, (size_t)(count * inner) * sizeof(float));
+        }
+        if (room < c->largest) {  // a ring is too small to be the next spare
+            memcpy(old, c->spare, (size_t)(c->rows * row) * sizeof(float));
+            continue;
         }
         *cache = c->spare;
         c->spare = old;
@@ -21022,6 +21058,7 @@ static peft_status peft__prefix_from_text(peft_adapter *a, peft_ids *ids) {
     peft_tape *tape = NULL;
     peft__decoder_cache c;
     memset(&c, 0, sizeof(c));
+    c.whole = true;
     int64_t n = a->d.num_virtual_tokens, count = ids->count, cols = a->prompt->cols,
             inner = peft__kv_inner(m);
     int64_t offsets[2] = {0, n + 1};
@@ -23574,8 +23611,9 @@ static peft_status peft__session_reserve(peft_session *s, int64_t wanted, int64_
     peft__decoder_cache bigger;
     memset(&bigger, 0, sizeof(bigger));
     peft_status status = peft__cache_alloc(s->model, 1, 1, PEFT__MAX(wanted, 2 * s->cache.capacity), &bigger);
-    size_t bytes = (size_t)(kept * peft__kv_inner(s->model)) * sizeof(float);
     for (int64_t i = 0; kept && !status && i < s->model->config.decoder_layers; i++) {
+        int64_t rows = PEFT__MIN(kept, peft__cache_room(s->model, &s->cache, i));
+        size_t bytes = (size_t)(rows * peft__kv_inner(s->model)) * sizeof(float);
         memcpy(bigger.self_k[i], s->cache.self_k[i], bytes);
         memcpy(bigger.self_v[i], s->cache.self_v[i], bytes);
     }
@@ -23596,6 +23634,8 @@ static peft_status peft__session_begin(
     if (!peft__same_adapters(&s->adapters, &g->adapters) || is_long != s->is_long) s->ids.count = 0;
     s->is_long = is_long;
     while (kept < s->ids.count && kept < count - 1 && s->ids.data[kept] == ids[kept]) kept++;
+    int64_t window = s->model->config.window;  // a ring that is full cannot go back by more than a token
+    if (window && s->ids.count > PEFT__MIN(window, s->cache.capacity) && kept + 1 < s->ids.count) kept = 0;
     s->reused = s->ids.count = kept;
     s->adapters = g->adapters;
     status = peft__session_reserve(s, wanted, kept);

@@ -813,6 +813,71 @@ static void test_longrope(void) {
     peft_context_destroy(ctx);
 }
 
+// Beams over two prompts, with rings of Gemma 3's window and with whole caches: the same beams.
+static void ring_beams(peft_model *m) {
+    static const int32_t ids[] = {5, 9, 4, 8, 3, 11, 7, 6, 12, 10, 13, 9, 21, 17, 30, 4, 8};
+    const int64_t offsets[] = {0, 12, 17}, new_tokens = 14, beams = 3;
+    peft__generator runs[2];
+    peft_generate_desc g = {.model = m, .max_new_tokens = new_tokens, .min_new_tokens = new_tokens, .beams = (int)beams};
+    bool ok = true;
+    for (int i = 0; i < 2; i++) {
+        ok = ok && peft__generator_begin(&runs[i], &g) == PEFT_OK;
+        runs[i].all.count = runs[i].adapters.count = 0;
+        runs[i].own.whole = i == 1;
+        ok = ok && peft__group_run(&runs[i], ids, offsets, 2) == PEFT_OK;
+    }
+    for (int64_t p = 0; p < 2 && ok; p++) {
+        const peft__search *a = &runs[0].searches[p], *b = &runs[1].searches[p];
+        int64_t n = a->start + new_tokens;
+        for (int64_t k = 0; k < beams; k++) {
+            check(memcmp(a->ids + k * runs[0].limit, b->ids + k * runs[1].limit, (size_t)n * sizeof(int32_t)) == 0,
+                  "rings", "a beam is another one");
+            check(fabsf(a->scores[k] - b->scores[k]) < 1e-4f, "rings", "a beam has another score");
+        }
+    }
+    check(ok, "rings", "beams do not run");
+    for (int i = 0; i < 2; i++) peft__generator_end(&runs[i]);
+}
+
+// What a window leaves behind is not kept; a session whose ring is full reads a text anew that parts from it.
+static void test_rings(void) {
+    int32_t ids[64] = {5, 9, 4, 8, 3, 11, 7, 6, 12, 10, 13, 9};
+    peft_context *ctx = make_context();
+    peft_model *m = NULL;
+    peft_tape *tape = NULL;
+    peft_session *session = NULL;
+    char why[1024] = "";
+    bool there = hf_model(ctx, "tests/data/reference/hf/gemma3/base", &m, why, sizeof(why));
+    check(there, "gemma3", why);
+    if (there) {
+        peft__decoder_cache c = {.capacity = 100};
+        const peft_config *config = peft_model_config(m);
+        for (int64_t i = 0; i < config->decoder_layers; i++)
+            check(peft__cache_room(m, &c, i) == (config->windowed[i] ? config->window : 100), "rings", "their size");
+        ring_beams(m);
+        peft_session_create(m, &session);
+        peft_tape_create(ctx, &tape);
+        peft_tape_inference(tape, true);
+    }
+    static const struct {
+        int64_t prompt, reused;
+    } calls[] = {{12, 0}, {18, 17}, {10, 0}, {24, 15}};  // the third parts from what the ring holds
+    for (int64_t i = 0; i < PEFT__COUNT(calls) && there; i++) {
+        peft_generate_desc g = {.model = m, .session = session, .max_new_tokens = 6, .min_new_tokens = 6};
+        peft_ids out = {NULL, 0, 0};
+        bool ok = peft_generate(&g, ids, calls[i].prompt, &out) == PEFT_OK;
+        check(ok && follows(m, tape, NULL, 0, out.data, out.count, calls[i].prompt), "rings", "a session differs");
+        snprintf(why, sizeof(why), "call %d took %d tokens over", (int)i, (int)peft_session_reused(session));
+        check(peft_session_reused(session) == calls[i].reused, "rings", why);
+        for (int64_t k = calls[i].prompt; ok && k < out.count; k++) ids[k] = out.data[k];
+        peft_ids_free(ctx, &out);
+    }
+    peft_session_destroy(session);
+    peft_tape_destroy(tape);
+    peft_model_destroy(m);
+    peft_context_destroy(ctx);
+}
+
 // Tied weights that a checkpoint has twice: one where they are equal, both where they are not, and T5's
 // embeddings have to be one.
 static void test_two_names(void) {
@@ -910,6 +975,7 @@ int main(void) {
     test_kin_gradients();
     test_kin_reference();
     test_longrope();
+    test_rings();
     test_two_names();
     test_out_of_memory();
     test_dynamic();
