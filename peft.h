@@ -54,7 +54,8 @@ OPTIONS (define before the implementation)
                          __attribute__((visibility("hidden"))) in a library that keeps its copy to itself
     PEFT_USE_PTHREADS    a thread pool; results stay bit-identical for any number of threads
     PEFT_NO_SIMD         only the portable code (else AVX2 / AVX-512 / NEON / WASM SIMD, chosen at run time)
-    PEFT_NO_STDIO        no files: everything comes from memory, see peft_mount
+    PEFT_NO_STDIO        no operating system: files are memory (peft_mount) or callbacks (peft_files), and no
+                         clock: times and rates are 0
     PEFT_SELF            "name.h", if this file is not called peft.h: it includes itself per instruction set
     PEFT_MALLOC, PEFT_FREE   default allocator (or give one per context)
     PEFT_ONLY_METRICS    leaves the models out (define it in every file that includes peft.h)
@@ -112,6 +113,26 @@ typedef struct peft_allocator {
     void *user;
 } peft_allocator;
 
+// What reading and writing files come down to, for a program that keeps them elsewhere: in flash, in a page's
+// memory, in a test whose disk is full. All functions or none. Each returns PEFT_OK or why it failed;
+// strerror(errno) is part of the message if it sets errno. `user` is handed to each.
+typedef struct peft_files {
+    // A file to be read, and its size (PEFT_ERROR_MISSING: there is none), or a new one to be written.
+    peft_status (*open)(const char *path, bool write, void **file, uint64_t *size, void *user);
+    peft_status (*read)(void *file, uint64_t offset, void *into, size_t n, void *user);
+    peft_status (*write)(void *file, const void *data, size_t n, void *user);  // behind what is there
+    peft_status (*flush)(void *file, void *user);                              // a full disk shows here
+    peft_status (*close)(void *file, void *user);                              // the file is gone in any case
+    peft_status (*rename)(const char *from, const char *to, void *user);       // replaces a file `to`
+    peft_status (*remove)(const char *path, void *user);
+    peft_status (*make_folder)(const char *path, void *user);  // PEFT_OK also if it is there
+    void *user;
+    bool native;  // paths are the operating system's: files are mapped, links followed, a folder is replaced
+                  // as a whole. Else each file is, after all of them were written
+} peft_files;
+
+PEFTDEF peft_files peft_files_stdio(void);  // the default, native; all NULL with PEFT_NO_STDIO
+
 // Receives one line without a newline: a warning (an unknown key in a config, ...) or the progress of a long
 // call.
 typedef void (*peft_log_fn)(const char *line, void *user);
@@ -131,6 +152,7 @@ typedef struct peft_context_desc {
     void *log_user;
     int threads;     // 1 (the default) to 1024; more than one needs PEFT_USE_PTHREADS
     peft_simd simd;  // one that the machine lacks: PEFT_ERROR_UNSUPPORTED
+    peft_files files;  // default: peft_files_stdio()
 } peft_context_desc;
 
 // A context has its own memory, threads and last error. One thread at a time may use it and what was made
@@ -149,6 +171,9 @@ PEFTDEF void peft_free(peft_context *ctx, void *block);
 // Makes memory readable as a file `path`: weights compiled into the program, an ArrayBuffer, flash. It is not
 // copied and must outlive everything loaded from it, as tensors point into it.
 PEFTDEF peft_status peft_mount(peft_context *ctx, const char *path, const void *data, size_t size);
+
+// Undoes the last peft_mount of that path. PEFT_ERROR_MISSING: there is none.
+PEFTDEF peft_status peft_unmount(peft_context *ctx, const char *path);
 
 // Storage formats of tensors. Arithmetic is always in f32.
 typedef enum peft_dtype {
@@ -1677,14 +1702,14 @@ PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result
 
 #include <errno.h>
 #include <limits.h>
-#include <locale.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #if !PEFT_NO_STDIO
+#include <locale.h>
 #include <stdio.h>
+#include <time.h>
 #endif
 #if PEFT_USE_PTHREADS
 #include <pthread.h>
@@ -1855,6 +1880,7 @@ struct peft_context {
                // there and none is computed
     size_t planned;  // bytes of results and gradients that a dry run would have taken
     peft__mounted *mounted;
+    peft_files files;
     char error[PEFT__ERROR_SIZE];
 };
 
@@ -2123,7 +2149,9 @@ static void *peft__one_more(peft_context *ctx, void *items, int64_t count, int64
 // ---- the clock
 
 static double peft__seconds(void) {
-#if defined(CLOCK_MONOTONIC) && !defined(_WIN32)
+#if PEFT_NO_STDIO
+    return 0;
+#elif defined(CLOCK_MONOTONIC) && !defined(_WIN32)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
@@ -2303,7 +2331,11 @@ PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_cont
     memset(&d, 0, sizeof(d));
     if (desc) d = *desc;
     if (out) *out = NULL;
-    if (!out || !d.allocator.alloc != !d.allocator.free || d.threads < 0 || d.threads > PEFT__MAX_THREADS)
+    const peft_files *f = &d.files;
+    int given = !!f->open + !!f->read + !!f->write + !!f->flush + !!f->close + !!f->rename + !!f->remove +
+        !!f->make_folder;
+    if (!out || !d.allocator.alloc != !d.allocator.free || d.threads < 0 || d.threads > PEFT__MAX_THREADS ||
+        given % 8)
         return PEFT_ERROR_ARGUMENT;
     if (!d.allocator.alloc) {
         d.allocator.alloc = peft__default_alloc;
@@ -2315,6 +2347,7 @@ PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_cont
     ctx->allocator = d.allocator;
     ctx->log = d.log;
     ctx->log_user = d.log_user;
+    ctx->files = given ? d.files : peft_files_stdio();
     ctx->threads = d.threads > 0 ? d.threads : 1;
     ctx->simd = d.simd == PEFT_SIMD_AUTO ? peft__simd_widest() : d.simd;
     peft_status status = peft__simd_available(ctx->simd) ? peft__pool_create(ctx) : PEFT_ERROR_UNSUPPORTED;
@@ -2394,26 +2427,129 @@ PEFTDEF peft_status peft_mount(peft_context *ctx, const char *path, const void *
     return PEFT_OK;
 }
 
+PEFTDEF peft_status peft_unmount(peft_context *ctx, const char *path) {
+    PEFT__NEED(ctx, ctx, "ctx");
+    PEFT__NEED(ctx, path, "path");
+    for (peft__mounted **at = &ctx->mounted, *m; (m = *at) != NULL; at = &m->next)
+        if (strcmp(m->path, path) == 0) {
+            *at = m->next;
+            peft__free(ctx, m);
+            return PEFT_OK;
+        }
+    return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: not mounted", path);
+}
+
+#if PEFT_NO_STDIO
+
+PEFTDEF peft_files peft_files_stdio(void) {
+    peft_files f;
+    memset(&f, 0, sizeof(f));
+    return f;
+}
+
+#else
+
+// What errno says of something that failed.
+static peft_status peft__io(bool ok) {
+    bool missing = errno == ENOENT;
+#if defined(ENOTDIR)
+    missing = missing || errno == ENOTDIR;
+#endif
+    return ok ? PEFT_OK : missing ? PEFT_ERROR_MISSING : PEFT_ERROR_IO;
+}
+
+static peft_status peft__stdio_open(const char *path, bool write, void **file, uint64_t *size, void *user) {
+    FILE *f = fopen(path, write ? "wb" : "rb");
+    (void)user;
+    *file = f;
+    // fseek to the end is the portable way to a size; beyond 2 GiB of a 32-bit long only the mapping of the
+    // platform helps.
+    if (!f || write) return peft__io(f != NULL);
+    long end = fseek(f, 0, SEEK_END) ? -1 : ftell(f);
+    *size = (uint64_t)end;
+    if (end >= 0) return PEFT_OK;
+    fclose(f);
+    return PEFT_ERROR_IO;
+}
+
+static peft_status peft__stdio_read(void *file, uint64_t offset, void *into, size_t n, void *user) {
+    FILE *f = (FILE *)file;
+    (void)user;
+    return peft__io(
+        offset <= LONG_MAX && fseek(f, (long)offset, SEEK_SET) == 0 && fread(into, 1, n, f) == n);
+}
+
+static peft_status peft__stdio_write(void *file, const void *data, size_t n, void *user) {
+    (void)user;
+    return peft__io(fwrite(data, 1, n, (FILE *)file) == n);
+}
+
+static peft_status peft__stdio_flush(void *file, void *user) {
+    (void)user;
+    return peft__io(fflush((FILE *)file) == 0);
+}
+
+static peft_status peft__stdio_close(void *file, void *user) {
+    (void)user;
+    return peft__io(fclose((FILE *)file) == 0);
+}
+
+static peft_status peft__stdio_rename(const char *from, const char *to, void *user) {
+    (void)user;
+#if defined(_WIN32)
+    remove(to);  // its rename does not replace
+#endif
+    return peft__io(rename(from, to) == 0);
+}
+
+static peft_status peft__stdio_remove(const char *path, void *user) {
+    (void)user;
+    return peft__io(remove(path) == 0);
+}
+
+static peft_status peft__stdio_make_folder(const char *path, void *user) {
+    (void)path, (void)user;
+#if defined(PEFT__MKDIR)
+    return peft__io(PEFT__MKDIR(path) == 0 || errno == EEXIST);
+#else
+    return PEFT_OK;  // no portable way: it has to be there
+#endif
+}
+
+PEFTDEF peft_files peft_files_stdio(void) {
+    const peft_files f = {peft__stdio_open, peft__stdio_read, peft__stdio_write, peft__stdio_flush,
+        peft__stdio_close, peft__stdio_rename, peft__stdio_remove, peft__stdio_make_folder, NULL, true};
+    return f;
+}
+
+#endif
+
+// The context's callback of that name. Through what it leaves in errno the message says more than the status.
+#define PEFT__FILES(ctx, function, ...) \
+    (errno = 0, (ctx)->files.function(__VA_ARGS__, (ctx)->files.user))
+
+static peft_status peft__file_failed(peft_context *ctx, peft_status status, const char *path) {
+    return peft__fail(ctx, status, "%s: %s", path, errno ? strerror(errno) : peft_status_text(status));
+}
+
 typedef struct peft__file {
     peft_context *ctx;
     const char *path;  // the caller's, for messages
     uint64_t size;
     const unsigned char *data;  // the whole file where it is addressable (mounted or mapped), else NULL
     void *map;                  // to be unmapped
-    void *handle;               // FILE *
+    void *handle;               // of the callbacks
 } peft__file;
 
-static bool peft__is_directory(const char *path) {
+static bool peft__is_directory(const peft_context *ctx, const char *path) {
 #if PEFT__MMAP
     struct stat s;
-    return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
+    return ctx->files.native && stat(path, &s) == 0 && S_ISDIR(s.st_mode);
 #else
-    (void)path;
+    (void)ctx, (void)path;
     return false;
 #endif
 }
-
-#if !PEFT_NO_STDIO
 
 #if PEFT__MMAP
 static void peft__file_map(peft__file *f) {
@@ -2428,45 +2564,6 @@ static void peft__file_map(peft__file *f) {
 }
 #endif
 
-static peft_status peft__file_open_stdio(peft__file *f) {
-    if (peft__is_directory(f->path)) return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: is a directory", f->path);
-#if PEFT__MMAP
-    struct stat s;  // the opening of a pipe might take forever
-    if (stat(f->path, &s) == 0 && S_ISFIFO(s.st_mode))
-        return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: is a pipe", f->path);
-#endif
-    FILE *in = fopen(f->path, "rb");
-    bool missing = errno == ENOENT;
-#if defined(ENOTDIR)
-    missing = missing || errno == ENOTDIR;
-#endif
-    if (!in)
-        return peft__fail(f->ctx, missing ? PEFT_ERROR_MISSING : PEFT_ERROR_IO, "%s: %s", f->path,
-                          strerror(errno));
-    // fseek to the end is the portable way to a size; beyond 2 GiB of a 32-bit long only the mapping of the
-    // platform helps.
-    if (fseek(in, 0, SEEK_END) || ftell(in) < 0) {
-        fclose(in);
-        return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: cannot find its size", f->path);
-    }
-    f->size = (uint64_t)ftell(in);
-    f->handle = in;
-#if PEFT__MMAP
-    peft__file_map(f);
-#endif
-    return PEFT_OK;
-}
-
-static peft_status peft__file_read_stdio(peft__file *f, uint64_t offset, void *into, size_t n) {
-    FILE *in = (FILE *)f->handle;
-    if (offset > LONG_MAX || fseek(in, (long)offset, SEEK_SET) || fread(into, 1, n, in) != n)
-        return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: cannot read %zu bytes at %llu", f->path, n,
-                          (unsigned long long)offset);
-    return PEFT_OK;
-}
-
-#endif
-
 static peft_status peft__file_open(peft_context *ctx, const char *path, peft__file *f) {
     memset(f, 0, sizeof(*f));
     f->ctx = ctx;
@@ -2478,11 +2575,20 @@ static peft_status peft__file_open(peft_context *ctx, const char *path, peft__fi
             f->size = m->size;
             return PEFT_OK;
         }
-#if PEFT_NO_STDIO
-    return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: not mounted, and built with PEFT_NO_STDIO", path);
-#else
-    return peft__file_open_stdio(f);
+    if (!ctx->files.open)
+        return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: not mounted, and built with PEFT_NO_STDIO", path);
+    if (peft__is_directory(ctx, path)) return peft__fail(ctx, PEFT_ERROR_IO, "%s: is a directory", path);
+#if PEFT__MMAP
+    struct stat s;  // the opening of a pipe might take forever
+    if (ctx->files.native && stat(path, &s) == 0 && S_ISFIFO(s.st_mode))
+        return peft__fail(ctx, PEFT_ERROR_IO, "%s: is a pipe", path);
 #endif
+    peft_status status = PEFT__FILES(ctx, open, path, false, &f->handle, &f->size);
+    if (status) return f->handle = NULL, peft__file_failed(ctx, status, path);
+#if PEFT__MMAP
+    if (ctx->files.native) peft__file_map(f);
+#endif
+    return PEFT_OK;
 }
 
 static peft_status peft__file_read(peft__file *f, uint64_t offset, void *into, size_t n) {
@@ -2490,25 +2596,19 @@ static peft_status peft__file_read(peft__file *f, uint64_t offset, void *into, s
         return peft__fail(f->ctx, PEFT_ERROR_FORMAT,
                           "%s: truncated: %zu bytes wanted at %llu, the file has %llu", f->path, n,
                           (unsigned long long)offset, (unsigned long long)f->size);
-    if (!n) return PEFT_OK;
-    if (f->data) {
-        memcpy(into, f->data + offset, n);
-        return PEFT_OK;
-    }
-#if PEFT_NO_STDIO
-    return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: no way to read it", f->path);
-#else
-    return peft__file_read_stdio(f, offset, into, n);
-#endif
+    if (f->data) memcpy(into, f->data + offset, n);
+    if (f->data || !n) return PEFT_OK;
+    peft_status status = PEFT__FILES(f->ctx, read, f->handle, offset, into, n);
+    if (!status) return PEFT_OK;
+    return peft__fail(f->ctx, status, "%s: cannot read %zu bytes at %llu", f->path, n,
+                      (unsigned long long)offset);
 }
 
 static void peft__file_close(peft__file *f) {
-#if !PEFT_NO_STDIO
 #if PEFT__MMAP
     if (f->map) munmap(f->map, (size_t)f->size);
 #endif
-    if (f->handle) fclose((FILE *)f->handle);
-#endif
+    if (f->handle) PEFT__FILES(f->ctx, close, f->handle);
     memset(f, 0, sizeof(*f));
 }
 
@@ -2618,7 +2718,7 @@ static peft_status peft__link_target(peft_context *ctx, const char *path, char *
     *out = peft__copy_text(ctx, path, n, "");
 #if PEFT__MMAP
     char target[PEFT__PATH_SIZE];
-    for (int hops = 0; *out; hops++) {
+    for (int hops = 0; *out && ctx->files.native; hops++) {
         ssize_t size = readlink(*out, target, sizeof(target) - 1);
         if (size < 0) return PEFT_OK;  // no link, or nothing yet
         const char *slash = strrchr(*out, '/');
@@ -2639,7 +2739,7 @@ static peft_status peft__link_target(peft_context *ctx, const char *path, char *
 // to.
 static peft_status peft__sync(peft_context *ctx, const char *path) {
 #if PEFT__MMAP
-    int fd = open(path, O_RDONLY), failed = fd >= 0 && fsync(fd) ? errno : 0;
+    int fd = ctx->files.native ? open(path, O_RDONLY) : -1, failed = fd >= 0 && fsync(fd) ? errno : 0;
     if (fd >= 0) close(fd);
     if (failed == EIO || failed == ENOSPC)
         return peft__fail(ctx, PEFT_ERROR_IO, "%s: %s", path, strerror(failed));
@@ -2669,65 +2769,51 @@ typedef struct peft__writer {
 static peft_status peft__writer_open(peft_context *ctx, const char *path, peft__writer *w) {
     memset(w, 0, sizeof(*w));
     w->ctx = ctx;
-#if PEFT_NO_STDIO
-    return w->status = peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-                                  "%s: built with PEFT_NO_STDIO, nothing can be written", path);
-#else
+    if (!ctx->files.open)
+        return w->status = peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
+                                      "%s: built with PEFT_NO_STDIO, and no `files` to write with", path);
     w->status = peft__link_target(ctx, path, &w->path);
     w->part = w->path ? peft__copy_text(ctx, w->path, strlen(w->path), ".part") : NULL;
     if (!w->status && !w->part) w->status = PEFT_ERROR_MEMORY;
-    if (!w->status) w->handle = fopen(w->part, "wb");
-    if (w->handle) return PEFT_OK;
-    if (!w->status) w->status = peft__fail(ctx, PEFT_ERROR_IO, "%s: %s", path, strerror(errno));
+    uint64_t size;
+    if (!w->status && (w->status = PEFT__FILES(ctx, open, w->part, true, &w->handle, &size)) != PEFT_OK) {
+        w->handle = NULL;
+        w->status = peft__file_failed(ctx, PEFT_ERROR_IO, path);
+    }
+    if (!w->status) return PEFT_OK;
     peft__free(ctx, w->path);
     peft__free(ctx, w->part);
     w->path = w->part = NULL;
     return w->status;
-#endif
 }
 
-#if !PEFT_NO_STDIO
-static void peft__writer_check(peft__writer *w, bool ok) {
-    if (!ok && !w->status) w->status = peft__fail(w->ctx, PEFT_ERROR_IO, "%s: %s", w->path, strerror(errno));
+static void peft__writer_check(peft__writer *w, peft_status status) {
+    if (status && !w->status) w->status = peft__file_failed(w->ctx, PEFT_ERROR_IO, w->path);
 }
-#endif
 
 static peft_status peft__write(peft__writer *w, const void *data, size_t n) {
-#if PEFT_NO_STDIO
-    (void)data, (void)n;
-#else
-    if (!w->status && n) peft__writer_check(w, fwrite(data, 1, n, (FILE *)w->handle) == n);
-#endif
+    if (!w->status && n) peft__writer_check(w, PEFT__FILES(w->ctx, write, w->handle, data, n));
     return w->status;
 }
 
-static peft_status peft__writer_flush(peft__writer *w) {  // a full disk shows here
-#if !PEFT_NO_STDIO
-    if (!w->status) peft__writer_check(w, fflush((FILE *)w->handle) == 0);
-#endif
+static peft_status peft__writer_flush(peft__writer *w) {
+    if (!w->status) peft__writer_check(w, PEFT__FILES(w->ctx, flush, w->handle));
     return w->status;
 }
 
 static peft_status peft__writer_end(peft__writer *w, bool keep) {
-#if !PEFT_NO_STDIO
     if (!w->handle) return w->status;
-    peft__writer_check(w, fclose((FILE *)w->handle) == 0);
+    peft__writer_check(w, PEFT__FILES(w->ctx, close, w->handle));
     if (keep && !w->status) w->status = peft__sync(w->ctx, w->part);
     if (keep && !w->status) {
-#if defined(_WIN32)
-        remove(w->path);  // its rename does not replace
-#endif
-        peft__writer_check(w, rename(w->part, w->path) == 0);
+        peft__writer_check(w, PEFT__FILES(w->ctx, rename, w->part, w->path));
         if (!w->status) w->status = peft__sync_parent(w->ctx, w->path);
     }
-    if (!keep || w->status) remove(w->part);
+    if (!keep || w->status) PEFT__FILES(w->ctx, remove, w->part);
     peft__free(w->ctx, w->path);
     peft__free(w->ctx, w->part);
     w->handle = NULL;
     w->path = w->part = NULL;
-#else
-    (void)keep;
-#endif
     return w->status;
 }
 
@@ -3441,7 +3527,11 @@ static peft_status peft__json_number(peft__json_reader *r, peft__json *out) {
     if (ok && !dot && !power) peft__json_whole(begin, r->at, out);
     if (!ok) return peft__json_error(r, "not a value");
     // strtod wants a NUL, and the decimal point of the locale that the host program has set
+#if PEFT_NO_STDIO
+    const char *point = ".";
+#else
     const char *point = localeconv()->decimal_point;
+#endif
     size_t n = (size_t)(r->at - begin), whole = dot ? (size_t)(dot - begin) : n, m = dot ? strlen(point) : 0;
     char small[64], *text = n + m < sizeof(small) ? small : (char *)peft__arena_alloc(r->arena, n + m + 1);
     if (!text) return PEFT_ERROR_MEMORY;
@@ -16084,7 +16174,7 @@ PEFTDEF peft_status peft_tokenizer_load(peft_context *ctx, const char *path, pef
     peft__map_init(&t->added_by_text, ctx);
     const char *found = NULL;
     bool file = peft__file_exists(ctx, path) &&
-        !peft__is_directory(path);  // without stat a folder looks like a file
+        !peft__is_directory(ctx, path);  // without stat a folder looks like a file
     if (!file || !PEFT__MMAP) t->status = peft__tokenizer_in(&t->arena, path, &found);
     if (!found && file) found = path;
     if (!found && !t->status)
@@ -17759,7 +17849,7 @@ static peft_status peft__model_load_config(peft_model *m) {
     bool one_file = peft__model_in_one_file(m), alone = peft__ends_with(m->folder, ".json");
     const char *path = one_file || alone ? m->folder : peft__path_join(&m->arena, m->folder, "config.json");
     if (!path) return PEFT_ERROR_MEMORY;
-    if (peft__ends_with(m->folder, ".bin") && !peft__is_directory(m->folder))
+    if (peft__ends_with(m->folder, ".bin") && !peft__is_directory(m->ctx, m->folder))
         return peft__refuse_bin(m->ctx, m->folder);
     peft__string config;  // what config.json would say comes from a GGUF file
     peft__string_init(&config, m->ctx);
@@ -17900,13 +17990,9 @@ PEFTDEF peft_tensor *peft_model_find(peft_model *m, const char *name) {
 // ---- saving
 
 static peft_status peft__make_folder(peft_context *ctx, const char *path) {
-#if defined(PEFT__MKDIR)
-    if (PEFT__MKDIR(path) && errno != EEXIST)
-        return peft__fail(ctx, PEFT_ERROR_IO, "%s: %s", path, strerror(errno));
-#else
-    (void)ctx, (void)path;  // no portable way: it has to be there
-#endif
-    return PEFT_OK;
+    if (!ctx->files.open) return PEFT_OK;  // the first file says that there are none
+    peft_status status = PEFT__FILES(ctx, make_folder, path);
+    return status ? peft__file_failed(ctx, PEFT_ERROR_IO, path) : PEFT_OK;
 }
 
 // The files of a folder, all of one run: they are written into "<path>.peft-new", which then takes the
@@ -17946,7 +18032,8 @@ static void peft__folder_clear(const peft__folder *f, const char *from, const ch
         peft__string_into(old, sizeof(old), "%s/%s", from, e->d_name);
         peft__string_into(kept, sizeof(kept), "%s/%s", to ? to : "", e->d_name);
         bool moves = to && !peft__folder_owns(f, e->d_name) && stat(kept, &s) != 0;
-        if (moves ? rename(old, kept) : unlink(old)) continue;  // it stays, and so does the folder
+        // what cannot go stays, and so does the folder
+        (void)(moves ? PEFT__FILES(f->ctx, rename, old, kept) : PEFT__FILES(f->ctx, remove, old));
     }
     if (list) closedir(list);
 }
@@ -17997,21 +18084,23 @@ static peft_status peft__folder_stage(peft__folder *f) {
 // "<path>.peft-old".
 static peft_status peft__folder_swap(peft__folder *f) {
     const char *old = f->stage;
-    bool done = !f->there && rename(f->stage, f->path) == 0;
+    bool done = !f->there && !PEFT__FILES(f->ctx, rename, f->stage, f->path);
 #if defined(SYS_renameat2)
     // -100: AT_FDCWD, 2: RENAME_EXCHANGE
     done = done || (f->there && syscall(SYS_renameat2, -100, f->stage, -100, f->path, 2) == 0);
 #endif
     if (!done && f->there) {
         old = f->aside;
-        done = rename(f->path, old) == 0 && rename(f->stage, f->path) == 0;
-        if (!done && !peft__is_directory(f->path)) (void)(rename(old, f->path) == 0);
+        done = !PEFT__FILES(f->ctx, rename, f->path, old) && !PEFT__FILES(f->ctx, rename, f->stage, f->path);
+        int why = errno;
+        if (!done && !peft__is_directory(f->ctx, f->path)) (void)PEFT__FILES(f->ctx, rename, old, f->path);
+        errno = why;
     }
     if (!done)
         return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: cannot be replaced: %s", f->path, strerror(errno));
     if (f->there) {
         peft__folder_clear(f, old, f->path);
-        rmdir(old);
+        (void)PEFT__FILES(f->ctx, remove, old);
     }
     return peft__sync_parent(f->ctx, f->path);
 }
@@ -18027,17 +18116,19 @@ static peft_status peft__folder_open(
     peft_status status = peft__link_target(ctx, path, &f->path);
     f->stage = f->path;
 #if PEFT__MMAP
+    if (!status && !ctx->files.native) return peft__make_folder(ctx, f->path);
     struct stat s;
     f->beside = status ? NULL : peft__copy_text(ctx, f->path, strlen(f->path), ".peft-new");
     f->aside = status ? NULL : peft__copy_text(ctx, f->path, strlen(f->path), ".peft-old");
     if (!status && (!f->beside || !f->aside)) status = PEFT_ERROR_MEMORY;
     if (status) return status;
     // of a run that was stopped between the two
-    if (stat(f->path, &s) && stat(f->aside, &s) == 0) (void)(rename(f->aside, f->path) == 0);
+    if (stat(f->path, &s) && stat(f->aside, &s) == 0) (void)PEFT__FILES(ctx, rename, f->aside, f->path);
     f->there = stat(f->path, &s) == 0;
     if (f->there && !S_ISDIR(s.st_mode))
         return peft__fail(ctx, PEFT_ERROR_IO, "%s: is a file, not a folder", path);
-    if (f->there) peft__folder_clear(f, f->aside, f->path), rmdir(f->aside);
+    if (f->there && stat(f->aside, &s) == 0)
+        peft__folder_clear(f, f->aside, f->path), (void)PEFT__FILES(ctx, remove, f->aside);
     if (!f->there || !peft__folder_fixed(f)) status = peft__folder_stage(f);
     return status;
 #else
@@ -18068,7 +18159,7 @@ static peft_status peft__folder_close(peft__folder *f, peft_status status) {
 #if PEFT__MMAP
     if (f->lock >= 0 && f->stage != f->path) {
         if (!status) status = peft__folder_swap(f);
-        if (status) peft__folder_clear(f, f->stage, NULL), rmdir(f->stage);
+        if (status) peft__folder_clear(f, f->stage, NULL), (void)PEFT__FILES(f->ctx, remove, f->stage);
     }
     if (f->lock >= 0) close(f->lock);
 #endif
@@ -28198,7 +28289,13 @@ PEFT__BUILTIN(strftime_now) {
     size_t start = j->out.size;
     const peft_template_desc *d = &j->t->desc;
     peft__value format = peft__text_needed(j, v[1]);
-    peft__put_time(j, format.text, format.size, d->now ? d->now(d->now_user) : (int64_t)time(NULL));
+#if PEFT_NO_STDIO
+    int64_t now = 0;
+    if (!d->now) peft__unable(j, "strftime_now: built with PEFT_NO_STDIO, and no `now` given");
+#else
+    int64_t now = d->now ? 0 : (int64_t)time(NULL);
+#endif
+    peft__put_time(j, format.text, format.size, d->now ? d->now(d->now_user) : now);
     return peft__taken(j, start, false);
 }
 
@@ -31279,6 +31376,7 @@ static peft_status peft__plan_context(peft__planner *p) {
     memset(&d, 0, sizeof(d));
     d.allocator = ctx->allocator;
     d.simd = ctx->simd;
+    d.files = ctx->files;
     peft_status status = peft_context_create(&d, &p->ctx);
     if (status) return status;
     p->ctx->dry = true;
