@@ -6482,7 +6482,7 @@ PEFT__INLINE const uint8_t *peft__quant_at(const peft_quant *q, const uint8_t *d
 #define PEFT__QUANT_ROWS 4     // at most this many rows of x count as few; more are the gemm's
 #define PEFT__QUANT_SPAN 2048  // codes of a row whose scales are kept at a time
 #define PEFT__QUANT_BATCH 16   // rows likewise, where columns are added up
-#define PEFT__QUANT_LINES 64   // at most so many rows of the weight at a time
+#define PEFT__QUANT_LINES (PEFT_NO_STDIO ? 32 : 64)  // at most so many rows of the weight at a time
 #define PEFT__QUANT_SHORT \
     256  // shorter rows are not for integers: their rounding errors would not average out
 // Weights enough for more tasks than threads; smaller parts would not be fetched ahead.
@@ -7577,29 +7577,45 @@ static void peft__quantize_short(
     }
 }
 
-static void peft__quantize_block(const peft__quantize_job *j, int64_t first, const float *x, int64_t n) {
-    float peak = j->isa->peak(x, n), *absmax = &j->absmax[first / j->block];
-    if (n < j->block && j->book && peak < PEFT__QUANT_LEAST) peak = PEFT__QUANT_LEAST;
-    *absmax = j->book ? peak : peak / 127.0f;
-    if (!(peak - peak == 0.0f)) return;  // not finite: found and reported later
-    if (!j->book) peft__quantize_int8(x, n, peak, j->codes + first);
-    else if (n < j->block) peft__quantize_short(j->book, x, n, peak, j->codes + first / 2);
-    else j->isa->encode(j->book, x, n, 1.0f / PEFT__MAX(peak, PEFT__QUANT_LEAST), j->codes + first / 2);
-}
-
 #define PEFT__QUANT_MAX_BLOCK 4096
 #define PEFT__QUANT_TASK ((int64_t)4 * PEFT__QUANT_MAX_BLOCK)  // weights per task
+#define PEFT__QUANT_WIDENED ((int64_t)512)  // weights widened at a time: stacks are small on some machines
+
+// Weights [at, at + n) of the source as f32: where they are, or widened into `room`.
+static const float *peft__quantize_values(const peft__quantize_job *j, int64_t at, int64_t n, float *room) {
+    if (j->source->type == PEFT_F32) return (const float *)j->source->data + at;
+    peft__to_f32(j->source, at, n, room);
+    return room;
+}
+
+// Weights [first, end): a block, which is a multiple of a span or shorter than one, or the last weights.
+static void peft__quantize_block(const peft__quantize_job *j, int64_t first, int64_t end) {
+    float room[PEFT__QUANT_WIDENED], peak = 0, *absmax = &j->absmax[first / j->block];
+    const float *x = room;
+    bool whole = end - first == j->block;
+    for (int64_t at = first, n; at < end && peak - peak == 0.0f; at += n) {
+        n = PEFT__MIN(PEFT__QUANT_WIDENED, end - at);
+        x = peft__quantize_values(j, at, n, room);
+        float most = j->isa->peak(x, n);
+        if (!(most <= peak)) peak = most;
+    }
+    if (!whole && j->book && peak < PEFT__QUANT_LEAST) peak = PEFT__QUANT_LEAST;
+    *absmax = j->book ? peak : peak / 127.0f;
+    if (!(peak - peak == 0.0f)) return;  // not finite: found and reported later
+    for (int64_t at = first, n; at < end; at += n) {
+        n = PEFT__MIN(PEFT__QUANT_WIDENED, end - at);
+        if (end - first > n) x = peft__quantize_values(j, at, n, room);
+        if (!j->book) peft__quantize_int8(x, n, peak, j->codes + at);
+        else if (!whole) peft__quantize_short(j->book, x, n, peak, j->codes + at / 2);
+        else j->isa->encode(j->book, x, n, 1.0f / PEFT__MAX(peak, PEFT__QUANT_LEAST), j->codes + at / 2);
+    }
+}
 
 static void peft__quantize_task(void *arg, int64_t index) {
     const peft__quantize_job *j = (const peft__quantize_job *)arg;
-    float values[PEFT__QUANT_MAX_BLOCK];
     for (int64_t i = index * PEFT__QUANT_TASK, end = PEFT__MIN(i + PEFT__QUANT_TASK, j->n); i < end;
-            i += j->block) {
-        int64_t count = PEFT__MIN(j->block, end - i);
-        if (j->source->type != PEFT_F32) peft__to_f32(j->source, i, count, values);
-        peft__quantize_block(
-                j, i, j->source->type == PEFT_F32 ? (const float *)j->source->data + i : values, count);
-    }
+            i += j->block)
+        peft__quantize_block(j, i, PEFT__MIN(i + j->block, end));
 }
 
 static peft_status peft__quantize_not_finite(peft_context *ctx, const peft_tensor *t, int64_t first) {
@@ -7730,12 +7746,12 @@ PEFTDEF peft_status peft_quantize_compare(peft_context *ctx, const peft_tensor *
         return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: [%lld, %lld] compared with [%lld, %lld]",
                 original->name, (long long)original->rows, (long long)original->cols,
                 (long long)quantized->rows, (long long)quantized->cols);
-    float a[1024], b[1024];
+    float a[256], b[256];
     double squares = 0, differences = 0, sum = 0;
     memset(out, 0, sizeof(*out));
     int64_t n = original->rows * original->cols;
-    for (int64_t i = 0; i < n; i += 1024) {
-        int64_t count = PEFT__MIN(1024, n - i);
+    for (int64_t i = 0; i < n; i += 256) {
+        int64_t count = PEFT__MIN(256, n - i);
         peft__to_f32(original, i, count, a);
         peft__to_f32(quantized, i, count, b);
         for (int64_t k = 0; k < count; k++) {
@@ -10267,12 +10283,12 @@ static const struct peft__foreign {
 
 // `path`, a safetensors file, is missing: says what lies in its place, if that is known.
 static peft_status peft__archive_missing(peft_context *ctx, const char *path, peft_status status) {
-    char name[PEFT__PATH_SIZE], line[PEFT__PATH_SIZE];
+    char name[PEFT__ERROR_SIZE], line[PEFT__ERROR_SIZE];
     const char *slash = strrchr(path, '/');
     int n = slash ? (int)(slash - path) + 1 : 0;
     bool adapter = peft__ends_with(path, "adapter_model.safetensors");
-    for (int64_t i = 0;
-         i < PEFT__COUNT(peft__foreign_files) && status == PEFT_ERROR_MISSING && n < PEFT__PATH_SIZE; i++) {
+    if (status != PEFT_ERROR_MISSING || n > PEFT__ERROR_SIZE - 40) return status;
+    for (int64_t i = 0; i < PEFT__COUNT(peft__foreign_files); i++) {
         const struct peft__foreign *f = &peft__foreign_files[i];
         peft__string_into(name, sizeof(name), "%.*s%s", n, path, f->name);
         if (adapter != (strncmp(f->name, "adapter", 7) == 0) || !peft__file_exists(ctx, name)) continue;
@@ -17679,11 +17695,11 @@ static const peft_tensor *peft__checkpoint_find(const peft_model *m, const peft_
 
 // Whether two tensors, of any types, have the same shape and numbers.
 static bool peft__same_values(const peft_tensor *x, const peft_tensor *y) {
-    float a[512], b[512];
+    float a[256], b[256];
     int64_t n = peft__size(x);
     if (!x->data || !y->data || x->rows != y->rows || x->cols != y->cols) return false;
-    for (int64_t at = 0; at < n && x != y; at += 512) {
-        int64_t count = PEFT__MIN(512, n - at);
+    for (int64_t at = 0; at < n && x != y; at += 256) {
+        int64_t count = PEFT__MIN(256, n - at);
         peft__to_f32(x, at, count, a);
         peft__to_f32(y, at, count, b);
         for (int64_t i = 0; i < count; i++)
@@ -22608,7 +22624,7 @@ typedef struct peft__requantize_sums {
 // A merged weight in the base's format again, and how far that is from it.
 static peft_status peft__requantize_one(
     peft_adapter *a, const peft__backup *b, peft__requantize_sums *s, peft_tensor **out) {
-    float x[1024], y[1024], z[1024];
+    float x[256], y[256], z[256];
     const peft_quant *q = b->before.quant;
     const peft_tensor *merged = &a->model->tensors[b->tensor];
     peft_quantize_desc d = {b->before.type, q->block, !q->absmax};
@@ -22617,7 +22633,7 @@ static peft_status peft__requantize_one(
     if (status) return status;
     ((peft_quant *)(uintptr_t)(*out)->quant)->source = q->source;
     for (int64_t i = 0; i < n; i++) {
-        int64_t k = i % 1024, count = PEFT__MIN(1024, n - i);
+        int64_t k = i % 256, count = PEFT__MIN(256, n - i);
         if (!k) {
             peft__to_f32(&b->before, i, count, x);
             peft__to_f32(merged, i, count, y);
@@ -31084,7 +31100,7 @@ static peft_status peft__part_read(peft__checkpoint_io *io, void *data, size_t s
 
 // The checksum of the part in the file; memory stays as it is.
 static peft_status peft__part_verify(peft__checkpoint_io *io, void *data, size_t size) {
-    uint64_t block[1024], at = io->at;
+    uint64_t block[128], at = io->at;
     peft_status status = PEFT_OK;
     (void)data;
     for (size_t step; size && !status; size -= step, at += step) {
