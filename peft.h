@@ -1258,6 +1258,13 @@ typedef struct peft_progress {
 } peft_progress;
 typedef bool (*peft_progress_fn)(const peft_progress *progress, void *user);  // false: stop
 
+// Given every gradient of an optimizer step before it is used, in the order of the trained tensors, then
+// (tensor NULL) 2 values of the step itself, its loss first. `labels`: how many the loss is a mean over. May
+// change the values; anything but PEFT_OK ends the training with that status. With several ranks it has to
+// put the sum over all ranks in place of the values, the same bits on each.
+typedef peft_status (*peft_gradient_fn)(
+    const peft_tensor *tensor, float *values, int64_t count, double labels, void *user);
+
 typedef struct peft_train_desc {
     peft_model *model;
     peft_adapter *adapter;     // NULL: all weights of the model
@@ -1292,6 +1299,13 @@ typedef struct peft_train_desc {
     uint64_t seed;             // order of examples, dropout
     peft_progress_fn progress;
     void *progress_user;
+    peft_gradient_fn gradient;
+    void *gradient_user;
+    // Data parallelism: this process is number `rank` of `world` (0 means 1) that train the same model on the
+    // same data with the same settings. Batches stay as large: every world-th example of each step is this
+    // rank's. Let one rank write the checkpoint and all of them read it. With dropout, ranks draw other
+    // numbers.
+    int rank, world;
 } peft_train_desc;
 
 typedef struct peft_train_result {
@@ -1305,6 +1319,15 @@ typedef struct peft_train_result {
 // last whole step; what training has widened to f32 stays so. Callbacks must return: a longjmp out of one
 // leaks.
 PEFTDEF peft_status peft_train(const peft_train_desc *desc, peft_train_result *result);
+// The batches of peft_train, for loops of one's own: tokenized, cut, shifted, shuffled and packed. Of `desc`
+// count model, adapter, data, batch_size, max_source, max_target, seed, rank and world.
+typedef struct peft_batches peft_batches;
+PEFTDEF peft_status peft_batches_create(const peft_train_desc *desc, peft_batches **out);
+PEFTDEF void peft_batches_destroy(peft_batches *batches);
+PEFTDEF int64_t peft_batches_count(const peft_batches *batches);  // in an epoch
+// Batch i of an epoch; valid until the next call. NULL: there is none. A rank's share of a last, short batch
+// may have no examples (count 0).
+PEFTDEF const peft_batch *peft_batches_at(peft_batches *batches, int64_t epoch, int64_t i);
 // Mean loss per label over a dataset, no gradients. Tokens as in peft_train_desc.
 PEFTDEF peft_status peft_evaluate_loss(peft_model *model, const peft_adapter *adapter,
     const peft_dataset *data, int64_t max_source, int64_t max_target, double *loss);
@@ -30771,6 +30794,9 @@ static peft_status peft__train_check(const peft_model *m, const peft_adapter *ad
     if (peft_dataset_count(data) < 1) return peft__fail(m->ctx, PEFT_ERROR_ARGUMENT, "%s: no examples", call);
     if (adapter && adapter->model != m)
         return peft__fail(m->ctx, PEFT_ERROR_ARGUMENT, "%s: the adapter belongs to another model", call);
+    if (d->rank < 0 || d->rank >= PEFT__MAX(d->world, 1) || d->world > 4096)
+        return peft__fail(
+            m->ctx, PEFT_ERROR_ARGUMENT, "%s: rank %d of %d (of at most 4096)", call, d->rank, d->world);
     return peft__numeric_resolve(m->ctx, call, peft__train_settings, PEFT__COUNT(peft__train_settings), d);
 }
 
@@ -30851,6 +30877,91 @@ typedef struct peft__run_state {
     double loss, eval_loss, best_eval_loss;
 } peft__run_state;
 
+struct peft_batches {
+    peft_context *ctx;
+    const peft_model *model;
+    peft__examples examples;
+    peft__batch_buffer buffer;
+    int64_t *order;       // examples of the current epoch, shuffled
+    int64_t order_epoch;  // which epoch that is; -1: none
+    int64_t size, rank, world;
+    uint64_t seed;
+};
+
+static void peft__batches_free(peft_batches *b) {
+    peft__batch_free(b->ctx, &b->buffer);
+    peft__examples_free(b->ctx, &b->examples);
+    peft__free(b->ctx, b->order);
+}
+
+static peft_status peft__batches_init(const peft_train_desc *d, peft_batches *b) {
+    const int64_t max[2] = {d->max_source, d->max_target};
+    b->ctx = d->model->ctx;
+    b->model = d->model;
+    b->order_epoch = -1;
+    b->size = d->batch_size;
+    b->rank = d->rank;
+    b->world = PEFT__MAX(d->world, 1);
+    b->seed = d->seed;
+    peft_status status = peft__train_encode(b->model, d->adapter, d->data, max, &b->examples);
+    if (!status) status = peft__train_batch(b->model, &b->examples, b->size, &b->buffer);
+    if (!status) b->order = PEFT__CALLOC(b->ctx, b->examples.count, int64_t);
+    return status ? status : b->order ? PEFT_OK : PEFT_ERROR_MEMORY;
+}
+
+// Example i of an epoch. Depends on the seed and these only: that makes resuming exact.
+static const peft__example *peft__batches_example(peft_batches *b, int64_t epoch, int64_t i) {
+    const peft__examples *e = &b->examples;
+    if (epoch != b->order_epoch) {
+        peft_rng rng;
+        peft_rng_seed(&rng, peft__mix_seed(b->seed, 1, (uint64_t)epoch));
+        for (int64_t k = 0; k < e->count; k++) b->order[k] = k;
+        peft__shuffle(&rng, b->order, e->count);
+        b->order_epoch = epoch;
+    }
+    return &e->items[b->order[i]];
+}
+
+// The examples *i, *i + world, ... below `end` of an epoch, as many as a batch holds.
+static const peft_batch *peft__batches_fill(peft_batches *b, int64_t epoch, int64_t *i, int64_t end) {
+    for (b->buffer.view.count = 0; *i < end && b->buffer.view.count < b->size; *i += b->world)
+        peft__batch_add(
+            &b->buffer, &b->model->config, &b->examples, peft__batches_example(b, epoch, *i));
+    return &b->buffer.view;
+}
+
+PEFTDEF peft_status peft_batches_create(const peft_train_desc *desc, peft_batches **out) {
+    if (out) *out = NULL;
+    PEFT__NEED(NULL, desc, "desc");
+    PEFT__NEED(desc->data ? desc->data->ctx : NULL, desc->model, "model");
+    PEFT__NEED(desc->model->ctx, out, "out");
+    peft_train_desc d = *desc;
+    peft_context *ctx = d.model->ctx;
+    peft_status status = peft__train_check(d.model, d.adapter, d.data, "batches", &d);
+    peft_batches *b = status ? NULL : PEFT__CALLOC(ctx, 1, peft_batches);
+    if (!b) return status ? status : PEFT_ERROR_MEMORY;
+    status = peft__batches_init(&d, b);
+    if (status) peft_batches_destroy(b);
+    else *out = b;
+    return status;
+}
+
+PEFTDEF void peft_batches_destroy(peft_batches *b) {
+    if (!b) return;
+    peft__batches_free(b);
+    peft__free(b->ctx, b);
+}
+
+PEFTDEF int64_t peft_batches_count(const peft_batches *b) {
+    return b ? peft__div_up(b->examples.count, b->size) : 0;
+}
+
+PEFTDEF const peft_batch *peft_batches_at(peft_batches *b, int64_t epoch, int64_t i) {
+    if (!b || epoch < 0 || i < 0 || i >= peft_batches_count(b)) return NULL;
+    int64_t first = i * b->size + b->rank;
+    return peft__batches_fill(b, epoch, &first, PEFT__MIN((i + 1) * b->size, b->examples.count));
+}
+
 typedef struct peft__trainer {
     peft_train_desc d;  // defaults resolved
     peft_context *ctx;
@@ -30859,10 +30970,8 @@ typedef struct peft__trainer {
     int64_t tensor_count;
     peft_optimizer *optimizer;
     peft_tape *tape;
-    peft__examples data, validation;
-    peft__batch_buffer batch;
-    int64_t *order;       // examples of the current epoch, shuffled
-    int64_t order_epoch;  // which epoch that is; -1: none
+    peft_batches data;
+    peft__examples validation;
     peft__run_state at;
     int64_t steps, start_step, start_tokens, per_epoch;  // per_epoch: steps
     double started;
@@ -30893,13 +31002,15 @@ static peft_status peft__train_resolve(peft__trainer *t, const peft_train_desc *
     PEFT__NEED(d->data ? d->data->ctx : NULL, d->model, "model");
     t->model = d->model;
     t->ctx = d->model->ctx;
-    t->order_epoch = -1;
     t->at.eval_loss = t->at.best_eval_loss = -1;
     peft_status status = peft__train_check(d->model, d->adapter, d->data, "training", d);
     if (!status && d->validation)
         status = peft__train_check(d->model, d->adapter, d->validation, "training", d);
     if (!status && d->resume && !d->checkpoint)
         status = peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "training: resume without a checkpoint's name");
+    if (!status && d->world > 1 && !d->gradient)
+        status = peft__fail(t->ctx, PEFT_ERROR_ARGUMENT,
+            "training: %d ranks without a `gradient` callback that adds up their gradients", d->world);
     if (!status && d->learning_rate == 0)
         d->learning_rate = peft_default_learning_rate(d->model, d->adapter) *
                            peft__optimizers[d->optimizer].rate;
@@ -30939,17 +31050,15 @@ static peft_status peft__train_optimizer(peft__trainer *t) {
 static peft_status peft__train_begin(peft__trainer *t) {
     const peft_train_desc *d = &t->d;
     const int64_t max[2] = {d->max_source, d->max_target};
-    peft_status status = peft__train_encode(t->model, d->adapter, d->data, max, &t->data);
+    peft_status status = peft__batches_init(d, &t->data);
     if (!status && d->validation)
         status = peft__train_encode(t->model, d->adapter, d->validation, max, &t->validation);
     if (!status) status = peft__train_optimizer(t);
     if (!status) status = peft_tape_create(t->ctx, &t->tape);
     if (!status) peft_tape_checkpoint_blocks(t->tape, d->checkpoint_blocks);
-    if (!status) status = peft__train_batch(t->model, &t->data, d->batch_size, &t->batch);
     if (status) return status;
-    t->order = (int64_t *)peft__calloc(t->ctx, t->data.count, sizeof(int64_t));
-    bool keeps = d->keep_best && d->validation, ok = t->order != NULL;
-    if (ok && keeps)
+    bool keeps = d->keep_best && d->validation, ok = true;
+    if (keeps)
         ok = (t->best = (float **)peft__calloc(t->ctx, t->tensor_count, sizeof(float *))) != NULL;
     for (int64_t i = 0; ok && keeps && i < t->tensor_count; i++)
         ok = (t->best[i] = (float *)peft__calloc(t->ctx, peft__size(t->tensors[i]), sizeof(float))) != NULL;
@@ -30959,27 +31068,13 @@ static peft_status peft__train_begin(peft__trainer *t) {
 static void peft__train_end(peft__trainer *t) {
     peft_optimizer_destroy(t->optimizer);
     peft_tape_destroy(t->tape);
-    peft__batch_free(t->ctx, &t->batch);
-    peft__examples_free(t->ctx, &t->data);
+    t->data.ctx = t->ctx;
+    peft__batches_free(&t->data);
     peft__examples_free(t->ctx, &t->validation);
     for (int64_t i = 0; t->best && i < t->tensor_count; i++) peft__free(t->ctx, t->best[i]);
     peft__free(t->ctx, t->best);
-    peft__free(t->ctx, t->order);
     peft__free(t->ctx, t->tensors);
     t->model->dropout = 0;
-}
-
-// Example i of an epoch. Depends on the seed and these only: that makes resuming exact.
-static const peft__example *peft__train_example(peft__trainer *t, int64_t epoch, int64_t i) {
-    const peft__examples *e = &t->data;
-    if (epoch != t->order_epoch) {
-        peft_rng rng;
-        peft_rng_seed(&rng, peft__mix_seed(t->d.seed, 1, (uint64_t)epoch));
-        for (int64_t k = 0; k < e->count; k++) t->order[k] = k;
-        peft__shuffle(&rng, t->order, e->count);
-        t->order_epoch = epoch;
-    }
-    return &e->items[t->order[i]];
 }
 
 static float peft__train_rate(const peft__trainer *t) {
@@ -30989,34 +31084,55 @@ static float peft__train_rate(const peft__trainer *t) {
     return (float)((double)t->d.learning_rate * factor);
 }
 
+// Shows gradients and loss to the callback. Ranks that are not at the same step (one has read no checkpoint)
+// must not train on: the sum of the steps tells.
+static peft_status peft__train_exchange(peft__trainer *t, double labels) {
+    float world = (float)PEFT__MAX(t->d.world, 1), step = (float)(t->at.step % 4096 + 1);
+    float own[2] = {(float)t->at.loss, step};
+    peft_status status = PEFT_OK;
+    for (int64_t i = 0; i <= t->tensor_count && !status; i++) {
+        peft_tensor *x = i < t->tensor_count ? t->tensors[i] : NULL;
+        status = t->d.gradient(x, x ? x->grad : own, x ? peft__size(x) : 2, labels, t->d.gradient_user);
+        if (status)
+            return peft__fail(t->ctx, status, "step %lld: the gradient callback failed at %s",
+                (long long)t->at.step + 1, x ? x->name : "the loss");
+    }
+    if (own[1] != world * step)
+        return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT,
+            "step %lld of rank %d: not all of %d ranks are at this step, or their values were not added up",
+            (long long)t->at.step + 1, t->d.rank, t->d.world);
+    t->at.loss = (double)own[0];
+    return PEFT_OK;
+}
+
 // Gradients of one optimizer step: `accumulation` batches, the loss a mean over all their labels. An epoch
 // visits every example once, so that its last step has fewer batches, and the last of them fewer examples,
 // where the numbers do not divide: as in HF's Trainer.
 static peft_status peft__train_gradients(peft__trainer *t) {
     int64_t per_step = t->d.batch_size * t->d.accumulation, epoch = t->at.step / t->per_epoch;
-    int64_t i = t->at.step % t->per_epoch * per_step, end = PEFT__MIN(i + per_step, t->data.count);
+    int64_t i = t->at.step % t->per_epoch * per_step, end = PEFT__MIN(i + per_step, t->data.examples.count);
     double labels = 0;
     for (int64_t k = i; k < end; k++) {
-        const peft__example *x = peft__train_example(t, epoch, k);
+        const peft__example *x = peft__batches_example(&t->data, epoch, k);
         labels += (double)x->completion_count;
         t->at.tokens += x->prompt_count + x->completion_count;
     }
     peft_active_adapter active = {t->d.adapter, 1, 0, 0};
     t->at.loss = 0;
     t->model->dropout = t->d.dropout;
-    for (uint64_t k = 0; i < end; k++) {
-        for (t->batch.view.count = 0; i < end && t->batch.view.count < t->d.batch_size; i++)
-            peft__batch_add(&t->batch, &t->model->config, &t->data, peft__train_example(t, epoch, i));
+    i += t->d.rank;
+    for (uint64_t k = (uint64_t)t->d.rank << 32; i < end; k++) {
+        const peft_batch *batch = peft__batches_fill(&t->data, epoch, &i, end);
         peft_tape_reset(t->tape, peft__mix_seed(t->d.seed, 2 + k, (uint64_t)t->at.step));
         peft_tape_inference(t->tape, false);
         peft_tensor *loss = peft_model_loss(
-            t->model, t->tape, &t->batch.view, &active, t->d.adapter ? 1 : 0, labels);
+            t->model, t->tape, batch, &active, t->d.adapter ? 1 : 0, labels);
         if (loss) t->at.loss += (double)peft__f32(loss)[0];
         peft_status status = loss ? peft_backward(t->tape, loss) : t->tape->status;
         if (status) return status;
     }
     t->model->dropout = 0;
-    return PEFT_OK;
+    return t->d.gradient ? peft__train_exchange(t, labels) : PEFT_OK;
 }
 
 static peft_status peft__train_evaluate(peft__trainer *t) {
@@ -31164,7 +31280,7 @@ static void peft__run_settings(peft__trainer *t) {
         const char *name;
         double value;
     } more[] = {
-        {"examples", (double)t->data.count},
+        {"examples", (double)t->data.examples.count},
         {"steps", (double)t->steps},
         {"seed", (double)(d->seed & ((1ull << 53) - 1))},
         {"keep_best", best ? 1.0 : 0},
@@ -31177,7 +31293,8 @@ static void peft__run_settings(peft__trainer *t) {
         const char *name;
         uint64_t sum;
     } sums[] = {
-        {"training examples (file, template, limits or tokenizer)", peft__examples_checksum(&t->data)},
+        {"training examples (file, template, limits or tokenizer)",
+            peft__examples_checksum(&t->data.examples)},
         {"validation examples", best ? peft__examples_checksum(&t->validation) : 0},
         {"weights of the base model", peft__base_checksum(t)},
         {"settings of the adapter", a ? peft__adapter_checksum(a) : 0},
@@ -31360,8 +31477,8 @@ PEFTDEF peft_status peft_train(const peft_train_desc *desc, peft_train_result *r
     if (result && t.optimizer) {
         result->steps = t.at.step;
         result->tokens = t.at.tokens;
-        result->cut_examples = t.data.cut_examples;
-        result->cut_tokens = t.data.cut_tokens;
+        result->cut_examples = t.data.examples.cut_examples;
+        result->cut_tokens = t.data.examples.cut_tokens;
         for (int64_t i = 0; i < t.tensor_count; i++) result->trainable += peft__size(t.tensors[i]);
         result->total = peft_model_parameter_count(t.model) + (t.d.adapter ? result->trainable : 0);
         result->loss = t.at.loss;
