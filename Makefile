@@ -5,7 +5,8 @@ PEFT_SHARED ?= ../shared
 STD = -std=c11 -Wall -Wextra
 LIBS = -DPEFT_USE_PTHREADS -pthread -lm
 TESTS := $(patsubst tests/test_%.c,build/test_%,$(wildcard tests/test_*.c))
-EXAMPLES := $(patsubst examples/%.c,build/%,$(wildcard examples/*.c))
+MPICC := $(shell command -v mpicc)
+EXAMPLES := $(filter-out $(if $(MPICC),,build/data_parallel),$(patsubst examples/%.c,build/%,$(wildcard examples/*.c)))
 
 all: build/peft examples
 
@@ -41,6 +42,8 @@ build/%: tools/%.c build/peft.o $(wildcard tools/*.h)
 	$(COMPILE)
 build/%: examples/%.c build/peft.o
 	$(COMPILE)
+build/data_parallel: examples/data_parallel.c build/peft.o  # of the examples only where there is an mpicc
+	$(COMPILE:$(CC)%=$(MPICC)%)
 
 test: $(TESTS) $(EXAMPLES) build/golden build/peft build/make_data
 	@PEFT_SHARED=$(PEFT_SHARED) sh tests/run.sh $(TESTS)

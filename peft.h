@@ -54,7 +54,8 @@ OPTIONS (define before the implementation)
                          __attribute__((visibility("hidden"))) in a library that keeps its copy to itself
     PEFT_USE_PTHREADS    a thread pool; results stay bit-identical for any number of threads
     PEFT_NO_SIMD         only the portable code (else AVX2 / AVX-512 / NEON / WASM SIMD, chosen at run time)
-    PEFT_NO_STDIO        no files: everything comes from memory, see peft_mount
+    PEFT_NO_STDIO        no operating system: files are memory (peft_mount) or callbacks (peft_files), and no
+                         clock: times and rates are 0
     PEFT_SELF            "name.h", if this file is not called peft.h: it includes itself per instruction set
     PEFT_MALLOC, PEFT_FREE   default allocator (or give one per context)
     PEFT_ONLY_METRICS    leaves the models out (define it in every file that includes peft.h)
@@ -112,6 +113,26 @@ typedef struct peft_allocator {
     void *user;
 } peft_allocator;
 
+// What reading and writing files come down to, for a program that keeps them elsewhere: in flash, in a page's
+// memory, in a test whose disk is full. All functions or none. Each returns PEFT_OK or why it failed;
+// strerror(errno) is part of the message if it sets errno. `user` is handed to each.
+typedef struct peft_files {
+    // A file to be read, and its size (PEFT_ERROR_MISSING: there is none), or a new one to be written.
+    peft_status (*open)(const char *path, bool write, void **file, uint64_t *size, void *user);
+    peft_status (*read)(void *file, uint64_t offset, void *into, size_t n, void *user);
+    peft_status (*write)(void *file, const void *data, size_t n, void *user);  // behind what is there
+    peft_status (*flush)(void *file, void *user);                              // a full disk shows here
+    peft_status (*close)(void *file, void *user);                              // the file is gone in any case
+    peft_status (*rename)(const char *from, const char *to, void *user);       // replaces a file `to`
+    peft_status (*remove)(const char *path, void *user);
+    peft_status (*make_folder)(const char *path, void *user);  // PEFT_OK also if it is there
+    void *user;
+    bool native;  // paths are the operating system's: files are mapped, links followed, a folder is replaced
+                  // as a whole. Else each file is, after all of them were written
+} peft_files;
+
+PEFTDEF peft_files peft_files_stdio(void);  // the default, native; all NULL with PEFT_NO_STDIO
+
 // Receives one line without a newline: a warning (an unknown key in a config, ...) or the progress of a long
 // call.
 typedef void (*peft_log_fn)(const char *line, void *user);
@@ -131,6 +152,7 @@ typedef struct peft_context_desc {
     void *log_user;
     int threads;     // 1 (the default) to 1024; more than one needs PEFT_USE_PTHREADS
     peft_simd simd;  // one that the machine lacks: PEFT_ERROR_UNSUPPORTED
+    peft_files files;  // default: peft_files_stdio()
 } peft_context_desc;
 
 // A context has its own memory, threads and last error. One thread at a time may use it and what was made
@@ -149,6 +171,9 @@ PEFTDEF void peft_free(peft_context *ctx, void *block);
 // Makes memory readable as a file `path`: weights compiled into the program, an ArrayBuffer, flash. It is not
 // copied and must outlive everything loaded from it, as tensors point into it.
 PEFTDEF peft_status peft_mount(peft_context *ctx, const char *path, const void *data, size_t size);
+
+// Undoes the last peft_mount of that path. PEFT_ERROR_MISSING: there is none.
+PEFTDEF peft_status peft_unmount(peft_context *ctx, const char *path);
 
 // Storage formats of tensors. Arithmetic is always in f32.
 typedef enum peft_dtype {
@@ -1234,6 +1259,13 @@ typedef struct peft_progress {
 } peft_progress;
 typedef bool (*peft_progress_fn)(const peft_progress *progress, void *user);  // false: stop
 
+// Given every gradient of an optimizer step before it is used, in the order of the trained tensors, then
+// (tensor NULL) 2 values of the step itself, its loss first. `labels`: how many the loss is a mean over. May
+// change the values; anything but PEFT_OK ends the training with that status. With several ranks it has to
+// put the sum over all ranks in place of the values, the same bits on each.
+typedef peft_status (*peft_gradient_fn)(
+    const peft_tensor *tensor, float *values, int64_t count, double labels, void *user);
+
 typedef struct peft_train_desc {
     peft_model *model;
     peft_adapter *adapter;     // NULL: all weights of the model
@@ -1268,6 +1300,13 @@ typedef struct peft_train_desc {
     uint64_t seed;             // order of examples, dropout
     peft_progress_fn progress;
     void *progress_user;
+    peft_gradient_fn gradient;
+    void *gradient_user;
+    // Data parallelism: this process is number `rank` of `world` (0 means 1) that train the same model on the
+    // same data with the same settings. Batches stay as large: every world-th example of each step is this
+    // rank's. Let one rank write the checkpoint and all of them read it. With dropout, ranks draw other
+    // numbers.
+    int rank, world;
 } peft_train_desc;
 
 typedef struct peft_train_result {
@@ -1281,6 +1320,15 @@ typedef struct peft_train_result {
 // last whole step; what training has widened to f32 stays so. Callbacks must return: a longjmp out of one
 // leaks.
 PEFTDEF peft_status peft_train(const peft_train_desc *desc, peft_train_result *result);
+// The batches of peft_train, for loops of one's own: tokenized, cut, shifted, shuffled and packed. Of `desc`
+// count model, adapter, data, batch_size, max_source, max_target, seed, rank and world.
+typedef struct peft_batches peft_batches;
+PEFTDEF peft_status peft_batches_create(const peft_train_desc *desc, peft_batches **out);
+PEFTDEF void peft_batches_destroy(peft_batches *batches);
+PEFTDEF int64_t peft_batches_count(const peft_batches *batches);  // in an epoch
+// Batch i of an epoch; valid until the next call. NULL: there is none. A rank's share of a last, short batch
+// may have no examples (count 0).
+PEFTDEF const peft_batch *peft_batches_at(peft_batches *batches, int64_t epoch, int64_t i);
 // Mean loss per label over a dataset, no gradients. Tokens as in peft_train_desc.
 PEFTDEF peft_status peft_evaluate_loss(peft_model *model, const peft_adapter *adapter,
     const peft_dataset *data, int64_t max_source, int64_t max_target, double *loss);
@@ -1678,14 +1726,14 @@ PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result
 
 #include <errno.h>
 #include <limits.h>
-#include <locale.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #if !PEFT_NO_STDIO
+#include <locale.h>
 #include <stdio.h>
+#include <time.h>
 #endif
 #if PEFT_USE_PTHREADS
 #include <pthread.h>
@@ -1856,6 +1904,7 @@ struct peft_context {
                // there and none is computed
     size_t planned;  // bytes of results and gradients that a dry run would have taken
     peft__mounted *mounted;
+    peft_files files;
     char error[PEFT__ERROR_SIZE];
 };
 
@@ -2124,7 +2173,9 @@ static void *peft__one_more(peft_context *ctx, void *items, int64_t count, int64
 // ---- the clock
 
 static double peft__seconds(void) {
-#if defined(CLOCK_MONOTONIC) && !defined(_WIN32)
+#if PEFT_NO_STDIO
+    return 0;
+#elif defined(CLOCK_MONOTONIC) && !defined(_WIN32)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
@@ -2304,7 +2355,11 @@ PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_cont
     memset(&d, 0, sizeof(d));
     if (desc) d = *desc;
     if (out) *out = NULL;
-    if (!out || !d.allocator.alloc != !d.allocator.free || d.threads < 0 || d.threads > PEFT__MAX_THREADS)
+    const peft_files *f = &d.files;
+    int given = !!f->open + !!f->read + !!f->write + !!f->flush + !!f->close + !!f->rename + !!f->remove +
+        !!f->make_folder;
+    if (!out || !d.allocator.alloc != !d.allocator.free || d.threads < 0 || d.threads > PEFT__MAX_THREADS ||
+        given % 8)
         return PEFT_ERROR_ARGUMENT;
     if (!d.allocator.alloc) {
         d.allocator.alloc = peft__default_alloc;
@@ -2316,6 +2371,7 @@ PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_cont
     ctx->allocator = d.allocator;
     ctx->log = d.log;
     ctx->log_user = d.log_user;
+    ctx->files = given ? d.files : peft_files_stdio();
     ctx->threads = d.threads > 0 ? d.threads : 1;
     ctx->simd = d.simd == PEFT_SIMD_AUTO ? peft__simd_widest() : d.simd;
     peft_status status = peft__simd_available(ctx->simd) ? peft__pool_create(ctx) : PEFT_ERROR_UNSUPPORTED;
@@ -2395,26 +2451,129 @@ PEFTDEF peft_status peft_mount(peft_context *ctx, const char *path, const void *
     return PEFT_OK;
 }
 
+PEFTDEF peft_status peft_unmount(peft_context *ctx, const char *path) {
+    PEFT__NEED(ctx, ctx, "ctx");
+    PEFT__NEED(ctx, path, "path");
+    for (peft__mounted **at = &ctx->mounted, *m; (m = *at) != NULL; at = &m->next)
+        if (strcmp(m->path, path) == 0) {
+            *at = m->next;
+            peft__free(ctx, m);
+            return PEFT_OK;
+        }
+    return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: not mounted", path);
+}
+
+#if PEFT_NO_STDIO
+
+PEFTDEF peft_files peft_files_stdio(void) {
+    peft_files f;
+    memset(&f, 0, sizeof(f));
+    return f;
+}
+
+#else
+
+// What errno says of something that failed.
+static peft_status peft__io(bool ok) {
+    bool missing = errno == ENOENT;
+#if defined(ENOTDIR)
+    missing = missing || errno == ENOTDIR;
+#endif
+    return ok ? PEFT_OK : missing ? PEFT_ERROR_MISSING : PEFT_ERROR_IO;
+}
+
+static peft_status peft__stdio_open(const char *path, bool write, void **file, uint64_t *size, void *user) {
+    FILE *f = fopen(path, write ? "wb" : "rb");
+    (void)user;
+    *file = f;
+    // fseek to the end is the portable way to a size; beyond 2 GiB of a 32-bit long only the mapping of the
+    // platform helps.
+    if (!f || write) return peft__io(f != NULL);
+    long end = fseek(f, 0, SEEK_END) ? -1 : ftell(f);
+    *size = (uint64_t)end;
+    if (end >= 0) return PEFT_OK;
+    fclose(f);
+    return PEFT_ERROR_IO;
+}
+
+static peft_status peft__stdio_read(void *file, uint64_t offset, void *into, size_t n, void *user) {
+    FILE *f = (FILE *)file;
+    (void)user;
+    return peft__io(
+        offset <= LONG_MAX && fseek(f, (long)offset, SEEK_SET) == 0 && fread(into, 1, n, f) == n);
+}
+
+static peft_status peft__stdio_write(void *file, const void *data, size_t n, void *user) {
+    (void)user;
+    return peft__io(fwrite(data, 1, n, (FILE *)file) == n);
+}
+
+static peft_status peft__stdio_flush(void *file, void *user) {
+    (void)user;
+    return peft__io(fflush((FILE *)file) == 0);
+}
+
+static peft_status peft__stdio_close(void *file, void *user) {
+    (void)user;
+    return peft__io(fclose((FILE *)file) == 0);
+}
+
+static peft_status peft__stdio_rename(const char *from, const char *to, void *user) {
+    (void)user;
+#if defined(_WIN32)
+    remove(to);  // its rename does not replace
+#endif
+    return peft__io(rename(from, to) == 0);
+}
+
+static peft_status peft__stdio_remove(const char *path, void *user) {
+    (void)user;
+    return peft__io(remove(path) == 0);
+}
+
+static peft_status peft__stdio_make_folder(const char *path, void *user) {
+    (void)path, (void)user;
+#if defined(PEFT__MKDIR)
+    return peft__io(PEFT__MKDIR(path) == 0 || errno == EEXIST);
+#else
+    return PEFT_OK;  // no portable way: it has to be there
+#endif
+}
+
+PEFTDEF peft_files peft_files_stdio(void) {
+    const peft_files f = {peft__stdio_open, peft__stdio_read, peft__stdio_write, peft__stdio_flush,
+        peft__stdio_close, peft__stdio_rename, peft__stdio_remove, peft__stdio_make_folder, NULL, true};
+    return f;
+}
+
+#endif
+
+// The context's callback of that name. Through what it leaves in errno the message says more than the status.
+#define PEFT__FILES(ctx, function, ...) \
+    (errno = 0, (ctx)->files.function(__VA_ARGS__, (ctx)->files.user))
+
+static peft_status peft__file_failed(peft_context *ctx, peft_status status, const char *path) {
+    return peft__fail(ctx, status, "%s: %s", path, errno ? strerror(errno) : peft_status_text(status));
+}
+
 typedef struct peft__file {
     peft_context *ctx;
     const char *path;  // the caller's, for messages
     uint64_t size;
     const unsigned char *data;  // the whole file where it is addressable (mounted or mapped), else NULL
     void *map;                  // to be unmapped
-    void *handle;               // FILE *
+    void *handle;               // of the callbacks
 } peft__file;
 
-static bool peft__is_directory(const char *path) {
+static bool peft__is_directory(const peft_context *ctx, const char *path) {
 #if PEFT__MMAP
     struct stat s;
-    return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
+    return ctx->files.native && stat(path, &s) == 0 && S_ISDIR(s.st_mode);
 #else
-    (void)path;
+    (void)ctx, (void)path;
     return false;
 #endif
 }
-
-#if !PEFT_NO_STDIO
 
 #if PEFT__MMAP
 static void peft__file_map(peft__file *f) {
@@ -2429,45 +2588,6 @@ static void peft__file_map(peft__file *f) {
 }
 #endif
 
-static peft_status peft__file_open_stdio(peft__file *f) {
-    if (peft__is_directory(f->path)) return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: is a directory", f->path);
-#if PEFT__MMAP
-    struct stat s;  // the opening of a pipe might take forever
-    if (stat(f->path, &s) == 0 && S_ISFIFO(s.st_mode))
-        return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: is a pipe", f->path);
-#endif
-    FILE *in = fopen(f->path, "rb");
-    bool missing = errno == ENOENT;
-#if defined(ENOTDIR)
-    missing = missing || errno == ENOTDIR;
-#endif
-    if (!in)
-        return peft__fail(f->ctx, missing ? PEFT_ERROR_MISSING : PEFT_ERROR_IO, "%s: %s", f->path,
-                          strerror(errno));
-    // fseek to the end is the portable way to a size; beyond 2 GiB of a 32-bit long only the mapping of the
-    // platform helps.
-    if (fseek(in, 0, SEEK_END) || ftell(in) < 0) {
-        fclose(in);
-        return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: cannot find its size", f->path);
-    }
-    f->size = (uint64_t)ftell(in);
-    f->handle = in;
-#if PEFT__MMAP
-    peft__file_map(f);
-#endif
-    return PEFT_OK;
-}
-
-static peft_status peft__file_read_stdio(peft__file *f, uint64_t offset, void *into, size_t n) {
-    FILE *in = (FILE *)f->handle;
-    if (offset > LONG_MAX || fseek(in, (long)offset, SEEK_SET) || fread(into, 1, n, in) != n)
-        return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: cannot read %zu bytes at %llu", f->path, n,
-                          (unsigned long long)offset);
-    return PEFT_OK;
-}
-
-#endif
-
 static peft_status peft__file_open(peft_context *ctx, const char *path, peft__file *f) {
     memset(f, 0, sizeof(*f));
     f->ctx = ctx;
@@ -2479,11 +2599,20 @@ static peft_status peft__file_open(peft_context *ctx, const char *path, peft__fi
             f->size = m->size;
             return PEFT_OK;
         }
-#if PEFT_NO_STDIO
-    return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: not mounted, and built with PEFT_NO_STDIO", path);
-#else
-    return peft__file_open_stdio(f);
+    if (!ctx->files.open)
+        return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: not mounted, and built with PEFT_NO_STDIO", path);
+    if (peft__is_directory(ctx, path)) return peft__fail(ctx, PEFT_ERROR_IO, "%s: is a directory", path);
+#if PEFT__MMAP
+    struct stat s;  // the opening of a pipe might take forever
+    if (ctx->files.native && stat(path, &s) == 0 && S_ISFIFO(s.st_mode))
+        return peft__fail(ctx, PEFT_ERROR_IO, "%s: is a pipe", path);
 #endif
+    peft_status status = PEFT__FILES(ctx, open, path, false, &f->handle, &f->size);
+    if (status) return f->handle = NULL, peft__file_failed(ctx, status, path);
+#if PEFT__MMAP
+    if (ctx->files.native) peft__file_map(f);
+#endif
+    return PEFT_OK;
 }
 
 static peft_status peft__file_read(peft__file *f, uint64_t offset, void *into, size_t n) {
@@ -2491,25 +2620,19 @@ static peft_status peft__file_read(peft__file *f, uint64_t offset, void *into, s
         return peft__fail(f->ctx, PEFT_ERROR_FORMAT,
                           "%s: truncated: %zu bytes wanted at %llu, the file has %llu", f->path, n,
                           (unsigned long long)offset, (unsigned long long)f->size);
-    if (!n) return PEFT_OK;
-    if (f->data) {
-        memcpy(into, f->data + offset, n);
-        return PEFT_OK;
-    }
-#if PEFT_NO_STDIO
-    return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: no way to read it", f->path);
-#else
-    return peft__file_read_stdio(f, offset, into, n);
-#endif
+    if (f->data) memcpy(into, f->data + offset, n);
+    if (f->data || !n) return PEFT_OK;
+    peft_status status = PEFT__FILES(f->ctx, read, f->handle, offset, into, n);
+    if (!status) return PEFT_OK;
+    return peft__fail(f->ctx, status, "%s: cannot read %zu bytes at %llu", f->path, n,
+                      (unsigned long long)offset);
 }
 
 static void peft__file_close(peft__file *f) {
-#if !PEFT_NO_STDIO
 #if PEFT__MMAP
     if (f->map) munmap(f->map, (size_t)f->size);
 #endif
-    if (f->handle) fclose((FILE *)f->handle);
-#endif
+    if (f->handle) PEFT__FILES(f->ctx, close, f->handle);
     memset(f, 0, sizeof(*f));
 }
 
@@ -2619,7 +2742,7 @@ static peft_status peft__link_target(peft_context *ctx, const char *path, char *
     *out = peft__copy_text(ctx, path, n, "");
 #if PEFT__MMAP
     char target[PEFT__PATH_SIZE];
-    for (int hops = 0; *out; hops++) {
+    for (int hops = 0; *out && ctx->files.native; hops++) {
         ssize_t size = readlink(*out, target, sizeof(target) - 1);
         if (size < 0) return PEFT_OK;  // no link, or nothing yet
         const char *slash = strrchr(*out, '/');
@@ -2640,7 +2763,7 @@ static peft_status peft__link_target(peft_context *ctx, const char *path, char *
 // to.
 static peft_status peft__sync(peft_context *ctx, const char *path) {
 #if PEFT__MMAP
-    int fd = open(path, O_RDONLY), failed = fd >= 0 && fsync(fd) ? errno : 0;
+    int fd = ctx->files.native ? open(path, O_RDONLY) : -1, failed = fd >= 0 && fsync(fd) ? errno : 0;
     if (fd >= 0) close(fd);
     if (failed == EIO || failed == ENOSPC)
         return peft__fail(ctx, PEFT_ERROR_IO, "%s: %s", path, strerror(failed));
@@ -2670,65 +2793,51 @@ typedef struct peft__writer {
 static peft_status peft__writer_open(peft_context *ctx, const char *path, peft__writer *w) {
     memset(w, 0, sizeof(*w));
     w->ctx = ctx;
-#if PEFT_NO_STDIO
-    return w->status = peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-                                  "%s: built with PEFT_NO_STDIO, nothing can be written", path);
-#else
+    if (!ctx->files.open)
+        return w->status = peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
+                                      "%s: built with PEFT_NO_STDIO, and no `files` to write with", path);
     w->status = peft__link_target(ctx, path, &w->path);
     w->part = w->path ? peft__copy_text(ctx, w->path, strlen(w->path), ".part") : NULL;
     if (!w->status && !w->part) w->status = PEFT_ERROR_MEMORY;
-    if (!w->status) w->handle = fopen(w->part, "wb");
-    if (w->handle) return PEFT_OK;
-    if (!w->status) w->status = peft__fail(ctx, PEFT_ERROR_IO, "%s: %s", path, strerror(errno));
+    uint64_t size;
+    if (!w->status && (w->status = PEFT__FILES(ctx, open, w->part, true, &w->handle, &size)) != PEFT_OK) {
+        w->handle = NULL;
+        w->status = peft__file_failed(ctx, PEFT_ERROR_IO, path);
+    }
+    if (!w->status) return PEFT_OK;
     peft__free(ctx, w->path);
     peft__free(ctx, w->part);
     w->path = w->part = NULL;
     return w->status;
-#endif
 }
 
-#if !PEFT_NO_STDIO
-static void peft__writer_check(peft__writer *w, bool ok) {
-    if (!ok && !w->status) w->status = peft__fail(w->ctx, PEFT_ERROR_IO, "%s: %s", w->path, strerror(errno));
+static void peft__writer_check(peft__writer *w, peft_status status) {
+    if (status && !w->status) w->status = peft__file_failed(w->ctx, PEFT_ERROR_IO, w->path);
 }
-#endif
 
 static peft_status peft__write(peft__writer *w, const void *data, size_t n) {
-#if PEFT_NO_STDIO
-    (void)data, (void)n;
-#else
-    if (!w->status && n) peft__writer_check(w, fwrite(data, 1, n, (FILE *)w->handle) == n);
-#endif
+    if (!w->status && n) peft__writer_check(w, PEFT__FILES(w->ctx, write, w->handle, data, n));
     return w->status;
 }
 
-static peft_status peft__writer_flush(peft__writer *w) {  // a full disk shows here
-#if !PEFT_NO_STDIO
-    if (!w->status) peft__writer_check(w, fflush((FILE *)w->handle) == 0);
-#endif
+static peft_status peft__writer_flush(peft__writer *w) {
+    if (!w->status) peft__writer_check(w, PEFT__FILES(w->ctx, flush, w->handle));
     return w->status;
 }
 
 static peft_status peft__writer_end(peft__writer *w, bool keep) {
-#if !PEFT_NO_STDIO
     if (!w->handle) return w->status;
-    peft__writer_check(w, fclose((FILE *)w->handle) == 0);
+    peft__writer_check(w, PEFT__FILES(w->ctx, close, w->handle));
     if (keep && !w->status) w->status = peft__sync(w->ctx, w->part);
     if (keep && !w->status) {
-#if defined(_WIN32)
-        remove(w->path);  // its rename does not replace
-#endif
-        peft__writer_check(w, rename(w->part, w->path) == 0);
+        peft__writer_check(w, PEFT__FILES(w->ctx, rename, w->part, w->path));
         if (!w->status) w->status = peft__sync_parent(w->ctx, w->path);
     }
-    if (!keep || w->status) remove(w->part);
+    if (!keep || w->status) PEFT__FILES(w->ctx, remove, w->part);
     peft__free(w->ctx, w->path);
     peft__free(w->ctx, w->part);
     w->handle = NULL;
     w->path = w->part = NULL;
-#else
-    (void)keep;
-#endif
     return w->status;
 }
 
@@ -3442,7 +3551,11 @@ static peft_status peft__json_number(peft__json_reader *r, peft__json *out) {
     if (ok && !dot && !power) peft__json_whole(begin, r->at, out);
     if (!ok) return peft__json_error(r, "not a value");
     // strtod wants a NUL, and the decimal point of the locale that the host program has set
+#if PEFT_NO_STDIO
+    const char *point = ".";
+#else
     const char *point = localeconv()->decimal_point;
+#endif
     size_t n = (size_t)(r->at - begin), whole = dot ? (size_t)(dot - begin) : n, m = dot ? strlen(point) : 0;
     char small[64], *text = n + m < sizeof(small) ? small : (char *)peft__arena_alloc(r->arena, n + m + 1);
     if (!text) return PEFT_ERROR_MEMORY;
@@ -6393,7 +6506,7 @@ PEFT__INLINE const uint8_t *peft__quant_at(const peft_quant *q, const uint8_t *d
 #define PEFT__QUANT_ROWS 4     // at most this many rows of x count as few; more are the gemm's
 #define PEFT__QUANT_SPAN 2048  // codes of a row whose scales are kept at a time
 #define PEFT__QUANT_BATCH 16   // rows likewise, where columns are added up
-#define PEFT__QUANT_LINES 64   // at most so many rows of the weight at a time
+#define PEFT__QUANT_LINES (PEFT_NO_STDIO ? 32 : 64)  // at most so many rows of the weight at a time
 #define PEFT__QUANT_SHORT \
     256  // shorter rows are not for integers: their rounding errors would not average out
 // Weights enough for more tasks than threads; smaller parts would not be fetched ahead.
@@ -7488,29 +7601,45 @@ static void peft__quantize_short(
     }
 }
 
-static void peft__quantize_block(const peft__quantize_job *j, int64_t first, const float *x, int64_t n) {
-    float peak = j->isa->peak(x, n), *absmax = &j->absmax[first / j->block];
-    if (n < j->block && j->book && peak < PEFT__QUANT_LEAST) peak = PEFT__QUANT_LEAST;
-    *absmax = j->book ? peak : peak / 127.0f;
-    if (!(peak - peak == 0.0f)) return;  // not finite: found and reported later
-    if (!j->book) peft__quantize_int8(x, n, peak, j->codes + first);
-    else if (n < j->block) peft__quantize_short(j->book, x, n, peak, j->codes + first / 2);
-    else j->isa->encode(j->book, x, n, 1.0f / PEFT__MAX(peak, PEFT__QUANT_LEAST), j->codes + first / 2);
-}
-
 #define PEFT__QUANT_MAX_BLOCK 4096
 #define PEFT__QUANT_TASK ((int64_t)4 * PEFT__QUANT_MAX_BLOCK)  // weights per task
+#define PEFT__QUANT_WIDENED ((int64_t)512)  // weights widened at a time: stacks are small on some machines
+
+// Weights [at, at + n) of the source as f32: where they are, or widened into `room`.
+static const float *peft__quantize_values(const peft__quantize_job *j, int64_t at, int64_t n, float *room) {
+    if (j->source->type == PEFT_F32) return (const float *)j->source->data + at;
+    peft__to_f32(j->source, at, n, room);
+    return room;
+}
+
+// Weights [first, end): a block, which is a multiple of a span or shorter than one, or the last weights.
+static void peft__quantize_block(const peft__quantize_job *j, int64_t first, int64_t end) {
+    float room[PEFT__QUANT_WIDENED], peak = 0, *absmax = &j->absmax[first / j->block];
+    const float *x = room;
+    bool whole = end - first == j->block;
+    for (int64_t at = first, n; at < end && peak - peak == 0.0f; at += n) {
+        n = PEFT__MIN(PEFT__QUANT_WIDENED, end - at);
+        x = peft__quantize_values(j, at, n, room);
+        float most = j->isa->peak(x, n);
+        if (!(most <= peak)) peak = most;
+    }
+    if (!whole && j->book && peak < PEFT__QUANT_LEAST) peak = PEFT__QUANT_LEAST;
+    *absmax = j->book ? peak : peak / 127.0f;
+    if (!(peak - peak == 0.0f)) return;  // not finite: found and reported later
+    for (int64_t at = first, n; at < end; at += n) {
+        n = PEFT__MIN(PEFT__QUANT_WIDENED, end - at);
+        if (end - first > n) x = peft__quantize_values(j, at, n, room);
+        if (!j->book) peft__quantize_int8(x, n, peak, j->codes + at);
+        else if (!whole) peft__quantize_short(j->book, x, n, peak, j->codes + at / 2);
+        else j->isa->encode(j->book, x, n, 1.0f / PEFT__MAX(peak, PEFT__QUANT_LEAST), j->codes + at / 2);
+    }
+}
 
 static void peft__quantize_task(void *arg, int64_t index) {
     const peft__quantize_job *j = (const peft__quantize_job *)arg;
-    float values[PEFT__QUANT_MAX_BLOCK];
     for (int64_t i = index * PEFT__QUANT_TASK, end = PEFT__MIN(i + PEFT__QUANT_TASK, j->n); i < end;
-            i += j->block) {
-        int64_t count = PEFT__MIN(j->block, end - i);
-        if (j->source->type != PEFT_F32) peft__to_f32(j->source, i, count, values);
-        peft__quantize_block(
-                j, i, j->source->type == PEFT_F32 ? (const float *)j->source->data + i : values, count);
-    }
+            i += j->block)
+        peft__quantize_block(j, i, PEFT__MIN(i + j->block, end));
 }
 
 static peft_status peft__quantize_not_finite(peft_context *ctx, const peft_tensor *t, int64_t first) {
@@ -7641,12 +7770,12 @@ PEFTDEF peft_status peft_quantize_compare(peft_context *ctx, const peft_tensor *
         return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: [%lld, %lld] compared with [%lld, %lld]",
                 original->name, (long long)original->rows, (long long)original->cols,
                 (long long)quantized->rows, (long long)quantized->cols);
-    float a[1024], b[1024];
+    float a[256], b[256];
     double squares = 0, differences = 0, sum = 0;
     memset(out, 0, sizeof(*out));
     int64_t n = original->rows * original->cols;
-    for (int64_t i = 0; i < n; i += 1024) {
-        int64_t count = PEFT__MIN(1024, n - i);
+    for (int64_t i = 0; i < n; i += 256) {
+        int64_t count = PEFT__MIN(256, n - i);
         peft__to_f32(original, i, count, a);
         peft__to_f32(quantized, i, count, b);
         for (int64_t k = 0; k < count; k++) {
@@ -10178,12 +10307,12 @@ static const struct peft__foreign {
 
 // `path`, a safetensors file, is missing: says what lies in its place, if that is known.
 static peft_status peft__archive_missing(peft_context *ctx, const char *path, peft_status status) {
-    char name[PEFT__PATH_SIZE], line[PEFT__PATH_SIZE];
+    char name[PEFT__ERROR_SIZE], line[PEFT__ERROR_SIZE];
     const char *slash = strrchr(path, '/');
     int n = slash ? (int)(slash - path) + 1 : 0;
     bool adapter = peft__ends_with(path, "adapter_model.safetensors");
-    for (int64_t i = 0;
-         i < PEFT__COUNT(peft__foreign_files) && status == PEFT_ERROR_MISSING && n < PEFT__PATH_SIZE; i++) {
+    if (status != PEFT_ERROR_MISSING || n > PEFT__ERROR_SIZE - 40) return status;
+    for (int64_t i = 0; i < PEFT__COUNT(peft__foreign_files); i++) {
         const struct peft__foreign *f = &peft__foreign_files[i];
         peft__string_into(name, sizeof(name), "%.*s%s", n, path, f->name);
         if (adapter != (strncmp(f->name, "adapter", 7) == 0) || !peft__file_exists(ctx, name)) continue;
@@ -16085,7 +16214,7 @@ PEFTDEF peft_status peft_tokenizer_load(peft_context *ctx, const char *path, pef
     peft__map_init(&t->added_by_text, ctx);
     const char *found = NULL;
     bool file = peft__file_exists(ctx, path) &&
-        !peft__is_directory(path);  // without stat a folder looks like a file
+        !peft__is_directory(ctx, path);  // without stat a folder looks like a file
     if (!file || !PEFT__MMAP) t->status = peft__tokenizer_in(&t->arena, path, &found);
     if (!found && file) found = path;
     if (!found && !t->status)
@@ -17590,11 +17719,11 @@ static const peft_tensor *peft__checkpoint_find(const peft_model *m, const peft_
 
 // Whether two tensors, of any types, have the same shape and numbers.
 static bool peft__same_values(const peft_tensor *x, const peft_tensor *y) {
-    float a[512], b[512];
+    float a[256], b[256];
     int64_t n = peft__size(x);
     if (!x->data || !y->data || x->rows != y->rows || x->cols != y->cols) return false;
-    for (int64_t at = 0; at < n && x != y; at += 512) {
-        int64_t count = PEFT__MIN(512, n - at);
+    for (int64_t at = 0; at < n && x != y; at += 256) {
+        int64_t count = PEFT__MIN(256, n - at);
         peft__to_f32(x, at, count, a);
         peft__to_f32(y, at, count, b);
         for (int64_t i = 0; i < count; i++)
@@ -17760,7 +17889,7 @@ static peft_status peft__model_load_config(peft_model *m) {
     bool one_file = peft__model_in_one_file(m), alone = peft__ends_with(m->folder, ".json");
     const char *path = one_file || alone ? m->folder : peft__path_join(&m->arena, m->folder, "config.json");
     if (!path) return PEFT_ERROR_MEMORY;
-    if (peft__ends_with(m->folder, ".bin") && !peft__is_directory(m->folder))
+    if (peft__ends_with(m->folder, ".bin") && !peft__is_directory(m->ctx, m->folder))
         return peft__refuse_bin(m->ctx, m->folder);
     peft__string config;  // what config.json would say comes from a GGUF file
     peft__string_init(&config, m->ctx);
@@ -17901,13 +18030,9 @@ PEFTDEF peft_tensor *peft_model_find(peft_model *m, const char *name) {
 // ---- saving
 
 static peft_status peft__make_folder(peft_context *ctx, const char *path) {
-#if defined(PEFT__MKDIR)
-    if (PEFT__MKDIR(path) && errno != EEXIST)
-        return peft__fail(ctx, PEFT_ERROR_IO, "%s: %s", path, strerror(errno));
-#else
-    (void)ctx, (void)path;  // no portable way: it has to be there
-#endif
-    return PEFT_OK;
+    if (!ctx->files.open) return PEFT_OK;  // the first file says that there are none
+    peft_status status = PEFT__FILES(ctx, make_folder, path);
+    return status ? peft__file_failed(ctx, PEFT_ERROR_IO, path) : PEFT_OK;
 }
 
 // The files of a folder, all of one run: they are written into "<path>.peft-new", which then takes the
@@ -17947,7 +18072,8 @@ static void peft__folder_clear(const peft__folder *f, const char *from, const ch
         peft__string_into(old, sizeof(old), "%s/%s", from, e->d_name);
         peft__string_into(kept, sizeof(kept), "%s/%s", to ? to : "", e->d_name);
         bool moves = to && !peft__folder_owns(f, e->d_name) && stat(kept, &s) != 0;
-        if (moves ? rename(old, kept) : unlink(old)) continue;  // it stays, and so does the folder
+        // what cannot go stays, and so does the folder
+        (void)(moves ? PEFT__FILES(f->ctx, rename, old, kept) : PEFT__FILES(f->ctx, remove, old));
     }
     if (list) closedir(list);
 }
@@ -17998,21 +18124,23 @@ static peft_status peft__folder_stage(peft__folder *f) {
 // "<path>.peft-old".
 static peft_status peft__folder_swap(peft__folder *f) {
     const char *old = f->stage;
-    bool done = !f->there && rename(f->stage, f->path) == 0;
+    bool done = !f->there && !PEFT__FILES(f->ctx, rename, f->stage, f->path);
 #if defined(SYS_renameat2)
     // -100: AT_FDCWD, 2: RENAME_EXCHANGE
     done = done || (f->there && syscall(SYS_renameat2, -100, f->stage, -100, f->path, 2) == 0);
 #endif
     if (!done && f->there) {
         old = f->aside;
-        done = rename(f->path, old) == 0 && rename(f->stage, f->path) == 0;
-        if (!done && !peft__is_directory(f->path)) (void)(rename(old, f->path) == 0);
+        done = !PEFT__FILES(f->ctx, rename, f->path, old) && !PEFT__FILES(f->ctx, rename, f->stage, f->path);
+        int why = errno;
+        if (!done && !peft__is_directory(f->ctx, f->path)) (void)PEFT__FILES(f->ctx, rename, old, f->path);
+        errno = why;
     }
     if (!done)
         return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: cannot be replaced: %s", f->path, strerror(errno));
     if (f->there) {
         peft__folder_clear(f, old, f->path);
-        rmdir(old);
+        (void)PEFT__FILES(f->ctx, remove, old);
     }
     return peft__sync_parent(f->ctx, f->path);
 }
@@ -18028,17 +18156,19 @@ static peft_status peft__folder_open(
     peft_status status = peft__link_target(ctx, path, &f->path);
     f->stage = f->path;
 #if PEFT__MMAP
+    if (!status && !ctx->files.native) return peft__make_folder(ctx, f->path);
     struct stat s;
     f->beside = status ? NULL : peft__copy_text(ctx, f->path, strlen(f->path), ".peft-new");
     f->aside = status ? NULL : peft__copy_text(ctx, f->path, strlen(f->path), ".peft-old");
     if (!status && (!f->beside || !f->aside)) status = PEFT_ERROR_MEMORY;
     if (status) return status;
     // of a run that was stopped between the two
-    if (stat(f->path, &s) && stat(f->aside, &s) == 0) (void)(rename(f->aside, f->path) == 0);
+    if (stat(f->path, &s) && stat(f->aside, &s) == 0) (void)PEFT__FILES(ctx, rename, f->aside, f->path);
     f->there = stat(f->path, &s) == 0;
     if (f->there && !S_ISDIR(s.st_mode))
         return peft__fail(ctx, PEFT_ERROR_IO, "%s: is a file, not a folder", path);
-    if (f->there) peft__folder_clear(f, f->aside, f->path), rmdir(f->aside);
+    if (f->there && stat(f->aside, &s) == 0)
+        peft__folder_clear(f, f->aside, f->path), (void)PEFT__FILES(ctx, remove, f->aside);
     if (!f->there || !peft__folder_fixed(f)) status = peft__folder_stage(f);
     return status;
 #else
@@ -18069,7 +18199,7 @@ static peft_status peft__folder_close(peft__folder *f, peft_status status) {
 #if PEFT__MMAP
     if (f->lock >= 0 && f->stage != f->path) {
         if (!status) status = peft__folder_swap(f);
-        if (status) peft__folder_clear(f, f->stage, NULL), rmdir(f->stage);
+        if (status) peft__folder_clear(f, f->stage, NULL), (void)PEFT__FILES(f->ctx, remove, f->stage);
     }
     if (f->lock >= 0) close(f->lock);
 #endif
@@ -22554,7 +22684,7 @@ typedef struct peft__requantize_sums {
 // A merged weight in the base's format again, and how far that is from it.
 static peft_status peft__requantize_one(
     peft_adapter *a, const peft__backup *b, peft__requantize_sums *s, peft_tensor **out) {
-    float x[1024], y[1024], z[1024];
+    float x[256], y[256], z[256];
     const peft_quant *q = b->before.quant;
     const peft_tensor *merged = &a->model->tensors[b->tensor];
     peft_quantize_desc d = {b->before.type, q->block, !q->absmax};
@@ -22563,7 +22693,7 @@ static peft_status peft__requantize_one(
     if (status) return status;
     ((peft_quant *)(uintptr_t)(*out)->quant)->source = q->source;
     for (int64_t i = 0; i < n; i++) {
-        int64_t k = i % 1024, count = PEFT__MIN(1024, n - i);
+        int64_t k = i % 256, count = PEFT__MIN(256, n - i);
         if (!k) {
             peft__to_f32(&b->before, i, count, x);
             peft__to_f32(merged, i, count, y);
@@ -28238,7 +28368,13 @@ PEFT__BUILTIN(strftime_now) {
     size_t start = j->out.size;
     const peft_template_desc *d = &j->t->desc;
     peft__value format = peft__text_needed(j, v[1]);
-    peft__put_time(j, format.text, format.size, d->now ? d->now(d->now_user) : (int64_t)time(NULL));
+#if PEFT_NO_STDIO
+    int64_t now = 0;
+    if (!d->now) peft__unable(j, "strftime_now: built with PEFT_NO_STDIO, and no `now` given");
+#else
+    int64_t now = d->now ? 0 : (int64_t)time(NULL);
+#endif
+    peft__put_time(j, format.text, format.size, d->now ? d->now(d->now_user) : now);
     return peft__taken(j, start, false);
 }
 
@@ -30698,6 +30834,9 @@ static peft_status peft__train_check(const peft_model *m, const peft_adapter *ad
     if (peft_dataset_count(data) < 1) return peft__fail(m->ctx, PEFT_ERROR_ARGUMENT, "%s: no examples", call);
     if (adapter && adapter->model != m)
         return peft__fail(m->ctx, PEFT_ERROR_ARGUMENT, "%s: the adapter belongs to another model", call);
+    if (d->rank < 0 || d->rank >= PEFT__MAX(d->world, 1) || d->world > 4096)
+        return peft__fail(
+            m->ctx, PEFT_ERROR_ARGUMENT, "%s: rank %d of %d (of at most 4096)", call, d->rank, d->world);
     return peft__numeric_resolve(m->ctx, call, peft__train_settings, PEFT__COUNT(peft__train_settings), d);
 }
 
@@ -30778,6 +30917,91 @@ typedef struct peft__run_state {
     double loss, eval_loss, best_eval_loss;
 } peft__run_state;
 
+struct peft_batches {
+    peft_context *ctx;
+    const peft_model *model;
+    peft__examples examples;
+    peft__batch_buffer buffer;
+    int64_t *order;       // examples of the current epoch, shuffled
+    int64_t order_epoch;  // which epoch that is; -1: none
+    int64_t size, rank, world;
+    uint64_t seed;
+};
+
+static void peft__batches_free(peft_batches *b) {
+    peft__batch_free(b->ctx, &b->buffer);
+    peft__examples_free(b->ctx, &b->examples);
+    peft__free(b->ctx, b->order);
+}
+
+static peft_status peft__batches_init(const peft_train_desc *d, peft_batches *b) {
+    const int64_t max[2] = {d->max_source, d->max_target};
+    b->ctx = d->model->ctx;
+    b->model = d->model;
+    b->order_epoch = -1;
+    b->size = d->batch_size;
+    b->rank = d->rank;
+    b->world = PEFT__MAX(d->world, 1);
+    b->seed = d->seed;
+    peft_status status = peft__train_encode(b->model, d->adapter, d->data, max, &b->examples);
+    if (!status) status = peft__train_batch(b->model, &b->examples, b->size, &b->buffer);
+    if (!status) b->order = PEFT__CALLOC(b->ctx, b->examples.count, int64_t);
+    return status ? status : b->order ? PEFT_OK : PEFT_ERROR_MEMORY;
+}
+
+// Example i of an epoch. Depends on the seed and these only: that makes resuming exact.
+static const peft__example *peft__batches_example(peft_batches *b, int64_t epoch, int64_t i) {
+    const peft__examples *e = &b->examples;
+    if (epoch != b->order_epoch) {
+        peft_rng rng;
+        peft_rng_seed(&rng, peft__mix_seed(b->seed, 1, (uint64_t)epoch));
+        for (int64_t k = 0; k < e->count; k++) b->order[k] = k;
+        peft__shuffle(&rng, b->order, e->count);
+        b->order_epoch = epoch;
+    }
+    return &e->items[b->order[i]];
+}
+
+// The examples *i, *i + world, ... below `end` of an epoch, as many as a batch holds.
+static const peft_batch *peft__batches_fill(peft_batches *b, int64_t epoch, int64_t *i, int64_t end) {
+    for (b->buffer.view.count = 0; *i < end && b->buffer.view.count < b->size; *i += b->world)
+        peft__batch_add(
+            &b->buffer, &b->model->config, &b->examples, peft__batches_example(b, epoch, *i));
+    return &b->buffer.view;
+}
+
+PEFTDEF peft_status peft_batches_create(const peft_train_desc *desc, peft_batches **out) {
+    if (out) *out = NULL;
+    PEFT__NEED(NULL, desc, "desc");
+    PEFT__NEED(desc->data ? desc->data->ctx : NULL, desc->model, "model");
+    PEFT__NEED(desc->model->ctx, out, "out");
+    peft_train_desc d = *desc;
+    peft_context *ctx = d.model->ctx;
+    peft_status status = peft__train_check(d.model, d.adapter, d.data, "batches", &d);
+    peft_batches *b = status ? NULL : PEFT__CALLOC(ctx, 1, peft_batches);
+    if (!b) return status ? status : PEFT_ERROR_MEMORY;
+    status = peft__batches_init(&d, b);
+    if (status) peft_batches_destroy(b);
+    else *out = b;
+    return status;
+}
+
+PEFTDEF void peft_batches_destroy(peft_batches *b) {
+    if (!b) return;
+    peft__batches_free(b);
+    peft__free(b->ctx, b);
+}
+
+PEFTDEF int64_t peft_batches_count(const peft_batches *b) {
+    return b ? peft__div_up(b->examples.count, b->size) : 0;
+}
+
+PEFTDEF const peft_batch *peft_batches_at(peft_batches *b, int64_t epoch, int64_t i) {
+    if (!b || epoch < 0 || i < 0 || i >= peft_batches_count(b)) return NULL;
+    int64_t first = i * b->size + b->rank;
+    return peft__batches_fill(b, epoch, &first, PEFT__MIN((i + 1) * b->size, b->examples.count));
+}
+
 typedef struct peft__trainer {
     peft_train_desc d;  // defaults resolved
     peft_context *ctx;
@@ -30786,10 +31010,8 @@ typedef struct peft__trainer {
     int64_t tensor_count;
     peft_optimizer *optimizer;
     peft_tape *tape;
-    peft__examples data, validation;
-    peft__batch_buffer batch;
-    int64_t *order;       // examples of the current epoch, shuffled
-    int64_t order_epoch;  // which epoch that is; -1: none
+    peft_batches data;
+    peft__examples validation;
     peft__run_state at;
     int64_t steps, start_step, start_tokens, per_epoch;  // per_epoch: steps
     double started;
@@ -30820,13 +31042,15 @@ static peft_status peft__train_resolve(peft__trainer *t, const peft_train_desc *
     PEFT__NEED(d->data ? d->data->ctx : NULL, d->model, "model");
     t->model = d->model;
     t->ctx = d->model->ctx;
-    t->order_epoch = -1;
     t->at.eval_loss = t->at.best_eval_loss = -1;
     peft_status status = peft__train_check(d->model, d->adapter, d->data, "training", d);
     if (!status && d->validation)
         status = peft__train_check(d->model, d->adapter, d->validation, "training", d);
     if (!status && d->resume && !d->checkpoint)
         status = peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "training: resume without a checkpoint's name");
+    if (!status && d->world > 1 && !d->gradient)
+        status = peft__fail(t->ctx, PEFT_ERROR_ARGUMENT,
+            "training: %d ranks without a `gradient` callback that adds up their gradients", d->world);
     if (!status && d->learning_rate == 0)
         d->learning_rate = peft_default_learning_rate(d->model, d->adapter) *
                            peft__optimizers[d->optimizer].rate;
@@ -30866,17 +31090,15 @@ static peft_status peft__train_optimizer(peft__trainer *t) {
 static peft_status peft__train_begin(peft__trainer *t) {
     const peft_train_desc *d = &t->d;
     const int64_t max[2] = {d->max_source, d->max_target};
-    peft_status status = peft__train_encode(t->model, d->adapter, d->data, max, &t->data);
+    peft_status status = peft__batches_init(d, &t->data);
     if (!status && d->validation)
         status = peft__train_encode(t->model, d->adapter, d->validation, max, &t->validation);
     if (!status) status = peft__train_optimizer(t);
     if (!status) status = peft_tape_create(t->ctx, &t->tape);
     if (!status) peft_tape_checkpoint_blocks(t->tape, d->checkpoint_blocks);
-    if (!status) status = peft__train_batch(t->model, &t->data, d->batch_size, &t->batch);
     if (status) return status;
-    t->order = (int64_t *)peft__calloc(t->ctx, t->data.count, sizeof(int64_t));
-    bool keeps = d->keep_best && d->validation, ok = t->order != NULL;
-    if (ok && keeps)
+    bool keeps = d->keep_best && d->validation, ok = true;
+    if (keeps)
         ok = (t->best = (float **)peft__calloc(t->ctx, t->tensor_count, sizeof(float *))) != NULL;
     for (int64_t i = 0; ok && keeps && i < t->tensor_count; i++)
         ok = (t->best[i] = (float *)peft__calloc(t->ctx, peft__size(t->tensors[i]), sizeof(float))) != NULL;
@@ -30886,27 +31108,13 @@ static peft_status peft__train_begin(peft__trainer *t) {
 static void peft__train_end(peft__trainer *t) {
     peft_optimizer_destroy(t->optimizer);
     peft_tape_destroy(t->tape);
-    peft__batch_free(t->ctx, &t->batch);
-    peft__examples_free(t->ctx, &t->data);
+    t->data.ctx = t->ctx;
+    peft__batches_free(&t->data);
     peft__examples_free(t->ctx, &t->validation);
     for (int64_t i = 0; t->best && i < t->tensor_count; i++) peft__free(t->ctx, t->best[i]);
     peft__free(t->ctx, t->best);
-    peft__free(t->ctx, t->order);
     peft__free(t->ctx, t->tensors);
     t->model->dropout = 0;
-}
-
-// Example i of an epoch. Depends on the seed and these only: that makes resuming exact.
-static const peft__example *peft__train_example(peft__trainer *t, int64_t epoch, int64_t i) {
-    const peft__examples *e = &t->data;
-    if (epoch != t->order_epoch) {
-        peft_rng rng;
-        peft_rng_seed(&rng, peft__mix_seed(t->d.seed, 1, (uint64_t)epoch));
-        for (int64_t k = 0; k < e->count; k++) t->order[k] = k;
-        peft__shuffle(&rng, t->order, e->count);
-        t->order_epoch = epoch;
-    }
-    return &e->items[t->order[i]];
 }
 
 static float peft__train_rate(const peft__trainer *t) {
@@ -30916,34 +31124,55 @@ static float peft__train_rate(const peft__trainer *t) {
     return (float)((double)t->d.learning_rate * factor);
 }
 
+// Shows gradients and loss to the callback. Ranks that are not at the same step (one has read no checkpoint)
+// must not train on: the sum of the steps tells.
+static peft_status peft__train_exchange(peft__trainer *t, double labels) {
+    float world = (float)PEFT__MAX(t->d.world, 1), step = (float)(t->at.step % 4096 + 1);
+    float own[2] = {(float)t->at.loss, step};
+    peft_status status = PEFT_OK;
+    for (int64_t i = 0; i <= t->tensor_count && !status; i++) {
+        peft_tensor *x = i < t->tensor_count ? t->tensors[i] : NULL;
+        status = t->d.gradient(x, x ? x->grad : own, x ? peft__size(x) : 2, labels, t->d.gradient_user);
+        if (status)
+            return peft__fail(t->ctx, status, "step %lld: the gradient callback failed at %s",
+                (long long)t->at.step + 1, x ? x->name : "the loss");
+    }
+    if (own[1] != world * step)
+        return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT,
+            "step %lld of rank %d: not all of %d ranks are at this step, or their values were not added up",
+            (long long)t->at.step + 1, t->d.rank, t->d.world);
+    t->at.loss = (double)own[0];
+    return PEFT_OK;
+}
+
 // Gradients of one optimizer step: `accumulation` batches, the loss a mean over all their labels. An epoch
 // visits every example once, so that its last step has fewer batches, and the last of them fewer examples,
 // where the numbers do not divide: as in HF's Trainer.
 static peft_status peft__train_gradients(peft__trainer *t) {
     int64_t per_step = t->d.batch_size * t->d.accumulation, epoch = t->at.step / t->per_epoch;
-    int64_t i = t->at.step % t->per_epoch * per_step, end = PEFT__MIN(i + per_step, t->data.count);
+    int64_t i = t->at.step % t->per_epoch * per_step, end = PEFT__MIN(i + per_step, t->data.examples.count);
     double labels = 0;
     for (int64_t k = i; k < end; k++) {
-        const peft__example *x = peft__train_example(t, epoch, k);
+        const peft__example *x = peft__batches_example(&t->data, epoch, k);
         labels += (double)x->completion_count;
         t->at.tokens += x->prompt_count + x->completion_count;
     }
     peft_active_adapter active = {t->d.adapter, 1, 0, 0};
     t->at.loss = 0;
     t->model->dropout = t->d.dropout;
-    for (uint64_t k = 0; i < end; k++) {
-        for (t->batch.view.count = 0; i < end && t->batch.view.count < t->d.batch_size; i++)
-            peft__batch_add(&t->batch, &t->model->config, &t->data, peft__train_example(t, epoch, i));
+    i += t->d.rank;
+    for (uint64_t k = (uint64_t)t->d.rank << 32; i < end; k++) {
+        const peft_batch *batch = peft__batches_fill(&t->data, epoch, &i, end);
         peft_tape_reset(t->tape, peft__mix_seed(t->d.seed, 2 + k, (uint64_t)t->at.step));
         peft_tape_inference(t->tape, false);
         peft_tensor *loss = peft_model_loss(
-            t->model, t->tape, &t->batch.view, &active, t->d.adapter ? 1 : 0, labels);
+            t->model, t->tape, batch, &active, t->d.adapter ? 1 : 0, labels);
         if (loss) t->at.loss += (double)peft__f32(loss)[0];
         peft_status status = loss ? peft_backward(t->tape, loss) : t->tape->status;
         if (status) return status;
     }
     t->model->dropout = 0;
-    return PEFT_OK;
+    return t->d.gradient ? peft__train_exchange(t, labels) : PEFT_OK;
 }
 
 static peft_status peft__train_evaluate(peft__trainer *t) {
@@ -31027,7 +31256,7 @@ static peft_status peft__part_read(peft__checkpoint_io *io, void *data, size_t s
 
 // The checksum of the part in the file; memory stays as it is.
 static peft_status peft__part_verify(peft__checkpoint_io *io, void *data, size_t size) {
-    uint64_t block[1024], at = io->at;
+    uint64_t block[128], at = io->at;
     peft_status status = PEFT_OK;
     (void)data;
     for (size_t step; size && !status; size -= step, at += step) {
@@ -31091,7 +31320,7 @@ static void peft__run_settings(peft__trainer *t) {
         const char *name;
         double value;
     } more[] = {
-        {"examples", (double)t->data.count},
+        {"examples", (double)t->data.examples.count},
         {"steps", (double)t->steps},
         {"seed", (double)(d->seed & ((1ull << 53) - 1))},
         {"keep_best", best ? 1.0 : 0},
@@ -31104,7 +31333,8 @@ static void peft__run_settings(peft__trainer *t) {
         const char *name;
         uint64_t sum;
     } sums[] = {
-        {"training examples (file, template, limits or tokenizer)", peft__examples_checksum(&t->data)},
+        {"training examples (file, template, limits or tokenizer)",
+            peft__examples_checksum(&t->data.examples)},
         {"validation examples", best ? peft__examples_checksum(&t->validation) : 0},
         {"weights of the base model", peft__base_checksum(t)},
         {"settings of the adapter", a ? peft__adapter_checksum(a) : 0},
@@ -31287,8 +31517,8 @@ PEFTDEF peft_status peft_train(const peft_train_desc *desc, peft_train_result *r
     if (result && t.optimizer) {
         result->steps = t.at.step;
         result->tokens = t.at.tokens;
-        result->cut_examples = t.data.cut_examples;
-        result->cut_tokens = t.data.cut_tokens;
+        result->cut_examples = t.data.examples.cut_examples;
+        result->cut_tokens = t.data.examples.cut_tokens;
         for (int64_t i = 0; i < t.tensor_count; i++) result->trainable += peft__size(t.tensors[i]);
         result->total = peft_model_parameter_count(t.model) + (t.d.adapter ? result->trainable : 0);
         result->loss = t.at.loss;
@@ -31319,6 +31549,7 @@ static peft_status peft__plan_context(peft__planner *p) {
     memset(&d, 0, sizeof(d));
     d.allocator = ctx->allocator;
     d.simd = ctx->simd;
+    d.files = ctx->files;
     peft_status status = peft_context_create(&d, &p->ctx);
     if (status) return status;
     p->ctx->dry = true;

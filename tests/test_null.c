@@ -68,6 +68,8 @@ static void contexts_and_tensors(void) {
     REFUSES(peft_mount(NULL, "a", "b", 1));
     REFUSES(peft_mount(ctx, NULL, "b", 1));
     REFUSES(peft_mount(ctx, "a", NULL, 1));
+    REFUSES(peft_unmount(NULL, "a"));
+    REFUSES(peft_unmount(ctx, NULL));
     REFUSES(peft_sgemm(NULL, false, false, 1, 1, 1, 1, NULL, 1, NULL, 1, 0, NULL, 1));
     REFUSES(peft_sgemm(ctx, false, false, 1, 1, 1, 1, NULL, 1, NULL, 1, 0, NULL, 1));
     REFUSES(peft_tensor_create(NULL, "t", 2, 2, &t));
@@ -345,6 +347,11 @@ static void data_and_training(peft_model *model) {
     CALM(peft_default_learning_rate(NULL, NULL));
     REFUSES(peft_train(NULL, NULL));
     REFUSES(peft_train(ZERO(peft_train_desc), NULL));
+    REFUSES(peft_batches_create(NULL, NULL));
+    REFUSES(peft_batches_create(ZERO(peft_train_desc), NULL));
+    CALM(peft_batches_destroy(NULL));
+    CALM(peft_batches_count(NULL));
+    CALM(peft_batches_at(NULL, 0, 0));
     REFUSES(peft_evaluate_loss(NULL, NULL, data, 0, 0, &loss));
     REFUSES(peft_evaluate_loss(model, NULL, NULL, 0, 0, &loss));
     REFUSES(peft_evaluate_loss(model, NULL, data, 0, 0, NULL));

@@ -112,15 +112,15 @@ static void test_folders(void) {
     peft_model *m = load(MODEL);
     peft_adapter *two = lora(m, 2), *four = lora(m, 4);
     check("a new folder", !peft_adapter_save(two, FOLDER "/a") && rank_of(m, FOLDER "/a") == 2 &&
-          !peft__is_directory(FOLDER "/a.peft-new"));
+          !peft__is_directory(ctx, FOLDER "/a.peft-new"));
     put(FOLDER "/a/notes.txt", "mine"), mkdir(FOLDER "/a/more", 0777),
         put(FOLDER "/a/adapter_model.bin", "old"), chmod(FOLDER "/a", 0710);
     check("a folder is replaced", !peft_adapter_save(four, FOLDER "/a") && rank_of(m, FOLDER "/a") == 4);
     struct stat s;
     check("what is not the adapter's stays", holds(FOLDER "/a/notes.txt", "mine") &&
-          peft__is_directory(FOLDER "/a/more"));
+          peft__is_directory(ctx, FOLDER "/a/more"));
     check("what was the adapter's goes", !there(FOLDER "/a/adapter_model.bin") &&
-          !peft__is_directory(FOLDER "/a.peft-new"));
+          !peft__is_directory(ctx, FOLDER "/a.peft-new"));
     check("who may read it stays", stat(FOLDER "/a", &s) == 0 && (s.st_mode & 0777) == 0710);
     check("a slash at the end", !peft_adapter_save(two, FOLDER "/a/") && rank_of(m, FOLDER "/a") == 2);
     put(FOLDER "/file", "x");
@@ -144,10 +144,10 @@ static void test_folders(void) {
         put(FOLDER "/a.peft-new/letters.txt", "mine");
     check("a stage that was left", !peft_adapter_save(two, FOLDER "/a") && rank_of(m, FOLDER "/a") == 2 &&
           holds(FOLDER "/a/letters.txt", "mine") &&
-                                       !peft__is_directory(FOLDER "/a.peft-new"));
+                                       !peft__is_directory(ctx, FOLDER "/a.peft-new"));
     check("stopped between two names", !rename(FOLDER "/b", FOLDER "/b.peft-old") &&
           !peft_adapter_save(four, FOLDER "/b") && rank_of(m, FOLDER "/b") == 4 &&
-                                           !peft__is_directory(FOLDER "/b.peft-old"));
+                                           !peft__is_directory(ctx, FOLDER "/b.peft-old"));
     mkdir(FOLDER "/a.peft-new", 0777);
     int fd = open(FOLDER "/a.peft-new", O_RDONLY);
     flock(fd, LOCK_EX);
@@ -165,9 +165,9 @@ static void test_folders(void) {
         fresh = peft_adapter_save(four, FOLDER "/full");
     setrlimit(RLIMIT_FSIZE, &old);
     check("no room: the old one stays", status == PEFT_ERROR_IO && rank_of(m, FOLDER "/a") == 2 &&
-          !peft__is_directory(FOLDER "/a.peft-new"));
-    check("no room: nothing is left", fresh == PEFT_ERROR_IO && !peft__is_directory(FOLDER "/full") &&
-          !peft__is_directory(FOLDER "/full.peft-new"));
+          !peft__is_directory(ctx, FOLDER "/a.peft-new"));
+    check("no room: nothing is left", fresh == PEFT_ERROR_IO && !peft__is_directory(ctx, FOLDER "/full") &&
+          !peft__is_directory(ctx, FOLDER "/full.peft-new"));
 
     // the current folder cannot be replaced
     mkdir(FOLDER "/here", 0777);
@@ -215,7 +215,7 @@ static void test_kills(void) {
     }
     check("killed while saving, 20 times", whole);
     check("and saved again", !peft_adapter_save(a[1], FOLDER "/killed") &&
-          rank_of(m, FOLDER "/killed") == 4 && !peft__is_directory(FOLDER "/killed.peft-new"));
+          rank_of(m, FOLDER "/killed") == 4 && !peft__is_directory(ctx, FOLDER "/killed.peft-new"));
     peft_adapter_destroy(a[0]), peft_adapter_destroy(a[1]), peft_model_destroy(m);
 }
 

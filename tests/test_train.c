@@ -1,6 +1,7 @@
 // Chapters 8, 9 and 12 together, on tiny models with random weights: training, resuming, adapters, saving, and every
 // allocation failing once. Inputs are mounted from memory; what is written goes to build/train_test.
 //   cc -std=c11 -O2 -DPEFT_USE_PTHREADS -I. tests/test_train.c -o build/test_train -pthread -lm
+#define _POSIX_C_SOURCE 200809L  // pthread_barrier_t
 #define PEFT_NO_METRICS  // what this program needs of the header
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
@@ -297,6 +298,149 @@ static void test_two_contexts(void) {
     peft_free(alone.w.ctx, alone.text);
     end_world(&alone.w);
     for (int i = 0; i < 2; i++) peft_free(pair[i].w.ctx, pair[i].text), end_world(&pair[i].w);
+}
+#endif
+
+// ---- the batches in a loop of one's own; gradients shown to a callback; several ranks
+
+typedef struct seen {
+    int64_t values, calls;
+    double squares, loss, labels;
+    peft_status answer;
+} seen;
+
+static peft_status see(const peft_tensor *t, float *values, int64_t count, double labels, void *user) {
+    seen *s = (seen *)user;
+    s->calls++, s->labels = labels;
+    if (!t) s->loss = (double)values[0];
+    for (int64_t i = 0; t && i < count; i++) s->squares += (double)values[i] * (double)values[i];
+    if (t) s->values += count;
+    return s->answer;
+}
+
+static bool note_norm(const peft_progress *p, void *user) { return *(double *)user = p->gradient_norm, true; }
+
+static void test_own_loop(const char *targets) {
+    world a = make_world(&tiny, 1, targets), b = make_world(&tiny, 1, targets);
+    if (a.adapter) a.adapter->d.dropout = b.adapter->d.dropout = 0;
+    peft_train_desc d = describe(&a, 8);  // 23 examples, 4 at a time: the second epoch begins at step 6
+    seen s;
+    double norm = 0;
+    memset(&s, 0, sizeof s);
+    d.learning_rate = 0.01f, d.schedule = PEFT_SCHEDULE_CONSTANT, d.max_steps = 1;
+    d.gradient = see, d.gradient_user = &s, d.progress = note_norm, d.progress_user = &norm;
+    peft_train_result result;
+    check(!peft_train(&d, &result), "a step that is watched", a.ctx);
+    check(s.values == result.trainable && s.calls == (a.adapter ? peft_adapter_tensor_count(a.adapter) : peft_model_tensor_count(a.model)) + 1,
+          "every gradient is shown", a.ctx);
+    check(fabs(sqrt(s.squares) / norm - 1) < 1e-5 && s.labels > 4 && fabs(s.loss / result.loss - 1) < 1e-6, "as it is used", a.ctx);
+    s.answer = PEFT_ERROR_IO;
+    check(peft_train(&d, NULL) == PEFT_ERROR_IO && strstr(peft_error(a.ctx), "the gradient callback failed at "), "the callback fails", a.ctx);
+    end_world(&a);
+
+    a = make_world(&tiny, 1, targets);
+    if (a.adapter) a.adapter->d.dropout = 0;
+    d = describe(&a, 8), d.learning_rate = 0.01f, d.schedule = PEFT_SCHEDULE_CONSTANT;
+    check(!peft_train(&d, NULL), "peft_train", a.ctx);
+    d.model = b.model, d.adapter = b.adapter, d.data = b.train;
+    peft_tensor *tensors[200];
+    peft_optimizer_desc od;
+    memset(&od, 0, sizeof od);
+    od.context = b.ctx, od.tensors = tensors, od.count = b.adapter ? peft_adapter_tensor_count(b.adapter) : peft_model_tensor_count(b.model);
+    for (int64_t i = 0; i < od.count; i++) tensors[i] = b.adapter ? &b.adapter->tensors[i] : peft_model_tensor(b.model, i);
+    peft_batches *batches = NULL;
+    peft_optimizer *o = NULL;
+    peft_tape *tape = NULL;
+    peft_active_adapter active = {b.adapter, 1, 0, 0};
+    bool ok = !peft_batches_create(&d, &batches) && !peft_optimizer_create(&od, &o) && !peft_tape_create(b.ctx, &tape);
+    check(ok && peft_batches_count(batches) == 6, "batches", b.ctx);
+    for (int step = 0; step < 8 && ok; step++) {
+        const peft_batch *batch = peft_batches_at(batches, step / 6, step % 6);
+        check(batch && batch->count == (step == 5 ? 3 : 4), "as many examples", b.ctx);
+        peft_tape_reset(tape, 0);
+        ok = batch && !peft_backward(tape, peft_model_loss(b.model, tape, batch, &active, b.adapter ? 1 : 0, 0));
+        peft_optimizer_clip(o, 1);
+        peft_optimizer_step(o, 0.01f);
+    }
+    check(ok && same_weights(&a, &b), "a loop of one's own makes the same weights", b.ctx);
+    check(!peft_batches_at(batches, 0, 6) && !peft_batches_at(batches, -1, 0) && !peft_batches_at(NULL, 0, 0), "no such batch", b.ctx);
+    peft_batches_destroy(batches), peft_batches_destroy(NULL), peft_optimizer_destroy(o), peft_tape_destroy(tape);
+    end_world(&a), end_world(&b);
+}
+
+#ifdef PEFT_USE_PTHREADS
+enum { RANKS = 3, STEPS_OF_RANKS = 9 };
+typedef struct team {
+    pthread_barrier_t barrier;
+    float *values[RANKS];
+    int world;
+} team;
+typedef struct member {
+    team *team;
+    world w;
+    int rank;
+    record r;
+    peft_status status;
+} member;
+
+// Rank after rank is added up, by each rank for itself: the same order, the same bits.
+static peft_status add_up(const peft_tensor *t, float *values, int64_t count, double labels, void *user) {
+    member *me = (member *)user;
+    float *sum = (float *)calloc((size_t)count, sizeof(float));
+    (void)t, (void)labels;
+    me->team->values[me->rank] = values;
+    pthread_barrier_wait(&me->team->barrier);
+    for (int r = 0; r < me->team->world; r++)
+        for (int64_t i = 0; i < count; i++) sum[i] += me->team->values[r][i];
+    pthread_barrier_wait(&me->team->barrier);
+    memcpy(values, sum, (size_t)count * sizeof(float));
+    free(sum);
+    return PEFT_OK;
+}
+
+static void *run_member(void *arg) {
+    member *me = (member *)arg;
+    peft_train_desc d = describe(&me->w, STEPS_OF_RANKS);
+    d.learning_rate = 0.01f, d.accumulation = 2, d.progress = note, d.progress_user = &me->r;
+    d.rank = me->rank, d.world = me->team->world, d.gradient = add_up, d.gradient_user = me;
+    me->status = peft_train(&d, NULL);
+    return NULL;
+}
+
+static void test_ranks(const char *targets) {
+    static member one, all[RANKS];
+    for (int world = 1; world <= RANKS; world += 2) {
+        team t;
+        member *first = world == 1 ? &one : all;
+        pthread_t threads[RANKS];
+        t.world = world;
+        pthread_barrier_init(&t.barrier, NULL, (unsigned)world);
+        for (int r = 0; r < world; r++) {
+            memset(&first[r], 0, sizeof *first);
+            first[r].team = &t, first[r].rank = r, first[r].w = make_world(&tiny, 1, targets);
+            if (targets) first[r].w.adapter->d.dropout = 0;
+        }
+        for (int r = 0; r < world; r++) pthread_create(&threads[r], NULL, run_member, &first[r]);
+        for (int r = 0; r < world; r++) pthread_join(threads[r], NULL);
+        pthread_barrier_destroy(&t.barrier);
+    }
+    for (int r = 0; r < RANKS; r++) {
+        check(!all[r].status && all[r].r.count == STEPS_OF_RANKS, "a rank", all[r].w.ctx);
+        check(same_weights(&all[r].w, &all[0].w), "the same bits on every rank", all[r].w.ctx);
+        for (int i = 0; i < STEPS_OF_RANKS; i++)
+            check(fabs(all[r].r.loss[i] / one.r.loss[i] - 1) < 2e-5, "the losses of one process", all[r].w.ctx);
+    }
+    seen s;
+    memset(&s, 0, sizeof s);
+    peft_train_desc d = describe(&one.w, 3);
+    d.world = 2;
+    check(peft_train(&d, NULL) == PEFT_ERROR_ARGUMENT && strstr(peft_error(one.w.ctx), "without a `gradient` callback"), "ranks that know nothing of each other", one.w.ctx);
+    d.gradient = see, d.gradient_user = &s;
+    check(peft_train(&d, NULL) == PEFT_ERROR_ARGUMENT && strstr(peft_error(one.w.ctx), "not all of 2 ranks are at this step"), "nothing is added up", one.w.ctx);
+    d.rank = 2;
+    check(peft_train(&d, NULL) == PEFT_ERROR_ARGUMENT && strstr(peft_error(one.w.ctx), "rank 2 of 2"), "no such rank", one.w.ctx);
+    end_world(&one.w);
+    for (int r = 0; r < RANKS; r++) end_world(&all[r].w);
 }
 #endif
 
@@ -1011,7 +1155,11 @@ int main(void) {
     test_threads("q,v,wi_0");
 #ifdef PEFT_USE_PTHREADS
     test_two_contexts();
+    test_ranks(NULL);
+    test_ranks("q,v,wi_0");
 #endif
+    test_own_loop(NULL);
+    test_own_loop("q,v,wi_0");
     test_resume(&tiny, NULL);
     test_resume(&tied, NULL);
     test_resume(&tiny, "q,v,wi_1");
