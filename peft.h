@@ -853,7 +853,7 @@ PEFTDEF peft_status peft_prompt_nearest(const peft_adapter *adapter, int64_t tok
 // ------------------------------------------------------------
 // >>generation
 
-// Options mean what they mean in HF transformers 4.27's generate, for which "the sequence" is the decoder's,
+// Options mean what they mean in HF transformers 5's generate, for which "the sequence" is the decoder's,
 // its start token included. Out of range: PEFT_ERROR_ARGUMENT and the field's name.
 typedef struct peft_generate_desc {
     peft_model *model;
@@ -863,7 +863,7 @@ typedef struct peft_generate_desc {
     int64_t max_new_tokens;    // default 64
     int64_t min_new_tokens;    // no end token before that many
     int64_t beams;             // default 1: greedy
-    // beam score = log probability / length^penalty; default 1 (write 0 as -1e-9)
+    // beam score = log probability / (count of new tokens)^penalty; default 1 (write 0 as -1e-9)
     float length_penalty;
     bool early_stopping;       // stop when `beams` hypotheses are finished
     int64_t no_repeat_ngram;   // no sequence of that many tokens occurs twice; 0: off
@@ -22957,7 +22957,7 @@ typedef struct peft__choice {
 } peft__choice;
 
 typedef struct peft__hypothesis {
-    double score;  // log probability / length^penalty
+    float score;  // log probability / length^penalty
     int64_t length;
     int32_t *ids;
 } peft__hypothesis;
@@ -22968,9 +22968,8 @@ typedef struct peft__search {
     int32_t *ids, *next_ids;  // [beams, limit] each, the second for reordering
     float *scores;            // [beams] sums of log probabilities
     int64_t *from;            // [beams] which beam of the step before each continues
-    peft__hypothesis *kept;   // [beams + 1] finished sequences in order of arrival
+    peft__hypothesis *kept;   // [beams] finished sequences
     int64_t kept_count;
-    double worst;  // of the kept scores
     peft_rng rng;
     bool done;
     int64_t end;      // length of a sequence that is done
@@ -23304,36 +23303,33 @@ static peft_status peft__single_step(peft__generator *g, peft__search *s, int64_
     return g->d.stop_count || g->d.on_text ? peft__stream(g, s, length + 1, s->done) : PEFT_OK;
 }
 
-// ---- beam search: HF's BeamSearchScorer and BeamHypotheses
+// ---- beam search: that of transformers 5
 
-// Keeps a sequence of this sum of log probabilities if it is among the best `beams`.
-static void peft__keep(
-    const peft__generator *g, peft__search *s, const int32_t *ids, int64_t length, float sum) {
-    double score = (double)sum / pow((double)length, (double)g->d.length_penalty);
-    if (s->kept_count == g->d.beams && !(score > s->worst)) return;
-    peft__hypothesis *h = &s->kept[s->kept_count++];
-    h->score = score;
-    h->length = length;
-    memcpy(h->ids, ids, (size_t)length * sizeof(int32_t));
-    if (s->kept_count > g->d.beams) {  // drop the worst, of equal ones the oldest; its memory serves the next
-        int64_t drop = 0;
-        for (int64_t i = 1; i < s->kept_count; i++)
-            if (s->kept[i].score < s->kept[drop].score) drop = i;
-        peft__hypothesis dropped = s->kept[drop];
-        s->kept_count--;
-        for (int64_t i = drop; i < s->kept_count; i++) s->kept[i] = s->kept[i + 1];
-        s->kept[s->kept_count] = dropped;
-    }
-    s->worst = s->kept[0].score;
-    for (int64_t i = 1; i < s->kept_count; i++) s->worst = PEFT__MIN(s->worst, s->kept[i].score);
+// A beam's score: the mean log probability of its n new tokens, at length_penalty 1. In floats, as there.
+static float peft__beam_score(const peft__generator *g, float sum, int64_t n) {
+    return sum / (float)pow((double)n, (double)g->d.length_penalty);
 }
 
-// No running beam can overtake the kept ones any more - by HF's estimate, which takes the present length for
-// the final one.
-static bool peft__beams_done(const peft__generator *g, const peft__search *s, float best) {
-    if (s->kept_count < g->d.beams) return false;
-    double reachable = (double)best / pow((double)peft__length(g, s), (double)g->d.length_penalty);
-    return g->d.early_stopping || s->worst >= reachable;
+static int64_t peft__worst_kept(const peft__search *s) {
+    int64_t worst = 0;
+    for (int64_t i = 1; i < s->kept_count; i++)
+        if (s->kept[i].score < s->kept[worst].score) worst = i;
+    return worst;
+}
+
+// Keeps ids [length] and the token behind them, of this sum of log probabilities, if they are among the best
+// `beams`.
+static void peft__keep(
+    const peft__generator *g, peft__search *s, const int32_t *ids, int64_t length, const peft__choice *last) {
+    float score = peft__beam_score(g, last->score, length + 1 - s->start);
+    int64_t at = s->kept_count == g->d.beams ? peft__worst_kept(s) : s->kept_count;
+    peft__hypothesis *h = &s->kept[at];
+    if (at < s->kept_count && !(score > h->score)) return;
+    s->kept_count = PEFT__MAX(s->kept_count, at + 1);
+    h->score = score;
+    h->length = length + 1;
+    memcpy(h->ids, ids, (size_t)length * sizeof(int32_t));
+    h->ids[length] = last->token;
 }
 
 // Merges the beams' candidate lists: the beam whose next candidate is best, of equal ones the first; -1: no
@@ -23352,29 +23348,31 @@ static int64_t peft__next_choice(const peft__generator *g, int64_t first_row, co
     return best;
 }
 
-// Of the best 2 * beams continuations (more with several end tokens) those that end are kept if they are
-// among the best `beams`, and the others go on.
+// Of the best 2 * beams continuations (more with several end tokens) those that end, as all do at
+// max_new_tokens, are kept if they are among the best `beams`, and the others go on - unless the likeliest of
+// them could not overtake the kept ones if it ended here.
 static peft_status peft__beam_step(peft__generator *g, peft__search *s, int64_t first_row) {
     int64_t beams = g->d.beams, wanted = (2 + g->config->more_end_count) * beams, going = 0;
     int64_t length = peft__length(g, s), *taken = g->from_row + first_row;  // not in use yet
-    float best = 0, *next_scores = g->work + first_row * g->config->vocab_size;
+    float *next_scores = g->work + first_row * g->config->vocab_size;
     int32_t *next_tokens = g->tokens + first_row;
+    bool last = g->made + 1 == g->d.max_new_tokens;
     memset(taken, 0, (size_t)beams * sizeof(int64_t));
-    for (int64_t rank = 0; rank < wanted && going < beams; rank++) {
+    for (int64_t rank = 0; rank < (last ? beams : wanted) && going < beams; rank++) {
         int64_t beam = peft__next_choice(g, first_row, taken);
         if (beam < 0) break;
         const peft__choice *c = &g->choices[(first_row + beam) * g->width + taken[beam]++];
-        if (rank == 0) best = c->score;
-        if (peft__ends_answer(g->config, c->token)) {
-            if (rank < beams) peft__keep(g, s, s->ids + beam * g->limit, length, c->score);
+        if (last || peft__ends_answer(g->config, c->token)) {
+            if (rank < beams) peft__keep(g, s, s->ids + beam * g->limit, length, c);
             continue;
         }
         next_scores[going] = c->score;
         next_tokens[going] = c->token;
         s->from[going++] = beam;
     }
-    if (going < beams) return peft__no_token_left(g);
-    for (int64_t b = 0; b < beams; b++) {
+    s->done = last;
+    if (last ? !s->kept_count : going < beams) return peft__no_token_left(g);
+    for (int64_t b = 0; b < going; b++) {
         int32_t *next = s->next_ids + b * g->limit;
         memcpy(next, s->ids + s->from[b] * g->limit, (size_t)length * sizeof(int32_t));
         next[length] = next_tokens[b];
@@ -23383,9 +23381,12 @@ static peft_status peft__beam_step(peft__generator *g, peft__search *s, int64_t 
     int32_t *old = s->ids;
     s->ids = s->next_ids;
     s->next_ids = old;
-    s->done = peft__beams_done(g, s, best);
+    if (!last && s->kept_count == beams)
+        s->done = g->d.early_stopping || !(peft__beam_score(g, s->scores[0], g->made + 1) >
+                                             s->kept[peft__worst_kept(s)].score);
     return PEFT_OK;
 }
+
 // ---- prompt caches: the keys and values of a prompt and its answer, for the next call
 
 PEFTDEF peft_status peft_session_create(peft_model *model, peft_session **out) {
@@ -23507,7 +23508,7 @@ static void *peft__group_alloc(peft__generator *g, int64_t count, size_t size) {
 }
 
 static void peft__search_init(peft__generator *g, peft__search *s, const int32_t *ids, int64_t count) {
-    int64_t beams = g->d.beams, kept = beams > 1 ? beams + 1 : 0;
+    int64_t beams = g->d.beams, kept = beams > 1 ? beams : 0;
     memset(s, 0, sizeof(*s));
     s->start = count;
     s->ids = (int32_t *)peft__group_alloc(g, beams * g->limit, sizeof(int32_t));
@@ -23609,26 +23610,18 @@ static peft_status peft__group_run(
     return status;
 }
 
-// The answer to prompt i. A beam's sequence is kept without its end token, which returns if there is room for
-// it.
 static peft_status peft__group_answer(peft__generator *g, int64_t i, peft_ids *out) {
     peft__search *s = &g->searches[i];
     const int32_t *ids = s->ids;
     int64_t n = s->done ? s->end : peft__length(g, s), start = out->count;
-    bool add_end = false;
     if (g->d.beams > 1) {
-        n = peft__length(g, s);
-        for (int64_t b = 0; b < g->d.beams && !s->done; b++)
-            peft__keep(g, s, s->ids + b * g->limit, n, s->scores[b]);
         const peft__hypothesis *best = &s->kept[0];
         for (int64_t k = 1; k < s->kept_count; k++)
-            if (s->kept[k].score >= best->score) best = &s->kept[k];
+            if (s->kept[k].score > best->score) best = &s->kept[k];
         ids = best->ids;
         n = best->length;
-        add_end = n < s->start + g->d.max_new_tokens && g->config->eos_id >= 0;
     }
-    if (peft__push_all(g->ctx, out, ids, n) && (!add_end || peft__ids_push(g->ctx, out, g->config->eos_id)))
-        return PEFT_OK;
+    if (peft__push_all(g->ctx, out, ids, n)) return PEFT_OK;
     out->count = start;
     return PEFT_ERROR_MEMORY;
 }
