@@ -880,7 +880,7 @@ PEFTDEF peft_status peft_prompt_nearest(const peft_adapter *adapter, int64_t tok
 // ------------------------------------------------------------
 // >>generation
 
-// Options mean what they mean in HF transformers 4.27's generate, for which "the sequence" is the decoder's,
+// Options mean what they mean in HF transformers 5's generate, for which "the sequence" is the decoder's,
 // its start token included. Out of range: PEFT_ERROR_ARGUMENT and the field's name.
 typedef struct peft_generate_desc {
     peft_model *model;
@@ -890,7 +890,7 @@ typedef struct peft_generate_desc {
     int64_t max_new_tokens;    // default 64
     int64_t min_new_tokens;    // no end token before that many
     int64_t beams;             // default 1: greedy
-    // beam score = log probability / length^penalty; default 1 (write 0 as -1e-9)
+    // beam score = log probability / (count of new tokens)^penalty; default 1 (write 0 as -1e-9)
     float length_penalty;
     bool early_stopping;       // stop when `beams` hypotheses are finished
     int64_t no_repeat_ngram;   // no sequence of that many tokens occurs twice; 0: off
@@ -1095,6 +1095,10 @@ typedef struct peft_dataset_desc {
     // completions get anyway
     peft_chat *chat;
     peft_chat_turns turns;
+    // Of conversations: the most tokens of a prompt; default: no limit. From a longer one the oldest turns
+    // are left out, not the system's, as if the conversation began later; an answer whose own question is
+    // longer is left out itself. The log tells both. Needs the chat's tokenizer
+    int64_t max_source;
     uint64_t seed;       // of Jinja's choice and random, with the number of the record
     int64_t limit;       // read at most this many examples; 0: all
     const char *format;  // "jsonl", "json", "ndjson", "csv", "tsv"; default: what the name says
@@ -1314,6 +1318,9 @@ typedef struct peft_train_result {
     double loss, best_eval_loss, seconds;
     // of `data`: what max_source, max_target and the context window took away
     int64_t cut_examples, cut_tokens;
+    // what batches padded to their longest example would have computed beside the tokens: here examples lie
+    // end to end
+    int64_t padding;
 } peft_train_result;
 
 // `result` may be NULL. PEFT_CANCELLED: the callback stopped it. After a failure the weights are those of the
@@ -16893,11 +16900,30 @@ PEFT__NOINLINE void peft__config_wrong(
         given ? peft__json_show(v, text) : "missing", what);
 }
 
+// What a family's function reads with a default must not be of another kind, as which it would seem missing.
+static void peft__config_check_type(peft__config_reader *r, const peft__json *v) {
+    static const struct {
+        const char *keys;
+        peft__json_type type;
+        const char *what;
+    } kinds[] = {
+        {"feed_forward_proj,dense_act_fn,activation_function,hidden_act,hidden_activation", PEFT__JSON_STRING,
+            "it has to be a name"},
+        {"is_gated_act,tie_word_embeddings,scale_decoder_outputs,scale_attn_weights,use_sliding_window",
+            PEFT__JSON_BOOL, "that is neither true nor false"},
+        {"max_window_layers,no_rope_layer_interval,query_pre_attn_scalar,sliding_window_pattern,"
+         "rope_local_base_freq", PEFT__JSON_NUMBER, "that is no number"}};
+    for (int64_t i = 0; i < PEFT__COUNT(kinds); i++)
+        if (peft__is_listed(kinds[i].keys, v->key) && v->type != kinds[i].type && v->type != PEFT__JSON_NULL)
+            peft__config_wrong(r, PEFT_ERROR_FORMAT, v->key, v, kinds[i].what);
+}
+
 // A key that is in no table, or has to have one value.
 static void peft__config_check_key(peft__config_reader *r, const peft__json *v) {
     const peft__setting *row = peft__setting_of(r->family, r->c->model_type, v->key, false);
     bool off = peft__json_is_empty(v), fixed = row && row->use == PEFT__FIXED;
     char text[96];
+    if (row && row->use == PEFT__READ) peft__config_check_type(r, v);
     if (v->type == PEFT__JSON_NULL || v->key[0] == '_' || (row && !fixed && row->use != PEFT__NOTED)) return;
     if (fixed && !peft__json_is_text(v, row->value) && (!off || v->type == PEFT__JSON_BOOL))
         peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, v->key, v,
@@ -17069,8 +17095,8 @@ static const struct peft__rope_row {
     {"dynamic", PEFT_ROPE_DYNAMIC, "factor", "original_max_position_embeddings"},
     {"llama3", PEFT_ROPE_LLAMA3, "factor,low_freq_factor,high_freq_factor",
         "original_max_position_embeddings"},
-    {"yarn", PEFT_ROPE_YARN, "",
-        "factor,original_max_position_embeddings,attention_factor,beta_fast,beta_slow,mscale,mscale_all_dim,"
+    {"yarn", PEFT_ROPE_YARN, "factor",
+        "original_max_position_embeddings,attention_factor,beta_fast,beta_slow,mscale,mscale_all_dim,"
         "truncate,finetuned"},
     {"longrope", PEFT_ROPE_LONG, "",
         "factor,original_max_position_embeddings,attention_factor,short_factor,long_factor"},
@@ -17082,7 +17108,9 @@ static void peft__rope_check(
     for (size_t n; !r->status && (n = peft__next_name(&list, &name)) > 0;) {
         char key[64];
         peft__string_into(key, sizeof(key), "%.*s", (int)n, name);
-        if (!peft__json_is(peft__json_get(rope, key), PEFT__JSON_NUMBER))
+        const peft__json *v = peft__json_get(rope, key);
+        bool null = row->kind == PEFT_ROPE_YARN && peft__json_is(v, PEFT__JSON_NULL);  // the contexts tell it
+        if (!null && !peft__json_is(v, PEFT__JSON_NUMBER))
             r->status = peft__fail(r->ctx, PEFT_ERROR_FORMAT,
                 "%s: rotary positions of type \"%s\" need a number %s", r->path, row->type, key);
     }
@@ -17096,8 +17124,10 @@ static void peft__rope_check(
         if (!known && !one)
             peft__config_wrong(
                 r, PEFT_ERROR_UNSUPPORTED, v->key, v, "rotary positions of this type have no such key");
-        else if (known && v->type != PEFT__JSON_BOOL && !(number && v->number > 0 && v->number < 1e9) &&
-            !peft__is_listed("short_factor,long_factor", v->key))
+        else if (peft__is_listed("truncate,finetuned", v->key)
+                     ? v->type != PEFT__JSON_BOOL
+                     : known && !(number && v->number > 0 && v->number < 1e9) &&
+                         !peft__is_listed("short_factor,long_factor", v->key))
             peft__config_wrong(r, PEFT_ERROR_FORMAT, v->key, v, "rotary positions need a number above 0");
     }
 }
@@ -23242,7 +23272,7 @@ typedef struct peft__choice {
 } peft__choice;
 
 typedef struct peft__hypothesis {
-    double score;  // log probability / length^penalty
+    float score;  // log probability / length^penalty
     int64_t length;
     int32_t *ids;
 } peft__hypothesis;
@@ -23253,9 +23283,8 @@ typedef struct peft__search {
     int32_t *ids, *next_ids;  // [beams, limit] each, the second for reordering
     float *scores;            // [beams] sums of log probabilities
     int64_t *from;            // [beams] which beam of the step before each continues
-    peft__hypothesis *kept;   // [beams + 1] finished sequences in order of arrival
+    peft__hypothesis *kept;   // [beams] finished sequences
     int64_t kept_count;
-    double worst;  // of the kept scores
     peft_rng rng;
     bool done;
     int64_t end;      // length of a sequence that is done
@@ -23590,36 +23619,33 @@ static peft_status peft__single_step(peft__generator *g, peft__search *s, int64_
     return g->d.stop_count || g->d.on_text ? peft__stream(g, s, length + 1, s->done) : PEFT_OK;
 }
 
-// ---- beam search: HF's BeamSearchScorer and BeamHypotheses
+// ---- beam search: that of transformers 5
 
-// Keeps a sequence of this sum of log probabilities if it is among the best `beams`.
-static void peft__keep(
-    const peft__generator *g, peft__search *s, const int32_t *ids, int64_t length, float sum) {
-    double score = (double)sum / pow((double)length, (double)g->d.length_penalty);
-    if (s->kept_count == g->d.beams && !(score > s->worst)) return;
-    peft__hypothesis *h = &s->kept[s->kept_count++];
-    h->score = score;
-    h->length = length;
-    memcpy(h->ids, ids, (size_t)length * sizeof(int32_t));
-    if (s->kept_count > g->d.beams) {  // drop the worst, of equal ones the oldest; its memory serves the next
-        int64_t drop = 0;
-        for (int64_t i = 1; i < s->kept_count; i++)
-            if (s->kept[i].score < s->kept[drop].score) drop = i;
-        peft__hypothesis dropped = s->kept[drop];
-        s->kept_count--;
-        for (int64_t i = drop; i < s->kept_count; i++) s->kept[i] = s->kept[i + 1];
-        s->kept[s->kept_count] = dropped;
-    }
-    s->worst = s->kept[0].score;
-    for (int64_t i = 1; i < s->kept_count; i++) s->worst = PEFT__MIN(s->worst, s->kept[i].score);
+// A beam's score: the mean log probability of its n new tokens, at length_penalty 1. In floats, as there.
+static float peft__beam_score(const peft__generator *g, float sum, int64_t n) {
+    return sum / (float)pow((double)n, (double)g->d.length_penalty);
 }
 
-// No running beam can overtake the kept ones any more - by HF's estimate, which takes the present length for
-// the final one.
-static bool peft__beams_done(const peft__generator *g, const peft__search *s, float best) {
-    if (s->kept_count < g->d.beams) return false;
-    double reachable = (double)best / pow((double)peft__length(g, s), (double)g->d.length_penalty);
-    return g->d.early_stopping || s->worst >= reachable;
+static int64_t peft__worst_kept(const peft__search *s) {
+    int64_t worst = 0;
+    for (int64_t i = 1; i < s->kept_count; i++)
+        if (s->kept[i].score < s->kept[worst].score) worst = i;
+    return worst;
+}
+
+// Keeps ids [length] and the token behind them, of this sum of log probabilities, if they are among the best
+// `beams`.
+static void peft__keep(
+    const peft__generator *g, peft__search *s, const int32_t *ids, int64_t length, const peft__choice *last) {
+    float score = peft__beam_score(g, last->score, length + 1 - s->start);
+    int64_t at = s->kept_count == g->d.beams ? peft__worst_kept(s) : s->kept_count;
+    peft__hypothesis *h = &s->kept[at];
+    if (at < s->kept_count && !(score > h->score)) return;
+    s->kept_count = PEFT__MAX(s->kept_count, at + 1);
+    h->score = score;
+    h->length = length + 1;
+    memcpy(h->ids, ids, (size_t)length * sizeof(int32_t));
+    h->ids[length] = last->token;
 }
 
 // Merges the beams' candidate lists: the beam whose next candidate is best, of equal ones the first; -1: no
@@ -23638,29 +23664,31 @@ static int64_t peft__next_choice(const peft__generator *g, int64_t first_row, co
     return best;
 }
 
-// Of the best 2 * beams continuations (more with several end tokens) those that end are kept if they are
-// among the best `beams`, and the others go on.
+// Of the best 2 * beams continuations (more with several end tokens) those that end, as all do at
+// max_new_tokens, are kept if they are among the best `beams`, and the others go on - unless the likeliest of
+// them could not overtake the kept ones if it ended here.
 static peft_status peft__beam_step(peft__generator *g, peft__search *s, int64_t first_row) {
     int64_t beams = g->d.beams, wanted = (2 + g->config->more_end_count) * beams, going = 0;
     int64_t length = peft__length(g, s), *taken = g->from_row + first_row;  // not in use yet
-    float best = 0, *next_scores = g->work + first_row * g->config->vocab_size;
+    float *next_scores = g->work + first_row * g->config->vocab_size;
     int32_t *next_tokens = g->tokens + first_row;
+    bool last = g->made + 1 == g->d.max_new_tokens;
     memset(taken, 0, (size_t)beams * sizeof(int64_t));
-    for (int64_t rank = 0; rank < wanted && going < beams; rank++) {
+    for (int64_t rank = 0; rank < (last ? beams : wanted) && going < beams; rank++) {
         int64_t beam = peft__next_choice(g, first_row, taken);
         if (beam < 0) break;
         const peft__choice *c = &g->choices[(first_row + beam) * g->width + taken[beam]++];
-        if (rank == 0) best = c->score;
-        if (peft__ends_answer(g->config, c->token)) {
-            if (rank < beams) peft__keep(g, s, s->ids + beam * g->limit, length, c->score);
+        if (last || peft__ends_answer(g->config, c->token)) {
+            if (rank < beams) peft__keep(g, s, s->ids + beam * g->limit, length, c);
             continue;
         }
         next_scores[going] = c->score;
         next_tokens[going] = c->token;
         s->from[going++] = beam;
     }
-    if (going < beams) return peft__no_token_left(g);
-    for (int64_t b = 0; b < beams; b++) {
+    s->done = last;
+    if (last ? !s->kept_count : going < beams) return peft__no_token_left(g);
+    for (int64_t b = 0; b < going; b++) {
         int32_t *next = s->next_ids + b * g->limit;
         memcpy(next, s->ids + s->from[b] * g->limit, (size_t)length * sizeof(int32_t));
         next[length] = next_tokens[b];
@@ -23669,9 +23697,12 @@ static peft_status peft__beam_step(peft__generator *g, peft__search *s, int64_t 
     int32_t *old = s->ids;
     s->ids = s->next_ids;
     s->next_ids = old;
-    s->done = peft__beams_done(g, s, best);
+    if (!last && s->kept_count == beams)
+        s->done = g->d.early_stopping || !(peft__beam_score(g, s->scores[0], g->made + 1) >
+                                             s->kept[peft__worst_kept(s)].score);
     return PEFT_OK;
 }
+
 // ---- prompt caches: the keys and values of a prompt and its answer, for the next call
 
 PEFTDEF peft_status peft_session_create(peft_model *model, peft_session **out) {
@@ -23799,7 +23830,7 @@ static void *peft__group_alloc(peft__generator *g, int64_t count, size_t size) {
 }
 
 static void peft__search_init(peft__generator *g, peft__search *s, const int32_t *ids, int64_t count) {
-    int64_t beams = g->d.beams, kept = beams > 1 ? beams + 1 : 0;
+    int64_t beams = g->d.beams, kept = beams > 1 ? beams : 0;
     memset(s, 0, sizeof(*s));
     s->start = count;
     s->ids = (int32_t *)peft__group_alloc(g, beams * g->limit, sizeof(int32_t));
@@ -23901,26 +23932,18 @@ static peft_status peft__group_run(
     return status;
 }
 
-// The answer to prompt i. A beam's sequence is kept without its end token, which returns if there is room for
-// it.
 static peft_status peft__group_answer(peft__generator *g, int64_t i, peft_ids *out) {
     peft__search *s = &g->searches[i];
     const int32_t *ids = s->ids;
     int64_t n = s->done ? s->end : peft__length(g, s), start = out->count;
-    bool add_end = false;
     if (g->d.beams > 1) {
-        n = peft__length(g, s);
-        for (int64_t b = 0; b < g->d.beams && !s->done; b++)
-            peft__keep(g, s, s->ids + b * g->limit, n, s->scores[b]);
         const peft__hypothesis *best = &s->kept[0];
         for (int64_t k = 1; k < s->kept_count; k++)
-            if (s->kept[k].score >= best->score) best = &s->kept[k];
+            if (s->kept[k].score > best->score) best = &s->kept[k];
         ids = best->ids;
         n = best->length;
-        add_end = n < s->start + g->d.max_new_tokens && g->config->eos_id >= 0;
     }
-    if (peft__push_all(g->ctx, out, ids, n) && (!add_end || peft__ids_push(g->ctx, out, g->config->eos_id)))
-        return PEFT_OK;
+    if (peft__push_all(g->ctx, out, ids, n)) return PEFT_OK;
     out->count = start;
     return PEFT_ERROR_MEMORY;
 }
@@ -29228,6 +29251,7 @@ struct peft_chat {
     peft_template *jinja;
     const peft_tokenizer *tokenizer;
     peft__json *tokens;  // members bos_token, eos_token, ..., linked
+    peft__string whole;  // the text of a conversation
 };
 
 static const char *peft__chat_token_text(const peft_chat *c, const char *key) {
@@ -29356,6 +29380,7 @@ static peft_status peft__chat_from_gguf(peft_chat *c, const peft_chat_desc *d) {
 PEFTDEF void peft_chat_close(peft_chat *c) {
     if (!c) return;
     peft_template_destroy(c->jinja);
+    peft__string_free(&c->whole);
     peft__arena_free(&c->arena);
     peft__arena_free(&c->scratch);
     peft__free(c->ctx, c);
@@ -29372,6 +29397,7 @@ PEFTDEF peft_status peft_chat_open(const peft_chat_desc *d, peft_chat **out) {
     if (!c) return PEFT_ERROR_MEMORY;
     c->ctx = d->context;
     c->tokenizer = d->tokenizer;
+    peft__string_init(&c->whole, c->ctx);
     peft__arena_init(&c->arena, c->ctx);
     peft__arena_init(&c->scratch, c->ctx);
     peft_status status = !d->path ? peft__chat_compile(c, d, d->text, strlen(d->text), "chat template")
@@ -29521,7 +29547,7 @@ static peft_status peft__chat_values(
     return status ? status : top.failed || b.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
-// The text of the first `count` messages, in the scratch memory.
+// The text of the first `count` messages, the template's until the next one.
 static peft_status peft__chat_render(peft_chat *c, peft__json *values, peft__json *messages, int64_t count,
     bool generation, peft__value *out) {
     peft__json *flag = values->child, *all = messages->child, **end = &messages->child;
@@ -29536,10 +29562,8 @@ static peft_status peft__chat_render(peft_chat *c, peft__json *values, peft__jso
     *end = rest;
     messages->child = all;
     messages->length = length;
-    if (status) return status;
-    const char *copy = peft__arena_strdup(&c->scratch, c->jinja->out.data, c->jinja->out.size);
-    *out = peft__text(copy, c->jinja->out.size);
-    return copy ? PEFT_OK : PEFT_ERROR_MEMORY;
+    *out = peft__text(c->jinja->out.data, c->jinja->out.size);
+    return status;
 }
 
 PEFTDEF peft_status peft_chat_text(
@@ -29563,7 +29587,7 @@ PEFTDEF peft_status peft_chat_text(
 }
 
 typedef struct peft__turns {
-    peft__value all;  // the text of the whole conversation
+    peft__value all;  // the text of the whole conversation, the chat's own
     size_t *begin, *end;  // [count] the learned parts of it, in order
     int64_t count;
 } peft__turns;
@@ -29572,25 +29596,32 @@ static bool peft__begins_with(peft__value text, peft__value with) {
     return with.size <= text.size && memcmp(text.text, with.text, with.size) == 0;
 }
 
-static peft_status peft__chat_turns(
-    peft_chat *c, const peft__json *record, peft_chat_turns turns, peft__turns *out) {
-    peft__json *values = NULL, *messages = NULL;
-    peft_status status = peft__chat_values(c, record, &values, &messages);
-    int64_t n = status ? 0 : (int64_t)messages->length, answers = 0, at = 0;
+static bool peft__has_role(const peft__json *message, const char *role) {
+    return strcmp(peft__json_text(message, "role", ""), role) == 0;
+}
+
+// `values` and `messages`: of peft__chat_values. left > 0: only one answer's place is found, that with which
+// so many are left.
+static peft_status peft__chat_turns(peft_chat *c, peft__json *values, peft__json *messages,
+    peft_chat_turns turns, int64_t left, peft__turns *out) {
+    int64_t n = (int64_t)messages->length, answers = 0, at = 0;
+    peft__value before, with;
     memset(out, 0, sizeof(*out));
-    if (!status) status = peft__chat_render(c, values, messages, n, false, &out->all);
+    peft_status status = peft__chat_render(c, values, messages, n, false, &with);
     if (status) return status;
+    c->whole.size = 0;
     out->begin = (size_t *)peft__arena_alloc(&c->scratch, 2 * ((size_t)n + 1) * sizeof(size_t));
-    if (!out->begin) return PEFT_ERROR_MEMORY;
+    if (!peft__string_append(&c->whole, with.text, with.size) || !out->begin) return PEFT_ERROR_MEMORY;
+    out->all = peft__text(c->whole.data, c->whole.size);
     out->end = out->begin + n + 1;
     if (turns == PEFT_TURNS_ALL) {
         out->begin[0] = 0, out->end[0] = out->all.size, out->count = 1;
         return PEFT_OK;
     }
-    for (const peft__json *m = messages->child; m; m = m->next)
-        answers += strcmp(peft__json_text(m, "role", ""), "assistant") == 0;
+    for (const peft__json *m = messages->child; m; m = m->next) answers += peft__has_role(m, "assistant");
     if (!answers)
         return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a conversation without an answer of the assistant");
+    if (turns == PEFT_TURNS_LAST) left = 1;
     const size_t *spans = (const size_t *)(const void *)c->jinja->spans.data;
     int64_t blocks = (int64_t)(c->jinja->spans.size / (2 * sizeof(size_t)));
     if (c->jinja->spans_inexact || (blocks && blocks != answers))
@@ -29601,24 +29632,23 @@ static peft_status peft__chat_turns(
     for (; out->count < blocks; out->count++)
         out->begin[out->count] = spans[2 * out->count], out->end[out->count] = spans[2 * out->count + 1];
     for (const peft__json *m = blocks ? NULL : messages->child; m; m = m->next, at++) {
-        peft__value before, with;
-        bool last = out->count + 1 == answers;
-        if (strcmp(peft__json_text(m, "role", ""), "assistant") != 0) continue;
-        if (turns == PEFT_TURNS_LAST && !last) {
+        if (!peft__has_role(m, "assistant")) continue;
+        if (left && answers - out->count != left) {
             out->count++;
             continue;
         }
         status = peft__chat_render(c, values, messages, at, true, &before);
+        size_t begin = before.size;
+        bool exact = !status && peft__begins_with(out->all, before);
         if (!status) status = peft__chat_render(c, values, messages, at + 1, false, &with);
         if (status) return status;
-        if (!peft__begins_with(with, before) || !peft__begins_with(out->all, before) ||
-            ((!last || at + 1 < n) && !peft__begins_with(out->all, with)))
+        if (!exact || with.size < begin || !peft__begins_with(out->all, with))
             return peft__fail(c->ctx, PEFT_ERROR_UNSUPPORTED,
                 "%s: answer %lld does not begin where the generation prompt "
                 "ends, or changes with what follows: the answers cannot be found exactly%s",
                 c->jinja->name, (long long)out->count + 1,
                 turns == PEFT_TURNS_LAST ? "" : "; the last one alone may be");
-        out->begin[out->count] = before.size;
+        out->begin[out->count] = begin;
         out->end[out->count++] = with.size;
     }
     if (turns == PEFT_TURNS_LAST) {
@@ -29626,6 +29656,22 @@ static peft_status peft__chat_turns(
         out->count = 1;
     }
     return PEFT_OK;
+}
+
+// Takes the oldest turns out: all behind the system's, up to the next question. False: less than `left`
+// answers would be left, and nothing is changed.
+static bool peft__chat_forget(peft__json *messages, int64_t left) {
+    peft__json **first = &messages->child, *m;
+    size_t gone = 1;
+    while (*first && (peft__has_role(*first, "system") || peft__has_role(*first, "developer")))
+        first = &(*first)->next;
+    if (!*first) return false;
+    for (m = (*first)->next; m && !peft__has_role(m, "user"); m = m->next) gone++;
+    for (const peft__json *rest = m; rest; rest = rest->next) left -= peft__has_role(rest, "assistant");
+    if (left > 0) return false;
+    *first = m;
+    messages->length -= gone;
+    return true;
 }
 
 PEFTDEF peft_status peft_chat_tokens(
@@ -29638,13 +29684,14 @@ PEFTDEF peft_status peft_chat_tokens(
         return peft__fail(c->ctx, PEFT_ERROR_ARGUMENT, "peft_chat_tokens: the chat has no tokenizer");
     if ((int)turns < 0 || turns > PEFT_TURNS_ALL)
         return peft__fail(c->ctx, PEFT_ERROR_ARGUMENT, "peft_chat_tokens: turns is %d", (int)turns);
-    peft__json *record = NULL;
+    peft__json *record = NULL, *values = NULL, *messages = NULL;
     peft__turns t;
     int64_t before = ids->count, masked = mask->count;
     size_t from = 0;
     peft__arena_reset(&c->scratch);
     peft_status status = peft__json_parse(c->ctx, &c->scratch, json, strlen(json), "conversation", &record);
-    if (!status) status = peft__chat_turns(c, record, turns, &t);
+    if (!status) status = peft__chat_values(c, record, &values, &messages);
+    if (!status) status = peft__chat_turns(c, values, messages, turns, 0, &t);
     for (int64_t i = 0; !status && i <= t.count; i++) {  // what lies before a part, then the part
         size_t ends[2] = {i < t.count ? t.begin[i] : t.all.size, i < t.count ? t.end[i] : t.all.size};
         for (int learned = 0; learned < 2 && !status; learned++) {
@@ -29877,6 +29924,7 @@ typedef struct peft__loader {
     peft__arena parts, scratch;  // of the templates; of one record
     peft__records records;
     int64_t empty;  // records that gave an empty text
+    int64_t shorter, too_long;  // answers that max_source had an effect on
 } peft__loader;
 
 // Parsed with the first record at hand, whose fields every message can name.
@@ -29949,28 +29997,51 @@ static peft_status peft__loader_choices(peft__loader *l, peft__json **json, cons
     return b.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
+// Whether a prompt, with the bos that it may get, has more tokens than the limit.
+static peft_status peft__prompt_too_long(peft__loader *l, const char *prompt, size_t size, bool *longer) {
+    peft_ids ids = {NULL, 0, 0};
+    *longer = false;
+    if (!l->d->max_source || !size) return PEFT_OK;
+    peft_status status = peft_encode_special(l->d->chat->tokenizer, prompt, size, &ids);
+    *longer = ids.count >= l->d->max_source;
+    peft_ids_free(l->data->ctx, &ids);
+    return status;
+}
+
 // Each of the turns that are learned is an example.
 static peft_status peft__load_conversation(peft__loader *l) {
     const peft__data_record *r = &l->records.record;
     peft_chat *c = l->d->chat;
     peft__turns t;
+    peft__json *values = NULL, *messages = NULL;
     peft__arena_reset(&c->scratch);
     peft__arena_reset(&l->scratch);
     const peft__json *record = r->object ? r->object : peft__record_object(r, &l->scratch, NULL);
-    peft_status status = record ? peft__chat_turns(c, record, l->d->turns, &t) : PEFT_ERROR_MEMORY;
-    if (status && status != PEFT_ERROR_MEMORY)
-        return peft__fail(r->ctx, status, "%s:%lld: %s", r->path, (long long)r->line, r->ctx->error);
-    if (!status && memchr(t.all.text, 0, t.all.size))
-        return peft__record_fail(r, "the conversation holds a NUL character");
-    const char *eos = peft__chat_token_text(c, "eos_token");
-    for (int64_t i = 0; !status && i < t.count; i++) {
-        const char *prompt = t.all.text, *answer = t.all.text + t.begin[i];
-        size_t n = t.begin[i], m = t.end[i] - t.begin[i], e = eos ? strlen(eos) : 0, end = m;
+    peft_status status = record ? peft__chat_values(c, record, &values, &messages) : PEFT_ERROR_MEMORY;
+    if (!status) status = peft__chat_turns(c, values, messages, l->d->turns, 0, &t);
+    bool shorter = false;
+    for (int64_t left = status ? 0 : t.count; left > 0 && !status; left--) {
+        bool longer = false;
+        for (bool again = shorter;; again = shorter = true) {
+            if (again) status = peft__chat_turns(c, values, messages, l->d->turns, left, &t);
+            if (!status) status = peft__prompt_too_long(l, t.all.text, t.begin[t.count - left], &longer);
+            if (status || !longer || !peft__chat_forget(messages, left)) break;
+        }
+        int64_t i = t.count - left;
+        if (status) break;
+        l->shorter += shorter && !longer;
+        l->too_long += longer;
+        if (longer) continue;
+        if (memchr(t.all.text, 0, t.all.size))
+            return peft__record_fail(r, "the conversation holds a NUL character");
+        const char *eos = peft__chat_token_text(c, "eos_token"), *answer = t.all.text + t.begin[i];
+        size_t m = t.end[i] - t.begin[i], e = eos ? strlen(eos) : 0, end = m;
         while (end > 0 && strchr(" \t\r\n", answer[end - 1])) end--;
         if (e && end >= e && memcmp(answer + end - e, eos, e) == 0) m = end - e;  // completions get it anyway
-        status = peft__dataset_add(l->data, prompt, n, answer, m, NULL, NULL);
+        status = peft__dataset_add(l->data, t.all.text, t.begin[i], answer, m, NULL, NULL);
     }
-    return status;
+    if (!status || status == PEFT_ERROR_MEMORY) return status;
+    return peft__fail(r->ctx, status, "%s:%lld: %s", r->path, (long long)r->line, r->ctx->error);
 }
 
 static peft_status peft__load_example(peft__loader *l) {
@@ -30019,6 +30090,11 @@ static peft_status peft__load_records(peft__loader *l) {
     if (!status && l->empty)
         peft__log(l->data->ctx, "%s: %lld records are left out, the template gives nothing for them",
             l->d->path, (long long)l->empty);
+    if (!status && l->shorter + l->too_long)
+        peft__log(l->data->ctx,
+            "warning: %s: %lld examples go without the oldest turns of their conversation, for max_source "
+            "lets in %lld tokens before an answer; %lld answers whose question alone has more are left out",
+            l->d->path, (long long)l->shorter, (long long)l->d->max_source, (long long)l->too_long);
     peft__records_close(&l->records);
     return status;
 }
@@ -30033,6 +30109,9 @@ PEFTDEF peft_status peft_dataset_load(const peft_dataset_desc *desc, peft_datase
     if (desc->limit < 0)
         return peft__fail(
             ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: limit is %lld", (long long)desc->limit);
+    if (desc->max_source < 0 || (desc->max_source && desc->chat && !desc->chat->tokenizer))
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: max_source is %lld%s",
+            (long long)desc->max_source, desc->max_source < 0 ? "" : ", and the chat has no tokenizer");
     if (desc->chat && (desc->prompt || desc->completion || desc->answer_choices))
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: a chat and templates too");
     if ((int)desc->turns < 0 || desc->turns > PEFT_TURNS_ALL)
@@ -30913,7 +30992,7 @@ typedef struct peft__run_setting {
 
 // How far a run is.
 typedef struct peft__run_state {
-    int64_t step, tokens;
+    int64_t step, tokens, padding;
     double loss, eval_loss, best_eval_loss;
 } peft__run_state;
 
@@ -31145,6 +31224,19 @@ static peft_status peft__train_exchange(peft__trainer *t, double labels) {
     return PEFT_OK;
 }
 
+// The tokens that would make all examples of a batch as long as the longest.
+static int64_t peft__padding_of(const peft_batch *b) {
+    const int64_t *const offsets[2] = {b->source_offsets, b->target_offsets};
+    int64_t padding = 0;
+    for (int k = 0; k < 2; k++) {
+        int64_t longest = 0;
+        for (int64_t i = 0; i < b->count; i++)
+            longest = PEFT__MAX(longest, offsets[k][i + 1] - offsets[k][i]);
+        padding += b->count * longest - offsets[k][b->count];
+    }
+    return padding;
+}
+
 // Gradients of one optimizer step: `accumulation` batches, the loss a mean over all their labels. An epoch
 // visits every example once, so that its last step has fewer batches, and the last of them fewer examples,
 // where the numbers do not divide: as in HF's Trainer.
@@ -31163,6 +31255,7 @@ static peft_status peft__train_gradients(peft__trainer *t) {
     i += t->d.rank;
     for (uint64_t k = (uint64_t)t->d.rank << 32; i < end; k++) {
         const peft_batch *batch = peft__batches_fill(&t->data, epoch, &i, end);
+        t->at.padding += peft__padding_of(batch);
         peft_tape_reset(t->tape, peft__mix_seed(t->d.seed, 2 + k, (uint64_t)t->at.step));
         peft_tape_inference(t->tape, false);
         peft_tensor *loss = peft_model_loss(
@@ -31194,7 +31287,7 @@ typedef struct peft__checkpoint_header {
     peft__run_state at;
 } peft__checkpoint_header;
 
-#define PEFT__CHECKPOINT_MAGIC (PEFT__BIG_ENDIAN ? "PEFTckb4" : "PEFTckp4")
+#define PEFT__CHECKPOINT_MAGIC (PEFT__BIG_ENDIAN ? "PEFTckb5" : "PEFTckp5")
 #define PEFT__CHECKED \
     (offsetof(peft__checkpoint_header, checksum) + sizeof(uint64_t))  // where the checked bytes begin
 
@@ -31517,6 +31610,7 @@ PEFTDEF peft_status peft_train(const peft_train_desc *desc, peft_train_result *r
     if (result && t.optimizer) {
         result->steps = t.at.step;
         result->tokens = t.at.tokens;
+        result->padding = t.at.padding;
         result->cut_examples = t.data.examples.cut_examples;
         result->cut_tokens = t.data.examples.cut_tokens;
         for (int64_t i = 0; i < t.tensor_count; i++) result->trainable += peft__size(t.tensors[i]);

@@ -162,12 +162,93 @@ static void test_loss(void) {
         peft_train_result result;
         peft_status status = peft_train(&(peft_train_desc){.model = m, .data = data, .max_steps = 1, .batch_size = 2, .learning_rate = 1e-9f}, &result);
         check(!status && fabs(result.loss - want) < 1e-5 * want, "the loss of a training step, by hand");
+        // the conversation up to its first answer has 28 tokens, up to its second 54
+        check(!status && result.padding == (k ? 0 : 26), "what padding would have added");
         peft_dataset_destroy(data);
     }
     peft_ids_free(ctx, &ids);
     peft_ids_free(ctx, &mask);
     peft_chat_close(c);
     peft_model_destroy(m);
+}
+
+static char logged[400];
+
+static void note_log(const char *line, void *user) {
+    (void)user;
+    snprintf(logged, sizeof(logged), "%s", line);
+}
+
+// Prompts of a conversation under a limit: with its system's message, up to the answers they have 39, 70 and 95 tokens.
+static void test_long(void) {
+    static const char chatml[] = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+                                 "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+                      blocks[] = "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' %}{% generation %}{{ m.content }}"
+                                 "<|im_end|>{% endgeneration %}{% else %}{{ m.content }}<|im_end|>{% endif %}{{ '\\n' }}{% endfor %}"
+                                 "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+                      line[] = "{\"messages\": [{\"role\": \"system\", \"content\": \"Be kind.\"}, {\"role\": \"user\", \"content\": \"Hi\"}, "
+                               "{\"role\": \"assistant\", \"content\": \"Hello!\"}, {\"role\": \"user\", \"content\": \"Two?\"}, "
+                               "{\"role\": \"assistant\", \"content\": \"2\"}, {\"role\": \"user\", \"content\": \"Bye\"}, "
+                               "{\"role\": \"assistant\", \"content\": \"Bye!\"}]}";
+#define SYSTEM "<|im_start|>system\nBe kind.<|im_end|>\n"
+#define USER(text) "<|im_start|>user\n" text "<|im_end|>\n<|im_start|>assistant\n"
+#define HI USER("Hi") "Hello!<|im_end|>\n"
+#define TWO USER("Two?") "2<|im_end|>\n"
+    static const struct {
+        int64_t limit;
+        peft_chat_turns turns;
+        const char *prompts[4], *log;
+    } cases[] = {
+        {0, PEFT_TURNS_ASSISTANT, {SYSTEM USER("Hi"), SYSTEM HI USER("Two?"), SYSTEM HI TWO USER("Bye")}, ""},
+        {96, PEFT_TURNS_ASSISTANT, {SYSTEM USER("Hi"), SYSTEM HI USER("Two?"), SYSTEM HI TWO USER("Bye")}, ""},
+        {95, PEFT_TURNS_ASSISTANT, {SYSTEM USER("Hi"), SYSTEM HI USER("Two?"), SYSTEM TWO USER("Bye")}, ": 1 examples go without"},
+        {70, PEFT_TURNS_ASSISTANT, {SYSTEM USER("Hi"), SYSTEM USER("Two?"), SYSTEM TWO USER("Bye")}, ": 2 examples go without"},
+        {66, PEFT_TURNS_ASSISTANT, {SYSTEM USER("Hi"), SYSTEM USER("Two?"), SYSTEM USER("Bye")}, "tokens before an answer; 0 answers"},
+        {41, PEFT_TURNS_ASSISTANT, {SYSTEM USER("Hi"), SYSTEM USER("Bye")}, "41 tokens before an answer; 1 answers"},
+        {39, PEFT_TURNS_ASSISTANT, {NULL}, ": 0 examples go without"},
+        {95, PEFT_TURNS_LAST, {SYSTEM TWO USER("Bye")}, ": 1 examples go without"},
+        {41, PEFT_TURNS_LAST, {SYSTEM USER("Bye")}, ": 1 examples go without"},
+        {40, PEFT_TURNS_LAST, {NULL}, "40 tokens before an answer; 1 answers"},
+        {5, PEFT_TURNS_ALL, {""}, ""}};
+    static const char *const answers[] = {"Hello!<|im_end|>", "2<|im_end|>", "Bye!<|im_end|>"};
+    peft_tokenizer *t = NULL;
+    peft_context_desc cd = {.log = note_log};
+    peft_context *plain = ctx;
+    check(!peft_context_create(&cd, &ctx) && !peft_tokenizer_load(ctx, folder, &t), "the vocabulary of bytes");
+    peft_mount(ctx, "long.jsonl", line, strlen(line));
+    for (int b = 0; b < 2; b++) {
+        peft_chat *c = NULL;
+        check(!peft_chat_open(&(peft_chat_desc){.context = ctx, .text = b ? blocks : chatml, .tokenizer = t}, &c), "a chat");
+        for (size_t i = 0; c && i < sizeof(cases) / sizeof(cases[0]); i++) {
+            char name[100];
+            peft_dataset *data = NULL;
+            logged[0] = 0;
+            snprintf(name, sizeof(name), "at most %d tokens before an answer, case %d", (int)cases[i].limit, (int)i);
+            bool ok = !peft_dataset_load(&(peft_dataset_desc){.context = ctx, .path = "long.jsonl", .chat = c, .turns = cases[i].turns,
+                                         .max_source = cases[i].limit}, &data);
+            int64_t n = 0;
+            for (; ok && cases[i].prompts[n]; n++) {
+                const char *prompt = peft_dataset_prompt(data, n), *answer = peft_dataset_completion(data, n);
+                int which = strstr(cases[i].prompts[n], USER("Bye")) ? 2 : strstr(cases[i].prompts[n], USER("Two?")) ? 1 : 0;
+                ok = prompt && strcmp(prompt, cases[i].prompts[n]) == 0 &&
+                     (cases[i].turns == PEFT_TURNS_ALL || strncmp(answer, answers[which], strlen(answers[which])) == 0);
+            }
+            ok = ok && peft_dataset_count(data) == n && (*cases[i].log ? strstr(logged, cases[i].log) != NULL : !logged[0]);
+            check(ok, name);
+            if (!ok) printf("  example %d of %d: \"%s\"; %s\n", (int)n - 1, (int)peft_dataset_count(data), n ? peft_dataset_prompt(data, n - 1) : "", logged);
+            peft_dataset_destroy(data);
+        }
+        peft_chat_close(c);
+    }
+    peft_chat *bare = NULL;
+    peft_dataset *data = NULL;
+    check(!peft_chat_open(&(peft_chat_desc){.context = ctx, .text = chatml}, &bare), "a chat without a tokenizer");
+    check(peft_dataset_load(&(peft_dataset_desc){.context = ctx, .path = "long.jsonl", .chat = bare, .max_source = 9}, &data) ==
+          PEFT_ERROR_ARGUMENT && strstr(peft_error(ctx), "max_source is 9, and the chat has no tokenizer"), "nothing to count with");
+    peft_chat_close(bare);
+    peft_tokenizer_destroy(t);
+    peft_context_destroy(ctx);
+    ctx = plain;
 }
 
 // A Llama whose tokenizer says in one way or another whether a prompt begins with <s>; the same after it was a GGUF.
@@ -236,6 +317,7 @@ int main(void) {
     test_begin();
     test_masks();
     test_loss();
+    test_long();
     peft_context_destroy(ctx);
     printf("%d passed, %d failed\n", passed, failed);
     return failed > 0;

@@ -5,7 +5,7 @@
 
 static struct {
     texts data, prompts, completions, choices, templates, styles, tasks;
-    int64_t limit, cap;
+    int64_t limit, cap, max_source;
     double mix_temperature;
     const char *format, *quotes, *loss_on, *chat_template;
     bool talks;         // conversations were among the files
@@ -47,6 +47,8 @@ static struct {
      "jsonl, json, csv or tsv (what the file's name says)"}, \
     {"quotes", OPTION_WORD, &input.quotes, "NAME", \
      "of tables: rfc4180 (default), or none: characters like others"}
+#define MAX_SOURCE_OPTION {"max-source", OPTION_INT, &input.max_source, "N", \
+     "tokens of the input (512): of conversations the oldest turns give way, of other texts the end is cut"}
 #define MIXTURE_OPTIONS \
     {"cap", OPTION_INT, &input.cap, "N", "a task counts for at most N examples of the mixture (none)"}, \
     {"temperature-mix", OPTION_REAL, &input.mix_temperature, "X", \
@@ -91,6 +93,7 @@ static int open_dataset(const char *path, int64_t limit, const named_template *t
                               .format = input.format,
                               .chat = chat,
                               .seed = (uint64_t)cli.seed};
+    if (chat && !input.prompts_only) desc.max_source = input.max_source ? input.max_source : 512;
     if (t) desc.prompt = t->prompt, desc.completion = t->completion, desc.answer_choices = t->choices;
     if (input.prompts_only && !chat && !(t && !t->completion && strstr(t->prompt, "|||")))
         desc.completion = "";

@@ -23,7 +23,7 @@ static struct {
     {"lr", OPTION_REAL, &train.lr, "X", "learning rate (each method's own)"}, \
     {"lr-factor", OPTION_REAL, &experiment.rate_factor, "X", "times each method's own rate (1)"}, \
     {"warmup", OPTION_INT, &train.warmup, "N", "steps (0)"}, \
-    {"max-source", OPTION_INT, &train.max_source, "N", "tokens of the input, the rest is cut (512)"}, \
+    MAX_SOURCE_OPTION, \
     {"max-target", OPTION_INT, &train.max_target, "N", "tokens of the answer (128)"}, \
     {"report", OPTION_TEXT, &experiment.report, "FILE", "write an HTML page with tables and pictures"}, \
     {"seed", OPTION_INT, &cli.seed, "N", "the first seed"}
@@ -36,7 +36,7 @@ static peft_status trial_scores(peft_model *m, const peft_adapter *a, const peft
                **references = (const char **)calloc((size_t)n + 1, sizeof(char *));
     phase("loss of examples", 0, n);
     peft_status status = texts && prompts && references
-                             ? peft_evaluate_loss(m, a, data, train.max_source, train.max_target, &out[0])
+                             ? peft_evaluate_loss(m, a, data, input.max_source, train.max_target, &out[0])
                              : PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < n && !status; i++)
         prompts[i] = peft_dataset_prompt(data, i), references[i] = peft_dataset_completion(data, i);
@@ -106,7 +106,7 @@ static peft_status trial_train(peft_model *m, peft_adapter *a, const peft_datase
                            .learning_rate =
                                (float)(rate * (experiment.rate_factor > 0 ? experiment.rate_factor : 1)),
                            .warmup_steps = train.warmup,
-                           .max_source = train.max_source,
+                           .max_source = input.max_source,
                            .max_target = train.max_target,
                            .seed = (uint64_t)seed,
                            .progress = watch_quietly},

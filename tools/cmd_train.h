@@ -159,7 +159,7 @@ static int make_adapter(peft_model *model, const char *method, peft_adapter **ou
 static struct {
     const char *out, *schedule, *report, *checkpoint, *type;
     texts validation;
-    int64_t epochs, max_steps, batch, accumulation, warmup, max_source, max_target, eval_every,
+    int64_t epochs, max_steps, batch, accumulation, warmup, max_target, eval_every,
         checkpoint_every, samples;
     double lr, lora_plus, decay, norm, dropout, split;
     bool keep_best, resume, resume_anyway, init;
@@ -206,7 +206,7 @@ static const option train_options[] = {
     {"weight-decay", OPTION_REAL, &train.decay, "X", "of AdamW (0)"},
     {"max-grad-norm", OPTION_REAL, &train.norm, "X", "gradients are clipped to it (1; negative: never)"},
     {"dropout", OPTION_REAL, &train.dropout, "X", "in the model (0)"},
-    {"max-source", OPTION_INT, &train.max_source, "N", "tokens of the input, the rest is cut (512)"},
+    MAX_SOURCE_OPTION,
     {"max-target", OPTION_INT, &train.max_target, "N", "tokens of the answer (128)"},
     {"eval-every", OPTION_INT, &train.eval_every, "N", "steps (once per epoch)"},
     {"keep-best", OPTION_FLAG, &train.keep_best, "",
@@ -372,7 +372,7 @@ static int train_open(training *r) {
 // Losses and, where there are answers, scores of the held-out tasks.
 static int train_tasks(training *r, const peft_adapter *a, const outcome *o, task_result *out) {
     if (!r->tasks.count) return EXIT_OK;
-    int code = task_losses(r->model, a, r->validation, &r->tasks, train.max_source, train.max_target, out);
+    int code = task_losses(r->model, a, r->validation, &r->tasks, input.max_source, train.max_target, out);
     return code || !o->texts ? code : task_scores(r->validation, &r->tasks, o, out);
 }
 
@@ -449,7 +449,7 @@ static peft_status train_run(training *r) {
                             .schedule = r->schedule,
                             .warmup_steps = train.warmup,
                             .dropout = (float)train.dropout,
-                            .max_source = train.max_source,
+                            .max_source = input.max_source,
                             .max_target = train.max_target,
                             .eval_every = train.eval_every,
                             .keep_best = train.keep_best,
@@ -520,6 +520,11 @@ static void report_data(FILE *f) {
     if (input.talks) report_row(f, "td", turns, 2, 2);
 }
 
+// Of the tokens of padded batches, in percent.
+static double padding_share(const peft_train_result *r) {
+    return 100 * (double)r->padding / (double)(r->tokens + r->padding > 0 ? r->tokens + r->padding : 1);
+}
+
 // The values that were used, defaults too.
 static void report_settings(FILE *f, const training *r) {
     char text[256];
@@ -540,12 +545,14 @@ static void report_settings(FILE *f, const training *r) {
                    {"all parameters", "%.0f", (double)r->result.total, true},
                    {"steps", "%.0f", (double)r->result.steps, true},
                    {"tokens", "%.0f", (double)r->result.tokens, true},
+                   {"tokens of padded batches", "%.0f", (double)(r->result.tokens + r->result.padding), true},
+                   {"padding avoided, %", "%.1f", padding_share(&r->result), true},
                    {"seconds", "%.1f", r->result.seconds, true},
                    {"learning rate", "%g", r->rate, true},
                    {"batch", "%.0f", (double)or_else(train.batch, 8), true},
                    {"accumulation", "%.0f", (double)or_else(train.accumulation, 1), true},
                    {"warmup steps", "%.0f", (double)train.warmup, true},
-                   {"max source", "%.0f", (double)or_else(train.max_source, 512), true},
+                   {"max source", "%.0f", (double)or_else(input.max_source, 512), true},
                    {"max target", "%.0f", (double)or_else(train.max_target, 128), true},
                    {"r", "%.0f", low_rank ? (double)a->r : 0, low_rank},
                    {"alpha", "%g", low_rank ? (double)a->alpha : 0, low_rank},
@@ -694,11 +701,12 @@ static void train_summary(const training *r) {
             stdout,
             "{\"event\":\"done\",\"steps\":%lld,\"tokens\":%lld,\"loss\":%.6f,\"smoothed_loss\":%.6f,\"best_"
             "eval_loss\":%.6f,\"seconds\":%.2f,\"trainable\":%lld,\"total\":%lld,\"peak_bytes\":%lld,"
-            "\"cut_examples\":%lld,\"cut_tokens\":%lld",
+            "\"cut_examples\":%lld,\"cut_tokens\":%lld,\"padding\":%lld",
             (long long)r->result.steps, (long long)r->result.tokens, r->result.loss, r->w.smooth,
             or_null(r->result.best_eval_loss), r->result.seconds, (long long)r->result.trainable,
             (long long)r->result.total, (long long)peft_memory_peak(cli.ctx),
-            (long long)r->result.cut_examples, (long long)r->result.cut_tokens);
+            (long long)r->result.cut_examples, (long long)r->result.cut_tokens,
+            (long long)r->result.padding);
         if (r->before.texts && r->after.texts) {
             printf(",\"before\":");
             print_rouge_json(stdout, &r->before.rouge.mean);
@@ -713,7 +721,8 @@ static void train_summary(const training *r) {
     printf("%lld steps in %.1f s; loss of the last step %.4f, smoothed %.4f", (long long)r->result.steps,
            r->result.seconds, r->result.loss, r->w.smooth);
     if (r->result.best_eval_loss >= 0) printf(", best validation loss %.4f", r->result.best_eval_loss);
-    printf("; peak memory %.0f MB\n", (double)peft_memory_peak(cli.ctx) / 1e6);
+    printf("; peak memory %.0f MB; without padding, %.0f %% fewer tokens\n",
+           (double)peft_memory_peak(cli.ctx) / 1e6, padding_share(&r->result));
     if (r->before.texts && r->after.texts) {
         printf("                  R-1     R-2     R-L  R-Lsum    on %lld held-out examples\n",
                (long long)r->after.count);
