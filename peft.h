@@ -2700,7 +2700,7 @@ static peft_status peft__scratch_map(peft_context *ctx, const char *path, size_t
     static const char zeros[1 << 16] = {0};
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
     if (fd < 0) return peft__fail(ctx, PEFT_ERROR_IO, "%s: %s", path, strerror(errno));
-    bool ok = true;
+    bool ok = unlink(path) == 0;
     // written, not only sized: a disk that is full must not show later, when a page is touched
     for (size_t at = 0; at < size && ok; at += sizeof(zeros)) {
         size_t n = PEFT__MIN(sizeof(zeros), size - at);
@@ -2713,7 +2713,6 @@ static peft_status peft__scratch_map(peft_context *ctx, const char *path, size_t
     if (p == MAP_FAILED)
         status = peft__fail(ctx, PEFT_ERROR_IO, "%s: %zu bytes: %s", path, size, strerror(errno));
     close(fd);
-    unlink(path);
     if (!status) *out = p;
     return status;
 #else
@@ -16702,14 +16701,15 @@ static void peft__json_bpe(peft__string *s, const peft_tokenizer *t) {
 }
 
 // `front`, `behind`: ids that every text gets there, -1: none. A tokenizer.json is as it was.
-static void peft__tokenizer_json(peft__string *s, const peft_tokenizer *t, int32_t front, int32_t behind) {
+static peft_status peft__tokenizer_json(
+    peft__string *s, const peft_tokenizer *t, int32_t front, int32_t behind) {
     if (t->whole) {
         char *text = NULL;
         size_t n = 0;
-        if (peft__read_all(t->ctx, t->source, &text, &n)) s->failed = true;
-        else peft__string_append(s, text, n);
+        peft_status status = peft__read_all(t->ctx, t->source, &text, &n);
+        if (!status) peft__string_append(s, text, n);
         peft__free(t->ctx, text);
-        return;
+        return status;
     }
     if (t->has_user && t->kind == PEFT__BPE && t->dummy_prefix)
         peft__log(t->ctx,
@@ -16724,6 +16724,7 @@ static void peft__tokenizer_json(peft__string *s, const peft_tokenizer *t, int32
     if (t->kind == PEFT__UNIGRAM) peft__json_unigram(s, t);
     else peft__json_bpe(s, t);
     peft__string_puts(s, "}\n");
+    return PEFT_OK;
 }
 
 // tokenizer_config.json: which class of transformers reads tokenizer.json as it is, and what the special
@@ -18091,21 +18092,26 @@ static bool peft__folder_owns(const peft__folder *f, const char *name) {
     return peft__ends_with(name, ".part");
 }
 
-// Empties a folder: what is not of this kind moves to `to`, if that is not NULL and has nothing of the name;
-// the rest is removed.
-static void peft__folder_clear(const peft__folder *f, const char *from, const char *to) {
+// Empties a folder and removes it unless it is the stage: what is not of this kind moves to `to`, if that is
+// not NULL and has nothing of the name; the rest is removed. False and errno: something stays.
+static bool peft__folder_clear(const peft__folder *f, const char *from, const char *to, bool removed) {
     DIR *list = opendir(from);
-    for (struct dirent *e; list && (e = readdir(list)) != NULL;) {
+    int wrong = list || errno == ENOENT ? 0 : errno;
+    for (struct dirent *e; list && (errno = 0, e = readdir(list)) != NULL;) {
         struct stat s;
         char old[PEFT__PATH_SIZE], kept[PEFT__PATH_SIZE];
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
         peft__string_into(old, sizeof(old), "%s/%s", from, e->d_name);
         peft__string_into(kept, sizeof(kept), "%s/%s", to ? to : "", e->d_name);
         bool moves = to && !peft__folder_owns(f, e->d_name) && stat(kept, &s) != 0;
-        // what cannot go stays, and so does the folder
-        (void)(moves ? PEFT__FILES(f->ctx, rename, old, kept) : PEFT__FILES(f->ctx, remove, old));
+        if (moves ? PEFT__FILES(f->ctx, rename, old, kept) : PEFT__FILES(f->ctx, remove, old))
+            wrong = errno ? errno : EIO;
     }
+    if (list && errno) wrong = errno;
     if (list) closedir(list);
+    if (!wrong && removed && PEFT__FILES(f->ctx, remove, from) && errno != ENOENT) wrong = errno ? errno : EIO;
+    errno = wrong;
+    return !wrong;
 }
 
 // Whether a folder has to stay where it is.
@@ -18137,16 +18143,16 @@ static peft_status peft__folder_stage(peft__folder *f) {
                 f->ctx, PEFT_ERROR_IO, "%s: another run is writing it (%s)", f->path, f->beside);
         bool ours = stat(f->beside, &named) == 0 && fstat(f->lock, &held) == 0 &&
             held.st_dev == named.st_dev && held.st_ino == named.st_ino;
-        if (ours && !S_ISDIR(held.st_mode)) break;
+        if (ours && !peft__folder_clear(f, f->beside, f->there ? f->path : NULL, false)) break;
         if (ours) {
             f->stage = f->beside;
-            peft__folder_clear(f, f->stage, f->there ? f->path : NULL);
             if (f->there && stat(f->path, &named) == 0)
                 chmod(f->stage, (named.st_mode & 0777) | 0700);  // who may read it stays
             return PEFT_OK;
         }
         close(f->lock);
     }
+    rmdir(f->beside);  // if it is empty
     return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: cannot be written: %s is in the way", f->path, f->beside);
 }
 
@@ -18166,12 +18172,14 @@ static peft_status peft__folder_swap(peft__folder *f) {
         if (!done && !peft__is_directory(f->ctx, f->path)) (void)PEFT__FILES(f->ctx, rename, old, f->path);
         errno = why;
     }
-    if (!done)
-        return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: cannot be replaced: %s", f->path, strerror(errno));
-    if (f->there) {
-        peft__folder_clear(f, old, f->path);
-        (void)PEFT__FILES(f->ctx, remove, old);
+    if (!done) {
+        peft__fail(f->ctx, PEFT_ERROR_IO, "%s: cannot be replaced: %s", f->path, strerror(errno));
+        peft__folder_clear(f, f->stage, NULL, true);
+        return PEFT_ERROR_IO;
     }
+    if (f->there && !peft__folder_clear(f, old, f->path, true))
+        return peft__fail(f->ctx, PEFT_ERROR_IO, "%s is written, but what it had before stays in %s: %s",
+                          f->path, old, strerror(errno));
     return peft__sync_parent(f->ctx, f->path);
 }
 #endif
@@ -18197,8 +18205,7 @@ static peft_status peft__folder_open(
     f->there = stat(f->path, &s) == 0;
     if (f->there && !S_ISDIR(s.st_mode))
         return peft__fail(ctx, PEFT_ERROR_IO, "%s: is a file, not a folder", path);
-    if (f->there && stat(f->aside, &s) == 0)
-        peft__folder_clear(f, f->aside, f->path), (void)PEFT__FILES(ctx, remove, f->aside);
+    if (f->there) peft__folder_clear(f, f->aside, f->path, true);
     if (!f->there || !peft__folder_fixed(f)) status = peft__folder_stage(f);
     return status;
 #else
@@ -18229,7 +18236,7 @@ static peft_status peft__folder_close(peft__folder *f, peft_status status) {
 #if PEFT__MMAP
     if (f->lock >= 0 && f->stage != f->path) {
         if (!status) status = peft__folder_swap(f);
-        if (status) peft__folder_clear(f, f->stage, NULL), (void)PEFT__FILES(f->ctx, remove, f->stage);
+        else peft__folder_clear(f, f->stage, NULL, true);
     }
     if (f->lock >= 0) close(f->lock);
 #endif
@@ -18240,9 +18247,10 @@ static peft_status peft__folder_close(peft__folder *f, peft_status status) {
     return status;
 }
 
-// Writes a text, which is freed.
-static peft_status peft__folder_text(peft__folder *f, const char *name, peft__string *s) {
-    peft_status status = s->failed ? PEFT_ERROR_MEMORY : peft__folder_write(f, name, s->data, s->size);
+// Writes a text, unless something failed before (`status`), and frees it.
+static peft_status peft__folder_text(
+    peft__folder *f, const char *name, peft__string *s, peft_status status) {
+    if (!status) status = s->failed ? PEFT_ERROR_MEMORY : peft__folder_write(f, name, s->data, s->size);
     peft__string_free(s);
     return status;
 }
@@ -18323,7 +18331,7 @@ static peft_status peft__save_config(
     }
     s.failed = s.failed || value.failed;
     peft__string_free(&value);
-    return peft__folder_text(f, "config.json", &s);
+    return peft__folder_text(f, "config.json", &s, PEFT_OK);
 }
 
 // ---- saving as GGUF
@@ -18610,16 +18618,16 @@ static peft_status peft__save_generation_config(const peft_model *m, peft__folde
     peft__string_puts(&s, "]");
     if (c->bos_id >= 0) peft__string_format(&s, ",\n  \"bos_token_id\": %d", (int)c->bos_id);
     peft__string_puts(&s, "\n}\n");
-    return peft__folder_text(f, "generation_config.json", &s);
+    return peft__folder_text(f, "generation_config.json", &s, PEFT_OK);
 }
 
 // tokenizer.json of the model's tokenizer, with the tokens that the model's texts have in front and behind.
-static void peft__model_tokenizer_json(const peft_model *m, peft__string *s) {
+static peft_status peft__model_tokenizer_json(const peft_model *m, peft__string *s) {
     const peft_tokenizer *t = m->tokenizer;
     int32_t front = peft_model_begins_with_bos(m) ? m->config.bos_id : -1;
     int32_t behind = m->config.encoder_decoder ? m->config.eos_id : -1;
-    if (m->tokenizer_text) peft__string_puts(s, m->tokenizer_text);
-    else peft__tokenizer_json(s, t, front < t->count ? front : -1, behind < t->count ? behind : -1);
+    if (m->tokenizer_text) return peft__string_puts(s, m->tokenizer_text), PEFT_OK;
+    return peft__tokenizer_json(s, t, front < t->count ? front : -1, behind < t->count ? behind : -1);
 }
 
 // The tokenizer's files made anew; a GGUF file holds the template of chats too.
@@ -18635,11 +18643,10 @@ static peft_status peft__write_tokenizer(const peft_model *m, peft__folder *f) {
     peft__string json, config;
     peft__string_init(&json, m->ctx);
     peft__string_init(&config, m->ctx);
-    peft__model_tokenizer_json(m, &json);
+    peft_status status = peft__model_tokenizer_json(m, &json);
     peft__tokenizer_config(&config, t, m->config.max_positions);
-    peft_status status = peft__folder_text(f, "tokenizer.json", &json);
-    if (!status) status = peft__folder_text(f, "tokenizer_config.json", &config);
-    else peft__string_free(&config);
+    status = peft__folder_text(f, "tokenizer.json", &json, status);
+    status = peft__folder_text(f, "tokenizer_config.json", &config, status);
     if (status || !peft__ends_with(t->source, ".gguf")) return status;
     peft_gguf *g;
     status = peft_gguf_open(t->ctx, t->source, &g);
@@ -18772,9 +18779,9 @@ static peft_status peft__grown_tokenizer(const peft_grow_desc *d, peft_tokenizer
             m->folder);
     peft__string config;
     peft__string_init(&config, m->ctx);
-    peft__model_tokenizer_json(m, json);
+    peft_status status = peft__model_tokenizer_json(m, json);
     if (!whole) peft__tokenizer_config(&config, t, m->config.max_positions);
-    peft_status status = json->failed || config.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
+    if (!status && (json->failed || config.failed)) status = PEFT_ERROR_MEMORY;
     if (!status)
         status = peft__grown_text(
             t, d->tokens, d->token_count, d->special, whole && !d->special, json, &added);
@@ -29442,7 +29449,7 @@ static peft__json *peft__message(peft__json_builder *b, const char *role, const 
     peft__json_builder inner = {b->arena, &m->child, false};
     peft__json_add(&inner, "role", &text);
     peft__json_add(&inner, "content", content);
-    b->failed = inner.failed;
+    b->failed = b->failed || inner.failed;
     return m;
 }
 

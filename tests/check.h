@@ -9,7 +9,7 @@
 
 typedef struct test_case_name {
     char *text;
-    bool failed;
+    int failed;  // how often
 } test_case_name;
 
 static test_case_name *test_all_cases;  // open addressing; never more than half full
@@ -46,7 +46,6 @@ static bool test_count(int *passed, int *failed, bool ok, const char *name) {
         ++*failed;
     }
     if (ok) return false;
-    t->failed = true;
-    return test_cases_shown++ < 60;
+    return ++t->failed <= 4 && test_cases_shown++ < 60;
 }
 #endif
