@@ -1770,9 +1770,13 @@ extern long syscall(long, ...);
 #if defined(_WIN32) && !PEFT_NO_STDIO
 #include <direct.h>
 #define PEFT__MKDIR(path) _mkdir(path)
+#define PEFT__SLASHES "/\\"
 #elif PEFT__MMAP || (defined(__EMSCRIPTEN__) && !PEFT_NO_STDIO)
 #include <sys/stat.h>
 #define PEFT__MKDIR(path) mkdir(path, 0777)
+#endif
+#if !defined(PEFT__SLASHES)
+#define PEFT__SLASHES "/"
 #endif
 
 #if !defined(PEFT_NO_SIMD) && (defined(__x86_64__) || defined(_M_X64)) && \
@@ -2744,7 +2748,7 @@ static char *peft__copy_text(peft_context *ctx, const char *text, size_t n, cons
 // be freed with peft__free.
 static peft_status peft__link_target(peft_context *ctx, const char *path, char **out) {
     size_t n = strlen(path);
-    while (n > 1 && path[n - 1] == '/') n--;
+    while (n > 1 && strchr(PEFT__SLASHES, path[n - 1])) n--;
     *out = peft__copy_text(ctx, path, n, "");
 #if PEFT__MMAP
     char target[PEFT__PATH_SIZE];
@@ -18109,7 +18113,8 @@ static bool peft__folder_clear(const peft__folder *f, const char *from, const ch
     }
     if (list && errno) wrong = errno;
     if (list) closedir(list);
-    if (!wrong && removed && PEFT__FILES(f->ctx, remove, from) && errno != ENOENT) wrong = errno ? errno : EIO;
+    if (!wrong && removed && PEFT__FILES(f->ctx, remove, from) && errno != ENOENT)
+        wrong = errno ? errno : EIO;
     errno = wrong;
     return !wrong;
 }

@@ -5,6 +5,9 @@
 #define PEFT_NO_METRICS  // what this program needs of the header
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #ifdef __cplusplus
 extern "C"
@@ -29,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         for (int i = 0; i < 4; i++) {
             // the model's own bytes are the text that fits it best
             const char *s = i >= 2 ? (const char *)data : text;
-            size_t n = i >= 2 ? PEFT__MIN(size, (size_t)4096) : sizeof text - 1;
+            size_t n = i >= 2 ? (size < 4096 ? size : 4096) : sizeof text - 1;
             peft_status status = i % 2 ? peft_encode_full(t, s, n, &ids) : peft_encode(t, s, n, &ids);
             if (status && status != PEFT_ERROR_FORMAT && status != PEFT_ERROR_ARGUMENT) break;
         }

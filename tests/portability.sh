@@ -135,7 +135,7 @@ windows() {
     [ -n "$wine" ] || { skip "Windows: no wine to run programs with"; return; }
     step "Windows: test_gemm" 300 $wine $work/test_gemm.exe 5
     rm -rf $work/new_folder
-    step "Windows: peft quantize into a new folder" 300 $wine $work/peft.exe quantize tests/data/model $work/new_folder --type nf4
+    step "Windows: peft quantize into a new folder" 300 $wine $work/peft.exe quantize tests/data/model "$work/new_folder\\" --type nf4
     step "Windows: its files are there" 10 ls $work/new_folder/config.json $work/new_folder/model.safetensors
     step "Windows: test_portable, build" 300 $cross -std=c11 -O1 -I. -static -o $work/test_portable.exe tests/test_portable.c
     step "Windows: test_portable" 300 $wine $work/test_portable.exe

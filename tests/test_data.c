@@ -1,11 +1,9 @@
 // Chapter 11: datasets and templates. Files are mounted from memory. Prints failures and a final "N passed, N failed".
-#define PEFT_NO_METRICS  // what this program needs of the header
-#define PEFT_IMPLEMENTATION
 #include "../peft.h"
 
 #include "check.h"
-#include <stdio.h>
-#include <stdlib.h>
+#include "text.h"
+#include <math.h>
 
 static int passed, failed;
 static peft_context *ctx;
@@ -36,14 +34,13 @@ static peft_dataset *load(const char *extension, const char *text, const char *p
 // Every example as "prompt|completion;".
 static void reads(const char *name, const char *extension, const char *text, const char *prompt, const char *completion, const char *expected) {
     peft_dataset *data = load(extension, text, prompt, completion);
-    peft__string all;
-    peft__string_init(&all, ctx);
-    peft__string_puts(&all, "");
+    test_text all = {NULL, 0};
+    test_text_format(&all, "%s", "");
     for (int64_t i = 0; i < peft_dataset_count(data); i++)
-        peft__string_format(&all, "%s|%s;", peft_dataset_prompt(data, i), peft_dataset_completion(data, i));
+        test_text_format(&all, "%s|%s;", peft_dataset_prompt(data, i), peft_dataset_completion(data, i));
     check(name, data && strcmp(all.data, expected) == 0);
     if (data && strcmp(all.data, expected) != 0) printf("  got      %s\n  expected %s\n", all.data, expected);
-    peft__string_free(&all);
+    free(all.data);
     peft_dataset_destroy(data);
 }
 
@@ -107,22 +104,21 @@ static void gives(const char *name, peft_dataset_desc d, const char *extension, 
                   const char *expected) {
     char path[64];
     peft_dataset *data = NULL;
-    peft__string all;
+    test_text all = {NULL, 0};
     mount(path, extension, text, strlen(text));
     d.context = ctx, d.path = path;
-    peft__string_init(&all, ctx);
-    peft__string_puts(&all, "");
+    test_text_format(&all, "%s", "");
     peft_dataset_load(&d, &data);
     for (int64_t i = 0; i < peft_dataset_count(data); i++) {
-        peft__string_format(&all, "%s|%s", peft_dataset_prompt(data, i), peft_dataset_completion(data, i));
+        test_text_format(&all, "%s|%s", peft_dataset_prompt(data, i), peft_dataset_completion(data, i));
         for (int64_t k = 0; peft_dataset_choice(data, i, k); k++)
-            peft__string_format(&all, "%s%s", k ? "," : "|", peft_dataset_choice(data, i, k));
-        peft__string_puts(&all, ";");
+            test_text_format(&all, "%s%s", k ? "," : "|", peft_dataset_choice(data, i, k));
+        test_text_format(&all, ";");
     }
     bool ok = data ? strcmp(all.data, expected) == 0 : strstr(peft_error(ctx), expected) != NULL;
     check(name, ok);
     if (!ok) printf("  got      %s\n  expected %s\n", data ? all.data : peft_error(ctx), expected);
-    peft__string_free(&all);
+    free(all.data);
     peft_dataset_destroy(data);
 }
 

@@ -405,7 +405,9 @@ static void test_any_value(void) {
                     peft_context *ctx = make_context();
                     peft_model *m = NULL;
                     peft_status status = load_config(ctx, json, &m);
-                    if (status) check(!m && peft_error(ctx)[0], json, "no reason given");
+                    char what[1100];
+                    snprintf(what, sizeof what, "any value of %.*s: %s", (int)n, name, json);
+                    if (status) check(!m && peft_error(ctx)[0], what, "no reason given");
                     tried++, loaded += m != NULL;
                     peft_model_destroy(m);
                     peft_context_destroy(ctx);

@@ -1,21 +1,26 @@
 // What peft.h writes: folders that are new or old and never half, what Hugging Face needs beside the weights, vocabularies
 // of every source, growing a vocabulary. Files go to build/saving_test.
 #define _DEFAULT_SOURCE  // popen
-#define PEFT_NO_METRICS  // what this program needs of the header
-#define PEFT_IMPLEMENTATION
 #include "peft.h"
 #include "check.h"
-#include <stdio.h>
+#include "text.h"
+#include <math.h>
+#include <time.h>
 
-#if PEFT__MMAP
+#if defined(__unix__) || defined(__APPLE__)
+#define POSIX 1
 #include "../tools/convert.h"
-#include <sys/resource.h>
-#include <sys/wait.h>
+#include <fcntl.h>
 #include <signal.h>
-extern int symlink(const char *, const char *);
-extern int kill(pid_t, int);
-extern int lstat(const char *, struct stat *);
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#else
+#define POSIX 0
 #endif
+#define COUNT_OF(array) (int)(sizeof(array) / sizeof *(array))
 
 #define FOLDER "build/saving_test"
 #define MODEL "tests/data/model"
@@ -44,32 +49,18 @@ static peft_model *load(const char *path) {
     return m;
 }
 
-static char *text_of(const char *path) {
-    char *text = NULL;
-    FILE *f = fopen(path, "rb");
-    if (!f) return NULL;
-    fseek(f, 0, SEEK_END);
-    long n = ftell(f);
-    fseek(f, 0, SEEK_SET);
-    text = (char *)calloc((size_t)n + 1, 1);
-    if (fread(text, 1, (size_t)n, f) != (size_t)n) text[0] = 0;
-    fclose(f);
-    return text;
-}
-
 static bool holds(const char *path, const char *what) {
-    char *text = text_of(path);
+    char *text = test_read(path, NULL);
     bool found = text && strstr(text, what);
     free(text);
     return found;
 }
 
 static bool same_files(const char *a, const char *b) {
-    char *x = NULL, *y = NULL;
     size_t n = 0, m = 1;
-    bool same = !peft__read_all(ctx, a, &x, &n) && !peft__read_all(ctx, b, &y, &m) && n == m &&
-        memcmp(x, y, n) == 0;
-    peft_free(ctx, x), peft_free(ctx, y);
+    char *x = test_read(a, &n), *y = test_read(b, &m);
+    bool same = x && y && n == m && memcmp(x, y, n) == 0;
+    free(x), free(y);
     return same;
 }
 
@@ -80,15 +71,14 @@ static void put(const char *path, const char *text) {
     fclose(f);
 }
 
-static bool there(const char *path) {
-    FILE *f = fopen(path, "rb");
-    if (f) fclose(f);
-    return f != NULL;
-}
-
 // ---- folders are new or old
 
-#if PEFT__MMAP
+#if POSIX
+
+static bool is_folder(const char *path) {
+    struct stat s;
+    return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
+}
 
 static peft_adapter *lora(peft_model *m, int64_t r) {
     peft_adapter *a = NULL;
@@ -112,15 +102,15 @@ static void test_folders(void) {
     peft_model *m = load(MODEL);
     peft_adapter *two = lora(m, 2), *four = lora(m, 4);
     check("a new folder", !peft_adapter_save(two, FOLDER "/a") && rank_of(m, FOLDER "/a") == 2 &&
-          !peft__is_directory(ctx, FOLDER "/a.peft-new"));
+          !is_folder(FOLDER "/a.peft-new"));
     put(FOLDER "/a/notes.txt", "mine"), mkdir(FOLDER "/a/more", 0777),
         put(FOLDER "/a/adapter_model.bin", "old"), chmod(FOLDER "/a", 0710);
     check("a folder is replaced", !peft_adapter_save(four, FOLDER "/a") && rank_of(m, FOLDER "/a") == 4);
     struct stat s;
     check("what is not the adapter's stays", holds(FOLDER "/a/notes.txt", "mine") &&
-          peft__is_directory(ctx, FOLDER "/a/more"));
-    check("what was the adapter's goes", !there(FOLDER "/a/adapter_model.bin") &&
-          !peft__is_directory(ctx, FOLDER "/a.peft-new"));
+          is_folder(FOLDER "/a/more"));
+    check("what was the adapter's goes", !test_there(FOLDER "/a/adapter_model.bin") &&
+          !is_folder(FOLDER "/a.peft-new"));
     check("who may read it stays", stat(FOLDER "/a", &s) == 0 && (s.st_mode & 0777) == 0710);
     check("a slash at the end", !peft_adapter_save(two, FOLDER "/a/") && rank_of(m, FOLDER "/a") == 2);
     put(FOLDER "/file", "x");
@@ -136,7 +126,7 @@ static void test_folders(void) {
     check("links in a circle", !symlink("y", FOLDER "/x") && !symlink("x", FOLDER "/y") &&
           peft_adapter_save(two, FOLDER "/x") == PEFT_ERROR_IO);
     check("a file behind a link", !symlink("c.gguf", FOLDER "/l.gguf") &&
-          !peft_model_save(m, FOLDER "/l.gguf", PEFT_F32) && there(FOLDER "/c.gguf") &&
+          !peft_model_save(m, FOLDER "/l.gguf", PEFT_F32) && test_there(FOLDER "/c.gguf") &&
                                       lstat(FOLDER "/l.gguf", &s) == 0 && S_ISLNK(s.st_mode));
 
     // what a killed run leaves: its stage, or both names
@@ -144,10 +134,10 @@ static void test_folders(void) {
         put(FOLDER "/a.peft-new/letters.txt", "mine");
     check("a stage that was left", !peft_adapter_save(two, FOLDER "/a") && rank_of(m, FOLDER "/a") == 2 &&
           holds(FOLDER "/a/letters.txt", "mine") &&
-                                       !peft__is_directory(ctx, FOLDER "/a.peft-new"));
+                                       !is_folder(FOLDER "/a.peft-new"));
     check("stopped between two names", !rename(FOLDER "/b", FOLDER "/b.peft-old") &&
           !peft_adapter_save(four, FOLDER "/b") && rank_of(m, FOLDER "/b") == 4 &&
-                                           !peft__is_directory(ctx, FOLDER "/b.peft-old"));
+                                           !is_folder(FOLDER "/b.peft-old"));
     mkdir(FOLDER "/a.peft-new", 0777);
     int fd = open(FOLDER "/a.peft-new", O_RDONLY);
     flock(fd, LOCK_EX);
@@ -165,9 +155,9 @@ static void test_folders(void) {
         fresh = peft_adapter_save(four, FOLDER "/full");
     setrlimit(RLIMIT_FSIZE, &old);
     check("no room: the old one stays", status == PEFT_ERROR_IO && rank_of(m, FOLDER "/a") == 2 &&
-          !peft__is_directory(ctx, FOLDER "/a.peft-new"));
-    check("no room: nothing is left", fresh == PEFT_ERROR_IO && !peft__is_directory(ctx, FOLDER "/full") &&
-          !peft__is_directory(ctx, FOLDER "/full.peft-new"));
+          !is_folder(FOLDER "/a.peft-new"));
+    check("no room: nothing is left", fresh == PEFT_ERROR_IO && !is_folder(FOLDER "/full") &&
+          !is_folder(FOLDER "/full.peft-new"));
 
     // the current folder cannot be replaced
     mkdir(FOLDER "/here", 0777);
@@ -215,7 +205,7 @@ static void test_kills(void) {
     }
     check("killed while saving, 20 times", whole);
     check("and saved again", !peft_adapter_save(a[1], FOLDER "/killed") &&
-          rank_of(m, FOLDER "/killed") == 4 && !peft__is_directory(ctx, FOLDER "/killed.peft-new"));
+          rank_of(m, FOLDER "/killed") == 4 && !is_folder(FOLDER "/killed.peft-new"));
     peft_adapter_destroy(a[0]), peft_adapter_destroy(a[1]), peft_model_destroy(m);
 }
 
@@ -224,7 +214,7 @@ static void test_kills(void) {
 static void test_unreadable(void) {
     static const char *const names[] = {"spiece.model", "tokenizer.json", "config.json", "model.safetensors",
                                         "generation_config.json", "model.safetensors.index.json"};
-    for (int i = 0; i < 2 * (int)PEFT__COUNT(names); i++) {
+    for (int i = 0; i < 2 * COUNT_OF(names); i++) {
         const char *name = names[i / 2];
         char path[256], what[256];
         peft_model *m = load(MODEL);
@@ -294,7 +284,7 @@ static void test_formats(void) {
     ((float *)t->data)[300] = 70000;
     check("f16 overflow", peft_model_save(m, FOLDER "/over", PEFT_F16) == PEFT_ERROR_NUMERIC &&
           strstr(peft_error(ctx), "up_proj.weight") && strstr(peft_error(ctx), "70000") &&
-                              !there(FOLDER "/over/config.json"));
+                              !test_there(FOLDER "/over/config.json"));
     check("bf16 holds it", !peft_model_save(m, FOLDER "/over", PEFT_BF16));
     peft_model_destroy(m);
     // T5's wo stays wide in four bits, whatever it was
@@ -324,7 +314,7 @@ static const char *const sentences[] = {"Hello world", " a  b ", "", "Tom said: 
 
 static bool same_ids(const peft_tokenizer *a, const peft_tokenizer *b) {
     bool same = a && b;
-    for (int i = 0; i < (int)PEFT__COUNT(sentences) && same; i++) {
+    for (int i = 0; i < COUNT_OF(sentences) && same; i++) {
         peft_ids x = {0}, y = {0};
         same = !peft_encode_special(a, sentences[i], strlen(sentences[i]), &x) &&
             !peft_encode_special(b, sentences[i], strlen(sentences[i]), &y) && x.count == y.count &&
@@ -365,7 +355,7 @@ static void test_vocabularies(void) {
         conversion c;
         memset(&c, 0, sizeof c);
         c.in = shared(models[i]), c.out = FOLDER "/converted";
-        if (there(c.in)) {
+        if (test_there(c.in)) {
             check("converted", convert_llama2c(ctx, &c));
             m = load(FOLDER "/converted");
             check("and as GGUF", m && !peft_model_save(m, FOLDER "/converted.gguf", PEFT_F32));
@@ -414,15 +404,17 @@ static peft_status grow(peft_model *m, const char *const *tokens, int64_t count,
 // The old rows are as they were; each new one is the mean, give or take.
 static bool grew(const peft_tensor *t, const float *old, int64_t rows, double most) {
     bool good = t->rows > rows;
+    float *now = (float *)malloc((size_t)(t->rows * t->cols) * sizeof(float));
+    good = good && !peft_dequantize(ctx, t, now);
     for (int64_t k = 0; k < t->cols && good; k++) {
         double mean = 0;
         for (int64_t i = 0; i < rows; i++) mean += (double)old[i * t->cols + k] / (double)rows;
         for (int64_t i = 0; i < t->rows && good; i++) {
-            float x;
-            peft__to_f32(t, i * t->cols + k, 1, &x);
+            float x = now[i * t->cols + k];
             good = i < rows ? x == old[i * t->cols + k] : fabs((double)x - mean) <= most;
         }
     }
+    free(now);
     return good;
 }
 
@@ -433,14 +425,14 @@ static void test_rows(void) {
             *out = i % 2 ? in : peft_model_find(m, "lm_head.weight");
         float *old[2] = {NULL, NULL};
         for (int k = 0; k < 2; k++) {
-            old[k] = (float *)malloc((size_t)peft__size(in) * sizeof(float));
-            memcpy(old[k], k ? out->data : in->data, (size_t)peft__size(in) * sizeof(float));
+            old[k] = (float *)malloc(peft_tensor_bytes(in));
+            memcpy(old[k], k ? out->data : in->data, peft_tensor_bytes(in));
         }
         check("rows", !grow(m, NULL, 0, 43, i < 2 ? -1.0f : 0) && peft_model_config(m)->vocab_size == 43 &&
               in->rows == 43 && out->rows == 43);
         double most = i < 2 ? 1e-6 : 1e-3;
         check("the mean, or near it", grew(in, old[0], 40, most) && grew(out, old[1], 40, most) &&
-              (i < 2) == (memcmp(peft__f32(in) + 40 * in->cols, peft__f32(in) + 41 * in->cols,
+              (i < 2) == (memcmp((float *)in->data + 40 * in->cols, (float *)in->data + 41 * in->cols,
                                  (size_t)in->cols * sizeof(float)) == 0));
         check("saved", !peft_model_save(m, FOLDER "/rows", PEFT_F32) &&
               holds(FOLDER "/rows/config.json", "\"vocab_size\": 43") &&
@@ -491,11 +483,11 @@ static void test_tokens(void) {
     int64_t rows = peft_model_config(m)->vocab_size;
     check("tokens", !grow(m, tokens, 4, 0, 0) && peft_vocab_size(peft_model_tokenizer(m)) == had + 2 &&
           peft_token_id(peft_model_tokenizer(m), "<sep>") == had);
-    check("rows for them", peft_model_config(m)->vocab_size == PEFT__MAX(rows, had + 2));
+    check("rows for them", peft_model_config(m)->vocab_size == (rows > had + 2 ? rows : had + 2));
     check("found in a text", count_ids(peft_model_tokenizer(m), "<sep>", (int32_t)had) == 1 &&
           count_ids(peft_model_tokenizer(m), "a \"quoted\" one", (int32_t)had + 1) == 1);
     check("saved", !peft_model_save(m, FOLDER "/tokens", PEFT_F32) &&
-          there(FOLDER "/tokens/tokenizer.json") && !there(FOLDER "/tokens/spiece.model"));
+          test_there(FOLDER "/tokens/tokenizer.json") && !test_there(FOLDER "/tokens/spiece.model"));
     peft_model *again = load(FOLDER "/tokens");
     check("and loaded", again && same_ids(peft_model_tokenizer(m), peft_model_tokenizer(again)) &&
           peft_token_id(peft_model_tokenizer(again), "<sep>") == had);
@@ -512,7 +504,7 @@ static void test_tokens(void) {
     check("and keeps them", m && peft_token_id(peft_model_tokenizer(m), "<b>") == had + 2);
     peft_model_destroy(m);
     // an adapter of an enlarged base
-    if (!there(shared("cases/adapters/two-added-tokens/adapter_config.json"))) {
+    if (!test_there(shared("cases/adapters/two-added-tokens/adapter_config.json"))) {
         skipped++, printf("skipped: no %s\n", shared("cases/adapters/two-added-tokens"));
         return;
     }
@@ -564,7 +556,7 @@ int main(void) {
     memset(&cd, 0, sizeof cd);
     cd.log = note_log;
     if (peft_context_create(&cd, &ctx)) return 1;
-#if PEFT__MMAP
+#if POSIX
     (void)(system("rm -rf " FOLDER) == 0);
     mkdir("build", 0777), mkdir(FOLDER, 0777);
     test_folders();

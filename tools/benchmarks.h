@@ -1599,19 +1599,21 @@ static peft_status peft__bench_choose(peft_benchmark *b, const char *tasks) {
     return PEFT_OK;
 }
 
-// The files that are not there, as many as a message holds.
-static peft_status peft__bench_none(peft_benchmark *b) {
+// The files that are not there, as many as a line holds: an error when they are all, else a line of the log.
+static peft_status peft__bench_missing(peft_benchmark *b) {
     char text[PEFT__ERROR_SIZE - 64] = "";
     size_t used = 0;
-    int64_t named = 0;
-    for (; named < b->count; named++) {
-        const char *file = b->tasks[named].file;
-        if (used + strlen(file) + 2 >= sizeof(text)) break;
-        peft__string_into(text + used, sizeof(text) - used, "%s%s", named ? ", " : "", file);
+    int64_t missing = 0, named = 0;
+    for (int64_t i = 0; i < b->count; i++) {
+        const char *file = b->tasks[i].file;
+        if (!b->tasks[i].missing || missing++ > named || used + strlen(file) + 30 >= sizeof(text)) continue;
+        peft__string_into(text + used, sizeof(text) - used, "%s%s", named++ ? ", " : "", file);
         used += strlen(text + used);
     }
-    return peft__fail(b->ctx, PEFT_ERROR_MISSING, named < b->count ? "not found: %s and %lld more" : "not found: %s", text,
-                      (long long)(b->count - named));
+    if (missing > named) peft__string_into(text + used, sizeof(text) - used, " and %lld more", (long long)(missing - named));
+    if (missing == b->count) return peft__fail(b->ctx, PEFT_ERROR_MISSING, "not found: %s", text);
+    if (missing) peft__log(b->ctx, "left out, as not found: %s", text);
+    return PEFT_OK;
 }
 
 static peft_status peft__bench_load_all(peft_benchmark *b, const char *folder) {
@@ -1624,17 +1626,14 @@ static peft_status peft__bench_load_all(peft_benchmark *b, const char *folder) {
     peft__string_init(&l.text, b->ctx);
     peft__arena_init(&l.line, b->ctx);
     peft_status status = PEFT_OK;
-    bool any = false;
     for (int64_t i = 0; i < b->count && !status; i++) {
         l.t = &b->tasks[i];
         status = peft__bench_load_task(&l);
-        any = any || !l.t->missing;
-        if (l.t->missing) peft__log(b->ctx, "%s: not found: %s is left out", l.t->file, l.t->name);
     }
     peft__string_free(&l.text);
     peft__arena_free(&l.line);
     peft__free(b->ctx, l.record.fields);
-    return status || any ? status : peft__bench_none(b);
+    return status ? status : peft__bench_missing(b);
 }
 
 static void peft__bench_split(peft_benchmark *b, const char *split) {

@@ -583,7 +583,7 @@ static inline int output_check_folder(const char *command, const char *path) {
     FILE *f = *path ? fopen(probe, "wb") : NULL;
     if (!f && *path && errno == ENOENT) {  // the folder will be made
         size_t n = strlen(path);
-        while (n > 1 && path[n - 1] == '/') n--;
+        while (n > 1 && (path[n - 1] == '/' || path[n - 1] == '\\')) n--;
         sprintf(probe, "%.*s.probe", (int)n, path);
         f = fopen(probe, "wb");
     }
