@@ -830,11 +830,13 @@ static void ring_beams(peft_model *m) {
     }
     for (int64_t p = 0; p < 2 && ok; p++) {
         const peft__search *a = &runs[0].searches[p], *b = &runs[1].searches[p];
-        int64_t n = a->start + new_tokens;
-        for (int64_t k = 0; k < beams; k++) {
-            check(memcmp(a->ids + k * runs[0].limit, b->ids + k * runs[1].limit, (size_t)n * sizeof(int32_t)) == 0,
+        check(a->kept_count == beams && b->kept_count == beams, "rings", "beams are missing");
+        for (int64_t k = 0; k < a->kept_count && k < b->kept_count; k++) {
+            const peft__hypothesis *x = &a->kept[k], *y = &b->kept[k];
+            check(x->length == a->start + new_tokens && x->length == y->length &&
+                      memcmp(x->ids, y->ids, (size_t)x->length * sizeof(int32_t)) == 0,
                   "rings", "a beam is another one");
-            check(fabsf(a->scores[k] - b->scores[k]) < 1e-4f, "rings", "a beam has another score");
+            check(fabsf(x->score - y->score) < 1e-4f, "rings", "a beam has another score");
         }
     }
     check(ok, "rings", "beams do not run");
