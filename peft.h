@@ -106,29 +106,29 @@ PEFTDEF const char *peft_status_text(peft_status status);  // "file format error
 
 typedef struct peft_context peft_context;
 
-// All three or none. `user` is handed to each. free(NULL) is never called.
+// Set both functions or none. `user` is passed to each. The library never calls free(NULL).
 typedef struct peft_allocator {
     void *(*alloc)(size_t size, void *user);
     void (*free)(void *block, void *user);
     void *user;
 } peft_allocator;
 
-// What reading and writing files come down to, for a program that keeps them elsewhere: in flash, in a page's
-// memory, in a test whose disk is full. All functions or none. Each returns PEFT_OK or why it failed;
-// strerror(errno) is part of the message if it sets errno. `user` is handed to each.
+// The file operations of the library, for a program whose files are elsewhere: in flash, in a page's memory,
+// in a test of a full disk. Set all functions or none. Each returns PEFT_OK or an error, whose message also
+// gives strerror(errno) if the function sets errno. `user` is passed to each.
 typedef struct peft_files {
-    // A file to be read, and its size (PEFT_ERROR_MISSING: there is none), or a new one to be written.
+    // Opens a file and gives its size (PEFT_ERROR_MISSING: no such file), or creates one to be written.
     peft_status (*open)(const char *path, bool write, void **file, uint64_t *size, void *user);
     peft_status (*read)(void *file, uint64_t offset, void *into, size_t n, void *user);
-    peft_status (*write)(void *file, const void *data, size_t n, void *user);  // behind what is there
-    peft_status (*flush)(void *file, void *user);                              // a full disk shows here
-    peft_status (*close)(void *file, void *user);                              // the file is gone in any case
-    peft_status (*rename)(const char *from, const char *to, void *user);       // replaces a file `to`
+    peft_status (*write)(void *file, const void *data, size_t n, void *user);  // appends
+    peft_status (*flush)(void *file, void *user);                              // fails if the disk is full
+    peft_status (*close)(void *file, void *user);                              // releases it even on failure
+    peft_status (*rename)(const char *from, const char *to, void *user);       // replaces a `to` that exists
     peft_status (*remove)(const char *path, void *user);
-    peft_status (*make_folder)(const char *path, void *user);  // PEFT_OK also if it is there
+    peft_status (*make_folder)(const char *path, void *user);  // PEFT_OK where it exists already
     void *user;
-    bool native;  // paths are the operating system's: files are mapped, links followed, a folder is replaced
-                  // as a whole. Else each file is, after all of them were written
+    bool native;  // true: the paths are the operating system's; files are mapped, links followed, and a saved
+                  // folder replaces the old one as a whole. false: each file replaces its own, at the end
 } peft_files;
 
 PEFTDEF peft_files peft_files_stdio(void);  // the default, native; all NULL with PEFT_NO_STDIO
@@ -156,7 +156,7 @@ typedef struct peft_context_desc {
 } peft_context_desc;
 
 // A context has its own memory, threads and last error. One thread at a time may use it and what was made
-// from it. `desc` may be NULL. The reason of a failure goes to the descriptor's log.
+// from it. `desc` may be NULL. A failure's reason goes to the descriptor's log, as there is no context then.
 PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_context **out);
 PEFTDEF void peft_context_destroy(peft_context *ctx);
 
@@ -183,7 +183,7 @@ typedef enum peft_dtype {
     PEFT_I8,   // int8 codes, one f32 scale per block
     PEFT_NF4,  // bitsandbytes' 4-bit normal float
     PEFT_FP4,  // bitsandbytes' 4-bit float
-    PEFT_Q4    // GGUF's Q4_0 and IQ4_NL: 4-bit codes with a map of their own. Read, but never made
+    PEFT_Q4    // GGUF's Q4_0 and IQ4_NL: 4-bit codes with a map of their own. From files only
 } peft_dtype;
 PEFTDEF const char *peft_dtype_name(peft_dtype type);
 
@@ -219,8 +219,8 @@ PEFTDEF peft_status peft_sgemm(peft_context *ctx, bool trans_a, bool trans_b, in
 //         if (peft_backward(t, loss)) puts(peft_error(ctx));
 //         peft_optimizer_step(...);
 //     }
-// An operation that fails returns NULL, and so do those after it that it is given to: only peft_backward (or
-// peft_tape_status) needs a check. Buffers are recycled: after the first step of a shape nothing is
+// An operation that fails returns NULL, and so does each one with that NULL as an operand: only peft_backward
+// (or peft_tape_status) needs a check. Buffers are recycled: after the first step of a shape nothing is
 // allocated.
 
 typedef struct peft_quant peft_quant;  // the scales of a quantized tensor
@@ -239,7 +239,7 @@ typedef struct peft_tensor {
     bool narrow;       // trained in F16 or BF16 with f32 master weights (Micikevicius et al. 2018)
 } peft_tensor;
 
-// A zeroed f32 tensor of the caller's. `name` is kept by reference.
+// Creates a zeroed f32 tensor, which the caller destroys. `name` is not copied.
 PEFTDEF peft_status peft_tensor_create(
     peft_context *ctx, const char *name, int64_t rows, int64_t cols, peft_tensor **out);
 PEFTDEF void peft_tensor_destroy(peft_context *ctx, peft_tensor *tensor);
@@ -251,7 +251,7 @@ PEFTDEF void peft_freeze(peft_context *ctx, peft_tensor *tensor);  // the opposi
 typedef struct peft_tape peft_tape;
 PEFTDEF peft_status peft_tape_create(peft_context *ctx, peft_tape **out);
 PEFTDEF void peft_tape_destroy(peft_tape *tape);
-// forgets all operations and their results
+// Forgets all operations and their results.
 PEFTDEF void peft_tape_reset(peft_tape *tape, uint64_t dropout_seed);
 PEFTDEF peft_status peft_tape_status(const peft_tape *tape);
 PEFTDEF void peft_tape_inference(peft_tape *tape, bool on);  // on: records nothing, dropout does nothing
@@ -271,8 +271,9 @@ typedef peft_tensor *(*peft_segment_fn)(peft_tape *tape, peft_tensor *const *inp
 PEFTDEF peft_tensor *peft_recompute(peft_tape *tape, peft_segment_fn fn, peft_tensor *const *inputs,
     int count, const void *user, size_t user_size);
 
-// copied; NULL: zeros
+// A matrix [rows, cols] with a copy of `values` (NULL: zeros).
 PEFTDEF peft_tensor *peft_input(peft_tape *tape, int64_t rows, int64_t cols, const float *values);
+// Rows ids[0 .. count) of table [vocab, d] -> [count, d].
 PEFTDEF peft_tensor *peft_embedding(peft_tape *tape, peft_tensor *table, const int32_t *ids, int64_t count);
 
 // A low-rank path beside a weight (Hu et al. 2021): y += scale * dropout(x) A^T B^T on row_count rows from
@@ -290,14 +291,14 @@ typedef struct peft_linear_desc {
     peft_tensor *x, *weight;     // [n, in]; [out, in], any storage format
     peft_tensor *bias;           // [1, out] or NULL
     peft_tensor *residual;       // [n, out] added to the result, or NULL
-    const peft_low_rank *paths;  // path_count of them, at most PEFT_MAX_PATHS
+    const peft_low_rank *paths;  // [path_count], at most PEFT_MAX_PATHS
     int path_count;
 } peft_linear_desc;
-// x W^T + b
+// x [n, in], weight [out, in], bias [1, out] -> x W^T + b [n, out]
 PEFTDEF peft_tensor *peft_linear(peft_tape *tape, peft_tensor *x, peft_tensor *weight, peft_tensor *bias);
 PEFTDEF peft_tensor *peft_linear_with(peft_tape *tape, const peft_linear_desc *desc);
 
-// weight [n]: over each row of x, or over each of its parts of n columns (norms of heads)
+// Normalizes each group of n columns of x, n being the size of `weight`: x->cols for rows, less for heads.
 PEFTDEF peft_tensor *peft_rms_norm(peft_tape *tape, peft_tensor *x, peft_tensor *weight, float epsilon);
 PEFTDEF peft_tensor *peft_layer_norm(
     peft_tape *tape, peft_tensor *x, peft_tensor *weight, peft_tensor *bias, float epsilon);
@@ -323,7 +324,7 @@ PEFTDEF peft_tensor *peft_mse(peft_tape *tape, peft_tensor *x, const float *targ
 // elements.
 PEFTDEF peft_tensor *peft_multiply(
     peft_tape *tape, peft_tensor *x, peft_tensor *v, int64_t first, int64_t count);
-// Groups of `size` columns of x, the first at column `first`, one every `stride`, side by side.
+// Copies `groups` groups of `size` columns of x side by side: group g begins at column first + g * stride.
 PEFTDEF peft_tensor *peft_columns(
     peft_tape *tape, peft_tensor *x, int64_t first, int64_t groups, int64_t size, int64_t stride);
 // Rotary positions (Su et al. 2021) of the first `dims` elements of each head, in HF's rotate-half order:
@@ -347,8 +348,8 @@ typedef struct peft_attention_desc {
     int64_t sequences;
     const int64_t *q_offsets, *k_offsets;  // [sequences + 1]; kept until peft_backward
     float scale;        // of q k^T; 0: 1. (T5 has none; others 1/sqrt(head_size))
-    float cap;          // Gemma 2: scores s become cap tanh(s / cap), not beside a bias; 0: they stay
-    bool causal;        // the last query of a sequence sees its last key
+    float cap;          // Gemma 2: scores s become cap tanh(s / cap); not together with `bias`; 0: off
+    bool causal;        // the last query of a sequence sees all its keys, the one before it all but one, ...
     int64_t window;     // causal: a query sees the key of its own position and window - 1 before it; 0: all
     peft_tensor *bias;  // T5's relative positions [buckets, heads], or NULL
     bool bidirectional; // of the buckets
@@ -381,7 +382,7 @@ PEFTDEF peft_tensor *peft_cross_entropy(
 // tensor->data holds the codes: (rows * cols + 1) / 2 bytes, or rows * cols of PEFT_I8.
 struct peft_quant {
     int64_t block;               // weights per scale: 32, 64, ... 4096; PEFT_I8 also 16
-    int block_shift;             // its logarithm
+    int block_shift;             // log2(block)
     int64_t block_count;         // ceil(rows * cols / block)
     const float *absmax;         // [block_count] largest magnitude of each block (PEFT_I8: over 127), or NULL
     // Double quantization: absmax[b] = nested_map[codes[b]] * nested_absmax[b / 256] + nested_offset
@@ -399,8 +400,8 @@ typedef struct peft_quantize_desc {
     bool double_quant;  // the scales in 8 bits too (not PEFT_I8): saves 0.37 bits a weight at block 64
 } peft_quantize_desc;
 
-// A new tensor of the caller's with the name (by reference), shape and layout of `source`, which may be of
-// any type. `desc` may be NULL. PEFT_ERROR_NUMERIC: a NaN or an infinity, by tensor and index.
+// Creates a tensor with the name (not copied), shape and layout of `source`, which is of any type. The caller
+// destroys it. `desc` may be NULL. PEFT_ERROR_NUMERIC: a NaN or an infinity, by tensor and index.
 PEFTDEF peft_status peft_quantize(
     peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *desc, peft_tensor **out);
 // The weights of a tensor of any type as f32; `out` holds rows * cols.
@@ -411,7 +412,7 @@ typedef struct peft_quantize_error {
     double max, mean;  // of the magnitudes of the differences
 } peft_quantize_error;
 
-// How far apart two tensors of one shape and any types are: what quantization has cost.
+// Measures the error of quantization: compares two tensors of one shape and any types.
 PEFTDEF peft_status peft_quantize_compare(
     peft_context *ctx, const peft_tensor *original, const peft_tensor *quantized, peft_quantize_error *out);
 // Bytes of a tensor's values, scales and maps included.
@@ -430,7 +431,7 @@ PEFTDEF int64_t peft_archive_count(const peft_archive *archive);
 // lacks (I64, ...) has data NULL. A weight in bitsandbytes' 4 bits is one tensor; its parts (<name>.absmax,
 // ...) do not count.
 PEFTDEF const peft_tensor *peft_archive_at(const peft_archive *archive, int64_t i);
-// NULL: not there
+// NULL: there is no such tensor.
 PEFTDEF const peft_tensor *peft_archive_find(const peft_archive *archive, const char *name);
 
 // Writes one safetensors file in the order given, wider types first, with {"format":"pt"} as metadata:
@@ -482,9 +483,9 @@ PEFTDEF const peft_gguf_tensor *peft_gguf_find(const peft_gguf *gguf, const char
 PEFTDEF peft_status peft_gguf_to_f32(
     const peft_gguf *gguf, int64_t i, int64_t first_row, int64_t rows, float *out);
 
-// Metadata. A key that is not there, or not of that kind, gives `missing` (else NULL or -1). Integers beyond
-// 2^53 are rounded. Strings of arrays are not NUL-terminated: `size` receives their bytes. Booleans as
-// numbers are 0 and 1.
+// Metadata. For a key that is missing or of another kind, the result is `missing` (without such a parameter:
+// NULL or -1). Integers beyond 2^53 are rounded. Strings of arrays are not NUL-terminated: `size` receives
+// their bytes. Booleans of arrays are the numbers 0 and 1.
 PEFTDEF int64_t peft_gguf_key_count(const peft_gguf *gguf);
 PEFTDEF const char *peft_gguf_key(const peft_gguf *gguf, int64_t i);
 PEFTDEF const char *peft_gguf_string(const peft_gguf *gguf, const char *key, const char *missing);
@@ -548,8 +549,7 @@ typedef struct peft_special_ids {
 
 // `path` is one of
 //   tokenizer.json                  HF's tokenizers (0.23): all but dropout, UnicodeScripts, CTC and
-//   templates
-//                                   of several texts, which are errors by name, as is an unknown key
+//                                   templates of several texts: errors by name, as are unknown keys
 //   spiece.model, tokenizer.model   SentencePiece's ModelProto: unigram, or BPE with or without byte fallback
 //   vocab.json or encoder.json      GPT-2's, with merges.txt or vocab.bpe beside it
 //   a path that ends in .gguf       the vocabulary within (llama, gpt2 or t5)
@@ -578,7 +578,7 @@ PEFTDEF peft_status peft_decode(const peft_tokenizer *tokenizer, const int32_t *
     bool skip_special, char **text, size_t *size);
 
 PEFTDEF int64_t peft_vocab_size(const peft_tokenizer *tokenizer);  // sentinels and added tokens included
-// as stored; NULL: no such id
+// The text as it is stored. NULL: there is no such id.
 PEFTDEF const char *peft_token_text(const peft_tokenizer *tokenizer, int32_t id);
 PEFTDEF int32_t peft_token_id(const peft_tokenizer *tokenizer, const char *text);  // -1: no such token
 PEFTDEF peft_special_ids peft_tokenizer_special(const peft_tokenizer *tokenizer);
@@ -595,7 +595,7 @@ typedef struct peft_model_desc {
     // f32. A key of config.json or GGUF is computed, known to have no effect, or an error that names it with
     // its value; unknown ones that are null, false or empty are warnings.
     const char *path;
-    const char *tokenizer;  // from here instead, as peft_tokenizer_load
+    const char *tokenizer;  // the path of another tokenizer (peft_tokenizer_load); default: the one in `path`
     bool config_only;       // the architecture from config.json with random weights (tests, benchmarks)
     uint64_t seed;          // of the random weights
     // How the matrices of the blocks' linear modules are kept. PEFT_F32 (0): as stored; PEFT_F16, PEFT_BF16:
@@ -608,7 +608,8 @@ typedef struct peft_model_desc {
     peft_dtype embeddings;
 } peft_model_desc;
 
-// [queries; keys; values], each of its heads, and [heads, 3, size]
+// How q, k and v lie in the rows of one matrix: all queries, all keys, all values (THIRDS), or head after
+// head its query, key and value (HEADS).
 enum { PEFT_FUSED_NOT = 0, PEFT_FUSED_THIRDS, PEFT_FUSED_HEADS };
 
 // How the frequencies of rotary positions are stretched: rope_type of rope_parameters (transformers 5) or
@@ -637,7 +638,7 @@ typedef struct peft_config {
     peft_rope_kind rope;
     double rope_theta, rope_factor; // the base; what the other kinds divide the frequencies by
     double rope_low, rope_high;     // Llama 3: the two frequency factors; YaRN: beta_slow, beta_fast
-    double rope_original;           // the context before
+    double rope_original;           // the context before stretching
     double rope_attention;          // YaRN, longrope: factor of the cosines and sines
     const float *rope_divisors[2];  // longrope [rotary / 2]: up to rope_original tokens, and beyond
     bool rope_exact;                // YaRN: its bounds are not rounded ("truncate": false)
@@ -655,7 +656,7 @@ typedef struct peft_config {
     int fused;                      // how q, k and v lie in one matrix, PEFT_FUSED_...
     peft_activation_kind activation;
     int32_t pad_id, eos_id, bos_id, decoder_start_id;  // -1: none
-    int32_t more_ends[4];           // what else ends an answer, by config.json and generation_config.json
+    int32_t more_ends[4];           // further ids that end an answer (config.json, generation_config.json)
     int more_end_count;
 } peft_config;
 
@@ -673,21 +674,21 @@ PEFTDEF peft_status peft_model_save(peft_model *model, const char *folder, peft_
 // New tokens, as HF's add_tokens and resize_token_embeddings add them.
 typedef struct peft_grow_desc {
     peft_model *model;
-    const char *const *tokens;  // their texts; what is in the vocabulary already is passed over
+    const char *const *tokens;  // their texts; those in the vocabulary already are passed over
     int64_t token_count;
     bool special;               // they are control tokens: decoding can leave them out
     // rows of the embedding afterwards; default: one per token, but never fewer than now
     int64_t vocab_size;
-    // a new row is the mean of the old ones and so much of their deviations; 0: sqrt(1e-9), as transformers
-    // has it; below 0: the mean itself
+    // New rows are drawn from a normal distribution with the mean of the old rows and noise^2 times their
+    // covariance; 0: noise sqrt(1e-9), as in transformers; below 0: all are the mean
     float noise;
     uint64_t seed;
 } peft_grow_desc;
 
-// The embedding and the output layer get rows, and the tokenizer finds the tokens in texts; saved, both are
-// as HF has them. Ids follow the tokenizer's last one: spare rows of the embedding (T5: 28) come first, as
-// they are. To be called before adapters are made or loaded. PEFT_ERROR_UNSUPPORTED: the embedding is kept in
-// few bits.
+// Adds rows to the embedding and the output layer and tokens to the tokenizer; peft_model_save writes both as
+// HF does. New ids follow the tokenizer's last one, so tokens take the embedding's spare rows first (T5 has
+// 28), whose values stay. Call it before adapters are made or loaded. PEFT_ERROR_UNSUPPORTED: the embedding
+// is quantized.
 PEFTDEF peft_status peft_model_grow(const peft_grow_desc *desc);
 PEFTDEF const peft_config *peft_model_config(const peft_model *model);
 PEFTDEF const peft_tokenizer *peft_model_tokenizer(const peft_model *model);  // NULL: the folder has none
@@ -713,8 +714,8 @@ typedef struct peft_batch {
     const int64_t *target_offsets;
 } peft_batch;
 
-// An adapter that is at work in a call; the base is not touched. Low-rank paths, IA3 and bottlenecks can be
-// for some sequences only; virtual tokens and replaced weights are for all: PEFT_ERROR_UNSUPPORTED.
+// An adapter that a call applies; base weights stay unchanged. Low-rank paths, IA3 and bottlenecks may apply
+// to some sequences only; virtual tokens and replaced weights apply to all (else PEFT_ERROR_UNSUPPORTED).
 typedef struct peft_active_adapter {
     const peft_adapter *adapter;
     float scale;                             // of low-rank paths; 0: 1
@@ -751,7 +752,7 @@ typedef struct peft_method_info {
     peft_method method;
     const char *name, *family, *trains;
     float learning_rate;  // see peft_default_learning_rate
-    const char *initial;  // values
+    const char *initial;  // how its values begin
 } peft_method_info;
 PEFTDEF const peft_method_info *peft_method_at(int64_t i);             // NULL: no more
 PEFTDEF const peft_method_info *peft_method_named(const char *name);  // NULL: none
@@ -784,7 +785,7 @@ typedef struct peft_adapter_desc {
     const char *feedforward_modules;  // IA3: those of target_modules whose input is scaled
     const char *bias;                 // LoRA: "none" (default), "all", "lora_only"
     bool lora_bias;                   // LoRA: B has a bias
-    // LoRA, DoRA, IA3: trained whole; every path that ends so, at a dot or not
+    // LoRA, DoRA, IA3: modules trained whole: all whose path ends in one of these, even within a name
     const char *modules_to_save;
     const char *layers_to_transform;  // "0,2,5": only these blocks; default: all
     const char *layers_pattern;       // before a block's number: "layers"; default: a path's first number
@@ -800,12 +801,12 @@ typedef struct peft_adapter_desc {
     const char *init_text;
     bool prefix_projection;           // prefix tuning: Linear, tanh, Linear
     int64_t encoder_hidden;           // width of the network behind a prompt; default d_model
-    bool encoder_lstm;                // P-tuning: a bidirectional LSTM before the MLP; neither is saved
-    int64_t encoder_layers;           // of that; default 2
+    bool encoder_lstm;                // P-tuning: a bidirectional LSTM before the MLP; files hold the prompt
+    int64_t encoder_layers;           // of the LSTM; default 2
     int64_t bottleneck;               // width of bottleneck adapters; default d_model / reduction_factor
     float reduction_factor;           // default 16
-    peft_activation_kind activation;  // theirs; default relu
-    bool pfeiffer;                    // behind the feed-forward only, not behind attention
+    peft_activation_kind activation;  // of bottleneck adapters; default relu
+    bool pfeiffer;                    // bottleneck adapters behind the feed-forward only
     uint64_t seed;
     // LoRA without PiSSA: PEFT_F16 or PEFT_BF16 keep A and B so, in memory and in files, and training holds
     // f32 master weights. A loaded adapter is f32
@@ -819,23 +820,23 @@ typedef struct peft_adapter_desc {
 PEFTDEF peft_status peft_adapter_create(const peft_adapter_desc *desc, peft_adapter **out);
 // A folder with adapter_config.json and adapter_model.safetensors, as HF peft saves it. Every key is used,
 // known to be harmless, or refused by name; a number or a text under an unknown key is a warning. While the
-// adapter is at work, base tensors in its file replace the base's, and for init_lora_weights "pissa" and
-// "olora" its start is subtracted.
+// adapter is applied, base tensors in its file replace the base's, and for init_lora_weights "pissa" and
+// "olora" the initial low-rank product is subtracted.
 PEFTDEF peft_status peft_adapter_load(peft_model *model, const char *folder, peft_adapter **out);
 // A path that ends in .gguf: LoRA as llama.cpp loads it, the scale folded into its alpha, and into B where
 // modules differ; other methods, DoRA and trained biases are PEFT_ERROR_UNSUPPORTED by name.
 PEFTDEF peft_status peft_adapter_save(const peft_adapter *adapter, const char *folder);
 PEFTDEF void peft_adapter_destroy(peft_adapter *adapter);
-// Puts the adapter into the base weights, f32 from then on. Unmerging restores them bit for bit; the last one
-// merged goes first. PEFT_ERROR_UNSUPPORTED: soft prompts and bottlenecks.
+// Merges the adapter into the base weights, which are f32 from then on. Unmerging restores them bit for bit;
+// adapters are unmerged in the reverse order. PEFT_ERROR_UNSUPPORTED: soft prompts and bottlenecks.
 PEFTDEF peft_status peft_adapter_merge(peft_adapter *adapter, float scale);
 PEFTDEF peft_status peft_adapter_unmerge(peft_adapter *adapter);
 
 typedef struct peft_requantize_error {
     int64_t tensors;
-    // Frobenius norm of the rounding error over that of the merged weights, all tensors together
+    // Frobenius norm of the rounding error over that of the merged weights, of all tensors together
     double relative;
-    // and over that of what merging had added: at 1, rounding is as large as what was learned
+    // the same over the norm of what merging added: at 1, rounding is as large as what was learned
     double of_update;
     double max, mean;  // of the magnitudes of the error
 } peft_requantize_error;
@@ -846,9 +847,9 @@ PEFTDEF peft_status peft_adapter_requantize(peft_adapter *adapter, peft_requanti
 PEFTDEF const peft_adapter_desc *peft_adapter_settings(const peft_adapter *adapter);  // defaults filled in
 PEFTDEF int64_t peft_adapter_parameter_count(const peft_adapter *adapter);
 PEFTDEF int64_t peft_adapter_tensor_count(const peft_adapter *adapter);
-// names are the keys in the file
+// The i-th tensor; its name is its key in the file.
 PEFTDEF peft_tensor *peft_adapter_tensor(const peft_adapter *adapter, int64_t i);
-// of adapter_model.safetensors
+// The size of adapter_model.safetensors.
 PEFTDEF peft_status peft_adapter_file_size(const peft_adapter *adapter, int64_t *bytes);
 
 // One LoRA made of several, as HF peft's add_weighted_adapter defines them. s_i: alpha / r of adapter i.
@@ -874,7 +875,8 @@ typedef struct peft_combine_desc {
 // The result is an adapter of its own (alpha = r). Errors name what does not fit: a method, a rank, a module.
 PEFTDEF peft_status peft_adapter_combine(const peft_combine_desc *desc, peft_adapter **out);
 
-// The k vocabulary rows nearest to virtual token `token` of a soft prompt, by 1 - cosine, nearest first.
+// The k vocabulary rows nearest to virtual token `token` of a soft prompt, by 1 - cosine, nearest first ->
+// ids, distances [k].
 PEFTDEF peft_status peft_prompt_nearest(const peft_adapter *adapter, int64_t token, int64_t k, int32_t *ids,
     float *distances);
 // ------------------------------------------------------------
@@ -902,12 +904,12 @@ typedef struct peft_generate_desc {
     uint64_t seed;             // of sampling
     const char *const *stop;   // a text ends before the first of these strings; not with beams
     int64_t stop_count;
-    // Streaming: receives what is new of a text once it is settled: whole UTF-8 characters (not
-    // NUL-terminated), nothing that may begin a stop string. `prompt`: index in the caller's list. False ends
-    // this text. Not with beams
+    // Streaming: receives each piece of a text as soon as it is final: whole UTF-8 characters (not
+    // NUL-terminated), nothing that may begin a stop string. `prompt`: index in the caller's list. Return
+    // false to end this text. Not with beams
     bool (*on_text)(const char *piece, size_t size, int64_t prompt, void *user);
     void *on_text_user;
-    struct peft_session *session; // keeps what was read for the next call
+    struct peft_session *session; // keeps the keys and values of this call for the next
 } peft_generate_desc;
 
 // Appends to `out` the ids that HF's generate returns: T5's begin with decoder_start_token_id; eos is last if
@@ -916,21 +918,21 @@ PEFTDEF peft_status peft_generate(
     const peft_generate_desc *desc, const int32_t *ids, int64_t count, peft_ids *out);
 // Text in (T5: the end token is added), text out.
 PEFTDEF peft_status peft_generate_text(const peft_generate_desc *desc, const char *prompt, char **text);
-// The same for many prompts, which share the work where they can; each texts[i] is to be freed. Each is
-// sampled from `seed` anew: a text does not depend on the others (but for rounding, where scores nearly tie).
+// The same for many prompts, which share the work where they can; each texts[i] is to be freed. Each samples
+// from `seed` anew, so a text does not depend on the others (but for rounding, where scores nearly tie).
 PEFTDEF peft_status peft_generate_texts(
     const peft_generate_desc *desc, const char *const *prompts, int64_t count, char **texts);
 
-// A prompt cache: the keys and values of the last prompt and its answer. A call reads only what its prompt
+// A prompt cache: the keys and values of the last prompt and its answer. A call computes only what its prompt
 // adds to them: a conversation that grows, many questions behind one text. PEFT_ERROR_UNSUPPORTED: several
-// prompts, an encoder, beams, virtual tokens. Clear it after training. Layers with a window keep only what it
-// reaches: a prompt that parts from a longer text is read anew.
+// prompts, an encoder, beams, virtual tokens. Clear it after training. Layers with a window keep only the
+// keys within it: a prompt that differs before the end of the kept text is computed from its beginning.
 typedef struct peft_session peft_session;
 PEFTDEF peft_status peft_session_create(peft_model *model, peft_session **out);
 PEFTDEF void peft_session_destroy(peft_session *session);
 PEFTDEF void peft_session_clear(peft_session *session);
-PEFTDEF int64_t peft_session_tokens(const peft_session *session);  // how many it holds
-// of the last call's prompt, how many were there
+PEFTDEF int64_t peft_session_tokens(const peft_session *session);  // how many tokens it holds
+// How many tokens of the last call's prompt were taken from the session.
 PEFTDEF int64_t peft_session_reused(const peft_session *session);
 
 // How likely given completions are: for multiple choice, reranking, evaluation. As in training, the prompt
@@ -948,7 +950,7 @@ typedef struct peft_score_desc {
     // the end token counts as the last of each completion; not of completion_ids
     bool with_end;
     int64_t *token_counts;           // optional output: tokens of each completion
-    // optional output: of every token, one completion after the other; to be freed
+    // optional output: of every token, one completion after the other; to be freed by the caller
     double **token_log_probabilities;
 } peft_score_desc;
 // log_probabilities[i]: the sum of log p(token | prompt, tokens before), natural logarithm. An empty
@@ -1045,20 +1047,20 @@ PEFTDEF peft_status peft_chat_text(
 // Which parts of a conversation are learned.
 typedef enum peft_chat_turns {
     PEFT_TURNS_ASSISTANT = 0,  // every answer of the assistant, with the mark that ends it
-    PEFT_TURNS_LAST,           // the last one
+    PEFT_TURNS_LAST,           // the last answer
     PEFT_TURNS_ALL             // everything
 } peft_chat_turns;
 
 // Appends a conversation's tokens to `ids`, and to `mask` 1 for those that are learned, else 0. Answers are
 // what the template's `generation` blocks hold; without such blocks, what an answer adds behind the
-// generation prompt of the messages before it. PEFT_ERROR_UNSUPPORTED: they cannot be found exactly so. Needs
-// the chat's tokenizer.
+// generation prompt of the messages before it. PEFT_ERROR_UNSUPPORTED: neither finds them exactly. Needs the
+// chat's tokenizer.
 PEFTDEF peft_status peft_chat_tokens(peft_chat *chat, const char *json, peft_chat_turns turns, peft_ids *ids,
     peft_ids *mask);
 
 typedef struct peft_dataset peft_dataset;
 
-// What a quote at the beginning of a table's value is.
+// What a quote at the beginning of a value of a table means.
 typedef enum peft_data_quotes {
     // as RFC4180; but a quoted value of a TSV that goes on over the end of its line is an error
     PEFT_QUOTES_AUTO = 0,
@@ -1066,7 +1068,7 @@ typedef enum peft_data_quotes {
     PEFT_QUOTES_NONE      // a character like any other (Python's csv.QUOTE_NONE)
 } peft_data_quotes;
 
-// How the texts of prompt and completion are meant.
+// How the templates of prompt and completion are written.
 typedef enum peft_template_style {
     PEFT_STYLE_JINJA = 0,
     PEFT_STYLE_FLAN  // {field} stands for that field, {{ and }} for braces
@@ -1079,7 +1081,7 @@ typedef enum peft_template_style {
 typedef struct peft_dataset_desc {
     peft_context *context;
     // .jsonl, .ndjson, .json (an object per line, or an array of objects), .csv, .tsv (first line: column
-    // names); "-": standard input, whatever of them it is
+    // names); "-": standard input, in any of these formats
     const char *path;
     // Default "{{prompt}}". Without a completion it may be promptsource's whole form: the prompt, ||| and the
     // completion, white space around them removed. A record that gives an empty text is left out, and the log
@@ -1091,7 +1093,7 @@ typedef struct peft_dataset_desc {
     const char *answer_choices;
     peft_template_style style;
     // Instead of templates: records are conversations, as peft_chat_text takes them. Each chosen turn becomes
-    // an example, the text before it its prompt, without the beginning and the end token that prompts and
+    // an example whose prompt is the text before it, without the beginning and the end token that prompts and
     // completions get anyway
     peft_chat *chat;
     peft_chat_turns turns;
@@ -1182,10 +1184,10 @@ typedef struct peft_few_shot_desc {
 
 typedef struct peft_few_shot_result {
     char *text;
-    // of the text, and one that the model's texts begin or end with (1 without a tokenizer)
+    // tokens of the text, and one for the model's beginning or end token (1 without a tokenizer)
     int64_t tokens;
     int64_t chosen;    // examples that were to be shown: `shots`, or as many as there are
-    int64_t dropped;   // the first so many of them did not fit
+    int64_t dropped;   // how many of them, the first ones, did not fit
     int64_t *indices;  // [chosen] their places in the dataset, in order
 } peft_few_shot_result;
 
@@ -1196,7 +1198,8 @@ PEFTDEF void peft_few_shot_free(peft_context *ctx, peft_few_shot_result *result)
 // ------------------------------------------------------------
 // >>training
 
-// With the bytes of state per parameter. Decay is decoupled: weights shrink by learning rate * weight_decay.
+// Each comment begins with the bytes of state per parameter. Decay is decoupled: weights shrink by learning
+// rate * weight_decay.
 typedef enum peft_optimizer_kind {
     PEFT_ADAMW = 0,  // 8. Loshchilov & Hutter 2019, HF's defaults: bias correction
     // 2.03. Moments as bitsandbytes keeps them: 8-bit dynamic maps, blocks of 256 (Dettmers et al. 2022); f32
@@ -1238,7 +1241,7 @@ PEFTDEF void peft_optimizer_destroy(peft_optimizer *optimizer);
 // The norm of all gradients; where it exceeds max_norm > 0 they are scaled down to that, as by torch's
 // clip_grad_norm_.
 PEFTDEF double peft_optimizer_clip(peft_optimizer *optimizer, double max_norm);
-// then zeroes the gradients
+// Updates the tensors, then zeroes the gradients.
 PEFTDEF void peft_optimizer_step(peft_optimizer *optimizer, float learning_rate);
 
 // The method's rate in the table of methods (LoRA: 1e-3), 1e-4 for all weights (adapter NULL). Models
@@ -1263,10 +1266,11 @@ typedef struct peft_progress {
 } peft_progress;
 typedef bool (*peft_progress_fn)(const peft_progress *progress, void *user);  // false: stop
 
-// Given every gradient of an optimizer step before it is used, in the order of the trained tensors, then
-// (tensor NULL) 2 values of the step itself, its loss first. `labels`: how many the loss is a mean over. May
-// change the values; anything but PEFT_OK ends the training with that status. With several ranks it has to
-// put the sum over all ranks in place of the values, the same bits on each.
+// Receives every gradient of an optimizer step before it is used, in the order of the trained tensors, and
+// last (tensor NULL) 2 values of the step: its loss and its number, by which ranks at different steps are
+// found. `labels`: how many the loss is a mean over. May change the values; anything but PEFT_OK ends the
+// training with that status. With several ranks it has to replace the values by their sum over all ranks, the
+// same bits on each.
 typedef peft_status (*peft_gradient_fn)(
     const peft_tensor *tensor, float *values, int64_t count, double labels, void *user);
 
@@ -1291,7 +1295,7 @@ typedef struct peft_train_desc {
     peft_schedule schedule;
     int64_t warmup_steps;
     float dropout;             // in the model; default 0, whatever its config says
-    // tokens; longer texts are cut at their ends, and the log says so; default 512, 128
+    // tokens; longer texts are cut at their ends and the log says so; default 512, 128
     int64_t max_source, max_target;
     int64_t eval_every;        // steps; default: once per epoch, when there is validation data
     bool keep_best;            // put the best evaluated weights back at the end
@@ -1327,8 +1331,8 @@ typedef struct peft_train_result {
 // last whole step; what training has widened to f32 stays so. Callbacks must return: a longjmp out of one
 // leaks.
 PEFTDEF peft_status peft_train(const peft_train_desc *desc, peft_train_result *result);
-// The batches of peft_train, for loops of one's own: tokenized, cut, shifted, shuffled and packed. Of `desc`
-// count model, adapter, data, batch_size, max_source, max_target, seed, rank and world.
+// The batches of peft_train, for loops of one's own: tokenized, cut, shifted, shuffled and packed. They use
+// model, adapter, data, batch_size, max_source, max_target, seed, rank and world of `desc`.
 typedef struct peft_batches peft_batches;
 PEFTDEF peft_status peft_batches_create(const peft_train_desc *desc, peft_batches **out);
 PEFTDEF void peft_batches_destroy(peft_batches *batches);
@@ -1340,16 +1344,16 @@ PEFTDEF const peft_batch *peft_batches_at(peft_batches *batches, int64_t epoch, 
 PEFTDEF peft_status peft_evaluate_loss(peft_model *model, const peft_adapter *adapter,
     const peft_dataset *data, int64_t max_source, int64_t max_target, double *loss);
 
-// Where memory will go: a step of training with examples of one size, run without numbers. Only headers are
-// read, so that weights of any size can be planned on any machine.
+// Plans memory: runs a training step of examples of one size with shapes but without numbers. It reads only
+// the headers of files, so weights of any size can be planned on any machine.
 typedef struct peft_plan_desc {
     peft_context *context;           // its threads and instructions count
-    // as peft_model_load; or a config.json, by itself or in a folder: weights of f32
+    // as in peft_model_load; or a config.json, alone or in its folder: then the weights are f32
     const char *path;
     peft_dtype weights, embeddings;  // as peft_model_desc
     int64_t block;
     bool double_quant;
-    const peft_adapter_desc *adapter; // its model plays no part; NULL: all weights are trained
+    const peft_adapter_desc *adapter; // its model is ignored; NULL: all weights are trained
     peft_optimizer_kind optimizer;
     bool optimizer_elsewhere;        // its state is in a file or a buffer of the caller: not counted
     bool checkpoint_blocks;
@@ -1385,7 +1389,7 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
 // BLEU and chrF 0..100. Wrong input (a NULL text, mismatched counts) gives PEFT_ERROR_ARGUMENT and a text
 // naming the culprit.
 //
-// 0 itself, in a field whose 0 means the default: beta = PEFT_ZERO. Fields that take it say so.
+// In a field whose 0 means the default, PEFT_ZERO stands for 0. Fields that take it say so.
 #define PEFT_ZERO (-1)
 
 // Several references: references_per_prediction = R (0 means 1), and references[i * R + r] is reference r of
@@ -1603,7 +1607,7 @@ PEFTDEF peft_status peft_calibration(const peft_calibration_desc *desc, peft_cal
 
 // SQuAD and ReCoRD: exact match and word F1 after SQuAD's normalization (lower case, no ASCII punctuation, no
 // a, an, the), the best over the references of a pair; an empty answer equals only an empty one (SQuAD 2).
-// Pairs with fewer answers than others repeat one. desc->pairs gets the F1 of each.
+// A pair with fewer references than others repeats one. desc->pairs gets the F1 of each.
 typedef struct peft_answer_result {
     double exact_match, f1;     // means, 0..1
     char signature[128];
@@ -1676,7 +1680,7 @@ typedef struct peft_paired_result {
     // bootstrap: mean of the resampled scores, half the width of their 95 % interval
     double baseline_mean, baseline_ci;
     double system_mean, system_ci;
-    bool few;                            // lines
+    bool few;                            // fewer than PEFT_PAIRED_FEW lines
     char signature[192];
 } peft_paired_result;
 
