@@ -1700,9 +1700,9 @@ PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result
 
 #if defined(PEFT_IMPLEMENTATION) && !defined(PEFT_IMPLEMENTED)
 #define PEFT_IMPLEMENTED
-#define PEFT__READING  // the implementation has begun and not ended; see chapter 3
+#define PEFT__READING  // while the implementation is compiled: it includes this file again; see chapter 3
 
-// What these flags change without a macro of their own (clang) is asked when a context is made.
+// -ffast-math and its parts, as far as compilers say so; peft__sums_as_written finds the rest at run time.
 #if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(_M_FP_FAST)
 #error "peft.h relies on sums in the order they are written: build without -ffast-math and its parts"
 #elif defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__
@@ -1839,8 +1839,8 @@ extern "C" {
 #define PEFT__MAX(a, b) ((a) > (b) ? (a) : (b))
 #define PEFT__COUNT(array) ((int64_t)(sizeof(array) / sizeof((array)[0])))
 
-// PEFT__INLINE: of the innermost loops. PEFT__NOINLINE: of many callers and none of them hot; copies would
-// only cost size and compile time.
+// PEFT__INLINE: for the innermost loops. PEFT__NOINLINE: for functions with many callers, none of them hot,
+// where copies would only cost size and compile time.
 #if defined(_MSC_VER)
 #define PEFT__INLINE static __forceinline
 #define PEFT__NOINLINE static __declspec(noinline)
@@ -1915,8 +1915,8 @@ struct peft_context {
     size_t memory, memory_peak;
     void *gemm_scratch;  // packing buffers of chapter 3, kept between calls
     size_t gemm_scratch_size;
-    bool dry;  // of the planner (chapter 12): shapes only. Operations record themselves, but no number is
-               // there and none is computed
+    bool dry;  // set by the planner (chapter 12): operations record themselves, but nothing has values and
+               // nothing is computed
     size_t planned;  // bytes of results and gradients that a dry run would have taken
     peft__mounted *mounted;
     peft_files files;
@@ -1925,7 +1925,7 @@ struct peft_context {
 
 // ---- text: one formatter for errors, JSON and logs, so that PEFT_NO_STDIO needs no stdio
 
-typedef struct peft__sink {  // where formatted characters go; counts what it cannot hold
+typedef struct peft__sink {  // a buffer for formatted text; `size` also counts what does not fit
     char *data;
     size_t size, capacity;
 } peft__sink;
@@ -1950,7 +1950,7 @@ static double peft__times_power_of_ten(double v, int n) {  // in two steps where
     return n < 0 ? v / pow(10, -n) : v * pow(10, n);
 }
 
-// The shortest of 6, 9 or 17 significant digits that reads back as v (as f32 for the first two), in %g style.
+// Writes the shortest of 6, 9 or 17 significant digits that reads back as v (as f32 for 6 and 9), like %g.
 static void peft__sink_double(peft__sink *s, double v) {
     if (v != v || v - v != 0) {
         const char *text = v != v ? "nan" : v > 0 ? "inf" : "-inf";
@@ -1993,7 +1993,7 @@ static void peft__sink_double(peft__sink *s, double v) {
     peft__sink_integer(s, (unsigned long long)(exponent < 0 ? -exponent : exponent), exponent < 0);
 }
 
-// Knows %s %.*s %d %ld (an int64_t, whatever a long is) %u %lld %llu %zu %g %c %%: what the library's own
+// Formats %s %.*s %d %ld (an int64_t, whatever a long is) %u %lld %llu %zu %g %c %%, all that the library's
 // messages use. Returns the length without the NUL.
 static size_t peft__vformat(char *out, size_t capacity, const char *f, va_list args) {
     peft__sink s = {out, 0, capacity};
@@ -2053,7 +2053,7 @@ static size_t peft__vformat(char *out, size_t capacity, const char *f, va_list a
 // Sets the context's error text and returns `status`, so that a failing function reads `return
 // peft__fail(...)`.
 static peft_status peft__fail(peft_context *ctx, peft_status status, const char *format, ...) {
-    char text[PEFT__ERROR_SIZE];  // not straight into ctx->error: that may be among the arguments
+    char text[PEFT__ERROR_SIZE];  // not ctx->error itself, which may be among the arguments
     va_list args;
     va_start(args, format);
     peft__vformat(text, sizeof(text), format, args);
@@ -2091,7 +2091,7 @@ PEFTDEF const char *peft_status_text(peft_status status) {
     return (size_t)status < sizeof(texts) / sizeof(texts[0]) ? texts[status] : "unknown status";
 }
 
-// What a public call cannot do without: its argument `name`. ctx may be NULL; then only the status tells.
+// Fails if an argument of a public call is NULL. `ctx` may be NULL too; then there is only the status.
 #define PEFT__NEED(ctx, argument, name)                            \
     do {                                                           \
         if (!(argument)) return peft__null((ctx), __func__, name); \
@@ -2144,8 +2144,8 @@ PEFT__NOINLINE void peft__free(peft_context *ctx, void *p) {
     ctx->allocator.free(peft__block_of(p)->base, ctx->allocator.user);
 }
 
-// False when the product overflows or an operand is negative. Every size that comes from a file goes through
-// here.
+// *out = a * b. False: it overflows, or an operand is negative. Every size that comes from a file goes
+// through here.
 static bool peft__mul(int64_t a, int64_t b, int64_t *out) {
     if (a < 0 || b < 0 || (b && a > INT64_MAX / b)) return false;
     *out = a * b;
@@ -2163,7 +2163,7 @@ static void *peft__calloc(peft_context *ctx, int64_t count, size_t size) {
     return p;
 }
 
-// An array of so many zeroed items, to be freed with peft__free.
+// A zeroed array of `count` items, to be freed with peft__free.
 #define PEFT__CALLOC(ctx, count, type) ((type *)peft__calloc(ctx, count, sizeof(type)))
 
 PEFT__NOINLINE void *peft__realloc(peft_context *ctx, void *p, size_t size) {
@@ -2175,8 +2175,8 @@ PEFT__NOINLINE void *peft__realloc(peft_context *ctx, void *p, size_t size) {
     return q;
 }
 
-// Room for one more item in an array that doubles: the array, moved or not. NULL: out of memory, the array is
-// as it was.
+// Makes room for one more item in an array whose capacity doubles -> the array, moved or not. NULL: out of
+// memory, and the array is unchanged.
 static void *peft__one_more(peft_context *ctx, void *items, int64_t count, int64_t *capacity, size_t size) {
     if (count < *capacity) return items;
     int64_t more = PEFT__MAX(2 * *capacity, 64);
@@ -2232,7 +2232,7 @@ PEFT__INLINE void peft__cpu_relax(void) {
 #endif
 }
 
-// The next of the tasks that several threads take from one counter.
+// Takes the next task of a counter that several threads share.
 PEFT__INLINE int64_t peft__take_task(int64_t *next) {
     return __atomic_fetch_add(next, 1, __ATOMIC_RELAXED);
 }
@@ -2245,8 +2245,8 @@ static void peft__pool_work(peft__pool *p) {
     }
 }
 
-// Between two small products of one step there are microseconds: spin that long before sleeping, a wake-up
-// costs more.
+// Small products of one step follow each other within microseconds: workers spin that long before they sleep,
+// as a wake-up costs more.
 enum { PEFT__SPINS = 4000 };
 
 static void *peft__pool_thread(void *arg) {
@@ -2325,8 +2325,8 @@ static void peft__parallel(peft_context *ctx, int64_t count, peft__task_fn fn, v
     __atomic_store_n(&p->busy, p->thread_count, __ATOMIC_RELAXED);
     peft__pool_start_job(p);
     peft__pool_work(p);
-    // The last task is short, so a sleep here would cost more than it saves; but a worker that has no core
-    // yet must get one.
+    // The last task is short, so sleeping would cost more than spinning; but a worker that has no core yet
+    // must get one.
     for (int spin = 0; __atomic_load_n(&p->busy, __ATOMIC_ACQUIRE) > 0; spin++) {
         if (spin < PEFT__SPINS) peft__cpu_relax();
         else sched_yield();
@@ -2358,7 +2358,7 @@ static void peft__parallel(peft_context *ctx, int64_t count, peft__task_fn fn, v
 
 // ---- contexts
 
-// Whether the compiler keeps a + b - b as it is written, which is 0 for these.
+// Whether the compiler computes a + b - b as it is written, which gives 0 for these values.
 static bool peft__sums_as_written(void) {
     volatile float least = 1e-30f, one = 1.0f;
     float a = least, b = one;
@@ -2394,7 +2394,7 @@ PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_cont
         status = peft__fail(
             ctx, PEFT_ERROR_UNSUPPORTED, "built with -funsafe-math-optimizations or the like");
     if (status) {
-        if (d.log && ctx->error[0]) d.log(ctx->error, d.log_user);  // the text goes with the context
+        if (d.log && ctx->error[0]) d.log(ctx->error, d.log_user);  // the text is lost with the context
         peft_context_destroy(ctx);
         return status;
     }
@@ -2488,7 +2488,7 @@ PEFTDEF peft_files peft_files_stdio(void) {
 
 #else
 
-// What errno says of something that failed.
+// The status of a file operation: PEFT_OK, or what errno says.
 static peft_status peft__io(bool ok) {
     bool missing = errno == ENOENT;
 #if defined(ENOTDIR)
@@ -2563,7 +2563,8 @@ PEFTDEF peft_files peft_files_stdio(void) {
 
 #endif
 
-// The context's callback of that name. Through what it leaves in errno the message says more than the status.
+// Calls the context's callback of that name. errno begins at 0, so that what the callback leaves in it can be
+// part of the message.
 #define PEFT__FILES(ctx, function, ...) \
     (errno = 0, (ctx)->files.function(__VA_ARGS__, (ctx)->files.user))
 
@@ -2618,7 +2619,7 @@ static peft_status peft__file_open(peft_context *ctx, const char *path, peft__fi
         return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: not mounted, and built with PEFT_NO_STDIO", path);
     if (peft__is_directory(ctx, path)) return peft__fail(ctx, PEFT_ERROR_IO, "%s: is a directory", path);
 #if PEFT__MMAP
-    struct stat s;  // the opening of a pipe might take forever
+    struct stat s;  // opening a pipe may wait forever
     if (ctx->files.native && stat(path, &s) == 0 && S_ISFIFO(s.st_mode))
         return peft__fail(ctx, PEFT_ERROR_IO, "%s: is a pipe", path);
 #endif
@@ -2651,8 +2652,7 @@ static void peft__file_close(peft__file *f) {
     memset(f, 0, sizeof(*f));
 }
 
-// Gives back the memory behind a part of a mapped file that will not be read for now: the same bytes are
-// mapped anew.
+// Gives back the memory of a part of a mapped file that is not needed soon, by mapping the same bytes anew.
 static void peft__file_forget(peft__file *f, const void *data, size_t size) {
 #if PEFT__MMAP
     const uintptr_t page = 65536;  // a multiple of every page size in use
@@ -2670,10 +2670,10 @@ static void peft__file_forget(peft__file *f, const void *data, size_t size) {
 #endif
 }
 
-// Whether there is something of that name. What cannot be read is there: the error comes when it is opened.
+// Whether a file of that name exists. True for one that cannot be read: opening it then gives the error.
 static bool peft__file_exists(peft_context *ctx, const char *path) {
     char kept[PEFT__ERROR_SIZE];
-    memcpy(kept, ctx->error, sizeof(kept));  // asking is not failing
+    memcpy(kept, ctx->error, sizeof(kept));  // a test must leave the error text unchanged
     peft__file f;
     peft_status status = peft__file_open(ctx, path, &f);
     if (!status) peft__file_close(&f);
@@ -2700,8 +2700,8 @@ static peft_status peft__read_all(peft_context *ctx, const char *path, char **da
     return status;
 }
 
-// A new file of zeros, mapped: memory whose pages the operating system can move out. It loses its name at
-// once, so that it is gone when it is unmapped, however the program ends.
+// Maps a new file of zeros: memory whose pages the operating system can move to the disk. The file loses its
+// name at once, so the system removes it however the program ends.
 static peft_status peft__scratch_map(peft_context *ctx, const char *path, size_t size, void **out) {
     *out = NULL;
 #if PEFT__MMAP
@@ -2709,12 +2709,12 @@ static peft_status peft__scratch_map(peft_context *ctx, const char *path, size_t
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
     if (fd < 0) return peft__fail(ctx, PEFT_ERROR_IO, "%s: %s", path, strerror(errno));
     bool ok = unlink(path) == 0;
-    // written, not only sized: a disk that is full must not show later, when a page is touched
+    // written, not only sized: a full disk must fail here, not when a page is touched
     for (size_t at = 0; at < size && ok; at += sizeof(zeros)) {
         size_t n = PEFT__MIN(sizeof(zeros), size - at);
         ssize_t wrote = write(fd, zeros, n);
         ok = wrote == (ssize_t)n;
-        if (wrote >= 0 && !ok) errno = ENOSPC;  // a part of it: the disk is full
+        if (wrote >= 0 && !ok) errno = ENOSPC;  // only a part was written: the disk is full
     }
     void *p = ok ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
     peft_status status = PEFT_OK;
@@ -2737,7 +2737,7 @@ static void peft__scratch_unmap(void *data, size_t size) {
 #endif
 }
 
-enum { PEFT__PATH_SIZE = 4096 };  // of paths that are made without an allocation, which might fail
+enum { PEFT__PATH_SIZE = 4096 };  // of paths made without an allocation
 
 static char *peft__copy_text(peft_context *ctx, const char *text, size_t n, const char *end) {
     size_t m = strlen(end);
@@ -2748,8 +2748,8 @@ static char *peft__copy_text(peft_context *ctx, const char *text, size_t n, cons
     return copy;
 }
 
-// Where a path leads: what is renamed to the name of a symbolic link would replace the link, not the file. To
-// be freed with peft__free.
+// Follows symbolic links: renaming a file to the name of a link would replace the link, not its target. To be
+// freed with peft__free.
 static peft_status peft__link_target(peft_context *ctx, const char *path, char **out) {
     size_t n = strlen(path);
     while (n > 1 && strchr(PEFT__SLASHES, path[n - 1])) n--;
@@ -2773,8 +2773,7 @@ static peft_status peft__link_target(peft_context *ctx, const char *path, char *
     return *out ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
-// Waits until a file, or the list of names of a folder, is on the disk. Not every file system can be asked
-// to.
+// Waits until a file, or a folder's list of names, is on the disk, where the file system offers that.
 static peft_status peft__sync(peft_context *ctx, const char *path) {
 #if PEFT__MMAP
     int fd = ctx->files.native ? open(path, O_RDONLY) : -1, failed = fd >= 0 && fsync(fd) ? errno : 0;
@@ -2795,8 +2794,8 @@ static peft_status peft__sync_parent(peft_context *ctx, const char *path) {
     return peft__sync(ctx, folder);
 }
 
-// Writes to "<path>.part" and renames: a crash never leaves half a file under the final name, and what has
-// that name is on the disk.
+// Writes to "<path>.part", waits until that is on the disk, and renames it: a crash never leaves half a file
+// under the final name.
 typedef struct peft__writer {
     peft_context *ctx;
     void *handle;
