@@ -2867,7 +2867,7 @@ static peft_status peft__writer_commit(peft__writer *w) {
 // case of peft__vformat.
 // ==========================================================================================================
 // 2. BASICS
-//    The vocabulary that all later chapters are written in: arena, strings, Unicode, hash map, JSON, regular
+//    The data types and formats that later chapters use: arena, strings, Unicode, hash map, JSON, regular
 //    expressions, random numbers, half floats. Lists grow with peft__one_more, text with peft__string_format,
 //    and what lives as long as a file or model comes from its arena, which is freed at once. Rests on 1.
 //    To know: peft__arena_alloc, peft__string_format, peft__map_set, peft__json_parse, peft__regex_compile.
@@ -2937,7 +2937,7 @@ static void *peft__arena_alloc(peft__arena *a, size_t size) {
     return p;
 }
 
-// An array of so many items, not zeroed. The count is not checked for overflow.
+// An array of `count` items, not zeroed. The count is not checked for overflow.
 #define PEFT__ARENA(arena, count, type) ((type *)peft__arena_alloc(arena, (size_t)(count) * sizeof(type)))
 
 PEFT__NOINLINE char *peft__arena_strdup(peft__arena *a, const char *s, size_t n) {
@@ -2968,7 +2968,7 @@ PEFT__NOINLINE void peft__string_free(peft__string *s) {
     s->size = s->capacity = 0;
 }
 
-// Room for n more bytes and a NUL.
+// Makes room for n more bytes and a NUL.
 static bool peft__string_room(peft__string *s, size_t n) {
     if (s->failed || s->capacity - s->size > n) return !s->failed;
     size_t capacity = PEFT__MAX(s->capacity * 2, s->size + n + 64);
@@ -3014,7 +3014,7 @@ static char peft__lower(char c) {  // of ASCII only
     return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
 }
 
-// One code point at s[*i], *i moved past it. An invalid byte gives U+FFFD and false, and is one byte long.
+// Reads one code point at s[*i] and moves *i past it. An invalid byte gives U+FFFD and false, and is skipped.
 static bool peft__utf8_next(const char *s, size_t n, size_t *i, uint32_t *cp) {
     const unsigned char *p = (const unsigned char *)s + *i;
     size_t left = n - *i;
@@ -3033,7 +3033,7 @@ static bool peft__utf8_next(const char *s, size_t n, size_t *i, uint32_t *cp) {
     return ok;
 }
 
-// Where from s[i] on the text ceases to be UTF-8: n, or at its first invalid byte.
+// The end of the valid UTF-8 that begins at s[i]: n, or the first invalid byte.
 static size_t peft__utf8_run(const char *s, size_t n, size_t i) {
     uint32_t c;
     for (size_t next = i; i < n; i = next)
@@ -3054,7 +3054,7 @@ static size_t peft__utf8_put(char *out, uint32_t cp) {
     return n;
 }
 
-// How many bytes of a byte order mark a text begins with: some editors and spreadsheets put one before UTF-8.
+// Bytes of the byte order mark that a text begins with: some editors and spreadsheets put one before UTF-8.
 PEFT__INLINE size_t peft__utf8_mark(const char *text, size_t size) {
     return size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
 }
@@ -3085,9 +3085,9 @@ enum {  // the categories in the order of peft__uc_names; a pattern or a tokeniz
 };
 static const char peft__uc_names[] = "LuLlLtLmLoMnMcMeNdNlNoPcPdPsPePiPfPoSmScSkSoZsZlZpCcCfCsCoCn";
 
-// The categories of all code points as runs, from a first code point on: A32 is 32 times category 'A' - '@',
-// the second of the names; without a number it is once. '^' is Lu and Ll in turn, Lu at even code points, '_'
-// Lu at odd ones.
+// The categories of all code points as runs from `first` on. A letter is a category (its index is the letter
+// - '@': A is 1, Ll), the number behind it how many code points have it (none: one). '^' stands for Lu and Ll
+// in turn with Lu at even code points, '_' with Lu at odd ones.
 static const struct peft__uc_runs {
     uint32_t first;
     const char *runs;
@@ -3157,7 +3157,7 @@ static const struct peft__uc_runs {
     {0x2ebe1, "]3103D542]1506D4939]715958Z]30Z96]128E240]65040\\65534]2\\65534]2"},
 };
 
-// Reads a run: its category; *behind moves from its first code point to the one behind it.
+// Reads a run -> its category. *behind moves from the run's first code point to the one behind its last.
 PEFT__INLINE uint32_t peft__uc_run(const char **run, uint32_t *behind) {
     uint32_t category = (uint32_t)(*(*run)++ - '@'), count = 0;
     for (; **run >= '0' && **run <= '9'; ++*run) count = count * 10 + (uint32_t)(**run - '0');
@@ -3167,7 +3167,7 @@ PEFT__INLINE uint32_t peft__uc_run(const char **run, uint32_t *behind) {
 
 // The category of a code point, as a bit. Above U+10FFFF nothing is assigned.
 static uint32_t peft__uc_bit(uint32_t c) {
-    int64_t low = 0, high = PEFT__COUNT(peft__uc_categories);  // the row is at [low - 1, high - 1]
+    int64_t low = 0, high = PEFT__COUNT(peft__uc_categories);  // the row is one of low - 1 ... high - 1
     if (c > 0x10FFFF) return PEFT__UC_CN;
     while (low < high) {
         int64_t middle = (low + high) / 2;
@@ -3180,8 +3180,8 @@ static uint32_t peft__uc_bit(uint32_t c) {
     return 1u << (category < 30 ? category : (c ^ category) & 1);
 }
 
-// What asks for every character of a text keeps the categories of those that most scripts are written in, one
-// by one: runs take long to read.
+// Reading runs is slow. A caller that asks for every character of a text keeps the categories of the code
+// points below 0x3400, where most scripts are, one byte each.
 enum { PEFT__UC_KEPT = 0x3400 };
 
 static void peft__uc_keep(unsigned char kept[PEFT__UC_KEPT]) {
@@ -3194,12 +3194,12 @@ static void peft__uc_keep(unsigned char kept[PEFT__UC_KEPT]) {
         }
 }
 
-// peft__uc_bit by means of them, if there are any.
+// peft__uc_bit, read from `kept` where it can be (NULL: there is no such table).
 PEFT__INLINE uint32_t peft__uc_kept(const unsigned char *kept, uint32_t c) {
     return kept && c < PEFT__UC_KEPT ? 1u << kept[c] : peft__uc_bit(c);
 }
 
-// Lower case: first code point, how many, step between them, what to add.
+// Lower case, in rows of: first code point, count, step between them, distance to the lower-case one.
 static const int32_t peft__uc_lower[][4] = {
     {0x41, 26, 1, 32}, {0xc0, 23, 1, 32}, {0xd8, 7, 1, 32}, {0x100, 24, 2, 1}, {0x132, 3, 2, 1},
     {0x139, 8, 2, 1}, {0x14a, 23, 2, 1}, {0x178, 1, 1, -121}, {0x179, 3, 2, 1}, {0x181, 1, 1, 210},
@@ -3278,8 +3278,8 @@ static bool peft__uc_among(const uint16_t (*ranges)[2], int64_t count, uint32_t 
     return false;
 }
 
-// What the final sigma depends on: letters with case, and characters that are looked over (marks,
-// apostrophes, ...).
+// The final sigma depends on cased letters and on characters that are skipped beside it (marks, apostrophes,
+// ...).
 static bool peft__uc_is_cased(uint32_t c) {
     return (peft__uc_bit(c) & (PEFT__UC_LU | PEFT__UC_LL | PEFT__UC_LT)) || c == 0xaa || c == 0xba ||
            (c >= 0x2160 && c <= 0x217f) || peft__uc_enclosed(c);
@@ -3293,8 +3293,7 @@ static bool peft__uc_case_ignorable(uint32_t c) {
     return (peft__uc_bit(c) & (PEFT__UC_MN | PEFT__UC_ME | PEFT__UC_CF | PEFT__UC_LM | PEFT__UC_SK)) != 0;
 }
 
-// Whether the sigma that ends before s[after] and begins at s[before] ends a word: a letter with case comes
-// before it, none behind.
+// Whether the sigma s[before .. after) ends a word: a cased letter comes before it and none behind.
 static bool peft__uc_final_sigma(const char *s, size_t n, size_t before, size_t after) {
     uint32_t c = 0;
     do {
@@ -3312,8 +3311,8 @@ static bool peft__uc_final_sigma(const char *s, size_t n, size_t before, size_t 
     return true;
 }
 
-// Python's str.lower into out (room: twice n + 8); bytes that are not UTF-8 stay. Sigma at the end of a word
-// is final.
+// Python's str.lower of s [n] into out (room: 2 n + 8); bytes that are not UTF-8 stay. Sigma at the end of a
+// word is final.
 static size_t peft__uc_lower_text(const char *s, size_t n, char *out) {
     size_t i = 0, size = 0;
     while (i < n) {
@@ -3426,11 +3425,11 @@ typedef enum peft__json_type {
 typedef struct peft__json {
     peft__json_type type;
     bool boolean;
-    char whole;  // of a number: written without point and exponent, so `integer` is it exactly; or
+    char whole;  // of a number: 1 if it has no point and no exponent, so that `integer` is exact; or
                  // PEFT__JSON_TOO_LONG
     double number;
     int64_t integer;
-    // unescaped, NUL-terminated; of other types: where it begins in the text that was parsed
+    // unescaped, NUL-terminated; of other types: where the value begins in the parsed text
     const char *string;
     size_t length;    // bytes of the string, or count of items
     const char *key;  // of a member of an object
@@ -3446,7 +3445,7 @@ typedef struct peft__json_reader {
 } peft__json_reader;
 
 enum { PEFT__JSON_TOO_LONG = 2 };  // a whole number of more than 64 bits
-enum { PEFT__JSON_DEPTH = 128 };   // deeper than any config, shallower than any stack
+enum { PEFT__JSON_DEPTH = 128 };   // deeper than any config, too shallow to overflow a stack
 
 PEFT__NOINLINE peft_status peft__json_error(peft__json_reader *r, const char *what) {
     long long line = 1;
@@ -3472,7 +3471,7 @@ static bool peft__json_hex4(peft__json_reader *r, uint32_t *out) {
     return true;
 }
 
-// After "\u": a code point, of one unit or a surrogate pair. A lone surrogate becomes U+FFFD.
+// Reads what follows "\u" -> a code point, of one unit or a surrogate pair. A lone surrogate becomes U+FFFD.
 static bool peft__json_codepoint(peft__json_reader *r, uint32_t *cp) {
     if (!peft__json_hex4(r, cp)) return false;
     if (*cp >= 0xD800 && *cp < 0xDC00 && r->end - r->at >= 6 && r->at[0] == '\\' && r->at[1] == 'u') {
@@ -3534,7 +3533,7 @@ static bool peft__json_char(peft__json_reader *r, char a, char b) {
     return true;
 }
 
-// The digits of a whole number, with or without a minus.
+// Reads the digits of a whole number, with or without a minus.
 static void peft__json_whole(const char *s, const char *end, peft__json *out) {
     bool negative = *s == '-';
     uint64_t v = 0, most = (uint64_t)INT64_MAX + negative;
@@ -3592,7 +3591,7 @@ static bool peft__json_word(peft__json_reader *r, const char *word) {
     return true;
 }
 
-// The members of an object or the items of an array, behind its opening bracket.
+// Reads the members of an object or the items of an array, behind its opening bracket.
 static peft_status peft__json_items(peft__json_reader *r, peft__json *parent, char close) {
     peft__json **tail = &parent->child;
     peft__json_space(r);
@@ -3649,14 +3648,14 @@ static peft_status peft__json_value(peft__json_reader *r, peft__json **out) {
     if (peft__json_word(r, "null")) return PEFT_OK;
     if (peft__json_word(r, "true") || peft__json_word(r, "false")) {
         v->type = PEFT__JSON_BOOL;
-        v->boolean = r->at[-2] == 'u';  // tr-u-e
+        v->boolean = r->at[-2] == 'u';  // the u of true, the s of false
         return PEFT_OK;
     }
     v->type = PEFT__JSON_NUMBER;
     return peft__json_number(r, v);
 }
 
-// `where` is the file's name, for messages. The tree lives in the arena.
+// Parses text [n] into a tree that lives in the arena. `where` is the file's name, for messages.
 static peft_status peft__json_parse(peft_context *ctx, peft__arena *a, const char *text, size_t n,
         const char *where, peft__json **out) {
     peft__json_reader r = {ctx, a, text, text, text + n, where, 0};
@@ -3666,7 +3665,7 @@ static peft_status peft__json_parse(peft_context *ctx, peft__arena *a, const cha
     return r.at == r.end ? PEFT_OK : peft__json_error(&r, "something behind the end");
 }
 
-// A whole file. `path` NULL: memory ran out where it was made.
+// Parses a whole file. `path` NULL: memory ran out when the caller made the path.
 static peft_status peft__json_read(peft__arena *a, const char *path, peft__json **out) {
     char *text = NULL;
     size_t n = 0;
@@ -3734,23 +3733,23 @@ static void peft__json_quote(peft__string *out, const char *s, size_t n) {
 // through the program walk over the text side by side, at most one per instruction and in the order in which
 // a backtracking matcher would try them (Thompson 1968, Pike 1987; Cox 2007 explains both). What a lookaround
 // finds at each position is computed before, over the whole text. The program of a(b|c)*d is
-//     0 CHAR a    1 SPLIT 8    2 SAVE 2    3 SPLIT 6    4 CHAR b    5 JUMP 7    6 CHAR c    7 SAVE 3
+//     0 CHAR a    1 SPLIT 9    2 SAVE 2    3 SPLIT 6    4 CHAR b    5 JUMP 7    6 CHAR c    7 SAVE 3
 //     8 JUMP 1    9 CHAR d    10 END
-// with the jumps stored relative to their instruction, so that a block of code may stand anywhere.
+// but targets are stored relative to their instruction, so that a block of code may stand anywhere.
 
 enum {  // flags of peft__regex_compile
     // as the `tokenizers` library reads a pattern (Ruby's syntax): \p{...}, nested classes, ^ and $ at lines
     PEFT__REGEX_ONIGURUMA = 1,
-    PEFT__REGEX_NO_GROUPS = 2  // nobody asks for groups: they cost nothing and may stand in a lookahead
+    PEFT__REGEX_NO_GROUPS = 2  // the caller needs no groups: they cost nothing and may stand in a lookahead
 };
 enum {  // modes of peft__regex_match
     PEFT__REGEX_SEARCH,
     PEFT__REGEX_MATCH,
     PEFT__REGEX_FULLMATCH,
-    // added to a mode: no empty match at the start, as findall wants it behind an empty match
+    // added to a mode: no empty match at the start; findall wants that behind an empty match
     PEFT__REGEX_NOT_EMPTY = 4
 };
-enum {  // bounds on what a pattern of unknown origin may cost
+enum {  // limits of what a pattern of unknown origin may cost
     PEFT__RE_LONGEST = 1 << 16,
     PEFT__RE_LARGEST = 100000,
     PEFT__RE_SLOTS = 1 << 20,
@@ -3758,22 +3757,22 @@ enum {  // bounds on what a pattern of unknown origin may cost
     PEFT__RE_LOOKS = 32,
     PEFT__RE_ENDLESS = 1 << 30
 };
-#define PEFT__RE_NONE UINT32_MAX  // in the place of a character: the text begins or ends here
+#define PEFT__RE_NONE UINT32_MAX  // no character: the text begins or ends here
 
 typedef enum peft__re_op {  // of an instruction, and of a node of the tree
-    PEFT__RE_CHAR,          // the code point `arg`, then on at `jump`; the same for the next two
+    PEFT__RE_CHAR,          // the code point `arg`, then goes to `jump`; likewise the next two
     PEFT__RE_SET,           // one of the set `arg`
     PEFT__RE_ANY,           // any character; without `flag` no line feed
-    PEFT__RE_SPLIT,         // on at the next instruction or at `jump`; with `flag` the jump is preferred
+    PEFT__RE_SPLIT,         // goes to the next instruction and to `jump`; `flag`: prefers the jump
     PEFT__RE_JUMP,
-    PEFT__RE_SAVE,    // the position goes into slot `arg`; as a node: a capturing group
+    PEFT__RE_SAVE,    // stores the position in slot `arg`; as a node: a capturing group
     PEFT__RE_ASSERT,  // the zero-width test `arg`, a peft__re_assertion
-    // the next instruction, of one character, matches the character after (or before) this position;
-    // with `flag` it does not
+    // the next instruction (CHAR, SET or ANY) matches the character after (BEHIND: before) this position;
+    // `flag`: it does not
     PEFT__RE_AHEAD,
     PEFT__RE_BEHIND,
-    // the table `arg` says that the body up to `jump` matches from here (`behind`: up to here); not, with
-    // `flag`
+    // the table `arg` says that the body up to `jump` matches from here (`behind`: up to here); `flag`: it
+    // does not
     PEFT__RE_LOOK,
     PEFT__RE_END,
     PEFT__RE_SEQUENCE,
@@ -3786,7 +3785,7 @@ typedef enum peft__re_assertion {
     PEFT__RE_LINE_BEGINS,
     PEFT__RE_LINE_BEGINS_RUBY,  // not behind a line feed that ends the text
     PEFT__RE_TEXT_ENDS,
-    PEFT__RE_LAST_LINE_ENDS,  // the text ends, but for a line feed
+    PEFT__RE_LAST_LINE_ENDS,  // at the end, or before a line feed that is the last character
     PEFT__RE_LINE_ENDS,
     PEFT__RE_WORD_EDGE,
     PEFT__RE_NO_WORD_EDGE
@@ -3798,7 +3797,7 @@ typedef struct peft__re_code {
     int32_t arg, jump;
 } peft__re_code;
 
-typedef enum peft__re_item_kind {  // a set is OPEN item ... [AND item ...] CLOSE, as && has it
+typedef enum peft__re_item_kind {  // a set is OPEN item ... [AND item ...] CLOSE; AND is &&
     PEFT__RE_RANGE,                // low..high
     PEFT__RE_CATEGORY,             // general categories, the bits `low`
     PEFT__RE_SPACE,
@@ -3829,7 +3828,7 @@ typedef struct peft__regex {
     int64_t count, code_room, item_count, item_room, set_count, set_room;
     int slots, looks;  // slots: 2 for the whole match and 2 for each group
     bool ruby, groups;
-    const unsigned char *kept;  // categories, see peft__uc_keep: its owner's, or NULL
+    const unsigned char *kept;  // categories, see peft__uc_keep; belongs to the caller; or NULL
 } peft__regex;
 
 static void peft__regex_free(peft__regex *re) {
@@ -3840,7 +3839,7 @@ static void peft__regex_free(peft__regex *re) {
     peft__free(re->ctx, re);
 }
 
-// Lower-case characters that (?i) holds equal beside their capitals. Oniguruma lacks the first row.
+// Lower-case characters that (?i) also takes as equal. Oniguruma lacks the first row.
 static const uint16_t peft__re_equal[][3] = {
     {0x69, 0x131, 0x130}, {0x73, 0x17f, 0}, {0xb5, 0x3bc, 0}, {0x345, 0x3b9, 0x1fbe}, {0x390, 0x1fd3, 0},
     {0x3b0, 0x1fe3, 0}, {0x3b2, 0x3d0, 0}, {0x3b5, 0x3f5, 0}, {0x3b8, 0x3d1, 0}, {0x3ba, 0x3f0, 0},
@@ -3848,8 +3847,8 @@ static const uint16_t peft__re_equal[][3] = {
     {0x434, 0x1c81, 0}, {0x43e, 0x1c82, 0}, {0x441, 0x1c83, 0}, {0x442, 0x1c84, 0x1c85}, {0x44a, 0x1c86, 0},
     {0x463, 0x1c87, 0}, {0x1c88, 0xa64b, 0}, {0x1e61, 0x1e9b, 0}, {0xfb05, 0xfb06, 0}};
 
-// All characters that (?i) holds equal to c, c first -> how many. They are the lower case of c, what the
-// table holds equal to that, and the capitals of these.
+// All characters that (?i) takes as equal to c, c first -> how many: the lower case of c, its equals in the
+// table, and the capitals of these.
 static int peft__re_variants(const peft__regex *re, uint32_t c, uint32_t out[16]) {
     uint32_t small[4] = {c == 0x130 && !re->ruby ? (uint32_t)'i' : peft__uc_lower_of(c)};
     int n = 0, count = 1;
@@ -3872,8 +3871,8 @@ static int peft__re_variants(const peft__regex *re, uint32_t c, uint32_t out[16]
     return n;
 }
 
-// \w: letters, numbers and _ in Python. In Ruby Alphabetic (which has letters in circles and boxes), marks,
-// digits and connectors, and of other numbers those of Latin-1.
+// \w. Python: letters, numbers and _. Ruby: the property Alphabetic (which includes letters in circles and
+// boxes), marks, digits, connectors, and other numbers if they are in Latin-1.
 static bool peft__regex_word(bool ruby, uint32_t c) {
     uint32_t bit = peft__uc_bit(c);
     if (!ruby) return c == '_' || (bit & (PEFT__UC_L | PEFT__UC_N));
@@ -3881,7 +3880,7 @@ static bool peft__regex_word(bool ruby, uint32_t c) {
            (c < 0x100 && (bit & PEFT__UC_N)) || peft__uc_enclosed(c);
 }
 
-// Whether a set, from the item behind its opening bracket on, holds one of the characters c [n]. *at moves
+// Whether a set holds one of the characters c [n]. *at is the item behind the set's opening bracket and moves
 // behind the set.
 static bool peft__re_holds(const peft__regex *re, int32_t *at, const uint32_t *c, int n) {
     bool all = true, any = false;  // of the parts before &&, and of this part
@@ -3931,22 +3930,22 @@ PEFT__INLINE bool peft__re_takes(const peft__regex *re, const peft__re_code *cod
 typedef struct peft__re_node {
     struct peft__re_node *child, *next;  // of SAVE, LOOK, SEQUENCE, EITHER, REPEAT: what stands inside
     peft__re_code code;
-    bool lazy, possessive;  // of REPEAT, like the next line
+    bool lazy, possessive;  // of REPEAT; so are min and max
     int64_t min, max;
     int64_t least, most;  // how many characters the node matches
     int height;           // of the tree below
 } peft__re_node;
 
-// Remembers its first failure and then is at the end of the pattern: nothing is left to be parsed.
+// The parser keeps its first failure and moves to the pattern's end, so that nothing is left to parse.
 typedef struct peft__re_parser {
     peft__regex *re;
     peft__arena arena;    // of the nodes
-    peft__re_node spare;  // stands for a node that there is no memory for
+    peft__re_node spare;  // stands in for a node when memory runs out
     const char *pattern;
-    size_t n, at, head;  // head: where (?i) may stand, which is behind others of its kind at the beginning
+    size_t n, at, head;  // head: where (?i) may stand: at the beginning, behind others of its kind
     int depth;
     bool fold, dotall, lines;  // (?i) (?s) (?m)
-    bool around, backward;     // in a lookaround; in a lookbehind, where what comes last is matched first
+    bool around, backward;     // in a lookaround; in a lookbehind, whose last piece is matched first
     peft_status status;
 } peft__re_parser;
 
@@ -4005,7 +4004,7 @@ static peft__re_node *peft__re_node_new(peft__re_parser *p, peft__re_op op, int6
     return d;
 }
 
-// `child` stands inside `d`: trees are not so high that walking over them takes the stack.
+// Counts `child` as part of `d`. The tree's height is limited, since walks over it use the stack.
 static void peft__re_hold(peft__re_parser *p, peft__re_node *d, const peft__re_node *child) {
     d->height = PEFT__MAX(d->height, child->height + 1);
     if (d->height > PEFT__RE_HEIGHT) peft__re_cannot(p, p->at, "nesting too deep");
@@ -4024,7 +4023,7 @@ static void peft__re_item_put(peft__re_parser *p, int kind, bool negated, uint32
     re->items[re->item_count++] = e;
 }
 
-// The items from `first` on become a set.
+// Makes a set of the items from `first` on.
 static peft__re_node *peft__re_set_put(peft__re_parser *p, int64_t first, bool negated) {
     peft__regex *re = p->re;
     peft__re_item_put(p, PEFT__RE_CLOSE, false, 0, 0);
@@ -4039,8 +4038,8 @@ static peft__re_node *peft__re_set_put(peft__re_parser *p, int64_t first, bool n
     return peft__re_node_new(p, PEFT__RE_SET, re->set_count++, 1);
 }
 
-// Ruby's (?i) knows letters that equal several (the German sharp s is ss), which no instruction for one
-// character can mean: the characters low to high may be none of those, nor a part of what they equal.
+// Ruby's (?i) takes some letters as equal to several (the German sharp s to ss), which no instruction for one
+// character can express: low to high may hold no such letter and no part of what it equals.
 static void peft__re_check_fold(peft__re_parser *p, size_t begin, uint32_t low, uint32_t high) {
     static const char pairs[] = "ss\1ff\1fi\1fl\1st";
     static const uint16_t several[][2] = {
@@ -4070,7 +4069,7 @@ static uint32_t peft__re_digit(int c) {
     return (uint32_t)(c >= '0' && c <= '9' ? c - '0' : small >= 'a' && small <= 'f' ? small - 'a' + 10 : 99);
 }
 
-// A code point of `least` to `most` digits -> whether there is one.
+// Reads a code point of `least` to `most` digits -> whether there is one.
 static bool peft__re_number(peft__re_parser *p, uint32_t base, int least, int most, uint32_t *c) {
     int n = 0;
     for (*c = 0; n < most && peft__re_digit(peft__re_peek(p)) < base && *c <= 0x10FFFF; n++, p->at++)
@@ -4078,7 +4077,7 @@ static bool peft__re_number(peft__re_parser *p, uint32_t base, int least, int mo
     return n >= least && *c <= 0x10FFFF;
 }
 
-// A set of ranges as one item, of which what is assigned.
+// Puts a set of ranges as one item, without code points that are not assigned.
 static void peft__re_ranges(peft__re_parser *p, bool negated, const uint32_t (*ranges)[2], int64_t count) {
     peft__re_item_put(p, PEFT__RE_OPEN, negated, 0, 0);
     for (int64_t j = 0; j < count; j++)
@@ -4088,8 +4087,8 @@ static void peft__re_ranges(peft__re_parser *p, bool negated, const uint32_t (*r
     peft__re_item_put(p, PEFT__RE_CLOSE, false, 0, 0);
 }
 
-// \p{...}, behind the p, as one item: a general category, its first letter alone, or the script Han (the only
-// one that published patterns name).
+// Reads \p{...} behind the p as one item: a general category, its first letter alone, or the script Han, the
+// only one that published patterns name.
 static void peft__re_property(peft__re_parser *p, size_t begin, bool negated) {
     static const uint32_t han[][2] = {{0x2e80, 0x2fd5},   {0x3005, 0x3005},  {0x3007, 0x3007},
             {0x3021, 0x3029},   {0x3038, 0x303b},  {0x3400, 0x4dbf},
@@ -4113,7 +4112,7 @@ static void peft__re_property(peft__re_parser *p, size_t begin, bool negated) {
     else peft__re_cannot(p, begin, "an unknown property");
 }
 
-// \d \w \s \h and their capitals as an item. False: c is none of them.
+// Puts \d \w \s \h or a capital of them as an item. False: c is none of them.
 static bool peft__re_shorthand(peft__re_parser *p, int c) {
     static const uint32_t hex[][2] = {{'0', '9'}, {'a', 'f'}, {'A', 'F'}};
     bool negated = c < 'a';
@@ -4128,8 +4127,7 @@ static bool peft__re_shorthand(peft__re_parser *p, int c) {
     }
 }
 
-// An escape behind its backslash, in a class or outside: either an item is put (-> true), or *c is the
-// character that is meant.
+// Reads an escape behind its backslash, in a class or outside. True: an item was put; false: it is *c.
 static bool peft__re_escape(peft__re_parser *p, bool in_class, uint32_t *c) {
     static const char from[] = "abfnrtv", to[] = "\a\b\f\n\r\t\v";
     size_t begin = p->at - 1;
@@ -4178,7 +4176,7 @@ static bool peft__re_class_char(peft__re_parser *p, uint32_t *c) {  // -> whethe
     return false;
 }
 
-// One character, range, escape or nested class of [...].
+// Reads one character, range, escape or nested class of [...].
 static void peft__re_class_item(peft__re_parser *p) {
     bool ruby = p->re->ruby;
     uint32_t low = 0, high = 0;
@@ -4196,7 +4194,7 @@ static void peft__re_class_item(peft__re_parser *p) {
     } else {
         bool item = peft__re_class_char(p, &low), second = false;
         bool range = p->n - p->at >= 2 && p->pattern[p->at] == '-' && p->pattern[p->at + 1] != ']';
-        if (item && (ruby || !range)) return;  // a - behind an item is itself in Ruby
+        if (item && (ruby || !range)) return;  // in Ruby, a - behind an item is a plain character
         high = low;
         if (range) p->at++, second = peft__re_class_char(p, &high);
         if (item || second || high < low) peft__re_wrong(p, at, "a bad range of characters");
@@ -4205,7 +4203,7 @@ static void peft__re_class_item(peft__re_parser *p) {
     }
 }
 
-// The items of a class up to and with its closing bracket; a ] that comes first is itself.
+// Reads the items of a class with its closing bracket; a ] that comes first is a plain character.
 static void peft__re_class_items(peft__re_parser *p, size_t begin) {
     for (bool first = true; first || !peft__re_eat(p, "]"); first = false) {
         if (p->at >= p->n) {
@@ -4218,7 +4216,7 @@ static void peft__re_class_items(peft__re_parser *p, size_t begin) {
 
 static peft__re_node *peft__re_either(peft__re_parser *p);
 
-// (?=...) (?!...) (?<=...) (?<!...), behind its sign. A body of one character needs no table.
+// Reads (?=...) (?!...) (?<=...) (?<!...) behind its sign. A body of one character needs no table.
 static peft__re_node *peft__re_around(peft__re_parser *p, size_t begin, bool behind, bool negated) {
     bool around = p->around, backward = p->backward;
     peft__re_node *d = peft__re_node_new(p, PEFT__RE_LOOK, 0, 0);
@@ -4238,7 +4236,7 @@ static peft__re_node *peft__re_around(peft__re_parser *p, size_t begin, bool beh
     return d;
 }
 
-// Flags up to : or ), behind "(?" -> whether they hold for the rest of the pattern.
+// Reads flags up to : or ), behind "(?" -> whether they hold for the rest of the pattern.
 static bool peft__re_flags(peft__re_parser *p, size_t begin) {
     bool ruby = p->re->ruby;
     for (bool on = true;;) {
@@ -4261,14 +4259,14 @@ static bool peft__re_flags(peft__re_parser *p, size_t begin) {
     }
 }
 
-// A name up to > in front of a group.
+// Reads the name of a group, up to its >.
 static void peft__re_name(peft__re_parser *p, size_t begin) {
     size_t first = p->at;
     while (p->at < p->n && p->pattern[p->at] && !strchr("()[]{}<>=!|", p->pattern[p->at])) p->at++;
     if (p->at == first || !peft__re_eat(p, ">")) peft__re_wrong(p, begin, "a bad name of a group");
 }
 
-// A group behind its opening parenthesis. *repeats: a quantifier may follow.
+// Reads a group behind its opening parenthesis. *repeats: a quantifier may follow.
 static peft__re_node *peft__re_group(peft__re_parser *p, bool *repeats) {
     static const char *const looks[] = {"?=", "?!", "?<=", "?<!"};
     static const char *const refused[][2] = {{"?P=", "a backreference, which takes more than linear time,"},
@@ -4327,7 +4325,7 @@ static int peft__re_assertion_of(const peft__re_parser *p, uint32_t c, int escap
            : escaped == 'Z' || (escaped == 'z' && ruby) ? (int)PEFT__RE_TEXT_ENDS : -1;
 }
 
-// One character, class, group or zero-width test. *repeats: a quantifier may follow.
+// Reads one character, class, group or zero-width test. *repeats: a quantifier may follow.
 static peft__re_node *peft__re_atom(peft__re_parser *p, bool *repeats) {
     size_t begin = p->at;
     uint32_t c = peft__re_next(p);
@@ -4350,14 +4348,14 @@ static peft__re_node *peft__re_atom(peft__re_parser *p, bool *repeats) {
         return peft__re_set_put(p, first, negated);
     }
     bool fold = p->fold, item = c == '\\';
-    p->fold = false;  // (?i) is about characters: \p{Lu} outside of brackets stays what it is
+    p->fold = false;  // (?i) applies to characters: \p{Lu} outside of brackets is unchanged
     item = item && peft__re_escape(p, false, &c);
     peft__re_node *set = item ? peft__re_set_put(p, first, false) : NULL;
     p->fold = fold;
     return set ? set : peft__re_literal(p, begin, c);
 }
 
-// The quantifier that begins here -> whether there is one. A { that is none is a character.
+// Reads a quantifier -> whether there is one. A { that begins none is a plain character.
 static bool peft__re_quantifier(peft__re_parser *p, int64_t *min, int64_t *max) {
     size_t begin = p->at;
     int64_t bound[2] = {0, PEFT__RE_ENDLESS};
@@ -4386,7 +4384,7 @@ static bool peft__re_quantifier(peft__re_parser *p, int64_t *min, int64_t *max) 
     return true;
 }
 
-// An atom and its quantifiers.
+// Reads an atom and its quantifiers.
 static peft__re_node *peft__re_piece(peft__re_parser *p) {
     size_t begin = p->at;
     int64_t min = 0, max = 0;
@@ -4415,7 +4413,7 @@ static peft__re_node *peft__re_piece(peft__re_parser *p) {
     }
 }
 
-// Pieces one after the other; in a lookbehind each goes in front of those before it.
+// Reads pieces one after the other; in a lookbehind each goes before the earlier ones.
 static peft__re_node *peft__re_sequence(peft__re_parser *p) {
     peft__re_node *all = peft__re_node_new(p, PEFT__RE_SEQUENCE, 0, 0), *last = NULL;
     while (p->at < p->n && peft__re_peek(p) != '|' && peft__re_peek(p) != ')') {
@@ -4434,7 +4432,7 @@ static peft__re_node *peft__re_sequence(peft__re_parser *p) {
     return all->child && !all->child->next ? all->child : all;
 }
 
-// Alternatives, up to a parenthesis that closes or the end.
+// Reads alternatives, up to a parenthesis that closes or the end.
 static peft__re_node *peft__re_either(peft__re_parser *p) {
     if (++p->depth > PEFT__RE_DEPTH) peft__re_cannot(p, p->at, "nesting too deep");
     peft__re_node *first = peft__re_sequence(p), *all = first, *last = first;
@@ -4458,8 +4456,7 @@ static peft__re_node *peft__re_either(peft__re_parser *p) {
 
 // ---- from the tree to the program
 
-// Appends an instruction. A split or jump of 0 leads to the end of the construct that it stands in, see
-// peft__re_land.
+// Appends an instruction. A split or jump of 0 is open: peft__re_land sets it to the end of its construct.
 static void peft__re_emit(peft__re_parser *p, peft__re_op op, bool flag, int64_t arg, int64_t jump) {
     peft__regex *re = p->re;
     if (re->count == PEFT__RE_LARGEST) peft__re_cannot(p, p->n, "too large a program");
@@ -4474,7 +4471,7 @@ static void peft__re_emit(peft__re_parser *p, peft__re_op op, bool flag, int64_t
     re->code[re->count++] = c;
 }
 
-// Jumps from `begin` on that are still open lead to here.
+// Sets the open jumps from `begin` on to the next instruction.
 static void peft__re_land(peft__regex *re, int64_t begin) {
     for (int64_t k = begin; k < re->count; k++) {
         peft__re_code *c = &re->code[k];
@@ -4485,9 +4482,9 @@ static void peft__re_land(peft__regex *re, int64_t begin) {
 
 static void peft__re_generate(peft__re_parser *p, const peft__re_node *d);
 
-// x{2,4} is xx(x(x)?)?, x{2,} is xx+, x{0,} is (x)* with a jump back. In Python a repeat that took nothing is
-// the last one. So where x can be empty, each repeat that another may follow begins in a first copy, whose
-// characters lead into the second copy, and whose end leads out.
+// x{2,4} is xx(x(x)?)?, x{2,} is xx+, x{0,} is (x)* with a jump back. In Python a repeat that matched nothing
+// is the last one. So where x can be empty, each repeat that another may follow begins in a first copy of x:
+// a character taken there leads into a second copy, and reaching the first copy's end leaves the loop.
 static void peft__re_loop(peft__re_parser *p, const peft__re_node *d) {
     peft__regex *re = p->re;
     bool endless = d->max == PEFT__RE_ENDLESS, nullable = d->child->least == 0;
@@ -4558,7 +4555,7 @@ static void peft__re_generate(peft__re_parser *p, const peft__re_node *d) {
         break;
     case PEFT__RE_REPEAT:
         peft__re_loop(p, d);
-        // possessive: no further x follows, except where the greatest count was reached, which jumps over
+        // possessive: no further x may follow, except where the greatest count was reached, which jumps over
         // that test
         if (!d->possessive || d->min == d->max) break;
         if (d->max != PEFT__RE_ENDLESS) peft__re_emit(p, PEFT__RE_JUMP, false, 0, 3);
@@ -4602,7 +4599,7 @@ static peft_status peft__regex_compile(peft_context *ctx, const char *pattern, s
 
 // ---- from the program to the match
 
-typedef struct peft__re_visit {  // what is still to do while a thread branches out
+typedef struct peft__re_visit {  // work left while a thread branches
     int32_t code, slot;          // code -1: the slot gets its old value back
     size_t old;
 } peft__re_visit;
@@ -4620,7 +4617,7 @@ typedef struct peft__regex_scratch {
     size_t n;
     void *block;  // holds all that follows
     size_t capacity;
-    // slots [code, re->slots] of the waiting threads; mark [code]: the round that was there last
+    // slots [code, re->slots] of the waiting threads; mark [code]: the last round that visited it
     size_t *slots[2], *mark, round, *now;
     peft__re_visit *stack;
     int32_t *threads[2], waiting[2];
@@ -4648,7 +4645,7 @@ static uint32_t peft__re_char_at(const peft__regex_scratch *s, size_t i, size_t 
     return c;
 }
 
-// The character that ends at i; a byte that belongs to none is one of its own.
+// The character that ends at i; a byte that belongs to none counts as a character.
 static uint32_t peft__re_char_before(const peft__regex_scratch *s, size_t i, size_t *size) {
     for (*size = 1; i > 0 && *size <= PEFT__MIN(i, (size_t)4); ++*size) {
         size_t end = i - *size;
@@ -4686,9 +4683,9 @@ static bool peft__re_passes(const peft__regex_scratch *s, int64_t pc, const peft
     return (s->looks[bit >> 3] >> (bit & 7) & 1) != code->flag;
 }
 
-// The table of the lookaround at pc. From the end of the text to its beginning (of a lookbehind, whose code
-// is written backwards, the other way round): instruction k leads to the end of the body if a way on from it
-// does, behind the character that it takes.
+// Fills the table of the lookaround at pc, from the end of the text to its beginning (of a lookbehind, whose
+// code is written backwards, the other way round). Instruction k reaches the end of the body if the
+// instruction that follows it does, at the position behind the character that k takes.
 static void peft__re_look(peft__regex_scratch *s, int64_t pc) {
     const peft__re_code *code = s->re->code, *look = &code[pc];
     unsigned char *now = s->holds[0], *then = s->holds[1];
@@ -4700,7 +4697,7 @@ static void peft__re_look(peft__regex_scratch *s, int64_t pc) {
         w.after = peft__re_char_at(s, w.at, &w.size);
         w.before = peft__re_char_before(s, w.at, &back);
         memset(now + first, 0, (size_t)(end - first));
-        // again only where a loop leads back: at most as often as loops are nested
+        // repeats only where a loop leads back: at most as often as loops are nested
         for (bool changed = true; changed;) {
             changed = false;
             for (int64_t k = end - 1; k >= first; k--) {
@@ -4725,7 +4722,7 @@ static void peft__re_look(peft__regex_scratch *s, int64_t pc) {
     }
 }
 
-// The part of `size` bytes of the scratch's block that begins at *total, which moves behind it.
+// A part of `size` bytes of the scratch's block, which begins at *total; *total moves behind it.
 static void *peft__re_part(const peft__regex_scratch *s, size_t *total, size_t size) {
     size_t at = *total;
     *total += (size + 7) / 8 * 8;
@@ -4767,7 +4764,7 @@ static peft_status peft__regex_begin(peft__regex_scratch *s, const peft__regex *
     memset(s->mark, 0, (size_t)re->count * sizeof(size_t));
     memset(s->looks, 0, (size_t)re->looks * (n + 1) / 8 + 1);
     uint32_t done = 0;
-    // inner lookarounds stand behind the outer ones that ask for them
+    // inner lookarounds stand behind the outer ones that need their tables
     for (int64_t pc = re->count - 1; pc >= 0 && re->looks; pc--) {
         if (re->code[pc].op != PEFT__RE_LOOK || done >> re->code[pc].arg & 1) continue;
         peft__re_look(s, pc);
@@ -4776,8 +4773,8 @@ static peft_status peft__regex_begin(peft__regex_scratch *s, const peft__regex *
     return PEFT_OK;
 }
 
-// A thread at pc goes on, without taking a character, to all instructions that take one; these wait in list
-// `to`, the preferred first. s->now holds the thread's slots, and is as it was afterwards.
+// Follows a thread at pc to all instructions that take a character; these wait in list `to`, the preferred
+// first. s->now holds the thread's slots and is restored at the end.
 static void peft__re_add(peft__regex_scratch *s, int to, int32_t pc, const peft__re_position *w) {
     size_t slots = (size_t)s->re->slots;
     int64_t top = 0;
@@ -4814,9 +4811,8 @@ static void peft__re_add(peft__regex_scratch *s, int to, int32_t pc, const peft_
     }
 }
 
-// The match that Python's search, match or fullmatch finds at or behind byte `start`. groups [2 * count of
-// groups + 2] gets the first and the last byte + 1 of the match and of each group, SIZE_MAX where a group
-// took no part; may be NULL.
+// The match that Python's search, match or fullmatch finds at or behind byte `start`. groups [slots] (or
+// NULL) gets the first byte and the last byte + 1 of the match and of each group; SIZE_MAX: it took no part.
 static bool peft__regex_match(peft__regex_scratch *s, size_t start, int mode, size_t *groups) {
     const peft__regex *re = s->re;
     bool search = (mode & 3) == PEFT__REGEX_SEARCH, found = false;
@@ -4846,7 +4842,7 @@ static bool peft__regex_match(peft__regex_scratch *s, size_t start, int mode, si
                 if (groups) memcpy(groups, of, slots * sizeof(size_t));
                 if (groups) groups[1] = here.at;
                 found = true;
-                break;  // the threads behind this one are second choice
+                break;  // the threads behind this one are less preferred
             }
             if (!peft__re_takes(re, code, here.after)) continue;
             memcpy(s->now, of, slots * sizeof(size_t));
@@ -4857,7 +4853,7 @@ static bool peft__regex_match(peft__regex_scratch *s, size_t start, int mode, si
     }
 }
 
-// begin and match in one call, for a text that is asked about once.
+// Begins and matches in one call, for a text that is searched once.
 static peft_status peft__regex_test(peft__regex_scratch *s, const peft__regex *re, const char *text, size_t n,
         int mode, bool *found) {
     peft_status status = peft__regex_begin(s, re, text, n);
@@ -4879,7 +4875,7 @@ PEFTDEF void peft_rng_seed(peft_rng *r, uint64_t seed) {
     for (int i = 0; i < 4; i++) r->s[i] = peft__splitmix(&seed);
 }
 
-// A seed for a part of a run (an epoch, a step, a prompt) out of the run's seed.
+// Derives the seed of a part of a run (an epoch, a step, a prompt) from the run's seed.
 static uint64_t peft__mix_seed(uint64_t seed, uint64_t a, uint64_t b) {
     uint64_t state = seed ^ a * 0xA0761D6478BD642Full ^ b * 0xE7037ED1A0B428DBull;
     return peft__splitmix(&state);
@@ -4971,8 +4967,8 @@ static uint16_t peft__f32_to_bf16(float f) {
 }
 
 // How to add one. An escape of regular expressions: a case of peft__re_escape; a zero-width test: a
-// peft__re_assertion, its letters in peft__re_assertion_of and its meaning in peft__re_asserts. Tables of a
-// younger Unicode: all three at once, as they are made from one version of UnicodeData.txt.
+// peft__re_assertion, its letters in peft__re_assertion_of and its meaning in peft__re_asserts. A newer
+// Unicode: replace all three tables at once, as they are made from one version of UnicodeData.txt.
 #if !defined(PEFT_ONLY_METRICS)
 // ==========================================================================================================
 // 3. GEMM
