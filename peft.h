@@ -5006,15 +5006,15 @@ typedef struct peft__matrix {
     int64_t row_step, col_step;  // in elements
     peft_dtype type;
     const peft_quant *quant;             // scales of a quantized matrix
-    const struct peft__packing *format;  // NULL: floats; else what is known of its type (chapter 4)
+    const struct peft__packing *format;  // NULL: floats; else routines of its quantized format (chapter 4)
 } peft__matrix;
 
-// Writes columns [n0, n0+nc) and rows [k0, k0+kc) of b as panels [kc][nr], the last one filled up with zeros.
+// Writes rows [k0, k0+kc) and columns [n0, n0+nc) of b as panels [kc][nr], the last one padded with zeros.
 typedef void (*peft__pack_fn)(
         const peft__matrix *b, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed);
 
-// What a format of quantized weights brings along. `few` computes C = beta C + s A B where A has few rows; it
-// leaves *done false for shapes that it does not know.
+// The routines of a quantized format. `pack` gives the packer of an instruction set. Where A has few rows,
+// `few` computes C = beta C + s A B, or leaves *done false if it cannot.
 typedef struct peft__packing {
     peft__pack_fn (*pack)(peft_simd simd);
     peft_status (*few)(peft_context *ctx, const peft__matrix *c, float beta, float s, const peft__matrix *a,
@@ -5052,8 +5052,8 @@ PEFT__INLINE float peft__element(peft_dtype type, const void *row, int64_t i) {
     return ((const float *)row)[i];
 }
 
-// C [m, n] = beta C + s A [m, k] B [k, n] for floats of any width: what the fast paths are tested against,
-// and quick enough for tiny products. With beta = 0, C is not read.
+// C [m, n] = beta C + s A [m, k] B [k, n] for floats of any width: the oracle of the fast paths' tests, and
+// fast enough for tiny products. With beta = 0, C is not read.
 static void peft__matmul_plain(
         const peft__matrix *c, float beta, float s, const peft__matrix *a, const peft__matrix *b) {
     for (int64_t i = 0; i < c->rows; i++)
@@ -5083,13 +5083,12 @@ static void peft__matmul_plain(
 #define PEFT__REPEAT_14(X) PEFT__REPEAT_12(X) X(12) X(13)
 #define PEFT__REPEAT_16(X) PEFT__REPEAT_14(X) X(14) X(15)
 
-// Kernels are compiled for f32 and once more for both 16-bit formats, which are told apart at each load by a
-// branch that costs nothing beside the memory. For that, `type` is a constant where they are inlined, or
-// this.
+// Kernels are compiled for f32 and once more for both 16-bit formats: their callers pass the constant
+// PEFT_F32, or PEFT__HALF(type), a branch at each load that costs nothing beside the memory access.
 #define PEFT__HALF(type) ((type) == PEFT_F16 ? PEFT_F16 : PEFT_BF16)
 
-#define PEFT__PACK_ROWS 8  // rows at a time where panels lie side by side
-#define PEFT__AHEAD 256  // elements in a row from here to what is fetched
+#define PEFT__PACK_ROWS 8  // rows packed at a time where panels lie side by side
+#define PEFT__AHEAD 256  // how far ahead of the current element to prefetch, in elements
 #define PEFT__GELU_A 1.5957691216057308f  // 2 sqrt(2/pi)
 #define PEFT__GELU_B 0.07135481627260025f  // 2 sqrt(2/pi) * 0.044715
 
@@ -5097,21 +5096,20 @@ PEFT__INLINE const void *peft__advance(peft_dtype type, const void *p, int64_t e
     return (const char *)p + elements * (type == PEFT_F32 ? 4 : 2);
 }
 
-// Fetches what is `bytes` past element i of a row; the address is only a hint and may lie outside of the
-// matrix.
+// Prefetches `bytes` past element i of a row; the address is only a hint and may lie outside of the matrix.
 PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintptr_t bytes) {
     PEFT__PREFETCH((const void *)((uintptr_t)row + (uintptr_t)(i * (type == PEFT_F32 ? 4 : 2)) + bytes));
     (void)type, (void)row, (void)i, (void)bytes;
 }
 
-// 2^n for |n| <= 160 in two factors, since 2^128 and 2^-150 are no floats. A NaN passes through x.
+// x * 2^n for |n| <= 160, in two factors, since 2^128 and 2^-150 are no floats. If n is NaN, so is x.
 PEFT__INLINE float peft__scale_float(float x, float n) {
     int32_t i = n == n ? (int32_t)n : 0, half = i / 2;
     return x * peft__bits_float((uint32_t)(half + 127) << 23) *
             peft__bits_float((uint32_t)(i - half + 127) << 23);
 }
-// |x| < 2^22: beside 1.5 * 2^23 no fraction bits are left. They are read as an integer, as no flag or
-// register may then take the sum apart.
+// Rounds |x| < 2^22: the sum x + 1.5 * 2^23 has no fraction bits. Its bits are read as an integer, so that no
+// compiler flag or wider register can cancel the addition.
 PEFT__INLINE float peft__round_float(float x) {
     return (float)(int32_t)(peft__float_bits(x + 12582912.0f) - 0x4B400000u);
 }
@@ -5124,8 +5122,8 @@ static void peft__put_sums(float *y, const float *sums, int64_t n, float s, floa
     for (int64_t i = 0; i < n; i++) y[i] = beta == 0 ? s * sums[i] : s * sums[i] + beta * y[i];
 }
 
-// One table per instruction set: functions, and block sizes (the tile is mr x nr; kc and the bytes of L2 to
-// fill).
+// One table per instruction set: the tile's size mr x nr, the rows of dot products, the block kc of k, the
+// bytes of L2 to fill, and the kernels, which are explained where they are defined.
 typedef struct peft__isa {
     int mr, nr, dot_rows;
     int64_t kc, l2;
@@ -5150,10 +5148,10 @@ typedef struct peft__isa {
 // ---- one source, compiled once per instruction set
 //
 // The header includes itself between here and the kernels' end, once for each instruction set: PEFT__PASS
-// says which. In a pass, all but the parts for it is skipped. PEFT__V(name) is then the name with that set's
-// ending (peft__tile_avx512), and v_add, v_load, ... are its instructions.
+// says which. In such a pass the preprocessor keeps only the kernels. PEFT__V(name) is the name with that
+// set's ending (peft__tile_avx512), and v_load, v_fma, ... are its instructions.
 #ifndef PEFT_SELF
-#define PEFT_SELF "peft.h"  // what this file is called, found beside itself
+#define PEFT_SELF "peft.h"  // this file's name, found in its own folder
 #endif
 #define PEFT__PASS_PLAIN 1
 #define PEFT__PASS_NEON 2
@@ -5179,7 +5177,7 @@ typedef struct peft__isa {
 #include PEFT_SELF
 #endif
 
-// The entry of a table of chapter 3 or 4 for an instruction set.
+// The address of a table of chapter 3 or 4 for an instruction set: table_avx512, table_avx2, ...
 #if PEFT__X86
 #define PEFT__CHOOSE_ISA(simd, table) \
     ((simd) == PEFT_SIMD_AVX512 ? &table##_avx512 : (simd) == PEFT_SIMD_AVX2 ? &table##_avx2 : &table##_plain)
@@ -5194,11 +5192,11 @@ typedef struct peft__isa {
 #endif  // PEFT_ONLY_METRICS
 #endif  // PEFT_IMPLEMENTATION, until the kernels' end
 
-// ---- the vector pages: what each instruction set calls its operations. v_float holds v_width floats; + - *
-//      / work on it. v_load_n and v_store_n take the first n < v_width lanes. v_fma(a, b, c) = a*b + c. v_min
-//      and v_max return the second argument if either is NaN, or NaN. v_sum adds up the lanes, v_sum4 those
-//      of four vectors. v_scale(x, n) = x * 2^n for integral n. v_transpose turns a block of v_width x
-//      v_width. Below them: the tile's rows, those of the dot products, kc and the bytes of L2.
+// ---- the vector pages: the operations of each instruction set by one name. v_float holds v_width floats;
+//      + - * / work on it. v_load_n and v_store_n take the first n < v_width lanes. v_fma(a, b, c) = a*b + c.
+//      If an argument is NaN, v_min and v_max return the second one, or NaN. v_sum adds up the lanes, v_sum4
+//      those of four vectors. v_scale(x, n) = x * 2^n for integral n. v_transpose transposes v_width x
+//      v_width. v_blocks: mr, nr, the rows of dot products, kc and the bytes of L2 of peft__isa.
 #if defined(PEFT__PASS)
 #if PEFT__PASS == PEFT__PASS_PLAIN
 #define PEFT__V(name) peft__##name##_plain
@@ -5478,8 +5476,8 @@ PEFT__AVX512 void peft__transpose_avx512(__m512 *r) {
 #endif
 #endif
 
-#define PEFT__VECTOR PEFT__INLINE PEFT__TARGET  // what kernels are made of
-#define PEFT__KERNEL static PEFT__TARGET  // what stands in the tables
+#define PEFT__VECTOR PEFT__INLINE PEFT__TARGET  // parts of kernels, inlined
+#define PEFT__KERNEL static PEFT__TARGET  // the functions in the tables
 #ifndef v_load_n  // without masks: through a small buffer
 #define v_load_n PEFT__V(load_n)
 #define v_store_n PEFT__V(store_n)
@@ -5520,8 +5518,8 @@ PEFT__VECTOR v_float v_weight_n(peft_dtype type, const void *row, int64_t i, int
 
 // Packing: out[p*step + l] = source[p*rs + l*cs] for p < kc, l < lanes, and 0 for lanes <= l < width. rs or
 // cs is 1. Whole vectors are stored where the next row of `out` (written later) or padding takes the excess,
-// so `out` needs v_width spare elements. What is fetched ahead: behind the end of these rows come those of
-// the next panel.
+// so `out` needs v_width spare elements. Prefetching goes on from the end of these rows to those of the next
+// panel.
 #define PEFT__PACK_FETCH(i)   \
     peft__fetch(type, source, \
             p + PEFT__AHEAD < kc ? i * cs + p + PEFT__AHEAD : (i + width) * cs + p + PEFT__AHEAD - kc, 0);
@@ -5595,8 +5593,7 @@ PEFT__KERNEL void PEFT__V(tile_edge)(
         }
 }
 #define PEFT__TILE_ZERO(i) v_float s##i = v_set(0.0f), t##i = s##i;
-// A pointer for each three rows: an address adds 0, 1 or 2 times the distance to it, so few registers are
-// needed.
+// at[i / 3] points to a row of A; an address adds 0, 1 or 2 row steps: so few registers hold pointers.
 #define PEFT__TILE_STEP(i)                           \
     if (R > i) {                                     \
         v_float x = v_set(at[i / 3][i % 3 * a_row]); \
@@ -5646,8 +5643,8 @@ PEFT__KERNEL void PEFT__V(tile)(int rows, int64_t cols, int64_t kc, const float 
 
 // Dot products: out[i*4 + j] = sum over p of a(i, p) * b(j, p) for rows of A and 4 rows of the transposed B,
 // all contiguous in k. Each weight is read once: for few rows of A (a token) or few columns (LoRA's rank).
-// The functions return how much of k is done. A token goes against row after row: a single stream, which the
-// processor fetches ahead better than it follows hints.
+// The functions return how much of k is done. A single row of A meets one row of B after the other: the
+// processor prefetches one stream by itself, better than with hints.
 #define PEFT__DOT_PART(i) \
     s##i = v_fma(v_load(a + p + i * v_width), v_weight(type, row, p + i * v_width), s##i);
 PEFT__VECTOR int64_t PEFT__V(dots_token)(
@@ -5681,7 +5678,7 @@ PEFT__VECTOR int64_t PEFT__V(dots_token)(
     }
 #define PEFT__DOT_STORE(i) \
     if (R > i) v_sum4(d##i##0, d##i##1, d##i##2, d##i##3, out + i * 4);
-// R >= rows; the rows that are not there are the last one again.
+// R >= rows: the last row stands in for missing ones.
 PEFT__VECTOR int64_t PEFT__V(dots_rows)(const int R, int rows, peft_dtype type, int64_t k, const float *a,
         int64_t lda, const void *const *b, float *out) {
     const void *r0 = b[0], *r1 = b[1], *r2 = b[2], *r3 = b[3];
@@ -5916,13 +5913,13 @@ static int64_t peft__round_up(int64_t a, int64_t b) {
     1024  // floats in a page: rows so far apart would push each other out of the first-level cache
 #define PEFT__FEW 16             // at most this many columns count as few
 #define PEFT__SERIAL_WORK 65536  // multiply-adds below which waking threads does not pay
-#define PEFT__TINY 64            // multiply-adds up to which the triple loop does
+#define PEFT__TINY 64            // multiply-adds up to which the triple loop is used
 
 typedef struct peft__gemm_job {
     peft_context *ctx;  // NULL: serial
     const peft__isa *isa;
     peft__pack_fn pack;
-    int64_t m, n, k;
+    int64_t m, n, k;  // C [m, n] = beta C + s A [m, k] B [k, n]
     float s, beta;
     peft__matrix a, b;
     float *c;
@@ -5934,7 +5931,7 @@ typedef struct peft__gemm_job {
     int64_t blocks, block_panels, lanes;             // blocks, panels of the largest, threads that take them
     int64_t shared_limit, slot_size;                 // panels of the shared operand at once; floats per slot
     int64_t k0, kn, shared_begin, shared_end, next;  // where the loops are now; the next block to take
-    float *shared, *slot;
+    float *shared, *slot;  // panels of the shared operand; [lanes, slot_size] panels of the other
 } peft__gemm_job;
 
 PEFT__INLINE const float *peft__matrix_at(const peft__matrix *m, int64_t i, int64_t j) {
@@ -5953,8 +5950,8 @@ static void peft__gemm_plan(peft__gemm_job *g, int64_t threads) {
     if (g->a.row_step == 1) g->a_in_place = g->m <= 2 * isa->mr || g->n <= 2 * isa->nr;
     else g->a_in_place = g->n <= PEFT__WIDE && g->a.row_step % PEFT__PAGE != 0;
     g->b_in_place = g->b.type == PEFT_F32 && b_rows && g->m <= 4 * isa->mr;
-    // One thread does better to pack all of a B with short rows, which it reads one after the other. Several
-    // threads would wait for each other.
+    // One thread is faster if it first packs all of a B with short rows, which it then reads in order.
+    // Several threads would have to wait for that.
     bool short_rows = b_rows && g->n <= PEFT__SHORT && g->m >= 4 * isa->mr;
     g->split_m = g->m >= g->n || (threads == 1 && short_rows);
     int64_t panels = g->split_m ? g->row_panels : g->col_panels, panel = g->split_m ? g->a_panel : g->b_panel;
@@ -5992,7 +5989,7 @@ static void peft__pack_a(const peft__gemm_job *g, int64_t begin, int64_t end, fl
         }
 }
 
-// The same for rows [p0, p1) of this block of k.
+// The same for B, rows [p0, p1) of this block of k.
 static void peft__pack_b(
         const peft__gemm_job *g, int64_t begin, int64_t end, int64_t p0, int64_t p1, float *out) {
     int64_t nr = g->isa->nr, limit = PEFT__MIN(end * nr, g->n),
@@ -6081,7 +6078,7 @@ static void peft__gemm_run(peft__gemm_job *g, int64_t threads, float *scratch) {
         for (g->shared_begin = 0; g->shared_begin < others; g->shared_begin = g->shared_end) {
             g->shared_end = PEFT__MIN(g->shared_begin + g->shared_limit, others);
             int64_t size = (g->shared_end - g->shared_begin) * g->kn * (g->split_m ? g->isa->nr : g->isa->mr);
-            // a small one is packed before other threads would have woken
+            // a small operand is packed before other threads would have woken
             if (!(g->split_m ? g->b_in_place : g->a_in_place))
                 peft__each_task(size > PEFT__SERIAL_WORK / 2 ? g->ctx : NULL, 16, peft__gemm_pack_task, g);
             g->next = 0;
@@ -6107,7 +6104,7 @@ static void peft__dots_block(const peft__dots_job *d, int64_t i, int64_t rows, i
     g->isa->dots((int)rows, g->b.type, g->k, peft__matrix_at(&g->a, i, 0), g->a.row_step, b, out);
     float *c = g->c + i * g->ldc + j, s = g->s;
     const float *o = out;
-    if (cols == 4 && g->beta == 0.0f)  // nearly all
+    if (cols == 4 && g->beta == 0.0f)  // the usual case
         for (int64_t r = 0; r < rows; r++, c += g->ldc, o += 4)
             c[0] = s * o[0], c[1] = s * o[1], c[2] = s * o[2], c[3] = s * o[3];
     else
@@ -6160,7 +6157,7 @@ typedef enum peft__gemm_path {
     PEFT__PATH_FLIPPED
 } peft__gemm_path;
 
-// Depends on the shape only, never on threads.
+// Depends on shapes and strides only, never on threads.
 static peft__gemm_path peft__gemm_choose(const peft__gemm_job *g) {
     bool a_rows = g->a.col_step == 1, b_rows = g->b.col_step == 1;
     if (g->b.format) return PEFT__PATH_TILES;
@@ -6282,7 +6279,7 @@ static void peft__matmul_serial(peft_context *ctx, peft__matrix c, float beta, f
     peft__gemm_go(&g, peft__gemm_choose(&g), 1, (float *)scratch);
 }
 
-// Enough for any strides.
+// The bytes of scratch memory that peft__matmul_serial needs for this shape with any strides.
 static size_t peft__matmul_scratch(peft_context *ctx, int64_t m, int64_t n, int64_t k) {
     int64_t most = 16;
     if (m <= 0 || n <= 0 || k <= 0) return (size_t)most * sizeof(float);
