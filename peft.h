@@ -6374,8 +6374,8 @@ PEFT__INLINE void peft__quant_scales(const peft_quant *q, int64_t block, int64_t
     }
 }
 
-// The scales of weights [first, first + count), and behind them as many finite numbers as a vector of `width`
-// reads: in place, or in `copy`.
+// The scales of weights [first, first + count), in place or in `copy`. At least `width` finite numbers follow
+// them, since a vector may read beyond.
 PEFT__INLINE const float *peft__quant_scales_at(
         const peft_quant *q, int64_t first, int64_t count, int64_t width, float *copy) {
     int64_t block = first >> q->block_shift, n = ((first + count - 1) >> q->block_shift) - block + 1;
@@ -6425,8 +6425,8 @@ static peft__quant_panel peft__quant_panel_of(const peft__matrix *b, int64_t k0,
 
 #define PEFT__QUANT_RUN 64
 
-// Rows p and on of a panel, for any shape and alignment: weights are expanded in runs and put in place one by
-// one.
+// Packs rows p ... kc - 1 of a panel of any shape and alignment: expands weights in runs and stores them one
+// by one.
 static void peft__quant_pack_any(const peft__quant_panel *b, int64_t p, peft__expand_fn expand, float *out) {
     float run[PEFT__QUANT_RUN];
     for (int64_t i = p; i < b->kc; i++)
@@ -6442,11 +6442,11 @@ static void peft__quant_pack_any(const peft__quant_panel *b, int64_t p, peft__ex
 }
 
 // ---- encoding: the table's entry nearest to s = x / absmax in [-1, 1]
-// The codes in the order of their values are cut apart by the midpoints of neighbours; a tie goes to the
-// lower one. Binary search: level l of the tree holds 2^l of the 15 midpoints.
+// The midpoints of neighbouring values separate the codes; a tie goes to the lower one. Binary search: level
+// l of the tree holds 2^l of the 15 midpoints.
 
 typedef struct peft__codebook {
-    float level[4][16];
+    float level[4][16];  // [l][e]: midpoint e of level l
     uint8_t order[16];  // the codes by rising value
 } peft__codebook;
 
@@ -6481,7 +6481,7 @@ static float peft__quant_peak_plain(const float *x, int64_t n) {
     return peft__bits_float(peak);
 }
 
-// A whole block; factor = 1 / absmax.
+// x [n], a whole block -> codes [n / 2]; factor = 1 / absmax
 static void peft__quant_encode_plain(
         const peft__codebook *book, const float *x, int64_t n, float factor, uint8_t *codes) {
     for (int64_t i = 0; i < n; i += 2)
@@ -6491,16 +6491,16 @@ static void peft__quant_encode_plain(
 
 // ---- products for few tokens
 //
-// They read and look up every code once. With k contiguous, 4-bit codes become 16-bit integers, and so does
-// x: one instruction multiplies and adds up twice as many of them as of floats, and one lookup gives twice as
-// many. The integers of a chunk of v_width words (32 bits, 8 codes) are added up exactly; then each lane is
-// scaled, by its weights' absmax and by a scale of its own eight numbers of x. The cost is the rounding of x
-// to 1/16383 of the largest of eight and of the table to 1/15684: together about 5e-5 of the result. int8
-// codes stay floats. With n contiguous, sums of one chunk of columns stay in registers while the rows stream
-// by.
+// These products read and look up every code once. With k contiguous, 4-bit codes and x become 16-bit
+// integers: one instruction multiplies and adds up twice as many of them as of floats, and one lookup gives
+// twice as many. A chunk is v_width words of 32 bits, that is 8 codes. The integer products of a chunk are
+// added up exactly; then each lane is multiplied by its weights' absmax and by the scale of its own eight
+// numbers of x. The cost is the rounding of x to 1/16383 of the largest of eight and of the table to 1/15684:
+// together about 5e-5 of the result. int8 codes stay floats. With n contiguous, sums of one chunk of columns
+// stay in registers while the rows stream by.
 
-// The largest power of two that divides both row length and block: rows' scales change together wherever it
-// divides the position.
+// The largest power of two that divides both row stride and block: scales change only at positions that it
+// divides, in all rows.
 PEFT__INLINE int64_t peft__quant_grain(const peft_quant *q, int64_t stride) {
     return PEFT__MIN(q->block, stride & -stride);
 }
@@ -6511,11 +6511,11 @@ PEFT__INLINE const uint8_t *peft__quant_at(const peft_quant *q, const uint8_t *d
 
 #define PEFT__QUANT_ROWS 4     // at most this many rows of x count as few; more are the gemm's
 #define PEFT__QUANT_SPAN 2048  // codes of a row whose scales are kept at a time
-#define PEFT__QUANT_BATCH 16   // rows likewise, where columns are added up
+#define PEFT__QUANT_BATCH 16   // rows whose scales are kept at a time where columns are added up
 #define PEFT__QUANT_LINES (PEFT_NO_STDIO ? 32 : 64)  // at most so many rows of the weight at a time
 #define PEFT__QUANT_SHORT \
     256  // shorter rows are not for integers: their rounding errors would not average out
-// Weights enough for more tasks than threads; smaller parts would not be fetched ahead.
+// From this many weights on, tasks outnumber threads; parts of smaller products are too short to prefetch.
 #define PEFT__QUANT_LARGE ((int64_t)1 << 22)
 #define PEFT__QUANT_AHEAD ((int64_t)8192)
 
@@ -6530,9 +6530,9 @@ typedef struct peft__quant_lines {
     int16_t map[16];  // the table of 4-bit codes in integers
 } peft__quant_lines;
 
-// A token's product reads its weights once, and from memory only at full speed if they are asked for early:
-// into the second-level cache, 8 KiB ahead, or as far as the four rows after those at work. Not beyond `end`,
-// where another thread may be at work.
+// A product with one token reads its weights once, and at full speed only if they are prefetched early: into
+// the second-level cache, 8 KiB ahead, or as far as the four rows after the current ones. Not beyond `end`,
+// where another thread's part may begin.
 PEFT__INLINE void peft__fetch_far(const void *p, int64_t ahead, const void *end) {
     if ((uintptr_t)p + (uintptr_t)ahead < (uintptr_t)end)
         PEFT__PREFETCH_L2((const void *)((uintptr_t)p + (uintptr_t)ahead));
@@ -6542,8 +6542,8 @@ PEFT__INLINE void peft__quant_fetch_row(const uint8_t *p, int64_t pitch) {
     (void)p, (void)pitch;
 }
 
-// Where v_eight leaves the e-th code of W words: vector * W + lane. Words yield their codes one after the
-// other: vector i holds the i-th of each.
+// The position (vector * W + lane) where `eight`, below, leaves the e-th code of W words: vector i holds the
+// i-th code of each word.
 static int peft__place_words(int width, int e) {
     return e % 8 * width + e / 8;
 }
@@ -6597,19 +6597,19 @@ static const peft__quant_isa peft__quant_isa_plain = {peft__quant_expand_plain, 
 #endif  // PEFT_ONLY_METRICS
 #endif  // PEFT_IMPLEMENTATION, until the kernels' end
 
-// ---- the vector pages of chapter 4: a table of 16 floats looked up by the low 4 bits of each lane, and
-//      codes as lanes. A word is 32 bits of codes: 8 of 4 bits or 4 of 8 bits, one after the other in memory.
-//      codes(p): the next v_width 4-bit codes as lanes.  bytes(p): the next v_width int8 as floats.
-//      nibble(t, w, i): entries for the i-th code of each word, byte(w, i) likewise.  eight(t, w, v): all
-//      codes of v_width words as eight vectors, in any order as long as place(v_width, e) tells where the
-//      e-th is.  spread(s, lanes_of(phase, shift)): scales s of blocks of 2^shift for the lanes of those
-//      vectors, if the first code is `phase` codes into the first block; reads v_width floats.
-//      shorts_of(pairs, w, v): the codes of v_width words as 16-bit integers in four vectors.  columns(x, c):
-//      the next 8 v_width floats of x in the order in which shorts_of leaves their weights; put_shorts rounds
-//      them to integers.
+// ---- the vector pages of chapter 4. A word is 32 bits of codes, one after the other in memory: 8 of 4 bits
+//      or 4 of 8 bits.
+//      look(t, index)     entries of a table t of 16 floats by the low 4 bits of each lane
+//      codes(p), bytes(p) the next v_width 4-bit codes as lanes; the next v_width int8 as floats
+//      nibble(t, w, i)    entries for the i-th code of each word of w; byte(w, i): its i-th int8 as floats
+//      eight(t, w, v)     all codes of v_width words as eight vectors; place(v_width, e) finds the e-th code
+//      spread(s, lanes_of(phase, shift))  scales s of blocks of 2^shift for the lanes of those vectors; the
+//                         first code is `phase` codes into the first block; reads v_width floats
+//      shorts_of(t, w, v) the codes of v_width words as 16-bit integers in four vectors
+//      columns(x, c)      the next 8 v_width floats of x in the order of shorts_of; put_shorts rounds them
 #if defined(PEFT__PASS)
 #if PEFT__CHAPTER == 4
-// Neighbours of c are added up: even codes of two bytes, then odd ones.
+// Products of neighbouring c are added up: those of the even codes 0 2 4 6 of a word, then of the odd ones.
 #define PEFT__COLUMNS(a, b) \
     c[0] = a[0], c[1] = a[2], c[2] = b[0], c[3] = b[2], c[4] = a[1], c[5] = a[3], c[6] = b[1], c[7] = b[3];
 #if PEFT__PASS == PEFT__PASS_AVX2
@@ -6638,9 +6638,9 @@ PEFT__AVX2 __m256i peft__codes_avx2(const uint8_t *p) {
 PEFT__AVX2 __m256 peft__bytes_avx2(const uint8_t *p) {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(PEFT__M128(p))));
 }
-// Two lookups of 8 floats and a blend per vector cost more than the four bytes of 32 codes one by one, zipped
-// to floats: half of a vector then holds the codes of four neighbouring bytes, one half from the first 32
-// codes, one from the second.
+// Two lookups of 8 floats and a blend per vector would cost more than looking up each of a float's four bytes
+// for 32 codes at once and zipping them to floats. The low half of a vector then holds the codes of four
+// neighbouring bytes of the first 32 codes, the high half those of the second 32.
 typedef struct peft__eighths_avx2 {
     __m256i byte[4];
 } peft__eighths_avx2;
@@ -6977,7 +6977,7 @@ PEFT__VECTOR v_float PEFT__V(spread)(const float *s, PEFT__V(lanes) l) {
 // ---- the kernels of chapter 4
 #define v_row_at(p) v_load((const float *)(const void *)(p))  // words of codes as the lanes of a vector
 
-// Runs: the table is scaled once per block, then every weight is one lookup.
+// Expands a run of weights: the table is scaled once per block, then every weight is one lookup.
 PEFT__KERNEL void PEFT__V(quant_expand)(
         const peft_quant *q, const uint8_t *data, int64_t first, int64_t count, float *out) {
     for (int64_t i = first, end = first + count; i < end;) {
@@ -6996,9 +6996,9 @@ PEFT__KERNEL void PEFT__V(quant_expand)(
     }
 }
 
-// Panels with k contiguous: v_width rows of v_width words are transposed as words, so that lane l holds the
-// codes of row l; then each code of the words is a finished row of the panel. Rows that begin in the middle
-// of a word go the other way. Returns how many of kc are done.
+// Packs panels with k contiguous: v_width rows of v_width words are transposed as words, so that lane l holds
+// the codes of row l; then each code of the words is a finished row of the panel. Rows that begin within a
+// word are left to peft__quant_pack_any. Returns how many of kc are done.
 #define PEFT__QUANT_LOAD(i)                             \
     r[i] = words == v_width ? v_row_at(row + i * pitch) \
                             : v_load_n((const float *)(const void *)(row + i * pitch), words);
@@ -7092,8 +7092,8 @@ PEFT__KERNEL void PEFT__V(quant_encode)(
 #define v_quant_encode peft__quant_encode_plain
 #endif
 
-// xp = a row x [k] in integers, for dots4: 4 vectors of 2 v_width of them, then v_width scales, and so on.
-// Eight products of 16383 with a table of at most 16320 fit into 32 bits.
+// x [k] -> xp, the integers for dots4: per 8 v_width numbers 4 vectors of 2 v_width integers, then v_width
+// scales. Eight products of 16383 with a table of at most 16320 fit into 32 bits.
 PEFT__KERNEL void PEFT__V(quant_round_x)(float unit, const float *x, int64_t k, float *xp) {
     float rest[8 * v_width];
     for (int64_t p = 0; p < k; p += 8 * v_width, xp += 5 * v_width) {
@@ -7103,7 +7103,7 @@ PEFT__KERNEL void PEFT__V(quant_round_x)(float unit, const float *x, int64_t k, 
         PEFT__V(columns)(p + 8 * v_width > k ? rest : x + p, c);
         for (int i = 0; i < 8; i++) {
             peak = v_max(peak, v_max(c[i], v_set(0.0f) - c[i]));
-            nothing = v_fma(c[i], v_set(0.0f), nothing);  // NaN if there is one, or infinity
+            nothing = v_fma(c[i], v_set(0.0f), nothing);  // NaN if c[i] is NaN or infinite
         }
         factor = v_set(16383.0f) / peak;
         for (int i = 0; i < 4; i++)
@@ -7151,7 +7151,7 @@ PEFT__KERNEL void PEFT__V(quant_round_x)(float unit, const float *x, int64_t k, 
 PEFT__VECTOR void PEFT__V(quant_dots4_of)(const int N, const int R, const peft__quant_lines *w, float *out) {
     const peft_quant *q = w->q;
     const PEFT__V(number) none = {0};
-    const bool moving = q->block > 8 * v_width;  // where scales change is not the same in all chunks
+    const bool moving = q->block > 8 * v_width;  // the places where scales change differ from chunk to chunk
     float copy[4][PEFT__QUANT_SPAN / 32 + 1 + v_width];
     uint8_t rest[4][4 * v_width];
     PEFT__V(pairs) table = PEFT__V(pairs_of)(w->map);
@@ -7175,7 +7175,7 @@ PEFT__KERNEL void PEFT__V(quant_dots4)(const peft__quant_lines *w, float *out) {
     if (w->m == 1) PEFT__V(quant_dots4_of)(4, 1, w, out);
     else PEFT__V(quant_dots4_of)(1, 4, w, out);
 }
-// The same for int8, x in its own order: the codes of a grain, then their scale.
+// The same for int8, x in its own order: the products of a grain are added up, then multiplied by its scale.
 #define PEFT__QUANT_ROW8(r) \
     if (r < R) s##r = v_fma(v, v_load(x + r * xs + j), s##r);
 #define PEFT__QUANT_SCALE8(r) \
@@ -7347,10 +7347,10 @@ typedef struct peft__quant_job {
     const peft__quant_isa *quant_isa;
     int64_t n, tasks;
     float s, beta;
-    const float *x;
+    const float *x;  // [m, k]
     bool fast;            // rows begin where the vectors need it
     peft__quant_lines w;  // all rows of the weight, or all columns
-    float *y;
+    float *y;  // [m, n], rows ldy apart
     int64_t ldy;
 } peft__quant_job;
 
@@ -7363,7 +7363,7 @@ static void peft__quant_put(
     else peft__put_sums(y, sums, count, v->s, v->beta);
 }
 
-// Row j of the weight times x, for rows that begin anywhere.
+// Row j of the weight times x, for rows at any position.
 static float peft__quant_dot(const peft__quant_job *v, int64_t j) {
     float run[PEFT__QUANT_COLUMNS], sum = 0;
     for (int64_t p = 0; p < v->w.k; p += PEFT__QUANT_COLUMNS) {
@@ -7390,7 +7390,7 @@ static void peft__quant_rows_task(void *arg, int64_t index) {
     }
 }
 
-// Columns [j, j + count) of the weight that begin anywhere: row by row expanded and added up.
+// Adds up columns [j, j + count) of the weight, at any position: expands row by row.
 static void peft__quant_add_columns(const peft__quant_job *v, int64_t j, int64_t count, float *sums) {
     float run[PEFT__QUANT_COLUMNS];
     memset(sums, 0, (size_t)count * sizeof(float));
@@ -7415,8 +7415,8 @@ static void peft__quant_columns_task(void *arg, int64_t index) {
     peft__quant_put(v, 0, j, sums, end - j);
 }
 
-// A table of 16 floats as integers, to be multiplied by what is returned: 16320 makes integers of FP4's,
-// 15684 comes nearest to NF4's (1.6e-5 of the largest), and whole numbers stay whole.
+// map [16] -> out [16], integers to be multiplied by the factor that is returned: 16320 makes integers of
+// FP4's entries, 15684 comes nearest to NF4's (1.6e-5 of the largest), and whole numbers stay whole.
 static float peft__quant_map16(const float *map, int16_t *out) {
     static const float choices[2] = {15684.0f, 16320.0f};
     float peak = peft__quant_peak_plain(map, 16), least = 1.0f, best = 0.0f;
@@ -7431,8 +7431,8 @@ static float peft__quant_map16(const float *map, int16_t *out) {
     return 1.0f / best;
 }
 
-// The rows of x as dots4 and dots8 read them, one or PEFT__QUANT_ROWS, of which the last may be repeated; for
-// dots8 padded with zeros.
+// Stores the rows of x as dots4 and dots8 read them: one, or PEFT__QUANT_ROWS, where the last may be
+// repeated; for dots8 padded with zeros.
 static peft_status peft__quant_place_x(peft_context *ctx, peft__quant_job *v, int64_t ldx) {
     peft__quant_lines *w = &v->w;
     int64_t width = v->quant_isa->width, rows = w->m > 1 ? PEFT__QUANT_ROWS : 1;
@@ -7499,7 +7499,7 @@ static void peft__dynamic_map_of(float *map, bool with_signs) {
         float step = (1.0f - 0.1f) / (float)(n - 1);
         for (int i = 0; i < n; i++) {
             int base = i < n / 16 * 16 ? i / 8 * 8 : i;
-            // fused multiply-adds, which an f64 does too
+            // in f64, as torch's fused multiply-add rounds once
             float start = base < half ? (float)((double)0.1f + (double)step * base)
                                       : (float)(1.0 - (double)step * (n - 1 - base));
             point[i] = peft__mul_add(step, (float)(i - base), start);
@@ -7552,13 +7552,13 @@ static float peft__torch_sum(const float *x, int64_t n) {
     return sum;
 }
 
-// What a block's values are divided by. A short block at the end is divided, whole ones are multiplied by the
-// inverse: so does bitsandbytes, and so a short block of zeros gets this bound as its scale and a whole one
-// gets 0.
+// The least number that a block's values are divided by. As in bitsandbytes, values of a short last block are
+// divided by absmax and those of a whole block multiplied by its inverse, so that a short block of zeros has
+// this scale and a whole one the scale 0.
 #define PEFT__QUANT_LEAST 1e-38f
 
-// absmax - offset in 8 bits, in blocks of 256. As for 4 bits: by the midpoints of neighbours, a tie goes to
-// the lower one.
+// absmax [n] - offset in 8 bits, in blocks of 256. As for 4 bits, the midpoints of neighbours separate the
+// codes; a tie goes to the lower one.
 static void peft__quant_nested(const float *absmax, int64_t n, const float *map, float offset,
         float *nested_absmax, uint8_t *codes) {
     float middle[255], d[256];
@@ -7586,12 +7586,12 @@ typedef struct peft__quantize_job {
     const peft__quant_isa *isa;
     const peft__codebook *book;  // NULL: int8
     int64_t n, block;
-    float *absmax;
-    uint8_t *codes;
+    float *absmax;  // [ceil(n / block)]
+    uint8_t *codes;  // [n], two codes per byte unless int8
 } peft__quantize_job;
 
 static void peft__quantize_int8(const float *x, int64_t n, float peak, uint8_t *codes) {
-    float factor = 127.0f / PEFT__MAX(peak, 1e-35f);  // below that all is 0, and 127 / peak an infinity
+    float factor = 127.0f / PEFT__MAX(peak, 1e-35f);  // below it, codes are 0; 127 / peak may be infinite
     for (int64_t i = 0; i < n; i++) {  // an f64 holds the product exactly; 1.5 * 2^52 leaves no fraction bits
         double rounded = (double)x[i] * (double)factor + 6755399441055744.0 - 6755399441055744.0;
         codes[i] = (uint8_t)(int8_t)rounded;
@@ -7618,7 +7618,7 @@ static const float *peft__quantize_values(const peft__quantize_job *j, int64_t a
     return room;
 }
 
-// Weights [first, end): a block, which is a multiple of a span or shorter than one, or the last weights.
+// Quantizes weights [first, end): a block, or the last weights. PEFT__QUANT_WIDENED divides a longer block.
 static void peft__quantize_block(const peft__quantize_job *j, int64_t first, int64_t end) {
     float room[PEFT__QUANT_WIDENED], peak = 0, *absmax = &j->absmax[first / j->block];
     const float *x = room;
@@ -7631,7 +7631,7 @@ static void peft__quantize_block(const peft__quantize_job *j, int64_t first, int
     }
     if (!whole && j->book && peak < PEFT__QUANT_LEAST) peak = PEFT__QUANT_LEAST;
     *absmax = j->book ? peak : peak / 127.0f;
-    if (!(peak - peak == 0.0f)) return;  // not finite: found and reported later
+    if (!(peak - peak == 0.0f)) return;  // not finite: peft__quantize_into reports it
     for (int64_t at = first, n; at < end; at += n) {
         n = PEFT__MIN(PEFT__QUANT_WIDENED, end - at);
         if (end - first > n) x = peft__quantize_values(j, at, n, room);
