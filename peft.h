@@ -7828,8 +7828,9 @@ PEFTDEF size_t peft_tensor_bytes(const peft_tensor *t) {
 // on the tape. peft_backward walks over the nodes from the last to the first, which is the right column from
 // below.
 //
-// A dry run (ctx->dry, of the planner) has shapes only: it records and counts memory, but no number is there
-// to be read. peft__parallel and what is built on it does nothing then; plain loops over numbers ask.
+// In a dry run (ctx->dry, set by the planner) tensors have shapes but no values: operations record
+// themselves, memory is counted. peft__parallel and what is built on it do nothing; plain loops check
+// ctx->dry.
 
 PEFTDEF peft_status peft_tensor_create(
         peft_context *ctx, const char *name, int64_t rows, int64_t cols, peft_tensor **out) {
@@ -7897,22 +7898,22 @@ PEFTDEF void peft_freeze(peft_context *ctx, peft_tensor *t) {
 
 // ---- the tape
 
-// Float buffers of results and gradients. Given back, a buffer serves the next request that it is not much
-// too big for.
+// Buffers of floats for results and gradients. A released one serves a later request that is not much
+// smaller.
 typedef struct peft__buffer {
-    struct peft__buffer *next;      // of the free ones in its bin
-    struct peft__buffer *next_all;  // of all
+    struct peft__buffer *next;      // in the list of free buffers of its bin
+    struct peft__buffer *next_all;  // in the list of all buffers
     peft_tape *tape;
     int64_t size;     // floats
-    int64_t segment;  // 0, or taken within this segment (see peft_recompute), which gives it back as a whole
+    int64_t segment;  // 0, or the segment that took it and releases it (see peft_recompute)
     bool free;
-    bool used;  // since the tape was reset
+    bool used;  // taken since the tape was reset
 } peft__buffer;
 
-enum { PEFT__BINS = 64 };  // free buffers of a size share a bin: steps that are alike find theirs at once
+enum { PEFT__BINS = 64 };  // buffers of a size share a bin, where a step like the last finds them at once
 
-// An operation on the tape, with what its backward reads. Operations that need more have a struct that begins
-// with one.
+// An operation on the tape with what its backward reads. Operations that keep more have a struct that begins
+// with a peft__node.
 typedef struct peft__node {
     struct peft__node *previous;
     void (*backward)(peft_tape *tape, struct peft__node *node);
@@ -7932,8 +7933,8 @@ struct peft_tape {
     bool inference;
     bool checkpoint_blocks;
     bool unrecorded;            // a segment runs for the first time: nothing is recorded
-    bool differentiable;        // in it, something was to get a gradient
-    int64_t segment, segments;  // the one that is running, 0: none; how many there have been
+    bool differentiable;        // in that segment, a result would have required a gradient
+    int64_t segment, segments;  // the running one, 0: none; how many have run
     uint64_t seed,
             dropouts;  // dropout masks are a hash of the seed, the count of dropouts so far, and the position
 };
@@ -8002,7 +8003,7 @@ PEFTDEF void peft_tape_checkpoint_blocks(peft_tape *t, bool on) {
 
 #define PEFT__BUFFER_HEADER ((sizeof(peft__buffer) + PEFT__ALIGN - 1) / PEFT__ALIGN * PEFT__ALIGN)
 
-// The link that points to the free buffer which wastes the least, NULL: none fits.
+// The list link to the free buffer that wastes the least. NULL: none fits.
 static peft__buffer **peft__best_fit(peft_tape *t, int64_t size) {
     peft__buffer **best = NULL;
     for (peft__buffer **link = peft__bin(t, size); *link; link = &(*link)->next)
@@ -8015,9 +8016,9 @@ static peft__buffer **peft__best_fit(peft_tape *t, int64_t size) {
     return best;
 }
 
-// Frees the largest buffer that is a little too small for `size` and was left by an earlier step: one that
-// fits will do its work as well. So memory follows the largest batch, not the sum of all kinds of batches,
-// and a step like the one before still allocates nothing.
+// Frees the largest free buffer that is a little too small for `size` and that this step has not used: the
+// buffer about to be allocated can replace it. So memory follows the largest batch, not the sum of all kinds
+// of batches, and a step like the one before still allocates nothing.
 static void peft__drop_smaller(peft_tape *t, int64_t size) {
     peft__buffer **best = NULL, **link = &t->all;
     for (int i = 0; i < PEFT__BINS; i++)
@@ -8063,7 +8064,7 @@ PEFT__NOINLINE void peft__give(float *data) {
     if (data) peft__release((peft__buffer *)(void *)((char *)data - PEFT__BUFFER_HEADER));
 }
 
-// The data of tensors that have none, in dry runs.
+// A placeholder for data that does not exist in dry runs.
 static void *peft__nowhere(void) {
     static const float nowhere[16] = {0};
     return (void *)(uintptr_t)nowhere;
@@ -8075,7 +8076,7 @@ static void peft__tape_fail(peft_tape *t, peft_status status) {
 
 #define PEFT__SHAPE(t) (long long)(t)->rows, (long long)(t)->cols  // for "[%lld, %lld]"
 
-// What an operation returns that cannot begin: NULL, with the reason on the context.
+// Fails an operation: the reason goes to the context, the status to the tape. Returns NULL.
 static peft_tensor *peft__op_fail(peft_tape *t, peft_status status, const char *format, ...) {
     char text[PEFT__ERROR_SIZE];
     va_list args;
@@ -8086,22 +8087,22 @@ static peft_tensor *peft__op_fail(peft_tape *t, peft_status status, const char *
     return NULL;
 }
 
-// The same where the shapes of a and b differ.
+// The same for shapes of a and b that do not fit each other.
 static peft_tensor *peft__op_misfit(
         peft_tape *t, const char *operation, const peft_tensor *a, const peft_tensor *b) {
     return peft__op_fail(t, PEFT_ERROR_SHAPE, "%s: [%lld, %lld] and [%lld, %lld]", operation,
             PEFT__SHAPE(a), PEFT__SHAPE(b));
 }
 
-// Whether an operation can begin: the tape has not failed, and the operands are there. Operands are NULL
-// without a fault of the caller's only behind an operation that failed, whose text stays.
+// Whether an operation can begin: the tape has not failed, and the operands are there. Behind a failed
+// operation, operands are NULL without a fault of the caller's; the text of the first failure stays.
 static bool peft__ready(peft_tape *t, bool operands, const char *operation) {
     if (!t || t->status) return false;
     if (!operands) peft__op_fail(t, PEFT_ERROR_ARGUMENT, "%s: an operand is NULL", operation);
     return operands;
 }
 
-// Memory of the tape's arena, until its reset. `data`: what it begins with, or NULL.
+// Memory of the tape's arena until its reset, with a copy of `data` (NULL: uninitialised).
 static void *peft__tape_copy(peft_tape *t, const void *data, size_t size) {
     void *copy = peft__arena_alloc(&t->arena, size);
     if (!copy) peft__tape_fail(t, PEFT_ERROR_MEMORY);
@@ -8157,7 +8158,7 @@ static peft__node peft__node_of(peft_tensor *x, peft_tensor *y) {
     return n;
 }
 
-// What the backward of y will read, copied if there will be one.
+// Copies data [count] for the backward of y, if there will be one.
 static const void *peft__tape_keep(
         peft_tape *t, const peft_tensor *y, const void *data, int64_t count, size_t size) {
     return y->requires_grad ? peft__tape_copy(t, data, (size_t)count * size) : NULL;
@@ -8178,18 +8179,18 @@ static void peft__clear(const peft_tape *t, float *x, int64_t floats) {
     if (x && !t->ctx->dry) memset(x, 0, (size_t)floats * sizeof(float));
 }
 
-// The same for code that only adds.
+// peft__grad_of for code that only adds: a new gradient begins as zeros.
 static float *peft__zeroed_grad_of(peft_tape *t, peft_tensor *x) {
     float beta, *g = peft__grad_of(t, x, &beta);
     if (beta == 0) peft__clear(t, g, peft__size(x));
     return g;
 }
 
-// Backward of the recorded operations, the last one first. `kept`: whose data stays.
+// Runs the backward of the operations from `last` to the first; releases their results but that of `kept`.
 static void peft__walk_back(peft_tape *t, peft__node *last, const peft_tensor *kept) {
     for (peft__node *n = last; n && !t->status; n = n->previous) {
         if (n->out->grad) n->backward(t, n);
-        // Whoever used this result has been walked over already, and nothing earlier can need it.
+        // Users of this result lie later on the tape, so their backward has run; nothing earlier needs it.
         peft__give(n->out->grad);
         n->out->grad = NULL;
         if (n->out != kept) peft__give(peft__f32(n->out));
@@ -8211,8 +8212,8 @@ PEFTDEF peft_status peft_backward(peft_tape *t, peft_tensor *loss) {
     return t->status;
 }
 
-// ---- segments (Chen et al. 2016): of a part of the network only the result is kept; its inside is computed
-//      again on the way back, from the same inputs with the same dropout masks, which gives the same bits
+// ---- segments (Chen et al. 2016): only the result of a part of the network is kept; backward computes its
+//      inside again, from the same inputs with the same dropout masks, which gives the same bits
 
 enum { PEFT__SEGMENT_INPUTS = 4 };
 
@@ -8222,17 +8223,16 @@ typedef struct peft__segment_node {
     const void *user;
     peft_tensor *inputs[PEFT__SEGMENT_INPUTS];
     int count;
-    uint64_t dropouts;  // before it ran
+    uint64_t dropouts;  // t->dropouts before it ran
 } peft__segment_node;
 
-// Marks a buffer that the segment has taken and that outlives it. (A leaf's gradient is none of the tape's
-// buffers.)
+// Keeps a buffer that the segment has taken beyond its end. (A leaf's gradient is not a buffer of the tape.)
 static void peft__segment_keep(peft_tape *t, const float *data) {
     for (peft__buffer *b = t->all; b && data; b = b->next_all)
         if ((const char *)data == (const char *)b + PEFT__BUFFER_HEADER) b->segment = 0;
 }
 
-// Gives back everything else.
+// Ends the segment and releases its other buffers.
 static void peft__segment_release(peft_tape *t) {
     for (peft__buffer *b = t->all; b; b = b->next_all) {
         if (b->segment != t->segment) continue;
@@ -8251,7 +8251,7 @@ static void peft__segment_backward(peft_tape *t, peft__node *node) {
     t->dropouts = n->dropouts;
     peft_tensor *y = n->fn(t, n->inputs, n->user);
     if (y) {
-        y->grad = node->out->grad;  // handed over: whoever walks over y gives it back
+        y->grad = node->out->grad;  // peft__walk_back releases it with y
         node->out->grad = NULL;
         peft__walk_back(t, t->last, NULL);
     }
@@ -8375,7 +8375,7 @@ static void peft__ranges(peft_context *ctx, int64_t count, int64_t grain, peft__
     peft__parallel(ctx, peft__div_up(count, j.grain), peft__range_task, &j);
 }
 
-// Rows per piece so that a piece is worth a thread's while.
+// Rows per piece: enough work to pay for waking a thread.
 static int64_t peft__row_grain(int64_t cols) {
     return PEFT__MAX(1, 16384 / PEFT__MAX(cols, 1));
 }
@@ -8445,13 +8445,13 @@ PEFTDEF peft_tensor *peft_input(peft_tape *t, int64_t rows, int64_t cols, const 
     return y;
 }
 
-// y [count, cols]: y[i, :] = table[ids[i], :]; in columns (LoRA's A beside an embedding): y[i, :] = table[:,
-// ids[i]]
+// y [count, d]: y[i, :] = table[ids[i], :], or with `columns` (LoRA's A [r, vocab] beside an embedding)
+// y[i, :] = table[:, ids[i]]
 static void peft__embedding_backward(peft_tape *t, peft__node *node) {
     float *g = peft__zeroed_grad_of(t, node->x);
     const int32_t *ids = (const int32_t *)node->kept;
     int64_t d = node->out->cols, step = node->x->cols;
-    bool columns = node->count;  // or rows
+    bool columns = node->count;  // of the table, else rows
     for (int64_t i = 0; g && i < node->out->rows && !t->ctx->dry; i++) {
         const float *dy = node->out->grad + i * d;
         if (!columns) peft__axpy(t->ctx, g + ids[i] * step, 1, dy, d);
@@ -8486,13 +8486,13 @@ PEFTDEF peft_tensor *peft_embedding(peft_tape *t, peft_tensor *table, const int3
 
 static peft_tensor *peft__column_embedding(
         peft_tape *t, peft_tensor *table, const int32_t *ids, int64_t count) {
-    return peft__op_embed(t, table, ids, count, true);  // the ids are good
+    return peft__op_embed(t, table, ids, count, true);  // callers have checked the ids
 }
 
-// ---- x with y written over some of its rows or columns: tokens that are trained alone, among the inputs and
-//      in the logits
+// ---- y written over some rows or columns of x: tokens that are trained alone, as rows of the inputs and as
+//      columns of the logits
 
-// Row or column k of `small` from and to place at[k] of `large` [rows, cols]. `add`: to what is there.
+// Copies row or column k of `small` to row or column at[k] of `large` [rows, cols] (into_large) or back.
 static void peft__exchange(float *large, int64_t rows, int64_t cols, float *small, const int32_t *at,
         int64_t count, bool columns, bool into_large, bool add) {
     int64_t length = columns ? rows : cols;
@@ -8513,14 +8513,14 @@ static void peft__overwrite_backward(peft_tape *t, peft__node *node) {
     if (gy && !t->ctx->dry) peft__exchange(dy, rows, cols, gy, at, node->count, columns, false, true);
     float *zeros = node->x->requires_grad ? peft__take(t, size) : NULL;
     if (!zeros) return;
-    peft__clear(t, zeros, size);  // what was written over has no part in the result
+    peft__clear(t, zeros, size);  // x has no part in the result where y was written over it
     if (!t->ctx->dry) peft__exchange(dy, rows, cols, zeros, at, node->count, columns, true, false);
     peft__add_grad(t, node->x, 1, dy);
     peft__give(zeros);
 }
 
 // x [rows, cols]; y [count, cols] becomes rows at[0 .. count) of the result, or y [rows, count] columns at[0
-// .. count). No place comes twice.
+// .. count). The elements of `at` differ.
 static peft_tensor *peft__overwrite(
         peft_tape *t, peft_tensor *x, peft_tensor *y, const int32_t *at, bool columns) {
     peft_tensor *out = t->status || !x || !y ? NULL : peft__op_result(t, x->rows, x->cols, x, y, NULL);
@@ -8543,7 +8543,7 @@ static uint64_t peft__next_dropout_key(peft_tape *t) {
     return peft__splitmix(&state);
 }
 
-// y[i] = x[i] * mask(key, first + i) / (1 - p) + beta * y[i]
+// y[i] = x[i] * mask(key, first + i) / (1 - p) + beta * y[i], for i < n
 static void peft__mask(
         float *y, const float *x, float beta, float p, uint64_t key, int64_t first, int64_t n) {
     uint32_t threshold = (uint32_t)((double)p * 4294967296.0);
@@ -8578,7 +8578,7 @@ static void peft__dropout_backward(peft_tape *t, peft__node *node) {
     peft__mask_all(t->ctx, g, node->out->grad, beta, node->factor, node->key, peft__size(node->x));
 }
 
-// Whether a probability makes sense: with 1 there would be nothing left to scale.
+// Whether a probability is below 1: with 1, 1 / (1 - p) would be infinite.
 static bool peft__dropout_fits(peft_tape *t, float p) {
     if (p < 1) return true;
     peft__op_fail(t, PEFT_ERROR_ARGUMENT, "dropout with probability %g", (double)p);
@@ -8626,7 +8626,7 @@ static void peft__grad_matmul(peft_tape *t, peft_tensor *x, float s, peft__matri
     if (g) peft__tape_matmul(t, peft__dense(g, x->rows, x->cols), beta, s, a, b);
 }
 
-// dc of a path: the sums first, then their multiple, as the gradient may have something of other steps in it.
+// dc of a path: the sums of dY are scaled separately, as the gradient may already hold sums of other batches.
 static void peft__path_bias_backward(peft_tape *t, const peft_low_rank *p, const float *dy, int64_t out) {
     float *dc = p->bias ? peft__zeroed_grad_of(t, p->bias) : NULL, *sums = dc ? peft__take(t, out) : NULL;
     if (!sums) return;
@@ -8677,7 +8677,7 @@ static void peft__path_backward(
     // dX += g A on the path's rows; a new gradient is 0 on the others
     if (n < x->rows) peft__zeroed_grad_of(t, x);
     float *dx = peft__grad_of(t, x, &beta);
-    if (dx && s->dropped) {  // through the mask: the gradient of drop(X) replaces drop(X), which is done with
+    if (dx && s->dropped) {  // the gradient of drop(X) overwrites drop(X), which is no longer needed
         peft__tape_matmul(t, peft__dense(s->dropped, n, in), 0, 1, g, peft__matrix_of(p->a));
         peft__mask_all(t->ctx, dx + p->first_row * in, s->dropped, beta, p->dropout, s->key, n * in);
     } else if (dx) {
@@ -8757,17 +8757,19 @@ PEFTDEF peft_tensor *peft_linear(peft_tape *t, peft_tensor *x, peft_tensor *weig
     return peft_linear_with(t, &d);
 }
 
-// ---- normalization: RMSNorm y = w x / rms(x), rms = sqrt(mean(x^2) + eps);  LayerNorm y = w (x - mean) /
-//      deviation + b Both are y = w u + b with u = (x - mean) * inverse, where RMSNorm has no mean: inverse =
-//      1 / rms or 1 / deviation. x [n, d], w [d], b [d], y [n, d]
+// ---- normalization
+//      RMSNorm    y = w x / rms, rms = sqrt(mean(x^2) + eps)
+//      LayerNorm  y = w (x - mean) / deviation + b, deviation = sqrt(mean((x - mean)^2) + eps)
+//      Both are y = w u + b with u = (x - mean) * inverse, where inverse is 1 / rms (and mean 0) or
+//      1 / deviation. x [n, d], w [d], b [d], y [n, d]. RMSNorm may have heads as rows: x [n, heads * d]
 
 typedef struct peft__norm_job {
     peft__node node;
-    peft_tensor *x, *weight, *bias;  // bias NULL: RMSNorm or LayerNorm without
+    peft_tensor *x, *weight, *bias;  // bias NULL: RMSNorm, or LayerNorm without one
     float *inverse, *mean;           // [rows]; mean NULL: RMSNorm
     float epsilon, beta;
     peft_context *ctx;
-    float *y, *dx, *dw;  // what a pass writes
+    float *y, *dx, *dw;  // outputs of forward and backward
     const float *dy;
 } peft__norm_job;
 
@@ -8913,7 +8915,7 @@ static float peft__tanh_slope(float x) {
     return 1 - th * th;
 }
 
-// By peft_activation_kind. Where chapter 3 has vector code, `vector` is set, and `gelu` tells which.
+// The activations by peft_activation_kind. `vector`: chapter 3 has vector code, to be called with `gelu`.
 static const struct peft__activation {
     float (*value)(float), (*slope)(float);
     bool vector, gelu;
@@ -9066,8 +9068,7 @@ PEFTDEF peft_tensor *peft_multiply(
     return peft__record(t, y, peft__multiply_backward, &n, sizeof(n));
 }
 
-// ---- columns: y[:, g*size + e] = x[:, first + g*stride + e]; what takes q, k and v out of a fused
-//      projection
+// ---- columns: y[:, g*size + e] = x[:, first + g*stride + e]; takes q, k and v out of a fused projection
 
 typedef struct peft__columns_node {
     peft__node node;  // first; count: groups
@@ -9085,7 +9086,7 @@ static void peft__columns_backward(peft_tape *t, peft__node *node) {
 PEFTDEF peft_tensor *peft_columns(
         peft_tape *t, peft_tensor *x, int64_t first, int64_t groups, int64_t size, int64_t stride) {
     if (!peft__ready(t, x, "columns")) return NULL;
-    int64_t reach = 0;  // of the last group
+    int64_t reach = 0;  // where the last group begins, from `first` on
     if (first < 0 || groups < 1 || size < 1 || size > x->cols || first > x->cols - size || stride < 0 ||
             !peft__mul(groups - 1, stride, &reach) || reach > x->cols - size - first)
         return peft__op_fail(t, PEFT_ERROR_SHAPE,
@@ -9207,14 +9208,14 @@ static void peft__dora_backward(peft_tape *t, peft__node *node) {
         g[i] += node->out->grad[i] * inverse[i];
 }
 
-// Norms of the rows of W + s B A (of the columns where W is stored as [in, out]).
+// norms [out] of W + s B A, one per output; W [out, in], or with in_out [in, out], A [r, in], B [out, r]
 static bool peft__dora_norms(peft_tape *t, const peft_tensor *w, const peft_tensor *a, const peft_tensor *b,
         float scale, float *norms) {
     int64_t in = a->cols, out = b->rows;
     float *whole = peft__take(t, peft__size(w));
     if (!whole) return false;
     if (!t->ctx->dry) peft__to_f32(w, 0, peft__size(w), whole);
-    peft__matrix sum = peft__dense(whole, w->rows, w->cols);  // as when merging
+    peft__matrix sum = peft__dense(whole, w->rows, w->cols);  // as merging computes it
     if (w->in_out)
         peft__tape_matmul(t, sum, 1, scale, peft__T(peft__matrix_of(a)), peft__T(peft__matrix_of(b)));
     else peft__tape_matmul(t, sum, 1, scale, peft__matrix_of(b), peft__matrix_of(a));
@@ -9244,9 +9245,9 @@ static peft_tensor *peft__dora_direction(peft_tape *t, const peft_tensor *w, con
     return peft__record(t, y, peft__dora_backward, &n, sizeof(n));
 }
 
-// ---- LSTM (Hochreiter & Schmidhuber 1997): of z = gates + W_hh h' the parts i, f, g, o give c = s(f) c' +
-//      s(i) tanh(g), h = s(o) tanh(c), where h' and c' are the step before and s(z) = 1 / (1 + exp(-z)). Both
-//      directions side by side: gates [n, 4 h] and W_hh [4 h, h] each, y [n, 2 h]
+// ---- LSTM (Hochreiter & Schmidhuber 1997): the parts i, f, g, o of z = gates + W_hh h' give
+//      c = s(f) c' + s(i) tanh(g), h = s(o) tanh(c), where h' and c' are those of the step before and
+//      s(z) = 1 / (1 + exp(-z)). Two directions: gates [n, 4 h] and W_hh [4 h, h] each, y [n, 2 h]
 
 typedef struct peft__lstm_node {
     peft__node node;
@@ -9281,7 +9282,7 @@ static void peft__lstm_forward(
     }
 }
 
-// dz [4 h] of one step from dh and dc, which become those of the step before, without what comes through
+// One step: dh, dc [h] -> dz [4 h]. dc becomes that of the step before, dh 0, to which the caller adds dz
 // W_hh.
 static void peft__lstm_step_back(
         const float *s, const float *cell_before, int64_t h, float *dh, float *dc, float *dz) {
@@ -9371,14 +9372,14 @@ PEFTDEF peft_tensor *peft_mse(peft_tape *t, peft_tensor *x, const float *target)
     return peft__record(t, y, peft__mse_backward, &n, sizeof(n));
 }
 
-// ---- attention: O = softmax(s Q K^T + bias) V, per sequence and head
+// ---- attention: O = softmax(S) V with S = s Q K^T + bias, per sequence and head
 //      Q and O [nq, heads * size], K and V [nk, kv_heads * size]; the rows of sequence i are [offsets[i],
-//      offsets[i + 1]). Plainly first, then in blocks of query rows, as products. P is remade in backward
-//      from the kept log-sum-exp L (Dao et al. 2022): P = exp(S - L), dV = P^T dO, dP = dO V^T, dS = P (dP -
-//      D) with D = rowsum(dO O), dQ = s dS K, dK = s dS^T Q.
+//      offsets[i + 1]). The plain form comes first, then blocks of query rows as matrix products. Backward
+//      makes P = softmax(S) again from the kept log-sum-exp L of S's rows (Dao et al. 2022): P = exp(S - L),
+//      dV = P^T dO, dP = dO V^T, D = rowsum(dO O), dS = P (dP - D), dQ = s dS K, dK = s dS^T Q.
 
 #define PEFT__QUERY_BLOCK ((int64_t)128)
-#define PEFT__FEW_SCORES 16  // so many scores of a head, without dropout, are computed plainly
+#define PEFT__FEW_SCORES 16  // up to so many scores of a head the plain form computes, without dropout
 
 // T5's bucket of a relative position (key - query): half the buckets exact, the other half logarithmic up to
 // max_distance.
@@ -9395,7 +9396,7 @@ static int64_t peft__bucket(int64_t relative, int64_t buckets, int64_t max_dista
     return base + PEFT__MIN(exact + (int64_t)(scaled * (float)(buckets - exact)), buckets - 1);
 }
 
-// One head of one sequence: where its rows begin, and how far apart they are.
+// One head of one sequence: where its rows begin and how far apart they are.
 typedef struct peft__attention_head {
     int64_t nq, nk, row0, size;  // row0: the first query's row
     int64_t q, k, qcols, kcols,
@@ -9414,7 +9415,7 @@ static peft__attention_head peft__attention_head_of(const peft_attention_desc *d
     return h;
 }
 
-// The score of query i and key c; -infinity where it may not look.
+// The score of query i and key c; -infinity if the query may not see the key.
 static float peft__attention_score(
         const peft_attention_desc *d, const peft__attention_head *h, int64_t i, int64_t c) {
     int64_t relative = c - (i + h->shift);
@@ -9429,7 +9430,7 @@ static float peft__attention_score(
     return s + peft__f32(d->bias)[bucket * d->heads + h->number];
 }
 
-// O and L of one head, without dropout, as the formula says: what the blocks are tested against.
+// O and L of one head without dropout, by the formula: the oracle of the tests of the blocks.
 static void peft__attention_plain(
         const peft_attention_desc *d, const peft__attention_head *h, float *out, float *lse) {
     for (int64_t i = 0; i < h->nq; i++) {
@@ -9453,16 +9454,16 @@ typedef struct peft__attention_job {
     float *lse;  // L [nq, heads]
     uint64_t key;
     peft_context *ctx;
-    const float *o, *d_o;
-    float *out, *dq, *dk, *dv;
+    const float *o, *d_o;  // [nq, heads * size], like out and dq
+    float *out, *dq, *dk, *dv;  // dk, dv [nk, kv_heads * size]
     float *bias_grads;  // [sequences, heads, buckets] partial sums, or NULL
     float *scratch;
-    int64_t scratch_size, gemm_size, block, distances;  // floats per lane; of its parts
+    int64_t scratch_size, gemm_size, block, distances;  // floats of scratch per lane, and of its parts
     int64_t longest_q, longest_k;
     float dropout;
 } peft__attention_job;
 
-// What a lane (one of ctx->threads workers) has for itself.
+// The scratch of a lane (one of ctx->threads workers): s, dp [rows, seen], row [rows], bias [nq + nk - 1].
 typedef struct peft__attention_scratch {
     float *gemm, *s, *dp, *row, *bias, *bias_grad;
 } peft__attention_scratch;
@@ -9475,7 +9476,7 @@ static void peft__attention_lane(const peft__attention_job *j, int64_t lane, pef
     s->bias = s->row + PEFT__QUERY_BLOCK, s->bias_grad = s->bias + j->distances;
 }
 
-// bias[d + nq - 1] = the bias of relative position d = key - query
+// bias[d + nq - 1] = the bias between query row i and key row i + d, whose relative position is d - shift
 static void peft__attention_bias(const peft_attention_desc *d, const peft__attention_head *h, float *bias) {
     for (int64_t i = 0; d->bias && h->nq && i < h->nq + h->nk - 1; i++) {
         int64_t relative = i - (h->nq - 1) - h->shift;
@@ -9494,7 +9495,7 @@ static void peft__cap_scores(float *s, float cap, int64_t n) {
     for (int64_t i = 0; i < n && cap > 0; i++) s[i] = cap * tanhf(s[i] / cap);
 }
 
-// S = s Q K^T + bias for query rows [first, first + rows); returns how many keys the block may see at all.
+// m->s [rows, seen] = S of query rows [first, first + rows); returns `seen`, the keys the block may see.
 static int64_t peft__attention_scores(const peft__attention_job *j, const peft__attention_scratch *m,
         const peft__attention_head *h, int64_t first, int64_t rows) {
     const peft_attention_desc *d = &j->d;
@@ -9567,7 +9568,7 @@ static void peft__attention_backward_block(const peft__attention_job *j, const p
     for (int64_t i = 0; i < rows; i++) {  // S becomes P, dP becomes dS; dV needs the dropped P
         float *p = m->s + i * seen, *ds = m->dp + i * seen;
         int64_t at = h->q + (first + i) * qc;
-        for (int64_t c = 0; c < seen && d->cap > 0; c++) {  // the slope of the cap; p is -infinity behind i
+        for (int64_t c = 0; c < seen && d->cap > 0; c++) {  // the cap's slope; hidden scores are -infinity
             float part = p[c] == -INFINITY ? 1 : p[c] / d->cap;
             m->bias[c] = 1 - part * part;
         }
@@ -9713,14 +9714,14 @@ PEFTDEF peft_tensor *peft_attention(peft_tape *t, const peft_attention_desc *des
 
 typedef struct peft__loss_node {
     peft__node node;
-    float *dx;  // of the rows that count, or NULL
+    float *dx;  // [node.count, d], the gradient of the rows that count; or NULL
 } peft__loss_node;
 
 typedef struct peft__loss_job {
     peft_context *ctx;
-    float *z;
+    float *z;  // [rows of a slice, vocabulary]
     const int32_t *labels;
-    double *losses;
+    double *losses;  // [rows of a slice]
     int64_t vocabulary;
     float factor;
     bool gradient;
