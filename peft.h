@@ -9842,7 +9842,7 @@ PEFTDEF peft_tensor *peft_cross_entropy(
 //    8 bytes.
 // ==========================================================================================================
 
-// What safetensors calls types, with their bits at the end. The first ones are those of peft_dtype.
+// The names of safetensors' types; digits are bits. The first three are those of peft_dtype.
 static const char *const peft__dtypes[] = {"F32", "F16", "BF16", "U8",  "I8",  "F64", "I64",
                                            "U64", "I32", "U32",  "I16", "U16", "BOOL"};
 enum { PEFT__DTYPE_U8 = 3, PEFT__DTYPE_I8 = 4 };
@@ -9861,7 +9861,7 @@ struct peft_archive {
     peft__file *files;
     int64_t file_count;
     peft_tensor *tensors;
-    peft__stored *stored;  // as many as tensors
+    peft__stored *stored;  // [count]
     int64_t count, tensor_room, stored_room;
     peft__map by_name;
 };
@@ -9908,7 +9908,7 @@ static peft_status peft__file_bad(const peft__file *f, const char *format, ...) 
     return status;
 }
 
-// The same with PEFT_ERROR_UNSUPPORTED.
+// PEFT_ERROR_UNSUPPORTED in the same way.
 static peft_status peft__file_cannot(const peft__file *f, const char *format, ...) {
     va_list args;
     va_start(args, format);
@@ -9917,7 +9917,7 @@ static peft_status peft__file_cannot(const peft__file *f, const char *format, ..
     return status;
 }
 
-// An empty archive with room for so many files.
+// An empty archive with room for `files` files.
 static peft_archive *peft__archive_new(peft_context *ctx, int64_t files) {
     peft_archive *a = PEFT__CALLOC(ctx, 1, peft_archive);
     if (!a) return NULL;
@@ -9972,7 +9972,7 @@ static int peft__span_compare(const void *a, const void *b) {
     return x->end < y->end ? -1 : x->end > y->end;
 }
 
-// Files are little-endian: on other machines each value's bytes turn round. data: `bytes` / width values.
+// Files are little-endian: on other machines, reverses the bytes of each value. data: bytes / width values.
 static void peft__turn_bytes(void *data, int64_t bytes, int64_t width) {
     char *b = (char *)data;
     for (int64_t at = 0; PEFT__BIG_ENDIAN && at < bytes; at += width)
@@ -9982,8 +9982,7 @@ static void peft__turn_bytes(void *data, int64_t bytes, int64_t width) {
         }
 }
 
-// One member of the header. Codes of quantized weights are no type of their own: their bytes wait for
-// peft__archive_join.
+// Reads one member of the header. peft__archive_join gives codes of quantized weights their type.
 static peft_status peft__safetensors_entry(peft_archive *a, peft__file *f, const peft__json *e,
                                            uint64_t start, peft__span *span) {
     const char *dtype = peft__json_text(e, "dtype", NULL);
@@ -10118,8 +10117,8 @@ static void peft__quant_state_error(peft__quant_reader *r, const char *field) {
                                r->weight, field);
 }
 
-// The tensor <weight><suffix> of exactly that many bytes. It is hidden from then on. Bytes of 4-bit codes may
-// be disguised as floats (bitsandbytes' quant_storage): `any`.
+// The data of tensor <weight><suffix>, which must have exactly `bytes` bytes; parts are hidden from then on.
+// `any`: its type may be a float's, as bitsandbytes' quant_storage stores 4-bit codes.
 static const void *peft__quant_part_data(peft__quant_reader *r, const char *suffix, int dtype, bool any,
                                          int64_t bytes) {
     peft_archive *a = r->archive;
@@ -10154,7 +10153,7 @@ static void peft__quant_read_part(peft__quant_reader *r, const struct peft__quan
     }
 }
 
-// What the state's JSON says: sizes and types.
+// Reads sizes and types from the state's JSON.
 static void peft__quant_state(peft__quant_reader *r, const struct peft__quant_format *f,
                               const peft__json *state, peft_tensor *t, peft_quant *q) {
     const peft__json *shape = peft__json_get(state, "shape");
@@ -10185,7 +10184,7 @@ static void peft__quant_state(peft__quant_reader *r, const struct peft__quant_fo
     if (peft__json_int(state, "nested_blocksize", 0) != 256) peft__quant_state_error(r, "nested_blocksize");
 }
 
-// Tensor `i` holds the state of a quantized weight, its name being the weight's and f->state.
+// Joins a weight whose quantization state is tensor `i`, named <weight><f->state>.
 static peft_status peft__archive_join_weight(peft_archive *a, int64_t i, const struct peft__quant_format *f) {
     const char *name = a->tensors[i].name;
     peft__stored *s = &a->stored[i];
@@ -10220,8 +10219,8 @@ static peft_status peft__archive_join_weight(peft_archive *a, int64_t i, const s
     return r.status;
 }
 
-// Turns the parts of quantized weights into single tensors. Names are kept until all are joined, then looked
-// up anew.
+// Joins the parts of quantized weights to single tensors. The names of all parts are needed until then;
+// afterwards the map is built anew.
 static peft_status peft__archive_join(peft_archive *a) {
     peft_status status = PEFT_OK;
     int64_t kept = 0;
@@ -10284,8 +10283,8 @@ static peft_status peft__archive_open_index(peft_archive *a, const char *index) 
     return status;
 }
 
-// Weights in formats that are not read: what they are, and what makes safetensors of them. %s: the folder,
-// then the file to be made.
+// Files of weights that are not read, and the command that makes safetensors of them. %s: the folder, then
+// the file to be made.
 #define PEFT__FROM_TORCH(files)                                                                \
     "python -c \"import glob, torch, safetensors.torch as s; s.save_file({k: "                \
     "v.contiguous().clone() for f in glob.glob('%s" files "') for k, v in "                   \
@@ -10312,7 +10311,7 @@ static const struct peft__foreign {
     {"weights.npz", "NumPy's archive", PEFT__FROM_NUMPY("weights.npz")},
     {"adapters.npz", "NumPy's archive", PEFT__FROM_NUMPY("adapters.npz")}};
 
-// `path`, a safetensors file, is missing: says what lies in its place, if that is known.
+// `path`, a safetensors file, is missing: names the file of another format in its place, if there is one.
 static peft_status peft__archive_missing(peft_context *ctx, const char *path, peft_status status) {
     char name[PEFT__ERROR_SIZE], line[PEFT__ERROR_SIZE];
     const char *slash = strrchr(path, '/');
@@ -10373,7 +10372,7 @@ static peft__file *peft__archive_file_of(const peft_archive *a, const peft_tenso
     return NULL;
 }
 
-// The caller has its own copy of a tensor: the file's pages need not stay in memory.
+// Releases the file's pages of a tensor that the caller has copied.
 static void peft__archive_forget(peft_archive *a, const peft_tensor *t) {
     peft__file *f = peft__archive_file_of(a, t);
     if (f && f->map) peft__file_forget(f, (const unsigned char *)t->data, peft_tensor_bytes(t));
@@ -10566,7 +10565,7 @@ PEFTDEF peft_status peft_safetensors_write(peft_context *ctx, const char *path,
 
 // ---- GGUF, ggml's file: "GGUF", u32 version, u64 counts of tensors and of metadata; each metadata entry as
 //      key, type and value; each tensor as name, dimensions, type and offset; padding; data. All
-//      little-endian, and nothing is aligned.
+//      little-endian, and nothing before the data is aligned.
 
 enum {
     PEFT__GGUF_MAX_NAME = 63,
@@ -10597,9 +10596,8 @@ typedef struct peft__ggml_format {
     int block, size;  // values and bytes of a block
     void (*decode)(const struct peft__ggml_format *f, const unsigned char *blocks, int64_t count, float *out);
     bool (*encode)(const struct peft__ggml_format *f, const float *x, int64_t count, unsigned char *blocks);
-    const float *map;  // what 4 or 5 bits stand for
-    // a type of ours that holds the blocks bit for bit, with so many weights per scale; none for formats with
-    // minima
+    const float *map;  // [16] or [32]: the value of each code
+    // the peft_dtype that holds the blocks bit for bit, and its weights per scale; 0: none, as for minima
     peft_dtype kept_type;
     int kept_block;
 } peft__ggml_format;
@@ -10615,8 +10613,7 @@ static void peft__unpack_floats(const peft__ggml_format *f, const unsigned char 
         for (int64_t i = 0; i < n; i++) out[i] = peft__bf16_to_f32(peft__u16_at(b + 2 * i));
 }
 
-// Q8_0: scale, 32 signed bytes. Q8_K: f32 scale, 256 signed bytes, sums of 16 (which only dot products want).
-// x = d q
+// x = d q. Q8_0: scale, 32 signed bytes. Q8_K: f32 scale, 256 signed bytes, sums for dot products (skipped).
 static void peft__unpack_bytes(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
                                float *PEFT__RESTRICT out) {
     bool half = f->type == PEFT_GGML_Q8_0;
@@ -10650,10 +10647,10 @@ static void peft__unpack_nibbles(const peft__ggml_format *f, const unsigned char
     }
 }
 
-// Q4_K and Q5_K: scale of scales, scale of minima, 8 groups' scales and minima, (Q5_K: 32 bytes of fifth
-// bits, bit k for group k,) nibbles: 32 bytes hold two groups. The scales and minima of 6 bits take 12 bytes:
-// the first four groups' the low 6 bits of bytes 0 to 7, the others' low four bits bytes 8 to 11 and their
-// high two the rest of bytes 0 to 7. x = (d s) q - (d_min m)
+// Q4_K and Q5_K, 8 groups of 32: d, d_min, 12 bytes of 6-bit scales s and minima m, (Q5_K: 32 bytes of fifth
+// bits, bit k for group k,) nibbles: 32 bytes hold two groups. Of the 12 bytes, 0 to 3 and 4 to 7 hold s and
+// m of groups 0 to 3 in their low 6 bits, and the high 2 bits of s and m of groups 4 to 7; bytes 8 to 11 hold
+// the low 4 bits of these, of s in the low nibble. x = (d s) q - (d_min m)
 static void peft__unpack_k(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
                            float *PEFT__RESTRICT out) {
     bool fifth = f->type == PEFT_GGML_Q5_K;
@@ -10671,9 +10668,9 @@ static void peft__unpack_k(const peft__ggml_format *f, const unsigned char *PEFT
     }
 }
 
-// Q6_K: 128 bytes of nibbles, 64 of pairs of high bits, 16 signed scales, scale of scales. Each half of 128
-// values takes 64 + 32 bytes: four runs of 32 values are low nibbles, low nibbles, high nibbles, high
-// nibbles. x = (d s) (q - 32)
+// Q6_K: 128 bytes of nibbles, 64 of pairs of high bits, 16 signed scales s, d. Each half of 128 values takes
+// 64 + 32 bytes: the low nibbles are its first 64 values, the high nibbles the others; pair r of a byte
+// belongs to the r-th run of 32. x = (d s) (q - 32)
 static void peft__unpack_q6_k(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
                               float *PEFT__RESTRICT out) {
     for (; n > 0; n--, b += f->size, out += 256) {
@@ -10687,7 +10684,7 @@ static void peft__unpack_q6_k(const peft__ggml_format *f, const unsigned char *P
     }
 }
 
-// Floats to blocks. False: a value that the format cannot hold.
+// Encoders: floats to blocks. They return false for a value that the format cannot hold.
 
 static void peft__put_u16(unsigned char *b, uint16_t v) {
     b[0] = (unsigned char)v;
@@ -10712,8 +10709,8 @@ static bool peft__pack_floats(const peft__ggml_format *f, const float *x, int64_
 }
 
 // Q8_0: d = max |x| / 127. Q4_0: d = peak / -8, so that the value of largest magnitude (the first of equals)
-// is code 0. q = x / d rounded to nearest, halves away from zero: ggml's reference, bit for bit. Where d is
-// so small that its half is zero the codes do not matter.
+// is code 0. q = x / d rounded to nearest, halves away from zero, which gives the bits of ggml's reference.
+// Where d rounds to a half of zero, the codes do not matter.
 static bool peft__pack_blocks(const peft__ggml_format *f, const float *x, int64_t n, unsigned char *b) {
     bool bytes = f->type == PEFT_GGML_Q8_0;
     for (; n > 0; n--, x += 32, b += f->size) {
@@ -10791,7 +10788,7 @@ struct peft_gguf {
     peft__arena arena;
     peft__file file;
     char *path;
-    const unsigned char *bytes, *at;  // the whole file, and what of it is read next
+    const unsigned char *bytes, *at;  // the whole file, and the next byte to be read
     peft_status status;               // the first failure: nothing is read after it
     const char *reading;              // "key ", "tensor ", "": for messages
     peft__gguf_entry *entries;
@@ -10812,7 +10809,7 @@ static uint64_t peft__gguf_left(const peft_gguf *g) {
     return g->file.size - (uint64_t)(g->at - g->bytes);
 }
 
-// `n` bytes that belong to `what`, or NULL.
+// The next `n` bytes, which belong to `what`. NULL: they are not there.
 static const unsigned char *peft__gguf_span(peft_gguf *g, uint64_t n, const char *what) {
     const unsigned char *p = g->at;
     if (!g->status && n > peft__gguf_left(g))
@@ -10854,7 +10851,7 @@ static double peft__gguf_number_at(const unsigned char *p, int type) {
     }
 }
 
-// The type of an array's items and their count, which the rest of the file must have room for.
+// Reads the type and the count of an array's items; the file must have room for them.
 static void peft__gguf_array_header(peft_gguf *g, const char *key, int *type, int64_t *count) {
     uint64_t t = peft__gguf_take(g, 4, key), n = peft__gguf_take(g, 8, key);
     size_t size = t <= PEFT_GGUF_F64 ? peft__gguf_number_size((int)t) : 0;
@@ -10866,7 +10863,7 @@ static void peft__gguf_array_header(peft_gguf *g, const char *key, int *type, in
     *count = g->status ? 0 : (int64_t)n;
 }
 
-// An array of arrays is checked and skipped: nothing of use is stored like that.
+// Checks and skips an array of arrays: no key that is used holds one.
 static void peft__gguf_skip_array(peft_gguf *g, const char *key, int depth) {
     int type;
     int64_t count;
@@ -10909,7 +10906,7 @@ static void peft__gguf_read_value(peft_gguf *g, peft__gguf_entry *e) {
         if (e->data[i] > 1) peft__gguf_wrong(g, "key %s is neither true nor false", e->key);
 }
 
-// A name, NUL-terminated and entered into `map` under `index`.
+// Reads a name: NUL-terminated, and entered into `map` with the value `index`.
 static const char *peft__gguf_read_name(peft_gguf *g, const char *what, peft__map *map, int64_t index) {
     peft__gguf_text text = peft__gguf_take_text(g, "name");
     if (!g->status && (!text.size || text.size > PEFT__GGUF_MAX_KEY || memchr(text.data, 0, text.size)))
@@ -10922,7 +10919,7 @@ static const char *peft__gguf_read_name(peft_gguf *g, const char *what, peft__ma
     return name ? name : "";
 }
 
-// Name, dimensions, type; .size is set. -> where its data begins within the data of all.
+// Reads a tensor's name, dimensions and type and sets its size -> the offset of its data.
 static uint64_t peft__gguf_read_info(peft_gguf *g, int64_t index) {
     peft_gguf_tensor *t = &g->tensors[index];
     t->name = peft__gguf_read_name(g, "tensor", &g->names, index);
@@ -11108,7 +11105,7 @@ PEFTDEF double peft_gguf_array_number(const peft_gguf *g, const char *key, int64
     return peft__gguf_number_at(e->data + (size_t)i * peft__gguf_number_size(e->type), e->type);
 }
 
-// ---- the order of rows: some architectures' weights lie otherwise in GGUF than in Hugging Face's files
+// ---- the order of rows: weights of some architectures have another one in GGUF than in Hugging Face's files
 
 enum {
     PEFT__ORDER_SAME,
@@ -11126,9 +11123,9 @@ typedef struct peft__row_order {
 static const peft__row_order peft__same_order = {PEFT__ORDER_SAME, 0, 0};
 
 // The row of Hugging Face's matrix that is this row in GGUF.
-//   rotary: of each head, the two halves that rotate together alternate: row 2 j + i of GGUF is row i
-//   (head_size / 2) + j fused:  queries, keys, values of all heads one after the other, instead of the three
-//   of each head
+//   rotary: in GGUF the two halves of a head, which rotate together, alternate: its row 2 j + i is row
+//           i * head_size / 2 + j
+//   fused:  GGUF has the queries of all heads, then all keys and all values, not head by head
 static int64_t peft__hf_row(const peft__row_order *o, int64_t row) {
     if (o->kind == PEFT__ORDER_SAME || o->kind == PEFT__ORDER_TRANSPOSED) return row;
     int64_t head = row / o->head_size, within = row % o->head_size;
@@ -11137,7 +11134,7 @@ static int64_t peft__hf_row(const peft__row_order *o, int64_t row) {
     return (head % o->heads * 3 + head / o->heads) * o->head_size + within;
 }
 
-// Whether a matrix of so many rows can be ordered like that; sets head_size.
+// Whether a matrix of `rows` rows can have this order; sets head_size.
 static bool peft__row_order_fits(peft__row_order *o, int64_t rows) {
     int64_t parts = o->kind == PEFT__ORDER_FUSED ? 3 * o->heads : o->heads;
     if (o->kind == PEFT__ORDER_SAME || o->kind == PEFT__ORDER_TRANSPOSED) return true;
@@ -11151,8 +11148,8 @@ typedef struct peft__gguf_decoding {
     const unsigned char *data;
     int64_t cols;
     peft__row_order order;
-    float *out;
-    // where a tensor is kept in as many bits as it has
+    float *out;  // [rows, cols]
+    // for tensors that stay quantized (peft__gguf_keep)
     uint8_t code_of[256];  // integer + 128 -> code
     float *scales;
     uint8_t *codes;
@@ -11200,7 +11197,7 @@ typedef struct peft__gguf_source {
     const peft__ggml_format *format;
     peft__row_order order;
     int64_t rows, cols;  // in the file
-    float scale;         // of the values, as they are written
+    float scale;         // a factor of the values when they are written
 } peft__gguf_source;
 
 struct peft_gguf_writer {
@@ -11248,7 +11245,7 @@ static void peft__gguf_put_text(peft__string *out, const char *text) {
     peft__string_puts(out, text);
 }
 
-// Whether the type holds this number exactly (F32: but for rounding).
+// Whether the type holds this number exactly (F32: rounded).
 static bool peft__gguf_holds(int type, double v) {
     if (type == PEFT_GGUF_F32 || type == PEFT_GGUF_F64) return true;
     bool negative =
@@ -11268,7 +11265,7 @@ static void peft__gguf_put_number(peft__string *out, int type, double v) {
     peft__gguf_put(out, bits, (int)peft__gguf_number_size(type));
 }
 
-// Writes the key and what stands before the value; count -1: no array. Nothing is written on failure.
+// Writes the key, the type and the header of an array (count -1: no array). Writes nothing on failure.
 static peft_status peft__gguf_begin(peft_gguf_writer *w, const char *key, int type, int64_t count) {
     size_t n = strlen(key);
     if (!n || n > PEFT__GGUF_MAX_KEY)
@@ -11335,7 +11332,7 @@ PEFTDEF peft_status peft_gguf_set_numbers(peft_gguf_writer *w, const char *key, 
     return peft__gguf_set_values(w, key, (int)type, values, count, true);
 }
 
-// The tensor in another order of rows. A vector in an order of its own is a matrix of one column meanwhile.
+// Adds a tensor in another order of rows. A vector in such an order is written as a matrix of one column.
 static peft_status peft__gguf_add_ordered(peft_gguf_writer *w, const char *name, const peft_tensor *t,
                                           int type, peft__row_order order) {
     const peft__ggml_format *f = peft__ggml_format_of(type);
@@ -11446,7 +11443,7 @@ PEFTDEF peft_status peft_gguf_write(peft_gguf_writer *writer, const char *path) 
 typedef struct peft__block_weights {
     peft_tensor *norm, *q, *k, *v, *qkv, *o;  // self-attention; qkv: one matrix instead of three
     peft_tensor *q_norm, *k_norm;             // of each head's queries and keys, or of all heads as one
-    peft_tensor *o_norm, *wo_norm;            // of what attention and feed-forward add
+    peft_tensor *o_norm, *wo_norm;            // of the outputs of attention and feed-forward
     peft_tensor *cross_norm, *cross_q, *cross_k, *cross_v, *cross_o;  // T5's decoder: attention to the source
     peft_tensor *ff_norm, *wi, *wi_gate, *wo;  // feed-forward; wi_gate: the second input matrix of gated ones
     peft_tensor *bias;                         // T5's relative positions, in its first block for all
@@ -11471,7 +11468,7 @@ typedef enum peft__has_bias {  // QUERY, OUTPUT, INNER: if these projections of 
 typedef enum peft__only {
     PEFT__ONLY_NOT = 0, PEFT__ONLY_GATED = 'g', PEFT__ONLY_UNGATED = 'r',
     PEFT__ONLY_FIRST = '1',  // in the first block only (UMT5: in all)
-    PEFT__ONLY_UNUSED = '-'  // in some files, of no use
+    PEFT__ONLY_UNUSED = '-'  // in some files; not used
 } peft__only;
 
 typedef struct peft__rule {
@@ -11570,7 +11567,7 @@ static const peft__rule peft__gemma3_rules[] = {
 #define PEFT__RULES(table) table, (int)PEFT__COUNT(table)
 
 typedef struct peft__side {
-    const char *block, *gguf;  // a block's name, with %lld for its number; NULL: decoders have no encoder
+    const char *block, *gguf;  // a block's name, with %lld for its number; NULL: there is no encoder
     const peft__rule *rules;
     int count;
 } peft__side;
@@ -11583,7 +11580,7 @@ typedef struct peft__family {
         *head;            // names before .weight and .bias; NULL: none
     const char *targets;  // LoRA's default target_modules, as HF peft has them
     const char *ia3_targets, *ia3_feedforward;
-    // of config.json: models with this family's head, or checkpoints of the model below a tied one
+    // config.json's architectures: models with this family's head, or without it where the head is tied
     const char *architectures;
     const struct peft__setting *settings;
     int64_t setting_count;
@@ -11602,7 +11599,7 @@ typedef enum peft__setting_use {
     PEFT__TOKEN,         // int32_t: an id, -1 for none
     PEFT__ENDS,          // one id or a list of them
     PEFT__READ,          // the family's function reads it
-    PEFT__FIXED          // any other value than this one (or null) would make it another function: an error
+    PEFT__FIXED          // any other value (but null) would change the function: an error
 } peft__setting_use;
 
 typedef struct peft__setting {
@@ -11740,7 +11737,7 @@ static const peft__setting peft__llama_settings[] = {
     PEFT__KEYS("rope_interleaved,use_mrope,is_encoder_decoder", NULL, FIXED, "false"),
     PEFT__KEYS("pretraining_tp,max_sequence_length,is_llama_config", NULL, HARMLESS, NULL),
 };
-// Of all families. Names that begin with an underscore or tell of dropout are harmless as well.
+// Of all families. Names that begin with an underscore or contain "dropout" are harmless as well.
 static const peft__setting peft__common_settings[] = {
     PEFT__KEYS("model_type,architectures,quantization_config", NULL, READ, NULL),
     PEFT__SET("bos_token_id", "tokenizer.ggml.bos_token_id", TOKEN, bos_id, "-1"),
@@ -11765,7 +11762,7 @@ static const peft__setting peft__common_settings[] = {
                "finetuning_task,task_specific_params,prefix,tokenizer_class,sep_token_id,cls_token_id,"
                "decoder_start_token_id", "vocab_size,tensor_data_layout,rope.scaling.finetuned", HARMLESS,
                NULL),
-    // what generates has options of its own; transformers keeps these in generation_config.json today
+    // defaults of generation, whose options are peft_generate_desc's; transformers has generation_config.json
     PEFT__KEYS("max_length,min_length,max_new_tokens,do_sample,early_stopping,num_beams,num_beam_groups,"
                "diversity_penalty,temperature,top_k,top_p,min_p,typical_p,epsilon_cutoff,eta_cutoff,"
                "repetition_penalty,length_penalty,no_repeat_ngram_size,encoder_no_repeat_ngram_size,"
@@ -11827,13 +11824,13 @@ static bool peft__is_gemma(const peft__family *f) {
     return f == &peft__gemma2_family || f == &peft__gemma3_family;
 }
 
-// Llama and what is made of its parts.
+// Llama and models that are made of its parts.
 static bool peft__is_llama_kin(const peft__family *f) {
     return f->settings == peft__llama_settings;
 }
 
-// The next name of a comma-separated list, without the spaces around it, and its size; 0: that was all. *list
-// moves behind it.
+// The next name of a comma-separated list, without the spaces around it -> its size; 0: there are no more.
+// *list moves behind it.
 static size_t peft__next_name(const char **list, const char **name) {
     *name = *list + strspn(*list, ", ");
     size_t n = strcspn(*name, ",");
@@ -11875,7 +11872,7 @@ enum { PEFT__GGUF_NAME_SIZE = 160 };  // room for any name that the tables make
 typedef struct peft__gguf_family {
     const char *architecture, *model_type;
     const peft__family *names;
-    const char *constants;  // of config.json, which GGUF takes for granted
+    const char *constants;  // the keys of config.json whose values GGUF implies
     bool interleaved;       // rotary pairs lie side by side in GGUF
 } peft__gguf_family;
 
@@ -11900,7 +11897,7 @@ static const peft__gguf_family *peft__gguf_family_of(const char *architecture) {
     return NULL;
 }
 
-// GGUF's architecture for Hugging Face's model_type, NULL: none that is known here. Most have one name.
+// GGUF's architecture for Hugging Face's model_type. NULL: none is known. Most names are the same.
 static const char *peft__gguf_architecture(const char *model_type) {
     static const char *const names[][2] = {{"llama,mistral", "llama"},
                                            {"gpt_neox", "gptneox"},
@@ -11912,8 +11909,7 @@ static const char *peft__gguf_architecture(const char *model_type) {
     return f ? f->architecture : NULL;
 }
 
-// How many bytes of a name are the block's, whose number stands where the pattern has %lld; 0: it is not of
-// that pattern.
+// The size of the block's part of a name, whose number is at the pattern's %lld. 0: it does not match.
 static size_t peft__block_name(const char *pattern, const char *name, long long *number) {
     size_t head = pattern ? strcspn(pattern, "%") : 0;
     if (!head || strncmp(name, pattern, head) != 0) return 0;
@@ -11950,7 +11946,7 @@ static bool peft__gguf_translate_block(const peft__side *side, bool from_hf, con
     return false;
 }
 
-// gated: 1, 0, or -1 where that is not known. False: no such name.
+// Translates a name between the two kinds of file. gated: 1, 0, or -1 if unknown. False: no such name.
 static bool peft__gguf_translate(const peft__family *f, bool from_hf, const char *name, int gated,
                                  peft__gguf_name *out) {
     const char *const whole[][2] = {{f->embedding, "token_embd"},
@@ -11981,7 +11977,7 @@ static peft__row_order peft__gguf_order(const peft__gguf_family *f, int kind, in
     return order;
 }
 
-// A tensor of Hugging Face's file under its name and in its order of GGUF.
+// Adds a tensor of Hugging Face's file under GGUF's name and in its order of rows.
 static peft_status peft__gguf_add_hf(peft_gguf_writer *w, const char *architecture, int64_t heads,
                                      int64_t kv_heads, const peft_tensor *t, peft_ggml_type type) {
     const peft__gguf_family *f = peft__gguf_family_of(architecture);
@@ -11991,7 +11987,7 @@ static peft_status peft__gguf_add_hf(peft_gguf_writer *w, const char *architectu
                           "tensor %s has no name in a GGUF file of architecture %s", t->name, architecture);
     peft__row_order order = peft__gguf_order(f, own.order, heads, kv_heads);
     if ((t->rank == 1 || !t->in_out) && order.kind == PEFT__ORDER_TRANSPOSED)
-        order.kind = PEFT__ORDER_SAME;  // or quantizing has turned it
+        order.kind = PEFT__ORDER_SAME;  // vectors have no order; quantized weights are transposed already
     return peft__gguf_add_ordered(w, own.other, t, t->rank == 1 ? (int)PEFT_GGML_F32 : (int)type, order);
 }
 
@@ -12010,7 +12006,7 @@ static double peft__gguf_setting(const peft_gguf *g, const peft__gguf_family *f,
     return peft_gguf_number(g, name, missing);
 }
 
-// A number of things: 0 where it is missing or no such number.
+// A size: 0 if the key is missing or not a whole number from 1 on.
 static int64_t peft__gguf_size(const peft_gguf *g, const peft__gguf_family *f, const char *key) {
     double v = peft__gguf_setting(g, f, key, 0);
     return v >= 1 && v <= INT32_MAX && v == floor(v) ? (int64_t)v : 0;
@@ -12079,7 +12075,7 @@ static peft_status peft__gguf_hf_load(const peft_gguf *g, const peft__gguf_view 
     return status;
 }
 
-// No output.weight, or one that is the embedding once more.
+// Whether the head is the embedding: output.weight is missing or has the same bytes.
 static bool peft__gguf_tied(const peft_gguf *g) {
     const peft_gguf_tensor *in = peft_gguf_find(g, "token_embd.weight"),
                            *out = peft_gguf_find(g, "output.weight");
@@ -12087,7 +12083,7 @@ static bool peft__gguf_tied(const peft_gguf *g) {
                     memcmp(in->data, out->data, (size_t)in->size) == 0);
 }
 
-// Appends the row's key of config.json, with what GGUF says.
+// Appends the row's key of config.json with GGUF's value.
 static peft_status peft__gguf_config_field(const peft_gguf *g, const char *architecture,
                                            const peft__setting *row, peft__string *json) {
     char key[PEFT__GGUF_NAME_SIZE];
@@ -12137,7 +12133,7 @@ static peft_status peft__gguf_llama3_scaling(const peft_gguf *g, const peft_gguf
     return PEFT_OK;
 }
 
-// longrope: the divisors are two tensors. The context before is the whole one where the file has no other.
+// longrope: the divisors are two tensors. `old`, the context before stretching, is the whole one by default.
 static peft_status peft__gguf_longrope(const peft_gguf *g, const peft__gguf_family *f, double old,
                                        peft__string *json) {
     static const char *const names[2][2] = {{"rope_factors_short.weight", "short_factor"},
@@ -12162,8 +12158,8 @@ static peft_status peft__gguf_longrope(const peft_gguf *g, const peft__gguf_fami
     return PEFT_OK;
 }
 
-// The rotary embedding's settings, and that of a part of each head. rope_scaling as llama.cpp means it: a
-// factor without a type is a linear one, and type "none" has none.
+// Appends the settings of rotary positions, of whole heads or parts of them. rope_scaling as llama.cpp means
+// it: a factor without a type is a linear one, and type "none" has none.
 static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf_family *f, int64_t head_size,
                                             peft__string *json) {
     double theta = peft__gguf_setting(g, f, "rope.freq_base", 10000);
@@ -12193,7 +12189,7 @@ static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf
     if (!(factor > 0) || factor - factor != 0 || !(old >= 0) || old - old != 0 || (!linear && !yarn))
         return peft__file_cannot(&g->file, "%s %s with factor %g", key, type, factor);
     peft__string_format(json, ",\"rope_scaling\":{\"rope_type\":\"%s\",\"factor\":%g", type, factor);
-    if (yarn) {  // llama.cpp multiplies what HF calls the attention factor's default
+    if (yarn) {  // llama.cpp's factor multiplies the default of HF's attention factor
         double scale = peft__gguf_setting(g, f, "rope.scaling.yarn_attn_factor",
                                           peft__gguf_setting(g, f, "rope.scaling.attn_factor", 1));
         peft__string_format(json, ",\"attention_factor\":%g,\"beta_fast\":%g,\"beta_slow\":%g",
@@ -12206,7 +12202,7 @@ static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf
     return PEFT_OK;
 }
 
-// What stands in no single key.
+// Appends the settings that GGUF has in no single key.
 static peft_status peft__gguf_derived_config(const peft_gguf *g, const peft__gguf_family *f,
                                              peft__string *json) {
     int64_t heads = peft__gguf_size(g, f, "attention.head_count"),
@@ -12251,8 +12247,8 @@ static peft_status peft__gguf_derived_config(const peft_gguf *g, const peft__ggu
     return llama || neox ? peft__gguf_rotary_config(g, f, head_size, json) : PEFT_OK;
 }
 
-// Keys behind the architecture's name that are in no table and not empty could mean another function. Others
-// - general, tokenizer, those of programs that quantize - do not change it.
+// Refuses a key behind the architecture's name that is in no table and not empty: it could change the
+// function. Others (general, tokenizer, those of programs that quantize) cannot.
 static peft_status peft__gguf_check_keys(const peft_gguf *g, const peft__gguf_family *f, const char *type) {
     size_t n = strlen(f->architecture);
     for (const peft__gguf_entry *e = g->entries; e < g->entries + g->entry_count; e++) {
@@ -12273,7 +12269,7 @@ static peft_status peft__gguf_check_keys(const peft_gguf *g, const peft__gguf_fa
     return PEFT_OK;
 }
 
-// The settings as a config.json has them. What is written to `json` on failure is of no use.
+// The settings as a config.json has them. After a failure, `json` is not complete.
 static peft_status peft__gguf_config(const peft_gguf *g, peft__string *json) {
     const peft__gguf_family *f;
     peft_status status = peft__gguf_model_family(g, &f);
@@ -12299,8 +12295,8 @@ static peft_status peft__gguf_config(const peft_gguf *g, peft__string *json) {
     return status ? status : json->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
-// ---- blocks of a scale times small integers, which our own formats hold bit for bit: a little more memory
-//      (32 bits for a scale), and all that is written for those formats works on them
+// ---- blocks of a scale times small integers: our own formats hold them bit for bit, with 32 bits per scale
+//      instead of 16, so that all code for these formats works on them
 
 static void peft__gguf_keep_rows(void *arg, int64_t begin, int64_t end) {
     const peft__gguf_decoding *d = (const peft__gguf_decoding *)arg;
@@ -12315,7 +12311,7 @@ static void peft__gguf_keep_rows(void *arg, int64_t begin, int64_t end) {
                 float scale = f->type == PEFT_GGML_Q6_K
                                   ? peft__half_at(b + 208) * (float)(signed char)b[192 + i / 16]
                                   : peft__half_at(b);
-                float v = x[i] / scale;  // exact; no number where the scale is 0 or none itself
+                float v = x[i] / scale;  // exact; NaN where the scale is 0 or not finite
                 uint8_t code = d->code_of[v >= -128 && v <= 127 ? (int)v + 128 : 128];
                 if (i % f->kept_block == 0) d->scales[(at + i) / f->kept_block] = scale;
                 if (f->kept_type == PEFT_I8) d->codes[at + i] = code;
@@ -12326,7 +12322,7 @@ static void peft__gguf_keep_rows(void *arg, int64_t begin, int64_t end) {
     }
 }
 
-// `t` is given the tensor's values as [out, in], whatever the architecture has, as all quantized weights are.
+// Stores the values in `t` as [out, in], the layout of all quantized weights, whatever the architecture has.
 static peft_status peft__gguf_keep(peft_archive *a, const peft_gguf *g, const peft__gguf_view *v,
                                    const peft__ggml_format *f, peft_tensor *t) {
     int64_t n = peft__size(t), count = n / f->kept_block;
@@ -12439,8 +12435,8 @@ static peft_status peft__refuse_bin(peft_context *ctx, const char *path) {
 // ---- the vocabulary in a GGUF file
 
 typedef struct peft__gguf_vocab {
-    const char *model, *pre;  // llama: SentencePiece BPE, t5: unigram, gpt2: byte-level BPE and its
-                              // pre-tokenizer, "": not said
+    const char *model, *pre;  // model: llama (SentencePiece BPE), t5 (unigram) or gpt2 (byte-level BPE);
+                              // pre: the pre-tokenizer, "": not said
     int64_t count;
     int32_t bos, eos, unk, pad;  // -1: none
     bool has_scores, has_types;
@@ -12475,7 +12471,7 @@ static peft_status peft__gguf_read_vocab(const peft_gguf *g, peft__gguf_vocab *v
         return peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no tokenizer.ggml.scores", g->path);
     const struct {
         const char *key;
-        int32_t llama, t5, *id;  // what these kinds of vocabulary take for granted
+        int32_t llama, t5, *id;  // the defaults of these kinds of vocabulary
     } ids[] = {{"tokenizer.ggml.bos_token_id", 1, -1, &v->bos},
                {"tokenizer.ggml.eos_token_id", 2, 1, &v->eos},
                {"tokenizer.ggml.unknown_token_id", 0, 2, &v->unk},
@@ -12493,7 +12489,7 @@ static peft_status peft__gguf_read_vocab(const peft_gguf *g, peft__gguf_vocab *v
     return PEFT_OK;
 }
 
-// ---- texts of JSON that are changed in one place and stay as they are elsewhere
+// ---- changing a member of a JSON text, whose other bytes stay
 
 // Where the member begins and ends in the text of an object, its comma included. False: it has none.
 static bool peft__json_member(const char *text, const char *key, size_t *begin, size_t *end) {
@@ -12537,10 +12533,11 @@ static void peft__json_set(peft__string *s, const char *key, const char *value) 
                         value);
 }
 
-// How to add one. A family of models: its rules (parameters), its settings and its peft__family, a row in
-// peft__gguf_family_of and one in peft__gguf_architecture; then its block in chapter 8. A setting: a row of
-// its table, and a field of peft_config. A ggml type: its decoder and a row in peft__ggml_format_of. A
-// quantized weight's part: a row of peft__quant_parts, which is read and written from then on.
+// How to add one. A family of models: its rules (parameters), its settings and its peft__family in
+// peft__families, a row in peft__gguf_family_of and one in peft__gguf_architecture; then its block in chapter
+// 8. A setting: a row of its table, and a field of peft_config. A ggml type: its decoder and a row in
+// peft__ggml_format_of. A quantized weight's part: a row of peft__quant_parts, which is read and written from
+// then on.
 // ==========================================================================================================
 // 7. TOKENIZERS
 //    Text to ids and back, exactly as sentencepiece and Hugging Face's tokenizers library do it. Whatever
