@@ -2099,8 +2099,7 @@ PEFTDEF const char *peft_status_text(peft_status status) {
 
 // ---- allocation
 
-// Each block carries its size and the address that the allocator gave, in the 64 bytes before the (aligned)
-// block.
+// Right before each (aligned) block are its size and the address that the allocator gave.
 typedef struct peft__block {
     void *base;
     size_t size;
@@ -2501,8 +2500,7 @@ static peft_status peft__stdio_open(const char *path, bool write, void **file, u
     FILE *f = fopen(path, write ? "wb" : "rb");
     (void)user;
     *file = f;
-    // fseek to the end is the portable way to a size; beyond 2 GiB of a 32-bit long only the mapping of the
-    // platform helps.
+    // seeking to the end is the portable way to a size; where a long has 32 bits, it fails beyond 2 GiB
     if (!f || write) return peft__io(f != NULL);
     long end = fseek(f, 0, SEEK_END) ? -1 : ftell(f);
     *size = (uint64_t)end;
@@ -2551,7 +2549,7 @@ static peft_status peft__stdio_make_folder(const char *path, void *user) {
 #if defined(PEFT__MKDIR)
     return peft__io(PEFT__MKDIR(path) == 0 || errno == EEXIST);
 #else
-    return PEFT_OK;  // no portable way: it has to be there
+    return PEFT_OK;  // there is no portable way: the folder has to exist
 #endif
 }
 
@@ -2681,7 +2679,7 @@ static bool peft__file_exists(peft_context *ctx, const char *path) {
     return status != PEFT_ERROR_MISSING;
 }
 
-// The whole file, NUL-terminated, to be freed with peft__free. `size` may be NULL.
+// Reads a whole file, NUL-terminated, to be freed with peft__free. `size` may be NULL.
 static peft_status peft__read_all(peft_context *ctx, const char *path, char **data, size_t *size) {
     *data = NULL;
     peft__file f;
@@ -3061,8 +3059,8 @@ PEFT__INLINE size_t peft__utf8_mark(const char *text, size_t size) {
 
 // ---- Unicode 14.0.0: general categories, lower case, white space
 
-enum {  // the categories in the order of peft__uc_names; a pattern or a tokenizer asks for a set of bits 1 <<
-        // category
+enum {  // sets of categories: bit i is category i of peft__uc_names. Patterns and tokenizers ask whether a
+        // character's category is in a set
     PEFT__UC_LU = 1 << 0,
     PEFT__UC_LL = 1 << 1,
     PEFT__UC_LT = 1 << 2,
@@ -3278,8 +3276,7 @@ static bool peft__uc_among(const uint16_t (*ranges)[2], int64_t count, uint32_t 
     return false;
 }
 
-// The final sigma depends on cased letters and on characters that are skipped beside it (marks, apostrophes,
-// ...).
+// The final sigma depends on cased letters and skips ignorable characters (marks, apostrophes, ...).
 static bool peft__uc_is_cased(uint32_t c) {
     return (peft__uc_bit(c) & (PEFT__UC_LU | PEFT__UC_LL | PEFT__UC_LT)) || c == 0xaa || c == 0xba ||
            (c >= 0x2160 && c <= 0x217f) || peft__uc_enclosed(c);
@@ -4978,8 +4975,8 @@ static uint16_t peft__f32_to_bf16(float f) {
 //    peft__matmul_plain, peft__isa.
 // ==========================================================================================================
 //
-// A linear layer multiplies x [n, in] by the transpose of its weight w [out, in]. With n = 1, in = 2, out =
-// 3:
+// A linear layer multiplies x [n, in] by the transpose of its weight w [out, in]. With n = 1, in = 2 and
+// out = 3:
 //
 //     x = [1 2],  w = [[1 0] [0 1] [1 1]],  y = x w^T = [1*1+2*0  1*0+2*1  1*1+2*1] = [1 2 3]
 //
@@ -5713,8 +5710,8 @@ PEFT__KERNEL void PEFT__V(dots)(
         }
 }
 
-// Vector times matrix, rows of B contiguous: y[j] = alpha * sum over p of x[p] * b(p, j) + beta * y[j] for j
-// < cols. Eight vectors of y stay in registers while the rows of B stream by.
+// Vector times matrix, rows of B contiguous: y[j] = alpha * sum over p of x[p] * b(p, j) + beta * y[j] for
+// j < cols. Eight vectors of y stay in registers while the rows of B stream by.
 #define PEFT__GEMV_ZERO(i) v_float s##i = v_set(0.0f);
 #define PEFT__GEMV_STEP(i) s##i = v_fma(v, v_weight(type, row, j + i * v_width), s##i);
 #define PEFT__GEMV_STORE(i) v_store(sums + i * v_width, s##i);
@@ -5774,8 +5771,8 @@ PEFT__KERNEL void PEFT__V(exp)(float *y, const float *x, int64_t n) {
     }
 }
 
-// gelu and silu are both x s(u) with s(u) = 1 / (1 + exp(-u)). silu: u = x. gelu in its tanh form: u =
-// sqrt(2/pi) 2 (x + 0.044715 x^3), since (1 + tanh(u/2)) / 2 = s(u).  y = x s(u) [* up]
+// gelu and silu are both x s(u) with s(u) = 1 / (1 + exp(-u)). silu: u = x. gelu in its tanh form:
+// u = sqrt(2/pi) 2 (x + 0.044715 x^3), since (1 + tanh(u/2)) / 2 = s(u).  y = x s(u) [* up]
 PEFT__VECTOR v_float PEFT__V(gate_u)(bool gelu, v_float x) {
     if (!gelu) return x;
     return x * v_fma(x * x, v_set(PEFT__GELU_B), v_set(PEFT__GELU_A));
@@ -6180,7 +6177,7 @@ static void peft__gemm_flip(const peft__gemm_job *g, peft__gemm_job *f) {
     f->ldc = g->m;
 }
 
-// Floats of scratch memory.
+// Floats of scratch memory that a path needs.
 static int64_t peft__gemm_need(const peft__gemm_job *g, peft__gemm_path path, int64_t threads) {
     peft__gemm_job f = *g;
     if (path == PEFT__PATH_GEMV) return 0;
@@ -7033,7 +7030,7 @@ PEFT__VECTOR int64_t PEFT__V(quant_columns)(bool bytes, const peft__quant_panel 
     (void)table;
     return p;
 }
-// The same for v_width columns, contiguous in each row.
+// Packs panels of v_width columns that are contiguous in each row.
 PEFT__VECTOR int64_t PEFT__V(quant_rows)(bool bytes, const peft__quant_panel *b, float *out) {
     if (b->stride % v_width || b->n0 % v_width) return 0;
     PEFT__V(table) table = PEFT__V(table_of)(bytes ? peft__nf4_map : b->q->map, 1.0f);
@@ -9198,8 +9195,8 @@ PEFTDEF peft_tensor *peft_prepend(
     return peft__record(t, y, peft__prepend_backward, &n, sizeof(n));
 }
 
-// ---- DoRA's direction (Liu et al. 2024): v = magnitude / ||W + s B A||, one norm per output, which counts
-//      as a constant (section 4.3)
+// ---- DoRA's direction (Liu et al. 2024): v = magnitude / ||W + s B A||, one norm per output; backward takes
+//      the norms as constants (section 4.3)
 
 static void peft__dora_backward(peft_tape *t, peft__node *node) {
     float *g = peft__zeroed_grad_of(t, node->x);
@@ -9282,8 +9279,7 @@ static void peft__lstm_forward(
     }
 }
 
-// One step: dh, dc [h] -> dz [4 h]. dc becomes that of the step before, dh 0, to which the caller adds dz
-// W_hh.
+// One step back: dh, dc [h] -> dz [4 h]. dc is then the step before's, dh 0: the caller adds dz W_hh to it.
 static void peft__lstm_step_back(
         const float *s, const float *cell_before, int64_t h, float *dh, float *dc, float *dz) {
     for (int64_t j = 0; j < h; j++) {
@@ -9706,9 +9702,9 @@ PEFTDEF peft_tensor *peft_attention(peft_tape *t, const peft_attention_desc *des
     return peft__record(t, y, peft__attention_backward, &j, sizeof(j));
 }
 
-// ---- softmax cross-entropy fused with the projection: for a slice of rows at a time, Z = X W^T, loss +=
-//      lse(Z) - Z[label], dZ = (softmax(Z) - onehot) / denominator in place of Z, dX = dZ W, dW += dZ^T X.
-//      The gradient is ready before backward. X [n, d], W [vocabulary, d], Z [n, vocabulary]
+// ---- softmax cross-entropy fused with the projection: for a slice of rows at a time, Z = X W^T,
+//      loss += lse(Z) - Z[label], dZ = (softmax(Z) - onehot) / denominator in place of Z, dX = dZ W,
+//      dW += dZ^T X. The gradient is ready before backward. X [n, d], W [vocabulary, d], Z [n, vocabulary]
 
 #define PEFT__LOSS_ROWS ((int64_t)128)
 
@@ -9784,7 +9780,7 @@ static peft_tensor *peft__loss(
     float *z = w ? peft__take(t, slice * v) : NULL, *h = w ? peft__take(t, slice * d) : NULL;
     float *dx = !w || (y->requires_grad && x->requires_grad) ? peft__take(t, count * d) : NULL;
     float *dw = y->requires_grad ? peft__zeroed_grad_of(t, w)
-                                 : NULL;  // a leaf's, or a new one where the head is computed
+                                 : NULL;  // of a leaf, or a new one where w is a result itself
     for (int64_t first = 0; first < count && !t->status; first += slice) {
         int64_t n = PEFT__MIN(slice, count - first);
         float *part = dx ? dx + first * d : NULL, *input = w ? h : part;
@@ -9848,7 +9844,7 @@ static const char *const peft__dtypes[] = {"F32", "F16", "BF16", "U8",  "I8",  "
 enum { PEFT__DTYPE_U8 = 3, PEFT__DTYPE_I8 = 4 };
 enum { PEFT__MAX_HEADER = 100 * 1000 * 1000 };  // the limit of the reference implementation
 
-typedef struct peft__stored {  // beside each tensor of an archive: what the file holds of it
+typedef struct peft__stored {  // what the file holds of a tensor of the archive
     const void *data;          // NULL: of a type that is not read
     int64_t bytes;
     int dtype;    // index of peft__dtypes
@@ -10613,7 +10609,7 @@ static void peft__unpack_floats(const peft__ggml_format *f, const unsigned char 
         for (int64_t i = 0; i < n; i++) out[i] = peft__bf16_to_f32(peft__u16_at(b + 2 * i));
 }
 
-// x = d q. Q8_0: scale, 32 signed bytes. Q8_K: f32 scale, 256 signed bytes, sums for dot products (skipped).
+// x = d q. Q8_0: scale, 32 signed bytes. Q8_K: f32 scale, 256 signed bytes, sums for dot products.
 static void peft__unpack_bytes(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
                                float *PEFT__RESTRICT out) {
     bool half = f->type == PEFT_GGML_Q8_0;
@@ -10709,8 +10705,8 @@ static bool peft__pack_floats(const peft__ggml_format *f, const float *x, int64_
 }
 
 // Q8_0: d = max |x| / 127. Q4_0: d = peak / -8, so that the value of largest magnitude (the first of equals)
-// is code 0. q = x / d rounded to nearest, halves away from zero, which gives the bits of ggml's reference.
-// Where d rounds to a half of zero, the codes do not matter.
+// is code 0. q = x / d rounded to nearest, halves away from zero (Q8_0) or up (Q4_0): the bits of ggml's
+// reference. Where d rounds to a half of zero, the codes do not matter.
 static bool peft__pack_blocks(const peft__ggml_format *f, const float *x, int64_t n, unsigned char *b) {
     bool bytes = f->type == PEFT_GGML_Q8_0;
     for (; n > 0; n--, x += 32, b += f->size) {
@@ -11465,14 +11461,14 @@ typedef enum peft__has_bias {  // QUERY, OUTPUT, INNER: if these projections of 
     PEFT__BIAS_NONE = 0, PEFT__BIAS_ALWAYS = 'b', PEFT__BIAS_QUERY = 'q', PEFT__BIAS_OUTPUT = 'o',
     PEFT__BIAS_INNER = 'm'
 } peft__has_bias;
-typedef enum peft__only {
+typedef enum peft__only {  // the models of a family that have the parameter
     PEFT__ONLY_NOT = 0, PEFT__ONLY_GATED = 'g', PEFT__ONLY_UNGATED = 'r',
     PEFT__ONLY_FIRST = '1',  // in the first block only (UMT5: in all)
     PEFT__ONLY_UNUSED = '-'  // in some files; not used
 } peft__only;
 
 typedef struct peft__rule {
-    const char *name, *gguf;  // behind the block's name, before .weight or .bias
+    const char *name, *gguf;  // names in both kinds of file, between the block's name and .weight or .bias
     char rows, cols, bias, only, order;  // order: of its rows in GGUF
     size_t slot;
 } peft__rule;
@@ -12055,7 +12051,7 @@ static peft_status peft__gguf_view_of(const peft_gguf *g, const peft__gguf_famil
     return PEFT_OK;
 }
 
-// rows * cols values, in Hugging Face's order. A transposed matrix, or a vector in another order, goes
+// Loads rows * cols values in Hugging Face's order. A transposed matrix, or a vector in another order, goes
 // through a few rows at a time.
 static peft_status peft__gguf_hf_load(const peft_gguf *g, const peft__gguf_view *v, float *out) {
     enum { PEFT__ROWS_AT_ONCE = 16 };
