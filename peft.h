@@ -106,29 +106,29 @@ PEFTDEF const char *peft_status_text(peft_status status);  // "file format error
 
 typedef struct peft_context peft_context;
 
-// All three or none. `user` is handed to each. free(NULL) is never called.
+// Set both functions or none. `user` is passed to each. The library never calls free(NULL).
 typedef struct peft_allocator {
     void *(*alloc)(size_t size, void *user);
     void (*free)(void *block, void *user);
     void *user;
 } peft_allocator;
 
-// What reading and writing files come down to, for a program that keeps them elsewhere: in flash, in a page's
-// memory, in a test whose disk is full. All functions or none. Each returns PEFT_OK or why it failed;
-// strerror(errno) is part of the message if it sets errno. `user` is handed to each.
+// The file operations of the library, for a program whose files are elsewhere: in flash, in a page's memory,
+// in a test of a full disk. Set all functions or none. Each returns PEFT_OK or an error, whose message also
+// gives strerror(errno) if the function sets errno. `user` is passed to each.
 typedef struct peft_files {
-    // A file to be read, and its size (PEFT_ERROR_MISSING: there is none), or a new one to be written.
+    // Opens a file and gives its size (PEFT_ERROR_MISSING: no such file), or creates one to be written.
     peft_status (*open)(const char *path, bool write, void **file, uint64_t *size, void *user);
     peft_status (*read)(void *file, uint64_t offset, void *into, size_t n, void *user);
-    peft_status (*write)(void *file, const void *data, size_t n, void *user);  // behind what is there
-    peft_status (*flush)(void *file, void *user);                              // a full disk shows here
-    peft_status (*close)(void *file, void *user);                              // the file is gone in any case
-    peft_status (*rename)(const char *from, const char *to, void *user);       // replaces a file `to`
+    peft_status (*write)(void *file, const void *data, size_t n, void *user);  // appends
+    peft_status (*flush)(void *file, void *user);                              // fails if the disk is full
+    peft_status (*close)(void *file, void *user);                              // releases it even on failure
+    peft_status (*rename)(const char *from, const char *to, void *user);       // replaces a `to` that exists
     peft_status (*remove)(const char *path, void *user);
-    peft_status (*make_folder)(const char *path, void *user);  // PEFT_OK also if it is there
+    peft_status (*make_folder)(const char *path, void *user);  // PEFT_OK where it exists already
     void *user;
-    bool native;  // paths are the operating system's: files are mapped, links followed, a folder is replaced
-                  // as a whole. Else each file is, after all of them were written
+    bool native;  // true: the paths are the operating system's; files are mapped, links followed, and a saved
+                  // folder replaces the old one as a whole. false: each file replaces its own, at the end
 } peft_files;
 
 PEFTDEF peft_files peft_files_stdio(void);  // the default, native; all NULL with PEFT_NO_STDIO
@@ -156,7 +156,7 @@ typedef struct peft_context_desc {
 } peft_context_desc;
 
 // A context has its own memory, threads and last error. One thread at a time may use it and what was made
-// from it. `desc` may be NULL. The reason of a failure goes to the descriptor's log.
+// from it. `desc` may be NULL. A failure's reason goes to the descriptor's log, as there is no context then.
 PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_context **out);
 PEFTDEF void peft_context_destroy(peft_context *ctx);
 
@@ -183,7 +183,7 @@ typedef enum peft_dtype {
     PEFT_I8,   // int8 codes, one f32 scale per block
     PEFT_NF4,  // bitsandbytes' 4-bit normal float
     PEFT_FP4,  // bitsandbytes' 4-bit float
-    PEFT_Q4    // GGUF's Q4_0 and IQ4_NL: 4-bit codes with a map of their own. Read, but never made
+    PEFT_Q4    // GGUF's Q4_0 and IQ4_NL: 4-bit codes with a map of their own. From files only
 } peft_dtype;
 PEFTDEF const char *peft_dtype_name(peft_dtype type);
 
@@ -219,8 +219,8 @@ PEFTDEF peft_status peft_sgemm(peft_context *ctx, bool trans_a, bool trans_b, in
 //         if (peft_backward(t, loss)) puts(peft_error(ctx));
 //         peft_optimizer_step(...);
 //     }
-// An operation that fails returns NULL, and so do those after it that it is given to: only peft_backward (or
-// peft_tape_status) needs a check. Buffers are recycled: after the first step of a shape nothing is
+// An operation that fails returns NULL, and so does each one with that NULL as an operand: only peft_backward
+// (or peft_tape_status) needs a check. Buffers are recycled: after the first step of a shape nothing is
 // allocated.
 
 typedef struct peft_quant peft_quant;  // the scales of a quantized tensor
@@ -239,7 +239,7 @@ typedef struct peft_tensor {
     bool narrow;       // trained in F16 or BF16 with f32 master weights (Micikevicius et al. 2018)
 } peft_tensor;
 
-// A zeroed f32 tensor of the caller's. `name` is kept by reference.
+// Creates a zeroed f32 tensor, which the caller destroys. `name` is not copied.
 PEFTDEF peft_status peft_tensor_create(
     peft_context *ctx, const char *name, int64_t rows, int64_t cols, peft_tensor **out);
 PEFTDEF void peft_tensor_destroy(peft_context *ctx, peft_tensor *tensor);
@@ -251,7 +251,7 @@ PEFTDEF void peft_freeze(peft_context *ctx, peft_tensor *tensor);  // the opposi
 typedef struct peft_tape peft_tape;
 PEFTDEF peft_status peft_tape_create(peft_context *ctx, peft_tape **out);
 PEFTDEF void peft_tape_destroy(peft_tape *tape);
-// forgets all operations and their results
+// Forgets all operations and their results.
 PEFTDEF void peft_tape_reset(peft_tape *tape, uint64_t dropout_seed);
 PEFTDEF peft_status peft_tape_status(const peft_tape *tape);
 PEFTDEF void peft_tape_inference(peft_tape *tape, bool on);  // on: records nothing, dropout does nothing
@@ -271,8 +271,9 @@ typedef peft_tensor *(*peft_segment_fn)(peft_tape *tape, peft_tensor *const *inp
 PEFTDEF peft_tensor *peft_recompute(peft_tape *tape, peft_segment_fn fn, peft_tensor *const *inputs,
     int count, const void *user, size_t user_size);
 
-// copied; NULL: zeros
+// A matrix [rows, cols] with a copy of `values` (NULL: zeros).
 PEFTDEF peft_tensor *peft_input(peft_tape *tape, int64_t rows, int64_t cols, const float *values);
+// Rows ids[0 .. count) of table [vocab, d] -> [count, d].
 PEFTDEF peft_tensor *peft_embedding(peft_tape *tape, peft_tensor *table, const int32_t *ids, int64_t count);
 
 // A low-rank path beside a weight (Hu et al. 2021): y += scale * dropout(x) A^T B^T on row_count rows from
@@ -290,14 +291,14 @@ typedef struct peft_linear_desc {
     peft_tensor *x, *weight;     // [n, in]; [out, in], any storage format
     peft_tensor *bias;           // [1, out] or NULL
     peft_tensor *residual;       // [n, out] added to the result, or NULL
-    const peft_low_rank *paths;  // path_count of them, at most PEFT_MAX_PATHS
+    const peft_low_rank *paths;  // [path_count], at most PEFT_MAX_PATHS
     int path_count;
 } peft_linear_desc;
-// x W^T + b
+// x [n, in], weight [out, in], bias [1, out] -> x W^T + b [n, out]
 PEFTDEF peft_tensor *peft_linear(peft_tape *tape, peft_tensor *x, peft_tensor *weight, peft_tensor *bias);
 PEFTDEF peft_tensor *peft_linear_with(peft_tape *tape, const peft_linear_desc *desc);
 
-// weight [n]: over each row of x, or over each of its parts of n columns (norms of heads)
+// Normalizes each group of n columns of x, n being the size of `weight`: x->cols for rows, less for heads.
 PEFTDEF peft_tensor *peft_rms_norm(peft_tape *tape, peft_tensor *x, peft_tensor *weight, float epsilon);
 PEFTDEF peft_tensor *peft_layer_norm(
     peft_tape *tape, peft_tensor *x, peft_tensor *weight, peft_tensor *bias, float epsilon);
@@ -323,7 +324,7 @@ PEFTDEF peft_tensor *peft_mse(peft_tape *tape, peft_tensor *x, const float *targ
 // elements.
 PEFTDEF peft_tensor *peft_multiply(
     peft_tape *tape, peft_tensor *x, peft_tensor *v, int64_t first, int64_t count);
-// Groups of `size` columns of x, the first at column `first`, one every `stride`, side by side.
+// Copies `groups` groups of `size` columns of x side by side: group g begins at column first + g * stride.
 PEFTDEF peft_tensor *peft_columns(
     peft_tape *tape, peft_tensor *x, int64_t first, int64_t groups, int64_t size, int64_t stride);
 // Rotary positions (Su et al. 2021) of the first `dims` elements of each head, in HF's rotate-half order:
@@ -347,8 +348,8 @@ typedef struct peft_attention_desc {
     int64_t sequences;
     const int64_t *q_offsets, *k_offsets;  // [sequences + 1]; kept until peft_backward
     float scale;        // of q k^T; 0: 1. (T5 has none; others 1/sqrt(head_size))
-    float cap;          // Gemma 2: scores s become cap tanh(s / cap), not beside a bias; 0: they stay
-    bool causal;        // the last query of a sequence sees its last key
+    float cap;          // Gemma 2: scores s become cap tanh(s / cap); not together with `bias`; 0: off
+    bool causal;        // the last query of a sequence sees all its keys, the one before it all but one, ...
     int64_t window;     // causal: a query sees the key of its own position and window - 1 before it; 0: all
     peft_tensor *bias;  // T5's relative positions [buckets, heads], or NULL
     bool bidirectional; // of the buckets
@@ -381,7 +382,7 @@ PEFTDEF peft_tensor *peft_cross_entropy(
 // tensor->data holds the codes: (rows * cols + 1) / 2 bytes, or rows * cols of PEFT_I8.
 struct peft_quant {
     int64_t block;               // weights per scale: 32, 64, ... 4096; PEFT_I8 also 16
-    int block_shift;             // its logarithm
+    int block_shift;             // log2(block)
     int64_t block_count;         // ceil(rows * cols / block)
     const float *absmax;         // [block_count] largest magnitude of each block (PEFT_I8: over 127), or NULL
     // Double quantization: absmax[b] = nested_map[codes[b]] * nested_absmax[b / 256] + nested_offset
@@ -399,8 +400,8 @@ typedef struct peft_quantize_desc {
     bool double_quant;  // the scales in 8 bits too (not PEFT_I8): saves 0.37 bits a weight at block 64
 } peft_quantize_desc;
 
-// A new tensor of the caller's with the name (by reference), shape and layout of `source`, which may be of
-// any type. `desc` may be NULL. PEFT_ERROR_NUMERIC: a NaN or an infinity, by tensor and index.
+// Creates a tensor with the name (not copied), shape and layout of `source`, which is of any type. The caller
+// destroys it. `desc` may be NULL. PEFT_ERROR_NUMERIC: a NaN or an infinity, by tensor and index.
 PEFTDEF peft_status peft_quantize(
     peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *desc, peft_tensor **out);
 // The weights of a tensor of any type as f32; `out` holds rows * cols.
@@ -411,7 +412,7 @@ typedef struct peft_quantize_error {
     double max, mean;  // of the magnitudes of the differences
 } peft_quantize_error;
 
-// How far apart two tensors of one shape and any types are: what quantization has cost.
+// Measures the error of quantization: compares two tensors of one shape and any types.
 PEFTDEF peft_status peft_quantize_compare(
     peft_context *ctx, const peft_tensor *original, const peft_tensor *quantized, peft_quantize_error *out);
 // Bytes of a tensor's values, scales and maps included.
@@ -430,7 +431,7 @@ PEFTDEF int64_t peft_archive_count(const peft_archive *archive);
 // lacks (I64, ...) has data NULL. A weight in bitsandbytes' 4 bits is one tensor; its parts (<name>.absmax,
 // ...) do not count.
 PEFTDEF const peft_tensor *peft_archive_at(const peft_archive *archive, int64_t i);
-// NULL: not there
+// NULL: there is no such tensor.
 PEFTDEF const peft_tensor *peft_archive_find(const peft_archive *archive, const char *name);
 
 // Writes one safetensors file in the order given, wider types first, with {"format":"pt"} as metadata:
@@ -482,9 +483,9 @@ PEFTDEF const peft_gguf_tensor *peft_gguf_find(const peft_gguf *gguf, const char
 PEFTDEF peft_status peft_gguf_to_f32(
     const peft_gguf *gguf, int64_t i, int64_t first_row, int64_t rows, float *out);
 
-// Metadata. A key that is not there, or not of that kind, gives `missing` (else NULL or -1). Integers beyond
-// 2^53 are rounded. Strings of arrays are not NUL-terminated: `size` receives their bytes. Booleans as
-// numbers are 0 and 1.
+// Metadata. For a key that is missing or of another kind, the result is `missing` (without such a parameter:
+// NULL or -1). Integers beyond 2^53 are rounded. Strings of arrays are not NUL-terminated: `size` receives
+// their bytes. Booleans of arrays are the numbers 0 and 1.
 PEFTDEF int64_t peft_gguf_key_count(const peft_gguf *gguf);
 PEFTDEF const char *peft_gguf_key(const peft_gguf *gguf, int64_t i);
 PEFTDEF const char *peft_gguf_string(const peft_gguf *gguf, const char *key, const char *missing);
@@ -548,8 +549,7 @@ typedef struct peft_special_ids {
 
 // `path` is one of
 //   tokenizer.json                  HF's tokenizers (0.23): all but dropout, UnicodeScripts, CTC and
-//   templates
-//                                   of several texts, which are errors by name, as is an unknown key
+//                                   templates of several texts: errors by name, as are unknown keys
 //   spiece.model, tokenizer.model   SentencePiece's ModelProto: unigram, or BPE with or without byte fallback
 //   vocab.json or encoder.json      GPT-2's, with merges.txt or vocab.bpe beside it
 //   a path that ends in .gguf       the vocabulary within (llama, gpt2 or t5)
@@ -578,7 +578,7 @@ PEFTDEF peft_status peft_decode(const peft_tokenizer *tokenizer, const int32_t *
     bool skip_special, char **text, size_t *size);
 
 PEFTDEF int64_t peft_vocab_size(const peft_tokenizer *tokenizer);  // sentinels and added tokens included
-// as stored; NULL: no such id
+// The text as it is stored. NULL: there is no such id.
 PEFTDEF const char *peft_token_text(const peft_tokenizer *tokenizer, int32_t id);
 PEFTDEF int32_t peft_token_id(const peft_tokenizer *tokenizer, const char *text);  // -1: no such token
 PEFTDEF peft_special_ids peft_tokenizer_special(const peft_tokenizer *tokenizer);
@@ -595,7 +595,7 @@ typedef struct peft_model_desc {
     // f32. A key of config.json or GGUF is computed, known to have no effect, or an error that names it with
     // its value; unknown ones that are null, false or empty are warnings.
     const char *path;
-    const char *tokenizer;  // from here instead, as peft_tokenizer_load
+    const char *tokenizer;  // the path of another tokenizer (peft_tokenizer_load); default: the one in `path`
     bool config_only;       // the architecture from config.json with random weights (tests, benchmarks)
     uint64_t seed;          // of the random weights
     // How the matrices of the blocks' linear modules are kept. PEFT_F32 (0): as stored; PEFT_F16, PEFT_BF16:
@@ -608,7 +608,8 @@ typedef struct peft_model_desc {
     peft_dtype embeddings;
 } peft_model_desc;
 
-// [queries; keys; values], each of its heads, and [heads, 3, size]
+// How q, k and v lie in the rows of one matrix: all queries, all keys, all values (THIRDS), or head after
+// head its query, key and value (HEADS).
 enum { PEFT_FUSED_NOT = 0, PEFT_FUSED_THIRDS, PEFT_FUSED_HEADS };
 
 // How the frequencies of rotary positions are stretched: rope_type of rope_parameters (transformers 5) or
@@ -637,7 +638,7 @@ typedef struct peft_config {
     peft_rope_kind rope;
     double rope_theta, rope_factor; // the base; what the other kinds divide the frequencies by
     double rope_low, rope_high;     // Llama 3: the two frequency factors; YaRN: beta_slow, beta_fast
-    double rope_original;           // the context before
+    double rope_original;           // the context before stretching
     double rope_attention;          // YaRN, longrope: factor of the cosines and sines
     const float *rope_divisors[2];  // longrope [rotary / 2]: up to rope_original tokens, and beyond
     bool rope_exact;                // YaRN: its bounds are not rounded ("truncate": false)
@@ -655,7 +656,7 @@ typedef struct peft_config {
     int fused;                      // how q, k and v lie in one matrix, PEFT_FUSED_...
     peft_activation_kind activation;
     int32_t pad_id, eos_id, bos_id, decoder_start_id;  // -1: none
-    int32_t more_ends[4];           // what else ends an answer, by config.json and generation_config.json
+    int32_t more_ends[4];           // further ids that end an answer (config.json, generation_config.json)
     int more_end_count;
 } peft_config;
 
@@ -673,21 +674,21 @@ PEFTDEF peft_status peft_model_save(peft_model *model, const char *folder, peft_
 // New tokens, as HF's add_tokens and resize_token_embeddings add them.
 typedef struct peft_grow_desc {
     peft_model *model;
-    const char *const *tokens;  // their texts; what is in the vocabulary already is passed over
+    const char *const *tokens;  // their texts; those in the vocabulary already are passed over
     int64_t token_count;
     bool special;               // they are control tokens: decoding can leave them out
     // rows of the embedding afterwards; default: one per token, but never fewer than now
     int64_t vocab_size;
-    // a new row is the mean of the old ones and so much of their deviations; 0: sqrt(1e-9), as transformers
-    // has it; below 0: the mean itself
+    // New rows are drawn from a normal distribution with the mean of the old rows and noise^2 times their
+    // covariance; 0: noise sqrt(1e-9), as in transformers; below 0: all are the mean
     float noise;
     uint64_t seed;
 } peft_grow_desc;
 
-// The embedding and the output layer get rows, and the tokenizer finds the tokens in texts; saved, both are
-// as HF has them. Ids follow the tokenizer's last one: spare rows of the embedding (T5: 28) come first, as
-// they are. To be called before adapters are made or loaded. PEFT_ERROR_UNSUPPORTED: the embedding is kept in
-// few bits.
+// Adds rows to the embedding and the output layer and tokens to the tokenizer; peft_model_save writes both as
+// HF does. New ids follow the tokenizer's last one, so tokens take the embedding's spare rows first (T5 has
+// 28), whose values stay. Call it before adapters are made or loaded. PEFT_ERROR_UNSUPPORTED: the embedding
+// is quantized.
 PEFTDEF peft_status peft_model_grow(const peft_grow_desc *desc);
 PEFTDEF const peft_config *peft_model_config(const peft_model *model);
 PEFTDEF const peft_tokenizer *peft_model_tokenizer(const peft_model *model);  // NULL: the folder has none
@@ -713,8 +714,8 @@ typedef struct peft_batch {
     const int64_t *target_offsets;
 } peft_batch;
 
-// An adapter that is at work in a call; the base is not touched. Low-rank paths, IA3 and bottlenecks can be
-// for some sequences only; virtual tokens and replaced weights are for all: PEFT_ERROR_UNSUPPORTED.
+// An adapter that a call applies; base weights stay unchanged. Low-rank paths, IA3 and bottlenecks may apply
+// to some sequences only; virtual tokens and replaced weights apply to all (else PEFT_ERROR_UNSUPPORTED).
 typedef struct peft_active_adapter {
     const peft_adapter *adapter;
     float scale;                             // of low-rank paths; 0: 1
@@ -751,7 +752,7 @@ typedef struct peft_method_info {
     peft_method method;
     const char *name, *family, *trains;
     float learning_rate;  // see peft_default_learning_rate
-    const char *initial;  // values
+    const char *initial;  // how its values begin
 } peft_method_info;
 PEFTDEF const peft_method_info *peft_method_at(int64_t i);             // NULL: no more
 PEFTDEF const peft_method_info *peft_method_named(const char *name);  // NULL: none
@@ -784,7 +785,7 @@ typedef struct peft_adapter_desc {
     const char *feedforward_modules;  // IA3: those of target_modules whose input is scaled
     const char *bias;                 // LoRA: "none" (default), "all", "lora_only"
     bool lora_bias;                   // LoRA: B has a bias
-    // LoRA, DoRA, IA3: trained whole; every path that ends so, at a dot or not
+    // LoRA, DoRA, IA3: modules trained whole: all whose path ends in one of these, even within a name
     const char *modules_to_save;
     const char *layers_to_transform;  // "0,2,5": only these blocks; default: all
     const char *layers_pattern;       // before a block's number: "layers"; default: a path's first number
@@ -800,12 +801,12 @@ typedef struct peft_adapter_desc {
     const char *init_text;
     bool prefix_projection;           // prefix tuning: Linear, tanh, Linear
     int64_t encoder_hidden;           // width of the network behind a prompt; default d_model
-    bool encoder_lstm;                // P-tuning: a bidirectional LSTM before the MLP; neither is saved
-    int64_t encoder_layers;           // of that; default 2
+    bool encoder_lstm;                // P-tuning: a bidirectional LSTM before the MLP; files hold the prompt
+    int64_t encoder_layers;           // of the LSTM; default 2
     int64_t bottleneck;               // width of bottleneck adapters; default d_model / reduction_factor
     float reduction_factor;           // default 16
-    peft_activation_kind activation;  // theirs; default relu
-    bool pfeiffer;                    // behind the feed-forward only, not behind attention
+    peft_activation_kind activation;  // of bottleneck adapters; default relu
+    bool pfeiffer;                    // bottleneck adapters behind the feed-forward only
     uint64_t seed;
     // LoRA without PiSSA: PEFT_F16 or PEFT_BF16 keep A and B so, in memory and in files, and training holds
     // f32 master weights. A loaded adapter is f32
@@ -819,23 +820,23 @@ typedef struct peft_adapter_desc {
 PEFTDEF peft_status peft_adapter_create(const peft_adapter_desc *desc, peft_adapter **out);
 // A folder with adapter_config.json and adapter_model.safetensors, as HF peft saves it. Every key is used,
 // known to be harmless, or refused by name; a number or a text under an unknown key is a warning. While the
-// adapter is at work, base tensors in its file replace the base's, and for init_lora_weights "pissa" and
-// "olora" its start is subtracted.
+// adapter is applied, base tensors in its file replace the base's, and for init_lora_weights "pissa" and
+// "olora" the initial low-rank product is subtracted.
 PEFTDEF peft_status peft_adapter_load(peft_model *model, const char *folder, peft_adapter **out);
 // A path that ends in .gguf: LoRA as llama.cpp loads it, the scale folded into its alpha, and into B where
 // modules differ; other methods, DoRA and trained biases are PEFT_ERROR_UNSUPPORTED by name.
 PEFTDEF peft_status peft_adapter_save(const peft_adapter *adapter, const char *folder);
 PEFTDEF void peft_adapter_destroy(peft_adapter *adapter);
-// Puts the adapter into the base weights, f32 from then on. Unmerging restores them bit for bit; the last one
-// merged goes first. PEFT_ERROR_UNSUPPORTED: soft prompts and bottlenecks.
+// Merges the adapter into the base weights, which are f32 from then on. Unmerging restores them bit for bit;
+// adapters are unmerged in the reverse order. PEFT_ERROR_UNSUPPORTED: soft prompts and bottlenecks.
 PEFTDEF peft_status peft_adapter_merge(peft_adapter *adapter, float scale);
 PEFTDEF peft_status peft_adapter_unmerge(peft_adapter *adapter);
 
 typedef struct peft_requantize_error {
     int64_t tensors;
-    // Frobenius norm of the rounding error over that of the merged weights, all tensors together
+    // Frobenius norm of the rounding error over that of the merged weights, of all tensors together
     double relative;
-    // and over that of what merging had added: at 1, rounding is as large as what was learned
+    // the same over the norm of what merging added: at 1, rounding is as large as what was learned
     double of_update;
     double max, mean;  // of the magnitudes of the error
 } peft_requantize_error;
@@ -846,9 +847,9 @@ PEFTDEF peft_status peft_adapter_requantize(peft_adapter *adapter, peft_requanti
 PEFTDEF const peft_adapter_desc *peft_adapter_settings(const peft_adapter *adapter);  // defaults filled in
 PEFTDEF int64_t peft_adapter_parameter_count(const peft_adapter *adapter);
 PEFTDEF int64_t peft_adapter_tensor_count(const peft_adapter *adapter);
-// names are the keys in the file
+// The i-th tensor; its name is its key in the file.
 PEFTDEF peft_tensor *peft_adapter_tensor(const peft_adapter *adapter, int64_t i);
-// of adapter_model.safetensors
+// The size of adapter_model.safetensors.
 PEFTDEF peft_status peft_adapter_file_size(const peft_adapter *adapter, int64_t *bytes);
 
 // One LoRA made of several, as HF peft's add_weighted_adapter defines them. s_i: alpha / r of adapter i.
@@ -874,7 +875,8 @@ typedef struct peft_combine_desc {
 // The result is an adapter of its own (alpha = r). Errors name what does not fit: a method, a rank, a module.
 PEFTDEF peft_status peft_adapter_combine(const peft_combine_desc *desc, peft_adapter **out);
 
-// The k vocabulary rows nearest to virtual token `token` of a soft prompt, by 1 - cosine, nearest first.
+// The k vocabulary rows nearest to virtual token `token` of a soft prompt, by 1 - cosine, nearest first ->
+// ids, distances [k].
 PEFTDEF peft_status peft_prompt_nearest(const peft_adapter *adapter, int64_t token, int64_t k, int32_t *ids,
     float *distances);
 // ------------------------------------------------------------
@@ -902,12 +904,12 @@ typedef struct peft_generate_desc {
     uint64_t seed;             // of sampling
     const char *const *stop;   // a text ends before the first of these strings; not with beams
     int64_t stop_count;
-    // Streaming: receives what is new of a text once it is settled: whole UTF-8 characters (not
-    // NUL-terminated), nothing that may begin a stop string. `prompt`: index in the caller's list. False ends
-    // this text. Not with beams
+    // Streaming: receives each piece of a text as soon as it is final: whole UTF-8 characters (not
+    // NUL-terminated), nothing that may begin a stop string. `prompt`: index in the caller's list. Return
+    // false to end this text. Not with beams
     bool (*on_text)(const char *piece, size_t size, int64_t prompt, void *user);
     void *on_text_user;
-    struct peft_session *session; // keeps what was read for the next call
+    struct peft_session *session; // keeps the keys and values of this call for the next
 } peft_generate_desc;
 
 // Appends to `out` the ids that HF's generate returns: T5's begin with decoder_start_token_id; eos is last if
@@ -916,21 +918,21 @@ PEFTDEF peft_status peft_generate(
     const peft_generate_desc *desc, const int32_t *ids, int64_t count, peft_ids *out);
 // Text in (T5: the end token is added), text out.
 PEFTDEF peft_status peft_generate_text(const peft_generate_desc *desc, const char *prompt, char **text);
-// The same for many prompts, which share the work where they can; each texts[i] is to be freed. Each is
-// sampled from `seed` anew: a text does not depend on the others (but for rounding, where scores nearly tie).
+// The same for many prompts, which share the work where they can; each texts[i] is to be freed. Each samples
+// from `seed` anew, so a text does not depend on the others (but for rounding, where scores nearly tie).
 PEFTDEF peft_status peft_generate_texts(
     const peft_generate_desc *desc, const char *const *prompts, int64_t count, char **texts);
 
-// A prompt cache: the keys and values of the last prompt and its answer. A call reads only what its prompt
+// A prompt cache: the keys and values of the last prompt and its answer. A call computes only what its prompt
 // adds to them: a conversation that grows, many questions behind one text. PEFT_ERROR_UNSUPPORTED: several
-// prompts, an encoder, beams, virtual tokens. Clear it after training. Layers with a window keep only what it
-// reaches: a prompt that parts from a longer text is read anew.
+// prompts, an encoder, beams, virtual tokens. Clear it after training. Layers with a window keep only the
+// keys within it: a prompt that differs before the end of the kept text is computed from its beginning.
 typedef struct peft_session peft_session;
 PEFTDEF peft_status peft_session_create(peft_model *model, peft_session **out);
 PEFTDEF void peft_session_destroy(peft_session *session);
 PEFTDEF void peft_session_clear(peft_session *session);
-PEFTDEF int64_t peft_session_tokens(const peft_session *session);  // how many it holds
-// of the last call's prompt, how many were there
+PEFTDEF int64_t peft_session_tokens(const peft_session *session);  // how many tokens it holds
+// How many tokens of the last call's prompt were taken from the session.
 PEFTDEF int64_t peft_session_reused(const peft_session *session);
 
 // How likely given completions are: for multiple choice, reranking, evaluation. As in training, the prompt
@@ -948,7 +950,7 @@ typedef struct peft_score_desc {
     // the end token counts as the last of each completion; not of completion_ids
     bool with_end;
     int64_t *token_counts;           // optional output: tokens of each completion
-    // optional output: of every token, one completion after the other; to be freed
+    // optional output: of every token, one completion after the other; to be freed by the caller
     double **token_log_probabilities;
 } peft_score_desc;
 // log_probabilities[i]: the sum of log p(token | prompt, tokens before), natural logarithm. An empty
@@ -1045,20 +1047,20 @@ PEFTDEF peft_status peft_chat_text(
 // Which parts of a conversation are learned.
 typedef enum peft_chat_turns {
     PEFT_TURNS_ASSISTANT = 0,  // every answer of the assistant, with the mark that ends it
-    PEFT_TURNS_LAST,           // the last one
+    PEFT_TURNS_LAST,           // the last answer
     PEFT_TURNS_ALL             // everything
 } peft_chat_turns;
 
 // Appends a conversation's tokens to `ids`, and to `mask` 1 for those that are learned, else 0. Answers are
 // what the template's `generation` blocks hold; without such blocks, what an answer adds behind the
-// generation prompt of the messages before it. PEFT_ERROR_UNSUPPORTED: they cannot be found exactly so. Needs
-// the chat's tokenizer.
+// generation prompt of the messages before it. PEFT_ERROR_UNSUPPORTED: neither finds them exactly. Needs the
+// chat's tokenizer.
 PEFTDEF peft_status peft_chat_tokens(peft_chat *chat, const char *json, peft_chat_turns turns, peft_ids *ids,
     peft_ids *mask);
 
 typedef struct peft_dataset peft_dataset;
 
-// What a quote at the beginning of a table's value is.
+// What a quote at the beginning of a value of a table means.
 typedef enum peft_data_quotes {
     // as RFC4180; but a quoted value of a TSV that goes on over the end of its line is an error
     PEFT_QUOTES_AUTO = 0,
@@ -1066,7 +1068,7 @@ typedef enum peft_data_quotes {
     PEFT_QUOTES_NONE      // a character like any other (Python's csv.QUOTE_NONE)
 } peft_data_quotes;
 
-// How the texts of prompt and completion are meant.
+// How the templates of prompt and completion are written.
 typedef enum peft_template_style {
     PEFT_STYLE_JINJA = 0,
     PEFT_STYLE_FLAN  // {field} stands for that field, {{ and }} for braces
@@ -1079,7 +1081,7 @@ typedef enum peft_template_style {
 typedef struct peft_dataset_desc {
     peft_context *context;
     // .jsonl, .ndjson, .json (an object per line, or an array of objects), .csv, .tsv (first line: column
-    // names); "-": standard input, whatever of them it is
+    // names); "-": standard input, in any of these formats
     const char *path;
     // Default "{{prompt}}". Without a completion it may be promptsource's whole form: the prompt, ||| and the
     // completion, white space around them removed. A record that gives an empty text is left out, and the log
@@ -1091,7 +1093,7 @@ typedef struct peft_dataset_desc {
     const char *answer_choices;
     peft_template_style style;
     // Instead of templates: records are conversations, as peft_chat_text takes them. Each chosen turn becomes
-    // an example, the text before it its prompt, without the beginning and the end token that prompts and
+    // an example whose prompt is the text before it, without the beginning and the end token that prompts and
     // completions get anyway
     peft_chat *chat;
     peft_chat_turns turns;
@@ -1182,10 +1184,10 @@ typedef struct peft_few_shot_desc {
 
 typedef struct peft_few_shot_result {
     char *text;
-    // of the text, and one that the model's texts begin or end with (1 without a tokenizer)
+    // tokens of the text, and one for the model's beginning or end token (1 without a tokenizer)
     int64_t tokens;
     int64_t chosen;    // examples that were to be shown: `shots`, or as many as there are
-    int64_t dropped;   // the first so many of them did not fit
+    int64_t dropped;   // how many of them, the first ones, did not fit
     int64_t *indices;  // [chosen] their places in the dataset, in order
 } peft_few_shot_result;
 
@@ -1196,7 +1198,8 @@ PEFTDEF void peft_few_shot_free(peft_context *ctx, peft_few_shot_result *result)
 // ------------------------------------------------------------
 // >>training
 
-// With the bytes of state per parameter. Decay is decoupled: weights shrink by learning rate * weight_decay.
+// Each comment begins with the bytes of state per parameter. Decay is decoupled: weights shrink by learning
+// rate * weight_decay.
 typedef enum peft_optimizer_kind {
     PEFT_ADAMW = 0,  // 8. Loshchilov & Hutter 2019, HF's defaults: bias correction
     // 2.03. Moments as bitsandbytes keeps them: 8-bit dynamic maps, blocks of 256 (Dettmers et al. 2022); f32
@@ -1238,7 +1241,7 @@ PEFTDEF void peft_optimizer_destroy(peft_optimizer *optimizer);
 // The norm of all gradients; where it exceeds max_norm > 0 they are scaled down to that, as by torch's
 // clip_grad_norm_.
 PEFTDEF double peft_optimizer_clip(peft_optimizer *optimizer, double max_norm);
-// then zeroes the gradients
+// Updates the tensors, then zeroes the gradients.
 PEFTDEF void peft_optimizer_step(peft_optimizer *optimizer, float learning_rate);
 
 // The method's rate in the table of methods (LoRA: 1e-3), 1e-4 for all weights (adapter NULL). Models
@@ -1263,10 +1266,11 @@ typedef struct peft_progress {
 } peft_progress;
 typedef bool (*peft_progress_fn)(const peft_progress *progress, void *user);  // false: stop
 
-// Given every gradient of an optimizer step before it is used, in the order of the trained tensors, then
-// (tensor NULL) 2 values of the step itself, its loss first. `labels`: how many the loss is a mean over. May
-// change the values; anything but PEFT_OK ends the training with that status. With several ranks it has to
-// put the sum over all ranks in place of the values, the same bits on each.
+// Receives every gradient of an optimizer step before it is used, in the order of the trained tensors, and
+// last (tensor NULL) 2 values of the step: its loss and its number, by which ranks at different steps are
+// found. `labels`: how many the loss is a mean over. May change the values; anything but PEFT_OK ends the
+// training with that status. With several ranks it has to replace the values by their sum over all ranks, the
+// same bits on each.
 typedef peft_status (*peft_gradient_fn)(
     const peft_tensor *tensor, float *values, int64_t count, double labels, void *user);
 
@@ -1291,7 +1295,7 @@ typedef struct peft_train_desc {
     peft_schedule schedule;
     int64_t warmup_steps;
     float dropout;             // in the model; default 0, whatever its config says
-    // tokens; longer texts are cut at their ends, and the log says so; default 512, 128
+    // tokens; longer texts are cut at their ends and the log says so; default 512, 128
     int64_t max_source, max_target;
     int64_t eval_every;        // steps; default: once per epoch, when there is validation data
     bool keep_best;            // put the best evaluated weights back at the end
@@ -1327,8 +1331,8 @@ typedef struct peft_train_result {
 // last whole step; what training has widened to f32 stays so. Callbacks must return: a longjmp out of one
 // leaks.
 PEFTDEF peft_status peft_train(const peft_train_desc *desc, peft_train_result *result);
-// The batches of peft_train, for loops of one's own: tokenized, cut, shifted, shuffled and packed. Of `desc`
-// count model, adapter, data, batch_size, max_source, max_target, seed, rank and world.
+// The batches of peft_train, for loops of one's own: tokenized, cut, shifted, shuffled and packed. They use
+// model, adapter, data, batch_size, max_source, max_target, seed, rank and world of `desc`.
 typedef struct peft_batches peft_batches;
 PEFTDEF peft_status peft_batches_create(const peft_train_desc *desc, peft_batches **out);
 PEFTDEF void peft_batches_destroy(peft_batches *batches);
@@ -1340,16 +1344,16 @@ PEFTDEF const peft_batch *peft_batches_at(peft_batches *batches, int64_t epoch, 
 PEFTDEF peft_status peft_evaluate_loss(peft_model *model, const peft_adapter *adapter,
     const peft_dataset *data, int64_t max_source, int64_t max_target, double *loss);
 
-// Where memory will go: a step of training with examples of one size, run without numbers. Only headers are
-// read, so that weights of any size can be planned on any machine.
+// Plans memory: runs a training step of examples of one size with shapes but without numbers. It reads only
+// the headers of files, so weights of any size can be planned on any machine.
 typedef struct peft_plan_desc {
     peft_context *context;           // its threads and instructions count
-    // as peft_model_load; or a config.json, by itself or in a folder: weights of f32
+    // as in peft_model_load; or a config.json, alone or in its folder: then the weights are f32
     const char *path;
     peft_dtype weights, embeddings;  // as peft_model_desc
     int64_t block;
     bool double_quant;
-    const peft_adapter_desc *adapter; // its model plays no part; NULL: all weights are trained
+    const peft_adapter_desc *adapter; // its model is ignored; NULL: all weights are trained
     peft_optimizer_kind optimizer;
     bool optimizer_elsewhere;        // its state is in a file or a buffer of the caller: not counted
     bool checkpoint_blocks;
@@ -1385,7 +1389,7 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
 // BLEU and chrF 0..100. Wrong input (a NULL text, mismatched counts) gives PEFT_ERROR_ARGUMENT and a text
 // naming the culprit.
 //
-// 0 itself, in a field whose 0 means the default: beta = PEFT_ZERO. Fields that take it say so.
+// In a field whose 0 means the default, PEFT_ZERO stands for 0. Fields that take it say so.
 #define PEFT_ZERO (-1)
 
 // Several references: references_per_prediction = R (0 means 1), and references[i * R + r] is reference r of
@@ -1603,7 +1607,7 @@ PEFTDEF peft_status peft_calibration(const peft_calibration_desc *desc, peft_cal
 
 // SQuAD and ReCoRD: exact match and word F1 after SQuAD's normalization (lower case, no ASCII punctuation, no
 // a, an, the), the best over the references of a pair; an empty answer equals only an empty one (SQuAD 2).
-// Pairs with fewer answers than others repeat one. desc->pairs gets the F1 of each.
+// A pair with fewer references than others repeats one. desc->pairs gets the F1 of each.
 typedef struct peft_answer_result {
     double exact_match, f1;     // means, 0..1
     char signature[128];
@@ -1676,7 +1680,7 @@ typedef struct peft_paired_result {
     // bootstrap: mean of the resampled scores, half the width of their 95 % interval
     double baseline_mean, baseline_ci;
     double system_mean, system_ci;
-    bool few;                            // lines
+    bool few;                            // fewer than PEFT_PAIRED_FEW lines
     char signature[192];
 } peft_paired_result;
 
@@ -1696,9 +1700,9 @@ PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result
 
 #if defined(PEFT_IMPLEMENTATION) && !defined(PEFT_IMPLEMENTED)
 #define PEFT_IMPLEMENTED
-#define PEFT__READING  // the implementation has begun and not ended; see chapter 3
+#define PEFT__READING  // while the implementation is compiled: it includes this file again; see chapter 3
 
-// What these flags change without a macro of their own (clang) is asked when a context is made.
+// -ffast-math and its parts, as far as compilers say so; peft__sums_as_written finds the rest at run time.
 #if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(_M_FP_FAST)
 #error "peft.h relies on sums in the order they are written: build without -ffast-math and its parts"
 #elif defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__
@@ -1835,8 +1839,8 @@ extern "C" {
 #define PEFT__MAX(a, b) ((a) > (b) ? (a) : (b))
 #define PEFT__COUNT(array) ((int64_t)(sizeof(array) / sizeof((array)[0])))
 
-// PEFT__INLINE: of the innermost loops. PEFT__NOINLINE: of many callers and none of them hot; copies would
-// only cost size and compile time.
+// PEFT__INLINE: for the innermost loops. PEFT__NOINLINE: for functions with many callers, none of them hot,
+// where copies would only cost size and compile time.
 #if defined(_MSC_VER)
 #define PEFT__INLINE static __forceinline
 #define PEFT__NOINLINE static __declspec(noinline)
@@ -1911,8 +1915,8 @@ struct peft_context {
     size_t memory, memory_peak;
     void *gemm_scratch;  // packing buffers of chapter 3, kept between calls
     size_t gemm_scratch_size;
-    bool dry;  // of the planner (chapter 12): shapes only. Operations record themselves, but no number is
-               // there and none is computed
+    bool dry;  // set by the planner (chapter 12): operations record themselves, but nothing has values and
+               // nothing is computed
     size_t planned;  // bytes of results and gradients that a dry run would have taken
     peft__mounted *mounted;
     peft_files files;
@@ -1921,7 +1925,7 @@ struct peft_context {
 
 // ---- text: one formatter for errors, JSON and logs, so that PEFT_NO_STDIO needs no stdio
 
-typedef struct peft__sink {  // where formatted characters go; counts what it cannot hold
+typedef struct peft__sink {  // a buffer for formatted text; `size` also counts what does not fit
     char *data;
     size_t size, capacity;
 } peft__sink;
@@ -1946,7 +1950,7 @@ static double peft__times_power_of_ten(double v, int n) {  // in two steps where
     return n < 0 ? v / pow(10, -n) : v * pow(10, n);
 }
 
-// The shortest of 6, 9 or 17 significant digits that reads back as v (as f32 for the first two), in %g style.
+// Writes the shortest of 6, 9 or 17 significant digits that reads back as v (as f32 for 6 and 9), like %g.
 static void peft__sink_double(peft__sink *s, double v) {
     if (v != v || v - v != 0) {
         const char *text = v != v ? "nan" : v > 0 ? "inf" : "-inf";
@@ -1989,7 +1993,7 @@ static void peft__sink_double(peft__sink *s, double v) {
     peft__sink_integer(s, (unsigned long long)(exponent < 0 ? -exponent : exponent), exponent < 0);
 }
 
-// Knows %s %.*s %d %ld (an int64_t, whatever a long is) %u %lld %llu %zu %g %c %%: what the library's own
+// Formats %s %.*s %d %ld (an int64_t, whatever a long is) %u %lld %llu %zu %g %c %%, all that the library's
 // messages use. Returns the length without the NUL.
 static size_t peft__vformat(char *out, size_t capacity, const char *f, va_list args) {
     peft__sink s = {out, 0, capacity};
@@ -2049,7 +2053,7 @@ static size_t peft__vformat(char *out, size_t capacity, const char *f, va_list a
 // Sets the context's error text and returns `status`, so that a failing function reads `return
 // peft__fail(...)`.
 static peft_status peft__fail(peft_context *ctx, peft_status status, const char *format, ...) {
-    char text[PEFT__ERROR_SIZE];  // not straight into ctx->error: that may be among the arguments
+    char text[PEFT__ERROR_SIZE];  // not ctx->error itself, which may be among the arguments
     va_list args;
     va_start(args, format);
     peft__vformat(text, sizeof(text), format, args);
@@ -2087,7 +2091,7 @@ PEFTDEF const char *peft_status_text(peft_status status) {
     return (size_t)status < sizeof(texts) / sizeof(texts[0]) ? texts[status] : "unknown status";
 }
 
-// What a public call cannot do without: its argument `name`. ctx may be NULL; then only the status tells.
+// Fails if an argument of a public call is NULL. `ctx` may be NULL too; then there is only the status.
 #define PEFT__NEED(ctx, argument, name)                            \
     do {                                                           \
         if (!(argument)) return peft__null((ctx), __func__, name); \
@@ -2095,8 +2099,7 @@ PEFTDEF const char *peft_status_text(peft_status status) {
 
 // ---- allocation
 
-// Each block carries its size and the address that the allocator gave, in the 64 bytes before the (aligned)
-// block.
+// Right before each (aligned) block are its size and the address that the allocator gave.
 typedef struct peft__block {
     void *base;
     size_t size;
@@ -2140,8 +2143,8 @@ PEFT__NOINLINE void peft__free(peft_context *ctx, void *p) {
     ctx->allocator.free(peft__block_of(p)->base, ctx->allocator.user);
 }
 
-// False when the product overflows or an operand is negative. Every size that comes from a file goes through
-// here.
+// *out = a * b. False: it overflows, or an operand is negative. Every size that comes from a file goes
+// through here.
 static bool peft__mul(int64_t a, int64_t b, int64_t *out) {
     if (a < 0 || b < 0 || (b && a > INT64_MAX / b)) return false;
     *out = a * b;
@@ -2159,7 +2162,7 @@ static void *peft__calloc(peft_context *ctx, int64_t count, size_t size) {
     return p;
 }
 
-// An array of so many zeroed items, to be freed with peft__free.
+// A zeroed array of `count` items, to be freed with peft__free.
 #define PEFT__CALLOC(ctx, count, type) ((type *)peft__calloc(ctx, count, sizeof(type)))
 
 PEFT__NOINLINE void *peft__realloc(peft_context *ctx, void *p, size_t size) {
@@ -2171,8 +2174,8 @@ PEFT__NOINLINE void *peft__realloc(peft_context *ctx, void *p, size_t size) {
     return q;
 }
 
-// Room for one more item in an array that doubles: the array, moved or not. NULL: out of memory, the array is
-// as it was.
+// Makes room for one more item in an array whose capacity doubles -> the array, moved or not. NULL: out of
+// memory, and the array is unchanged.
 static void *peft__one_more(peft_context *ctx, void *items, int64_t count, int64_t *capacity, size_t size) {
     if (count < *capacity) return items;
     int64_t more = PEFT__MAX(2 * *capacity, 64);
@@ -2228,7 +2231,7 @@ PEFT__INLINE void peft__cpu_relax(void) {
 #endif
 }
 
-// The next of the tasks that several threads take from one counter.
+// Takes the next task of a counter that several threads share.
 PEFT__INLINE int64_t peft__take_task(int64_t *next) {
     return __atomic_fetch_add(next, 1, __ATOMIC_RELAXED);
 }
@@ -2241,8 +2244,8 @@ static void peft__pool_work(peft__pool *p) {
     }
 }
 
-// Between two small products of one step there are microseconds: spin that long before sleeping, a wake-up
-// costs more.
+// Small products of one step follow each other within microseconds: workers spin that long before they sleep,
+// as a wake-up costs more.
 enum { PEFT__SPINS = 4000 };
 
 static void *peft__pool_thread(void *arg) {
@@ -2321,8 +2324,8 @@ static void peft__parallel(peft_context *ctx, int64_t count, peft__task_fn fn, v
     __atomic_store_n(&p->busy, p->thread_count, __ATOMIC_RELAXED);
     peft__pool_start_job(p);
     peft__pool_work(p);
-    // The last task is short, so a sleep here would cost more than it saves; but a worker that has no core
-    // yet must get one.
+    // The last task is short, so sleeping would cost more than spinning; but a worker that has no core yet
+    // must get one.
     for (int spin = 0; __atomic_load_n(&p->busy, __ATOMIC_ACQUIRE) > 0; spin++) {
         if (spin < PEFT__SPINS) peft__cpu_relax();
         else sched_yield();
@@ -2354,7 +2357,7 @@ static void peft__parallel(peft_context *ctx, int64_t count, peft__task_fn fn, v
 
 // ---- contexts
 
-// Whether the compiler keeps a + b - b as it is written, which is 0 for these.
+// Whether the compiler computes a + b - b as it is written, which gives 0 for these values.
 static bool peft__sums_as_written(void) {
     volatile float least = 1e-30f, one = 1.0f;
     float a = least, b = one;
@@ -2390,7 +2393,7 @@ PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_cont
         status = peft__fail(
             ctx, PEFT_ERROR_UNSUPPORTED, "built with -funsafe-math-optimizations or the like");
     if (status) {
-        if (d.log && ctx->error[0]) d.log(ctx->error, d.log_user);  // the text goes with the context
+        if (d.log && ctx->error[0]) d.log(ctx->error, d.log_user);  // the text is lost with the context
         peft_context_destroy(ctx);
         return status;
     }
@@ -2484,7 +2487,7 @@ PEFTDEF peft_files peft_files_stdio(void) {
 
 #else
 
-// What errno says of something that failed.
+// The status of a file operation: PEFT_OK, or what errno says.
 static peft_status peft__io(bool ok) {
     bool missing = errno == ENOENT;
 #if defined(ENOTDIR)
@@ -2497,8 +2500,7 @@ static peft_status peft__stdio_open(const char *path, bool write, void **file, u
     FILE *f = fopen(path, write ? "wb" : "rb");
     (void)user;
     *file = f;
-    // fseek to the end is the portable way to a size; beyond 2 GiB of a 32-bit long only the mapping of the
-    // platform helps.
+    // seeking to the end is the portable way to a size; where a long has 32 bits, it fails beyond 2 GiB
     if (!f || write) return peft__io(f != NULL);
     long end = fseek(f, 0, SEEK_END) ? -1 : ftell(f);
     *size = (uint64_t)end;
@@ -2547,7 +2549,7 @@ static peft_status peft__stdio_make_folder(const char *path, void *user) {
 #if defined(PEFT__MKDIR)
     return peft__io(PEFT__MKDIR(path) == 0 || errno == EEXIST);
 #else
-    return PEFT_OK;  // no portable way: it has to be there
+    return PEFT_OK;  // there is no portable way: the folder has to exist
 #endif
 }
 
@@ -2559,7 +2561,8 @@ PEFTDEF peft_files peft_files_stdio(void) {
 
 #endif
 
-// The context's callback of that name. Through what it leaves in errno the message says more than the status.
+// Calls the context's callback of that name. errno begins at 0, so that what the callback leaves in it can be
+// part of the message.
 #define PEFT__FILES(ctx, function, ...) \
     (errno = 0, (ctx)->files.function(__VA_ARGS__, (ctx)->files.user))
 
@@ -2614,7 +2617,7 @@ static peft_status peft__file_open(peft_context *ctx, const char *path, peft__fi
         return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: not mounted, and built with PEFT_NO_STDIO", path);
     if (peft__is_directory(ctx, path)) return peft__fail(ctx, PEFT_ERROR_IO, "%s: is a directory", path);
 #if PEFT__MMAP
-    struct stat s;  // the opening of a pipe might take forever
+    struct stat s;  // opening a pipe may wait forever
     if (ctx->files.native && stat(path, &s) == 0 && S_ISFIFO(s.st_mode))
         return peft__fail(ctx, PEFT_ERROR_IO, "%s: is a pipe", path);
 #endif
@@ -2647,8 +2650,7 @@ static void peft__file_close(peft__file *f) {
     memset(f, 0, sizeof(*f));
 }
 
-// Gives back the memory behind a part of a mapped file that will not be read for now: the same bytes are
-// mapped anew.
+// Gives back the memory of a part of a mapped file that is not needed soon, by mapping the same bytes anew.
 static void peft__file_forget(peft__file *f, const void *data, size_t size) {
 #if PEFT__MMAP
     const uintptr_t page = 65536;  // a multiple of every page size in use
@@ -2666,10 +2668,10 @@ static void peft__file_forget(peft__file *f, const void *data, size_t size) {
 #endif
 }
 
-// Whether there is something of that name. What cannot be read is there: the error comes when it is opened.
+// Whether a file of that name exists. True for one that cannot be read: opening it then gives the error.
 static bool peft__file_exists(peft_context *ctx, const char *path) {
     char kept[PEFT__ERROR_SIZE];
-    memcpy(kept, ctx->error, sizeof(kept));  // asking is not failing
+    memcpy(kept, ctx->error, sizeof(kept));  // a test must leave the error text unchanged
     peft__file f;
     peft_status status = peft__file_open(ctx, path, &f);
     if (!status) peft__file_close(&f);
@@ -2677,7 +2679,7 @@ static bool peft__file_exists(peft_context *ctx, const char *path) {
     return status != PEFT_ERROR_MISSING;
 }
 
-// The whole file, NUL-terminated, to be freed with peft__free. `size` may be NULL.
+// Reads a whole file, NUL-terminated, to be freed with peft__free. `size` may be NULL.
 static peft_status peft__read_all(peft_context *ctx, const char *path, char **data, size_t *size) {
     *data = NULL;
     peft__file f;
@@ -2696,8 +2698,8 @@ static peft_status peft__read_all(peft_context *ctx, const char *path, char **da
     return status;
 }
 
-// A new file of zeros, mapped: memory whose pages the operating system can move out. It loses its name at
-// once, so that it is gone when it is unmapped, however the program ends.
+// Maps a new file of zeros: memory whose pages the operating system can move to the disk. The file loses its
+// name at once, so the system removes it however the program ends.
 static peft_status peft__scratch_map(peft_context *ctx, const char *path, size_t size, void **out) {
     *out = NULL;
 #if PEFT__MMAP
@@ -2705,12 +2707,12 @@ static peft_status peft__scratch_map(peft_context *ctx, const char *path, size_t
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
     if (fd < 0) return peft__fail(ctx, PEFT_ERROR_IO, "%s: %s", path, strerror(errno));
     bool ok = unlink(path) == 0;
-    // written, not only sized: a disk that is full must not show later, when a page is touched
+    // written, not only sized: a full disk must fail here, not when a page is touched
     for (size_t at = 0; at < size && ok; at += sizeof(zeros)) {
         size_t n = PEFT__MIN(sizeof(zeros), size - at);
         ssize_t wrote = write(fd, zeros, n);
         ok = wrote == (ssize_t)n;
-        if (wrote >= 0 && !ok) errno = ENOSPC;  // a part of it: the disk is full
+        if (wrote >= 0 && !ok) errno = ENOSPC;  // only a part was written: the disk is full
     }
     void *p = ok ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
     peft_status status = PEFT_OK;
@@ -2733,7 +2735,7 @@ static void peft__scratch_unmap(void *data, size_t size) {
 #endif
 }
 
-enum { PEFT__PATH_SIZE = 4096 };  // of paths that are made without an allocation, which might fail
+enum { PEFT__PATH_SIZE = 4096 };  // of paths made without an allocation
 
 static char *peft__copy_text(peft_context *ctx, const char *text, size_t n, const char *end) {
     size_t m = strlen(end);
@@ -2744,8 +2746,8 @@ static char *peft__copy_text(peft_context *ctx, const char *text, size_t n, cons
     return copy;
 }
 
-// Where a path leads: what is renamed to the name of a symbolic link would replace the link, not the file. To
-// be freed with peft__free.
+// Follows symbolic links: renaming a file to the name of a link would replace the link, not its target. To be
+// freed with peft__free.
 static peft_status peft__link_target(peft_context *ctx, const char *path, char **out) {
     size_t n = strlen(path);
     while (n > 1 && strchr(PEFT__SLASHES, path[n - 1])) n--;
@@ -2769,8 +2771,7 @@ static peft_status peft__link_target(peft_context *ctx, const char *path, char *
     return *out ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
-// Waits until a file, or the list of names of a folder, is on the disk. Not every file system can be asked
-// to.
+// Waits until a file, or a folder's list of names, is on the disk, where the file system offers that.
 static peft_status peft__sync(peft_context *ctx, const char *path) {
 #if PEFT__MMAP
     int fd = ctx->files.native ? open(path, O_RDONLY) : -1, failed = fd >= 0 && fsync(fd) ? errno : 0;
@@ -2791,8 +2792,8 @@ static peft_status peft__sync_parent(peft_context *ctx, const char *path) {
     return peft__sync(ctx, folder);
 }
 
-// Writes to "<path>.part" and renames: a crash never leaves half a file under the final name, and what has
-// that name is on the disk.
+// Writes to "<path>.part", waits until that is on the disk, and renames it: a crash never leaves half a file
+// under the final name.
 typedef struct peft__writer {
     peft_context *ctx;
     void *handle;
@@ -2864,7 +2865,7 @@ static peft_status peft__writer_commit(peft__writer *w) {
 // case of peft__vformat.
 // ==========================================================================================================
 // 2. BASICS
-//    The vocabulary that all later chapters are written in: arena, strings, Unicode, hash map, JSON, regular
+//    The data types and formats that later chapters use: arena, strings, Unicode, hash map, JSON, regular
 //    expressions, random numbers, half floats. Lists grow with peft__one_more, text with peft__string_format,
 //    and what lives as long as a file or model comes from its arena, which is freed at once. Rests on 1.
 //    To know: peft__arena_alloc, peft__string_format, peft__map_set, peft__json_parse, peft__regex_compile.
@@ -2934,7 +2935,7 @@ static void *peft__arena_alloc(peft__arena *a, size_t size) {
     return p;
 }
 
-// An array of so many items, not zeroed. The count is not checked for overflow.
+// An array of `count` items, not zeroed. The count is not checked for overflow.
 #define PEFT__ARENA(arena, count, type) ((type *)peft__arena_alloc(arena, (size_t)(count) * sizeof(type)))
 
 PEFT__NOINLINE char *peft__arena_strdup(peft__arena *a, const char *s, size_t n) {
@@ -2965,7 +2966,7 @@ PEFT__NOINLINE void peft__string_free(peft__string *s) {
     s->size = s->capacity = 0;
 }
 
-// Room for n more bytes and a NUL.
+// Makes room for n more bytes and a NUL.
 static bool peft__string_room(peft__string *s, size_t n) {
     if (s->failed || s->capacity - s->size > n) return !s->failed;
     size_t capacity = PEFT__MAX(s->capacity * 2, s->size + n + 64);
@@ -3011,7 +3012,7 @@ static char peft__lower(char c) {  // of ASCII only
     return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
 }
 
-// One code point at s[*i], *i moved past it. An invalid byte gives U+FFFD and false, and is one byte long.
+// Reads one code point at s[*i] and moves *i past it. An invalid byte gives U+FFFD and false, and is skipped.
 static bool peft__utf8_next(const char *s, size_t n, size_t *i, uint32_t *cp) {
     const unsigned char *p = (const unsigned char *)s + *i;
     size_t left = n - *i;
@@ -3030,7 +3031,7 @@ static bool peft__utf8_next(const char *s, size_t n, size_t *i, uint32_t *cp) {
     return ok;
 }
 
-// Where from s[i] on the text ceases to be UTF-8: n, or at its first invalid byte.
+// The end of the valid UTF-8 that begins at s[i]: n, or the first invalid byte.
 static size_t peft__utf8_run(const char *s, size_t n, size_t i) {
     uint32_t c;
     for (size_t next = i; i < n; i = next)
@@ -3051,15 +3052,15 @@ static size_t peft__utf8_put(char *out, uint32_t cp) {
     return n;
 }
 
-// How many bytes of a byte order mark a text begins with: some editors and spreadsheets put one before UTF-8.
+// Bytes of the byte order mark that a text begins with: some editors and spreadsheets put one before UTF-8.
 PEFT__INLINE size_t peft__utf8_mark(const char *text, size_t size) {
     return size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
 }
 
 // ---- Unicode 14.0.0: general categories, lower case, white space
 
-enum {  // the categories in the order of peft__uc_names; a pattern or a tokenizer asks for a set of bits 1 <<
-        // category
+enum {  // sets of categories: bit i is category i of peft__uc_names. Patterns and tokenizers ask whether a
+        // character's category is in a set
     PEFT__UC_LU = 1 << 0,
     PEFT__UC_LL = 1 << 1,
     PEFT__UC_LT = 1 << 2,
@@ -3082,9 +3083,9 @@ enum {  // the categories in the order of peft__uc_names; a pattern or a tokeniz
 };
 static const char peft__uc_names[] = "LuLlLtLmLoMnMcMeNdNlNoPcPdPsPePiPfPoSmScSkSoZsZlZpCcCfCsCoCn";
 
-// The categories of all code points as runs, from a first code point on: A32 is 32 times category 'A' - '@',
-// the second of the names; without a number it is once. '^' is Lu and Ll in turn, Lu at even code points, '_'
-// Lu at odd ones.
+// The categories of all code points as runs from `first` on. A letter is a category (its index is the letter
+// - '@': A is 1, Ll), the number behind it how many code points have it (none: one). '^' stands for Lu and Ll
+// in turn with Lu at even code points, '_' with Lu at odd ones.
 static const struct peft__uc_runs {
     uint32_t first;
     const char *runs;
@@ -3154,7 +3155,7 @@ static const struct peft__uc_runs {
     {0x2ebe1, "]3103D542]1506D4939]715958Z]30Z96]128E240]65040\\65534]2\\65534]2"},
 };
 
-// Reads a run: its category; *behind moves from its first code point to the one behind it.
+// Reads a run -> its category. *behind moves from the run's first code point to the one behind its last.
 PEFT__INLINE uint32_t peft__uc_run(const char **run, uint32_t *behind) {
     uint32_t category = (uint32_t)(*(*run)++ - '@'), count = 0;
     for (; **run >= '0' && **run <= '9'; ++*run) count = count * 10 + (uint32_t)(**run - '0');
@@ -3164,7 +3165,7 @@ PEFT__INLINE uint32_t peft__uc_run(const char **run, uint32_t *behind) {
 
 // The category of a code point, as a bit. Above U+10FFFF nothing is assigned.
 static uint32_t peft__uc_bit(uint32_t c) {
-    int64_t low = 0, high = PEFT__COUNT(peft__uc_categories);  // the row is at [low - 1, high - 1]
+    int64_t low = 0, high = PEFT__COUNT(peft__uc_categories);  // the row is one of low - 1 ... high - 1
     if (c > 0x10FFFF) return PEFT__UC_CN;
     while (low < high) {
         int64_t middle = (low + high) / 2;
@@ -3177,8 +3178,8 @@ static uint32_t peft__uc_bit(uint32_t c) {
     return 1u << (category < 30 ? category : (c ^ category) & 1);
 }
 
-// What asks for every character of a text keeps the categories of those that most scripts are written in, one
-// by one: runs take long to read.
+// Reading runs is slow. A caller that asks for every character of a text keeps the categories of the code
+// points below 0x3400, where most scripts are, one byte each.
 enum { PEFT__UC_KEPT = 0x3400 };
 
 static void peft__uc_keep(unsigned char kept[PEFT__UC_KEPT]) {
@@ -3191,12 +3192,12 @@ static void peft__uc_keep(unsigned char kept[PEFT__UC_KEPT]) {
         }
 }
 
-// peft__uc_bit by means of them, if there are any.
+// peft__uc_bit, read from `kept` where it can be (NULL: there is no such table).
 PEFT__INLINE uint32_t peft__uc_kept(const unsigned char *kept, uint32_t c) {
     return kept && c < PEFT__UC_KEPT ? 1u << kept[c] : peft__uc_bit(c);
 }
 
-// Lower case: first code point, how many, step between them, what to add.
+// Lower case, in rows of: first code point, count, step between them, distance to the lower-case one.
 static const int32_t peft__uc_lower[][4] = {
     {0x41, 26, 1, 32}, {0xc0, 23, 1, 32}, {0xd8, 7, 1, 32}, {0x100, 24, 2, 1}, {0x132, 3, 2, 1},
     {0x139, 8, 2, 1}, {0x14a, 23, 2, 1}, {0x178, 1, 1, -121}, {0x179, 3, 2, 1}, {0x181, 1, 1, 210},
@@ -3275,8 +3276,7 @@ static bool peft__uc_among(const uint16_t (*ranges)[2], int64_t count, uint32_t 
     return false;
 }
 
-// What the final sigma depends on: letters with case, and characters that are looked over (marks,
-// apostrophes, ...).
+// The final sigma depends on cased letters and skips ignorable characters (marks, apostrophes, ...).
 static bool peft__uc_is_cased(uint32_t c) {
     return (peft__uc_bit(c) & (PEFT__UC_LU | PEFT__UC_LL | PEFT__UC_LT)) || c == 0xaa || c == 0xba ||
            (c >= 0x2160 && c <= 0x217f) || peft__uc_enclosed(c);
@@ -3290,8 +3290,7 @@ static bool peft__uc_case_ignorable(uint32_t c) {
     return (peft__uc_bit(c) & (PEFT__UC_MN | PEFT__UC_ME | PEFT__UC_CF | PEFT__UC_LM | PEFT__UC_SK)) != 0;
 }
 
-// Whether the sigma that ends before s[after] and begins at s[before] ends a word: a letter with case comes
-// before it, none behind.
+// Whether the sigma s[before .. after) ends a word: a cased letter comes before it and none behind.
 static bool peft__uc_final_sigma(const char *s, size_t n, size_t before, size_t after) {
     uint32_t c = 0;
     do {
@@ -3309,8 +3308,8 @@ static bool peft__uc_final_sigma(const char *s, size_t n, size_t before, size_t 
     return true;
 }
 
-// Python's str.lower into out (room: twice n + 8); bytes that are not UTF-8 stay. Sigma at the end of a word
-// is final.
+// Python's str.lower of s [n] into out (room: 2 n + 8); bytes that are not UTF-8 stay. Sigma at the end of a
+// word is final.
 static size_t peft__uc_lower_text(const char *s, size_t n, char *out) {
     size_t i = 0, size = 0;
     while (i < n) {
@@ -3423,11 +3422,11 @@ typedef enum peft__json_type {
 typedef struct peft__json {
     peft__json_type type;
     bool boolean;
-    char whole;  // of a number: written without point and exponent, so `integer` is it exactly; or
+    char whole;  // of a number: 1 if it has no point and no exponent, so that `integer` is exact; or
                  // PEFT__JSON_TOO_LONG
     double number;
     int64_t integer;
-    // unescaped, NUL-terminated; of other types: where it begins in the text that was parsed
+    // unescaped, NUL-terminated; of other types: where the value begins in the parsed text
     const char *string;
     size_t length;    // bytes of the string, or count of items
     const char *key;  // of a member of an object
@@ -3443,7 +3442,7 @@ typedef struct peft__json_reader {
 } peft__json_reader;
 
 enum { PEFT__JSON_TOO_LONG = 2 };  // a whole number of more than 64 bits
-enum { PEFT__JSON_DEPTH = 128 };   // deeper than any config, shallower than any stack
+enum { PEFT__JSON_DEPTH = 128 };   // deeper than any config, too shallow to overflow a stack
 
 PEFT__NOINLINE peft_status peft__json_error(peft__json_reader *r, const char *what) {
     long long line = 1;
@@ -3469,7 +3468,7 @@ static bool peft__json_hex4(peft__json_reader *r, uint32_t *out) {
     return true;
 }
 
-// After "\u": a code point, of one unit or a surrogate pair. A lone surrogate becomes U+FFFD.
+// Reads what follows "\u" -> a code point, of one unit or a surrogate pair. A lone surrogate becomes U+FFFD.
 static bool peft__json_codepoint(peft__json_reader *r, uint32_t *cp) {
     if (!peft__json_hex4(r, cp)) return false;
     if (*cp >= 0xD800 && *cp < 0xDC00 && r->end - r->at >= 6 && r->at[0] == '\\' && r->at[1] == 'u') {
@@ -3531,7 +3530,7 @@ static bool peft__json_char(peft__json_reader *r, char a, char b) {
     return true;
 }
 
-// The digits of a whole number, with or without a minus.
+// Reads the digits of a whole number, with or without a minus.
 static void peft__json_whole(const char *s, const char *end, peft__json *out) {
     bool negative = *s == '-';
     uint64_t v = 0, most = (uint64_t)INT64_MAX + negative;
@@ -3589,7 +3588,7 @@ static bool peft__json_word(peft__json_reader *r, const char *word) {
     return true;
 }
 
-// The members of an object or the items of an array, behind its opening bracket.
+// Reads the members of an object or the items of an array, behind its opening bracket.
 static peft_status peft__json_items(peft__json_reader *r, peft__json *parent, char close) {
     peft__json **tail = &parent->child;
     peft__json_space(r);
@@ -3646,14 +3645,14 @@ static peft_status peft__json_value(peft__json_reader *r, peft__json **out) {
     if (peft__json_word(r, "null")) return PEFT_OK;
     if (peft__json_word(r, "true") || peft__json_word(r, "false")) {
         v->type = PEFT__JSON_BOOL;
-        v->boolean = r->at[-2] == 'u';  // tr-u-e
+        v->boolean = r->at[-2] == 'u';  // the u of true, the s of false
         return PEFT_OK;
     }
     v->type = PEFT__JSON_NUMBER;
     return peft__json_number(r, v);
 }
 
-// `where` is the file's name, for messages. The tree lives in the arena.
+// Parses text [n] into a tree that lives in the arena. `where` is the file's name, for messages.
 static peft_status peft__json_parse(peft_context *ctx, peft__arena *a, const char *text, size_t n,
         const char *where, peft__json **out) {
     peft__json_reader r = {ctx, a, text, text, text + n, where, 0};
@@ -3663,7 +3662,7 @@ static peft_status peft__json_parse(peft_context *ctx, peft__arena *a, const cha
     return r.at == r.end ? PEFT_OK : peft__json_error(&r, "something behind the end");
 }
 
-// A whole file. `path` NULL: memory ran out where it was made.
+// Parses a whole file. `path` NULL: memory ran out when the caller made the path.
 static peft_status peft__json_read(peft__arena *a, const char *path, peft__json **out) {
     char *text = NULL;
     size_t n = 0;
@@ -3731,23 +3730,23 @@ static void peft__json_quote(peft__string *out, const char *s, size_t n) {
 // through the program walk over the text side by side, at most one per instruction and in the order in which
 // a backtracking matcher would try them (Thompson 1968, Pike 1987; Cox 2007 explains both). What a lookaround
 // finds at each position is computed before, over the whole text. The program of a(b|c)*d is
-//     0 CHAR a    1 SPLIT 8    2 SAVE 2    3 SPLIT 6    4 CHAR b    5 JUMP 7    6 CHAR c    7 SAVE 3
+//     0 CHAR a    1 SPLIT 9    2 SAVE 2    3 SPLIT 6    4 CHAR b    5 JUMP 7    6 CHAR c    7 SAVE 3
 //     8 JUMP 1    9 CHAR d    10 END
-// with the jumps stored relative to their instruction, so that a block of code may stand anywhere.
+// but targets are stored relative to their instruction, so that a block of code may stand anywhere.
 
 enum {  // flags of peft__regex_compile
     // as the `tokenizers` library reads a pattern (Ruby's syntax): \p{...}, nested classes, ^ and $ at lines
     PEFT__REGEX_ONIGURUMA = 1,
-    PEFT__REGEX_NO_GROUPS = 2  // nobody asks for groups: they cost nothing and may stand in a lookahead
+    PEFT__REGEX_NO_GROUPS = 2  // the caller needs no groups: they cost nothing and may stand in a lookahead
 };
 enum {  // modes of peft__regex_match
     PEFT__REGEX_SEARCH,
     PEFT__REGEX_MATCH,
     PEFT__REGEX_FULLMATCH,
-    // added to a mode: no empty match at the start, as findall wants it behind an empty match
+    // added to a mode: no empty match at the start; findall wants that behind an empty match
     PEFT__REGEX_NOT_EMPTY = 4
 };
-enum {  // bounds on what a pattern of unknown origin may cost
+enum {  // limits of what a pattern of unknown origin may cost
     PEFT__RE_LONGEST = 1 << 16,
     PEFT__RE_LARGEST = 100000,
     PEFT__RE_SLOTS = 1 << 20,
@@ -3755,22 +3754,22 @@ enum {  // bounds on what a pattern of unknown origin may cost
     PEFT__RE_LOOKS = 32,
     PEFT__RE_ENDLESS = 1 << 30
 };
-#define PEFT__RE_NONE UINT32_MAX  // in the place of a character: the text begins or ends here
+#define PEFT__RE_NONE UINT32_MAX  // no character: the text begins or ends here
 
 typedef enum peft__re_op {  // of an instruction, and of a node of the tree
-    PEFT__RE_CHAR,          // the code point `arg`, then on at `jump`; the same for the next two
+    PEFT__RE_CHAR,          // the code point `arg`, then goes to `jump`; likewise the next two
     PEFT__RE_SET,           // one of the set `arg`
     PEFT__RE_ANY,           // any character; without `flag` no line feed
-    PEFT__RE_SPLIT,         // on at the next instruction or at `jump`; with `flag` the jump is preferred
+    PEFT__RE_SPLIT,         // goes to the next instruction and to `jump`; `flag`: prefers the jump
     PEFT__RE_JUMP,
-    PEFT__RE_SAVE,    // the position goes into slot `arg`; as a node: a capturing group
+    PEFT__RE_SAVE,    // stores the position in slot `arg`; as a node: a capturing group
     PEFT__RE_ASSERT,  // the zero-width test `arg`, a peft__re_assertion
-    // the next instruction, of one character, matches the character after (or before) this position;
-    // with `flag` it does not
+    // the next instruction (CHAR, SET or ANY) matches the character after (BEHIND: before) this position;
+    // `flag`: it does not
     PEFT__RE_AHEAD,
     PEFT__RE_BEHIND,
-    // the table `arg` says that the body up to `jump` matches from here (`behind`: up to here); not, with
-    // `flag`
+    // the table `arg` says that the body up to `jump` matches from here (`behind`: up to here); `flag`: it
+    // does not
     PEFT__RE_LOOK,
     PEFT__RE_END,
     PEFT__RE_SEQUENCE,
@@ -3783,7 +3782,7 @@ typedef enum peft__re_assertion {
     PEFT__RE_LINE_BEGINS,
     PEFT__RE_LINE_BEGINS_RUBY,  // not behind a line feed that ends the text
     PEFT__RE_TEXT_ENDS,
-    PEFT__RE_LAST_LINE_ENDS,  // the text ends, but for a line feed
+    PEFT__RE_LAST_LINE_ENDS,  // at the end, or before a line feed that is the last character
     PEFT__RE_LINE_ENDS,
     PEFT__RE_WORD_EDGE,
     PEFT__RE_NO_WORD_EDGE
@@ -3795,7 +3794,7 @@ typedef struct peft__re_code {
     int32_t arg, jump;
 } peft__re_code;
 
-typedef enum peft__re_item_kind {  // a set is OPEN item ... [AND item ...] CLOSE, as && has it
+typedef enum peft__re_item_kind {  // a set is OPEN item ... [AND item ...] CLOSE; AND is &&
     PEFT__RE_RANGE,                // low..high
     PEFT__RE_CATEGORY,             // general categories, the bits `low`
     PEFT__RE_SPACE,
@@ -3826,7 +3825,7 @@ typedef struct peft__regex {
     int64_t count, code_room, item_count, item_room, set_count, set_room;
     int slots, looks;  // slots: 2 for the whole match and 2 for each group
     bool ruby, groups;
-    const unsigned char *kept;  // categories, see peft__uc_keep: its owner's, or NULL
+    const unsigned char *kept;  // categories, see peft__uc_keep; belongs to the caller; or NULL
 } peft__regex;
 
 static void peft__regex_free(peft__regex *re) {
@@ -3837,7 +3836,7 @@ static void peft__regex_free(peft__regex *re) {
     peft__free(re->ctx, re);
 }
 
-// Lower-case characters that (?i) holds equal beside their capitals. Oniguruma lacks the first row.
+// Lower-case characters that (?i) also takes as equal. Oniguruma lacks the first row.
 static const uint16_t peft__re_equal[][3] = {
     {0x69, 0x131, 0x130}, {0x73, 0x17f, 0}, {0xb5, 0x3bc, 0}, {0x345, 0x3b9, 0x1fbe}, {0x390, 0x1fd3, 0},
     {0x3b0, 0x1fe3, 0}, {0x3b2, 0x3d0, 0}, {0x3b5, 0x3f5, 0}, {0x3b8, 0x3d1, 0}, {0x3ba, 0x3f0, 0},
@@ -3845,8 +3844,8 @@ static const uint16_t peft__re_equal[][3] = {
     {0x434, 0x1c81, 0}, {0x43e, 0x1c82, 0}, {0x441, 0x1c83, 0}, {0x442, 0x1c84, 0x1c85}, {0x44a, 0x1c86, 0},
     {0x463, 0x1c87, 0}, {0x1c88, 0xa64b, 0}, {0x1e61, 0x1e9b, 0}, {0xfb05, 0xfb06, 0}};
 
-// All characters that (?i) holds equal to c, c first -> how many. They are the lower case of c, what the
-// table holds equal to that, and the capitals of these.
+// All characters that (?i) takes as equal to c, c first -> how many: the lower case of c, its equals in the
+// table, and the capitals of these.
 static int peft__re_variants(const peft__regex *re, uint32_t c, uint32_t out[16]) {
     uint32_t small[4] = {c == 0x130 && !re->ruby ? (uint32_t)'i' : peft__uc_lower_of(c)};
     int n = 0, count = 1;
@@ -3869,8 +3868,8 @@ static int peft__re_variants(const peft__regex *re, uint32_t c, uint32_t out[16]
     return n;
 }
 
-// \w: letters, numbers and _ in Python. In Ruby Alphabetic (which has letters in circles and boxes), marks,
-// digits and connectors, and of other numbers those of Latin-1.
+// \w. Python: letters, numbers and _. Ruby: the property Alphabetic (which includes letters in circles and
+// boxes), marks, digits, connectors, and other numbers if they are in Latin-1.
 static bool peft__regex_word(bool ruby, uint32_t c) {
     uint32_t bit = peft__uc_bit(c);
     if (!ruby) return c == '_' || (bit & (PEFT__UC_L | PEFT__UC_N));
@@ -3878,7 +3877,7 @@ static bool peft__regex_word(bool ruby, uint32_t c) {
            (c < 0x100 && (bit & PEFT__UC_N)) || peft__uc_enclosed(c);
 }
 
-// Whether a set, from the item behind its opening bracket on, holds one of the characters c [n]. *at moves
+// Whether a set holds one of the characters c [n]. *at is the item behind the set's opening bracket and moves
 // behind the set.
 static bool peft__re_holds(const peft__regex *re, int32_t *at, const uint32_t *c, int n) {
     bool all = true, any = false;  // of the parts before &&, and of this part
@@ -3928,22 +3927,22 @@ PEFT__INLINE bool peft__re_takes(const peft__regex *re, const peft__re_code *cod
 typedef struct peft__re_node {
     struct peft__re_node *child, *next;  // of SAVE, LOOK, SEQUENCE, EITHER, REPEAT: what stands inside
     peft__re_code code;
-    bool lazy, possessive;  // of REPEAT, like the next line
+    bool lazy, possessive;  // of REPEAT; so are min and max
     int64_t min, max;
     int64_t least, most;  // how many characters the node matches
     int height;           // of the tree below
 } peft__re_node;
 
-// Remembers its first failure and then is at the end of the pattern: nothing is left to be parsed.
+// The parser keeps its first failure and moves to the pattern's end, so that nothing is left to parse.
 typedef struct peft__re_parser {
     peft__regex *re;
     peft__arena arena;    // of the nodes
-    peft__re_node spare;  // stands for a node that there is no memory for
+    peft__re_node spare;  // stands in for a node when memory runs out
     const char *pattern;
-    size_t n, at, head;  // head: where (?i) may stand, which is behind others of its kind at the beginning
+    size_t n, at, head;  // head: where (?i) may stand: at the beginning, behind others of its kind
     int depth;
     bool fold, dotall, lines;  // (?i) (?s) (?m)
-    bool around, backward;     // in a lookaround; in a lookbehind, where what comes last is matched first
+    bool around, backward;     // in a lookaround; in a lookbehind, whose last piece is matched first
     peft_status status;
 } peft__re_parser;
 
@@ -4002,7 +4001,7 @@ static peft__re_node *peft__re_node_new(peft__re_parser *p, peft__re_op op, int6
     return d;
 }
 
-// `child` stands inside `d`: trees are not so high that walking over them takes the stack.
+// Counts `child` as part of `d`. The tree's height is limited, since walks over it use the stack.
 static void peft__re_hold(peft__re_parser *p, peft__re_node *d, const peft__re_node *child) {
     d->height = PEFT__MAX(d->height, child->height + 1);
     if (d->height > PEFT__RE_HEIGHT) peft__re_cannot(p, p->at, "nesting too deep");
@@ -4021,7 +4020,7 @@ static void peft__re_item_put(peft__re_parser *p, int kind, bool negated, uint32
     re->items[re->item_count++] = e;
 }
 
-// The items from `first` on become a set.
+// Makes a set of the items from `first` on.
 static peft__re_node *peft__re_set_put(peft__re_parser *p, int64_t first, bool negated) {
     peft__regex *re = p->re;
     peft__re_item_put(p, PEFT__RE_CLOSE, false, 0, 0);
@@ -4036,8 +4035,8 @@ static peft__re_node *peft__re_set_put(peft__re_parser *p, int64_t first, bool n
     return peft__re_node_new(p, PEFT__RE_SET, re->set_count++, 1);
 }
 
-// Ruby's (?i) knows letters that equal several (the German sharp s is ss), which no instruction for one
-// character can mean: the characters low to high may be none of those, nor a part of what they equal.
+// Ruby's (?i) takes some letters as equal to several (the German sharp s to ss), which no instruction for one
+// character can express: low to high may hold no such letter and no part of what it equals.
 static void peft__re_check_fold(peft__re_parser *p, size_t begin, uint32_t low, uint32_t high) {
     static const char pairs[] = "ss\1ff\1fi\1fl\1st";
     static const uint16_t several[][2] = {
@@ -4067,7 +4066,7 @@ static uint32_t peft__re_digit(int c) {
     return (uint32_t)(c >= '0' && c <= '9' ? c - '0' : small >= 'a' && small <= 'f' ? small - 'a' + 10 : 99);
 }
 
-// A code point of `least` to `most` digits -> whether there is one.
+// Reads a code point of `least` to `most` digits -> whether there is one.
 static bool peft__re_number(peft__re_parser *p, uint32_t base, int least, int most, uint32_t *c) {
     int n = 0;
     for (*c = 0; n < most && peft__re_digit(peft__re_peek(p)) < base && *c <= 0x10FFFF; n++, p->at++)
@@ -4075,7 +4074,7 @@ static bool peft__re_number(peft__re_parser *p, uint32_t base, int least, int mo
     return n >= least && *c <= 0x10FFFF;
 }
 
-// A set of ranges as one item, of which what is assigned.
+// Puts a set of ranges as one item, without code points that are not assigned.
 static void peft__re_ranges(peft__re_parser *p, bool negated, const uint32_t (*ranges)[2], int64_t count) {
     peft__re_item_put(p, PEFT__RE_OPEN, negated, 0, 0);
     for (int64_t j = 0; j < count; j++)
@@ -4085,8 +4084,8 @@ static void peft__re_ranges(peft__re_parser *p, bool negated, const uint32_t (*r
     peft__re_item_put(p, PEFT__RE_CLOSE, false, 0, 0);
 }
 
-// \p{...}, behind the p, as one item: a general category, its first letter alone, or the script Han (the only
-// one that published patterns name).
+// Reads \p{...} behind the p as one item: a general category, its first letter alone, or the script Han, the
+// only one that published patterns name.
 static void peft__re_property(peft__re_parser *p, size_t begin, bool negated) {
     static const uint32_t han[][2] = {{0x2e80, 0x2fd5},   {0x3005, 0x3005},  {0x3007, 0x3007},
             {0x3021, 0x3029},   {0x3038, 0x303b},  {0x3400, 0x4dbf},
@@ -4110,7 +4109,7 @@ static void peft__re_property(peft__re_parser *p, size_t begin, bool negated) {
     else peft__re_cannot(p, begin, "an unknown property");
 }
 
-// \d \w \s \h and their capitals as an item. False: c is none of them.
+// Puts \d \w \s \h or a capital of them as an item. False: c is none of them.
 static bool peft__re_shorthand(peft__re_parser *p, int c) {
     static const uint32_t hex[][2] = {{'0', '9'}, {'a', 'f'}, {'A', 'F'}};
     bool negated = c < 'a';
@@ -4125,8 +4124,7 @@ static bool peft__re_shorthand(peft__re_parser *p, int c) {
     }
 }
 
-// An escape behind its backslash, in a class or outside: either an item is put (-> true), or *c is the
-// character that is meant.
+// Reads an escape behind its backslash, in a class or outside. True: an item was put; false: it is *c.
 static bool peft__re_escape(peft__re_parser *p, bool in_class, uint32_t *c) {
     static const char from[] = "abfnrtv", to[] = "\a\b\f\n\r\t\v";
     size_t begin = p->at - 1;
@@ -4175,7 +4173,7 @@ static bool peft__re_class_char(peft__re_parser *p, uint32_t *c) {  // -> whethe
     return false;
 }
 
-// One character, range, escape or nested class of [...].
+// Reads one character, range, escape or nested class of [...].
 static void peft__re_class_item(peft__re_parser *p) {
     bool ruby = p->re->ruby;
     uint32_t low = 0, high = 0;
@@ -4193,7 +4191,7 @@ static void peft__re_class_item(peft__re_parser *p) {
     } else {
         bool item = peft__re_class_char(p, &low), second = false;
         bool range = p->n - p->at >= 2 && p->pattern[p->at] == '-' && p->pattern[p->at + 1] != ']';
-        if (item && (ruby || !range)) return;  // a - behind an item is itself in Ruby
+        if (item && (ruby || !range)) return;  // in Ruby, a - behind an item is a plain character
         high = low;
         if (range) p->at++, second = peft__re_class_char(p, &high);
         if (item || second || high < low) peft__re_wrong(p, at, "a bad range of characters");
@@ -4202,7 +4200,7 @@ static void peft__re_class_item(peft__re_parser *p) {
     }
 }
 
-// The items of a class up to and with its closing bracket; a ] that comes first is itself.
+// Reads the items of a class with its closing bracket; a ] that comes first is a plain character.
 static void peft__re_class_items(peft__re_parser *p, size_t begin) {
     for (bool first = true; first || !peft__re_eat(p, "]"); first = false) {
         if (p->at >= p->n) {
@@ -4215,7 +4213,7 @@ static void peft__re_class_items(peft__re_parser *p, size_t begin) {
 
 static peft__re_node *peft__re_either(peft__re_parser *p);
 
-// (?=...) (?!...) (?<=...) (?<!...), behind its sign. A body of one character needs no table.
+// Reads (?=...) (?!...) (?<=...) (?<!...) behind its sign. A body of one character needs no table.
 static peft__re_node *peft__re_around(peft__re_parser *p, size_t begin, bool behind, bool negated) {
     bool around = p->around, backward = p->backward;
     peft__re_node *d = peft__re_node_new(p, PEFT__RE_LOOK, 0, 0);
@@ -4235,7 +4233,7 @@ static peft__re_node *peft__re_around(peft__re_parser *p, size_t begin, bool beh
     return d;
 }
 
-// Flags up to : or ), behind "(?" -> whether they hold for the rest of the pattern.
+// Reads flags up to : or ), behind "(?" -> whether they hold for the rest of the pattern.
 static bool peft__re_flags(peft__re_parser *p, size_t begin) {
     bool ruby = p->re->ruby;
     for (bool on = true;;) {
@@ -4258,14 +4256,14 @@ static bool peft__re_flags(peft__re_parser *p, size_t begin) {
     }
 }
 
-// A name up to > in front of a group.
+// Reads the name of a group, up to its >.
 static void peft__re_name(peft__re_parser *p, size_t begin) {
     size_t first = p->at;
     while (p->at < p->n && p->pattern[p->at] && !strchr("()[]{}<>=!|", p->pattern[p->at])) p->at++;
     if (p->at == first || !peft__re_eat(p, ">")) peft__re_wrong(p, begin, "a bad name of a group");
 }
 
-// A group behind its opening parenthesis. *repeats: a quantifier may follow.
+// Reads a group behind its opening parenthesis. *repeats: a quantifier may follow.
 static peft__re_node *peft__re_group(peft__re_parser *p, bool *repeats) {
     static const char *const looks[] = {"?=", "?!", "?<=", "?<!"};
     static const char *const refused[][2] = {{"?P=", "a backreference, which takes more than linear time,"},
@@ -4324,7 +4322,7 @@ static int peft__re_assertion_of(const peft__re_parser *p, uint32_t c, int escap
            : escaped == 'Z' || (escaped == 'z' && ruby) ? (int)PEFT__RE_TEXT_ENDS : -1;
 }
 
-// One character, class, group or zero-width test. *repeats: a quantifier may follow.
+// Reads one character, class, group or zero-width test. *repeats: a quantifier may follow.
 static peft__re_node *peft__re_atom(peft__re_parser *p, bool *repeats) {
     size_t begin = p->at;
     uint32_t c = peft__re_next(p);
@@ -4347,14 +4345,14 @@ static peft__re_node *peft__re_atom(peft__re_parser *p, bool *repeats) {
         return peft__re_set_put(p, first, negated);
     }
     bool fold = p->fold, item = c == '\\';
-    p->fold = false;  // (?i) is about characters: \p{Lu} outside of brackets stays what it is
+    p->fold = false;  // (?i) applies to characters: \p{Lu} outside of brackets is unchanged
     item = item && peft__re_escape(p, false, &c);
     peft__re_node *set = item ? peft__re_set_put(p, first, false) : NULL;
     p->fold = fold;
     return set ? set : peft__re_literal(p, begin, c);
 }
 
-// The quantifier that begins here -> whether there is one. A { that is none is a character.
+// Reads a quantifier -> whether there is one. A { that begins none is a plain character.
 static bool peft__re_quantifier(peft__re_parser *p, int64_t *min, int64_t *max) {
     size_t begin = p->at;
     int64_t bound[2] = {0, PEFT__RE_ENDLESS};
@@ -4383,7 +4381,7 @@ static bool peft__re_quantifier(peft__re_parser *p, int64_t *min, int64_t *max) 
     return true;
 }
 
-// An atom and its quantifiers.
+// Reads an atom and its quantifiers.
 static peft__re_node *peft__re_piece(peft__re_parser *p) {
     size_t begin = p->at;
     int64_t min = 0, max = 0;
@@ -4412,7 +4410,7 @@ static peft__re_node *peft__re_piece(peft__re_parser *p) {
     }
 }
 
-// Pieces one after the other; in a lookbehind each goes in front of those before it.
+// Reads pieces one after the other; in a lookbehind each goes before the earlier ones.
 static peft__re_node *peft__re_sequence(peft__re_parser *p) {
     peft__re_node *all = peft__re_node_new(p, PEFT__RE_SEQUENCE, 0, 0), *last = NULL;
     while (p->at < p->n && peft__re_peek(p) != '|' && peft__re_peek(p) != ')') {
@@ -4431,7 +4429,7 @@ static peft__re_node *peft__re_sequence(peft__re_parser *p) {
     return all->child && !all->child->next ? all->child : all;
 }
 
-// Alternatives, up to a parenthesis that closes or the end.
+// Reads alternatives, up to a parenthesis that closes or the end.
 static peft__re_node *peft__re_either(peft__re_parser *p) {
     if (++p->depth > PEFT__RE_DEPTH) peft__re_cannot(p, p->at, "nesting too deep");
     peft__re_node *first = peft__re_sequence(p), *all = first, *last = first;
@@ -4455,8 +4453,7 @@ static peft__re_node *peft__re_either(peft__re_parser *p) {
 
 // ---- from the tree to the program
 
-// Appends an instruction. A split or jump of 0 leads to the end of the construct that it stands in, see
-// peft__re_land.
+// Appends an instruction. A split or jump of 0 is open: peft__re_land sets it to the end of its construct.
 static void peft__re_emit(peft__re_parser *p, peft__re_op op, bool flag, int64_t arg, int64_t jump) {
     peft__regex *re = p->re;
     if (re->count == PEFT__RE_LARGEST) peft__re_cannot(p, p->n, "too large a program");
@@ -4471,7 +4468,7 @@ static void peft__re_emit(peft__re_parser *p, peft__re_op op, bool flag, int64_t
     re->code[re->count++] = c;
 }
 
-// Jumps from `begin` on that are still open lead to here.
+// Sets the open jumps from `begin` on to the next instruction.
 static void peft__re_land(peft__regex *re, int64_t begin) {
     for (int64_t k = begin; k < re->count; k++) {
         peft__re_code *c = &re->code[k];
@@ -4482,9 +4479,9 @@ static void peft__re_land(peft__regex *re, int64_t begin) {
 
 static void peft__re_generate(peft__re_parser *p, const peft__re_node *d);
 
-// x{2,4} is xx(x(x)?)?, x{2,} is xx+, x{0,} is (x)* with a jump back. In Python a repeat that took nothing is
-// the last one. So where x can be empty, each repeat that another may follow begins in a first copy, whose
-// characters lead into the second copy, and whose end leads out.
+// x{2,4} is xx(x(x)?)?, x{2,} is xx+, x{0,} is (x)* with a jump back. In Python a repeat that matched nothing
+// is the last one. So where x can be empty, each repeat that another may follow begins in a first copy of x:
+// a character taken there leads into a second copy, and reaching the first copy's end leaves the loop.
 static void peft__re_loop(peft__re_parser *p, const peft__re_node *d) {
     peft__regex *re = p->re;
     bool endless = d->max == PEFT__RE_ENDLESS, nullable = d->child->least == 0;
@@ -4555,7 +4552,7 @@ static void peft__re_generate(peft__re_parser *p, const peft__re_node *d) {
         break;
     case PEFT__RE_REPEAT:
         peft__re_loop(p, d);
-        // possessive: no further x follows, except where the greatest count was reached, which jumps over
+        // possessive: no further x may follow, except where the greatest count was reached, which jumps over
         // that test
         if (!d->possessive || d->min == d->max) break;
         if (d->max != PEFT__RE_ENDLESS) peft__re_emit(p, PEFT__RE_JUMP, false, 0, 3);
@@ -4599,7 +4596,7 @@ static peft_status peft__regex_compile(peft_context *ctx, const char *pattern, s
 
 // ---- from the program to the match
 
-typedef struct peft__re_visit {  // what is still to do while a thread branches out
+typedef struct peft__re_visit {  // work left while a thread branches
     int32_t code, slot;          // code -1: the slot gets its old value back
     size_t old;
 } peft__re_visit;
@@ -4617,7 +4614,7 @@ typedef struct peft__regex_scratch {
     size_t n;
     void *block;  // holds all that follows
     size_t capacity;
-    // slots [code, re->slots] of the waiting threads; mark [code]: the round that was there last
+    // slots [code, re->slots] of the waiting threads; mark [code]: the last round that visited it
     size_t *slots[2], *mark, round, *now;
     peft__re_visit *stack;
     int32_t *threads[2], waiting[2];
@@ -4645,7 +4642,7 @@ static uint32_t peft__re_char_at(const peft__regex_scratch *s, size_t i, size_t 
     return c;
 }
 
-// The character that ends at i; a byte that belongs to none is one of its own.
+// The character that ends at i; a byte that belongs to none counts as a character.
 static uint32_t peft__re_char_before(const peft__regex_scratch *s, size_t i, size_t *size) {
     for (*size = 1; i > 0 && *size <= PEFT__MIN(i, (size_t)4); ++*size) {
         size_t end = i - *size;
@@ -4683,9 +4680,9 @@ static bool peft__re_passes(const peft__regex_scratch *s, int64_t pc, const peft
     return (s->looks[bit >> 3] >> (bit & 7) & 1) != code->flag;
 }
 
-// The table of the lookaround at pc. From the end of the text to its beginning (of a lookbehind, whose code
-// is written backwards, the other way round): instruction k leads to the end of the body if a way on from it
-// does, behind the character that it takes.
+// Fills the table of the lookaround at pc, from the end of the text to its beginning (of a lookbehind, whose
+// code is written backwards, the other way round). Instruction k reaches the end of the body if the
+// instruction that follows it does, at the position behind the character that k takes.
 static void peft__re_look(peft__regex_scratch *s, int64_t pc) {
     const peft__re_code *code = s->re->code, *look = &code[pc];
     unsigned char *now = s->holds[0], *then = s->holds[1];
@@ -4697,7 +4694,7 @@ static void peft__re_look(peft__regex_scratch *s, int64_t pc) {
         w.after = peft__re_char_at(s, w.at, &w.size);
         w.before = peft__re_char_before(s, w.at, &back);
         memset(now + first, 0, (size_t)(end - first));
-        // again only where a loop leads back: at most as often as loops are nested
+        // repeats only where a loop leads back: at most as often as loops are nested
         for (bool changed = true; changed;) {
             changed = false;
             for (int64_t k = end - 1; k >= first; k--) {
@@ -4722,7 +4719,7 @@ static void peft__re_look(peft__regex_scratch *s, int64_t pc) {
     }
 }
 
-// The part of `size` bytes of the scratch's block that begins at *total, which moves behind it.
+// A part of `size` bytes of the scratch's block, which begins at *total; *total moves behind it.
 static void *peft__re_part(const peft__regex_scratch *s, size_t *total, size_t size) {
     size_t at = *total;
     *total += (size + 7) / 8 * 8;
@@ -4764,7 +4761,7 @@ static peft_status peft__regex_begin(peft__regex_scratch *s, const peft__regex *
     memset(s->mark, 0, (size_t)re->count * sizeof(size_t));
     memset(s->looks, 0, (size_t)re->looks * (n + 1) / 8 + 1);
     uint32_t done = 0;
-    // inner lookarounds stand behind the outer ones that ask for them
+    // inner lookarounds stand behind the outer ones that need their tables
     for (int64_t pc = re->count - 1; pc >= 0 && re->looks; pc--) {
         if (re->code[pc].op != PEFT__RE_LOOK || done >> re->code[pc].arg & 1) continue;
         peft__re_look(s, pc);
@@ -4773,8 +4770,8 @@ static peft_status peft__regex_begin(peft__regex_scratch *s, const peft__regex *
     return PEFT_OK;
 }
 
-// A thread at pc goes on, without taking a character, to all instructions that take one; these wait in list
-// `to`, the preferred first. s->now holds the thread's slots, and is as it was afterwards.
+// Follows a thread at pc to all instructions that take a character; these wait in list `to`, the preferred
+// first. s->now holds the thread's slots and is restored at the end.
 static void peft__re_add(peft__regex_scratch *s, int to, int32_t pc, const peft__re_position *w) {
     size_t slots = (size_t)s->re->slots;
     int64_t top = 0;
@@ -4811,9 +4808,8 @@ static void peft__re_add(peft__regex_scratch *s, int to, int32_t pc, const peft_
     }
 }
 
-// The match that Python's search, match or fullmatch finds at or behind byte `start`. groups [2 * count of
-// groups + 2] gets the first and the last byte + 1 of the match and of each group, SIZE_MAX where a group
-// took no part; may be NULL.
+// The match that Python's search, match or fullmatch finds at or behind byte `start`. groups [slots] (or
+// NULL) gets the first byte and the last byte + 1 of the match and of each group; SIZE_MAX: it took no part.
 static bool peft__regex_match(peft__regex_scratch *s, size_t start, int mode, size_t *groups) {
     const peft__regex *re = s->re;
     bool search = (mode & 3) == PEFT__REGEX_SEARCH, found = false;
@@ -4843,7 +4839,7 @@ static bool peft__regex_match(peft__regex_scratch *s, size_t start, int mode, si
                 if (groups) memcpy(groups, of, slots * sizeof(size_t));
                 if (groups) groups[1] = here.at;
                 found = true;
-                break;  // the threads behind this one are second choice
+                break;  // the threads behind this one are less preferred
             }
             if (!peft__re_takes(re, code, here.after)) continue;
             memcpy(s->now, of, slots * sizeof(size_t));
@@ -4854,7 +4850,7 @@ static bool peft__regex_match(peft__regex_scratch *s, size_t start, int mode, si
     }
 }
 
-// begin and match in one call, for a text that is asked about once.
+// Begins and matches in one call, for a text that is searched once.
 static peft_status peft__regex_test(peft__regex_scratch *s, const peft__regex *re, const char *text, size_t n,
         int mode, bool *found) {
     peft_status status = peft__regex_begin(s, re, text, n);
@@ -4876,7 +4872,7 @@ PEFTDEF void peft_rng_seed(peft_rng *r, uint64_t seed) {
     for (int i = 0; i < 4; i++) r->s[i] = peft__splitmix(&seed);
 }
 
-// A seed for a part of a run (an epoch, a step, a prompt) out of the run's seed.
+// Derives the seed of a part of a run (an epoch, a step, a prompt) from the run's seed.
 static uint64_t peft__mix_seed(uint64_t seed, uint64_t a, uint64_t b) {
     uint64_t state = seed ^ a * 0xA0761D6478BD642Full ^ b * 0xE7037ED1A0B428DBull;
     return peft__splitmix(&state);
@@ -4968,8 +4964,8 @@ static uint16_t peft__f32_to_bf16(float f) {
 }
 
 // How to add one. An escape of regular expressions: a case of peft__re_escape; a zero-width test: a
-// peft__re_assertion, its letters in peft__re_assertion_of and its meaning in peft__re_asserts. Tables of a
-// younger Unicode: all three at once, as they are made from one version of UnicodeData.txt.
+// peft__re_assertion, its letters in peft__re_assertion_of and its meaning in peft__re_asserts. A newer
+// Unicode: replace all three tables at once, as they are made from one version of UnicodeData.txt.
 #if !defined(PEFT_ONLY_METRICS)
 // ==========================================================================================================
 // 3. GEMM
@@ -4979,8 +4975,8 @@ static uint16_t peft__f32_to_bf16(float f) {
 //    peft__matmul_plain, peft__isa.
 // ==========================================================================================================
 //
-// A linear layer multiplies x [n, in] by the transpose of its weight w [out, in]. With n = 1, in = 2, out =
-// 3:
+// A linear layer multiplies x [n, in] by the transpose of its weight w [out, in]. With n = 1, in = 2 and
+// out = 3:
 //
 //     x = [1 2],  w = [[1 0] [0 1] [1 1]],  y = x w^T = [1*1+2*0  1*0+2*1  1*1+2*1] = [1 2 3]
 //
@@ -5007,15 +5003,15 @@ typedef struct peft__matrix {
     int64_t row_step, col_step;  // in elements
     peft_dtype type;
     const peft_quant *quant;             // scales of a quantized matrix
-    const struct peft__packing *format;  // NULL: floats; else what is known of its type (chapter 4)
+    const struct peft__packing *format;  // NULL: floats; else routines of its quantized format (chapter 4)
 } peft__matrix;
 
-// Writes columns [n0, n0+nc) and rows [k0, k0+kc) of b as panels [kc][nr], the last one filled up with zeros.
+// Writes rows [k0, k0+kc) and columns [n0, n0+nc) of b as panels [kc][nr], the last one padded with zeros.
 typedef void (*peft__pack_fn)(
         const peft__matrix *b, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed);
 
-// What a format of quantized weights brings along. `few` computes C = beta C + s A B where A has few rows; it
-// leaves *done false for shapes that it does not know.
+// The routines of a quantized format. `pack` gives the packer of an instruction set. Where A has few rows,
+// `few` computes C = beta C + s A B, or leaves *done false if it cannot.
 typedef struct peft__packing {
     peft__pack_fn (*pack)(peft_simd simd);
     peft_status (*few)(peft_context *ctx, const peft__matrix *c, float beta, float s, const peft__matrix *a,
@@ -5053,8 +5049,8 @@ PEFT__INLINE float peft__element(peft_dtype type, const void *row, int64_t i) {
     return ((const float *)row)[i];
 }
 
-// C [m, n] = beta C + s A [m, k] B [k, n] for floats of any width: what the fast paths are tested against,
-// and quick enough for tiny products. With beta = 0, C is not read.
+// C [m, n] = beta C + s A [m, k] B [k, n] for floats of any width: the oracle of the fast paths' tests, and
+// fast enough for tiny products. With beta = 0, C is not read.
 static void peft__matmul_plain(
         const peft__matrix *c, float beta, float s, const peft__matrix *a, const peft__matrix *b) {
     for (int64_t i = 0; i < c->rows; i++)
@@ -5084,13 +5080,12 @@ static void peft__matmul_plain(
 #define PEFT__REPEAT_14(X) PEFT__REPEAT_12(X) X(12) X(13)
 #define PEFT__REPEAT_16(X) PEFT__REPEAT_14(X) X(14) X(15)
 
-// Kernels are compiled for f32 and once more for both 16-bit formats, which are told apart at each load by a
-// branch that costs nothing beside the memory. For that, `type` is a constant where they are inlined, or
-// this.
+// Kernels are compiled for f32 and once more for both 16-bit formats: their callers pass the constant
+// PEFT_F32, or PEFT__HALF(type), a branch at each load that costs nothing beside the memory access.
 #define PEFT__HALF(type) ((type) == PEFT_F16 ? PEFT_F16 : PEFT_BF16)
 
-#define PEFT__PACK_ROWS 8  // rows at a time where panels lie side by side
-#define PEFT__AHEAD 256  // elements in a row from here to what is fetched
+#define PEFT__PACK_ROWS 8  // rows packed at a time where panels lie side by side
+#define PEFT__AHEAD 256  // how far ahead of the current element to prefetch, in elements
 #define PEFT__GELU_A 1.5957691216057308f  // 2 sqrt(2/pi)
 #define PEFT__GELU_B 0.07135481627260025f  // 2 sqrt(2/pi) * 0.044715
 
@@ -5098,21 +5093,20 @@ PEFT__INLINE const void *peft__advance(peft_dtype type, const void *p, int64_t e
     return (const char *)p + elements * (type == PEFT_F32 ? 4 : 2);
 }
 
-// Fetches what is `bytes` past element i of a row; the address is only a hint and may lie outside of the
-// matrix.
+// Prefetches `bytes` past element i of a row; the address is only a hint and may lie outside of the matrix.
 PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintptr_t bytes) {
     PEFT__PREFETCH((const void *)((uintptr_t)row + (uintptr_t)(i * (type == PEFT_F32 ? 4 : 2)) + bytes));
     (void)type, (void)row, (void)i, (void)bytes;
 }
 
-// 2^n for |n| <= 160 in two factors, since 2^128 and 2^-150 are no floats. A NaN passes through x.
+// x * 2^n for |n| <= 160, in two factors, since 2^128 and 2^-150 are no floats. If n is NaN, so is x.
 PEFT__INLINE float peft__scale_float(float x, float n) {
     int32_t i = n == n ? (int32_t)n : 0, half = i / 2;
     return x * peft__bits_float((uint32_t)(half + 127) << 23) *
             peft__bits_float((uint32_t)(i - half + 127) << 23);
 }
-// |x| < 2^22: beside 1.5 * 2^23 no fraction bits are left. They are read as an integer, as no flag or
-// register may then take the sum apart.
+// Rounds |x| < 2^22: the sum x + 1.5 * 2^23 has no fraction bits. Its bits are read as an integer, so that no
+// compiler flag or wider register can cancel the addition.
 PEFT__INLINE float peft__round_float(float x) {
     return (float)(int32_t)(peft__float_bits(x + 12582912.0f) - 0x4B400000u);
 }
@@ -5125,8 +5119,8 @@ static void peft__put_sums(float *y, const float *sums, int64_t n, float s, floa
     for (int64_t i = 0; i < n; i++) y[i] = beta == 0 ? s * sums[i] : s * sums[i] + beta * y[i];
 }
 
-// One table per instruction set: functions, and block sizes (the tile is mr x nr; kc and the bytes of L2 to
-// fill).
+// One table per instruction set: the tile's size mr x nr, the rows of dot products, the block kc of k, the
+// bytes of L2 to fill, and the kernels, which are explained where they are defined.
 typedef struct peft__isa {
     int mr, nr, dot_rows;
     int64_t kc, l2;
@@ -5151,10 +5145,10 @@ typedef struct peft__isa {
 // ---- one source, compiled once per instruction set
 //
 // The header includes itself between here and the kernels' end, once for each instruction set: PEFT__PASS
-// says which. In a pass, all but the parts for it is skipped. PEFT__V(name) is then the name with that set's
-// ending (peft__tile_avx512), and v_add, v_load, ... are its instructions.
+// says which. In such a pass the preprocessor keeps only the kernels. PEFT__V(name) is the name with that
+// set's ending (peft__tile_avx512), and v_load, v_fma, ... are its instructions.
 #ifndef PEFT_SELF
-#define PEFT_SELF "peft.h"  // what this file is called, found beside itself
+#define PEFT_SELF "peft.h"  // this file's name, found in its own folder
 #endif
 #define PEFT__PASS_PLAIN 1
 #define PEFT__PASS_NEON 2
@@ -5180,7 +5174,7 @@ typedef struct peft__isa {
 #include PEFT_SELF
 #endif
 
-// The entry of a table of chapter 3 or 4 for an instruction set.
+// The address of a table of chapter 3 or 4 for an instruction set: table_avx512, table_avx2, ...
 #if PEFT__X86
 #define PEFT__CHOOSE_ISA(simd, table) \
     ((simd) == PEFT_SIMD_AVX512 ? &table##_avx512 : (simd) == PEFT_SIMD_AVX2 ? &table##_avx2 : &table##_plain)
@@ -5195,11 +5189,11 @@ typedef struct peft__isa {
 #endif  // PEFT_ONLY_METRICS
 #endif  // PEFT_IMPLEMENTATION, until the kernels' end
 
-// ---- the vector pages: what each instruction set calls its operations. v_float holds v_width floats; + - *
-//      / work on it. v_load_n and v_store_n take the first n < v_width lanes. v_fma(a, b, c) = a*b + c. v_min
-//      and v_max return the second argument if either is NaN, or NaN. v_sum adds up the lanes, v_sum4 those
-//      of four vectors. v_scale(x, n) = x * 2^n for integral n. v_transpose turns a block of v_width x
-//      v_width. Below them: the tile's rows, those of the dot products, kc and the bytes of L2.
+// ---- the vector pages: the operations of each instruction set by one name. v_float holds v_width floats;
+//      + - * / work on it. v_load_n and v_store_n take the first n < v_width lanes. v_fma(a, b, c) = a*b + c.
+//      If an argument is NaN, v_min and v_max return the second one, or NaN. v_sum adds up the lanes, v_sum4
+//      those of four vectors. v_scale(x, n) = x * 2^n for integral n. v_transpose transposes v_width x
+//      v_width. v_blocks: mr, nr, the rows of dot products, kc and the bytes of L2 of peft__isa.
 #if defined(PEFT__PASS)
 #if PEFT__PASS == PEFT__PASS_PLAIN
 #define PEFT__V(name) peft__##name##_plain
@@ -5479,8 +5473,8 @@ PEFT__AVX512 void peft__transpose_avx512(__m512 *r) {
 #endif
 #endif
 
-#define PEFT__VECTOR PEFT__INLINE PEFT__TARGET  // what kernels are made of
-#define PEFT__KERNEL static PEFT__TARGET  // what stands in the tables
+#define PEFT__VECTOR PEFT__INLINE PEFT__TARGET  // parts of kernels, inlined
+#define PEFT__KERNEL static PEFT__TARGET  // the functions in the tables
 #ifndef v_load_n  // without masks: through a small buffer
 #define v_load_n PEFT__V(load_n)
 #define v_store_n PEFT__V(store_n)
@@ -5521,8 +5515,8 @@ PEFT__VECTOR v_float v_weight_n(peft_dtype type, const void *row, int64_t i, int
 
 // Packing: out[p*step + l] = source[p*rs + l*cs] for p < kc, l < lanes, and 0 for lanes <= l < width. rs or
 // cs is 1. Whole vectors are stored where the next row of `out` (written later) or padding takes the excess,
-// so `out` needs v_width spare elements. What is fetched ahead: behind the end of these rows come those of
-// the next panel.
+// so `out` needs v_width spare elements. Prefetching goes on from the end of these rows to those of the next
+// panel.
 #define PEFT__PACK_FETCH(i)   \
     peft__fetch(type, source, \
             p + PEFT__AHEAD < kc ? i * cs + p + PEFT__AHEAD : (i + width) * cs + p + PEFT__AHEAD - kc, 0);
@@ -5596,8 +5590,7 @@ PEFT__KERNEL void PEFT__V(tile_edge)(
         }
 }
 #define PEFT__TILE_ZERO(i) v_float s##i = v_set(0.0f), t##i = s##i;
-// A pointer for each three rows: an address adds 0, 1 or 2 times the distance to it, so few registers are
-// needed.
+// at[i / 3] points to a row of A; an address adds 0, 1 or 2 row steps: so few registers hold pointers.
 #define PEFT__TILE_STEP(i)                           \
     if (R > i) {                                     \
         v_float x = v_set(at[i / 3][i % 3 * a_row]); \
@@ -5647,8 +5640,8 @@ PEFT__KERNEL void PEFT__V(tile)(int rows, int64_t cols, int64_t kc, const float 
 
 // Dot products: out[i*4 + j] = sum over p of a(i, p) * b(j, p) for rows of A and 4 rows of the transposed B,
 // all contiguous in k. Each weight is read once: for few rows of A (a token) or few columns (LoRA's rank).
-// The functions return how much of k is done. A token goes against row after row: a single stream, which the
-// processor fetches ahead better than it follows hints.
+// The functions return how much of k is done. A single row of A meets one row of B after the other: the
+// processor prefetches one stream by itself, better than with hints.
 #define PEFT__DOT_PART(i) \
     s##i = v_fma(v_load(a + p + i * v_width), v_weight(type, row, p + i * v_width), s##i);
 PEFT__VECTOR int64_t PEFT__V(dots_token)(
@@ -5682,7 +5675,7 @@ PEFT__VECTOR int64_t PEFT__V(dots_token)(
     }
 #define PEFT__DOT_STORE(i) \
     if (R > i) v_sum4(d##i##0, d##i##1, d##i##2, d##i##3, out + i * 4);
-// R >= rows; the rows that are not there are the last one again.
+// R >= rows: the last row stands in for missing ones.
 PEFT__VECTOR int64_t PEFT__V(dots_rows)(const int R, int rows, peft_dtype type, int64_t k, const float *a,
         int64_t lda, const void *const *b, float *out) {
     const void *r0 = b[0], *r1 = b[1], *r2 = b[2], *r3 = b[3];
@@ -5717,8 +5710,8 @@ PEFT__KERNEL void PEFT__V(dots)(
         }
 }
 
-// Vector times matrix, rows of B contiguous: y[j] = alpha * sum over p of x[p] * b(p, j) + beta * y[j] for j
-// < cols. Eight vectors of y stay in registers while the rows of B stream by.
+// Vector times matrix, rows of B contiguous: y[j] = alpha * sum over p of x[p] * b(p, j) + beta * y[j] for
+// j < cols. Eight vectors of y stay in registers while the rows of B stream by.
 #define PEFT__GEMV_ZERO(i) v_float s##i = v_set(0.0f);
 #define PEFT__GEMV_STEP(i) s##i = v_fma(v, v_weight(type, row, j + i * v_width), s##i);
 #define PEFT__GEMV_STORE(i) v_store(sums + i * v_width, s##i);
@@ -5778,8 +5771,8 @@ PEFT__KERNEL void PEFT__V(exp)(float *y, const float *x, int64_t n) {
     }
 }
 
-// gelu and silu are both x s(u) with s(u) = 1 / (1 + exp(-u)). silu: u = x. gelu in its tanh form: u =
-// sqrt(2/pi) 2 (x + 0.044715 x^3), since (1 + tanh(u/2)) / 2 = s(u).  y = x s(u) [* up]
+// gelu and silu are both x s(u) with s(u) = 1 / (1 + exp(-u)). silu: u = x. gelu in its tanh form:
+// u = sqrt(2/pi) 2 (x + 0.044715 x^3), since (1 + tanh(u/2)) / 2 = s(u).  y = x s(u) [* up]
 PEFT__VECTOR v_float PEFT__V(gate_u)(bool gelu, v_float x) {
     if (!gelu) return x;
     return x * v_fma(x * x, v_set(PEFT__GELU_B), v_set(PEFT__GELU_A));
@@ -5917,13 +5910,13 @@ static int64_t peft__round_up(int64_t a, int64_t b) {
     1024  // floats in a page: rows so far apart would push each other out of the first-level cache
 #define PEFT__FEW 16             // at most this many columns count as few
 #define PEFT__SERIAL_WORK 65536  // multiply-adds below which waking threads does not pay
-#define PEFT__TINY 64            // multiply-adds up to which the triple loop does
+#define PEFT__TINY 64            // multiply-adds up to which the triple loop is used
 
 typedef struct peft__gemm_job {
     peft_context *ctx;  // NULL: serial
     const peft__isa *isa;
     peft__pack_fn pack;
-    int64_t m, n, k;
+    int64_t m, n, k;  // C [m, n] = beta C + s A [m, k] B [k, n]
     float s, beta;
     peft__matrix a, b;
     float *c;
@@ -5935,7 +5928,7 @@ typedef struct peft__gemm_job {
     int64_t blocks, block_panels, lanes;             // blocks, panels of the largest, threads that take them
     int64_t shared_limit, slot_size;                 // panels of the shared operand at once; floats per slot
     int64_t k0, kn, shared_begin, shared_end, next;  // where the loops are now; the next block to take
-    float *shared, *slot;
+    float *shared, *slot;  // panels of the shared operand; [lanes, slot_size] panels of the other
 } peft__gemm_job;
 
 PEFT__INLINE const float *peft__matrix_at(const peft__matrix *m, int64_t i, int64_t j) {
@@ -5954,8 +5947,8 @@ static void peft__gemm_plan(peft__gemm_job *g, int64_t threads) {
     if (g->a.row_step == 1) g->a_in_place = g->m <= 2 * isa->mr || g->n <= 2 * isa->nr;
     else g->a_in_place = g->n <= PEFT__WIDE && g->a.row_step % PEFT__PAGE != 0;
     g->b_in_place = g->b.type == PEFT_F32 && b_rows && g->m <= 4 * isa->mr;
-    // One thread does better to pack all of a B with short rows, which it reads one after the other. Several
-    // threads would wait for each other.
+    // One thread is faster if it first packs all of a B with short rows, which it then reads in order.
+    // Several threads would have to wait for that.
     bool short_rows = b_rows && g->n <= PEFT__SHORT && g->m >= 4 * isa->mr;
     g->split_m = g->m >= g->n || (threads == 1 && short_rows);
     int64_t panels = g->split_m ? g->row_panels : g->col_panels, panel = g->split_m ? g->a_panel : g->b_panel;
@@ -5993,7 +5986,7 @@ static void peft__pack_a(const peft__gemm_job *g, int64_t begin, int64_t end, fl
         }
 }
 
-// The same for rows [p0, p1) of this block of k.
+// The same for B, rows [p0, p1) of this block of k.
 static void peft__pack_b(
         const peft__gemm_job *g, int64_t begin, int64_t end, int64_t p0, int64_t p1, float *out) {
     int64_t nr = g->isa->nr, limit = PEFT__MIN(end * nr, g->n),
@@ -6082,7 +6075,7 @@ static void peft__gemm_run(peft__gemm_job *g, int64_t threads, float *scratch) {
         for (g->shared_begin = 0; g->shared_begin < others; g->shared_begin = g->shared_end) {
             g->shared_end = PEFT__MIN(g->shared_begin + g->shared_limit, others);
             int64_t size = (g->shared_end - g->shared_begin) * g->kn * (g->split_m ? g->isa->nr : g->isa->mr);
-            // a small one is packed before other threads would have woken
+            // a small operand is packed before other threads would have woken
             if (!(g->split_m ? g->b_in_place : g->a_in_place))
                 peft__each_task(size > PEFT__SERIAL_WORK / 2 ? g->ctx : NULL, 16, peft__gemm_pack_task, g);
             g->next = 0;
@@ -6108,7 +6101,7 @@ static void peft__dots_block(const peft__dots_job *d, int64_t i, int64_t rows, i
     g->isa->dots((int)rows, g->b.type, g->k, peft__matrix_at(&g->a, i, 0), g->a.row_step, b, out);
     float *c = g->c + i * g->ldc + j, s = g->s;
     const float *o = out;
-    if (cols == 4 && g->beta == 0.0f)  // nearly all
+    if (cols == 4 && g->beta == 0.0f)  // the usual case
         for (int64_t r = 0; r < rows; r++, c += g->ldc, o += 4)
             c[0] = s * o[0], c[1] = s * o[1], c[2] = s * o[2], c[3] = s * o[3];
     else
@@ -6161,7 +6154,7 @@ typedef enum peft__gemm_path {
     PEFT__PATH_FLIPPED
 } peft__gemm_path;
 
-// Depends on the shape only, never on threads.
+// Depends on shapes and strides only, never on threads.
 static peft__gemm_path peft__gemm_choose(const peft__gemm_job *g) {
     bool a_rows = g->a.col_step == 1, b_rows = g->b.col_step == 1;
     if (g->b.format) return PEFT__PATH_TILES;
@@ -6184,7 +6177,7 @@ static void peft__gemm_flip(const peft__gemm_job *g, peft__gemm_job *f) {
     f->ldc = g->m;
 }
 
-// Floats of scratch memory.
+// Floats of scratch memory that a path needs.
 static int64_t peft__gemm_need(const peft__gemm_job *g, peft__gemm_path path, int64_t threads) {
     peft__gemm_job f = *g;
     if (path == PEFT__PATH_GEMV) return 0;
@@ -6283,7 +6276,7 @@ static void peft__matmul_serial(peft_context *ctx, peft__matrix c, float beta, f
     peft__gemm_go(&g, peft__gemm_choose(&g), 1, (float *)scratch);
 }
 
-// Enough for any strides.
+// The bytes of scratch memory that peft__matmul_serial needs for this shape with any strides.
 static size_t peft__matmul_scratch(peft_context *ctx, int64_t m, int64_t n, int64_t k) {
     int64_t most = 16;
     if (m <= 0 || n <= 0 || k <= 0) return (size_t)most * sizeof(float);
@@ -6378,8 +6371,8 @@ PEFT__INLINE void peft__quant_scales(const peft_quant *q, int64_t block, int64_t
     }
 }
 
-// The scales of weights [first, first + count), and behind them as many finite numbers as a vector of `width`
-// reads: in place, or in `copy`.
+// The scales of weights [first, first + count), in place or in `copy`. At least `width` finite numbers follow
+// them, since a vector may read beyond.
 PEFT__INLINE const float *peft__quant_scales_at(
         const peft_quant *q, int64_t first, int64_t count, int64_t width, float *copy) {
     int64_t block = first >> q->block_shift, n = ((first + count - 1) >> q->block_shift) - block + 1;
@@ -6429,8 +6422,8 @@ static peft__quant_panel peft__quant_panel_of(const peft__matrix *b, int64_t k0,
 
 #define PEFT__QUANT_RUN 64
 
-// Rows p and on of a panel, for any shape and alignment: weights are expanded in runs and put in place one by
-// one.
+// Packs rows p ... kc - 1 of a panel of any shape and alignment: expands weights in runs and stores them one
+// by one.
 static void peft__quant_pack_any(const peft__quant_panel *b, int64_t p, peft__expand_fn expand, float *out) {
     float run[PEFT__QUANT_RUN];
     for (int64_t i = p; i < b->kc; i++)
@@ -6446,11 +6439,11 @@ static void peft__quant_pack_any(const peft__quant_panel *b, int64_t p, peft__ex
 }
 
 // ---- encoding: the table's entry nearest to s = x / absmax in [-1, 1]
-// The codes in the order of their values are cut apart by the midpoints of neighbours; a tie goes to the
-// lower one. Binary search: level l of the tree holds 2^l of the 15 midpoints.
+// The midpoints of neighbouring values separate the codes; a tie goes to the lower one. Binary search: level
+// l of the tree holds 2^l of the 15 midpoints.
 
 typedef struct peft__codebook {
-    float level[4][16];
+    float level[4][16];  // [l][e]: midpoint e of level l
     uint8_t order[16];  // the codes by rising value
 } peft__codebook;
 
@@ -6485,7 +6478,7 @@ static float peft__quant_peak_plain(const float *x, int64_t n) {
     return peft__bits_float(peak);
 }
 
-// A whole block; factor = 1 / absmax.
+// x [n], a whole block -> codes [n / 2]; factor = 1 / absmax
 static void peft__quant_encode_plain(
         const peft__codebook *book, const float *x, int64_t n, float factor, uint8_t *codes) {
     for (int64_t i = 0; i < n; i += 2)
@@ -6495,16 +6488,16 @@ static void peft__quant_encode_plain(
 
 // ---- products for few tokens
 //
-// They read and look up every code once. With k contiguous, 4-bit codes become 16-bit integers, and so does
-// x: one instruction multiplies and adds up twice as many of them as of floats, and one lookup gives twice as
-// many. The integers of a chunk of v_width words (32 bits, 8 codes) are added up exactly; then each lane is
-// scaled, by its weights' absmax and by a scale of its own eight numbers of x. The cost is the rounding of x
-// to 1/16383 of the largest of eight and of the table to 1/15684: together about 5e-5 of the result. int8
-// codes stay floats. With n contiguous, sums of one chunk of columns stay in registers while the rows stream
-// by.
+// These products read and look up every code once. With k contiguous, 4-bit codes and x become 16-bit
+// integers: one instruction multiplies and adds up twice as many of them as of floats, and one lookup gives
+// twice as many. A chunk is v_width words of 32 bits, that is 8 codes. The integer products of a chunk are
+// added up exactly; then each lane is multiplied by its weights' absmax and by the scale of its own eight
+// numbers of x. The cost is the rounding of x to 1/16383 of the largest of eight and of the table to 1/15684:
+// together about 5e-5 of the result. int8 codes stay floats. With n contiguous, sums of one chunk of columns
+// stay in registers while the rows stream by.
 
-// The largest power of two that divides both row length and block: rows' scales change together wherever it
-// divides the position.
+// The largest power of two that divides both row stride and block: scales change only at positions that it
+// divides, in all rows.
 PEFT__INLINE int64_t peft__quant_grain(const peft_quant *q, int64_t stride) {
     return PEFT__MIN(q->block, stride & -stride);
 }
@@ -6515,11 +6508,11 @@ PEFT__INLINE const uint8_t *peft__quant_at(const peft_quant *q, const uint8_t *d
 
 #define PEFT__QUANT_ROWS 4     // at most this many rows of x count as few; more are the gemm's
 #define PEFT__QUANT_SPAN 2048  // codes of a row whose scales are kept at a time
-#define PEFT__QUANT_BATCH 16   // rows likewise, where columns are added up
+#define PEFT__QUANT_BATCH 16   // rows whose scales are kept at a time where columns are added up
 #define PEFT__QUANT_LINES (PEFT_NO_STDIO ? 32 : 64)  // at most so many rows of the weight at a time
 #define PEFT__QUANT_SHORT \
     256  // shorter rows are not for integers: their rounding errors would not average out
-// Weights enough for more tasks than threads; smaller parts would not be fetched ahead.
+// From this many weights on, tasks outnumber threads; parts of smaller products are too short to prefetch.
 #define PEFT__QUANT_LARGE ((int64_t)1 << 22)
 #define PEFT__QUANT_AHEAD ((int64_t)8192)
 
@@ -6534,9 +6527,9 @@ typedef struct peft__quant_lines {
     int16_t map[16];  // the table of 4-bit codes in integers
 } peft__quant_lines;
 
-// A token's product reads its weights once, and from memory only at full speed if they are asked for early:
-// into the second-level cache, 8 KiB ahead, or as far as the four rows after those at work. Not beyond `end`,
-// where another thread may be at work.
+// A product with one token reads its weights once, and at full speed only if they are prefetched early: into
+// the second-level cache, 8 KiB ahead, or as far as the four rows after the current ones. Not beyond `end`,
+// where another thread's part may begin.
 PEFT__INLINE void peft__fetch_far(const void *p, int64_t ahead, const void *end) {
     if ((uintptr_t)p + (uintptr_t)ahead < (uintptr_t)end)
         PEFT__PREFETCH_L2((const void *)((uintptr_t)p + (uintptr_t)ahead));
@@ -6546,8 +6539,8 @@ PEFT__INLINE void peft__quant_fetch_row(const uint8_t *p, int64_t pitch) {
     (void)p, (void)pitch;
 }
 
-// Where v_eight leaves the e-th code of W words: vector * W + lane. Words yield their codes one after the
-// other: vector i holds the i-th of each.
+// The position (vector * W + lane) where `eight`, below, leaves the e-th code of W words: vector i holds the
+// i-th code of each word.
 static int peft__place_words(int width, int e) {
     return e % 8 * width + e / 8;
 }
@@ -6601,19 +6594,19 @@ static const peft__quant_isa peft__quant_isa_plain = {peft__quant_expand_plain, 
 #endif  // PEFT_ONLY_METRICS
 #endif  // PEFT_IMPLEMENTATION, until the kernels' end
 
-// ---- the vector pages of chapter 4: a table of 16 floats looked up by the low 4 bits of each lane, and
-//      codes as lanes. A word is 32 bits of codes: 8 of 4 bits or 4 of 8 bits, one after the other in memory.
-//      codes(p): the next v_width 4-bit codes as lanes.  bytes(p): the next v_width int8 as floats.
-//      nibble(t, w, i): entries for the i-th code of each word, byte(w, i) likewise.  eight(t, w, v): all
-//      codes of v_width words as eight vectors, in any order as long as place(v_width, e) tells where the
-//      e-th is.  spread(s, lanes_of(phase, shift)): scales s of blocks of 2^shift for the lanes of those
-//      vectors, if the first code is `phase` codes into the first block; reads v_width floats.
-//      shorts_of(pairs, w, v): the codes of v_width words as 16-bit integers in four vectors.  columns(x, c):
-//      the next 8 v_width floats of x in the order in which shorts_of leaves their weights; put_shorts rounds
-//      them to integers.
+// ---- the vector pages of chapter 4. A word is 32 bits of codes, one after the other in memory: 8 of 4 bits
+//      or 4 of 8 bits.
+//      look(t, index)     entries of a table t of 16 floats by the low 4 bits of each lane
+//      codes(p), bytes(p) the next v_width 4-bit codes as lanes; the next v_width int8 as floats
+//      nibble(t, w, i)    entries for the i-th code of each word of w; byte(w, i): its i-th int8 as floats
+//      eight(t, w, v)     all codes of v_width words as eight vectors; place(v_width, e) finds the e-th code
+//      spread(s, lanes_of(phase, shift))  scales s of blocks of 2^shift for the lanes of those vectors; the
+//                         first code is `phase` codes into the first block; reads v_width floats
+//      shorts_of(t, w, v) the codes of v_width words as 16-bit integers in four vectors
+//      columns(x, c)      the next 8 v_width floats of x in the order of shorts_of; put_shorts rounds them
 #if defined(PEFT__PASS)
 #if PEFT__CHAPTER == 4
-// Neighbours of c are added up: even codes of two bytes, then odd ones.
+// Products of neighbouring c are added up: those of the even codes 0 2 4 6 of a word, then of the odd ones.
 #define PEFT__COLUMNS(a, b) \
     c[0] = a[0], c[1] = a[2], c[2] = b[0], c[3] = b[2], c[4] = a[1], c[5] = a[3], c[6] = b[1], c[7] = b[3];
 #if PEFT__PASS == PEFT__PASS_AVX2
@@ -6642,9 +6635,9 @@ PEFT__AVX2 __m256i peft__codes_avx2(const uint8_t *p) {
 PEFT__AVX2 __m256 peft__bytes_avx2(const uint8_t *p) {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(PEFT__M128(p))));
 }
-// Two lookups of 8 floats and a blend per vector cost more than the four bytes of 32 codes one by one, zipped
-// to floats: half of a vector then holds the codes of four neighbouring bytes, one half from the first 32
-// codes, one from the second.
+// Two lookups of 8 floats and a blend per vector would cost more than looking up each of a float's four bytes
+// for 32 codes at once and zipping them to floats. The low half of a vector then holds the codes of four
+// neighbouring bytes of the first 32 codes, the high half those of the second 32.
 typedef struct peft__eighths_avx2 {
     __m256i byte[4];
 } peft__eighths_avx2;
@@ -6981,7 +6974,7 @@ PEFT__VECTOR v_float PEFT__V(spread)(const float *s, PEFT__V(lanes) l) {
 // ---- the kernels of chapter 4
 #define v_row_at(p) v_load((const float *)(const void *)(p))  // words of codes as the lanes of a vector
 
-// Runs: the table is scaled once per block, then every weight is one lookup.
+// Expands a run of weights: the table is scaled once per block, then every weight is one lookup.
 PEFT__KERNEL void PEFT__V(quant_expand)(
         const peft_quant *q, const uint8_t *data, int64_t first, int64_t count, float *out) {
     for (int64_t i = first, end = first + count; i < end;) {
@@ -7000,9 +6993,9 @@ PEFT__KERNEL void PEFT__V(quant_expand)(
     }
 }
 
-// Panels with k contiguous: v_width rows of v_width words are transposed as words, so that lane l holds the
-// codes of row l; then each code of the words is a finished row of the panel. Rows that begin in the middle
-// of a word go the other way. Returns how many of kc are done.
+// Packs panels with k contiguous: v_width rows of v_width words are transposed as words, so that lane l holds
+// the codes of row l; then each code of the words is a finished row of the panel. Rows that begin within a
+// word are left to peft__quant_pack_any. Returns how many of kc are done.
 #define PEFT__QUANT_LOAD(i)                             \
     r[i] = words == v_width ? v_row_at(row + i * pitch) \
                             : v_load_n((const float *)(const void *)(row + i * pitch), words);
@@ -7037,7 +7030,7 @@ PEFT__VECTOR int64_t PEFT__V(quant_columns)(bool bytes, const peft__quant_panel 
     (void)table;
     return p;
 }
-// The same for v_width columns, contiguous in each row.
+// Packs panels of v_width columns that are contiguous in each row.
 PEFT__VECTOR int64_t PEFT__V(quant_rows)(bool bytes, const peft__quant_panel *b, float *out) {
     if (b->stride % v_width || b->n0 % v_width) return 0;
     PEFT__V(table) table = PEFT__V(table_of)(bytes ? peft__nf4_map : b->q->map, 1.0f);
@@ -7096,8 +7089,8 @@ PEFT__KERNEL void PEFT__V(quant_encode)(
 #define v_quant_encode peft__quant_encode_plain
 #endif
 
-// xp = a row x [k] in integers, for dots4: 4 vectors of 2 v_width of them, then v_width scales, and so on.
-// Eight products of 16383 with a table of at most 16320 fit into 32 bits.
+// x [k] -> xp, the integers for dots4: per 8 v_width numbers 4 vectors of 2 v_width integers, then v_width
+// scales. Eight products of 16383 with a table of at most 16320 fit into 32 bits.
 PEFT__KERNEL void PEFT__V(quant_round_x)(float unit, const float *x, int64_t k, float *xp) {
     float rest[8 * v_width];
     for (int64_t p = 0; p < k; p += 8 * v_width, xp += 5 * v_width) {
@@ -7107,7 +7100,7 @@ PEFT__KERNEL void PEFT__V(quant_round_x)(float unit, const float *x, int64_t k, 
         PEFT__V(columns)(p + 8 * v_width > k ? rest : x + p, c);
         for (int i = 0; i < 8; i++) {
             peak = v_max(peak, v_max(c[i], v_set(0.0f) - c[i]));
-            nothing = v_fma(c[i], v_set(0.0f), nothing);  // NaN if there is one, or infinity
+            nothing = v_fma(c[i], v_set(0.0f), nothing);  // NaN if c[i] is NaN or infinite
         }
         factor = v_set(16383.0f) / peak;
         for (int i = 0; i < 4; i++)
@@ -7155,7 +7148,7 @@ PEFT__KERNEL void PEFT__V(quant_round_x)(float unit, const float *x, int64_t k, 
 PEFT__VECTOR void PEFT__V(quant_dots4_of)(const int N, const int R, const peft__quant_lines *w, float *out) {
     const peft_quant *q = w->q;
     const PEFT__V(number) none = {0};
-    const bool moving = q->block > 8 * v_width;  // where scales change is not the same in all chunks
+    const bool moving = q->block > 8 * v_width;  // the places where scales change differ from chunk to chunk
     float copy[4][PEFT__QUANT_SPAN / 32 + 1 + v_width];
     uint8_t rest[4][4 * v_width];
     PEFT__V(pairs) table = PEFT__V(pairs_of)(w->map);
@@ -7179,7 +7172,7 @@ PEFT__KERNEL void PEFT__V(quant_dots4)(const peft__quant_lines *w, float *out) {
     if (w->m == 1) PEFT__V(quant_dots4_of)(4, 1, w, out);
     else PEFT__V(quant_dots4_of)(1, 4, w, out);
 }
-// The same for int8, x in its own order: the codes of a grain, then their scale.
+// The same for int8, x in its own order: the products of a grain are added up, then multiplied by its scale.
 #define PEFT__QUANT_ROW8(r) \
     if (r < R) s##r = v_fma(v, v_load(x + r * xs + j), s##r);
 #define PEFT__QUANT_SCALE8(r) \
@@ -7351,10 +7344,10 @@ typedef struct peft__quant_job {
     const peft__quant_isa *quant_isa;
     int64_t n, tasks;
     float s, beta;
-    const float *x;
+    const float *x;  // [m, k]
     bool fast;            // rows begin where the vectors need it
     peft__quant_lines w;  // all rows of the weight, or all columns
-    float *y;
+    float *y;  // [m, n], rows ldy apart
     int64_t ldy;
 } peft__quant_job;
 
@@ -7367,7 +7360,7 @@ static void peft__quant_put(
     else peft__put_sums(y, sums, count, v->s, v->beta);
 }
 
-// Row j of the weight times x, for rows that begin anywhere.
+// Row j of the weight times x, for rows at any position.
 static float peft__quant_dot(const peft__quant_job *v, int64_t j) {
     float run[PEFT__QUANT_COLUMNS], sum = 0;
     for (int64_t p = 0; p < v->w.k; p += PEFT__QUANT_COLUMNS) {
@@ -7394,7 +7387,7 @@ static void peft__quant_rows_task(void *arg, int64_t index) {
     }
 }
 
-// Columns [j, j + count) of the weight that begin anywhere: row by row expanded and added up.
+// Adds up columns [j, j + count) of the weight, at any position: expands row by row.
 static void peft__quant_add_columns(const peft__quant_job *v, int64_t j, int64_t count, float *sums) {
     float run[PEFT__QUANT_COLUMNS];
     memset(sums, 0, (size_t)count * sizeof(float));
@@ -7419,8 +7412,8 @@ static void peft__quant_columns_task(void *arg, int64_t index) {
     peft__quant_put(v, 0, j, sums, end - j);
 }
 
-// A table of 16 floats as integers, to be multiplied by what is returned: 16320 makes integers of FP4's,
-// 15684 comes nearest to NF4's (1.6e-5 of the largest), and whole numbers stay whole.
+// map [16] -> out [16], integers to be multiplied by the factor that is returned: 16320 makes integers of
+// FP4's entries, 15684 comes nearest to NF4's (1.6e-5 of the largest), and whole numbers stay whole.
 static float peft__quant_map16(const float *map, int16_t *out) {
     static const float choices[2] = {15684.0f, 16320.0f};
     float peak = peft__quant_peak_plain(map, 16), least = 1.0f, best = 0.0f;
@@ -7435,8 +7428,8 @@ static float peft__quant_map16(const float *map, int16_t *out) {
     return 1.0f / best;
 }
 
-// The rows of x as dots4 and dots8 read them, one or PEFT__QUANT_ROWS, of which the last may be repeated; for
-// dots8 padded with zeros.
+// Stores the rows of x as dots4 and dots8 read them: one, or PEFT__QUANT_ROWS, where the last may be
+// repeated; for dots8 padded with zeros.
 static peft_status peft__quant_place_x(peft_context *ctx, peft__quant_job *v, int64_t ldx) {
     peft__quant_lines *w = &v->w;
     int64_t width = v->quant_isa->width, rows = w->m > 1 ? PEFT__QUANT_ROWS : 1;
@@ -7503,7 +7496,7 @@ static void peft__dynamic_map_of(float *map, bool with_signs) {
         float step = (1.0f - 0.1f) / (float)(n - 1);
         for (int i = 0; i < n; i++) {
             int base = i < n / 16 * 16 ? i / 8 * 8 : i;
-            // fused multiply-adds, which an f64 does too
+            // in f64, as torch's fused multiply-add rounds once
             float start = base < half ? (float)((double)0.1f + (double)step * base)
                                       : (float)(1.0 - (double)step * (n - 1 - base));
             point[i] = peft__mul_add(step, (float)(i - base), start);
@@ -7556,13 +7549,13 @@ static float peft__torch_sum(const float *x, int64_t n) {
     return sum;
 }
 
-// What a block's values are divided by. A short block at the end is divided, whole ones are multiplied by the
-// inverse: so does bitsandbytes, and so a short block of zeros gets this bound as its scale and a whole one
-// gets 0.
+// The least number that a block's values are divided by. As in bitsandbytes, values of a short last block are
+// divided by absmax and those of a whole block multiplied by its inverse, so that a short block of zeros has
+// this scale and a whole one the scale 0.
 #define PEFT__QUANT_LEAST 1e-38f
 
-// absmax - offset in 8 bits, in blocks of 256. As for 4 bits: by the midpoints of neighbours, a tie goes to
-// the lower one.
+// absmax [n] - offset in 8 bits, in blocks of 256. As for 4 bits, the midpoints of neighbours separate the
+// codes; a tie goes to the lower one.
 static void peft__quant_nested(const float *absmax, int64_t n, const float *map, float offset,
         float *nested_absmax, uint8_t *codes) {
     float middle[255], d[256];
@@ -7590,12 +7583,12 @@ typedef struct peft__quantize_job {
     const peft__quant_isa *isa;
     const peft__codebook *book;  // NULL: int8
     int64_t n, block;
-    float *absmax;
-    uint8_t *codes;
+    float *absmax;  // [ceil(n / block)]
+    uint8_t *codes;  // [n], two codes per byte unless int8
 } peft__quantize_job;
 
 static void peft__quantize_int8(const float *x, int64_t n, float peak, uint8_t *codes) {
-    float factor = 127.0f / PEFT__MAX(peak, 1e-35f);  // below that all is 0, and 127 / peak an infinity
+    float factor = 127.0f / PEFT__MAX(peak, 1e-35f);  // below it, codes are 0; 127 / peak may be infinite
     for (int64_t i = 0; i < n; i++) {  // an f64 holds the product exactly; 1.5 * 2^52 leaves no fraction bits
         double rounded = (double)x[i] * (double)factor + 6755399441055744.0 - 6755399441055744.0;
         codes[i] = (uint8_t)(int8_t)rounded;
@@ -7622,7 +7615,7 @@ static const float *peft__quantize_values(const peft__quantize_job *j, int64_t a
     return room;
 }
 
-// Weights [first, end): a block, which is a multiple of a span or shorter than one, or the last weights.
+// Quantizes weights [first, end): a block, or the last weights. PEFT__QUANT_WIDENED divides a longer block.
 static void peft__quantize_block(const peft__quantize_job *j, int64_t first, int64_t end) {
     float room[PEFT__QUANT_WIDENED], peak = 0, *absmax = &j->absmax[first / j->block];
     const float *x = room;
@@ -7635,7 +7628,7 @@ static void peft__quantize_block(const peft__quantize_job *j, int64_t first, int
     }
     if (!whole && j->book && peak < PEFT__QUANT_LEAST) peak = PEFT__QUANT_LEAST;
     *absmax = j->book ? peak : peak / 127.0f;
-    if (!(peak - peak == 0.0f)) return;  // not finite: found and reported later
+    if (!(peak - peak == 0.0f)) return;  // not finite: peft__quantize_into reports it
     for (int64_t at = first, n; at < end; at += n) {
         n = PEFT__MIN(PEFT__QUANT_WIDENED, end - at);
         if (end - first > n) x = peft__quantize_values(j, at, n, room);
@@ -7832,8 +7825,9 @@ PEFTDEF size_t peft_tensor_bytes(const peft_tensor *t) {
 // on the tape. peft_backward walks over the nodes from the last to the first, which is the right column from
 // below.
 //
-// A dry run (ctx->dry, of the planner) has shapes only: it records and counts memory, but no number is there
-// to be read. peft__parallel and what is built on it does nothing then; plain loops over numbers ask.
+// In a dry run (ctx->dry, set by the planner) tensors have shapes but no values: operations record
+// themselves, memory is counted. peft__parallel and what is built on it do nothing; plain loops check
+// ctx->dry.
 
 PEFTDEF peft_status peft_tensor_create(
         peft_context *ctx, const char *name, int64_t rows, int64_t cols, peft_tensor **out) {
@@ -7901,22 +7895,22 @@ PEFTDEF void peft_freeze(peft_context *ctx, peft_tensor *t) {
 
 // ---- the tape
 
-// Float buffers of results and gradients. Given back, a buffer serves the next request that it is not much
-// too big for.
+// Buffers of floats for results and gradients. A released one serves a later request that is not much
+// smaller.
 typedef struct peft__buffer {
-    struct peft__buffer *next;      // of the free ones in its bin
-    struct peft__buffer *next_all;  // of all
+    struct peft__buffer *next;      // in the list of free buffers of its bin
+    struct peft__buffer *next_all;  // in the list of all buffers
     peft_tape *tape;
     int64_t size;     // floats
-    int64_t segment;  // 0, or taken within this segment (see peft_recompute), which gives it back as a whole
+    int64_t segment;  // 0, or the segment that took it and releases it (see peft_recompute)
     bool free;
-    bool used;  // since the tape was reset
+    bool used;  // taken since the tape was reset
 } peft__buffer;
 
-enum { PEFT__BINS = 64 };  // free buffers of a size share a bin: steps that are alike find theirs at once
+enum { PEFT__BINS = 64 };  // buffers of a size share a bin, where a step like the last finds them at once
 
-// An operation on the tape, with what its backward reads. Operations that need more have a struct that begins
-// with one.
+// An operation on the tape with what its backward reads. Operations that keep more have a struct that begins
+// with a peft__node.
 typedef struct peft__node {
     struct peft__node *previous;
     void (*backward)(peft_tape *tape, struct peft__node *node);
@@ -7936,8 +7930,8 @@ struct peft_tape {
     bool inference;
     bool checkpoint_blocks;
     bool unrecorded;            // a segment runs for the first time: nothing is recorded
-    bool differentiable;        // in it, something was to get a gradient
-    int64_t segment, segments;  // the one that is running, 0: none; how many there have been
+    bool differentiable;        // in that segment, a result would have required a gradient
+    int64_t segment, segments;  // the running one, 0: none; how many have run
     uint64_t seed,
             dropouts;  // dropout masks are a hash of the seed, the count of dropouts so far, and the position
 };
@@ -8006,7 +8000,7 @@ PEFTDEF void peft_tape_checkpoint_blocks(peft_tape *t, bool on) {
 
 #define PEFT__BUFFER_HEADER ((sizeof(peft__buffer) + PEFT__ALIGN - 1) / PEFT__ALIGN * PEFT__ALIGN)
 
-// The link that points to the free buffer which wastes the least, NULL: none fits.
+// The list link to the free buffer that wastes the least. NULL: none fits.
 static peft__buffer **peft__best_fit(peft_tape *t, int64_t size) {
     peft__buffer **best = NULL;
     for (peft__buffer **link = peft__bin(t, size); *link; link = &(*link)->next)
@@ -8019,9 +8013,9 @@ static peft__buffer **peft__best_fit(peft_tape *t, int64_t size) {
     return best;
 }
 
-// Frees the largest buffer that is a little too small for `size` and was left by an earlier step: one that
-// fits will do its work as well. So memory follows the largest batch, not the sum of all kinds of batches,
-// and a step like the one before still allocates nothing.
+// Frees the largest free buffer that is a little too small for `size` and that this step has not used: the
+// buffer about to be allocated can replace it. So memory follows the largest batch, not the sum of all kinds
+// of batches, and a step like the one before still allocates nothing.
 static void peft__drop_smaller(peft_tape *t, int64_t size) {
     peft__buffer **best = NULL, **link = &t->all;
     for (int i = 0; i < PEFT__BINS; i++)
@@ -8067,7 +8061,7 @@ PEFT__NOINLINE void peft__give(float *data) {
     if (data) peft__release((peft__buffer *)(void *)((char *)data - PEFT__BUFFER_HEADER));
 }
 
-// The data of tensors that have none, in dry runs.
+// A placeholder for data that does not exist in dry runs.
 static void *peft__nowhere(void) {
     static const float nowhere[16] = {0};
     return (void *)(uintptr_t)nowhere;
@@ -8079,7 +8073,7 @@ static void peft__tape_fail(peft_tape *t, peft_status status) {
 
 #define PEFT__SHAPE(t) (long long)(t)->rows, (long long)(t)->cols  // for "[%lld, %lld]"
 
-// What an operation returns that cannot begin: NULL, with the reason on the context.
+// Fails an operation: the reason goes to the context, the status to the tape. Returns NULL.
 static peft_tensor *peft__op_fail(peft_tape *t, peft_status status, const char *format, ...) {
     char text[PEFT__ERROR_SIZE];
     va_list args;
@@ -8090,22 +8084,22 @@ static peft_tensor *peft__op_fail(peft_tape *t, peft_status status, const char *
     return NULL;
 }
 
-// The same where the shapes of a and b differ.
+// The same for shapes of a and b that do not fit each other.
 static peft_tensor *peft__op_misfit(
         peft_tape *t, const char *operation, const peft_tensor *a, const peft_tensor *b) {
     return peft__op_fail(t, PEFT_ERROR_SHAPE, "%s: [%lld, %lld] and [%lld, %lld]", operation,
             PEFT__SHAPE(a), PEFT__SHAPE(b));
 }
 
-// Whether an operation can begin: the tape has not failed, and the operands are there. Operands are NULL
-// without a fault of the caller's only behind an operation that failed, whose text stays.
+// Whether an operation can begin: the tape has not failed, and the operands are there. Behind a failed
+// operation, operands are NULL without a fault of the caller's; the text of the first failure stays.
 static bool peft__ready(peft_tape *t, bool operands, const char *operation) {
     if (!t || t->status) return false;
     if (!operands) peft__op_fail(t, PEFT_ERROR_ARGUMENT, "%s: an operand is NULL", operation);
     return operands;
 }
 
-// Memory of the tape's arena, until its reset. `data`: what it begins with, or NULL.
+// Memory of the tape's arena until its reset, with a copy of `data` (NULL: uninitialised).
 static void *peft__tape_copy(peft_tape *t, const void *data, size_t size) {
     void *copy = peft__arena_alloc(&t->arena, size);
     if (!copy) peft__tape_fail(t, PEFT_ERROR_MEMORY);
@@ -8161,7 +8155,7 @@ static peft__node peft__node_of(peft_tensor *x, peft_tensor *y) {
     return n;
 }
 
-// What the backward of y will read, copied if there will be one.
+// Copies data [count] for the backward of y, if there will be one.
 static const void *peft__tape_keep(
         peft_tape *t, const peft_tensor *y, const void *data, int64_t count, size_t size) {
     return y->requires_grad ? peft__tape_copy(t, data, (size_t)count * size) : NULL;
@@ -8182,18 +8176,18 @@ static void peft__clear(const peft_tape *t, float *x, int64_t floats) {
     if (x && !t->ctx->dry) memset(x, 0, (size_t)floats * sizeof(float));
 }
 
-// The same for code that only adds.
+// peft__grad_of for code that only adds: a new gradient begins as zeros.
 static float *peft__zeroed_grad_of(peft_tape *t, peft_tensor *x) {
     float beta, *g = peft__grad_of(t, x, &beta);
     if (beta == 0) peft__clear(t, g, peft__size(x));
     return g;
 }
 
-// Backward of the recorded operations, the last one first. `kept`: whose data stays.
+// Runs the backward of the operations from `last` to the first; releases their results but that of `kept`.
 static void peft__walk_back(peft_tape *t, peft__node *last, const peft_tensor *kept) {
     for (peft__node *n = last; n && !t->status; n = n->previous) {
         if (n->out->grad) n->backward(t, n);
-        // Whoever used this result has been walked over already, and nothing earlier can need it.
+        // Users of this result lie later on the tape, so their backward has run; nothing earlier needs it.
         peft__give(n->out->grad);
         n->out->grad = NULL;
         if (n->out != kept) peft__give(peft__f32(n->out));
@@ -8215,8 +8209,8 @@ PEFTDEF peft_status peft_backward(peft_tape *t, peft_tensor *loss) {
     return t->status;
 }
 
-// ---- segments (Chen et al. 2016): of a part of the network only the result is kept; its inside is computed
-//      again on the way back, from the same inputs with the same dropout masks, which gives the same bits
+// ---- segments (Chen et al. 2016): only the result of a part of the network is kept; backward computes its
+//      inside again, from the same inputs with the same dropout masks, which gives the same bits
 
 enum { PEFT__SEGMENT_INPUTS = 4 };
 
@@ -8226,17 +8220,16 @@ typedef struct peft__segment_node {
     const void *user;
     peft_tensor *inputs[PEFT__SEGMENT_INPUTS];
     int count;
-    uint64_t dropouts;  // before it ran
+    uint64_t dropouts;  // t->dropouts before it ran
 } peft__segment_node;
 
-// Marks a buffer that the segment has taken and that outlives it. (A leaf's gradient is none of the tape's
-// buffers.)
+// Keeps a buffer that the segment has taken beyond its end. (A leaf's gradient is not a buffer of the tape.)
 static void peft__segment_keep(peft_tape *t, const float *data) {
     for (peft__buffer *b = t->all; b && data; b = b->next_all)
         if ((const char *)data == (const char *)b + PEFT__BUFFER_HEADER) b->segment = 0;
 }
 
-// Gives back everything else.
+// Ends the segment and releases its other buffers.
 static void peft__segment_release(peft_tape *t) {
     for (peft__buffer *b = t->all; b; b = b->next_all) {
         if (b->segment != t->segment) continue;
@@ -8255,7 +8248,7 @@ static void peft__segment_backward(peft_tape *t, peft__node *node) {
     t->dropouts = n->dropouts;
     peft_tensor *y = n->fn(t, n->inputs, n->user);
     if (y) {
-        y->grad = node->out->grad;  // handed over: whoever walks over y gives it back
+        y->grad = node->out->grad;  // peft__walk_back releases it with y
         node->out->grad = NULL;
         peft__walk_back(t, t->last, NULL);
     }
@@ -8379,7 +8372,7 @@ static void peft__ranges(peft_context *ctx, int64_t count, int64_t grain, peft__
     peft__parallel(ctx, peft__div_up(count, j.grain), peft__range_task, &j);
 }
 
-// Rows per piece so that a piece is worth a thread's while.
+// Rows per piece: enough work to pay for waking a thread.
 static int64_t peft__row_grain(int64_t cols) {
     return PEFT__MAX(1, 16384 / PEFT__MAX(cols, 1));
 }
@@ -8449,13 +8442,13 @@ PEFTDEF peft_tensor *peft_input(peft_tape *t, int64_t rows, int64_t cols, const 
     return y;
 }
 
-// y [count, cols]: y[i, :] = table[ids[i], :]; in columns (LoRA's A beside an embedding): y[i, :] = table[:,
-// ids[i]]
+// y [count, d]: y[i, :] = table[ids[i], :], or with `columns` (LoRA's A [r, vocab] beside an embedding)
+// y[i, :] = table[:, ids[i]]
 static void peft__embedding_backward(peft_tape *t, peft__node *node) {
     float *g = peft__zeroed_grad_of(t, node->x);
     const int32_t *ids = (const int32_t *)node->kept;
     int64_t d = node->out->cols, step = node->x->cols;
-    bool columns = node->count;  // or rows
+    bool columns = node->count;  // of the table, else rows
     for (int64_t i = 0; g && i < node->out->rows && !t->ctx->dry; i++) {
         const float *dy = node->out->grad + i * d;
         if (!columns) peft__axpy(t->ctx, g + ids[i] * step, 1, dy, d);
@@ -8490,13 +8483,13 @@ PEFTDEF peft_tensor *peft_embedding(peft_tape *t, peft_tensor *table, const int3
 
 static peft_tensor *peft__column_embedding(
         peft_tape *t, peft_tensor *table, const int32_t *ids, int64_t count) {
-    return peft__op_embed(t, table, ids, count, true);  // the ids are good
+    return peft__op_embed(t, table, ids, count, true);  // callers have checked the ids
 }
 
-// ---- x with y written over some of its rows or columns: tokens that are trained alone, among the inputs and
-//      in the logits
+// ---- y written over some rows or columns of x: tokens that are trained alone, as rows of the inputs and as
+//      columns of the logits
 
-// Row or column k of `small` from and to place at[k] of `large` [rows, cols]. `add`: to what is there.
+// Copies row or column k of `small` to row or column at[k] of `large` [rows, cols] (into_large) or back.
 static void peft__exchange(float *large, int64_t rows, int64_t cols, float *small, const int32_t *at,
         int64_t count, bool columns, bool into_large, bool add) {
     int64_t length = columns ? rows : cols;
@@ -8517,14 +8510,14 @@ static void peft__overwrite_backward(peft_tape *t, peft__node *node) {
     if (gy && !t->ctx->dry) peft__exchange(dy, rows, cols, gy, at, node->count, columns, false, true);
     float *zeros = node->x->requires_grad ? peft__take(t, size) : NULL;
     if (!zeros) return;
-    peft__clear(t, zeros, size);  // what was written over has no part in the result
+    peft__clear(t, zeros, size);  // x has no part in the result where y was written over it
     if (!t->ctx->dry) peft__exchange(dy, rows, cols, zeros, at, node->count, columns, true, false);
     peft__add_grad(t, node->x, 1, dy);
     peft__give(zeros);
 }
 
 // x [rows, cols]; y [count, cols] becomes rows at[0 .. count) of the result, or y [rows, count] columns at[0
-// .. count). No place comes twice.
+// .. count). The elements of `at` differ.
 static peft_tensor *peft__overwrite(
         peft_tape *t, peft_tensor *x, peft_tensor *y, const int32_t *at, bool columns) {
     peft_tensor *out = t->status || !x || !y ? NULL : peft__op_result(t, x->rows, x->cols, x, y, NULL);
@@ -8547,7 +8540,7 @@ static uint64_t peft__next_dropout_key(peft_tape *t) {
     return peft__splitmix(&state);
 }
 
-// y[i] = x[i] * mask(key, first + i) / (1 - p) + beta * y[i]
+// y[i] = x[i] * mask(key, first + i) / (1 - p) + beta * y[i], for i < n
 static void peft__mask(
         float *y, const float *x, float beta, float p, uint64_t key, int64_t first, int64_t n) {
     uint32_t threshold = (uint32_t)((double)p * 4294967296.0);
@@ -8582,7 +8575,7 @@ static void peft__dropout_backward(peft_tape *t, peft__node *node) {
     peft__mask_all(t->ctx, g, node->out->grad, beta, node->factor, node->key, peft__size(node->x));
 }
 
-// Whether a probability makes sense: with 1 there would be nothing left to scale.
+// Whether a probability is below 1: with 1, 1 / (1 - p) would be infinite.
 static bool peft__dropout_fits(peft_tape *t, float p) {
     if (p < 1) return true;
     peft__op_fail(t, PEFT_ERROR_ARGUMENT, "dropout with probability %g", (double)p);
@@ -8630,7 +8623,7 @@ static void peft__grad_matmul(peft_tape *t, peft_tensor *x, float s, peft__matri
     if (g) peft__tape_matmul(t, peft__dense(g, x->rows, x->cols), beta, s, a, b);
 }
 
-// dc of a path: the sums first, then their multiple, as the gradient may have something of other steps in it.
+// dc of a path: the sums of dY are scaled separately, as the gradient may already hold sums of other batches.
 static void peft__path_bias_backward(peft_tape *t, const peft_low_rank *p, const float *dy, int64_t out) {
     float *dc = p->bias ? peft__zeroed_grad_of(t, p->bias) : NULL, *sums = dc ? peft__take(t, out) : NULL;
     if (!sums) return;
@@ -8681,7 +8674,7 @@ static void peft__path_backward(
     // dX += g A on the path's rows; a new gradient is 0 on the others
     if (n < x->rows) peft__zeroed_grad_of(t, x);
     float *dx = peft__grad_of(t, x, &beta);
-    if (dx && s->dropped) {  // through the mask: the gradient of drop(X) replaces drop(X), which is done with
+    if (dx && s->dropped) {  // the gradient of drop(X) overwrites drop(X), which is no longer needed
         peft__tape_matmul(t, peft__dense(s->dropped, n, in), 0, 1, g, peft__matrix_of(p->a));
         peft__mask_all(t->ctx, dx + p->first_row * in, s->dropped, beta, p->dropout, s->key, n * in);
     } else if (dx) {
@@ -8761,17 +8754,19 @@ PEFTDEF peft_tensor *peft_linear(peft_tape *t, peft_tensor *x, peft_tensor *weig
     return peft_linear_with(t, &d);
 }
 
-// ---- normalization: RMSNorm y = w x / rms(x), rms = sqrt(mean(x^2) + eps);  LayerNorm y = w (x - mean) /
-//      deviation + b Both are y = w u + b with u = (x - mean) * inverse, where RMSNorm has no mean: inverse =
-//      1 / rms or 1 / deviation. x [n, d], w [d], b [d], y [n, d]
+// ---- normalization
+//      RMSNorm    y = w x / rms, rms = sqrt(mean(x^2) + eps)
+//      LayerNorm  y = w (x - mean) / deviation + b, deviation = sqrt(mean((x - mean)^2) + eps)
+//      Both are y = w u + b with u = (x - mean) * inverse, where inverse is 1 / rms (and mean 0) or
+//      1 / deviation. x [n, d], w [d], b [d], y [n, d]. RMSNorm may have heads as rows: x [n, heads * d]
 
 typedef struct peft__norm_job {
     peft__node node;
-    peft_tensor *x, *weight, *bias;  // bias NULL: RMSNorm or LayerNorm without
+    peft_tensor *x, *weight, *bias;  // bias NULL: RMSNorm, or LayerNorm without one
     float *inverse, *mean;           // [rows]; mean NULL: RMSNorm
     float epsilon, beta;
     peft_context *ctx;
-    float *y, *dx, *dw;  // what a pass writes
+    float *y, *dx, *dw;  // outputs of forward and backward
     const float *dy;
 } peft__norm_job;
 
@@ -8917,7 +8912,7 @@ static float peft__tanh_slope(float x) {
     return 1 - th * th;
 }
 
-// By peft_activation_kind. Where chapter 3 has vector code, `vector` is set, and `gelu` tells which.
+// The activations by peft_activation_kind. `vector`: chapter 3 has vector code, to be called with `gelu`.
 static const struct peft__activation {
     float (*value)(float), (*slope)(float);
     bool vector, gelu;
@@ -9070,8 +9065,7 @@ PEFTDEF peft_tensor *peft_multiply(
     return peft__record(t, y, peft__multiply_backward, &n, sizeof(n));
 }
 
-// ---- columns: y[:, g*size + e] = x[:, first + g*stride + e]; what takes q, k and v out of a fused
-//      projection
+// ---- columns: y[:, g*size + e] = x[:, first + g*stride + e]; takes q, k and v out of a fused projection
 
 typedef struct peft__columns_node {
     peft__node node;  // first; count: groups
@@ -9089,7 +9083,7 @@ static void peft__columns_backward(peft_tape *t, peft__node *node) {
 PEFTDEF peft_tensor *peft_columns(
         peft_tape *t, peft_tensor *x, int64_t first, int64_t groups, int64_t size, int64_t stride) {
     if (!peft__ready(t, x, "columns")) return NULL;
-    int64_t reach = 0;  // of the last group
+    int64_t reach = 0;  // where the last group begins, from `first` on
     if (first < 0 || groups < 1 || size < 1 || size > x->cols || first > x->cols - size || stride < 0 ||
             !peft__mul(groups - 1, stride, &reach) || reach > x->cols - size - first)
         return peft__op_fail(t, PEFT_ERROR_SHAPE,
@@ -9201,8 +9195,8 @@ PEFTDEF peft_tensor *peft_prepend(
     return peft__record(t, y, peft__prepend_backward, &n, sizeof(n));
 }
 
-// ---- DoRA's direction (Liu et al. 2024): v = magnitude / ||W + s B A||, one norm per output, which counts
-//      as a constant (section 4.3)
+// ---- DoRA's direction (Liu et al. 2024): v = magnitude / ||W + s B A||, one norm per output; backward takes
+//      the norms as constants (section 4.3)
 
 static void peft__dora_backward(peft_tape *t, peft__node *node) {
     float *g = peft__zeroed_grad_of(t, node->x);
@@ -9211,14 +9205,14 @@ static void peft__dora_backward(peft_tape *t, peft__node *node) {
         g[i] += node->out->grad[i] * inverse[i];
 }
 
-// Norms of the rows of W + s B A (of the columns where W is stored as [in, out]).
+// norms [out] of W + s B A, one per output; W [out, in], or with in_out [in, out], A [r, in], B [out, r]
 static bool peft__dora_norms(peft_tape *t, const peft_tensor *w, const peft_tensor *a, const peft_tensor *b,
         float scale, float *norms) {
     int64_t in = a->cols, out = b->rows;
     float *whole = peft__take(t, peft__size(w));
     if (!whole) return false;
     if (!t->ctx->dry) peft__to_f32(w, 0, peft__size(w), whole);
-    peft__matrix sum = peft__dense(whole, w->rows, w->cols);  // as when merging
+    peft__matrix sum = peft__dense(whole, w->rows, w->cols);  // as merging computes it
     if (w->in_out)
         peft__tape_matmul(t, sum, 1, scale, peft__T(peft__matrix_of(a)), peft__T(peft__matrix_of(b)));
     else peft__tape_matmul(t, sum, 1, scale, peft__matrix_of(b), peft__matrix_of(a));
@@ -9248,9 +9242,9 @@ static peft_tensor *peft__dora_direction(peft_tape *t, const peft_tensor *w, con
     return peft__record(t, y, peft__dora_backward, &n, sizeof(n));
 }
 
-// ---- LSTM (Hochreiter & Schmidhuber 1997): of z = gates + W_hh h' the parts i, f, g, o give c = s(f) c' +
-//      s(i) tanh(g), h = s(o) tanh(c), where h' and c' are the step before and s(z) = 1 / (1 + exp(-z)). Both
-//      directions side by side: gates [n, 4 h] and W_hh [4 h, h] each, y [n, 2 h]
+// ---- LSTM (Hochreiter & Schmidhuber 1997): the parts i, f, g, o of z = gates + W_hh h' give
+//      c = s(f) c' + s(i) tanh(g), h = s(o) tanh(c), where h' and c' are those of the step before and
+//      s(z) = 1 / (1 + exp(-z)). Two directions: gates [n, 4 h] and W_hh [4 h, h] each, y [n, 2 h]
 
 typedef struct peft__lstm_node {
     peft__node node;
@@ -9285,8 +9279,7 @@ static void peft__lstm_forward(
     }
 }
 
-// dz [4 h] of one step from dh and dc, which become those of the step before, without what comes through
-// W_hh.
+// One step back: dh, dc [h] -> dz [4 h]. dc is then the step before's, dh 0: the caller adds dz W_hh to it.
 static void peft__lstm_step_back(
         const float *s, const float *cell_before, int64_t h, float *dh, float *dc, float *dz) {
     for (int64_t j = 0; j < h; j++) {
@@ -9375,14 +9368,14 @@ PEFTDEF peft_tensor *peft_mse(peft_tape *t, peft_tensor *x, const float *target)
     return peft__record(t, y, peft__mse_backward, &n, sizeof(n));
 }
 
-// ---- attention: O = softmax(s Q K^T + bias) V, per sequence and head
+// ---- attention: O = softmax(S) V with S = s Q K^T + bias, per sequence and head
 //      Q and O [nq, heads * size], K and V [nk, kv_heads * size]; the rows of sequence i are [offsets[i],
-//      offsets[i + 1]). Plainly first, then in blocks of query rows, as products. P is remade in backward
-//      from the kept log-sum-exp L (Dao et al. 2022): P = exp(S - L), dV = P^T dO, dP = dO V^T, dS = P (dP -
-//      D) with D = rowsum(dO O), dQ = s dS K, dK = s dS^T Q.
+//      offsets[i + 1]). The plain form comes first, then blocks of query rows as matrix products. Backward
+//      makes P = softmax(S) again from the kept log-sum-exp L of S's rows (Dao et al. 2022): P = exp(S - L),
+//      dV = P^T dO, dP = dO V^T, D = rowsum(dO O), dS = P (dP - D), dQ = s dS K, dK = s dS^T Q.
 
 #define PEFT__QUERY_BLOCK ((int64_t)128)
-#define PEFT__FEW_SCORES 16  // so many scores of a head, without dropout, are computed plainly
+#define PEFT__FEW_SCORES 16  // up to so many scores of a head the plain form computes, without dropout
 
 // T5's bucket of a relative position (key - query): half the buckets exact, the other half logarithmic up to
 // max_distance.
@@ -9399,7 +9392,7 @@ static int64_t peft__bucket(int64_t relative, int64_t buckets, int64_t max_dista
     return base + PEFT__MIN(exact + (int64_t)(scaled * (float)(buckets - exact)), buckets - 1);
 }
 
-// One head of one sequence: where its rows begin, and how far apart they are.
+// One head of one sequence: where its rows begin and how far apart they are.
 typedef struct peft__attention_head {
     int64_t nq, nk, row0, size;  // row0: the first query's row
     int64_t q, k, qcols, kcols,
@@ -9418,7 +9411,7 @@ static peft__attention_head peft__attention_head_of(const peft_attention_desc *d
     return h;
 }
 
-// The score of query i and key c; -infinity where it may not look.
+// The score of query i and key c; -infinity if the query may not see the key.
 static float peft__attention_score(
         const peft_attention_desc *d, const peft__attention_head *h, int64_t i, int64_t c) {
     int64_t relative = c - (i + h->shift);
@@ -9433,7 +9426,7 @@ static float peft__attention_score(
     return s + peft__f32(d->bias)[bucket * d->heads + h->number];
 }
 
-// O and L of one head, without dropout, as the formula says: what the blocks are tested against.
+// O and L of one head without dropout, by the formula: the oracle of the tests of the blocks.
 static void peft__attention_plain(
         const peft_attention_desc *d, const peft__attention_head *h, float *out, float *lse) {
     for (int64_t i = 0; i < h->nq; i++) {
@@ -9457,16 +9450,16 @@ typedef struct peft__attention_job {
     float *lse;  // L [nq, heads]
     uint64_t key;
     peft_context *ctx;
-    const float *o, *d_o;
-    float *out, *dq, *dk, *dv;
+    const float *o, *d_o;  // [nq, heads * size], like out and dq
+    float *out, *dq, *dk, *dv;  // dk, dv [nk, kv_heads * size]
     float *bias_grads;  // [sequences, heads, buckets] partial sums, or NULL
     float *scratch;
-    int64_t scratch_size, gemm_size, block, distances;  // floats per lane; of its parts
+    int64_t scratch_size, gemm_size, block, distances;  // floats of scratch per lane, and of its parts
     int64_t longest_q, longest_k;
     float dropout;
 } peft__attention_job;
 
-// What a lane (one of ctx->threads workers) has for itself.
+// The scratch of a lane (one of ctx->threads workers): s, dp [rows, seen], row [rows], bias [nq + nk - 1].
 typedef struct peft__attention_scratch {
     float *gemm, *s, *dp, *row, *bias, *bias_grad;
 } peft__attention_scratch;
@@ -9479,7 +9472,7 @@ static void peft__attention_lane(const peft__attention_job *j, int64_t lane, pef
     s->bias = s->row + PEFT__QUERY_BLOCK, s->bias_grad = s->bias + j->distances;
 }
 
-// bias[d + nq - 1] = the bias of relative position d = key - query
+// bias[d + nq - 1] = the bias between query row i and key row i + d, whose relative position is d - shift
 static void peft__attention_bias(const peft_attention_desc *d, const peft__attention_head *h, float *bias) {
     for (int64_t i = 0; d->bias && h->nq && i < h->nq + h->nk - 1; i++) {
         int64_t relative = i - (h->nq - 1) - h->shift;
@@ -9498,7 +9491,7 @@ static void peft__cap_scores(float *s, float cap, int64_t n) {
     for (int64_t i = 0; i < n && cap > 0; i++) s[i] = cap * tanhf(s[i] / cap);
 }
 
-// S = s Q K^T + bias for query rows [first, first + rows); returns how many keys the block may see at all.
+// m->s [rows, seen] = S of query rows [first, first + rows); returns `seen`, the keys the block may see.
 static int64_t peft__attention_scores(const peft__attention_job *j, const peft__attention_scratch *m,
         const peft__attention_head *h, int64_t first, int64_t rows) {
     const peft_attention_desc *d = &j->d;
@@ -9571,7 +9564,7 @@ static void peft__attention_backward_block(const peft__attention_job *j, const p
     for (int64_t i = 0; i < rows; i++) {  // S becomes P, dP becomes dS; dV needs the dropped P
         float *p = m->s + i * seen, *ds = m->dp + i * seen;
         int64_t at = h->q + (first + i) * qc;
-        for (int64_t c = 0; c < seen && d->cap > 0; c++) {  // the slope of the cap; p is -infinity behind i
+        for (int64_t c = 0; c < seen && d->cap > 0; c++) {  // the cap's slope; hidden scores are -infinity
             float part = p[c] == -INFINITY ? 1 : p[c] / d->cap;
             m->bias[c] = 1 - part * part;
         }
@@ -9709,22 +9702,22 @@ PEFTDEF peft_tensor *peft_attention(peft_tape *t, const peft_attention_desc *des
     return peft__record(t, y, peft__attention_backward, &j, sizeof(j));
 }
 
-// ---- softmax cross-entropy fused with the projection: for a slice of rows at a time, Z = X W^T, loss +=
-//      lse(Z) - Z[label], dZ = (softmax(Z) - onehot) / denominator in place of Z, dX = dZ W, dW += dZ^T X.
-//      The gradient is ready before backward. X [n, d], W [vocabulary, d], Z [n, vocabulary]
+// ---- softmax cross-entropy fused with the projection: for a slice of rows at a time, Z = X W^T,
+//      loss += lse(Z) - Z[label], dZ = (softmax(Z) - onehot) / denominator in place of Z, dX = dZ W,
+//      dW += dZ^T X. The gradient is ready before backward. X [n, d], W [vocabulary, d], Z [n, vocabulary]
 
 #define PEFT__LOSS_ROWS ((int64_t)128)
 
 typedef struct peft__loss_node {
     peft__node node;
-    float *dx;  // of the rows that count, or NULL
+    float *dx;  // [node.count, d], the gradient of the rows that count; or NULL
 } peft__loss_node;
 
 typedef struct peft__loss_job {
     peft_context *ctx;
-    float *z;
+    float *z;  // [rows of a slice, vocabulary]
     const int32_t *labels;
-    double *losses;
+    double *losses;  // [rows of a slice]
     int64_t vocabulary;
     float factor;
     bool gradient;
@@ -9787,7 +9780,7 @@ static peft_tensor *peft__loss(
     float *z = w ? peft__take(t, slice * v) : NULL, *h = w ? peft__take(t, slice * d) : NULL;
     float *dx = !w || (y->requires_grad && x->requires_grad) ? peft__take(t, count * d) : NULL;
     float *dw = y->requires_grad ? peft__zeroed_grad_of(t, w)
-                                 : NULL;  // a leaf's, or a new one where the head is computed
+                                 : NULL;  // of a leaf, or a new one where w is a result itself
     for (int64_t first = 0; first < count && !t->status; first += slice) {
         int64_t n = PEFT__MIN(slice, count - first);
         float *part = dx ? dx + first * d : NULL, *input = w ? h : part;
@@ -9845,13 +9838,13 @@ PEFTDEF peft_tensor *peft_cross_entropy(
 //    8 bytes.
 // ==========================================================================================================
 
-// What safetensors calls types, with their bits at the end. The first ones are those of peft_dtype.
+// The names of safetensors' types; digits are bits. The first three are those of peft_dtype.
 static const char *const peft__dtypes[] = {"F32", "F16", "BF16", "U8",  "I8",  "F64", "I64",
                                            "U64", "I32", "U32",  "I16", "U16", "BOOL"};
 enum { PEFT__DTYPE_U8 = 3, PEFT__DTYPE_I8 = 4 };
 enum { PEFT__MAX_HEADER = 100 * 1000 * 1000 };  // the limit of the reference implementation
 
-typedef struct peft__stored {  // beside each tensor of an archive: what the file holds of it
+typedef struct peft__stored {  // what the file holds of a tensor of the archive
     const void *data;          // NULL: of a type that is not read
     int64_t bytes;
     int dtype;    // index of peft__dtypes
@@ -9864,7 +9857,7 @@ struct peft_archive {
     peft__file *files;
     int64_t file_count;
     peft_tensor *tensors;
-    peft__stored *stored;  // as many as tensors
+    peft__stored *stored;  // [count]
     int64_t count, tensor_room, stored_room;
     peft__map by_name;
 };
@@ -9911,7 +9904,7 @@ static peft_status peft__file_bad(const peft__file *f, const char *format, ...) 
     return status;
 }
 
-// The same with PEFT_ERROR_UNSUPPORTED.
+// PEFT_ERROR_UNSUPPORTED in the same way.
 static peft_status peft__file_cannot(const peft__file *f, const char *format, ...) {
     va_list args;
     va_start(args, format);
@@ -9920,7 +9913,7 @@ static peft_status peft__file_cannot(const peft__file *f, const char *format, ..
     return status;
 }
 
-// An empty archive with room for so many files.
+// An empty archive with room for `files` files.
 static peft_archive *peft__archive_new(peft_context *ctx, int64_t files) {
     peft_archive *a = PEFT__CALLOC(ctx, 1, peft_archive);
     if (!a) return NULL;
@@ -9975,7 +9968,7 @@ static int peft__span_compare(const void *a, const void *b) {
     return x->end < y->end ? -1 : x->end > y->end;
 }
 
-// Files are little-endian: on other machines each value's bytes turn round. data: `bytes` / width values.
+// Files are little-endian: on other machines, reverses the bytes of each value. data: bytes / width values.
 static void peft__turn_bytes(void *data, int64_t bytes, int64_t width) {
     char *b = (char *)data;
     for (int64_t at = 0; PEFT__BIG_ENDIAN && at < bytes; at += width)
@@ -9985,8 +9978,7 @@ static void peft__turn_bytes(void *data, int64_t bytes, int64_t width) {
         }
 }
 
-// One member of the header. Codes of quantized weights are no type of their own: their bytes wait for
-// peft__archive_join.
+// Reads one member of the header. peft__archive_join gives codes of quantized weights their type.
 static peft_status peft__safetensors_entry(peft_archive *a, peft__file *f, const peft__json *e,
                                            uint64_t start, peft__span *span) {
     const char *dtype = peft__json_text(e, "dtype", NULL);
@@ -10121,8 +10113,8 @@ static void peft__quant_state_error(peft__quant_reader *r, const char *field) {
                                r->weight, field);
 }
 
-// The tensor <weight><suffix> of exactly that many bytes. It is hidden from then on. Bytes of 4-bit codes may
-// be disguised as floats (bitsandbytes' quant_storage): `any`.
+// The data of tensor <weight><suffix>, which must have exactly `bytes` bytes; parts are hidden from then on.
+// `any`: its type may be a float's, as bitsandbytes' quant_storage stores 4-bit codes.
 static const void *peft__quant_part_data(peft__quant_reader *r, const char *suffix, int dtype, bool any,
                                          int64_t bytes) {
     peft_archive *a = r->archive;
@@ -10157,7 +10149,7 @@ static void peft__quant_read_part(peft__quant_reader *r, const struct peft__quan
     }
 }
 
-// What the state's JSON says: sizes and types.
+// Reads sizes and types from the state's JSON.
 static void peft__quant_state(peft__quant_reader *r, const struct peft__quant_format *f,
                               const peft__json *state, peft_tensor *t, peft_quant *q) {
     const peft__json *shape = peft__json_get(state, "shape");
@@ -10188,7 +10180,7 @@ static void peft__quant_state(peft__quant_reader *r, const struct peft__quant_fo
     if (peft__json_int(state, "nested_blocksize", 0) != 256) peft__quant_state_error(r, "nested_blocksize");
 }
 
-// Tensor `i` holds the state of a quantized weight, its name being the weight's and f->state.
+// Joins a weight whose quantization state is tensor `i`, named <weight><f->state>.
 static peft_status peft__archive_join_weight(peft_archive *a, int64_t i, const struct peft__quant_format *f) {
     const char *name = a->tensors[i].name;
     peft__stored *s = &a->stored[i];
@@ -10223,8 +10215,8 @@ static peft_status peft__archive_join_weight(peft_archive *a, int64_t i, const s
     return r.status;
 }
 
-// Turns the parts of quantized weights into single tensors. Names are kept until all are joined, then looked
-// up anew.
+// Joins the parts of quantized weights to single tensors. The names of all parts are needed until then;
+// afterwards the map is built anew.
 static peft_status peft__archive_join(peft_archive *a) {
     peft_status status = PEFT_OK;
     int64_t kept = 0;
@@ -10287,8 +10279,8 @@ static peft_status peft__archive_open_index(peft_archive *a, const char *index) 
     return status;
 }
 
-// Weights in formats that are not read: what they are, and what makes safetensors of them. %s: the folder,
-// then the file to be made.
+// Files of weights that are not read, and the command that makes safetensors of them. %s: the folder, then
+// the file to be made.
 #define PEFT__FROM_TORCH(files)                                                                \
     "python -c \"import glob, torch, safetensors.torch as s; s.save_file({k: "                \
     "v.contiguous().clone() for f in glob.glob('%s" files "') for k, v in "                   \
@@ -10315,7 +10307,7 @@ static const struct peft__foreign {
     {"weights.npz", "NumPy's archive", PEFT__FROM_NUMPY("weights.npz")},
     {"adapters.npz", "NumPy's archive", PEFT__FROM_NUMPY("adapters.npz")}};
 
-// `path`, a safetensors file, is missing: says what lies in its place, if that is known.
+// `path`, a safetensors file, is missing: names the file of another format in its place, if there is one.
 static peft_status peft__archive_missing(peft_context *ctx, const char *path, peft_status status) {
     char name[PEFT__ERROR_SIZE], line[PEFT__ERROR_SIZE];
     const char *slash = strrchr(path, '/');
@@ -10376,7 +10368,7 @@ static peft__file *peft__archive_file_of(const peft_archive *a, const peft_tenso
     return NULL;
 }
 
-// The caller has its own copy of a tensor: the file's pages need not stay in memory.
+// Releases the file's pages of a tensor that the caller has copied.
 static void peft__archive_forget(peft_archive *a, const peft_tensor *t) {
     peft__file *f = peft__archive_file_of(a, t);
     if (f && f->map) peft__file_forget(f, (const unsigned char *)t->data, peft_tensor_bytes(t));
@@ -10569,7 +10561,7 @@ PEFTDEF peft_status peft_safetensors_write(peft_context *ctx, const char *path,
 
 // ---- GGUF, ggml's file: "GGUF", u32 version, u64 counts of tensors and of metadata; each metadata entry as
 //      key, type and value; each tensor as name, dimensions, type and offset; padding; data. All
-//      little-endian, and nothing is aligned.
+//      little-endian, and nothing before the data is aligned.
 
 enum {
     PEFT__GGUF_MAX_NAME = 63,
@@ -10600,9 +10592,8 @@ typedef struct peft__ggml_format {
     int block, size;  // values and bytes of a block
     void (*decode)(const struct peft__ggml_format *f, const unsigned char *blocks, int64_t count, float *out);
     bool (*encode)(const struct peft__ggml_format *f, const float *x, int64_t count, unsigned char *blocks);
-    const float *map;  // what 4 or 5 bits stand for
-    // a type of ours that holds the blocks bit for bit, with so many weights per scale; none for formats with
-    // minima
+    const float *map;  // [16] or [32]: the value of each code
+    // the peft_dtype that holds the blocks bit for bit, and its weights per scale; 0: none, as for minima
     peft_dtype kept_type;
     int kept_block;
 } peft__ggml_format;
@@ -10618,8 +10609,7 @@ static void peft__unpack_floats(const peft__ggml_format *f, const unsigned char 
         for (int64_t i = 0; i < n; i++) out[i] = peft__bf16_to_f32(peft__u16_at(b + 2 * i));
 }
 
-// Q8_0: scale, 32 signed bytes. Q8_K: f32 scale, 256 signed bytes, sums of 16 (which only dot products want).
-// x = d q
+// x = d q. Q8_0: scale, 32 signed bytes. Q8_K: f32 scale, 256 signed bytes, sums for dot products.
 static void peft__unpack_bytes(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
                                float *PEFT__RESTRICT out) {
     bool half = f->type == PEFT_GGML_Q8_0;
@@ -10653,10 +10643,10 @@ static void peft__unpack_nibbles(const peft__ggml_format *f, const unsigned char
     }
 }
 
-// Q4_K and Q5_K: scale of scales, scale of minima, 8 groups' scales and minima, (Q5_K: 32 bytes of fifth
-// bits, bit k for group k,) nibbles: 32 bytes hold two groups. The scales and minima of 6 bits take 12 bytes:
-// the first four groups' the low 6 bits of bytes 0 to 7, the others' low four bits bytes 8 to 11 and their
-// high two the rest of bytes 0 to 7. x = (d s) q - (d_min m)
+// Q4_K and Q5_K, 8 groups of 32: d, d_min, 12 bytes of 6-bit scales s and minima m, (Q5_K: 32 bytes of fifth
+// bits, bit k for group k,) nibbles: 32 bytes hold two groups. Of the 12 bytes, 0 to 3 and 4 to 7 hold s and
+// m of groups 0 to 3 in their low 6 bits, and the high 2 bits of s and m of groups 4 to 7; bytes 8 to 11 hold
+// the low 4 bits of these, of s in the low nibble. x = (d s) q - (d_min m)
 static void peft__unpack_k(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
                            float *PEFT__RESTRICT out) {
     bool fifth = f->type == PEFT_GGML_Q5_K;
@@ -10674,9 +10664,9 @@ static void peft__unpack_k(const peft__ggml_format *f, const unsigned char *PEFT
     }
 }
 
-// Q6_K: 128 bytes of nibbles, 64 of pairs of high bits, 16 signed scales, scale of scales. Each half of 128
-// values takes 64 + 32 bytes: four runs of 32 values are low nibbles, low nibbles, high nibbles, high
-// nibbles. x = (d s) (q - 32)
+// Q6_K: 128 bytes of nibbles, 64 of pairs of high bits, 16 signed scales s, d. Each half of 128 values takes
+// 64 + 32 bytes: the low nibbles are its first 64 values, the high nibbles the others; pair r of a byte
+// belongs to the r-th run of 32. x = (d s) (q - 32)
 static void peft__unpack_q6_k(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
                               float *PEFT__RESTRICT out) {
     for (; n > 0; n--, b += f->size, out += 256) {
@@ -10690,7 +10680,7 @@ static void peft__unpack_q6_k(const peft__ggml_format *f, const unsigned char *P
     }
 }
 
-// Floats to blocks. False: a value that the format cannot hold.
+// Encoders: floats to blocks. They return false for a value that the format cannot hold.
 
 static void peft__put_u16(unsigned char *b, uint16_t v) {
     b[0] = (unsigned char)v;
@@ -10715,8 +10705,8 @@ static bool peft__pack_floats(const peft__ggml_format *f, const float *x, int64_
 }
 
 // Q8_0: d = max |x| / 127. Q4_0: d = peak / -8, so that the value of largest magnitude (the first of equals)
-// is code 0. q = x / d rounded to nearest, halves away from zero: ggml's reference, bit for bit. Where d is
-// so small that its half is zero the codes do not matter.
+// is code 0. q = x / d rounded to nearest, halves away from zero (Q8_0) or up (Q4_0): the bits of ggml's
+// reference. Where d rounds to a half of zero, the codes do not matter.
 static bool peft__pack_blocks(const peft__ggml_format *f, const float *x, int64_t n, unsigned char *b) {
     bool bytes = f->type == PEFT_GGML_Q8_0;
     for (; n > 0; n--, x += 32, b += f->size) {
@@ -10794,7 +10784,7 @@ struct peft_gguf {
     peft__arena arena;
     peft__file file;
     char *path;
-    const unsigned char *bytes, *at;  // the whole file, and what of it is read next
+    const unsigned char *bytes, *at;  // the whole file, and the next byte to be read
     peft_status status;               // the first failure: nothing is read after it
     const char *reading;              // "key ", "tensor ", "": for messages
     peft__gguf_entry *entries;
@@ -10815,7 +10805,7 @@ static uint64_t peft__gguf_left(const peft_gguf *g) {
     return g->file.size - (uint64_t)(g->at - g->bytes);
 }
 
-// `n` bytes that belong to `what`, or NULL.
+// The next `n` bytes, which belong to `what`. NULL: they are not there.
 static const unsigned char *peft__gguf_span(peft_gguf *g, uint64_t n, const char *what) {
     const unsigned char *p = g->at;
     if (!g->status && n > peft__gguf_left(g))
@@ -10857,7 +10847,7 @@ static double peft__gguf_number_at(const unsigned char *p, int type) {
     }
 }
 
-// The type of an array's items and their count, which the rest of the file must have room for.
+// Reads the type and the count of an array's items; the file must have room for them.
 static void peft__gguf_array_header(peft_gguf *g, const char *key, int *type, int64_t *count) {
     uint64_t t = peft__gguf_take(g, 4, key), n = peft__gguf_take(g, 8, key);
     size_t size = t <= PEFT_GGUF_F64 ? peft__gguf_number_size((int)t) : 0;
@@ -10869,7 +10859,7 @@ static void peft__gguf_array_header(peft_gguf *g, const char *key, int *type, in
     *count = g->status ? 0 : (int64_t)n;
 }
 
-// An array of arrays is checked and skipped: nothing of use is stored like that.
+// Checks and skips an array of arrays: no key that is used holds one.
 static void peft__gguf_skip_array(peft_gguf *g, const char *key, int depth) {
     int type;
     int64_t count;
@@ -10912,7 +10902,7 @@ static void peft__gguf_read_value(peft_gguf *g, peft__gguf_entry *e) {
         if (e->data[i] > 1) peft__gguf_wrong(g, "key %s is neither true nor false", e->key);
 }
 
-// A name, NUL-terminated and entered into `map` under `index`.
+// Reads a name: NUL-terminated, and entered into `map` with the value `index`.
 static const char *peft__gguf_read_name(peft_gguf *g, const char *what, peft__map *map, int64_t index) {
     peft__gguf_text text = peft__gguf_take_text(g, "name");
     if (!g->status && (!text.size || text.size > PEFT__GGUF_MAX_KEY || memchr(text.data, 0, text.size)))
@@ -10925,7 +10915,7 @@ static const char *peft__gguf_read_name(peft_gguf *g, const char *what, peft__ma
     return name ? name : "";
 }
 
-// Name, dimensions, type; .size is set. -> where its data begins within the data of all.
+// Reads a tensor's name, dimensions and type and sets its size -> the offset of its data.
 static uint64_t peft__gguf_read_info(peft_gguf *g, int64_t index) {
     peft_gguf_tensor *t = &g->tensors[index];
     t->name = peft__gguf_read_name(g, "tensor", &g->names, index);
@@ -11111,7 +11101,7 @@ PEFTDEF double peft_gguf_array_number(const peft_gguf *g, const char *key, int64
     return peft__gguf_number_at(e->data + (size_t)i * peft__gguf_number_size(e->type), e->type);
 }
 
-// ---- the order of rows: some architectures' weights lie otherwise in GGUF than in Hugging Face's files
+// ---- the order of rows: weights of some architectures have another one in GGUF than in Hugging Face's files
 
 enum {
     PEFT__ORDER_SAME,
@@ -11129,9 +11119,9 @@ typedef struct peft__row_order {
 static const peft__row_order peft__same_order = {PEFT__ORDER_SAME, 0, 0};
 
 // The row of Hugging Face's matrix that is this row in GGUF.
-//   rotary: of each head, the two halves that rotate together alternate: row 2 j + i of GGUF is row i
-//   (head_size / 2) + j fused:  queries, keys, values of all heads one after the other, instead of the three
-//   of each head
+//   rotary: in GGUF the two halves of a head, which rotate together, alternate: its row 2 j + i is row
+//           i * head_size / 2 + j
+//   fused:  GGUF has the queries of all heads, then all keys and all values, not head by head
 static int64_t peft__hf_row(const peft__row_order *o, int64_t row) {
     if (o->kind == PEFT__ORDER_SAME || o->kind == PEFT__ORDER_TRANSPOSED) return row;
     int64_t head = row / o->head_size, within = row % o->head_size;
@@ -11140,7 +11130,7 @@ static int64_t peft__hf_row(const peft__row_order *o, int64_t row) {
     return (head % o->heads * 3 + head / o->heads) * o->head_size + within;
 }
 
-// Whether a matrix of so many rows can be ordered like that; sets head_size.
+// Whether a matrix of `rows` rows can have this order; sets head_size.
 static bool peft__row_order_fits(peft__row_order *o, int64_t rows) {
     int64_t parts = o->kind == PEFT__ORDER_FUSED ? 3 * o->heads : o->heads;
     if (o->kind == PEFT__ORDER_SAME || o->kind == PEFT__ORDER_TRANSPOSED) return true;
@@ -11154,8 +11144,8 @@ typedef struct peft__gguf_decoding {
     const unsigned char *data;
     int64_t cols;
     peft__row_order order;
-    float *out;
-    // where a tensor is kept in as many bits as it has
+    float *out;  // [rows, cols]
+    // for tensors that stay quantized (peft__gguf_keep)
     uint8_t code_of[256];  // integer + 128 -> code
     float *scales;
     uint8_t *codes;
@@ -11203,7 +11193,7 @@ typedef struct peft__gguf_source {
     const peft__ggml_format *format;
     peft__row_order order;
     int64_t rows, cols;  // in the file
-    float scale;         // of the values, as they are written
+    float scale;         // a factor of the values when they are written
 } peft__gguf_source;
 
 struct peft_gguf_writer {
@@ -11251,7 +11241,7 @@ static void peft__gguf_put_text(peft__string *out, const char *text) {
     peft__string_puts(out, text);
 }
 
-// Whether the type holds this number exactly (F32: but for rounding).
+// Whether the type holds this number exactly (F32: rounded).
 static bool peft__gguf_holds(int type, double v) {
     if (type == PEFT_GGUF_F32 || type == PEFT_GGUF_F64) return true;
     bool negative =
@@ -11271,7 +11261,7 @@ static void peft__gguf_put_number(peft__string *out, int type, double v) {
     peft__gguf_put(out, bits, (int)peft__gguf_number_size(type));
 }
 
-// Writes the key and what stands before the value; count -1: no array. Nothing is written on failure.
+// Writes the key, the type and the header of an array (count -1: no array). Writes nothing on failure.
 static peft_status peft__gguf_begin(peft_gguf_writer *w, const char *key, int type, int64_t count) {
     size_t n = strlen(key);
     if (!n || n > PEFT__GGUF_MAX_KEY)
@@ -11338,7 +11328,7 @@ PEFTDEF peft_status peft_gguf_set_numbers(peft_gguf_writer *w, const char *key, 
     return peft__gguf_set_values(w, key, (int)type, values, count, true);
 }
 
-// The tensor in another order of rows. A vector in an order of its own is a matrix of one column meanwhile.
+// Adds a tensor in another order of rows. A vector in such an order is written as a matrix of one column.
 static peft_status peft__gguf_add_ordered(peft_gguf_writer *w, const char *name, const peft_tensor *t,
                                           int type, peft__row_order order) {
     const peft__ggml_format *f = peft__ggml_format_of(type);
@@ -11449,7 +11439,7 @@ PEFTDEF peft_status peft_gguf_write(peft_gguf_writer *writer, const char *path) 
 typedef struct peft__block_weights {
     peft_tensor *norm, *q, *k, *v, *qkv, *o;  // self-attention; qkv: one matrix instead of three
     peft_tensor *q_norm, *k_norm;             // of each head's queries and keys, or of all heads as one
-    peft_tensor *o_norm, *wo_norm;            // of what attention and feed-forward add
+    peft_tensor *o_norm, *wo_norm;            // of the outputs of attention and feed-forward
     peft_tensor *cross_norm, *cross_q, *cross_k, *cross_v, *cross_o;  // T5's decoder: attention to the source
     peft_tensor *ff_norm, *wi, *wi_gate, *wo;  // feed-forward; wi_gate: the second input matrix of gated ones
     peft_tensor *bias;                         // T5's relative positions, in its first block for all
@@ -11471,14 +11461,14 @@ typedef enum peft__has_bias {  // QUERY, OUTPUT, INNER: if these projections of 
     PEFT__BIAS_NONE = 0, PEFT__BIAS_ALWAYS = 'b', PEFT__BIAS_QUERY = 'q', PEFT__BIAS_OUTPUT = 'o',
     PEFT__BIAS_INNER = 'm'
 } peft__has_bias;
-typedef enum peft__only {
+typedef enum peft__only {  // the models of a family that have the parameter
     PEFT__ONLY_NOT = 0, PEFT__ONLY_GATED = 'g', PEFT__ONLY_UNGATED = 'r',
     PEFT__ONLY_FIRST = '1',  // in the first block only (UMT5: in all)
-    PEFT__ONLY_UNUSED = '-'  // in some files, of no use
+    PEFT__ONLY_UNUSED = '-'  // in some files; not used
 } peft__only;
 
 typedef struct peft__rule {
-    const char *name, *gguf;  // behind the block's name, before .weight or .bias
+    const char *name, *gguf;  // names in both kinds of file, between the block's name and .weight or .bias
     char rows, cols, bias, only, order;  // order: of its rows in GGUF
     size_t slot;
 } peft__rule;
@@ -11573,7 +11563,7 @@ static const peft__rule peft__gemma3_rules[] = {
 #define PEFT__RULES(table) table, (int)PEFT__COUNT(table)
 
 typedef struct peft__side {
-    const char *block, *gguf;  // a block's name, with %lld for its number; NULL: decoders have no encoder
+    const char *block, *gguf;  // a block's name, with %lld for its number; NULL: there is no encoder
     const peft__rule *rules;
     int count;
 } peft__side;
@@ -11586,7 +11576,7 @@ typedef struct peft__family {
         *head;            // names before .weight and .bias; NULL: none
     const char *targets;  // LoRA's default target_modules, as HF peft has them
     const char *ia3_targets, *ia3_feedforward;
-    // of config.json: models with this family's head, or checkpoints of the model below a tied one
+    // config.json's architectures: models with this family's head, or without it where the head is tied
     const char *architectures;
     const struct peft__setting *settings;
     int64_t setting_count;
@@ -11605,7 +11595,7 @@ typedef enum peft__setting_use {
     PEFT__TOKEN,         // int32_t: an id, -1 for none
     PEFT__ENDS,          // one id or a list of them
     PEFT__READ,          // the family's function reads it
-    PEFT__FIXED          // any other value than this one (or null) would make it another function: an error
+    PEFT__FIXED          // any other value (but null) would change the function: an error
 } peft__setting_use;
 
 typedef struct peft__setting {
@@ -11743,7 +11733,7 @@ static const peft__setting peft__llama_settings[] = {
     PEFT__KEYS("rope_interleaved,use_mrope,is_encoder_decoder", NULL, FIXED, "false"),
     PEFT__KEYS("pretraining_tp,max_sequence_length,is_llama_config", NULL, HARMLESS, NULL),
 };
-// Of all families. Names that begin with an underscore or tell of dropout are harmless as well.
+// Of all families. Names that begin with an underscore or contain "dropout" are harmless as well.
 static const peft__setting peft__common_settings[] = {
     PEFT__KEYS("model_type,architectures,quantization_config", NULL, READ, NULL),
     PEFT__SET("bos_token_id", "tokenizer.ggml.bos_token_id", TOKEN, bos_id, "-1"),
@@ -11768,7 +11758,7 @@ static const peft__setting peft__common_settings[] = {
                "finetuning_task,task_specific_params,prefix,tokenizer_class,sep_token_id,cls_token_id,"
                "decoder_start_token_id", "vocab_size,tensor_data_layout,rope.scaling.finetuned", HARMLESS,
                NULL),
-    // what generates has options of its own; transformers keeps these in generation_config.json today
+    // defaults of generation, whose options are peft_generate_desc's; transformers has generation_config.json
     PEFT__KEYS("max_length,min_length,max_new_tokens,do_sample,early_stopping,num_beams,num_beam_groups,"
                "diversity_penalty,temperature,top_k,top_p,min_p,typical_p,epsilon_cutoff,eta_cutoff,"
                "repetition_penalty,length_penalty,no_repeat_ngram_size,encoder_no_repeat_ngram_size,"
@@ -11830,13 +11820,13 @@ static bool peft__is_gemma(const peft__family *f) {
     return f == &peft__gemma2_family || f == &peft__gemma3_family;
 }
 
-// Llama and what is made of its parts.
+// Llama and models that are made of its parts.
 static bool peft__is_llama_kin(const peft__family *f) {
     return f->settings == peft__llama_settings;
 }
 
-// The next name of a comma-separated list, without the spaces around it, and its size; 0: that was all. *list
-// moves behind it.
+// The next name of a comma-separated list, without the spaces around it -> its size; 0: there are no more.
+// *list moves behind it.
 static size_t peft__next_name(const char **list, const char **name) {
     *name = *list + strspn(*list, ", ");
     size_t n = strcspn(*name, ",");
@@ -11878,7 +11868,7 @@ enum { PEFT__GGUF_NAME_SIZE = 160 };  // room for any name that the tables make
 typedef struct peft__gguf_family {
     const char *architecture, *model_type;
     const peft__family *names;
-    const char *constants;  // of config.json, which GGUF takes for granted
+    const char *constants;  // the keys of config.json whose values GGUF implies
     bool interleaved;       // rotary pairs lie side by side in GGUF
 } peft__gguf_family;
 
@@ -11903,7 +11893,7 @@ static const peft__gguf_family *peft__gguf_family_of(const char *architecture) {
     return NULL;
 }
 
-// GGUF's architecture for Hugging Face's model_type, NULL: none that is known here. Most have one name.
+// GGUF's architecture for Hugging Face's model_type. NULL: none is known. Most names are the same.
 static const char *peft__gguf_architecture(const char *model_type) {
     static const char *const names[][2] = {{"llama,mistral", "llama"},
                                            {"gpt_neox", "gptneox"},
@@ -11915,8 +11905,7 @@ static const char *peft__gguf_architecture(const char *model_type) {
     return f ? f->architecture : NULL;
 }
 
-// How many bytes of a name are the block's, whose number stands where the pattern has %lld; 0: it is not of
-// that pattern.
+// The size of the block's part of a name, whose number is at the pattern's %lld. 0: it does not match.
 static size_t peft__block_name(const char *pattern, const char *name, long long *number) {
     size_t head = pattern ? strcspn(pattern, "%") : 0;
     if (!head || strncmp(name, pattern, head) != 0) return 0;
@@ -11953,7 +11942,7 @@ static bool peft__gguf_translate_block(const peft__side *side, bool from_hf, con
     return false;
 }
 
-// gated: 1, 0, or -1 where that is not known. False: no such name.
+// Translates a name between the two kinds of file. gated: 1, 0, or -1 if unknown. False: no such name.
 static bool peft__gguf_translate(const peft__family *f, bool from_hf, const char *name, int gated,
                                  peft__gguf_name *out) {
     const char *const whole[][2] = {{f->embedding, "token_embd"},
@@ -11984,7 +11973,7 @@ static peft__row_order peft__gguf_order(const peft__gguf_family *f, int kind, in
     return order;
 }
 
-// A tensor of Hugging Face's file under its name and in its order of GGUF.
+// Adds a tensor of Hugging Face's file under GGUF's name and in its order of rows.
 static peft_status peft__gguf_add_hf(peft_gguf_writer *w, const char *architecture, int64_t heads,
                                      int64_t kv_heads, const peft_tensor *t, peft_ggml_type type) {
     const peft__gguf_family *f = peft__gguf_family_of(architecture);
@@ -11994,7 +11983,7 @@ static peft_status peft__gguf_add_hf(peft_gguf_writer *w, const char *architectu
                           "tensor %s has no name in a GGUF file of architecture %s", t->name, architecture);
     peft__row_order order = peft__gguf_order(f, own.order, heads, kv_heads);
     if ((t->rank == 1 || !t->in_out) && order.kind == PEFT__ORDER_TRANSPOSED)
-        order.kind = PEFT__ORDER_SAME;  // or quantizing has turned it
+        order.kind = PEFT__ORDER_SAME;  // vectors have no order; quantized weights are transposed already
     return peft__gguf_add_ordered(w, own.other, t, t->rank == 1 ? (int)PEFT_GGML_F32 : (int)type, order);
 }
 
@@ -12013,7 +12002,7 @@ static double peft__gguf_setting(const peft_gguf *g, const peft__gguf_family *f,
     return peft_gguf_number(g, name, missing);
 }
 
-// A number of things: 0 where it is missing or no such number.
+// A size: 0 if the key is missing or not a whole number from 1 on.
 static int64_t peft__gguf_size(const peft_gguf *g, const peft__gguf_family *f, const char *key) {
     double v = peft__gguf_setting(g, f, key, 0);
     return v >= 1 && v <= INT32_MAX && v == floor(v) ? (int64_t)v : 0;
@@ -12062,7 +12051,7 @@ static peft_status peft__gguf_view_of(const peft_gguf *g, const peft__gguf_famil
     return PEFT_OK;
 }
 
-// rows * cols values, in Hugging Face's order. A transposed matrix, or a vector in another order, goes
+// Loads rows * cols values in Hugging Face's order. A transposed matrix, or a vector in another order, goes
 // through a few rows at a time.
 static peft_status peft__gguf_hf_load(const peft_gguf *g, const peft__gguf_view *v, float *out) {
     enum { PEFT__ROWS_AT_ONCE = 16 };
@@ -12082,7 +12071,7 @@ static peft_status peft__gguf_hf_load(const peft_gguf *g, const peft__gguf_view 
     return status;
 }
 
-// No output.weight, or one that is the embedding once more.
+// Whether the head is the embedding: output.weight is missing or has the same bytes.
 static bool peft__gguf_tied(const peft_gguf *g) {
     const peft_gguf_tensor *in = peft_gguf_find(g, "token_embd.weight"),
                            *out = peft_gguf_find(g, "output.weight");
@@ -12090,7 +12079,7 @@ static bool peft__gguf_tied(const peft_gguf *g) {
                     memcmp(in->data, out->data, (size_t)in->size) == 0);
 }
 
-// Appends the row's key of config.json, with what GGUF says.
+// Appends the row's key of config.json with GGUF's value.
 static peft_status peft__gguf_config_field(const peft_gguf *g, const char *architecture,
                                            const peft__setting *row, peft__string *json) {
     char key[PEFT__GGUF_NAME_SIZE];
@@ -12140,7 +12129,7 @@ static peft_status peft__gguf_llama3_scaling(const peft_gguf *g, const peft_gguf
     return PEFT_OK;
 }
 
-// longrope: the divisors are two tensors. The context before is the whole one where the file has no other.
+// longrope: the divisors are two tensors. `old`, the context before stretching, is the whole one by default.
 static peft_status peft__gguf_longrope(const peft_gguf *g, const peft__gguf_family *f, double old,
                                        peft__string *json) {
     static const char *const names[2][2] = {{"rope_factors_short.weight", "short_factor"},
@@ -12165,8 +12154,8 @@ static peft_status peft__gguf_longrope(const peft_gguf *g, const peft__gguf_fami
     return PEFT_OK;
 }
 
-// The rotary embedding's settings, and that of a part of each head. rope_scaling as llama.cpp means it: a
-// factor without a type is a linear one, and type "none" has none.
+// Appends the settings of rotary positions, of whole heads or parts of them. rope_scaling as llama.cpp means
+// it: a factor without a type is a linear one, and type "none" has none.
 static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf_family *f, int64_t head_size,
                                             peft__string *json) {
     double theta = peft__gguf_setting(g, f, "rope.freq_base", 10000);
@@ -12196,7 +12185,7 @@ static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf
     if (!(factor > 0) || factor - factor != 0 || !(old >= 0) || old - old != 0 || (!linear && !yarn))
         return peft__file_cannot(&g->file, "%s %s with factor %g", key, type, factor);
     peft__string_format(json, ",\"rope_scaling\":{\"rope_type\":\"%s\",\"factor\":%g", type, factor);
-    if (yarn) {  // llama.cpp multiplies what HF calls the attention factor's default
+    if (yarn) {  // llama.cpp's factor multiplies the default of HF's attention factor
         double scale = peft__gguf_setting(g, f, "rope.scaling.yarn_attn_factor",
                                           peft__gguf_setting(g, f, "rope.scaling.attn_factor", 1));
         peft__string_format(json, ",\"attention_factor\":%g,\"beta_fast\":%g,\"beta_slow\":%g",
@@ -12209,7 +12198,7 @@ static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf
     return PEFT_OK;
 }
 
-// What stands in no single key.
+// Appends the settings that GGUF has in no single key.
 static peft_status peft__gguf_derived_config(const peft_gguf *g, const peft__gguf_family *f,
                                              peft__string *json) {
     int64_t heads = peft__gguf_size(g, f, "attention.head_count"),
@@ -12254,8 +12243,8 @@ static peft_status peft__gguf_derived_config(const peft_gguf *g, const peft__ggu
     return llama || neox ? peft__gguf_rotary_config(g, f, head_size, json) : PEFT_OK;
 }
 
-// Keys behind the architecture's name that are in no table and not empty could mean another function. Others
-// - general, tokenizer, those of programs that quantize - do not change it.
+// Refuses a key behind the architecture's name that is in no table and not empty: it could change the
+// function. Others (general, tokenizer, those of programs that quantize) cannot.
 static peft_status peft__gguf_check_keys(const peft_gguf *g, const peft__gguf_family *f, const char *type) {
     size_t n = strlen(f->architecture);
     for (const peft__gguf_entry *e = g->entries; e < g->entries + g->entry_count; e++) {
@@ -12276,7 +12265,7 @@ static peft_status peft__gguf_check_keys(const peft_gguf *g, const peft__gguf_fa
     return PEFT_OK;
 }
 
-// The settings as a config.json has them. What is written to `json` on failure is of no use.
+// The settings as a config.json has them. After a failure, `json` is not complete.
 static peft_status peft__gguf_config(const peft_gguf *g, peft__string *json) {
     const peft__gguf_family *f;
     peft_status status = peft__gguf_model_family(g, &f);
@@ -12302,8 +12291,8 @@ static peft_status peft__gguf_config(const peft_gguf *g, peft__string *json) {
     return status ? status : json->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
-// ---- blocks of a scale times small integers, which our own formats hold bit for bit: a little more memory
-//      (32 bits for a scale), and all that is written for those formats works on them
+// ---- blocks of a scale times small integers: our own formats hold them bit for bit, with 32 bits per scale
+//      instead of 16, so that all code for these formats works on them
 
 static void peft__gguf_keep_rows(void *arg, int64_t begin, int64_t end) {
     const peft__gguf_decoding *d = (const peft__gguf_decoding *)arg;
@@ -12318,7 +12307,7 @@ static void peft__gguf_keep_rows(void *arg, int64_t begin, int64_t end) {
                 float scale = f->type == PEFT_GGML_Q6_K
                                   ? peft__half_at(b + 208) * (float)(signed char)b[192 + i / 16]
                                   : peft__half_at(b);
-                float v = x[i] / scale;  // exact; no number where the scale is 0 or none itself
+                float v = x[i] / scale;  // exact; NaN where the scale is 0 or not finite
                 uint8_t code = d->code_of[v >= -128 && v <= 127 ? (int)v + 128 : 128];
                 if (i % f->kept_block == 0) d->scales[(at + i) / f->kept_block] = scale;
                 if (f->kept_type == PEFT_I8) d->codes[at + i] = code;
@@ -12329,7 +12318,7 @@ static void peft__gguf_keep_rows(void *arg, int64_t begin, int64_t end) {
     }
 }
 
-// `t` is given the tensor's values as [out, in], whatever the architecture has, as all quantized weights are.
+// Stores the values in `t` as [out, in], the layout of all quantized weights, whatever the architecture has.
 static peft_status peft__gguf_keep(peft_archive *a, const peft_gguf *g, const peft__gguf_view *v,
                                    const peft__ggml_format *f, peft_tensor *t) {
     int64_t n = peft__size(t), count = n / f->kept_block;
@@ -12442,8 +12431,8 @@ static peft_status peft__refuse_bin(peft_context *ctx, const char *path) {
 // ---- the vocabulary in a GGUF file
 
 typedef struct peft__gguf_vocab {
-    const char *model, *pre;  // llama: SentencePiece BPE, t5: unigram, gpt2: byte-level BPE and its
-                              // pre-tokenizer, "": not said
+    const char *model, *pre;  // model: llama (SentencePiece BPE), t5 (unigram) or gpt2 (byte-level BPE);
+                              // pre: the pre-tokenizer, "": not said
     int64_t count;
     int32_t bos, eos, unk, pad;  // -1: none
     bool has_scores, has_types;
@@ -12478,7 +12467,7 @@ static peft_status peft__gguf_read_vocab(const peft_gguf *g, peft__gguf_vocab *v
         return peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no tokenizer.ggml.scores", g->path);
     const struct {
         const char *key;
-        int32_t llama, t5, *id;  // what these kinds of vocabulary take for granted
+        int32_t llama, t5, *id;  // the defaults of these kinds of vocabulary
     } ids[] = {{"tokenizer.ggml.bos_token_id", 1, -1, &v->bos},
                {"tokenizer.ggml.eos_token_id", 2, 1, &v->eos},
                {"tokenizer.ggml.unknown_token_id", 0, 2, &v->unk},
@@ -12496,7 +12485,7 @@ static peft_status peft__gguf_read_vocab(const peft_gguf *g, peft__gguf_vocab *v
     return PEFT_OK;
 }
 
-// ---- texts of JSON that are changed in one place and stay as they are elsewhere
+// ---- changing a member of a JSON text, whose other bytes stay
 
 // Where the member begins and ends in the text of an object, its comma included. False: it has none.
 static bool peft__json_member(const char *text, const char *key, size_t *begin, size_t *end) {
@@ -12540,10 +12529,11 @@ static void peft__json_set(peft__string *s, const char *key, const char *value) 
                         value);
 }
 
-// How to add one. A family of models: its rules (parameters), its settings and its peft__family, a row in
-// peft__gguf_family_of and one in peft__gguf_architecture; then its block in chapter 8. A setting: a row of
-// its table, and a field of peft_config. A ggml type: its decoder and a row in peft__ggml_format_of. A
-// quantized weight's part: a row of peft__quant_parts, which is read and written from then on.
+// How to add one. A family of models: its rules (parameters), its settings and its peft__family in
+// peft__families, a row in peft__gguf_family_of and one in peft__gguf_architecture; then its block in chapter
+// 8. A setting: a row of its table, and a field of peft_config. A ggml type: its decoder and a row in
+// peft__ggml_format_of. A quantized weight's part: a row of peft__quant_parts, which is read and written from
+// then on.
 // ==========================================================================================================
 // 7. TOKENIZERS
 //    Text to ids and back, exactly as sentencepiece and Hugging Face's tokenizers library do it. Whatever
