@@ -29942,6 +29942,10 @@ static peft_status peft__loader_templates(peft__loader *l) {
     if (l->whole && d->completion)
         return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
             "the prompt template has ||| in it, and there is a completion template too");
+    if (d->style != PEFT_STYLE_FLAN && d->completion && strstr(d->completion, "|||"))
+        return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
+            "the completion template has ||| in it, which parts a prompt from its completion: both are one "
+            "prompt template then");
     for (int i = 0; i < 3; i++) {
         if (!given[i] || (i == 1 && l->whole) || (i == 2 && !strchr(given[i], '{'))) continue;
         peft_status status = peft__template_open(r, &l->parts, names[i], given[i], d, &l->templates[i]);

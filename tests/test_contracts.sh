@@ -42,6 +42,7 @@ c_template_single_braces() {
 c_template_flan_samsum() { from data/samsum.jsonl && train 2 'Fields of .*samsum.jsonl: id, summary, dialogue' --data $cases/data/samsum.jsonl --prompt '{dialogue}' --completion '{summary}'; }
 c_template_without_a_field() { train 2 'no {{field}} in it, every prompt would be the same. Fields of' --data $work/two.jsonl --prompt 'Summarize.' --completion '{{summary}}'; }
 c_template_unclosed() { train 2 'is not closed. Fields of .*two.jsonl: dialogue, summary, id' --data $work/two.jsonl --prompt '{{dialogue' --completion '{{summary}}'; }
+c_template_bars_in_the_completion() { train 2 'the completion template has ||| in it' --data $work/two.jsonl --prompt '{{dialogue}}' --completion '{{summary}} ||| b'; }
 c_completions_all_the_same() {
     train 1 'all 2 completions are "1": there is nothing to learn from them.*fields that there are: q, a, b' --data - --prompt '{{q}}' --completion '{{a}}' << END
 {"q": "x", "a": 1, "b": 2}
@@ -135,6 +136,29 @@ c_commands_of_other_tools() {
 c_names_in_any_case() {
     train 0 'adapter written' --data $work/plain.jsonl --method LoRA --schedule Cosine --optimizer AdamW --bias None
     gives 0 '' $peft generate $model hello --weights NF4 --max-new-tokens 1
+}
+c_zero_is_zero() {  # where a descriptor's 0 means the default, a 0 that is typed in is refused
+    for option in r alpha batch epochs max-steps accumulation max-source max-target lr num-virtual-tokens threads lora-plus; do
+        for value in 0 -1; do gives 2 "\-\-$option is $value, not above 0" $peft train $model --data $work/plain.jsonl --out $work/x --$option $value; done
+    done
+    for option in max-new-tokens beams top-p; do gives 2 "\-\-$option is 0, not above 0" $peft generate $model hello --$option 0; done
+    gives 2 '\-\-batch is -1, not above 0' $peft memory $model --batch -1
+    gives 2 '\-\-limit is 0, not above 0' $peft eval $model --data $work/plain.jsonl --limit 0
+    gives 2 '\-\-top-p is nan, not above 0' $peft generate $model hello --temperature 1 --top-p nan
+    train 0 '' --data $work/plain.jsonl --max-grad-norm 0 --weight-decay 0 --dropout 0 --warmup 0 --seed 0
+    gives 0 '' $peft generate $model hello --beams 2 --length-penalty 0 --max-new-tokens 2
+    gives 0 '' $peft grow $model $work/flat --token '<sep>' --noise 0
+}
+c_token_ids_that_are_none() {
+    for id in 99999999 -1 4294967297; do gives 2 "there is no token $id: the vocabulary has" $peft tokenize $model --decode -- $id; done
+}
+c_benchmarks_that_are_not_there() {  # 57 subjects, one line
+    mkdir -p $work/mmlu/test $work/mmlu/dev
+    gives 1 'not found: .*abstract_algebra_test.csv, .* and [0-9]* more' $peft benchmark mmlu --data $work/mmlu
+    if [ "$(cat $work/err $work/out | wc -l)" -ne 1 ]; then wrong=1; echo "  more than one line"; fi
+    printf 'How many?,1,2,3,4,B\n' > $work/mmlu/test/anatomy_test.csv && cp $work/mmlu/test/anatomy_test.csv $work/mmlu/dev/anatomy_dev.csv
+    gives 0 'left out, as not found: .*abstract_algebra_test.csv, .* and [0-9]* more' $peft benchmark mmlu --data $work/mmlu
+    if [ "$(wc -l < $work/err)" -ne 1 ]; then wrong=1; echo "  more than one line of warnings"; fi
 }
 c_dashes_behind_two_dashes() { gives 0 '"prompt":"-p hello"' $peft generate $model --json --max-new-tokens 1 -- "-p hello"; }
 
@@ -475,7 +499,7 @@ c_mixtures_with_their_own_templates() {
     gives 2 '\-\-task x names the --data before it' $peft eval $model --task x $mixture
     gives 2 'is named mood already' $peft eval $model --data $work/reviews.jsonl --task mood --task x
     gives 2 '\-\-temperature-mix is of several tasks' $peft train $model --data $work/talks.jsonl --prompt '{{dialogue}}' --completion '{{summary}}' --temperature-mix 2 --out $work/mixed --force
-    gives 2 '\-\-cap -1 is negative' $peft train $model $mixture --cap -1 --out $work/mixed --force
+    gives 2 '\-\-cap is -1, not above 0' $peft train $model $mixture --cap -1 --out $work/mixed --force
 }
 c_task_losses_are_those_of_the_tasks() {
     reviews

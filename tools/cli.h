@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <math.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -33,8 +34,10 @@ static inline int exit_code_of(peft_status status) {
 // ---- options
 
 // OPTION_WORD is a name out of a list, whose case does not matter; OPTION_TEXTS can be given more than once.
-typedef enum option_kind { OPTION_FLAG, OPTION_INT, OPTION_REAL, OPTION_TEXT, OPTION_TEXTS,
-                          OPTION_WORD } option_kind;
+// OPTION_COUNT and OPTION_ABOVE are an OPTION_INT and an OPTION_REAL above 0: where 0 in a descriptor means the
+// default, a 0 that is typed in would be something else than it says.
+typedef enum option_kind { OPTION_FLAG, OPTION_INT, OPTION_COUNT, OPTION_REAL, OPTION_ABOVE, OPTION_TEXT,
+                          OPTION_TEXTS, OPTION_WORD } option_kind;
 
 typedef struct texts {
     const char **items;
@@ -273,10 +276,17 @@ static inline bool option_set(const char *command, const option *o, char *value)
         return true;
     case OPTION_TEXT: *(const char **)o->into = value; return true;
     case OPTION_TEXTS: return texts_add((texts *)o->into, value);
-    case OPTION_INT: *(int64_t *)o->into = strtoll(value, &end, 10); break;
-    case OPTION_REAL: *(double *)o->into = strtod(value, &end); break;
+    case OPTION_INT:
+    case OPTION_COUNT: *(int64_t *)o->into = strtoll(value, &end, 10); break;
+    case OPTION_REAL:
+    case OPTION_ABOVE: *(double *)o->into = strtod(value, &end); break;
     }
-    if (*value && !*end && !errno) return true;
+    if (*value && !*end && !errno) {
+        if (o->kind == OPTION_COUNT ? *(int64_t *)o->into > 0 : o->kind != OPTION_ABOVE || *(double *)o->into > 0)
+            return true;
+        fprintf(stderr, "peft %s: --%s is %s, not above 0\n", command, o->name, value);
+        return false;
+    }
     fprintf(stderr, "peft %s: --%s takes a number, not \"%s\"\n", command, o->name, value);
     return false;
 }

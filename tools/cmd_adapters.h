@@ -115,7 +115,7 @@ static int run_methods(void) {
 static int64_t prompt_nearest = 5;
 static const char *prompt_report;
 static const option prompt_options[] = {
-    {"nearest", OPTION_INT, &prompt_nearest, "N", "vocabulary entries per virtual token (5)"},
+    {"nearest", OPTION_COUNT, &prompt_nearest, "N", "vocabulary entries per virtual token (5)"},
     {"report", OPTION_TEXT, &prompt_report, "FILE", "write an HTML page with the picture"},
     COMMON_OPTIONS};
 
@@ -212,7 +212,7 @@ static const option combine_options[] = {
     {"kind", OPTION_WORD, &combine.kind, "NAME", "linear (default), cat, ties, dare_linear"},
     {"scale", OPTION_TEXT, &combine.weights, "LIST", "strength of each adapter, e.g. 0.7,0.3 (all 1)"},
     FORCE_OPTION,
-    {"density", OPTION_REAL, &combine.density, "X", "ties, dare_linear: the part that is kept (0.5)"},
+    {"density", OPTION_ABOVE, &combine.density, "X", "ties, dare_linear: the part that is kept (0.5)"},
     {"seed", OPTION_INT, &cli.seed, "N", "of dare_linear"},
     COMMON_OPTIONS};
 
@@ -279,13 +279,13 @@ static struct {
     int64_t rows;
     double noise;
     bool special;
-} grow;
+} grow = {.noise = NAN};
 static const option grow_options[] = {
     {"token", OPTION_TEXTS, &grow.tokens, "TEXT", "a new token; may be given again"},
     {"special", OPTION_FLAG, &grow.special, "", "they are control tokens, which decoding leaves out"},
-    {"rows", OPTION_INT, &grow.rows, "N", "rows of the embedding afterwards (as many as there are tokens)"},
+    {"rows", OPTION_COUNT, &grow.rows, "N", "rows of the embedding afterwards (as many as there are tokens)"},
     {"noise", OPTION_REAL, &grow.noise, "X",
-     "of new rows around the mean of the old ones, in their deviations (3.2e-5); below 0: none"},
+     "of new rows around the mean of the old ones, in their deviations (3.2e-5)"},
     {"type", OPTION_WORD, &grow.type, "NAME", "of the weights: f32 (default), f16, bf16"},
     FORCE_OPTION,
     COMMON_OPTIONS};
@@ -308,7 +308,8 @@ static int run_grow(void) {
                                                            .token_count = grow.tokens.count,
                                                            .special = grow.special,
                                                            .vocab_size = grow.rows,
-                                                           .noise = (float)grow.noise,
+                                                           .noise = isnan(grow.noise) ? 0
+                                                               : grow.noise == 0 ? -1 : (float)grow.noise,
                                                            .seed = (uint64_t)cli.seed});
     int64_t rows = peft_model_config(m)->vocab_size, has = peft_model_tokenizer(m)
         ? peft_vocab_size(peft_model_tokenizer(m)) : 0;

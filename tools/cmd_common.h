@@ -17,7 +17,7 @@ typedef struct session {
 static session cli;
 
 #define COMMON_OPTIONS \
-    {"threads", OPTION_INT, &cli.threads, "N", "threads (default: all cores); results do not depend on it"}, \
+    {"threads", OPTION_COUNT, &cli.threads, "N", "threads (default: all cores); results do not depend on it"}, \
     {"simd", OPTION_WORD, &cli.simd, "NAME", \
      "portable, avx2, avx512, neon: instead of the widest there is"}, \
     {"json", OPTION_FLAG, &cli.json, "", "machine-readable output"}, \
@@ -109,7 +109,7 @@ static struct {
     {"weights", OPTION_WORD, &kept.weights, "NAME", \
      "keep linear weights as f16, bf16, i8, nf4 or fp4 (as stored)"}, \
     {"double-quant", OPTION_FLAG, &kept.double_quant, "", "nf4, fp4: scales in 8 bits too"}, \
-    {"block", OPTION_INT, &kept.block, "N", "weights that share a scale: 32, 64 (default), ... 4096"}, \
+    {"block", OPTION_COUNT, &kept.block, "N", "weights that share a scale: 32, 64 (default), ... 4096"}, \
     {"embeddings", OPTION_WORD, &kept.embeddings, "NAME", "the same for the embedding and the output layer"}
 
 // "\n" in a text given on the command line is a line break.
@@ -245,19 +245,19 @@ static struct {
     double length_penalty, repetition_penalty, temperature, top_p, min_p;
     bool early;
     texts stop;
-} answers;
+} answers = {.length_penalty = NAN};
 
 #define GENERATION_OPTIONS \
-    {"max-new-tokens", OPTION_INT, &answers.max_new, "N", "at most that many tokens (64)"}, \
+    {"max-new-tokens", OPTION_COUNT, &answers.max_new, "N", "at most that many tokens (64)"}, \
     {"min-new-tokens", OPTION_INT, &answers.min_new, "N", "no end before that many (0)"}, \
-    {"beams", OPTION_INT, &answers.beams, "N", "beam search with that many beams (1: greedy)"}, \
+    {"beams", OPTION_COUNT, &answers.beams, "N", "beam search with that many beams (1: greedy)"}, \
     {"length-penalty", OPTION_REAL, &answers.length_penalty, "X", "of beam search (1)"}, \
     {"early-stopping", OPTION_FLAG, &answers.early, "", "beam search ends when all beams have ended"}, \
     {"no-repeat-ngram", OPTION_INT, &answers.no_repeat, "N", "no N tokens occur twice (0: off)"}, \
     {"repetition-penalty", OPTION_REAL, &answers.repetition_penalty, "X", "above 1: less repetition (1)"}, \
     {"temperature", OPTION_REAL, &answers.temperature, "X", "above 0: sampling (0)"}, \
     {"top-k", OPTION_INT, &answers.top_k, "N", "sample among the N most likely (0: off)"}, \
-    {"top-p", OPTION_REAL, &answers.top_p, "X", "sample among the likeliest that make up X (1: off)"}, \
+    {"top-p", OPTION_ABOVE, &answers.top_p, "X", "sample among the likeliest that make up X (1: off)"}, \
     {"min-p", OPTION_REAL, &answers.min_p, "X", \
      "sample among those with X of the likeliest one's probability (0: off)"}, \
     {"stop", OPTION_TEXTS, &answers.stop, "TEXT", "the text ends before this; can be given more than once"}
@@ -274,7 +274,9 @@ static peft_generate_desc generation(peft_model *m, const peft_adapter *a) {
                                 .max_new_tokens = answers.max_new,
                                 .min_new_tokens = answers.min_new,
                                 .beams = answers.beams,
-                                .length_penalty = (float)answers.length_penalty,
+                                // 0 itself is next to nothing in the descriptor
+                                .length_penalty = isnan(answers.length_penalty) ? 0
+                                    : answers.length_penalty == 0 ? -1e-9f : (float)answers.length_penalty,
                                 .early_stopping = answers.early,
                                 .no_repeat_ngram = answers.no_repeat,
                                 .repetition_penalty = (float)answers.repetition_penalty,

@@ -42,16 +42,16 @@ static struct {
      "of conversations ({\"messages\"}, ShareGPT, Alpaca): assistant's turns (default), the last of " \
      "them, or all"}, \
     CHAT_TEMPLATE_OPTION, \
-    {"limit", OPTION_INT, &input.limit, "N", "only the first N examples of a file"}, \
+    {"limit", OPTION_COUNT, &input.limit, "N", "only the first N examples of a file"}, \
     {"data-format", OPTION_WORD, &input.format, "NAME", \
      "jsonl, json, csv or tsv (what the file's name says)"}, \
     {"quotes", OPTION_WORD, &input.quotes, "NAME", \
      "of tables: rfc4180 (default), or none: characters like others"}
-#define MAX_SOURCE_OPTION {"max-source", OPTION_INT, &input.max_source, "N", \
+#define MAX_SOURCE_OPTION {"max-source", OPTION_COUNT, &input.max_source, "N", \
      "tokens of the input (512): of conversations the oldest turns give way, of other texts the end is cut"}
 #define MIXTURE_OPTIONS \
-    {"cap", OPTION_INT, &input.cap, "N", "a task counts for at most N examples of the mixture (none)"}, \
-    {"temperature-mix", OPTION_REAL, &input.mix_temperature, "X", \
+    {"cap", OPTION_COUNT, &input.cap, "N", "a task counts for at most N examples of the mixture (none)"}, \
+    {"temperature-mix", OPTION_ABOVE, &input.mix_temperature, "X", \
      "above 1: small tasks get more of the mixture (1)"}
 
 // ---- one file

@@ -242,9 +242,9 @@ static const option eval_options[] = {
     SHOT_OPTIONS,
     {"output", OPTION_TEXT, &eval_output, "FILE", "write prompts, predictions and references as JSON lines"},
     {"loss-only", OPTION_FLAG, &eval_loss_only, "", "no generation, no ROUGE"},
-    {"max-source", OPTION_INT, &eval_source, "N",
+    {"max-source", OPTION_COUNT, &eval_source, "N",
      "tokens of the input, the rest is cut (512; with --shots the window says)"},
-    {"max-target", OPTION_INT, &eval_target, "N", "tokens of the answer (128)"},
+    {"max-target", OPTION_COUNT, &eval_target, "N", "tokens of the answer (128)"},
     GENERATION_OPTIONS,
     {"seed", OPTION_INT, &cli.seed, "N", "of sampling, of --random and of the bootstrap"},
     COMMON_OPTIONS};

@@ -17,14 +17,14 @@ static struct {
 } experiment;
 
 #define EXPERIMENT_OPTIONS \
-    {"epochs", OPTION_INT, &train.epochs, "N", "times through the data (3)"}, \
-    {"max-steps", OPTION_INT, &train.max_steps, "N", "optimizer steps, instead of epochs"}, \
-    {"batch", OPTION_INT, &train.batch, "N", "examples per batch (8)"}, \
-    {"lr", OPTION_REAL, &train.lr, "X", "learning rate (each method's own)"}, \
-    {"lr-factor", OPTION_REAL, &experiment.rate_factor, "X", "times each method's own rate (1)"}, \
+    {"epochs", OPTION_COUNT, &train.epochs, "N", "times through the data (3)"}, \
+    {"max-steps", OPTION_COUNT, &train.max_steps, "N", "optimizer steps, instead of epochs"}, \
+    {"batch", OPTION_COUNT, &train.batch, "N", "examples per batch (8)"}, \
+    {"lr", OPTION_ABOVE, &train.lr, "X", "learning rate (each method's own)"}, \
+    {"lr-factor", OPTION_ABOVE, &experiment.rate_factor, "X", "times each method's own rate (1)"}, \
     {"warmup", OPTION_INT, &train.warmup, "N", "steps (0)"}, \
     MAX_SOURCE_OPTION, \
-    {"max-target", OPTION_INT, &train.max_target, "N", "tokens of the answer (128)"}, \
+    {"max-target", OPTION_COUNT, &train.max_target, "N", "tokens of the answer (128)"}, \
     {"report", OPTION_TEXT, &experiment.report, "FILE", "write an HTML page with tables and pictures"}, \
     {"seed", OPTION_INT, &cli.seed, "N", "the first seed"}
 
@@ -302,7 +302,7 @@ static int experiment_data(peft_dataset **all, peft_dataset **data, peft_dataset
 
 static const option sweep_options[] = {
     {"r", OPTION_TEXT, &experiment.ranks, "LIST", "ranks (1,2,4,8,16)"},
-    {"seeds", OPTION_INT, &experiment.seeds, "N", "runs of each rank (3)"},
+    {"seeds", OPTION_COUNT, &experiment.seeds, "N", "runs of each rank (3)"},
     {"test", OPTION_TEXTS, &experiment.test, "FILE", "held-out examples (default: a tenth of --data)"},
     DATA_OPTIONS,
     COMPLETION_OPTION,
@@ -347,7 +347,7 @@ static int run_sweep(void) {
 // ---- compare: every method, the same budget
 
 static const option compare_options[] = {
-    {"seeds", OPTION_INT, &experiment.seeds, "N", "runs of each method (3)"},
+    {"seeds", OPTION_COUNT, &experiment.seeds, "N", "runs of each method (3)"},
     {"test", OPTION_TEXTS, &experiment.test, "FILE", "held-out examples (default: a tenth of --data)"},
     DATA_OPTIONS,
     COMPLETION_OPTION,
@@ -410,9 +410,9 @@ static const option forget_options[] = {
     {"prompt", OPTION_TEXTS, &input.prompts, "TEXT",
      "template of the first task's input ({{prompt}}), or one for each task in order"},
     {"completion", OPTION_TEXTS, &input.completions, "TEXT", "template of its answer ({{completion}})"},
-    {"limit", OPTION_INT, &input.limit, "N", "only the first N examples of each training file"},
+    {"limit", OPTION_COUNT, &input.limit, "N", "only the first N examples of each training file"},
     MIXTURE_OPTIONS,
-    {"seeds", OPTION_INT, &experiment.seeds, "N", "runs of each (1)"},
+    {"seeds", OPTION_COUNT, &experiment.seeds, "N", "runs of each (1)"},
     {"markdown", OPTION_FLAG, &experiment.markdown, "", "the tables in Markdown"},
     EXPERIMENT_OPTIONS,
     GENERATION_OPTIONS,

@@ -160,9 +160,9 @@ static int64_t perplexity_window, perplexity_stride;
 static const option perplexity_options[] = {
     {"file", OPTION_TEXT, &perplexity_file, "FILE", "the text, UTF-8"},
     {"adapter", OPTION_TEXT, &perplexity_adapter, "DIR", "with this adapter"},
-    {"window", OPTION_INT, &perplexity_window, "N",
+    {"window", OPTION_COUNT, &perplexity_window, "N",
      "tokens that are read at once (the model's context, at most 1024)"},
-    {"stride", OPTION_INT, &perplexity_stride, "N", "tokens by which windows move on (half a window)"},
+    {"stride", OPTION_COUNT, &perplexity_stride, "N", "tokens by which windows move on (half a window)"},
     COMMON_OPTIONS};
 
 static int run_perplexity(void) {

@@ -248,6 +248,8 @@ static int detokenize_one(const peft_tokenizer *t, const char *text) {
         if (end == p || n == COUNT(ids))
             return wrong(
                 end == p ? "\"%.20s\" is not a token id" : "more than 4096 ids in a line (at \"%.20s\")", p);
+        if (id < 0 || id >= peft_vocab_size(t))
+            return wrong("there is no token %ld: the vocabulary has %lld", id, (long long)peft_vocab_size(t));
         ids[n++] = (int32_t)id;
         p = end;
     }

@@ -57,7 +57,7 @@ static const option score_options[] = {
     {"case-sensitive", OPTION_FLAG, &sc.case_sensitive, "", "TER with case"},
     {"asian-support", OPTION_FLAG, &sc.asian, "", "TER: Chinese characters and Asian marks are words"},
     {"positive", OPTION_TEXT, &sc.positive, "LABEL", "the class of f1 (1)"},
-    {"bins", OPTION_INT, &sc.bins, "N", "of the calibration error (10)"},
+    {"bins", OPTION_COUNT, &sc.bins, "N", "of the calibration error (10)"},
     {"words", OPTION_TEXT, &sc.words, "FILE", "toxicity: the words, one per line"},
     {"seed", OPTION_INT, &cli.seed, "N", "of the bootstrap"},
     COMMON_OPTIONS};

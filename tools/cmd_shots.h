@@ -19,7 +19,7 @@ static struct {
      "template of an example (\"{{prompt}} {{completion}}\\n\\n\")"}, \
     {"query", OPTION_TEXT, &shots.query, "TEXT", "template of the question behind them ({{prompt}})"}, \
     {"instruction", OPTION_TEXT, &shots.instruction, "TEXT", "a text before everything"}, \
-    {"window", OPTION_INT, &shots.window, "N", \
+    {"window", OPTION_COUNT, &shots.window, "N", \
      "tokens of prompt and answer together; examples that do not fit are dropped, the first ones first " \
      "(the model's; 0: no limit)"}
 

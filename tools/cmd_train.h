@@ -13,12 +13,12 @@ static struct {
     bool rslora, pissa, random_init, projection, lstm, pfeiffer, lora_bias;
 } tuned;
 
-#define RANK_OPTION {"r", OPTION_INT, &tuned.r, "N", "lora, dora: rank (8)"}
+#define RANK_OPTION {"r", OPTION_COUNT, &tuned.r, "N", "lora, dora: rank (8)"}
 #define ADAPTER_OPTIONS \
     {"method", OPTION_WORD, &tuned.method, "NAME", \
      "lora (default), dora, ia3, prompt, prefix, ptuning, bottleneck, bitfit, norms, head, selected, " \
      "full"}, \
-    {"alpha", OPTION_REAL, &tuned.alpha, "X", "lora, dora: strength is alpha / r (16)"}, \
+    {"alpha", OPTION_ABOVE, &tuned.alpha, "X", "lora, dora: strength is alpha / r (16)"}, \
     {"use-rslora", OPTION_FLAG, &tuned.rslora, "", "lora, dora: strength is alpha / sqrt(r)"}, \
     {"pissa", OPTION_FLAG, &tuned.pissa, "", "lora: start from the weights' main directions"}, \
     {"adapter-type", OPTION_WORD, &tuned.type, "NAME", \
@@ -44,20 +44,20 @@ static struct {
     {"alpha-pattern", OPTION_TEXT, &tuned.alpha_pattern, "LIST", "lora: other alphas"}, \
     {"base-name", OPTION_TEXT, &tuned.base_name, "NAME", \
      "the base's name in adapter_config.json (where it was loaded from)"}, \
-    {"num-virtual-tokens", OPTION_INT, &tuned.tokens, "N", "prompt, prefix, ptuning: how many (20)"}, \
+    {"num-virtual-tokens", OPTION_COUNT, &tuned.tokens, "N", "prompt, prefix, ptuning: how many (20)"}, \
     {"init-text", OPTION_TEXT, &tuned.init_text, "TEXT", \
      "prompt, prefix: start from this text (prompt: from random words)"}, \
     {"random-init", OPTION_FLAG, &tuned.random_init, "", "prompt: start from noise"}, \
     {"prefix-projection", OPTION_FLAG, &tuned.projection, "", "prefix: made by a small network"}, \
     {"prompt-place", OPTION_WORD, &tuned.place, "NAME", \
      "prompt, ptuning of encoder-decoder models: encoder (default), decoder, both"}, \
-    {"encoder-hidden", OPTION_INT, &tuned.hidden, "N", \
+    {"encoder-hidden", OPTION_COUNT, &tuned.hidden, "N", \
      "ptuning, prefix: width of that network (the model's)"}, \
     {"encoder-lstm", OPTION_FLAG, &tuned.lstm, "", "ptuning: an LSTM before the MLP"}, \
-    {"encoder-layers", OPTION_INT, &tuned.encoder_layers, "N", "ptuning: of the LSTM (2)"}, \
-    {"bottleneck", OPTION_INT, &tuned.bottleneck, "N", \
+    {"encoder-layers", OPTION_COUNT, &tuned.encoder_layers, "N", "ptuning: of the LSTM (2)"}, \
+    {"bottleneck", OPTION_COUNT, &tuned.bottleneck, "N", \
      "bottleneck: width (the model's / the reduction factor)"}, \
-    {"reduction-factor", OPTION_REAL, &tuned.reduction, "X", "bottleneck: 16"}, \
+    {"reduction-factor", OPTION_ABOVE, &tuned.reduction, "X", "bottleneck: 16"}, \
     {"activation", OPTION_WORD, &tuned.activation, "NAME", "bottleneck: relu (default), gelu, silu, tanh"}, \
     {"pfeiffer", OPTION_FLAG, &tuned.pfeiffer, "", "bottleneck: behind the feed-forward only"}
 
@@ -165,7 +165,7 @@ static struct {
     bool keep_best, resume, resume_anyway, init;
     const char *optimizer, *optimizer_file;
     bool checkpoint_blocks;
-} train;
+} train = {.norm = NAN};
 
 #define SAVING_OPTIONS \
     {"optimizer", OPTION_WORD, &train.optimizer, "NAME", \
@@ -195,25 +195,25 @@ static const option train_options[] = {
     SAVING_OPTIONS,
     {"optimizer-file", OPTION_TEXT, &train.optimizer_file, "FILE",
      "a scratch file for its state, mapped into memory"},
-    {"epochs", OPTION_INT, &train.epochs, "N", "times through the data (3)"},
-    {"max-steps", OPTION_INT, &train.max_steps, "N", "optimizer steps, instead of epochs"},
-    {"batch", OPTION_INT, &train.batch, "N", "examples per batch (8)"},
-    {"accumulation", OPTION_INT, &train.accumulation, "N", "batches per optimizer step (1)"},
-    {"lr", OPTION_REAL, &train.lr, "X", "learning rate (the method's, see peft methods; full 1e-4)"},
-    {"lora-plus", OPTION_REAL, &train.lora_plus, "X", "lora: B learns X times as fast as A (1)"},
+    {"epochs", OPTION_COUNT, &train.epochs, "N", "times through the data (3)"},
+    {"max-steps", OPTION_COUNT, &train.max_steps, "N", "optimizer steps, instead of epochs"},
+    {"batch", OPTION_COUNT, &train.batch, "N", "examples per batch (8)"},
+    {"accumulation", OPTION_COUNT, &train.accumulation, "N", "batches per optimizer step (1)"},
+    {"lr", OPTION_ABOVE, &train.lr, "X", "learning rate (the method's, see peft methods; full 1e-4)"},
+    {"lora-plus", OPTION_ABOVE, &train.lora_plus, "X", "lora: B learns X times as fast as A (1)"},
     {"schedule", OPTION_WORD, &train.schedule, "NAME", "linear (default), cosine, constant"},
     {"warmup", OPTION_INT, &train.warmup, "N", "steps (0)"},
     {"weight-decay", OPTION_REAL, &train.decay, "X", "of AdamW (0)"},
-    {"max-grad-norm", OPTION_REAL, &train.norm, "X", "gradients are clipped to it (1; negative: never)"},
+    {"max-grad-norm", OPTION_REAL, &train.norm, "X", "gradients are clipped to it (1; 0: never)"},
     {"dropout", OPTION_REAL, &train.dropout, "X", "in the model (0)"},
     MAX_SOURCE_OPTION,
-    {"max-target", OPTION_INT, &train.max_target, "N", "tokens of the answer (128)"},
-    {"eval-every", OPTION_INT, &train.eval_every, "N", "steps (once per epoch)"},
+    {"max-target", OPTION_COUNT, &train.max_target, "N", "tokens of the answer (128)"},
+    {"eval-every", OPTION_COUNT, &train.eval_every, "N", "steps (once per epoch)"},
     {"keep-best", OPTION_FLAG, &train.keep_best, "",
      "save the weights of the best evaluation, not the last ones"},
     {"checkpoint", OPTION_TEXT, &train.checkpoint, "FILE",
      "where Ctrl-C and --checkpoint-every save (OUT.checkpoint)"},
-    {"checkpoint-every", OPTION_INT, &train.checkpoint_every, "N", "steps (only on Ctrl-C)"},
+    {"checkpoint-every", OPTION_COUNT, &train.checkpoint_every, "N", "steps (only on Ctrl-C)"},
     {"resume", OPTION_FLAG, &train.resume, "",
      "go on from the checkpoint, bit for bit; from the beginning if there is none"},
     {"resume-anyway", OPTION_FLAG, &train.resume_anyway, "",
@@ -445,7 +445,7 @@ static peft_status train_run(training *r) {
                             .learning_rate = (float)train.lr,
                             .lora_plus_ratio = (float)train.lora_plus,
                             .weight_decay = (float)train.decay,
-                            .max_gradient_norm = (float)train.norm,
+                            .max_gradient_norm = isnan(train.norm) ? 0 : train.norm == 0 ? -1 : (float)train.norm,
                             .schedule = r->schedule,
                             .warmup_steps = train.warmup,
                             .dropout = (float)train.dropout,
