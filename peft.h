@@ -12536,18 +12536,19 @@ static void peft__json_set(peft__string *s, const char *key, const char *value) 
 // then on.
 // ==========================================================================================================
 // 7. TOKENIZERS
-//    Text to ids and back, exactly as sentencepiece and Hugging Face's tokenizers library do it. Whatever
-//    file a vocabulary comes from, it becomes one pipeline when it is loaded: normalizers rewrite the text,
-//    pre-tokenizers cut it into words, a model turns each word into ids, and decoders make text of ids.
-//    The steps are rows of peft__step_kinds.
+//    Turns text into ids and ids into text, exactly as sentencepiece and Hugging Face's tokenizers library
+//    do. Whatever file a vocabulary comes from, loading makes one pipeline of it: normalizers rewrite the
+//    text, pre-tokenizers cut it into words, a model turns each word into ids, and decoders turn ids into
+//    text. The kinds of normalizers, pre-tokenizers and decoders ("steps") are the rows of
+//    peft__step_kinds.
 //
-//    Functions to know: peft__tokenizer_read (a file becomes the pipeline), peft__encode (text through it),
-//    peft__encode_unigram and peft__bpe_word (the two models that matter), peft_decode.
+//    Functions to know: peft__tokenizer_read (a file becomes the pipeline), peft__encode (text goes through
+//    it), peft__encode_unigram and peft__bpe_word (the two main models), peft_decode.
 //
-//    Example: the pieces _a, b and _ab have the log probabilities -1, -2 and -2.5. The text "ab" is
-//    normalized to "_ab"; of its two segmentations unigram takes _ab, as -2.5 is more than -1 + -2 = -3. BPE
-//    with the merges "_ a" and "_a b" starts with the characters _ a b, joins the first two, then the rest,
-//    and arrives at the same piece.
+//    Example, with _ for the visible space U+2581: the pieces _a, b and _ab have the log probabilities -1,
+//    -2 and -2.5. The normalizer makes "_ab" of the text "ab". It has two segmentations; unigram takes _ab,
+//    as -2.5 is more than -1 + -2 = -3. BPE with the merges "_ a" and "_a b" starts with the characters
+//    _ a b, joins the first two, then the rest, and arrives at the same piece.
 //
 //    Rests on: 2, 6.  Hands on: peft_encode, peft_decode.
 // ==========================================================================================================
@@ -12556,7 +12557,7 @@ enum {  // types of pieces, as SentencePiece and GGUF number them
     PEFT__PIECE_NORMAL = 1, PEFT__PIECE_UNKNOWN, PEFT__PIECE_CONTROL, PEFT__PIECE_USER, PEFT__PIECE_UNUSED,
     PEFT__PIECE_BYTE
 };
-enum { PEFT__UNIGRAM = 1, PEFT__BPE = 2, PEFT__WORD_PIECE, PEFT__WORD_LEVEL };  // as in a ModelProto
+enum { PEFT__UNIGRAM = 1, PEFT__BPE = 2, PEFT__WORD_PIECE, PEFT__WORD_LEVEL };  // as ModelProto numbers them
 enum { PEFT__SENTINELS = 100, PEFT__MERGE_LENGTH = 512, PEFT__AFFIX_LENGTH = 64, PEFT__AROUND = 16 };
 enum { PEFT__NORMALIZERS, PEFT__PRE_TOKENIZERS, PEFT__DECODERS, PEFT__STEP_LISTS };
 
@@ -12565,20 +12566,19 @@ static const char peft__replacement[] = "\xEF\xBF\xBD";
 
 typedef struct peft__piece {
     const char *text;         // as the vocabulary writes it, NUL-terminated
-    const char *bytes;        // what it stands for; differs from `text` in byte-level vocabularies
+    const char *bytes;        // what the piece decodes to; differs from `text` in byte-level vocabularies
     uint32_t size, byte_size;
     float score;
-    int32_t left, right;      // BPE: a pair that it is made of; -1: none
+    int32_t left, right;      // BPE: the two pieces that it is merged from; -1: none
     unsigned char type;
-    bool whole;     // BPE: a word that is just this piece stays it
-    bool in_model;  // the model cuts words into it; others are found by being looked for in the text
+    bool whole;     // BPE: the merges turn this text into this one piece, see peft__mark_whole
+    bool in_model;  // the model makes this piece; false: an added token, which the text is searched for
 } peft__piece;
 
-// A double array (Aoe 1989): the child of a node for a byte is nodes[base + byte], if that one's check names
-// the node.
+// A double array (Aoe 1989): node p has a child for a byte if nodes[base of p + byte].check == p.
 typedef struct peft__trie_node {
     int32_t base, check, value;  // check -1: free; value -1: no piece ends here
-    float score;                 // of the piece, kept here because Viterbi wants both at once
+    float score;                 // of the piece; stored here because Viterbi reads both at once
 } peft__trie_node;
 
 typedef struct peft__trie {
@@ -12586,81 +12586,81 @@ typedef struct peft__trie {
     int64_t count;
 } peft__trie;
 
-// Two neighbouring symbols that may become one: the lowest rank first.
+// BPE: two neighbouring pieces that may become one. The pair of the lowest rank merges first.
 typedef struct peft__merge {
     uint64_t key;  // left << 32 | right
     int32_t rank, result;
 } peft__merge;
 
-// A token that text is cut at before anything else, Hugging Face's AddedToken. SentencePiece's control tokens
-// are such, too.
+// A token at which the text is cut before anything else: Hugging Face's AddedToken, or a control token of
+// SentencePiece.
 typedef struct peft__added {
     const char *text;
     uint32_t size;
     int32_t id;
-    bool special, single_word, normalized;  // normalized: looked for in the normalized text
-    bool strip_left, strip_right;           // it swallows the white space before, behind it
+    bool special, single_word, normalized;  // normalized: the normalized text is searched for it
+    bool strip_left, strip_right;           // the token takes the white space before it, behind it
 } peft__added;
 
 struct peft_tokenizer {
     peft_context *ctx;
-    peft_status status;  // of the loading: the first failure, after which nothing more is read
+    peft_status status;  // the first failure of loading, after which nothing more is read
     peft__arena arena;
-    char *pool;  // where the next text goes
+    char *pool;  // where peft__tokenizer_text writes the next text
     size_t pool_left;
     const char *source;  // the file that it was read from
-    bool folder;         // it was read from a folder: the files beside it count
+    bool folder;         // read from a folder: the files beside the vocabulary count
     int kind;
     // the vocabulary
     peft__piece *pieces;
     int64_t count, capacity, model_count;  // model_count: entries of the vocabulary, without added tokens
     peft__map by_text;
-    peft__trie trie;     // of the pieces that text is cut into
+    peft__trie trie;     // of the pieces that the model makes
     peft__trie user;     // SentencePiece's user-defined symbols: neither normalized nor merged
     peft_special_ids ids;
     peft__added *added_tokens;
     int64_t added_count, added_capacity;
     peft__map added_by_text;
     peft__trie added,
-        added_normal;  // looked for in the text, in the normalized text; values are places in added_tokens
-    int32_t around[PEFT__AROUND];    // ids before (front_count) and behind a text, see peft_encode_full
+        added_normal;  // searched for in the text, in the normalized text; value: index in added_tokens
+    int32_t around[PEFT__AROUND];    // ids before (front_count of them) and behind a text; peft_encode_full
     int front_count, around_count;
-    bool around_by_config;           // add_bos_token and add_eos_token of tokenizer_config.json say so
-    bool begin_known, begin_bos;     // the files say whether a prompt begins with bos; else the family
+    bool around_by_config;           // `around` comes from add_bos_token and add_eos_token
+    bool begin_known, begin_bos;     // the files say whether a prompt begins with bos; else the model does
     // the steps
     struct peft__step *steps[PEFT__STEP_LISTS];
     int64_t step_count[PEFT__STEP_LISTS], step_capacity[PEFT__STEP_LISTS];
-    bool whole;                              // all of them are in the file
-    int recipe, split, scheme;  // else what it is that the file does not say, see peft__json_steps
+    bool whole;                              // the file names all steps
+    int recipe, split, scheme;  // else: where the steps come from, see peft__json_steps
     bool nfc, digits_apart;
-    bool takes_bytes;  // invalid UTF-8 passes as its bytes
-    bool asks_first;   // some step wants to know where the text begins
-    unsigned char *kept;  // categories, see peft__uc_keep
+    bool takes_bytes;  // bytes that are not UTF-8 stay as they are
+    bool asks_first;   // some step needs to know where the text begins
+    unsigned char *kept;  // Unicode categories, see peft__uc_keep
     const struct peft__nf *nf;
     const uint32_t *charsmap;  // SentencePiece's character map, a double array of Yata's darts-clone
     int64_t charsmap_count;
     const char *replacements;
     size_t replacements_size;
     signed char
-        ascii[128];  // what the map makes of a character before another one; -1: that has to be looked at
+        ascii[128];  // what charsmap makes of a character before another one; -1: both decide
     // SentencePiece's own settings
-    bool sentencepiece;        // the pipeline is its own, not that of a class of Hugging Face's
-    bool strips;               // special tokens swallow the white space around them
+    bool sentencepiece;        // the steps are sentencepiece's own, not those of a Hugging Face class
+    bool strips;               // special tokens take the white space around them
     bool dummy_prefix, squeeze_spaces, escape_spaces, has_user;
     // the model
-    int32_t model_unk;         // -1: unknown characters are left out
-    bool byte_level;           // pieces are bytes, of words that are bytes
-    int direct;                // all that cuts the text is one published pattern, PEFT__SPLIT_...,
-    bool each_digit;           // and before it each digit is cut out
+    int32_t model_unk;         // id of the unknown token; -1: unknown characters are left out
+    bool byte_level;           // pieces are made of bytes, not of characters
+    int direct;                // PEFT__SPLIT_...: this pattern is all that cuts the text,
+    bool each_digit;           // apart from cutting out each digit before it
     bool byte_fallback, fuse_unk, unk_missing, ignore_merges;
-    bool space_begins;         // no piece has a space behind another character
-    int32_t byte_id[256];      // <0x00> ..., or the symbol of a byte; -1: none
+    bool space_begins;         // no piece has a space behind another character: a space begins a word
+    int32_t byte_id[256];      // the piece <0x00> ... of a byte, or its byte-level symbol; -1: none
     double min_score;
     float max_score;
-    double *scores;            // where f32 cannot hold those of the vocabulary
+    double *scores;            // the vocabulary's scores where f32 cannot hold them, else NULL
     peft__merge *merges;
     int64_t merge_capacity, merge_count;  // capacity is a power of two
-    const char *prefix, *suffix;          // of pieces inside of a word, of the last one
+    const char *prefix, *suffix;          // of pieces that continue a word; of a word's last piece
     int64_t prefix_size, suffix_size, max_word;
 };
 
@@ -12683,12 +12683,12 @@ PEFT__INLINE size_t peft__utf8_size(unsigned char lead) {
     return lead < 0xC0 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
 }
 
-// The bytes of the character at s[i], not more than there are.
+// The bytes of the character at s[i], at most those that are left.
 PEFT__INLINE int64_t peft__utf8_step(const char *s, int64_t n, int64_t i) {
     return PEFT__MIN((int64_t)peft__utf8_size((unsigned char)s[i]), n - i);
 }
 
-// ---- loading: a failure is remembered with the file's name before it, and nothing is read after it
+// ---- loading: the first failure is kept, with the file's name before it; after it nothing more is read
 
 static void peft__load_fail(peft_tokenizer *t, peft_status status, const char *format, va_list args) {
     char text[PEFT__ERROR_SIZE];
@@ -12713,13 +12713,13 @@ static bool peft__unsupported(peft_tokenizer *t, const char *format, ...) {
     return false;
 }
 
-// Whether memory was there.
+// Fails with PEFT_ERROR_MEMORY if an allocation has returned NULL.
 static bool peft__load_has(peft_tokenizer *t, const void *p) {
     if (!p && !t->status) t->status = PEFT_ERROR_MEMORY;
     return p != NULL;
 }
 
-// A NUL-terminated copy; many small ones share a block.
+// A NUL-terminated copy of n bytes. Small copies share a block.
 static char *peft__tokenizer_text(peft_tokenizer *t, const char *text, size_t n) {
     if (n >= t->pool_left) {
         size_t size = PEFT__MAX(n + 1, (size_t)1 << 16);
@@ -12735,12 +12735,12 @@ static char *peft__tokenizer_text(peft_tokenizer *t, const char *text, size_t n)
     return copy;
 }
 
-// The id of a text, -1: no piece is called so.
+// The id of the piece with this text; -1: there is none.
 static int64_t peft__id_of(const peft_tokenizer *t, const char *text, size_t n) {
     return peft__map_get(&t->by_text, text, n, -1);
 }
 
-// Appends a piece. Of several with one text by_text keeps the first.
+// Appends a piece. If several pieces have one text, by_text keeps the first.
 static peft__piece *peft__tokenizer_add(
     peft_tokenizer *t, const char *text, size_t n, float score, int type) {
     if (t->status) return NULL;
@@ -12773,8 +12773,8 @@ static int peft__byte_piece(const char *s, size_t n) {
     return high && low ? (int)(16 * (high - digits) + (low - digits)) : -1;
 }
 
-// ---- byte-level vocabularies write every byte as a printable character: themselves, or from U+0100 on those
-// that are not
+// ---- byte-level vocabularies write each byte as a printable character: a printable byte as itself, the
+//      others as the characters from U+0100 on
 
 static void peft__byte_characters(short *byte_of_char) {
     int next = 256;
@@ -12785,20 +12785,19 @@ static void peft__byte_characters(short *byte_of_char) {
     }
 }
 
-// Appends every byte as its character.
+// Appends each byte as its printable character ("letter").
 static void peft__append_letters(peft__string *out, const char *s, size_t n) {
     for (size_t i = 0; i < n; i++) {
         char text[4];
         unsigned char b = (unsigned char)s[i];
         bool printable = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
         uint32_t hidden = b <= 32 ? b
-            : b <= 160            ? (uint32_t)b - 127 + 33 : 67;  // those that are not, counted
+            : b <= 160            ? (uint32_t)b - 127 + 33 : 67;  // how many unprintable bytes are below b
         peft__string_append(out, text, peft__utf8_put(text, printable ? b : 256 + hidden));
     }
 }
 
-// The bytes that n bytes of letters stand for, into out [n]: how many; -1: there is something else in the
-// text.
+// The reverse: n bytes of letters -> out [n]. Returns the number of bytes; -1: a character is no letter.
 static int64_t peft__letters_to_bytes(const short *byte_of_char, const char *s, size_t n, char *out) {
     int64_t size = 0;
     for (size_t i = 0; i < n;) {
@@ -12817,8 +12816,7 @@ typedef struct peft__trie_key {
     int32_t value;
 } peft__trie_key;
 
-typedef struct peft__trie_range {  // keys [from, to) share their first `depth` bytes and that path ends at
-                                   // `node`
+typedef struct peft__trie_range {  // keys [from, to) share their first `depth` bytes, which lead to `node`
     int32_t from, to, node;
     uint32_t depth;
 } peft__trie_range;
@@ -12845,8 +12843,8 @@ static bool peft__trie_reserve(peft_context *ctx, peft__trie *t, int64_t want) {
     return true;
 }
 
-// A base at which all children (ascending bytes) fall on free nodes; 0: out of memory. The search is bounded:
-// rather waste room.
+// Finds a base at which all n children (ascending bytes) fall on free nodes; 0: out of memory. After 512
+// tries it takes fresh nodes: it rather wastes room than time.
 static int32_t peft__trie_place(
     peft_context *ctx, peft__trie *t, const unsigned char *bytes, int n, int64_t *first_free, int64_t end) {
     while (*first_free < t->count && t->nodes[*first_free].check >= 0) ++*first_free;
@@ -12862,9 +12860,9 @@ static int32_t peft__trie_place(
     }
 }
 
-// Keys must be sorted; of equal ones the first counts. Scores are those of the pieces (NULL: none) whose
-// place is the value modulo `modulus`. Breadth first, with a queue of the nodes: a key's length is not to be
-// trusted.
+// Builds the trie of n sorted keys; of equal keys the first counts. `pieces` [modulus] has the scores:
+// value modulo `modulus` is a key's piece; NULL: no scores. Nodes are made breadth first from a queue, not
+// by recursion, as a damaged file may have keys of any length.
 static peft_status peft__trie_build(peft_context *ctx, peft__trie *t, const peft__trie_key *keys, int64_t n,
         const peft__piece *pieces, int64_t modulus) {
     int64_t head = 0, tail = 1, first_free = 257, end = 257, count = 1;
@@ -12906,17 +12904,17 @@ static peft_status peft__trie_build(peft_context *ctx, peft__trie *t, const peft
         }
     }
     peft__free(ctx, queue);
-    ok = ok && peft__trie_reserve(ctx, t, end + 512);  // base + byte is always inside
+    ok = ok && peft__trie_reserve(ctx, t, end + 512);  // so that base + byte is a valid index for any byte
     return ok ? PEFT_OK : peft__fail(ctx, PEFT_ERROR_MEMORY, "out of memory: the trie of a vocabulary");
 }
 
-// The child of a node, 0: none.
+// The child of a node for a byte; 0: none.
 PEFT__INLINE int32_t peft__trie_step(const peft__trie *t, int32_t node, unsigned char byte) {
     int32_t next = t->nodes[node].base + byte;
     return t->nodes[next].check == node ? next : 0;
 }
 
-// The longest key that s begins with: its length, 0 for none.
+// The longest key that s begins with: its length and its value. 0: none.
 static size_t peft__trie_longest(const peft__trie *t, const char *s, size_t n, int32_t *value) {
     size_t best = 0;
     int32_t node = 0;
@@ -12930,7 +12928,7 @@ static size_t peft__trie_longest(const peft__trie *t, const char *s, size_t n, i
     return best;
 }
 
-// The value of just this key, -1: none.
+// The value of the key that is s as a whole; -1: none.
 PEFT__INLINE int32_t peft__trie_exact(const peft__trie *t, const char *s, size_t n) {
     int32_t node = 0;
     if (!t->nodes) return -1;
@@ -12939,7 +12937,7 @@ PEFT__INLINE int32_t peft__trie_exact(const peft__trie *t, const char *s, size_t
     return node ? t->nodes[node].value : -1;
 }
 
-// Replaces a trie by that of keys, which are freed.
+// Replaces *trie by the trie of `keys`, and frees them.
 static void peft__tokenizer_trie(
     peft_tokenizer *t, peft__trie *trie, peft__trie_key *keys, int64_t n, bool scores) {
     peft__free(t->ctx, trie->nodes);
@@ -12952,9 +12950,9 @@ static void peft__tokenizer_trie(
 }
 // ---- Unicode's normalization forms (UAX 15), Unicode 12.0 as in the tokenizers library
 
-// Decompositions and combining classes: numbers of tools/normalization_tables.py, which says what they mean.
-// They are compressed by an adaptive binary range coder, as LZMA has one: each bit is coded by the odds that
-// the bits of its context had so far.
+// Decompositions and combining classes, made by tools/normalization_tables.py, which describes the numbers.
+// An adaptive binary range coder has compressed them, as in LZMA: each bit is coded with the odds of 0 that
+// its context has seen so far.
 static const char *const peft__nf_data[] = {
     "#7KX#$592mkNrMT6VjA%eROAMGV_;$2Oc87%qlBqCXDu'+9VrK<veGC*'Q.(S,x4w)[bwhs/(r]Lc9k1Ss]A(hvxILaK4VG@(K)S)5<",
     "]Z`t*tqpi)qkggu3+ph4-XcT+%nCUQ<mpJ^>O2iuK2dL[0x,FN,tDr'cQOd#4o#se*>j-uvl0B&/FloD]Sr2p2Ln+@Iw%.cBdb[xDJV",
@@ -13046,23 +13044,23 @@ static const char *const peft__nf_data[] = {
     "y@f]C;b:cvnD$:H:o]q]`Yj<tg;&*i9Lg_O9@]Auts)c<5,v8(QuWh4BfA'NvPSwu^&Wv",
 };
 
-// The same in arrays with ascending keys.
+// The same numbers expanded, in arrays with ascending keys.
 enum { PEFT__NF_MAPS = 5722, PEFT__NF_PAIRS = 940, PEFT__NF_MARKS = 814, PEFT__NF_PARTS = 8525 };
 typedef struct peft__nf {
     uint64_t maps[PEFT__NF_MAPS + 1];  // code point << 32 | place in `parts` << 1 | (1: compatibility)
     uint64_t pairs[PEFT__NF_PAIRS];    // first << 42 | second << 21 | what the two compose to
     uint64_t marks[PEFT__NF_MARKS];    // code point << 32 | combining class
-    uint32_t parts[PEFT__NF_PARTS];    // one step of decomposition
+    uint32_t parts[PEFT__NF_PARTS];    // one step of each decomposition
     uint8_t busy[0x30000 /
-        64];  // 1: of these 64 code points some decompose, join what is before, or have a class
+        64];  // 1: some of these 64 code points decompose, compose with what is before, or have a class
 } peft__nf;
 
 enum { PEFT__UNPACK_CONTEXTS = 40, PEFT__UNPACK_NODES = 620 };
 typedef struct peft__unpacker {
-    size_t at;  // of the characters
+    size_t at;  // index into the compressed characters
     uint32_t range, code, word;
-    int left;   // bytes of `word`
-    uint16_t odds[PEFT__UNPACK_CONTEXTS][PEFT__UNPACK_NODES];  // that a bit is 0, of 4096
+    int left;   // bytes of `word` that are left
+    uint16_t odds[PEFT__UNPACK_CONTEXTS][PEFT__UNPACK_NODES];  // of 4096: the odds that a bit is 0
 } peft__unpacker;
 
 static uint32_t peft__unpack_byte(peft__unpacker *u) {
@@ -13086,7 +13084,8 @@ static uint32_t peft__unpack_bit(peft__unpacker *u, uint16_t *odds) {
     return bit;
 }
 
-// A number v: how many bits v + 1 has behind its first, in unary, then these bits.
+// Decodes a number v, in Elias' gamma code of v + 1: its number of bits below the first in unary, then
+// these bits.
 static int32_t peft__unpack(peft__unpacker *u, int32_t context) {
     uint16_t *odds = u->odds[context];
     uint32_t v = 1;
@@ -13102,7 +13101,7 @@ static int peft__compare_u64(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-// How many of the ascending keys are below `key`.
+// How many of the n ascending keys are below `key`.
 static int64_t peft__below(const uint64_t *keys, int64_t n, uint64_t key) {
     int64_t low = 0, high = n;
     while (low < high) {
@@ -13153,7 +13152,7 @@ static const peft__nf *peft__nf_build(peft__arena *a) {
     }
     peft__free(a->ctx, u);
     qsort(f->pairs, PEFT__NF_PAIRS, sizeof(uint64_t), peft__compare_u64);
-    memset(f->busy + 0x1100 / 64, 1, 0x100 / 64);  // Hangul's vowels and last consonants
+    memset(f->busy + 0x1100 / 64, 1, 0x100 / 64);  // Hangul's vowels and final consonants
     return f;
 }
 
@@ -13165,7 +13164,7 @@ enum {
     PEFT__TAIL = 0x11A7
 };
 
-// What two characters compose to, 0: nothing.
+// The character that a and b compose to; 0: none.
 static uint32_t peft__nf_compose(const peft__nf *f, uint32_t a, uint32_t b) {
     if (a - PEFT__LEAD < 19 && b - PEFT__VOWEL < 21)
         return PEFT__HANGUL + ((a - PEFT__LEAD) * 21 + (b - PEFT__VOWEL)) * 28;
@@ -13176,8 +13175,8 @@ static uint32_t peft__nf_compose(const peft__nf *f, uint32_t a, uint32_t b) {
     return at < PEFT__NF_PAIRS && f->pairs[at] >> 21 == key >> 21 ? (uint32_t)(f->pairs[at] & 0x1FFFFF) : 0;
 }
 
-// Code points of a text: combining class << 53 | place << 21 | code point, so that sorting puts marks in
-// their order.
+// The code points of a text, each as combining class << 53 | place << 21 | code point: sorting a run of
+// marks puts them into their canonical order.
 typedef struct peft__points {
     peft_context *ctx;
     uint64_t *data;
@@ -13193,7 +13192,8 @@ static bool peft__points_push(peft__points *p, uint32_t c, uint64_t combining_cl
     return true;
 }
 
-// Decompositions of decompositions: the tables hold one step, and no chain is longer than a few.
+// Appends the full decomposition of c. The tables hold one step, so it calls itself on the parts; no chain
+// is longer than a few steps.
 static bool peft__nf_decompose(const peft__nf *f, uint32_t c, bool compatibility, peft__points *out) {
     if (c - PEFT__HANGUL < PEFT__HANGUL_COUNT) {
         uint32_t k = c - PEFT__HANGUL, tail = k % 28;
@@ -13214,7 +13214,7 @@ static bool peft__nf_decompose(const peft__nf *f, uint32_t c, bool compatibility
     return true;
 }
 
-// Marks that follow each other are put in the order of their classes, those of one class staying as they are.
+// Sorts each run of marks by class. Marks of one class keep their order.
 static void peft__nf_order(peft__points *p) {
     for (int64_t i = 0, end; i < p->count; i = end + 1) {
         for (end = i; end < p->count && p->data[end] >> 53;) end++;
@@ -13224,7 +13224,7 @@ static void peft__nf_order(peft__points *p) {
 
 static void peft__nf_recompose(const peft__nf *f, peft__points *p) {
     int64_t starter = -1, n = 0,
-            last = -1;  // last: the class of what is between the starter and here, -1: nothing
+            last = -1;  // the class of what is between the starter and here; -1: nothing
     for (int64_t i = 0; i < p->count; i++) {
         uint32_t c = p->data[i] & 0x1FFFFF, one = (uint32_t)(p->data[i] >> 53);
         uint32_t both =
@@ -13240,8 +13240,8 @@ static void peft__nf_recompose(const peft__nf *f, peft__points *p) {
     p->count = n;
 }
 
-// Whether the character at s[i] takes no part in anything that is before it, and stands for itself. An
-// invalid byte is such a one.
+// Whether normalization leaves the character at s[i] as it is, and separate from what is before it. An
+// invalid byte is such a character too. *next: where the next one begins.
 static bool peft__nf_quiet(
     const peft__nf *f, const char *s, size_t n, size_t i, bool compatibility, bool compose, size_t *next) {
     uint32_t c;
@@ -13251,7 +13251,7 @@ static bool peft__nf_quiet(
     return c < 0x30000 && !f->busy[c / 64] && (compose || c - PEFT__HANGUL >= PEFT__HANGUL_COUNT);
 }
 
-// Appends the form of n bytes of text. Invalid bytes pass as they are.
+// Appends the normalization form of n bytes of text. Invalid bytes pass as they are.
 static bool peft__nf_text(
     const peft__nf *f, const char *s, size_t n, bool compatibility, bool compose, peft__string *out) {
     peft__points p = {out->ctx, NULL, 0, 0};
@@ -13260,7 +13260,7 @@ static bool peft__nf_text(
         size_t end = i, last = i, next;
         while (end < n && peft__nf_quiet(f, s, n, end, compatibility, compose, &next)) last = end, end = next;
         if (end == n) last = n;
-        peft__string_append(out, s + i, last - i);  // the last quiet one may be joined by what follows
+        peft__string_append(out, s + i, last - i);  // what follows may compose with the last one
         i = last;
         while (i < n && ok && (i < end || !peft__nf_quiet(f, s, n, i, compatibility, compose, &next))) {
             uint32_t c;
@@ -13281,14 +13281,14 @@ static bool peft__nf_text(
 }
 // ---- steps
 
-// what becomes of a delimiter
+// What happens to a delimiter.
 enum { PEFT__ISOLATED, PEFT__REMOVED, PEFT__CONTIGUOUS, PEFT__WITH_PREVIOUS, PEFT__WITH_NEXT };
 enum { PEFT__PREFIX_ALWAYS, PEFT__PREFIX_FIRST, PEFT__PREFIX_NEVER };
 enum {
     PEFT__SPLIT_GPT2 = 1,
     PEFT__SPLIT_LLAMA3,
     PEFT__SPLIT_QWEN2
-};  // published patterns, which are cut without regex
+};  // published patterns, which peft__next_word cuts without regex
 enum {
     PEFT__STEP_SEQUENCE, PEFT__STEP_NFC, PEFT__STEP_NFD, PEFT__STEP_NFKC, PEFT__STEP_NFKD,
     PEFT__STEP_LOWERCASE, PEFT__STEP_STRIP, PEFT__STEP_STRIP_ACCENTS, PEFT__STEP_REPLACE,
@@ -13301,19 +13301,19 @@ enum {
 
 typedef struct peft__step {
     int kind, behavior, scheme, split;  // split: a pattern that is cut by hand, PEFT__SPLIT_...
-    const char *text, *content;         // a pattern, prefix or character; what it becomes
+    const char *text, *content;         // text: a pattern, a prefix or a character; content: its replacement
     size_t text_size, content_size;
     bool is_regex;                      // `text` is a regular expression
-    peft__regex *regex;                 // compiled; NULL where `split` does it
+    peft__regex *regex;                 // compiled `text`; NULL where `split` or a comparison does the work
     bool invert, left, right, prefix_space, use_regex, individual, cleanup, lowercase, chinese, cut, raw;
-    signed char accents;                // BertNormalizer: -1 as lowercase says
+    signed char accents;                // BertNormalizer's strip_accents; -1: as `lowercase` is
     int64_t start, stop;
 } peft__step;
 
 // ---- SentencePiece's character map
 
-// The longest match at s, or the shortest: its length (0: none), and its replacement. Unit: leaf flag at bit
-// 8, offset from bit 10, scaled by bit 9.
+// The longest or the shortest key of the map that s begins with: its length (0: none) and its replacement.
+// A unit of darts-clone has a leaf flag in bit 8, the offset from bit 10 on, scaled by bit 9.
 static size_t peft__charsmap_match(
     const peft_tokenizer *t, const char *s, size_t n, bool shortest, const char **replacement) {
     if (!t->charsmap_count) return 0;
@@ -13338,8 +13338,8 @@ static size_t peft__charsmap_match(
     return best;
 }
 
-// Appends what the table makes of a run of ASCII characters that each stand before another one, up to `stop`.
-// Returns how long it is.
+// Appends what t->ascii makes of a run of ASCII characters, each before another one, up to `stop`. Returns
+// the length of the run.
 static size_t peft__ascii_run(const peft_tokenizer *t, const char *s, size_t n, int stop, peft__string *out) {
     char run[64];
     size_t i = 0;
@@ -13352,10 +13352,10 @@ static size_t peft__ascii_run(const peft_tokenizer *t, const char *s, size_t n, 
     return i;
 }
 
-// ---- SentencePiece's normalizer: the longest prefix that the map knows is replaced, spaces are squeezed and
-// made visible
+// ---- SentencePiece's normalizer: replaces the longest prefix that the map has, squeezes spaces and makes
+//      them visible
 
-// One piece of it: how many bytes of s are used up, and what they become.
+// One replacement: returns how many bytes of s it takes, and *out, *size: what they become.
 static size_t peft__sp_replace(
     const peft_tokenizer *t, const char *s, size_t n, const char **out, size_t *size) {
     int32_t id;
@@ -13375,7 +13375,8 @@ static size_t peft__sp_replace(
     return used;
 }
 
-// What a character of ASCII before another one becomes: that is looked up, unless some rule is about both.
+// Fills t->ascii for sentencepiece: each character is looked up alone; -1 if a rule is about it and the
+// next.
 static void peft__sp_ascii(peft_tokenizer *t) {
     for (int c = 0; c < 128; c++) {
         char text[2] = {(char)c, 0};
@@ -13444,9 +13445,8 @@ static bool peft__in_ranges(const uint32_t (*ranges)[2], int64_t count, uint32_t
     return false;
 }
 
-// The length of the grapheme cluster at s[i], as far as it matters here: clusters of up to five bytes, which
-// are all pieced together by marks, by characters that prepend themselves, or are a line break of two
-// characters.
+// The length of the grapheme cluster at s[i]. Only clusters of up to five bytes matter here: those are a
+// character with marks, a prepending character with the next one, or "\r\n".
 static size_t peft__cluster(const unsigned char *kept, const char *s, size_t n, size_t i) {
     static const uint32_t before[][2] = {{0x600, 0x605}, {0x6DD, 0x6DD}, {0x70F, 0x70F}, {0x8E2, 0x8E2},
         {0xD4E, 0xD4E}, {0x110BD, 0x110BD}, {0x110CD, 0x110CD}};
@@ -13473,8 +13473,8 @@ static size_t peft__cluster(const unsigned char *kept, const char *s, size_t n, 
     return end - i;
 }
 
-// SentencePiece's map as the library applies it: to whole clusters where these are short, else to characters;
-// of several entries that a text begins with the shortest counts.
+// SentencePiece's map as the tokenizers library applies it: to whole clusters if they are short, else to
+// characters; of several keys that the text begins with, the shortest counts.
 static void peft__precompiled(const peft_tokenizer *t, const char *s, size_t n, peft__string *out) {
     const char *r = NULL;
     for (size_t i = 0; i < n && !out->failed;) {
@@ -13495,7 +13495,7 @@ static void peft__precompiled(const peft_tokenizer *t, const char *s, size_t n, 
     }
 }
 
-// What a character of ASCII before another one becomes, in every text; -1: that has to be looked at.
+// Fills t->ascii for the tokenizers library, as peft__sp_ascii does for sentencepiece.
 static void peft__precompiled_ascii(peft_tokenizer *t) {
     for (int c = 0; c < 128; c++) {
         char text[2] = {(char)c, 0};
@@ -13508,8 +13508,7 @@ static void peft__precompiled_ascii(peft_tokenizer *t) {
 
 static const char peft__digit_pattern[] = "\\p{N}", peft__white_pattern[] = "\\s";
 
-// Whether a regular expression is a set of characters: then it is looked for without the machine for
-// patterns.
+// Whether a regular expression is one set of characters, which is searched for without the regex machine.
 static bool peft__regex_is_set(const peft__regex *re) {
     return re->count == 2 && re->code[0].op <= PEFT__RE_ANY;
 }
@@ -13518,7 +13517,7 @@ static bool peft__regex_is_set(const peft__regex *re) {
 static bool peft__step_find(const peft__step *p, peft__regex_scratch *scratch, const char *s, size_t n,
     size_t from, size_t groups[2]) {
     uint32_t c;
-    bool white = p->text == peft__white_pattern;  // the most frequent one, of a quick test
+    bool white = p->text == peft__white_pattern;  // the most frequent pattern: a quick test
     if (p->regex && !peft__regex_is_set(p->regex))
         return peft__regex_match(scratch, from, PEFT__REGEX_SEARCH, groups);
     for (size_t i = from; p->regex && i < n;) {
@@ -13541,12 +13540,12 @@ static bool peft__step_find(const peft__step *p, peft__regex_scratch *scratch, c
     return false;
 }
 
-// Makes the scratch ready to look for a pattern in a text.
+// Prepares the scratch to search a text for the pattern of a step.
 static bool peft__step_begin(const peft__step *p, peft__regex_scratch *scratch, const char *s, size_t n) {
     return !p->regex || peft__regex_is_set(p->regex) || !peft__regex_begin(scratch, p->regex, s, n);
 }
 
-// Appends n bytes of text with every match of the pattern replaced, until there are more than `most` bytes.
+// Appends n bytes of text with every match of the pattern replaced, until `out` has more than `most` bytes.
 static void peft__replace(const peft__step *p, const char *s, size_t n, size_t most, peft__string *out) {
     size_t at = 0, match[2];
     peft__regex_scratch scratch;
@@ -13567,7 +13566,7 @@ static void peft__replace(const peft__step *p, const char *s, size_t n, size_t m
     peft__regex_scratch_free(&scratch);
 }
 
-// Appends what step p makes of n bytes. No text grows beyond `most` bytes.
+// Appends what normalizer p makes of n bytes. No text may grow beyond `most` bytes.
 static bool peft__normalize_by(
     const peft_tokenizer *t, const peft__step *p, const char *s, size_t n, size_t most, peft__string *out) {
     bool compatibility = p->kind == PEFT__STEP_NFKC || p->kind == PEFT__STEP_NFKD;
@@ -13589,9 +13588,9 @@ static bool peft__normalize_by(
 }
 // ---- encoding: what one call needs
 
-typedef struct peft__word_span {  // of a text: a word
+typedef struct peft__word_span {  // a word: bytes [from, to) of the text
     int32_t from, to;
-    int32_t first;  // so many of its bytes come from the first character of the whole text
+    int32_t first;  // how many of its bytes come from the first character of the whole text
 } peft__word_span;
 
 typedef struct peft__spans {
@@ -13599,19 +13598,18 @@ typedef struct peft__spans {
     int64_t count, capacity;
 } peft__spans;
 
-typedef struct peft__best {  // the best way to reach a byte: its score, where its last piece begins (-1: not
-                             // reached), which piece
+typedef struct peft__best {  // best path to a byte: score, last piece and its start (-1: no path)
     double score;
     int32_t start, id, next;
 } peft__best;
 
 typedef struct peft__symbol {
     int32_t id;
-    int32_t rank, merged;  // of the pair with the next symbol; INT32_MAX: none
+    int32_t rank, merged;  // the rank of its merge with the next symbol (INT32_MAX: none), and the result
     int32_t previous, next;
 } peft__symbol;
 
-typedef struct peft__candidate {  // of the priority queue of pairs
+typedef struct peft__candidate {  // an entry of the priority queue of merges
     int32_t rank, left, left_id, right_id;
 } peft__candidate;
 
@@ -13619,18 +13617,18 @@ typedef struct peft__encoder {
     const peft_tokenizer *t;
     peft_context *ctx;
     peft_ids *ids;
-    bool special;         // special tokens that the text writes out count
-    peft_status status;   // of a failure
-    size_t most;          // bytes that the text may grow to
-    peft__string repaired, normal[2];  // the text as UTF-8; two that normalizers write in turn
-    peft__string text, other;          // of which the spans are; the next one
-    peft__spans spans, cuts;           // the words so far, those of the next step
+    bool special;         // special tokens written out in the text count as tokens
+    peft_status status;   // returned if a function says false
+    size_t most;          // how many bytes the text may grow to
+    peft__string repaired, normal[2];  // the text as valid UTF-8; the outputs of normalizers, in turn
+    peft__string text, other;          // the bytes of the spans; those of the next step
+    peft__spans spans, cuts;           // the words so far; those of the next step
     peft__regex_scratch scratch;
     peft__best *best;
     peft__symbol *symbols;
     peft__candidate *heap;
     int64_t best_capacity, symbol_capacity, heap_count, heap_capacity;
-    const char *unknown;  // a run of characters that are in no piece
+    const char *unknown;  // a run of characters that no piece has
     int64_t unknown_size;
 } peft__encoder;
 
@@ -13653,7 +13651,7 @@ static void peft__encoder_close(peft__encoder *e) {
     peft__regex_scratch_free(&e->scratch);
 }
 
-// ---- published patterns of pre-tokenizers, cut by hand: ten times as fast as the regular expression
+// ---- published patterns of pre-tokenizers, cut by hand: ten times as fast as the regex machine
 
 enum { PEFT__OTHER, PEFT__LETTER, PEFT__NUMBER, PEFT__WHITE, PEFT__END };
 
@@ -13663,7 +13661,7 @@ static const char *const peft__split_patterns[] = {  // by PEFT__SPLIT_...
     "", "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
     PEFT__REGEX_WORDS "\\p{N}{1,3}" PEFT__REGEX_LINES, PEFT__REGEX_WORDS "\\p{N}" PEFT__REGEX_LINES};
 
-// The class of the character at s[i], and 8 times its size.
+// The class of the character at s[i] + 8 times its size.
 PEFT__NOINLINE int peft__class_of_utf8(const unsigned char *kept, const char *s, int64_t n, int64_t i) {
     size_t end = (size_t)i;
     uint32_t c, bit = peft__utf8_next(s, (size_t)n, &end, &c) ? peft__uc_kept(kept, c) : 0;
@@ -13673,7 +13671,7 @@ PEFT__NOINLINE int peft__class_of_utf8(const unsigned char *kept, const char *s,
     return kind + 8 * (int)(end - (size_t)i);
 }
 
-// The class of the character at s[i] and its size; an invalid byte is of class other.
+// The class of the character at s[i] and its size. An invalid byte is of class OTHER.
 PEFT__INLINE int peft__class_at(
     const unsigned char *kept, const char *s, int64_t n, int64_t i, int64_t *size) {
     *size = 1;
@@ -13689,14 +13687,14 @@ PEFT__INLINE int peft__class_at(
     return c == ' ' || (unsigned)(c - 9) < 5 ? PEFT__WHITE : PEFT__OTHER;
 }
 
-// The end of at most `most` characters of one class.
+// The end of a run from s[i] of at most `most` characters of class `wanted`.
 static int64_t peft__run(
     const unsigned char *kept, const char *s, int64_t n, int64_t i, int wanted, int64_t most) {
     for (int64_t size; most > 0 && peft__class_at(kept, s, n, i, &size) == wanted; most--) i += size;
     return i;
 }
 
-// The size of 's 't 're 've 'm 'll 'd at s[i].
+// The size of the contraction 's 't 're 've 'm 'll 'd at s[i]; 0: none.
 static int64_t peft__contraction(const char *s, int64_t n, int64_t i, bool any_case) {
     if (s[i] != '\'' || i + 1 >= n) return 0;
     char a = s[i + 1], b = i + 2 < n ? s[i + 2] : (char)0;
@@ -13705,7 +13703,7 @@ static int64_t peft__contraction(const char *s, int64_t n, int64_t i, bool any_c
     return a == 's' || a == 't' || a == 'm' || a == 'd' ? 2 : 0;
 }
 
-// The end of the word that begins at s[i]: the branches of the pattern, one behind the other.
+// The end of the word that begins at s[i]: the alternatives of the pattern, in their order.
 static int64_t peft__next_word(
     const unsigned char *kept, int split, const char *s, int64_t n, int64_t i) {
     bool gpt2 = split == PEFT__SPLIT_GPT2;
@@ -13713,11 +13711,11 @@ static int64_t peft__next_word(
     if (short_form) return i + short_form;
     int kind = peft__class_at(kept, s, n, i, &size);
     int64_t start = s[i] == ' ' ? i + 1 : i;
-    if (gpt2) {  // a space and a run of one class
+    if (gpt2) {  // " ?\p{L}+" and its kin: a space and a run of one class
         if (start > i) kind = peft__class_at(kept, s, n, start, &size);
         if (kind < PEFT__WHITE) return peft__run(kept, s, n, start, kind, INT64_MAX);
-    } else {  // letters behind any one character but a line break; few digits; a space, others and line
-              // breaks
+    } else {  // "[^\r\n\p{L}\p{N}]?\p{L}+", then 1 to 3 digits, then a space, others and
+              // line breaks
         if (kind == PEFT__LETTER) return peft__run(kept, s, n, i, PEFT__LETTER, INT64_MAX);
         if (kind == PEFT__NUMBER)
             return peft__run(kept, s, n, i, PEFT__NUMBER, split == PEFT__SPLIT_LLAMA3 ? 3 : 1);
@@ -13730,7 +13728,7 @@ static int64_t peft__next_word(
         }
     }
     int64_t last = i,
-            line = 0;  // white space: up to its last line break; all of it, but one less before a word
+            line = 0;  // white space: up to its last line break; else all of it but one before a word
     for (end = i; peft__class_at(kept, s, n, end, &size) == PEFT__WHITE; end += size) {
         last = end;
         if (s[end] == '\r' || s[end] == '\n') line = end + 1;
@@ -13740,20 +13738,20 @@ static int64_t peft__next_word(
 
 // ---- where a pre-tokenizer cuts
 
-// \w of the regex library for Rust: letters, marks, decimal digits, connectors, and what Unicode calls
-// alphabetic besides.
+// \w of Rust's regex library: letters, marks, decimal digits, connectors, letter numbers, and circled
+// letters.
 static bool peft__word_char(uint32_t c) {
     return (peft__uc_bit(c) & (PEFT__UC_L | PEFT__UC_M | PEFT__UC_ND | PEFT__UC_PC | PEFT__UC_NL)) ||
         c - 0x200C < 2 || peft__uc_enclosed(c);
 }
 
-// The cuts of one span, part by part.
+// Cuts one span: receives its parts in order and appends the words.
 typedef struct peft__cutter {
     peft__encoder *e;
     const peft__step *step;
     bool previous, any, failed;    // previous: the last part was a match
     int32_t from, first,
-        pending;  // where the span begins, how much of it is first, a delimiter that waits (-1: none)
+        pending;  // where the word begins; its `first`; a delimiter that waits for the next part (-1: none)
 } peft__cutter;
 
 static void peft__cut_push(peft__cutter *c, int32_t from, int32_t to) {
@@ -13769,7 +13767,7 @@ static void peft__cut_push(peft__cutter *c, int32_t from, int32_t to) {
     c->any = true;
 }
 
-// A part of the span, which is a match or what lies between two.
+// Takes the next part of the span: a match, or what lies between two matches.
 static void peft__cut_part(peft__cutter *c, int32_t from, int32_t to, bool match) {
     int behavior = c->step->behavior;
     bool joins = behavior == PEFT__CONTIGUOUS ? match == c->previous
@@ -13786,7 +13784,7 @@ static void peft__cut_part(peft__cutter *c, int32_t from, int32_t to, bool match
     c->previous = match;
 }
 
-// A published pattern, word by word; so many characters.
+// Cuts with a published pattern, word by word; or every so many characters (FixedLength).
 static void peft__cut_runs(peft__cutter *c, const char *s, int32_t to) {
     for (int32_t i = c->from, start; i < to;) {
         size_t next = (size_t)i;
@@ -13834,8 +13832,8 @@ static bool peft__cut(peft__encoder *e, const peft__step *p) {
     return true;
 }
 
-// Every span is written anew: with a prefix where the step wants one, spaces as the replacement (Metaspace),
-// bytes as letters (ByteLevel).
+// Writes every span anew: with a prefix where the step asks for one, spaces as the replacement (Metaspace),
+// or bytes as letters (ByteLevel).
 static bool peft__rewrite(peft__encoder *e, const peft__step *p, bool letters) {
     peft__string *out = &e->other;
     bool meta = p->kind == PEFT__STEP_METASPACE;
@@ -13886,8 +13884,8 @@ static bool peft__pre_tokenize(peft__encoder *e, const peft__step *p) {
 
 // ---- what the models share
 
-// The piece that is just this text, -1: none. Special tokens have values behind all ids: text from outside
-// cannot spell one.
+// The piece whose text is s; -1: none. The trie has special tokens at values beyond all ids, so that a text
+// from outside cannot spell one unless e->special is set.
 PEFT__INLINE int32_t peft__model_piece(const peft__encoder *e, const char *s, int64_t n) {
     int32_t id = peft__trie_exact(&e->t->trie, s, (size_t)n);
     return id < e->t->count ? id : e->special ? id - (int32_t)e->t->count : -1;
@@ -13899,23 +13897,23 @@ static bool peft__no_unknown(peft__encoder *e) {
     return false;
 }
 
-// Whether every byte of a text that is in no piece has a piece of its own.
+// Whether byte_fallback is on and every byte of s has a piece.
 static bool peft__has_bytes(const peft_tokenizer *t, const char *s, int64_t n) {
     for (int64_t i = 0; i < n; i++)
         if (t->byte_id[(unsigned char)s[i]] < 0) return false;
     return t->byte_fallback;
 }
 
-// The id that stands for a whole text, or the unknown token.
+// Appends `id`, or the unknown token for -1.
 static bool peft__push_or_unknown(peft__encoder *e, int32_t id) {
     if (id < 0) id = e->t->model_unk;
     return id >= 0 ? peft__ids_push(e->ctx, e->ids, id) : peft__no_unknown(e);
 }
 
-// ---- unigram (Kudo 2018): of all ways to cut the text into pieces, the one of the largest sum of scores
-// (log probabilities); Viterbi
+// ---- unigram (Kudo 2018): of all ways to cut a text into pieces, the one with the largest sum of scores
+//      (log probabilities), found by Viterbi's algorithm
 
-#define PEFT__UNKNOWN_PENALTY 10.0f  // below the least likely piece
+#define PEFT__UNKNOWN_PENALTY 10.0f  // what an unknown character scores below the least likely piece
 
 static bool peft__best_reserve(peft__encoder *e, int64_t count) {
     if (count <= e->best_capacity) return true;
@@ -13928,8 +13926,8 @@ static bool peft__best_reserve(peft__encoder *e, int64_t count) {
     return true;
 }
 
-// A run of unknown characters is one token: the unknown one, unless the vocabulary happens to have it, or its
-// bytes.
+// Ends a run of unknown characters. It is one token: a piece that happens to have this text, else the
+// pieces of its bytes, else the unknown token.
 static bool peft__emit_unknown(peft__encoder *e) {
     const char *s = e->unknown;
     int64_t n = e->unknown_size;
@@ -13943,8 +13941,8 @@ static bool peft__emit_unknown(peft__encoder *e) {
     return ok;
 }
 
-// Every path goes through `end` bytes behind `s`, so the best one up to there is settled. It leaves the table
-// clean.
+// Appends the pieces of the best path to byte `end` of s, which all longer paths share, and clears the
+// table.
 static bool peft__viterbi_settle(peft__encoder *e, const char *s, int32_t end) {
     peft__best *b = e->best;
     for (int32_t i = end; i > 0; i = b[i].start) b[b[i].start].next = i;
@@ -13964,10 +13962,10 @@ static bool peft__viterbi_settle(peft__encoder *e, const char *s, int32_t end) {
     return ok;
 }
 
-// best[k] is reached by the best of best[i] + score of the piece s[i, k); a character that is no piece counts
-// as an unlikely one. sentencepiece rounds sums to f32 at every piece, from the start of the text on, and the
-// tokenizers library does not: that decides ties. Where no piece reaches beyond i, all before is settled and
-// the table begins anew.
+// best[k] = max over i of best[i] + score(s[i, k)), for the pieces s[i, k) and, at an unlikely score, for
+// single characters that are no piece. sentencepiece rounds each sum to f32 and the tokenizers library does
+// not, which decides ties. Where no piece reaches beyond i, all paths go through i: peft__viterbi_settle
+// appends the best one, and the table begins anew at `origin`.
 static bool peft__encode_unigram(peft__encoder *e, const char *s, int64_t n) {
     const peft_tokenizer *t = e->t;
     const peft__trie_node *nodes = t->trie.nodes;
@@ -14027,8 +14025,8 @@ static bool peft__encode_unigram(peft__encoder *e, const char *s, int64_t n) {
         peft__emit_unknown(e);
 }
 
-// ---- byte pair encoding: of all neighbours that may merge, the pair of the lowest rank does, the leftmost
-// first, until none may
+// ---- byte pair encoding: the pair of neighbours with the lowest rank merges, the leftmost of equal ones,
+//      until no pair is left that may
 
 static peft__merge *peft__merge_slot(const peft_tokenizer *t, uint64_t key) {
     uint64_t h = key * 0x9E3779B97F4A7C15ull;
@@ -14039,7 +14037,7 @@ static peft__merge *peft__merge_slot(const peft_tokenizer *t, uint64_t key) {
     }
 }
 
-// Of a pair that is there twice the last rank counts.
+// Adds a merge. If a pair is given twice, the last rank counts.
 static void peft__merge_add(peft_tokenizer *t, int64_t left, int64_t right, int64_t rank, int64_t result) {
     if (t->merge_count * 2 >= t->merge_capacity) {
         peft_tokenizer old = *t;
@@ -14072,7 +14070,7 @@ PEFT__INLINE void peft__pair(const peft_tokenizer *t, peft__symbol *left, int32_
     left->merged = m->result;
 }
 
-// Few symbols: look at all pairs for every merge. Returns how many symbols are left.
+// Merges few symbols: looks at all pairs for every merge, O(n^2). Returns how many symbols are left.
 static int64_t peft__merge_short(const peft_tokenizer *t, peft__symbol *s, int64_t n) {
     for (int64_t i = 0; i + 1 < n; i++) peft__pair(t, &s[i], s[i + 1].id);
     while (n > 1) {
@@ -14121,8 +14119,8 @@ static peft__candidate peft__heap_pop(peft__encoder *e) {
     return top;
 }
 
-// Many symbols: a linked list and a priority queue, O(n log n). A candidate whose symbols have changed since
-// is stale.
+// Merges many symbols: a linked list and a priority queue, O(n log n). A candidate is skipped if one of its
+// symbols has changed since it was queued.
 static bool peft__merge_long(peft__encoder *e, int64_t *count) {
     peft__symbol *s = e->symbols;
     int32_t n = (int32_t)*count;
@@ -14157,9 +14155,9 @@ static bool peft__symbols_reserve(peft__encoder *e, int64_t count) {
     return e->symbols != NULL;
 }
 
-// Cuts n bytes into characters (or bytes, in a byte-level vocabulary) and merges them. A character that is no
-// piece becomes the pieces of its bytes, or the unknown token, one for a run of them (fuse_unk). Returns how
-// many symbols; -1: failed.
+// Cuts n bytes into characters (or bytes, in a byte-level vocabulary) and merges them. A character that is
+// no piece becomes the pieces of its bytes, or the unknown token: with fuse_unk one for a run of them.
+// Returns the number of symbols; -1: failure.
 static int64_t peft__bpe_symbols(peft__encoder *e, const char *s, int64_t n) {
     const peft_tokenizer *t = e->t;
     char affixed[2 * PEFT__AFFIX_LENGTH + 4];
@@ -14176,7 +14174,7 @@ static int64_t peft__bpe_symbols(peft__encoder *e, const char *s, int64_t n) {
             !(one = (int64_t)peft__trie_longest(&t->user, c, (size_t)(n - i), &id))) {
             size = one = peft__utf8_step(s, n, i);
             int64_t before = i ? t->prefix_size : 0, behind = i + one == n ? t->suffix_size : 0;
-            if (before || behind) {  // the prefix of those inside of a word, the suffix of the last one
+            if (before || behind) {  // a prefix inside of a word, a suffix at its end
                 memcpy(affixed, t->prefix, (size_t)before);
                 memcpy(affixed + before, c, (size_t)one);
                 memcpy(affixed + before + one, t->suffix, (size_t)behind);
@@ -14200,18 +14198,18 @@ static int64_t peft__bpe_symbols(peft__encoder *e, const char *s, int64_t n) {
         for (int64_t k = 0; k < size && bytes; k++) e->symbols[count++].id = t->byte_id[(unsigned char)c[k]];
     }
     if (unknown) e->symbols[count++].id = t->model_unk;
-    if (count > 40) return peft__merge_long(e, &count) ? count : -1;  // below, the quadratic way is faster
+    if (count > 40) return peft__merge_long(e, &count) ? count : -1;  // below, O(n^2) is faster
     return peft__merge_short(t, e->symbols, count);
 }
 
-// A piece that must not be used falls apart into the pair that it was made of.
+// Appends a piece. One of type UNUSED falls apart into the two that it was merged from.
 static bool peft__emit_symbol(peft__encoder *e, int32_t id) {
     const peft__piece *p = &e->t->pieces[id];
     if (p->type != PEFT__PIECE_UNUSED || p->left < 0) return peft__ids_push(e->ctx, e->ids, id);
     return peft__emit_symbol(e, p->left) && peft__emit_symbol(e, p->right);
 }
 
-// One word: a stretch that no piece reaches beyond.
+// Appends the ids of one word; no piece reaches beyond its ends.
 static bool peft__bpe_word(peft__encoder *e, const char *s, int64_t n) {
     int32_t whole = peft__model_piece(e, s, n);
     if (whole >= 0 && e->t->pieces[whole].whole) return peft__ids_push(e->ctx, e->ids, whole);
@@ -14221,7 +14219,7 @@ static bool peft__bpe_word(peft__encoder *e, const char *s, int64_t n) {
     return ok;
 }
 
-// Where no piece has a space behind another character, every space that follows one begins a word.
+// BPE of a text of characters. If t->space_begins, every space behind another character begins a word.
 static bool peft__model_bpe(peft__encoder *e, const char *s, int64_t n) {
     int64_t from = 0;
     for (int64_t i = 3; i + 3 <= n && e->t->space_begins; i++) {
@@ -14234,10 +14232,10 @@ static bool peft__model_bpe(peft__encoder *e, const char *s, int64_t n) {
     return peft__bpe_word(e, s + from, n - from);
 }
 
-// ---- the other models, and the way of a text through all steps
+// ---- the other models, and a text's way through all steps
 
-// WordPiece: the longest piece that the rest of the word begins with, then the same with the prefix before
-// it; a word that does not come out even is unknown as a whole.
+// WordPiece: takes the longest piece that the word begins with, then the longest piece of prefix + rest,
+// and so on. If the rest is no piece, the whole word is unknown.
 static bool peft__word_piece(peft__encoder *e, const char *s, int64_t n) {
     const peft_tokenizer *t = e->t;
     int64_t chars = 0, before = e->ids->count, end = 0;
@@ -14268,7 +14266,7 @@ static bool peft__model_word(peft__encoder *e, const char *s, int64_t n) {
     }
 }
 
-// The words of normalized text, into e->spans of e->text.
+// Cuts normalized text into the words e->spans of e->text. `first` is as in peft__normalize.
 static bool peft__cut_words(peft__encoder *e, const char *s, size_t n, size_t first) {
     const peft_tokenizer *t = e->t;
     peft__cutter c = {e, NULL, false, false, false, 0, (int32_t)first, -1};
@@ -14284,12 +14282,12 @@ static bool peft__cut_words(peft__encoder *e, const char *s, size_t n, size_t fi
     return true;
 }
 
-// Normalized text between added tokens: cut into words, each of which goes through the model.
+// Appends the ids of normalized text between added tokens: cuts it into words and gives each to the model.
 static bool peft__encode_words(peft__encoder *e, const char *s, size_t n, size_t first) {
     const peft_tokenizer *t = e->t;
     int64_t all = (int64_t)n, size = 0, stop = t->each_digit ? 0 : all;
     for (int64_t i = 0, end; t->direct && i < all; i = end) {
-        if (i == stop) {  // a digit is a text of its own, and so is what lies between two
+        if (i == stop) {  // stop: the end of this digit, or of the text before the next digit
             while (stop < all && peft__class_at(t->kept, s, all, stop, &size) != PEFT__NUMBER) stop += size;
             if (stop == i) stop += size;
         }
@@ -14306,9 +14304,9 @@ static bool peft__encode_words(peft__encoder *e, const char *s, size_t n, size_t
     return true;
 }
 
-// n bytes through all normalizers; *out points at the result, which is `s` itself where there are none.
-// `first`: so many of the bytes come from the first character of the text; it is measured by normalizing them
-// alone.
+// Puts n bytes through all normalizers; *out points at the result, which is `s` itself without normalizers.
+// *first: how many bytes come from the first character of the whole text. That is measured by normalizing
+// these bytes alone.
 static bool peft__normalize(
     peft__encoder *e, const char *s, size_t n, const char **out, size_t *size, size_t *first) {
     const peft_tokenizer *t = e->t;
@@ -14322,7 +14320,7 @@ static bool peft__normalize(
             if (!peft__normalize_by(t, p, *out, *first, e->most, to)) return false;
             *first = to->size || p->kind != PEFT__STEP_PRECOMPILED
                 ? to->size
-                : 1;  // what it deletes there leaves its place to the next
+                : 1;  // the map deletes the first character: the next one is first
             to->size = 0;
         }
         if (!peft__string_append(to, "", 0) || !peft__normalize_by(t, p, *out, *size, e->most, to))
@@ -14334,14 +14332,14 @@ static bool peft__normalize(
     return true;
 }
 
-// White space of UTF-8 text: its size at s[i], 0: something else.
+// The size of the white space character at s[i]; 0: none is there.
 static size_t peft__white_at(const char *s, size_t n, size_t i) {
     uint32_t c;
     size_t next = i;
     return i < n && peft__utf8_next(s, n, &next, &c) && peft__uc_white(c) ? next - i : 0;
 }
 
-// Is the character before s[i], or at it, one of a word?
+// Whether the character before s[i] is one of a word (\w).
 static bool peft__word_before(const char *s, size_t i) {
     size_t start = i;
     uint32_t c;
@@ -14353,8 +14351,8 @@ static bool peft__word_at(const char *s, size_t n, size_t i) {
     return i < n && peft__utf8_next(s, n, &i, &c) && peft__word_char(c);
 }
 
-// Cuts n bytes at the tokens of one trie, the leftmost first and of these the longest; `part` gets what lies
-// between. `first` is as in peft__normalize.
+// Cuts n bytes at the tokens of a trie, the leftmost first and the longest of those; `part` handles the
+// text between tokens. `first` is as in peft__normalize.
 static bool peft__encode_split(peft__encoder *e, const peft__trie *at, const char *s, size_t n, size_t first,
         bool (*part)(peft__encoder *e, const char *s, size_t n, size_t first)) {
     size_t from = 0;
@@ -14386,7 +14384,7 @@ static bool peft__encode_segment(peft__encoder *e, const char *s, size_t n, size
            peft__encode_split(e, &e->t->added_normal, s, size, first, peft__encode_words);
 }
 
-// Appends bytes that should be UTF-8. What is not becomes U+FFFD: per byte (SentencePiece), or per broken
+// Appends n bytes; what is not UTF-8 becomes U+FFFD, one per byte (SentencePiece) or one per broken
 // character (Python).
 static void peft__append_utf8(peft__string *out, const char *s, size_t n, bool per_byte) {
     for (size_t i = 0; i < n;) {
@@ -14404,8 +14402,8 @@ static void peft__append_utf8(peft__string *out, const char *s, size_t n, bool p
     }
 }
 
-// Texts of tokenizers that know no bytes: what is not UTF-8 becomes U+FFFD. Returns s where nothing has to
-// change, NULL: no memory.
+// For tokenizers that take no bytes: the text with U+FFFD for what is not UTF-8; s itself if nothing
+// changes; NULL: out of memory.
 static const char *peft__repaired(peft__encoder *e, const char *s, size_t *n) {
     if (peft__utf8_run(s, *n, 0) == *n) return s;
     peft__append_utf8(&e->repaired, s, *n, true);
@@ -14413,7 +14411,8 @@ static const char *peft__repaired(peft__encoder *e, const char *s, size_t *n) {
     return e->repaired.failed ? NULL : e->repaired.data;
 }
 
-// Appends the ids of a text; with `around` those before and behind it, too. `call`: for messages.
+// Appends the ids of a text, with `around` also those before and behind it. `call` names the caller in
+// messages.
 static peft_status peft__encode(const peft_tokenizer *t, const char *text, size_t n, peft_ids *ids,
     bool special, bool around, const char *call) {
     if (!t) return peft__null(NULL, call, "tokenizer");
@@ -14456,7 +14455,8 @@ PEFTDEF peft_status peft_encode_full(const peft_tokenizer *t, const char *text, 
 
 // ---- decoding
 
-// sentencepiece's own decoder: visible spaces become spaces, the first goes; runs of byte pieces are text.
+// sentencepiece's own decoder: visible spaces become spaces, the first one goes; a run of byte pieces is
+// text.
 static void peft__decode_sp(
     const peft_tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, peft__string *out) {
     peft__string bytes;  // a run of byte pieces
@@ -14516,14 +14516,14 @@ static void peft__decode_bytes(
     peft__string_free(&bytes);
 }
 
-// Texts one behind the other: what the steps of a decoder take and give.
+// What a decoder's step takes and gives: the texts of tokens, end to end.
 typedef struct peft__token_texts {
     peft__string text;
     size_t *ends;
     int64_t count, capacity;
 } peft__token_texts;
 
-// The text so far is one more token.
+// Ends the newest token's text.
 static void peft__token_close(peft__token_texts *x) {
     void *grown = peft__one_more(x->text.ctx, x->ends, x->count, &x->capacity, sizeof(size_t));
     if (!grown) x->text.failed = true;
@@ -14537,7 +14537,7 @@ static void peft__token_put(peft__token_texts *x, const char *s, size_t n) {
     peft__token_close(x);
 }
 
-// Replaces every `what` in the bytes behind `from`.
+// Replaces every `what` behind byte `from` of s.
 static void peft__substitute(peft__string *s, size_t from, const char *what, const char *by) {
     peft__step p;
     memset(&p, 0, sizeof(p));
@@ -14573,7 +14573,7 @@ static void peft__decode_strip(const peft__step *p, const char *s, size_t n, pef
     peft__string_append(out, s + from, to - from);
 }
 
-// A run of byte tokens gives the text that they spell, or U+FFFD for each of them.
+// Ends a run of byte tokens: appends the text that they spell, or one U+FFFD for each if it is not UTF-8.
 static void peft__close_bytes(peft__token_texts *out, peft__string *bytes) {
     bool valid = peft__utf8_run(bytes->data, bytes->size, 0) == bytes->size;
     if (valid && bytes->size) peft__token_put(out, bytes->data, bytes->size);
@@ -14587,7 +14587,7 @@ static void peft__decode_step(
     peft__string raw, *o = &out->text;
     short byte_of_char[324];
     char letters[256];
-    bool whole = p->kind == PEFT__STEP_FUSE || p->kind == PEFT__STEP_BYTES;  // one text of all
+    bool whole = p->kind == PEFT__STEP_FUSE || p->kind == PEFT__STEP_BYTES;  // joins all texts
     peft__byte_characters(byte_of_char);
     peft__string_init(&raw, o->ctx);
     for (int64_t i = 0; i < in->count && !o->failed && o->size <= most; i++) {
@@ -14617,7 +14617,7 @@ static void peft__decode_step(
             peft__close_bytes(out, &raw);
             peft__string_append(o, s, n);
             break;
-        default: {  // Metaspace's and BPE's: spaces for what stands for them, none at the one end
+        default: {  // Metaspace, BPE: spaces for their marks, except at the start or the end
             bool meta = p->kind == PEFT__STEP_METASPACE,
                  end = meta ? i == 0 && p->scheme != PEFT__PREFIX_NEVER : i + 1 == in->count;
             peft__step q = *p;
@@ -14648,7 +14648,7 @@ static void peft__decode_steps(
     for (int64_t i = 0; i < n; i++) {
         const peft__piece *p = ids[i] < t->count ? &t->pieces[ids[i]] : NULL;
         if (!p || (!p->size && p->type == PEFT__PIECE_UNUSED)) continue;
-        // the library compares what the normalizer made of it
+        // the tokenizers library compares the normalized token with the names of special ones
         bool same = p->byte_size == p->size && memcmp(p->bytes, p->text, p->size) == 0;
         if (skip_special && p->type == PEFT__PIECE_CONTROL && same) continue;
         if (!steps && texts[0].count) peft__string_append(&texts[0].text, " ", 1);
@@ -14694,13 +14694,13 @@ PEFTDEF peft_status peft_decode(
     if (size) *size = out.size;
     return PEFT_OK;
 }
-// ---- the steps that there are, how they are called in tokenizer.json, and what their keys set
-// How to add one: a row here, a constant, and a case where it runs: peft__normalize_by, peft__cut or
+// ---- steps: their names in tokenizer.json, and what their keys set
+// How to add a step: a row here, a constant, and a case where it runs: peft__normalize_by, peft__cut or
 // peft__decode_step.
 
 static const struct {
     const char *name;
-    int kind, lists;  // lists: a set of bits, 1 normalizers, 2 pre-tokenizers, 4 decoders
+    int kind, lists;  // lists: bits: 1 normalizers, 2 pre-tokenizers, 4 decoders
 } peft__step_kinds[] = {
     {"Sequence", PEFT__STEP_SEQUENCE, 7},       {"NFC", PEFT__STEP_NFC, 1},
     {"NFD", PEFT__STEP_NFD, 1},                 {"NFKC", PEFT__STEP_NFKC, 1},
@@ -14718,9 +14718,9 @@ static const struct {
     {"Fuse", PEFT__STEP_FUSE, 4},
 };
 
-// Kind: b a truth value, t text, c one character, p a pattern, n a count, v a behavior, s a prefix_scheme, m
-// the character map, o a truth value or null, - known to be without effect on ids. `missing`: what an absent
-// key means, -2: it must be there.
+// Kinds of values: 'b' bool, 't' text, 'c' one character, 'p' pattern, 'n' count, 'v' behavior, 's'
+// prefix_scheme, 'm' character map, 'o' bool or null, '-' without effect on ids. `missing`: the value of a
+// missing key; -2: the key must be there.
 #define PEFT__OF_STEP(field) offsetof(peft__step, field)
 static const struct {
     const char *step, *key;
@@ -14742,7 +14742,7 @@ static const struct {
     {"BertNormalizer", "strip_accents", 'o', -1, PEFT__OF_STEP(accents)},
     {"BertNormalizer", "lowercase", 'b', -2, PEFT__OF_STEP(lowercase)},
     {"ByteLevel", "add_prefix_space", 'b', 1, PEFT__OF_STEP(prefix_space)},
-    {"ByteLevel", "trim_offsets", '-', 0, 0},  // of offsets into the text, which are not handed out
+    {"ByteLevel", "trim_offsets", '-', 0, 0},  // sets offsets into the text, which are not computed here
     {"ByteLevel", "use_regex", 'b', 1, PEFT__OF_STEP(use_regex)},
     {"Metaspace", "replacement", 'c', -2, PEFT__OF_STEP(text)},
     {"Metaspace", "add_prefix_space", 'b', 1, PEFT__OF_STEP(prefix_space)},
@@ -14787,7 +14787,7 @@ static const unsigned char *peft__keep_categories(peft_tokenizer *t) {
     return t->kept;
 }
 
-// Compiles the pattern of a step, unless it is one that is cut by hand.
+// Compiles the pattern of a step, unless it is one that peft__next_word cuts.
 static void peft__compile_step(peft_tokenizer *t, peft__step *p, const char *name) {
     bool words = p->kind == PEFT__STEP_SPLIT &&
                  (p->behavior == PEFT__ISOLATED ? !p->invert : p->behavior == PEFT__REMOVED && p->invert);
@@ -14803,8 +14803,7 @@ static void peft__compile_step(peft_tokenizer *t, peft__step *p, const char *nam
     if (!status) p->regex->kept = peft__keep_categories(t);
 }
 
-// Puts a Replace (normalizers, `content` is what matches become) or a Split (pre-tokenizers) of a regular
-// expression.
+// Adds a step for a regular expression: a Replace by `content` (normalizers) or a Split (pre-tokenizers).
 static void peft__put_regex(
     peft_tokenizer *t, int list, const char *pattern, const char *content, int behavior) {
     peft__step p;
@@ -14821,15 +14820,14 @@ static void peft__put_regex(
 #define PEFT__IDEOGRAPHS \
     "[\\x{3400}-\\x{4DBF}\\x{4E00}-\\x{9FFF}\\x{F900}-\\x{FAFF}\\x{20000}-\\x{2A6DF}\\x{2A700}-\\x{2B73F}" \
     "\\x{2B740}-\\x{2B81F}\\x{2B920}-\\x{2CEAF}\\x{2F800}-\\x{2FA1F}]"
-// \w of the regex library for Rust: letters, marks, decimal digits, connectors, and what Unicode calls
-// alphabetic besides.
+// The characters of peft__word_char as a set of a regular expression.
 #define PEFT__WORD_CHARS                                                                                     \
     "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{200C}\\x{200D}\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}\\x{1F150}-" \
     "\\x{1F169}"                                                                                             \
     "\\x{1F170}-\\x{1F189}"
 
-// BERT's normalizer: control characters go, white space becomes spaces, ideographs stand apart; then accents,
-// then capitals.
+// BertNormalizer as regular expressions: removes control characters, makes white space a space, puts spaces
+// around ideographs, then removes accents and makes capitals small.
 static void peft__put_bert(peft_tokenizer *t, peft__step *p, int list) {
     if (p->cleanup) {
         peft__put_regex(
@@ -14849,13 +14847,13 @@ static void peft__put_bert(peft_tokenizer *t, peft__step *p, int list) {
     if (p->lowercase) peft__put_step(t, list, p);
 }
 
-// Puts a step that was read, or the regular expressions that it stands for.
+// Adds a step that was read, or the regular expressions that mean the same.
 static void peft__put_named_step(peft_tokenizer *t, peft__step *p, int list) {
     bool pre = list == PEFT__PRE_TOKENIZERS;
     switch (p->kind) {
     case PEFT__STEP_BERT: peft__put_bert(t, p, list); break;
     case PEFT__STEP_STRIP_ACCENTS: peft__put_regex(t, list, "\\p{M}", "", 0); break;
-    case PEFT__STEP_NMT:  // control characters vanish, unusual spaces become spaces
+    case PEFT__STEP_NMT:  // removes control characters, makes unusual spaces a space
         peft__put_regex(t, list, "[\\x01-\\x08\\x0B\\x0E-\\x1F\\x7F\\x{8F}\\x{9F}]", "", 0);
         peft__put_regex(t, list,
             "[\\t\\n\\f\\r\\x{1680}\\x{200B}-\\x{200F}\\x{2028}\\x{2029}\\x{2581}\\x{FEFF}\\x{FFFD}]", " ",
@@ -14870,7 +14868,7 @@ static void peft__put_named_step(peft_tokenizer *t, peft__step *p, int list) {
         peft__put_regex(t, list, "[" PEFT__WORD_CHARS "]+", "", PEFT__ISOLATED);
         break;
     case PEFT__STEP_BERT_WORDS:
-        peft__put_regex(t, list, peft__white_pattern, "", PEFT__REMOVED);  // and punctuation
+        peft__put_regex(t, list, peft__white_pattern, "", PEFT__REMOVED);  // and punctuation, below
         // fall through
     case PEFT__STEP_PUNCTUATION: peft__put_regex(t, list, "[\\p{P}$+<=>^`|~]", "", p->behavior); break;
     case PEFT__STEP_DELIMITER:
@@ -14898,8 +14896,8 @@ static void peft__put_named_step(peft_tokenizer *t, peft__step *p, int list) {
     }
 }
 
-// ---- what vocabularies mean whose files do not say it: their steps as tokenizer.json writes them, with '
-// for its quotes
+// ---- steps of vocabularies whose files do not name them ("recipes"), written like tokenizer.json, with '
+//      for its quotes
 
 enum {  // where the steps come from
     PEFT__RECIPE_NONE, PEFT__RECIPE_BYTES, PEFT__RECIPE_T5, PEFT__RECIPE_LLAMA, PEFT__RECIPE_GEMMA,
@@ -14916,7 +14914,7 @@ enum {  // where the steps come from
         "String", PEFT__MARK, " ") ",{'type':'ByteFallback'},{'type':'Fuse'}%s]},\n"
 #define PEFT__STRIP_FIRST ",{'type':'Strip','content':' ','start':1,'stop':0}"
 
-// Appends formatted text whose ' are ".
+// Appends formatted text, with " for every '.
 static void peft__string_quoted(peft__string *s, const char *format, ...) {
     size_t from = s->size;
     va_list args;
@@ -14930,14 +14928,15 @@ static void peft__string_quoted(peft__string *s, const char *format, ...) {
 static void peft__json_charsmap(peft__string *s, const peft_tokenizer *t);
 static bool peft__spaces_begin_pieces(const peft_tokenizer *t);
 
-// The three members "normalizer", "pre_tokenizer" and "decoder" with a comma behind each; without the
-// character map, which is large, they are for peft__use_recipe.
+// Writes the members "normalizer", "pre_tokenizer" and "decoder", each with a comma behind it. Without the
+// character map, which is large, the text is for peft__use_recipe.
 static void peft__json_steps(peft__string *s, const peft_tokenizer *t, bool with_map) {
     bool gpt2 = t->split == PEFT__SPLIT_GPT2, map = with_map && t->charsmap_count > 0;
     int recipe = t->recipe;
     const char *scheme = peft__schemes[t->scheme],
                *strip = t->scheme == PEFT__PREFIX_NEVER ? "" : PEFT__STRIP_FIRST;
-    // pieces that have spaces at their beginning only get the steps that Hugging Face writes for T5
+    // Hugging Face's steps for T5 are right for a vocabulary whose pieces have spaces only at their
+    // beginning.
     if (t->sentencepiece && t->kind == PEFT__UNIGRAM && t->charsmap && t->squeeze_spaces && t->dummy_prefix &&
         !t->byte_fallback && peft__spaces_begin_pieces(t))
         recipe = PEFT__RECIPE_T5;
@@ -14972,7 +14971,7 @@ static void peft__json_steps(peft__string *s, const peft_tokenizer *t, bool with
                             "{'type':'Split','pattern':{'String':' '},'behavior':'MergedWithPrevious',"
                             "'invert':false},\n" PEFT__DECODE_SPACES, "");
         break;
-    default:  // sentencepiece: its map, spaces squeezed, one put before, all of them made visible
+    default:  // sentencepiece: its map; squeezes spaces, puts one before the text, makes all visible
         peft__string_quoted(s, "'normalizer':{'type':'Sequence','normalizers':[");
         if (map) peft__json_charsmap(s, t), peft__string_puts(s, ",");
         if (t->squeeze_spaces)
@@ -14987,13 +14986,13 @@ static void peft__json_steps(peft__string *s, const peft_tokenizer *t, bool with
 
 static void peft__read_steps(peft_tokenizer *t, const peft__json *v, int list);
 
-// Gives the tokenizer the steps of a recipe.
+// Gives the tokenizer a recipe's steps.
 static void peft__use_recipe(peft_tokenizer *t, int recipe) {
     peft__step p;
     memset(&p, 0, sizeof(p));
     t->recipe = recipe;
     t->sentencepiece = recipe == PEFT__RECIPE_SENTENCEPIECE;
-    if (t->sentencepiece) {  // all that it does is one step
+    if (t->sentencepiece) {  // one step is all of sentencepiece
         p.kind = PEFT__STEP_SENTENCEPIECE;
         t->fuse_unk = t->takes_bytes = true;
         t->model_unk = t->ids.unk;
@@ -15018,11 +15017,11 @@ static void peft__use_recipe(peft_tokenizer *t, int recipe) {
     peft__arena_free(&a);
 }
 
-// ---- making a vocabulary ready, wherever it comes from
+// ---- preparing a vocabulary, wherever it comes from
 
-// Do the pieces and the last pre-tokenizer allow to work on bytes instead of the letters that stand for them?
-// That is the fast way. Then the pieces' bytes are set. A piece that is written in other characters never
-// arises from text; it decodes as it is.
+// Sets byte_level if the pieces and the last pre-tokenizer allow to work on bytes instead of the letters
+// that stand for them, which is faster, and then decodes the pieces' texts into bytes. A piece with other
+// characters cannot come from a text; it decodes to its text.
 static void peft__find_byte_level(peft_tokenizer *t) {
     int64_t last = t->step_count[PEFT__PRE_TOKENIZERS] - 1, letters = 0;
     peft__step *pre = t->steps[PEFT__PRE_TOKENIZERS];
@@ -15064,8 +15063,8 @@ static void peft__find_byte_level(peft_tokenizer *t) {
     }
 }
 
-// The trie of the model, or of the user-defined symbols. The values of special tokens of more than one
-// character are beyond all ids, see peft__model_piece.
+// Builds the trie of the model's pieces, or of the user-defined symbols. Special tokens of more than one
+// character get values beyond all ids, see peft__model_piece.
 static void peft__piece_trie(peft_tokenizer *t, bool user) {
     int64_t n = 0;
     peft__trie_key *keys = (peft__trie_key *)peft__calloc(t->ctx, t->count + 1, sizeof(peft__trie_key));
@@ -15083,11 +15082,11 @@ static void peft__piece_trie(peft_tokenizer *t, bool user) {
     peft__tokenizer_trie(t, user ? &t->user : &t->trie, keys, n, !user);
 }
 
-// The scores between which unigram places unknown characters and user-defined symbols, and the pieces of
-// bytes.
+// Sets min_score and max_score, from which unigram makes the scores of unknown characters and user-defined
+// symbols, and the pieces of bytes.
 static void peft__piece_ranges(peft_tokenizer *t) {
     t->min_score = 3.402823466e38;
-    t->max_score = 1.175494351e-38f;  // sentencepiece's own start: above all log probabilities
+    t->max_score = 1.175494351e-38f;  // sentencepiece's start value: above all log probabilities
     for (int64_t i = 0; i < t->count; i++) {
         const peft__piece *p = &t->pieces[i];
         bool named = t->sentencepiece ? p->type == PEFT__PIECE_BYTE : t->byte_fallback && p->in_model;
@@ -15101,7 +15100,7 @@ static void peft__piece_ranges(peft_tokenizer *t) {
         if (t->byte_id[i] < 0) peft__damaged(t, "byte fallback, but no piece for byte %d", i);
 }
 
-// Has no piece a space behind another character? Else words cannot be told from spaces.
+// Whether no piece has a space behind another character: then every space begins a word.
 static bool peft__spaces_begin_pieces(const peft_tokenizer *t) {
     for (int64_t i = 0; i < t->count; i++) {
         const peft__piece *p = &t->pieces[i];
@@ -15116,8 +15115,7 @@ static bool peft__spaces_begin_pieces(const peft_tokenizer *t) {
     return true;
 }
 
-// Marks the pieces that, as a word of their own, come out of the merges as themselves: those words need no
-// merging.
+// Marks the pieces whose text, as a word, the merges turn into just that piece: such words need no merging.
 static void peft__mark_whole(peft_tokenizer *t) {
     peft__encoder e;
     peft__encoder_open(&e, t, 0);
@@ -15135,8 +15133,8 @@ static void peft__mark_whole(peft_tokenizer *t) {
     peft__encoder_close(&e);
 }
 
-// The tries of the added tokens: those that the text itself is searched for, and those that are looked for
-// when it is normalized.
+// Builds the tries of the added tokens: of those that the text is searched for, and of those that the
+// normalized text is searched for.
 static void peft__added_tries(peft_tokenizer *t) {
     peft__encoder e;
     peft__encoder_open(&e, t, (size_t)1 << 24);
@@ -15163,7 +15161,7 @@ static void peft__added_tries(peft_tokenizer *t) {
     peft__encoder_close(&e);
 }
 
-// Everything behind the vocabulary, the steps and the merges, which are read.
+// Prepares what follows from the vocabulary, the steps and the merges.
 static void peft__tokenizer_finish(peft_tokenizer *t) {
     for (int64_t i = 0; i < t->step_count[PEFT__NORMALIZERS] && !t->status; i++) {
         int kind = t->steps[PEFT__NORMALIZERS][i].kind;
@@ -15185,8 +15183,8 @@ static void peft__tokenizer_finish(peft_tokenizer *t) {
 
 // ---- added tokens
 
-// Puts a token beside the vocabulary, or changes the one of this text. One that the vocabulary lacks gets the
-// id *next, which is moved.
+// Adds a token to the added tokens, or changes the one with this text. A token that the vocabulary lacks
+// gets the id *next, which then grows.
 static void peft__put_added(peft_tokenizer *t, peft__added a, int64_t *next) {
     if (!a.size || t->status) return;
     int64_t known = peft__map_get(&t->added_by_text, a.text, a.size, -1), id = peft__id_of(t, a.text, a.size);
@@ -15228,7 +15226,7 @@ static void peft__put_added(peft_tokenizer *t, peft__added a, int64_t *next) {
     t->added_tokens[known] = a;
 }
 
-// The id of the next token that the vocabulary does not have: the one behind all.
+// The id behind all tokens, which the next new one gets.
 static int64_t peft__next_added(const peft_tokenizer *t) {
     int64_t next = t->model_count;
     for (int64_t i = 0; i < t->added_count; i++) next = PEFT__MAX(next, (int64_t)t->added_tokens[i].id + 1);
@@ -15237,8 +15235,8 @@ static int64_t peft__next_added(const peft_tokenizer *t) {
 
 #define PEFT__BIT(type) (1u << PEFT__PIECE_##type)
 
-// The tokens of a SentencePiece or GGUF vocabulary that the text is cut at; of two sets of types, those that
-// are special and those that are not.
+// Makes added tokens of a SentencePiece or GGUF vocabulary's pieces: `special` and `plain` are sets of
+// types, of special tokens and of others.
 static void peft__added_of_pieces(peft_tokenizer *t, unsigned special, unsigned plain) {
     int64_t next = t->model_count = t->count;
     bool strips = t->strips && t->sentencepiece;
@@ -15281,7 +15279,7 @@ static uint64_t peft__proto_varint(peft__proto *p) {
     return 0;
 }
 
-// The next field; false at the end or at damage (then .failed).
+// Reads the next field; false: the end, or damage (then p->failed).
 static bool peft__proto_next(peft__proto *p) {
     if (p->failed || p->at >= p->end) return false;
     uint64_t tag = peft__proto_varint(p);
@@ -15323,7 +15321,7 @@ static void peft__sp_read_piece(peft_tokenizer *t, peft__proto p) {
     peft__tokenizer_add(t, text, size, score, (int)type);
 }
 
-// The settings of the training; names: of the tokens that begin, end and pad a text.
+// Reads the trainer's settings. names: the tokens that begin, end and pad a text.
 static void peft__sp_read_trainer(peft_tokenizer *t, peft__proto p, const char *names[3]) {
     uint64_t kind = PEFT__UNIGRAM, suffix = 0;
     while (peft__proto_next(&p)) {
@@ -15341,7 +15339,7 @@ static void peft__sp_read_trainer(peft_tokenizer *t, peft__proto p, const char *
     t->kind = (int)kind;
 }
 
-// The character map: u32 size of the double array, the array, then NUL-terminated replacements.
+// Reads the character map: the double array's size in bytes (u32), the array, NUL-terminated replacements.
 static void peft__read_charsmap(peft_tokenizer *t, const unsigned char *data, size_t n) {
     if (!n || t->status) return;
     uint32_t size = n < 4 ? 0 : peft__u32_at(data);
@@ -15368,8 +15366,8 @@ static void peft__sp_read_normalizer(peft_tokenizer *t, peft__proto p) {
     if (p.failed) peft__damaged(t, "the normalizer is damaged");
 }
 
-// T5 adds 100 sentinels behind the file's pieces, <extra_id_0> being the last id; its special tokens swallow
-// the spaces around.
+// T5 adds 100 sentinels behind the file's pieces, of which <extra_id_0> is the last. Its special tokens
+// take the spaces around them.
 static void peft__sp_add_sentinels(peft_tokenizer *t) {
     const peft_special_ids *s = &t->ids;
     if (t->kind != PEFT__UNIGRAM || s->pad != 0 || s->eos != 1 || s->unk != 2 || s->bos >= 0) return;
@@ -15393,15 +15391,15 @@ static int peft__ranked_piece_compare(const void *a, const void *b) {
     return x->id < y->id ? -1 : x->id > y->id;
 }
 
-// The piece of this text that may be part of a merge; -1: none.
+// The piece with this text, if its type is in `types`; -1: none.
 static int64_t peft__merge_part(const peft_tokenizer *t, const char *s, size_t n, unsigned types) {
     int64_t id = peft__id_of(t, s, n);
     return id >= 0 && types >> t->pieces[id].type & 1 ? id : -1;
 }
 
-// SentencePiece keeps no list of merges: any two symbols that form a piece may merge, the piece of the
-// highest score first. Hugging Face takes the order of the ids, and of several ways to make a piece the one
-// with the shortest left part (`by_id`).
+// SentencePiece keeps no list of merges: any two symbols that form a piece may merge, those of the highest
+// score first. Hugging Face (`by_id`) ranks by the id of the result; of several merges with one result, the
+// one with the shortest left part comes first.
 static void peft__sp_build_merges(peft_tokenizer *t, bool by_id) {
     const unsigned types = PEFT__BIT(NORMAL) | PEFT__BIT(UNUSED) | (by_id ? PEFT__BIT(USER) : 0);
     peft__ranked_piece *order = (peft__ranked_piece *)peft__calloc(
@@ -15431,7 +15429,7 @@ static void peft__sp_build_merges(peft_tokenizer *t, bool by_id) {
     peft__free(t->ctx, order);
 }
 
-// The pipeline of sentencepiece itself, for its own vocabularies and those that other files took from it.
+// Sets up sentencepiece's own pipeline, for its vocabularies and those that other files took from it.
 static void peft__sp_finish(peft_tokenizer *t) {
     peft__use_recipe(t, PEFT__RECIPE_SENTENCEPIECE);
     if (t->kind == PEFT__BPE) peft__sp_build_merges(t, false);
@@ -15475,7 +15473,7 @@ static void peft__sp_read(peft_tokenizer *t, peft__arena *a, const char *data, s
 
 // ---- vocab.json and merges.txt; tokenizer.json
 
-// "left right" with both and their concatenation in the vocabulary.
+// Adds the merge of `left` bytes of s and `right` bytes of r; all three texts must be in the vocabulary.
 static void peft__add_named_merge(
     peft_tokenizer *t, const char *s, size_t left, const char *r, size_t right, int64_t rank) {
     char joined[2 * PEFT__MERGE_LENGTH];
@@ -15493,7 +15491,7 @@ static void peft__add_named_merge(
             (int)left, s, (int)right, r);
 }
 
-// The same as one text with a space between the two.
+// Adds a merge "left right".
 static void peft__add_merge_text(peft_tokenizer *t, const char *text, size_t n, int64_t rank) {
     const char *space = n > 1 ? (const char *)memchr(text + 1, ' ', n - 1) : NULL;
     size_t left = space ? (size_t)(space - text) : 0;
@@ -15531,7 +15529,7 @@ typedef struct peft__named {
     double score;
 } peft__named;
 
-// The pieces of {"text": id, ...} or [["text", score], ...]. Of a text that is there twice the last id
+// Reads the pieces of {"text": id, ...} or [["text", score], ...]. If a text is there twice, the last id
 // counts.
 static void peft__read_json_pieces(peft_tokenizer *t, const peft__json *vocab) {
     bool object = peft__json_is(vocab, PEFT__JSON_OBJECT), narrow = true;
@@ -15585,7 +15583,7 @@ static void peft__special_ids_by_name(peft_tokenizer *t) {
 
 static const char peft__base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-// "precompiled_charsmap" is SentencePiece's, in base64. Null and empty change nothing.
+// Reads "precompiled_charsmap", SentencePiece's map in base64. Null and "" change nothing.
 static void peft__read_charsmap_base64(peft_tokenizer *t, const peft__json *text) {
     if (!text || text->type == PEFT__JSON_NULL) return;
     if (text->type != PEFT__JSON_STRING) peft__damaged(t, "precompiled_charsmap");
@@ -15606,7 +15604,7 @@ static void peft__read_charsmap_base64(peft_tokenizer *t, const peft__json *text
     peft__free(t->ctx, data);
 }
 
-// An object may have these keys only, which are in a list with spaces between them.
+// Fails if an object has a key that the list `keys` (separated by spaces) does not have.
 static void peft__json_only(peft_tokenizer *t, const peft__json *v, const char *keys, const char *what) {
     for (const peft__json *k = peft__json_is(v, PEFT__JSON_OBJECT) ? v->child : NULL; k; k = k->next) {
         const char *hit = k->key_length ? strstr(keys, k->key) : NULL;
@@ -15637,14 +15635,14 @@ static int peft__word_index(const char *const *words, int count, const char *wor
     return -1;
 }
 
-// One key of a step, put where the table says. False: the value is not of its kind.
+// Puts the value of a key where the table says. False: the value is not of the key's kind.
 static bool peft__step_value(peft__step *p, const peft__json *v, char kind, int missing, size_t offset) {
     char *at = (char *)p + offset;
     bool null = !v || v->type == PEFT__JSON_NULL, word = !null && v->type == PEFT__JSON_STRING;
     if (null && missing == -2) return false;
     if (kind == 'b' || kind == 'o') {
         *(signed char *)at = null ? (signed char)missing
-                : (signed char)v->boolean;  // a bool is a byte of 0 or 1
+                : (signed char)v->boolean;  // a bool is stored as a byte of 0 or 1
         return null || v->type == PEFT__JSON_BOOL;
     }
     if (kind == 'v' || kind == 's') {
@@ -15689,11 +15687,11 @@ static void peft__read_step(peft_tokenizer *t, peft__step *p, const peft__json *
     if (p->kind == PEFT__STEP_LENGTH && !p->start) peft__damaged(t, "%s: a length of 0", name);
     if (p->kind == PEFT__STEP_SUFFIX && !p->text_size) peft__damaged(t, "%s: an empty suffix", name);
     if (p->text && !t->status)
-        p->text = peft__tokenizer_text(t, p->text, p->text_size);  // the tree of JSON goes
+        p->text = peft__tokenizer_text(t, p->text, p->text_size);  // the JSON tree will be freed
     if (p->content && !t->status) p->content = peft__tokenizer_text(t, p->content, p->content_size);
 }
 
-// Appends a step, or those of a sequence, to one of the lists.
+// Appends a step, or the steps of a sequence, to a list.
 static void peft__read_steps(peft_tokenizer *t, const peft__json *v, int list) {
     if (!v || v->type == PEFT__JSON_NULL || t->status) return;
     const char *name = peft__json_text(v, "type", "");
@@ -15723,7 +15721,7 @@ static void peft__read_steps(peft_tokenizer *t, const peft__json *v, int list) {
 
 // ---- the rest of tokenizer.json
 
-// Puts an id before or behind the text.
+// Inserts an id into t->around.
 static bool peft__put_around(peft_tokenizer *t, int at, double id) {
     if (!(id >= 0) || id >= (double)t->count || t->around_count == PEFT__AROUND) return false;
     memmove(t->around + at + 1, t->around + at, (size_t)(t->around_count - at) * sizeof(int32_t));
@@ -15732,7 +15730,7 @@ static bool peft__put_around(peft_tokenizer *t, int at, double id) {
     return true;
 }
 
-// A template: all ids that special_tokens lists for each {"SpecialToken": {"id": ..}}, the text in between.
+// Reads a TemplateProcessing: for each {"SpecialToken": {"id": ..}} the ids that special_tokens has for it.
 static bool peft__read_template(peft_tokenizer *t, const peft__json *v) {
     bool good = true, behind = false;
     int at = 0;
@@ -15762,7 +15760,7 @@ static void peft__read_post_processor(peft_tokenizer *t, const peft__json *v) {
     static const struct {
         const char *type, *keys;
     } known[] = {{"Sequence", "type processors"},
-                 {"ByteLevel", "type add_prefix_space trim_offsets use_regex"},  // it moves offsets only
+                 {"ByteLevel", "type add_prefix_space trim_offsets use_regex"},  // sets offsets only
                  {"BertProcessing", "type sep cls"},
                  {"RobertaProcessing", "type sep cls trim_offsets add_prefix_space"},
                  {"TemplateProcessing", "type single pair special_tokens"}};
@@ -15791,7 +15789,7 @@ static void peft__read_post_processor(peft_tokenizer *t, const peft__json *v) {
     if (!good) peft__damaged(t, "post_processor: %s is damaged", type);
 }
 
-// The text of a model's setting of at most `most` bytes; NULL and absent are empty.
+// A model's setting that is a text of at most `most` bytes; null and absent mean "".
 static const char *peft__model_text(
     peft_tokenizer *t, const peft__json *model, const char *key, size_t most, int64_t *size) {
     const peft__json *v = peft__json_get(model, key);
@@ -15819,7 +15817,7 @@ static const struct {
     {"WordLevel", "type vocab unk_token", PEFT__WORD_LEVEL},
 };
 
-// The settings of the model, and the unknown token that it names.
+// Reads the model's settings, and the unknown token that they name.
 static void peft__read_model_settings(peft_tokenizer *t, const peft__json *model) {
     bool list = peft__json_is(peft__json_get(model, "vocab"), PEFT__JSON_ARRAY),
          merges = peft__json_get(model, "merges") != NULL;
@@ -15854,7 +15852,7 @@ static void peft__read_model_settings(peft_tokenizer *t, const peft__json *model
     if (id >= 0) t->ids.unk = t->model_unk;
 }
 
-// One of a list of added tokens, {"content": ..., "lstrip": ...}, or just its text, which is then special.
+// An added token {"content": ..., "lstrip": ...}; or just a text, which makes a special one.
 static peft__added peft__json_added(peft_tokenizer *t, const peft__json *v) {
     const peft__json *text = peft__json_is(v, PEFT__JSON_OBJECT) ? peft__json_get(v, "content") : v;
     peft__added a;
@@ -15871,12 +15869,12 @@ static peft__added peft__json_added(peft_tokenizer *t, const peft__json *v) {
     a.strip_left = peft__json_bool(v, "lstrip", false);
     a.strip_right = peft__json_bool(v, "rstrip", false);
     a.normalized = peft__json_bool(v, "normalized", !a.special) &&
-        !t->sentencepiece;  // that normalizes behind the cuts
+        !t->sentencepiece;  // sentencepiece normalizes behind the cuts
     return a;
 }
 
-// The order in which the library takes them: tokens that the vocabulary has keep their ids, the others are
-// counted up behind it.
+// Reads the list in its order, as the tokenizers library does: tokens that the vocabulary has keep their
+// ids, others get the ids behind it.
 static void peft__read_added_tokens(peft_tokenizer *t, const peft__json *list) {
     int64_t next = peft__next_added(t);
     for (const peft__json *v = peft__json_first(list); v && !t->status; v = v->next) {
@@ -15893,8 +15891,7 @@ static void peft__read_added_tokens(peft_tokenizer *t, const peft__json *list) {
 
 static void peft__read_tokenizer_json(peft_tokenizer *t, const peft__json *root) {
     const peft__json *model = peft__json_get(root, "model");
-    // Truncation and padding are left out: Hugging Face's tokenizers turn both off unless a call asks for
-    // them.
+    // Truncation and padding are ignored: transformers turns both off unless a call asks for them.
     peft__json_only(t, root,
         "version truncation padding added_tokens normalizer pre_tokenizer post_processor decoder model",
         "the file");
@@ -15908,7 +15905,7 @@ static void peft__read_tokenizer_json(peft_tokenizer *t, const peft__json *root)
     peft__special_ids_by_name(t);
 }
 
-// ---- folders without tokenizer.json: what they mean is in the code of the class that their config names
+// ---- folders without tokenizer.json: the steps are those of the class that the folder's config names
 
 // "<directory of path>/<name>"
 static const char *peft__beside(peft__arena *a, const char *path, const char *name) {
@@ -15921,7 +15918,7 @@ static const char *peft__beside(peft__arena *a, const char *path, const char *na
     return beside;
 }
 
-// A JSON file beside the vocabulary; NULL: it is not there.
+// Reads a JSON file beside the vocabulary; NULL: there is none.
 static peft__json *peft__read_beside(peft_tokenizer *t, peft__arena *a, const char *name) {
     const char *file = peft__beside(a, t->source, name);
     peft__json *root = NULL;
@@ -15940,7 +15937,7 @@ enum {
     PEFT__CLASS_GEMMA
 };
 
-// Classes, and model_types where no class is named.
+// Tokenizer classes, and the model_types that imply one.
 static const struct {
     int number;
     const char *names;
@@ -15953,8 +15950,8 @@ static const struct {
     {PEFT__CLASS_GEMMA, " GemmaTokenizer gemma gemma2 gemma3_text "},
 };
 
-// tokenizer_class of tokenizer_config.json without "Fast", or model_type of config.json. *name is for
-// messages.
+// The class: tokenizer_class of tokenizer_config.json without "Fast", else model_type of config.json. *name
+// is for messages.
 static int peft__tokenizer_class(peft_tokenizer *t, peft__arena *a, peft__json **config, const char **name) {
     *config = peft__read_beside(t, a, "tokenizer_config.json");
     const peft__json *model = peft__read_beside(t, a, "config.json");
@@ -15974,8 +15971,8 @@ static int peft__tokenizer_class(peft_tokenizer *t, peft__arena *a, peft__json *
     return PEFT__CLASS_NONE;
 }
 
-// A SentencePiece model in a folder of Hugging Face's: what its class makes of it, which differs from
-// sentencepiece in spaces and at added tokens. *done false: no class is named, or one that does as
+// Sets up a SentencePiece model in a Hugging Face folder as its class does, which differs from
+// sentencepiece in spaces and at added tokens. *done false: no class is named, or it does what
 // sentencepiece does.
 static void peft__sp_as_class(peft_tokenizer *t, peft__arena *a, bool *done) {
     peft__json *config;
@@ -16032,7 +16029,7 @@ static void peft__read_vocab_json(peft_tokenizer *t, peft__arena *a, const peft_
     if (t->status) return;
     peft__special_ids_by_name(t);
     int64_t next = peft__next_added(t);
-    for (int i = 0; i < 2; i++) {  // its one special token
+    for (int i = 0; i < 2; i++) {  // mostly one token in both roles
         int32_t id = i ? t->ids.eos : t->ids.bos;
         peft__added special = {NULL, 0, 0, true, false, false, false, false};
         if (id < 0) continue;
@@ -16042,18 +16039,18 @@ static void peft__read_vocab_json(peft_tokenizer *t, peft__arena *a, const peft_
     t->around_by_config = true;
 }
 
-// ---- the JSON files beside a vocabulary: more tokens, and which of them begin, end, pad and stand for the
-// unknown
+// ---- the JSON files beside a vocabulary: more tokens, and which tokens begin, end or pad a text or stand
+//      for unknown
 
 static const char *const peft__role_keys[] = {
     "bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"};
 
 typedef struct peft__token_files {
     peft__json *config, *map,
-        *added;  // tokenizer_config.json, special_tokens_map.json, added_tokens.json; NULL: not there
+        *added;  // tokenizer_config.json, special_tokens_map.json, added_tokens.json; NULL: none
 } peft__token_files;
 
-// A key that special_tokens_map.json has, or else tokenizer_config.json.
+// The value of a key in special_tokens_map.json, else in tokenizer_config.json.
 static const peft__json *peft__token_of(const peft__token_files *f, const char *key) {
     const peft__json *v = peft__json_get(f->map, key);
     return v ? v : peft__json_get(f->config, key);
@@ -16064,13 +16061,13 @@ static const peft__json *peft__extra_tokens(const peft__token_files *f) {
     return v ? v : peft__json_first(peft__token_of(f, "additional_special_tokens"));
 }
 
-// Whether a token, as a text or as an object with its content, is this text.
+// Whether a token, a text or an object with "content", has this text.
 static bool peft__is_token(const peft__json *v, const char *text, size_t n) {
     if (peft__json_is(v, PEFT__JSON_OBJECT)) v = peft__json_get(v, "content");
     return peft__json_is(v, PEFT__JSON_STRING) && v->length == n && memcmp(v->string, text, n) == 0;
 }
 
-// A token that is named and not among the added ones yet becomes one, as a special token.
+// Makes a token that a key names a special added token, unless it is added already.
 static void peft__add_named(peft_tokenizer *t, const peft__json *v, int64_t *next) {
     if (!v || t->status || (v->type != PEFT__JSON_STRING && v->type != PEFT__JSON_OBJECT)) return;
     peft__added a = peft__json_added(t, v);
@@ -16079,14 +16076,14 @@ static void peft__add_named(peft_tokenizer *t, const peft__json *v, int64_t *nex
     if (!t->status && peft__map_get(&t->added_by_text, a.text, a.size, -1) < 0) peft__put_added(t, a, next);
 }
 
-// added_tokens.json: {"text": id, ...}, by id. Special are those that are named so elsewhere.
+// Reads added_tokens.json, {"text": id, ...}, by ascending id. Tokens that a key names are special.
 static void peft__read_added_file(peft_tokenizer *t, const peft__token_files *f) {
     int64_t next = peft__next_added(t), count = 0;
     if (!peft__json_is(f->added, PEFT__JSON_OBJECT)) return;
     const peft__json **order = (const peft__json **)peft__calloc(
         t->ctx, (int64_t)f->added->length + 1, sizeof(peft__json *));
     for (const peft__json *v = f->added->child; v && peft__load_has(t, order); v = v->next) {
-        int64_t i = count++;  // files have them in order, or nearly
+        int64_t i = count++;  // insertion sort: files are in order, or nearly
         for (; i > 0 && order[i - 1]->number > v->number; i--) order[i] = order[i - 1];
         order[i] = v;
     }
@@ -16115,10 +16112,10 @@ static void peft__read_token_files(peft_tokenizer *t, peft__arena *a) {
     const peft__json *decoder = peft__json_get(f.config, "added_tokens_decoder");
     int64_t next = peft__next_added(t);
     if (peft__json_is(decoder,
-            PEFT__JSON_OBJECT)) {  // {"id": {"content": ..}, ..}; then the two older files do not count
+            PEFT__JSON_OBJECT)) {  // {"id": {"content": ..}, ..}: replaces the two older files
         for (const peft__json *v = decoder->child; v && !t->status; v = v->next) {
             peft__added token = peft__json_added(t, v);
-            peft__put_added(t, token, &next);  // it replaces what the vocabulary says of the same token
+            peft__put_added(t, token, &next);  // overrides the vocabulary's entry
         }
     } else {
         f.map = peft__read_beside(t, a, "special_tokens_map.json");
@@ -16136,8 +16133,8 @@ static void peft__read_token_files(peft_tokenizer *t, peft__arena *a) {
         int32_t id = peft__json_is(v, PEFT__JSON_STRING) ? peft_token_id(t, v->string) : -1;
         if (id >= 0 || (none && i != 2)) *ids[i] = id;
     }
-    // Without a post-processor add_bos_token counts, else the class: Llama's and
-    // Gemma's begin a text with bos, others do not.
+    // Whether a text begins with bos: the post-processor says it, else add_bos_token, else the class:
+    // Llama's and Gemma's do, others do not.
     const char *kind = peft__json_text(f.config, "tokenizer_class", "");
     const peft__json *begins = peft__json_get(f.config, "add_bos_token");
     if (!t->begin_known && begins) {
@@ -16145,7 +16142,7 @@ static void peft__read_token_files(peft_tokenizer *t, peft__arena *a) {
         t->begin_bos = peft__json_bool(f.config, "add_bos_token", false);
     }
     if (*kind && !strstr(kind, "Llama") && !strstr(kind, "Gemma")) t->begin_known = true;
-    if (t->status || !t->around_by_config) return;  // else no tokenizer.json says what is around a text
+    if (t->status || !t->around_by_config) return;  // tokenizer.json or the class has said it
     if (peft__json_bool(f.config, "add_bos_token", false) && peft__put_around(t, 0, t->ids.bos))
         t->front_count = 1;
     if (peft__json_bool(f.config, "add_eos_token", false)) peft__put_around(t, t->around_count, t->ids.eos);
@@ -16165,7 +16162,7 @@ static void peft__tokenizer_read(peft_tokenizer *t) {
     else if (peft__ends_with(t->source, ".bin")) t->status = peft__refuse_bin(t->ctx, t->source);
     else t->status = peft__read_all(t->ctx, t->source, &data, &n);
     while (i < n && (data[i] == ' ' || data[i] == '\t' || data[i] == '\r')) i++;
-    // A SentencePiece model begins with a newline: the tag of its first piece.
+    // A SentencePiece model begins with "\n", the tag of its first piece.
     if (t->status || gguf) {
     } else if (i < n && data[i] == '{') {
         peft__json *root = NULL;
@@ -16184,7 +16181,7 @@ static void peft__tokenizer_read(peft_tokenizer *t) {
     peft__free(t->ctx, data);
 }
 
-// The first of the known names in a folder. *found NULL: none is there.
+// Finds the first file in the folder that has one of the known names. *found NULL: none.
 static peft_status peft__tokenizer_in(peft__arena *a, const char *folder, const char **found) {
     static const char *const names[] = {"tokenizer.json", "spiece.model", "tokenizer.model",
         "sentencepiece.bpe.model", "vocab.json", "encoder.json"};
@@ -16214,7 +16211,7 @@ PEFTDEF peft_status peft_tokenizer_load(peft_context *ctx, const char *path, pef
     peft__map_init(&t->added_by_text, ctx);
     const char *found = NULL;
     bool file = peft__file_exists(ctx, path) &&
-        !peft__is_directory(ctx, path);  // without stat a folder looks like a file
+        !peft__is_directory(ctx, path);  // where there is no stat, a folder looks like a file
     if (!file || !PEFT__MMAP) t->status = peft__tokenizer_in(&t->arena, path, &found);
     if (!found && file) found = path;
     if (!found && !t->status)
@@ -16266,8 +16263,8 @@ PEFTDEF peft_special_ids peft_tokenizer_special(const peft_tokenizer *t) {
 
 // ---- the vocabulary of a GGUF file
 
-// SentencePiece's T5 has 32,000 pieces, the embedding more: converters pad the list, which hides where the
-// sentinels belong.
+// How many pieces a GGUF vocabulary really has. T5's has 32,000 and its embedding more rows: converters pad
+// the list, but the sentinels belong right behind the pieces.
 static int64_t peft__gguf_piece_count(const peft_gguf *g, const peft__gguf_vocab *v) {
     int64_t n = v->count;
     for (size_t size; n > 0 && strcmp(v->model, "t5") == 0; n--) {
@@ -16283,8 +16280,8 @@ static bool peft__is_sentinel(const char *text, size_t n) {
     return n > 10 && memcmp(text, "<extra_id_", 10) == 0;
 }
 
-// Tokens that end a text or a turn by their name. Converters have called some of them user-defined, and
-// llama.cpp overrides that, too.
+// Tokens that by their name end a text or a turn: control tokens, even where a converter has called them
+// user-defined. llama.cpp overrides that too.
 static bool peft__looks_like_control(const char *text, size_t n) {
     static const char *const names[] = {"</s>", "<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>",
         "<|endoftext|>", "<|end_of_text|>", "<EOT>", "_<EOT>", "<|eom_id|>", "[EOT]", "<end_of_utterance>",
@@ -16312,7 +16309,7 @@ static void peft__gguf_read_piece(
     peft__tokenizer_add(t, text, size, (float)score, type);
 }
 
-// What GGUF calls the pre-tokenizers of byte-level vocabularies, the name that is written first.
+// GGUF's names of byte-level pre-tokenizers. Of rows with equal settings the first name is written.
 static const struct {
     const char *name;
     int split;
@@ -16327,7 +16324,7 @@ static const struct {
     {"deepseek-r1-qwen", PEFT__SPLIT_QWEN2, false, false}};
 
 static void peft__gguf_read_bytes(peft_tokenizer *t, const peft_gguf *g, const peft__gguf_vocab *v) {
-    // Old files do not name it; these architectures' vocabularies are all of one kind.
+    // Old files do not name it; each of these architectures has one pre-tokenizer.
     const char *architecture = peft_gguf_string(g, "general.architecture", ""), *name = v->pre;
     bool gpt2 = strcmp(architecture, "gpt2") == 0 || strcmp(architecture, "gptneox") == 0;
     if (!*name || strcmp(name, "default") == 0)
@@ -16370,7 +16367,7 @@ static void peft__gguf_read_tokenizer(peft_tokenizer *t) {
         t->escape_spaces = true;
         t->dummy_prefix = peft_gguf_bool(g, "tokenizer.ggml.add_space_prefix", true);
         t->squeeze_spaces = peft_gguf_bool(g, "tokenizer.ggml.remove_extra_whitespaces", unigram);
-        // llama.cpp's rule where the file does not say it: SentencePiece's BPE and Llama 3's begin with bos
+        // llama.cpp's rule for files that do not say it: SentencePiece's BPE and Llama 3 begin with bos
         bool begins = strcmp(v.model, "llama") == 0 || strcmp(v.pre, "llama-bpe") == 0;
         t->begin_known = true;
         t->begin_bos = peft_gguf_bool(g, "tokenizer.ggml.add_bos_token", begins);
@@ -16388,7 +16385,7 @@ static void peft__gguf_read_tokenizer(peft_tokenizer *t) {
 
 // ---- a vocabulary written into a GGUF file
 
-// `count`: rows of the embedding, which may be more than there are pieces.
+// `count` rows of the embedding may be more than there are pieces; the rest is padding.
 static peft_status peft__gguf_set_pieces(
     peft_gguf_writer *w, const peft_tokenizer *t, int64_t count, peft__arena *a) {
     const char **texts = (const char **)peft__arena_alloc(a, (size_t)count * sizeof(char *));
@@ -16426,7 +16423,7 @@ static int peft__merge_by_rank(const void *a, const void *b) {
     return x->key < y->key ? -1 : x->key > y->key;
 }
 
-// "left right" of every merge, in the order of their ranks: a list in the arena. NULL: out of memory.
+// The lines "left right" of all merges, by rank, in the arena. NULL: out of memory.
 static const char **peft__merge_lines(const peft_tokenizer *t, peft__arena *a) {
     peft__merge *order = (peft__merge *)peft__arena_alloc(
         a, (size_t)(t->merge_count + 1) * sizeof(peft__merge));
@@ -16446,7 +16443,7 @@ static const char **peft__merge_lines(const peft_tokenizer *t, peft__arena *a) {
     return order ? lines : NULL;
 }
 
-// The character map as its file has it, see peft__read_charsmap; to be freed. NULL: out of memory.
+// The character map as a file has it, see peft__read_charsmap. The caller frees it. NULL: out of memory.
 static unsigned char *peft__charsmap_bytes(const peft_tokenizer *t, size_t *n) {
     size_t array = 4 * (size_t)t->charsmap_count;
     *n = 4 + array + t->replacements_size;
@@ -16475,7 +16472,8 @@ static bool peft__same_text(const char *text, size_t n, const char *other) {
     return n == strlen(other) && memcmp(text, other, n) == 0;
 }
 
-// The pattern that cuts the words of a byte-level vocabulary, PEFT__SPLIT_...; 0: something else does.
+// The PEFT__SPLIT_... pattern that alone cuts a byte-level vocabulary's words (after cutting out digits, if
+// *digits_apart); 0: other steps do.
 static int peft__tokenizer_split(const peft_tokenizer *t, bool *digits_apart) {
     const peft__step *p = t->steps[PEFT__PRE_TOKENIZERS];
     int64_t n = t->step_count[PEFT__PRE_TOKENIZERS];
@@ -16485,8 +16483,8 @@ static int peft__tokenizer_split(const peft_tokenizer *t, bool *digits_apart) {
     return p[1].use_regex ? 0 : p[0].split;
 }
 
-// Whether GGUF has words for what a pipeline does; it has for GPT-2's, Llama's and T5's kinds. Sets the two
-// settings of the latter.
+// Whether GGUF has keys for what the pipeline does: it has for the kinds of GPT-2, Llama and T5. Sets T5's
+// two settings.
 static bool peft__gguf_says(const peft_tokenizer *t, bool *prefix, bool *squeeze) {
     const peft__step *n = t->steps[PEFT__NORMALIZERS], *p = t->steps[PEFT__PRE_TOKENIZERS];
     int64_t normal = t->step_count[PEFT__NORMALIZERS], pre = t->step_count[PEFT__PRE_TOKENIZERS];
@@ -16520,7 +16518,7 @@ static bool peft__gguf_says(const peft_tokenizer *t, bool *prefix, bool *squeeze
         (normal == 1 || (normal == 2 && n[0].kind == PEFT__STEP_PREPEND));
 }
 
-// What peft__gguf_read_tokenizer reads, and llama.cpp.
+// Writes the keys that peft__gguf_read_tokenizer and llama.cpp read.
 static peft_status peft__gguf_set_tokenizer(peft_gguf_writer *w, const peft_tokenizer *t, int64_t count) {
     bool prefix, squeeze, digits_apart, bytes = t->byte_level;
     int split = peft__tokenizer_split(t, &digits_apart);
@@ -16561,7 +16559,7 @@ static peft_status peft__gguf_set_tokenizer(peft_gguf_writer *w, const peft_toke
     return status;
 }
 
-// ---- a vocabulary written as tokenizer.json, where it came from files that say less
+// ---- writing tokenizer.json for a vocabulary whose files say less
 
 static void peft__json_charsmap(peft__string *s, const peft_tokenizer *t) {
     size_t n = 0;
@@ -16586,7 +16584,7 @@ static void peft__json_text_of(peft__string *s, const peft_tokenizer *t, int32_t
 
 static const char *const peft__json_truth[] = {"false", "true"};
 
-// One of the list of added tokens.
+// Writes one added token.
 static void peft__json_added_token(peft__string *s, const char *before, int64_t id, const char *text,
     size_t n, bool strips, bool normalized, bool special) {
     const char *strip = peft__json_truth[strips];
@@ -16596,8 +16594,8 @@ static void peft__json_added_token(peft__string *s, const char *before, int64_t 
         strip, strip, peft__json_truth[normalized], peft__json_truth[special]);
 }
 
-// The tokens that the text is split at, before it is normalized. SentencePiece's user-defined ones are those
-// of a vocabulary without lattice.
+// Writes the tokens at which the text is split before it is normalized. User-defined pieces are among them,
+// except unigram's, which are part of its lattice.
 static void peft__json_added_tokens(peft__string *s, const peft_tokenizer *t) {
     const char *before = "";
     peft__string_quoted(s, "'added_tokens':[");
@@ -16611,12 +16609,12 @@ static void peft__json_added_tokens(peft__string *s, const peft_tokenizer *t) {
     peft__string_puts(s, "],\n");
 }
 
-// What comes before or behind each text, -1: nothing.
+// Writes the post-processor that puts `front` before and `behind` behind each text; -1: nothing.
 static void peft__json_around(peft__string *s, const peft_tokenizer *t, int32_t front, int32_t behind) {
     const int32_t ids[3] = {front, -1, behind};
     const char *before = "";
     peft__string_quoted(s, "'post_processor':{'type':'TemplateProcessing'");
-    for (int k = 0; k < 9; k++) {  // front, text, behind of a single text; then of both of a pair
+    for (int k = 0; k < 9; k++) {  // front, text, behind: of a single text, then twice of a pair
         int32_t id = ids[k % 3], text = k >= 6;
         if (k == 0 || k == 3) peft__string_quoted(s, k ? "],'pair':[" : ",'single':["), before = "";
         if (k % 3 != 1 && id < 0) continue;
@@ -16643,7 +16641,7 @@ static void peft__json_around(peft__string *s, const peft_tokenizer *t, int32_t 
     peft__string_puts(s, "}},\n");
 }
 
-// Pairs of text and score. SentencePiece prefers its user-defined pieces by their length.
+// Writes pairs of text and score. SentencePiece prefers longer user-defined pieces.
 static void peft__json_unigram(peft__string *s, const peft_tokenizer *t) {
     peft__string_quoted(s, "'model':{'type':'Unigram','unk_id':%d,'byte_fallback':%s,'vocab':[",
         (int)t->ids.unk, peft__json_truth[t->byte_fallback]);
@@ -16675,7 +16673,7 @@ static void peft__json_bpe(peft__string *s, const peft_tokenizer *t) {
     for (int32_t i = 0; i < t->count; i++) {
         const peft__piece *p = &t->pieces[i];
         if (!p->size || peft__id_of(t, p->text, p->size) != i)
-            continue;  // no token, or one that is there already
+            continue;  // an empty text, or one that an earlier id has
         peft__string_puts(s, before);
         peft__json_text_of(s, t, i);
         peft__string_format(s, ":%d", (int)i);
@@ -16694,7 +16692,7 @@ static void peft__json_bpe(peft__string *s, const peft_tokenizer *t) {
     peft__string_puts(s, "]}");
 }
 
-// `front`, `behind`: ids that every text gets there, -1: none. A tokenizer.json is as it was.
+// front, behind: ids that each text gets there; -1: none. A tokenizer.json that was read is copied.
 static peft_status peft__tokenizer_json(
     peft__string *s, const peft_tokenizer *t, int32_t front, int32_t behind) {
     if (t->whole) {
@@ -16721,8 +16719,8 @@ static peft_status peft__tokenizer_json(
     return PEFT_OK;
 }
 
-// tokenizer_config.json: which class of transformers reads tokenizer.json as it is, and what the special
-// tokens are for.
+// Writes tokenizer_config.json: the class of transformers that takes tokenizer.json as it is, and the roles
+// of special tokens.
 static void peft__tokenizer_config(peft__string *s, const peft_tokenizer *t, int64_t longest) {
     static const char *const roles[] = {"bos_token", "eos_token", "pad_token", "unk_token"};
     const int32_t ids[] = {t->ids.bos, t->ids.eos, t->ids.pad, t->ids.unk};
@@ -16737,12 +16735,13 @@ static void peft__tokenizer_config(peft__string *s, const peft_tokenizer *t, int
     peft__string_quoted(s, "  'tokenizer_class': 'PreTrainedTokenizerFast'\n}\n");
 }
 
-// ---- more tokens: they are written into the text of tokenizer.json, which is then read like any other
+// ---- adding tokens: they are written into the text of tokenizer.json, which is then read like any other
+//      file
 
 static peft_status peft__grown_text(const peft_tokenizer *t, const char *const *tokens, int64_t count,
     bool special, bool normalized, peft__string *json, int64_t *added) {
     size_t begin = 0, end = 0;
-    peft__string list;  // the old one without its bracket, then the new tokens
+    peft__string list;  // the old list without its closing bracket, then the new tokens
     peft__string_init(&list, t->ctx);
     bool there = !json->failed && peft__json_member(json->data, "added_tokens", &begin, &end);
     while (end > begin && json->data[end - 1] != ']') end--;
@@ -16769,7 +16768,7 @@ static peft_status peft__grown_text(const peft_tokenizer *t, const char *const *
     return failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
-// Reads a text as if it were the file.
+// Reads `text` as if it were the file at `path`, beside `old`'s files.
 static peft_status peft__tokenizer_of_text(const peft_tokenizer *old, const char *path, const char *text,
     size_t n, const char *config, peft_tokenizer **out) {
     peft_context *ctx = old->ctx;
@@ -16795,11 +16794,11 @@ static peft_status peft__tokenizer_of_text(const peft_tokenizer *old, const char
     return PEFT_ERROR_MEMORY;
 }
 
-// How to add a kind of file: a reader that fills pieces (peft__tokenizer_add), merges (peft__merge_add) and
-// steps (peft__put_step), called by peft__tokenizer_read; peft__tokenizer_finish does the rest. A model: its
-// kind, a function that turns a word into ids, a case of peft__model_word, a row of peft__models_of_json. A
-// step: see peft__step_kinds. A class of folders: a row of peft__classes. What Hugging Face makes of it on
-// many texts is compared by tests/peers/check_tokenizers.py.
+// How to add one. A kind of file: a reader that fills pieces (peft__tokenizer_add), merges
+// (peft__merge_add) and steps (peft__put_step), called by peft__tokenizer_read; peft__tokenizer_finish does
+// the rest. A model: its kind, a function that turns a word into ids, a case of peft__model_word, a row of
+// peft__models_of_json. A step: a row of peft__step_kinds. A class of folders: a row of peft__classes.
+// tests/peers/check_tokenizers.py compares the ids of many texts with Hugging Face's.
 
 // ==========================================================================================================
 // 8. MODELS
