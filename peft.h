@@ -16807,14 +16807,15 @@ static peft_status peft__tokenizer_of_text(const peft_tokenizer *old, const char
 //    families share one block of norm, attention and feed-forward, and every loop over parameters goes
 //    through the table. Decoding keeps keys and values in a cache, so that a new token costs one row.
 //
-//    Five functions to know: peft_model_load reads config.json and the checkpoint; peft__add_parameters makes
+//    Functions to know: peft_model_load reads config.json and the checkpoint; peft__add_parameters makes
 //    the list of tensors; peft__model_block is what every layer computes; peft__run_pass goes from tokens to
 //    hidden states; peft__cache_step decodes one token per row.
 //
-//    An example: GPT-2 of width d = 4 with one block, 10 tokens and 8 positions. The table gives wte [10, 4],
-//    wpe [8, 4], ln_1 4 + 4 (weight and bias), c_attn [4, 12] + 12, c_proj [4, 4] + 4, ln_2 4 + 4, c_fc [4,
-//    16] + 16, c_proj [16, 4] + 4, ln_f 4 + 4; the head is wte itself. Together 40 + 32 + 8 + 60 + 20 + 8 +
-//    80 + 68 + 8 = 324.
+//    Example: GPT-2 of width d = 4 with one block, 10 tokens and 8 positions. Its parameters, weight + bias:
+//        wte [10, 4]  40          c_attn [4, 12]  48 + 12    c_fc [4, 16]   64 + 16    ln_f  4 + 4
+//        wpe [8, 4]   32          c_proj [4, 4]   16 + 4     c_proj [16, 4] 64 + 4
+//        ln_1         4 + 4       ln_2            4 + 4
+//    Together 324; the head is wte itself.
 //
 //    Rests on: 5, 6, 7.  Hands on: peft_model_hidden, the cached decoder, a table of hooks for adapters
 //    (chapter 9).
@@ -16825,7 +16826,7 @@ struct peft_model {
     peft_config config;
     peft__arena arena;  // names, config text
     char *config_text, *folder;
-    char *tokenizer_text;  // tokenizer.json of a grown vocabulary, else NULL
+    char *tokenizer_text;  // of a vocabulary that peft_model_grow has grown, else NULL
     bool grown;
     const struct peft__family *family;
     peft_archive *archive;  // mapped weights live in it
@@ -16835,20 +16836,20 @@ struct peft_model {
     int64_t *bias_of;  // [tensor_capacity] index of a weight's bias, or -1
     peft__map by_name;
     peft_tensor *shared, *head;  // the embedding; head == shared when tied
-    peft_tensor *positions;  // learned ones (GPT-2), or NULL
+    peft_tensor *positions;  // learned positions (GPT-2), or NULL
     peft_tensor *encoder_norm, *decoder_norm;
     peft__block_weights *encoder, *decoder;
-    float *frequencies[2];  // of rotary positions [rotary / 2]; Gemma 3: then those of layers with a window,
-                            // longrope: then those of long texts
+    float *frequencies[2];  // of rotary positions [rotary / 2]; [1]: Gemma 3's for layers with a window,
+                            // longrope's for long texts
     float *cos_sin[2];  // their cosines and sines [cos_sin_count, rotary / 2, 2], see peft__cos_sin_row
     int64_t cos_sin_count;
-    peft_tensor ones[2];  // Gemma's norms add them to their weights [1, d_model] and [1, d_kv]
-    float dropout;  // while training
+    peft_tensor ones[2];  // Gemma's norms multiply by 1 + weight: the ones [1, d_model] and [1, d_kv]
+    float dropout;  // of training; 0 otherwise
 };
 
 // ---- config.json: every key is used, known to be harmless, or refused
 
-// A value as an error shows it.
+// A value's text for an error message.
 static const char *peft__json_show(const peft__json *v, char text[96]) {
     const char *word = v->type == PEFT__JSON_ARRAY ? "a list" : "null";
     if (v->type == PEFT__JSON_OBJECT) word = "an object";
@@ -16859,21 +16860,21 @@ static const char *peft__json_show(const peft__json *v, char text[96]) {
     return text;
 }
 
-// null, false, "", [] and {}: whatever the key stands for is switched off.
+// Whether a value switches its key off: null, false, "", [] or {}.
 static bool peft__json_is_empty(const peft__json *v) {
     if (v->type == PEFT__JSON_BOOL) return !v->boolean;
     if (v->type == PEFT__JSON_STRING) return !v->length;
     return v->type == PEFT__JSON_NULL || (v->type != PEFT__JSON_NUMBER && !v->child);
 }
 
-// Whether a value is the one that a table writes as `text`.
+// Whether a value equals `text`, which is how the tables write values.
 static bool peft__json_is_text(const peft__json *v, const char *text) {
     if (v->type == PEFT__JSON_BOOL) return strcmp(text, v->boolean ? "true" : "false") == 0;
     if (v->type == PEFT__JSON_NUMBER) return v->number == strtod(text, NULL) && *text >= '0' && *text <= '9';
     return v->type == PEFT__JSON_STRING && strcmp(v->string, text) == 0;
 }
 
-// A config.json being read. `status` is the first failure; the functions below do nothing behind it.
+// A config.json being read. After the first failure, `status`, the functions below do nothing.
 typedef struct peft__config_reader {
     peft_context *ctx;
     const char *path;
@@ -16884,7 +16885,7 @@ typedef struct peft__config_reader {
     peft_status status;
 } peft__config_reader;
 
-// FORMAT: the value is malformed; UNSUPPORTED: what it asks for is not computed here.
+// Fails for a key. FORMAT: its value is malformed; UNSUPPORTED: what it asks for is not computed here.
 PEFT__NOINLINE void peft__config_wrong(
     peft__config_reader *r, peft_status status, const char *key, const peft__json *v, const char *what) {
     char text[96];
@@ -16894,7 +16895,7 @@ PEFT__NOINLINE void peft__config_wrong(
         given ? peft__json_show(v, text) : "missing", what);
 }
 
-// What a family's function reads with a default must not be of another kind, as which it would seem missing.
+// Checks the types of keys that are read with a default, which would hide a wrong type.
 static void peft__config_check_type(peft__config_reader *r, const peft__json *v) {
     static const struct {
         const char *keys;
@@ -16912,7 +16913,7 @@ static void peft__config_check_type(peft__config_reader *r, const peft__json *v)
             peft__config_wrong(r, PEFT_ERROR_FORMAT, v->key, v, kinds[i].what);
 }
 
-// A key that is in no table, or has to have one value.
+// Fails for a key that no table has, or one that must have another value.
 static void peft__config_check_key(peft__config_reader *r, const peft__json *v) {
     const peft__setting *row = peft__setting_of(r->family, r->c->model_type, v->key, false);
     bool off = peft__json_is_empty(v), fixed = row && row->use == PEFT__FIXED;
@@ -16932,7 +16933,7 @@ static void peft__config_check_key(peft__config_reader *r, const peft__json *v) 
             r->ctx, "warning: %s: %s is %s, which is not used", r->path, v->key, peft__json_show(v, text));
 }
 
-// The number, flag or id of a row of the tables goes into its field; a missing key stands for the row's
+// Sets the field of a table's row from its key: a number, a flag or an id. A missing key means the row's
 // value.
 static void peft__config_set(peft__config_reader *r, const peft__setting *row) {
     const peft__json *v = peft__json_get(r->root, row->keys);
@@ -16947,7 +16948,7 @@ static void peft__config_set(peft__config_reader *r, const peft__setting *row) {
     } else if (flag) {
         *(bool *)field = given ? v->boolean : strcmp(row->value, "true") == 0;
     } else if (row->use == PEFT__FACTOR) {
-        if (v && !given) x = 0;  // null: it is switched off
+        if (v && !given) x = 0;  // null switches the factor off
         if (!(x > 0 && x < 1e9) && (number || x < 0)) wrong = "it has to be above 0";
         else *(float *)field = (float)x;
     } else if (row->use == PEFT__FRACTION) {
@@ -16958,14 +16959,14 @@ static void peft__config_set(peft__config_reader *r, const peft__setting *row) {
             wrong = "it has to be a whole number from 1 to 16777216";
         else *(int64_t *)field = (int64_t)x;
     } else {
-        if ((v && !given) || (ends && given)) x = -1;  // peft__config_ends reads those that are given
+        if ((v && !given) || (ends && given)) x = -1;  // peft__config_ends reads ids that are given
         if (!(x >= -1 && x <= INT32_MAX && x == floor(x))) wrong = "that is no token";
         else *(int32_t *)field = (int32_t)x;
     }
     if (wrong) peft__config_wrong(r, PEFT_ERROR_FORMAT, row->keys, v, wrong);
 }
 
-// Every key of the file against the tables, then every row of the tables against the file.
+// Checks every key of the file against the tables, then reads every row of the tables.
 static void peft__config_apply(peft__config_reader *r) {
     const peft__family *f = r->family;
     for (const peft__json *v = r->root->child; v && !r->status; v = v->next) peft__config_check_key(r, v);
@@ -16994,9 +16995,9 @@ static void peft__config_activation(peft__config_reader *r, const char *key, con
             "%s: %s is \"%s\": an activation function that is not computed here", r->path, key, name);
 }
 
-// Whether the head is the embedding, and whether its input is scaled. Transformers 5 ties every T5 whose
-// checkpoint has no head of its own and says `scale_decoder_outputs`; before, both were tie_word_embeddings,
-// and mT5 was not scaled unless that was true.
+// Sets whether T5's head is the embedding (`tied`), and whether its input is scaled. Transformers 5 writes
+// `scale_decoder_outputs`, and ties the head if the checkpoint has none of its own. Before,
+// tie_word_embeddings meant both, and mT5 was not scaled unless it was true.
 static void peft__t5_head(const peft__json *root, peft_config *c) {
     bool mt5 = strcmp(c->model_type, "mt5") == 0;
     long release = strtol(peft__json_text(root, "transformers_version", "0"), NULL, 10);
@@ -17020,14 +17021,15 @@ static void peft__t5_config(peft__config_reader *r) {
         r->root, "feed_forward_proj", strcmp(c->model_type, "t5") == 0 ? "relu" : "gated-gelu");
     bool gated = strncmp(text, "gated-", 6) == 0;
     c->gated = peft__json_bool(r->root, "is_gated_act", gated);
-    // HF: "gated-gelu" is the tanh form
+    // in HF "gated-gelu" is gelu's tanh form
     const char *name = strcmp(text, "gated-gelu") == 0 ? "gelu_new" : gated ? text + 6 : text;
     const char *own = peft__json_text(r->root, "dense_act_fn", NULL);
     peft__config_activation(r, own ? "dense_act_fn" : "feed_forward_proj", own ? own : name);
 }
 
-// What ends an answer: `key`, a number or a list; the first is eos_id. Llama 3 has <|end_of_text|> and
-// <|eot_id|>. An id outside of the vocabulary (GPT-2's default in a smaller model) never comes.
+// Reads the ids that end an answer: a number or a list, of which the first is eos_id (Llama 3 has
+// <|end_of_text|> and <|eot_id|>). Ids outside of the vocabulary, such as GPT-2's default in a smaller
+// model, are dropped.
 static void peft__config_ends(peft__config_reader *r, const char *key) {
     peft_config *c = r->c;
     const peft__json *v = peft__json_get(r->root, key);
@@ -17054,7 +17056,7 @@ static void peft__config_ends(peft__config_reader *r, const char *key) {
     }
 }
 
-// What all decoder-only families do.
+// The checks and defaults of all decoder-only families.
 static void peft__decoder_config(peft__config_reader *r) {
     peft_config *c = r->c;
     if (c->d_kv == 0 && c->d_model % c->heads)
@@ -17077,12 +17079,12 @@ static void peft__decoder_config(peft__config_reader *r) {
 
 // ---- rotary positions
 
-// What rope_parameters (transformers 5) or rope_scaling (before) may hold besides the type, rope_theta and
-// partial_rotary_factor. Transformers does not read the context of "dynamic" either.
+// The keys of rope_parameters (transformers 5) or rope_scaling (before), besides the type, rope_theta and
+// partial_rotary_factor. "dynamic" has no original context: transformers does not read it either.
 static const struct peft__rope_row {
     const char *type;
     peft_rope_kind kind;
-    const char *required, *optional;  // numbers; null is as good as missing
+    const char *required, *optional;  // numbers; null counts as missing
 } peft__rope_rows[] = {
     {"default", PEFT_ROPE_DEFAULT, "", ""},
     {"linear", PEFT_ROPE_LINEAR, "factor", ""},
@@ -17103,7 +17105,7 @@ static void peft__rope_check(
         char key[64];
         peft__string_into(key, sizeof(key), "%.*s", (int)n, name);
         const peft__json *v = peft__json_get(rope, key);
-        bool null = row->kind == PEFT_ROPE_YARN && peft__json_is(v, PEFT__JSON_NULL);  // the contexts tell it
+        bool null = row->kind == PEFT_ROPE_YARN && peft__json_is(v, PEFT__JSON_NULL);  // by the contexts
         if (!null && !peft__json_is(v, PEFT__JSON_NUMBER))
             r->status = peft__fail(r->ctx, PEFT_ERROR_FORMAT,
                 "%s: rotary positions of type \"%s\" need a number %s", r->path, row->type, key);
@@ -17126,7 +17128,7 @@ static void peft__rope_check(
     }
 }
 
-// longrope's divisors [rotary / 2].
+// Reads longrope's divisors [rotary / 2].
 static const float *peft__rope_list(peft__config_reader *r, const peft__json *rope, const char *key) {
     const peft__json *list = peft__json_get(rope, key), *v = list ? list->child : NULL;
     int64_t half = r->c->rotary / 2, n = 0;
@@ -17142,7 +17144,7 @@ static const float *peft__rope_list(peft__config_reader *r, const peft__json *ro
     return out;
 }
 
-// A Phi-3 has the context before at the top of its file, 4096 where it is missing.
+// longrope: Phi-3 has the original context at the top of its file; 4096 if it is missing.
 static void peft__rope_long(peft__config_reader *r, const peft__json *rope) {
     peft_config *c = r->c;
     const char *key = "original_max_position_embeddings";
@@ -17162,7 +17164,8 @@ static void peft__rope_long(peft__config_reader *r, const peft__json *rope) {
     c->rope_divisors[1] = peft__rope_list(r, rope, "long_factor");
 }
 
-// YaRN's factor of cosines and sines (Peng et al. 2023): 0.1 ln(factor) + 1, or a ratio of two such.
+// YaRN's factor of cosines and sines (Peng et al. 2023): 0.1 ln(factor) + 1, or
+// (0.1 mscale ln(factor) + 1) / (0.1 mscale_all_dim ln(factor) + 1)
 static double peft__yarn_attention(const peft__json *rope, double factor) {
     double a = peft__json_double(rope, "mscale", 0), b = peft__json_double(rope, "mscale_all_dim", 0);
     double grown = factor > 1 ? 0.1 * log(factor) : 0;
@@ -17176,7 +17179,7 @@ static void peft__rope_scaling(peft__config_reader *r, const peft__json *rope) {
     const struct peft__rope_row *row = NULL;
     for (int64_t i = 0; i < PEFT__COUNT(peft__rope_rows); i++)
         if (strcmp(peft__rope_rows[i].type, type) == 0) row = &peft__rope_rows[i];
-    // older files of Phi-3 call longrope "su" or "yarn"; transformers takes no other type from them
+    // older files of Phi-3 call longrope "su" or "yarn", and transformers takes no other scaling from them
     bool phi3 = r->family == &peft__phi3_family;
     if (phi3 && peft__is_listed("su,yarn", type)) row = &peft__rope_rows[PEFT_ROPE_LONG];
     if (phi3 && row && row->kind != PEFT_ROPE_DEFAULT && row->kind != PEFT_ROPE_LONG) row = NULL;
@@ -17203,8 +17206,8 @@ static void peft__rope_scaling(peft__config_reader *r, const peft__json *rope) {
             c->rope_low, c->rope_high, c->rope_theta);
 }
 
-// A key of rope_parameters, else the same at the top under the name `top`. Where the file says it twice and
-// not alike it is an error: transformers' releases differ in which one they go by.
+// The value of `key` in rope_parameters, else at the top under the name `top`. Two different values are an
+// error: it depends on the release of transformers which one counts.
 static double peft__rope_number(
     peft__config_reader *r, const peft__json *rope, const char *key, const char *top, double missing) {
     const peft__json *said[3] = {
@@ -17227,8 +17230,8 @@ static double peft__rope_number(
     return first ? first->number : missing;
 }
 
-// Gemma 3's rope_parameters are an object per kind of layer. Before, those with a window had their base in
-// rope_local_base_freq and no scaling. Returns what the layers that see all have.
+// The rotary settings of layers with full attention. Gemma 3's rope_parameters have an object per kind of
+// layer; before, layers with a window had their base in rope_local_base_freq and no scaling.
 static const peft__json *peft__rope_of_full_layers(peft__config_reader *r, const peft__json *rope) {
     const peft__json *full = peft__json_get(rope, "full_attention"), *old;
     const peft__json *local = peft__json_get(rope, "sliding_attention");
@@ -17252,7 +17255,7 @@ static const peft__json *peft__rope_of_full_layers(peft__config_reader *r, const
     return apart ? full : rope;
 }
 
-// rope_theta and partial_rotary_factor have other names in GPT-NeoX's old files.
+// GPT-NeoX's old files have other names for rope_theta and partial_rotary_factor.
 static void peft__rope_config(peft__config_reader *r, bool neox) {
     peft_config *c = r->c;
     const peft__json *rope = peft__json_get(r->root, "rope_scaling");
@@ -17283,7 +17286,7 @@ static void peft__rope_config(peft__config_reader *r, bool neox) {
     else if (rope) peft__rope_scaling(r, rope);
 }
 
-// SmolLM3: which layers rotate, by no_rope_layers (1: it does), else all but every fourth.
+// SmolLM3: the layers that rotate: those with 1 in no_rope_layers, else all but every fourth.
 static void peft__rotated_config(peft__config_reader *r) {
     peft_config *c = r->c;
     const peft__json *list = peft__json_get(r->root, "no_rope_layers");
@@ -17306,8 +17309,9 @@ static void peft__rotated_config(peft__config_reader *r) {
     c->rotated = rotated;
 }
 
-// Which layers see a window only: Mistral's and Phi-3's all. By layer_types, else: Qwen's from
-// max_window_layers on; SmolLM3's that do not rotate; of Gemma's all but every second or sixth.
+// The layers that see only a window: all of Mistral's and Phi-3's. For the others layer_types says it;
+// without it these are Qwen's from max_window_layers on, SmolLM3's that do not rotate, and Gemma's except
+// every second or sixth.
 static void peft__window_config(peft__config_reader *r) {
     peft_config *c = r->c;
     bool qwen = strncmp(c->model_type, "qwen", 4) == 0, smollm3 = strcmp(c->model_type, "smollm3") == 0;
@@ -17333,7 +17337,7 @@ static void peft__window_config(peft__config_reader *r) {
         if (!v) continue;
         bool sliding = v->type == PEFT__JSON_STRING && strcmp(v->string, "sliding_attention") == 0;
         bool full = v->type == PEFT__JSON_STRING && strcmp(v->string, "full_attention") == 0;
-        // where transformers does not read layer_types, they have to say what it computes
+        // where transformers does not read layer_types, they must agree with what it computes
         if ((!sliding && !full) || (sliding && !c->window) || (!listed && sliding != windowed[i]))
             peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, "an item of layer_types", v,
                 "that does not go with the model's sliding_window");
@@ -17344,7 +17348,7 @@ static void peft__window_config(peft__config_reader *r) {
 
 // ---- config.json as a whole
 
-// What the tables do not say of a family.
+// The settings of a family that its table cannot express.
 static void peft__family_config(peft__config_reader *r) {
     peft_config *c = r->c;
     bool gpt2 = r->family == &peft__gpt2_family, neox = r->family == &peft__neox_family;
@@ -17369,8 +17373,8 @@ static void peft__family_config(peft__config_reader *r) {
     peft__config_activation(r, key, peft__json_text(r->root, key, name));
 }
 
-// The first of `architectures` decides what the model is for; weights that bitsandbytes has packed into 4
-// bits say so themselves, while what other methods pack cannot be read.
+// The first of `architectures` must be a class for generation. Weights that bitsandbytes has packed into 4
+// bits are read, as the checkpoint names their format; what other methods pack cannot be read.
 static void peft__config_supported(peft__config_reader *r) {
     const peft__json *list = peft__json_get(r->root, "architectures");
     const peft__json *v = peft__json_is(list, PEFT__JSON_ARRAY) ? list->child : NULL;
@@ -17388,7 +17392,7 @@ static void peft__config_supported(peft__config_reader *r) {
         r->path, method, eight ? " in 8 bits (load_in_8bit)" : "");
 }
 
-// Ids outside of the vocabulary are none: no text has them.
+// Reads the special ids. Ids outside of the vocabulary count as missing: no text has them.
 static void peft__config_tokens(peft__config_reader *r) {
     peft_config *c = r->c;
     peft__config_ends(r, "eos_token_id");
@@ -17476,7 +17480,7 @@ static peft_tensor *peft__model_add(
     return t;
 }
 
-// The weight [out, in] of a linear module or an embedding, and its bias [1, out].
+// Adds the weight [out, in] of a linear module or an embedding, and its bias [1, out].
 static peft_tensor *peft__model_add_matrix(
     peft_model *m, const char *stem, int64_t out, int64_t in, bool in_out, bool bias) {
     peft_tensor *t = peft__model_add(m, stem, "weight", in_out ? in : out, in_out ? out : in, 2);
@@ -17486,7 +17490,7 @@ static peft_tensor *peft__model_add_matrix(
     return bias && !peft__model_add(m, stem, "bias", 1, out, 1) ? NULL : t;
 }
 
-// The weight [1, width] of a norm, and its bias.
+// Adds the weight [1, width] of a norm, and its bias.
 static peft_tensor *peft__model_add_norm(peft_model *m, const char *stem, int64_t width, bool bias) {
     peft_tensor *t = peft__model_add(m, stem, "weight", 1, width, 1);
     if (t && bias) m->bias_of[t - m->tensors] = m->tensor_count;
@@ -17547,10 +17551,10 @@ static bool peft__add_parameters(peft_model *m) {
     return m->head != NULL;
 }
 
-// The divisor of frequency i of rotary positions, f = theta^(-2i / dims). Llama 3 divides waves longer than
-// low by the factor, those shorter than high not at all; YaRN (Peng et al. 2023) those that go round less
-// than beta_slow times in the old context, and not those that go round more than beta_fast times. Between the
-// two both go over smoothly.
+// What frequency i of rotary positions, f = theta^(-2i / dims), is divided by. Llama 3: by the factor if it
+// turns fewer than rope_low times within the original context, by 1 if more than rope_high times. YaRN
+// (Peng et al. 2023) has the same rule with its beta_slow and beta_fast. In between, the kept part falls
+// linearly: with the number of turns in Llama 3, with i in YaRN.
 static double peft__rope_divisor(const peft_config *c, double f, int64_t i) {
     const double tau = 6.283185307179586;
     double kept = 0, dims = (double)c->rotary;  // kept: the part of f that is not divided
@@ -17606,19 +17610,19 @@ static bool peft__is_linear(const peft_model *m, const peft_tensor *t) {
     return t->rank == 2 && t != m->shared && t != m->positions && !peft__is_position_bias(t);
 }
 
-// transformers keeps T5's second feed-forward matrices in f32, as f16 overflows there
-// (_keep_in_fp32_modules), and does not open a file that has them in four bits. All sums are f32 here: in
-// memory they are quantized like the rest.
+// transformers keeps T5's second feed-forward matrices in f32 (_keep_in_fp32_modules), as f16 overflows
+// there, and refuses files that have them in four bits. Here all sums are f32, so in memory they are
+// quantized like the rest.
 static bool peft__stays_wide(const peft_model *m, const peft_tensor *t) {
     return m->config.encoder_decoder && peft__ends_with(t->name, ".wo.weight");
 }
 
-// Norms, biases and positions are tiny, and read by code that knows f32 only.
+// Norms, biases and positions stay f32: they are tiny, and the code that reads them knows f32 only.
 static bool peft__reads_f32_only(const peft_model *m, const peft_tensor *t) {
     return t->rank == 1 || peft__is_position_bias(t) || t == m->positions;
 }
 
-// x [n] as `type` has it, behind the first `at` values of out.
+// Writes x [n] as `type` into out[at .. at + n).
 static peft_status peft__put_floats(
     peft_context *ctx, const char *name, const float *x, int64_t at, int64_t n, peft_dtype type, void *out) {
     uint16_t *half = (uint16_t *)out + at;
@@ -17633,7 +17637,7 @@ static peft_status peft__put_floats(
     return PEFT_OK;
 }
 
-// All values of t in another float type. `out` may be t's own data, where they do not get wider.
+// Writes all values of t as another float type. `out` may be t's own data if the type is not wider.
 static peft_status peft__tensor_as(peft_context *ctx, const peft_tensor *t, peft_dtype type, void *out) {
     peft_status status = PEFT_OK;
     float x[256];
@@ -17651,7 +17655,7 @@ static void peft__transpose(const peft_tensor *t, float *out) {
         for (int64_t k = 0; k < t->cols; k++) peft__to_f32(t, i * t->cols + k, 1, &out[k * t->rows + i]);
 }
 
-// The shape of the transpose.
+// Swaps the shape, not the values.
 static void peft__swap_sides(peft_tensor *t) {
     int64_t rows = t->rows;
     t->rows = t->cols;
@@ -17659,7 +17663,7 @@ static void peft__swap_sides(peft_tensor *t) {
     t->in_out = !t->in_out;
 }
 
-// Quantized, and always [out, in], as bitsandbytes has it: blocks run along the inputs.
+// Quantizes t. The result is [out, in], as in bitsandbytes: blocks run along the inputs.
 static peft_status peft__store_quantized(
     peft_context *ctx, const peft_tensor *t, const peft_quantize_desc *d, peft_tensor **out) {
     peft_tensor transposed = *t;
@@ -17675,7 +17679,7 @@ static peft_status peft__store_quantized(
     return status;
 }
 
-// Puts a float tensor into another format. Its old values are freed, or given back to the file.
+// Puts a float tensor into another format. Its old values are freed, or given back to the mapped file.
 static peft_status peft__store(peft_model *m, peft_tensor *t, const peft_quantize_desc *d) {
     peft_tensor old = *t, *quantized = NULL;
     if (d->type == PEFT_F32 || t->quant || t->type == d->type) return PEFT_OK;
@@ -17696,8 +17700,8 @@ static peft_status peft__store(peft_model *m, peft_tensor *t, const peft_quantiz
     return PEFT_OK;
 }
 
-// The format that a parameter is to be kept in; PEFT_F32: its own. Like bitsandbytes this leaves the output
-// layer to `embeddings`, and int8 beside four bits goes without double quantization.
+// The format in which a parameter is kept; PEFT_F32: its own. As in bitsandbytes, `weights` does not apply
+// to the output layer (`embeddings` does), and int8 beside four bits has no double quantization.
 static peft_quantize_desc peft__kept_desc(
     const peft_model *m, const peft_tensor *t, const peft_model_desc *d) {
     peft_quantize_desc q;
@@ -17713,7 +17717,8 @@ static peft_quantize_desc peft__kept_desc(
 static const char *const peft__t5_embeddings[] = {
     "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"};
 
-// Checkpoints of the bare model leave the first part of names out: "transformer.", "model.".
+// The checkpoint's tensor of that name. Checkpoints of the bare model lack the first part of names,
+// "transformer." or "model.".
 static const peft_tensor *peft__checkpoint_named(const peft_model *m, const char *name) {
     const peft_tensor *s = peft_archive_find(m->archive, name);
     const char *dot = strchr(name, '.');
@@ -17726,7 +17731,7 @@ static const peft_tensor *peft__checkpoint_module(const peft_model *m, const cha
     return peft__checkpoint_named(m, name);
 }
 
-// NULL: the checkpoint has a tied head only, or none.
+// The checkpoint's embedding; NULL: it has only the tied head, or neither.
 static const peft_tensor *peft__checkpoint_embedding(const peft_model *m) {
     const peft_tensor *s = peft__checkpoint_module(m, m->family->embedding);
     for (int i = 0; i < 2 && !s && m->config.encoder_decoder; i++)
@@ -17738,7 +17743,7 @@ static const peft_tensor *peft__checkpoint_find(const peft_model *m, const peft_
     const peft_tensor *s = t == m->shared ? peft__checkpoint_embedding(m)
                                           : peft__checkpoint_named(m, t->name);
     return !s && t == m->head ? peft__checkpoint_module(m, m->family->head)
-                              : s;  // tied, and saved under the head's name
+                              : s;  // the tied matrix may have the head's name
 }
 
 // Whether two tensors, of any types, have the same shape and numbers.
@@ -17756,8 +17761,8 @@ static bool peft__same_values(const peft_tensor *x, const peft_tensor *y) {
     return true;
 }
 
-// The head of a model that config.json calls tied: as in transformers 5, a checkpoint's own one counts where
-// it is another matrix. T5's two embeddings have to be one.
+// Decides whether the head is tied. As in transformers 5, a head in the checkpoint that differs from the
+// embedding counts, whatever config.json says. T5's two embeddings must be equal.
 static peft_status peft__model_settle_head(peft_model *m) {
     peft_config *c = &m->config;
     const peft_tensor *embedding = peft__checkpoint_embedding(m),
@@ -17777,7 +17782,7 @@ static peft_status peft__model_settle_head(peft_model *m) {
     return PEFT_OK;
 }
 
-// Whether the file can hold so many blocks at all: before anything is built for them.
+// Refuses more blocks than the file can hold, before anything is built for them.
 static peft_status peft__model_check_blocks(const peft_model *m) {
     const peft_config *c = &m->config;
     for (int decoder = 0; decoder < 2; decoder++) {
@@ -17794,7 +17799,7 @@ static peft_status peft__model_check_blocks(const peft_model *m) {
     return PEFT_OK;
 }
 
-// Copies of tied weights, and buffers, which HF's checkpoints hold beside their parameters.
+// Copies of tied weights, and buffers, which HF's checkpoints have beside the parameters.
 static bool peft__is_spare(const char *name) {
     static const char *const spare[] = {"embed_tokens.weight", "lm_head.weight",
         "EncDecAttention.relative_attention_bias.weight", ".attn.bias", ".attention.bias", ".masked_bias",
@@ -17830,7 +17835,7 @@ static peft_status peft__model_read_tensor(
     return status ? status : peft__store(m, t, &kept);
 }
 
-// What is left over in the checkpoint shows whether config.json is that of another, smaller model.
+// Reads all parameters. Tensors that are left over show that config.json belongs to another, smaller model.
 static peft_status peft__model_read(peft_model *m, const peft_model_desc *d) {
     bool *used = PEFT__CALLOC(m->ctx, PEFT__MAX((int64_t)1, m->archive->count), bool);
     peft_status status = used ? PEFT_OK : PEFT_ERROR_MEMORY;
@@ -17851,10 +17856,10 @@ static peft_status peft__model_read(peft_model *m, const peft_model_desc *d) {
 
 // ---- random values
 
-// Deviations that keep activations near 1 (HF's T5 initialisation; the untied head smaller, as a tied one is
-// scaled). Position biases begin wider than HF's 1/sqrt(d_model): AdamW moves them by no more than the
-// learning rate per step, and heads that look at a neighbor, without which a model does not learn to copy,
-// need differences of several units. Decoder-only models: 0.02.
+// Standard deviations that keep activations near 1: HF's T5 initialisation, with a smaller untied head, as
+// the input of a tied one is scaled. Position biases begin wider than HF's 1/sqrt(d_model): AdamW moves
+// them by at most the learning rate per step, and heads that look at a neighbor, without which a model does
+// not learn to copy, need differences of several units. Decoder-only models: 0.02.
 static double peft__deviation(const peft_model *m, const peft_tensor *t) {
     const peft_config *c = &m->config;
     if (!c->encoder_decoder) return 0.02;
@@ -17865,8 +17870,8 @@ static double peft__deviation(const peft_model *m, const peft_tensor *t) {
     return 1 / sqrt((double)t->cols);
 }
 
-// Values go straight into 16 bits or f32: an embedding is the largest tensor there is, and must not exist
-// twice.
+// Fills in random values, written directly as 16 bits or f32: the embedding is the largest tensor, and must
+// not be in memory twice.
 static peft_status peft__model_randomize(peft_model *m, const peft_model_desc *d) {
     peft_rng rng;
     peft_rng_seed(&rng, d->seed);
@@ -17896,7 +17901,7 @@ static bool peft__model_in_one_file(const peft_model *m) {
     return peft__ends_with(m->folder, ".gguf");
 }
 
-// Chat models often name the end of a turn in generation_config.json only.
+// Chat models often name the end of a turn only in generation_config.json.
 static peft_status peft__model_load_ends(peft_model *m) {
     const char *path = peft__path_join(&m->arena, m->folder, "generation_config.json");
     peft__config_reader r = {m->ctx, path, NULL, &m->arena, m->family, &m->config, PEFT_OK};
@@ -17908,14 +17913,14 @@ static peft_status peft__model_load_ends(peft_model *m) {
     return r.status;
 }
 
-// `path`: a folder, one file of everything, or a config.json alone, which is all that the planner needs.
+// `path`: a folder, one file with everything, or just a config.json, which is enough for the planner.
 static peft_status peft__model_load_config(peft_model *m) {
     bool one_file = peft__model_in_one_file(m), alone = peft__ends_with(m->folder, ".json");
     const char *path = one_file || alone ? m->folder : peft__path_join(&m->arena, m->folder, "config.json");
     if (!path) return PEFT_ERROR_MEMORY;
     if (peft__ends_with(m->folder, ".bin") && !peft__is_directory(m->ctx, m->folder))
         return peft__refuse_bin(m->ctx, m->folder);
-    peft__string config;  // what config.json would say comes from a GGUF file
+    peft__string config;  // a GGUF file's keys, as config.json would say them
     peft__string_init(&config, m->ctx);
     peft_status status = one_file ? peft__archive_open_gguf(m->ctx, m->folder, &m->archive, &config)
                                   : peft__read_all(m->ctx, path, &m->config_text, NULL);
@@ -17927,7 +17932,7 @@ static peft_status peft__model_load_config(peft_model *m) {
     return status || one_file || alone || m->config.encoder_decoder ? status : peft__model_load_ends(m);
 }
 
-// The vocabulary within a GGUF file, if it has one.
+// Loads the vocabulary in a GGUF file, if it has one.
 static peft_status peft__model_load_file_tokenizer(peft_model *m) {
     peft_gguf *g;
     peft_status status = peft_gguf_open(m->ctx, m->folder, &g);
@@ -17943,7 +17948,7 @@ static peft_status peft__model_load_tokenizer(peft_model *m, const char *given) 
     return status || !given ? status : peft_tokenizer_load(m->ctx, given, &m->tokenizer);
 }
 
-// Ids that config.json leaves open come from the tokenizer.
+// Takes ids that config.json lacks from the tokenizer.
 static void peft__model_special_ids(peft_model *m) {
     peft_config *c = &m->config;
     if (!m->tokenizer || c->encoder_decoder) return;
@@ -17968,7 +17973,7 @@ static peft_status peft__model_open_weights(peft_model *m, int weights) {
     return status || !m->archive ? status : peft__model_settle_head(m);
 }
 
-// A model without values: its parameters as config.json has them, and whether the checkpoint can fill them.
+// A model without values: its parameters by config.json, and whether the checkpoint can fill them.
 static peft_status peft__model_begin(peft_context *ctx, const char *path, int weights, peft_model **out) {
     peft_model *m = *out = PEFT__CALLOC(ctx, 1, peft_model);
     if (!m) return PEFT_ERROR_MEMORY;
@@ -17978,7 +17983,7 @@ static peft_status peft__model_begin(peft_context *ctx, const char *path, int we
     m->folder = peft__arena_strdup(&m->arena, path, strlen(path));
     peft_status status = m->folder ? peft__model_load_config(m) : PEFT_ERROR_MEMORY;
     if (!status) status = peft__model_open_weights(m, weights);
-    // a T5 v1.1 has a head of its own, whatever transformers 5 says of it
+    // transformers 5 says of T5 v1.1 that it is tied, but it has a head of its own
     if (!status && !m->archive && m->config.encoder_decoder)
         m->config.tied = m->config.tied && m->config.scale_output;
     if (!status && (!peft__add_parameters(m) || !peft__make_frequencies(m))) status = PEFT_ERROR_MEMORY;
@@ -18054,22 +18059,22 @@ PEFTDEF peft_tensor *peft_model_find(peft_model *m, const char *name) {
 // ---- saving
 
 static peft_status peft__make_folder(peft_context *ctx, const char *path) {
-    if (!ctx->files.open) return PEFT_OK;  // the first file says that there are none
+    if (!ctx->files.open) return PEFT_OK;  // without folders, opening a file fails
     peft_status status = PEFT__FILES(ctx, make_folder, path);
     return status ? peft__file_failed(ctx, PEFT_ERROR_IO, path) : PEFT_OK;
 }
 
-// The files of a folder, all of one run: they are written into "<path>.peft-new", which then takes the
-// folder's place in one step. What the old folder has besides the files of this kind (`own`) moves over. A
-// folder that cannot be replaced - the current one, a mounted one, one in a folder that is not ours - gets
-// its files one by one instead, after all of them were written.
+// The files of a folder, all written by one save: they go into "<path>.peft-new", which takes the folder's
+// place in one step. Files of other kinds (not in `own`) move from the old folder into the new one. A
+// folder that cannot be replaced (the current one, a mount point, one whose parent is not writable) gets
+// its files one by one, after all of them were written.
 typedef struct peft__folder {
     peft_context *ctx;
     char *path;
-    const char *stage;  // where files are written
-    char *beside, *aside;  // "<path>.peft-new"; "<path>.peft-old", where systems cannot exchange two names
-    const char *const *own;  // names, NULL behind the last; "model-*": what begins like that
-    bool there;  // before
+    const char *stage;  // the folder that files are written into
+    char *beside, *aside;  // "<path>.peft-new"; "<path>.peft-old", for systems that cannot exchange two names
+    const char *const *own;  // names of the save's files, then NULL; "model-*" is a prefix
+    bool there;  // the folder existed before
     int lock;  // on the stage, -1: none
     peft__arena names;
     peft__writer files[24];  // more than any folder has
@@ -18085,8 +18090,8 @@ static bool peft__folder_owns(const peft__folder *f, const char *name) {
     return peft__ends_with(name, ".part");
 }
 
-// Empties a folder and removes it unless it is the stage: what is not of this kind moves to `to`, if that is
-// not NULL and has nothing of the name; the rest is removed. False and errno: something stays.
+// Empties a folder and, if `removed`, removes it. Files of other kinds move to `to`, unless it is NULL or has
+// the name. False and errno: something stays.
 static bool peft__folder_clear(const peft__folder *f, const char *from, const char *to, bool removed) {
     DIR *list = opendir(from);
     int wrong = list || errno == ENOENT ? 0 : errno;
@@ -18108,7 +18113,7 @@ static bool peft__folder_clear(const peft__folder *f, const char *from, const ch
     return !wrong;
 }
 
-// Whether a folder has to stay where it is.
+// Whether a folder cannot be replaced by renaming.
 static bool peft__folder_fixed(const peft__folder *f) {
     struct stat self, other;
     const char *slash = strrchr(f->path, '/'), *last = slash ? slash + 1 : f->path;
@@ -18119,8 +18124,7 @@ static bool peft__folder_fixed(const peft__folder *f) {
     return stat(".", &other) == 0 && self.st_dev == other.st_dev && self.st_ino == other.st_ino;
 }
 
-// Makes the stage, or takes over what a run that was killed has left of it: only that of a run which goes on
-// is locked.
+// Makes the stage, or takes over one that a killed run has left: a live run holds a lock on its stage.
 static peft_status peft__folder_stage(peft__folder *f) {
     struct stat held, named;
     for (int tries = 0; tries < 100; tries++) {
@@ -18141,7 +18145,7 @@ static peft_status peft__folder_stage(peft__folder *f) {
         if (ours) {
             f->stage = f->beside;
             if (f->there && stat(f->path, &named) == 0)
-                chmod(f->stage, (named.st_mode & 0777) | 0700);  // who may read it stays
+                chmod(f->stage, (named.st_mode & 0777) | 0700);  // access rights stay
             return PEFT_OK;
         }
         close(f->lock);
@@ -18150,7 +18154,7 @@ static peft_status peft__folder_stage(peft__folder *f) {
     return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: cannot be written: %s is in the way", f->path, f->beside);
 }
 
-// The new folder gets the name: in one step where the system can exchange two, else by way of
+// Gives the stage the folder's name: in one step if the system can exchange names, else by way of
 // "<path>.peft-old".
 static peft_status peft__folder_swap(peft__folder *f) {
     const char *old = f->stage;
@@ -18194,7 +18198,7 @@ static peft_status peft__folder_open(
     f->aside = status ? NULL : peft__copy_text(ctx, f->path, strlen(f->path), ".peft-old");
     if (!status && (!f->beside || !f->aside)) status = PEFT_ERROR_MEMORY;
     if (status) return status;
-    // of a run that was stopped between the two
+    // a run stopped between the two renames
     if (stat(f->path, &s) && stat(f->aside, &s) == 0) (void)PEFT__FILES(ctx, rename, f->aside, f->path);
     f->there = stat(f->path, &s) == 0;
     if (f->there && !S_ISDIR(s.st_mode))
@@ -18220,7 +18224,7 @@ static peft_status peft__folder_write(peft__folder *f, const char *name, const v
     return status ? status : peft__write(w, data, n);
 }
 
-// After everything was written (`status` of that, or of opening): keeps all files, or none.
+// Ends a save; `status`: of opening and writing. Keeps all files, or none.
 static peft_status peft__folder_close(peft__folder *f, peft_status status) {
     for (int i = 0; i < f->count && !status; i++) status = peft__writer_flush(&f->files[i]);
     for (int i = 0; i < f->count; i++) {
@@ -18241,7 +18245,7 @@ static peft_status peft__folder_close(peft__folder *f, peft_status status) {
     return status;
 }
 
-// Writes a text, unless something failed before (`status`), and frees it.
+// Writes s into a file, unless something has failed before (`status`), and frees it.
 static peft_status peft__folder_text(
     peft__folder *f, const char *name, peft__string *s, peft_status status) {
     if (!status) status = s->failed ? PEFT_ERROR_MEMORY : peft__folder_write(f, name, s->data, s->size);
@@ -18266,7 +18270,7 @@ static peft_status peft__copy_if_there(peft__folder *f, const char *from, const 
 
 // ---- config.json of a saved model
 
-// What transformers writes for bitsandbytes: all of BitsAndBytesConfig. `q`: a quantized weight of the model.
+// Writes what transformers writes for bitsandbytes: all of BitsAndBytesConfig. q: a quantized weight.
 static void peft__quantization_config(peft__string *s, const peft_tensor *q) {
     peft__string_format(s,
         "{\n    \"_load_in_4bit\": true,\n    \"_load_in_8bit\": false,\n"
@@ -18279,7 +18283,7 @@ static void peft__quantization_config(peft__string *s, const peft_tensor *q) {
         peft_dtype_name(q->type), q->quant->absmax ? "false" : "true");
 }
 
-// The class that transformers makes of a config.json.
+// The class of transformers for a config.json.
 static const char *peft__architecture_of(const char *model_type) {
     static const char *const classes[][2] = {{"t5", "T5ForConditionalGeneration"},
         {"mt5", "MT5ForConditionalGeneration"}, {"umt5", "UMT5ForConditionalGeneration"},
@@ -18293,8 +18297,8 @@ static const char *peft__architecture_of(const char *model_type) {
     return NULL;
 }
 
-// The config.json that the model was read from, with what has changed since. `type`: of the weights that are
-// floats. torch_dtype is the name that all versions of transformers know.
+// Writes the config.json that the model was read from, with what has changed. `type`: of the float weights.
+// torch_dtype is the key that all versions of transformers read.
 static peft_status peft__save_config(
     const peft_model *m, peft__folder *f, peft_dtype type, const peft_tensor *quantized) {
     static const char *const types[] = {"\"float32\"", "\"float16\"", "\"bfloat16\""};
@@ -18330,7 +18334,7 @@ static peft_status peft__save_config(
 
 // ---- saving as GGUF
 
-// What GGUF takes for granted of an architecture has to be so.
+// Checks that the model has what GGUF takes for granted of its architecture.
 static peft_status peft__gguf_expressible(const peft_model *m, const char *architecture) {
     const peft_config *c = &m->config;
     const char *what = NULL;
@@ -18350,7 +18354,7 @@ static peft_status peft__gguf_expressible(const peft_model *m, const char *archi
     for (int64_t i = 0; smollm3 && i < c->decoder_layers; i++)
         if (c->rotated[i] != ((i + 1) % 4 != 0)) what = "no_rope_layers other than every fourth";
     if (smollm3 && c->window) what = "use_sliding_window";
-    int64_t wide = gemma2 ? 46 : 62, step = gemma2 ? 2 : 6;  // llama.cpp knows the largest by their blocks
+    int64_t wide = gemma2 ? 46 : 62, step = gemma2 ? 2 : 6;  // llama.cpp's sign of the largest model
     double scalar = (double)(c->decoder_layers == wide ? c->d_model / c->heads : c->d_kv);
     if (c->gemma && c->scale != (float)(1 / sqrt(scalar))) what = "this query_pre_attn_scalar";
     if (c->gemma && !c->window) what = "layers without sliding_window";
@@ -18372,7 +18376,7 @@ static peft_status peft__gguf_expressible(const peft_model *m, const char *archi
         "%s: a GGUF file of architecture %s has no place for %s", m->folder, architecture, what);
 }
 
-// The value of a row of the tables in this config: what a model does not have is 0, or no token -1.
+// The value of a table's row in this config; 0, or -1 for a token, if the model does not have it.
 static double peft__setting_value(const peft_config *c, const peft__setting *row) {
     const void *field = (const char *)c + row->field;
     if (strcmp(row->keys, "eot_token_id") == 0) return c->more_end_count ? c->more_ends[0] : -1;
@@ -18392,7 +18396,7 @@ static peft_status peft__gguf_set_config(peft_gguf_writer *w, const peft_model *
     const peft_config *c = &m->config;
     bool yarn = c->rope == PEFT_ROPE_YARN, linear = c->rope == PEFT_ROPE_LINEAR;
     bool longrope = c->rope == PEFT_ROPE_LONG;
-    // what llama.cpp multiplies YaRN's attention factor with
+    // llama.cpp multiplies YaRN's attention factor by this
     double grown = yarn && c->rope_factor > 1 ? 0.1 * log(c->rope_factor) + 1 : 1;
     char key[PEFT__GGUF_NAME_SIZE];
     peft_status status = PEFT_OK;
@@ -18433,7 +18437,7 @@ static peft_status peft__gguf_set_config(peft_gguf_writer *w, const peft_model *
     return status || (!linear && !yarn) ? status : peft_gguf_set_string(w, key, linear ? "linear" : "yarn");
 }
 
-// What small tensors, and those that blocks do not fit, become instead.
+// The GGUF type of a tensor: small ones, and rows that are no multiple of a block, get a wider one.
 static peft_ggml_type peft__gguf_type_for(const peft_model *m, const peft_tensor *t, peft_dtype type) {
     int64_t row = t->in_out ? t->rows : t->cols;
     if (peft__reads_f32_only(m, t)) return PEFT_GGML_F32;
@@ -18441,8 +18445,8 @@ static peft_ggml_type peft__gguf_type_for(const peft_model *m, const peft_tensor
     return type == PEFT_F16 ? PEFT_GGML_F16 : type == PEFT_BF16 ? PEFT_GGML_BF16 : PEFT_GGML_F32;
 }
 
-// What each frequency of rotary positions is divided by, in Llama 3's scaling and longrope. t [2] of
-// [1, rotary / 2] has to stay.
+// Adds what each rotary frequency is divided by, in Llama 3's scaling and in longrope. The tensors t[2],
+// [1, rotary / 2], must live until the file is written.
 static peft_status peft__gguf_add_frequencies(
     peft_gguf_writer *w, const peft_model *m, peft__arena *a, peft_tensor t[2]) {
     static const char *const names[] = {"rope_factors_short.weight", "rope_factors_long.weight"};
@@ -18465,8 +18469,8 @@ static peft_status peft__gguf_add_frequencies(
     return status;
 }
 
-// Whether a prompt begins with bos: the tokenizer's files say so, or leave it to the family of the model,
-// where Llama's, Mistral's and Gemma's prompts do.
+// Whether a prompt begins with bos: the tokenizer's files say so, or else the model's family: Llama's,
+// Mistral's and Gemma's prompts do.
 PEFTDEF bool peft_model_begins_with_bos(const peft_model *m) {
     if (!m) return false;
     const peft_config *c = &m->config;
@@ -18475,7 +18479,7 @@ PEFTDEF bool peft_model_begins_with_bos(const peft_model *m) {
     return c->bos_id >= 0 && (c->gemma || peft__is_listed("llama,mistral", c->model_type));
 }
 
-// t + 1, in the arena: what GGUF has as the weights of Gemma's norms. NULL: no memory.
+// t + 1, in the arena: what GGUF stores for Gemma's norms. NULL: out of memory.
 static peft_tensor *peft__one_more_than(peft__arena *a, const peft_tensor *t) {
     peft_tensor *y = PEFT__ARENA(a, 1, peft_tensor);
     float *x = PEFT__ARENA(a, peft__size(t), float);
@@ -18486,7 +18490,7 @@ static peft_tensor *peft__one_more_than(peft__arena *a, const peft_tensor *t) {
     return y;
 }
 
-// The chat template of the tokenizer's files, of several the one named "default".
+// Adds the tokenizer's chat template; if there are several, the one named "default".
 static peft_status peft__gguf_set_chat(peft_gguf_writer *w, const peft_tokenizer *t, peft__arena *a) {
     const char *file = peft__beside(a, t->source, "chat_template.jinja"),
                *config = peft__beside(a, t->source, "tokenizer_config.json"), *text = NULL;
@@ -18517,7 +18521,7 @@ static peft_status peft__gguf_set_chat(peft_gguf_writer *w, const peft_tokenizer
 
 static peft_status peft__model_save_gguf(peft_model *m, const char *path, peft_dtype type) {
     const char *architecture = peft__gguf_architecture(m->config.model_type);
-    // llama.cpp's numbers
+    // llama.cpp's numbers of file types
     double file_type = type == PEFT_F16 ? 1 : type == PEFT_I8 ? 7 : type == PEFT_BF16 ? 32 : 0;
     if (!architecture || type > PEFT_I8)
         return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "peft_model_save: GGUF of %s in %s",
@@ -18555,8 +18559,8 @@ static peft_status peft__model_save_gguf(peft_model *m, const char *path, peft_d
 
 // ---- saving as a folder
 
-// A copy of t's values in another float type, in the arena; as the family stores it, where quantizing has
-// transposed it.
+// A copy of t's values as another float type, in the arena, in the family's orientation, which quantizing
+// may have changed.
 static peft_status peft__converted(
     const peft_model *m, peft__arena *a, const peft_tensor *t, peft_dtype type, peft_tensor *out) {
     bool transpose = m->family->in_out && peft__is_linear(m, t) && t != m->head && !t->in_out;
@@ -18576,8 +18580,8 @@ static peft_status peft__converted(
     return status;
 }
 
-// What a tensor is to be saved as; *made is to be destroyed afterwards. Other libraries expect a float
-// embedding and head.
+// *out: the tensor as it is saved; *made: destroy it afterwards. Other libraries expect a float embedding
+// and head.
 static peft_status peft__saved_as(const peft_model *m, peft__arena *a, const peft_tensor *t, peft_dtype type,
     peft_tensor *out, peft_tensor **made) {
     bool edge = t == m->shared || t == m->head;
@@ -18592,7 +18596,7 @@ static peft_status peft__saved_as(const peft_model *m, peft__arena *a, const pef
     return status;
 }
 
-// What a saved model consists of. All behind PEFT__FIRST_COPIED is the tokenizer's and lies beside its file.
+// The files of a saved model. Those behind PEFT__FIRST_COPIED are the tokenizer's and are copied.
 enum { PEFT__FIRST_COPIED = 5 };
 static const char *const peft__model_files[] = {"model.safetensors", "model.safetensors.index.json",
     "model-*", "config.json", "generation_config.json", "spiece.model", "tokenizer.model",
@@ -18600,7 +18604,7 @@ static const char *const peft__model_files[] = {"model.safetensors", "model.safe
     "added_tokens.json", "vocab.json", "encoder.json", "merges.txt", "vocab.bpe", "chat_template.jinja",
     "chat_template.json", NULL};
 
-// The source's, or what a file without one says of where answers end.
+// Copies generation_config.json, or writes one for a model from one file that has several end tokens.
 static peft_status peft__save_generation_config(const peft_model *m, peft__folder *f) {
     const peft_config *c = &m->config;
     if (!peft__model_in_one_file(m)) return peft__copy_if_there(f, m->folder, "generation_config.json");
@@ -18615,7 +18619,7 @@ static peft_status peft__save_generation_config(const peft_model *m, peft__folde
     return peft__folder_text(f, "generation_config.json", &s, PEFT_OK);
 }
 
-// tokenizer.json of the model's tokenizer, with the tokens that the model's texts have in front and behind.
+// Writes the tokenizer's tokenizer.json, with the tokens that the model's texts have in front and behind.
 static peft_status peft__model_tokenizer_json(const peft_model *m, peft__string *s) {
     const peft_tokenizer *t = m->tokenizer;
     int32_t front = peft_model_begins_with_bos(m) ? m->config.bos_id : -1;
@@ -18624,7 +18628,7 @@ static peft_status peft__model_tokenizer_json(const peft_model *m, peft__string 
     return peft__tokenizer_json(s, t, front < t->count ? front : -1, behind < t->count ? behind : -1);
 }
 
-// The tokenizer's files made anew; a GGUF file holds the template of chats too.
+// Writes the tokenizer's files anew; a GGUF file has the chat template too.
 static peft_status peft__write_tokenizer(const peft_model *m, peft__folder *f) {
     const peft_tokenizer *t = m->tokenizer;
     bool digits_apart;
@@ -18651,8 +18655,8 @@ static peft_status peft__write_tokenizer(const peft_model *m, peft__folder *f) {
     return status;
 }
 
-// The tokenizer's files, or what they would be. Of a grown one: tokenizer.json with the new tokens, and the
-// files that say what it does not; those of the old vocabulary stay behind.
+// Saves the tokenizer's files, or makes them. For a grown vocabulary: tokenizer.json with the new tokens,
+// and the files that it does not replace.
 static peft_status peft__save_tokenizer(const peft_model *m, peft__folder *f) {
     static const char *const beside_grown[] = {"tokenizer_config.json", "special_tokens_map.json",
         "chat_template.jinja", "chat_template.json", NULL};
@@ -18669,11 +18673,11 @@ static peft_status peft__save_tokenizer(const peft_model *m, peft__folder *f) {
     if (!folder) return PEFT_ERROR_MEMORY;
     for (int64_t i = 0; files[i]; i++) known = known || strcmp(files[i], name) == 0;
     known = known &&
-        strcmp(name, "encoder.json") != 0;  // GPT-2's first name, which transformers does not look for
+        strcmp(name, "encoder.json") != 0;  // GPT-2's first name for it, which transformers does not look for
     peft_status status = PEFT_OK;
     if (grown ? !peft__ends_with(t->source, "tokenizer.json") : !known) {
         status = peft__write_tokenizer(m, f);
-        bool sentencepiece = !grown && peft__ends_with(name, ".model");  // under a name that nobody looks for
+        bool sentencepiece = !grown && peft__ends_with(name, ".model");  // libraries look for other names
         if (status || !sentencepiece) return status;
         return peft__copy_as(f, t->source, m->config.encoder_decoder ? "spiece.model" : "tokenizer.model");
     }
@@ -18722,9 +18726,8 @@ PEFTDEF peft_status peft_model_save(peft_model *m, const char *folder, peft_dtyp
 
 // ---- growing the vocabulary
 
-// t [rows, cols] with `more` rows behind it: their mean, and deviations from it as the old rows have them, x
-// = mean + noise / sqrt(rows) sum of g_i (e_i - mean) with normal g_i, whose covariance is noise^2 times that
-// of the rows e_i.
+// t [rows, cols] with `more` new rows behind it: x = mean + noise / sqrt(rows) sum of g_i (e_i - mean),
+// with the old rows e_i and normal g_i. The covariance of x is noise^2 times that of the old rows.
 static peft_status peft__grown_rows(peft_model *m, const peft_tensor *t, int64_t rows, int64_t cols,
     int64_t more, double noise, peft_rng *rng, void **out) {
     size_t size = peft__dtype_size(t->type);
@@ -18761,11 +18764,11 @@ static peft_status peft__grown_rows(peft_model *m, const peft_tensor *t, int64_t
     return status;
 }
 
-// A new tokenizer with the tokens, and its tokenizer.json.
+// Makes a tokenizer with the new tokens, and its tokenizer.json.
 static peft_status peft__grown_tokenizer(const peft_grow_desc *d, peft_tokenizer **out, peft__string *json) {
     const peft_model *m = d->model;
     const peft_tokenizer *t = m->tokenizer;
-    bool whole = t && t->whole;  // its file has all of it, as a tokenizer.json
+    bool whole = t && t->whole;  // the tokenizer was read from a tokenizer.json
     int64_t added = 0;
     if (!t)
         return peft__fail(m->ctx, PEFT_ERROR_MISSING,
@@ -18802,7 +18805,7 @@ static peft_status peft__grow_check(const peft_grow_desc *d) {
     return PEFT_OK;
 }
 
-// All new values are made before any old ones go, so that a failure changes nothing.
+// Makes all new values before any old ones are freed, so that a failure changes nothing.
 PEFTDEF peft_status peft_model_grow(const peft_grow_desc *desc) {
     if (!desc || !desc->model) return PEFT_ERROR_ARGUMENT;
     peft_model *m = desc->model;
@@ -18851,10 +18854,10 @@ PEFTDEF peft_status peft_model_grow(const peft_grow_desc *desc) {
 
 // ---- modules, and what adapters may do at them
 
-// A module is what Hugging Face calls so: it reads one tensor. It has the tensor's index; behind the tensors
-// stand the modules that read the embedding under a name of their own: the inputs of T5's two halves, and a
-// tied head. The embedding's own index is the input of a decoder-only model; T5's module `shared` is asked by
-// nothing.
+// A module, in Hugging Face's sense, reads one tensor, and has that tensor's index. Modules that read the
+// embedding under another name come behind the tensors: the inputs of T5's two halves, and a tied head. The
+// embedding's own index is the input of a decoder-only model; in T5 it is the module `shared`, which no
+// pass calls.
 enum { PEFT__ENCODER_INPUT = 0, PEFT__DECODER_INPUT, PEFT__TIED_HEAD, PEFT__SHARING_MODULES };
 
 static int64_t peft__module_count(const peft_model *m) {
@@ -18877,8 +18880,8 @@ static int64_t peft__input_module(const peft_model *m, bool encoder) {
     return m->tensor_count + (encoder ? PEFT__ENCODER_INPUT : PEFT__DECODER_INPUT);
 }
 
-// One pass through the model: what every part of it needs to know. `rows` below are the offsets of the
-// sequences that a tensor's rows belong to: source_offsets in the encoder, offsets in the decoder.
+// One pass through the model. Parameters named `rows` below are the offsets of the sequences that a
+// tensor's rows belong to: source_offsets in the encoder, offsets in the decoder.
 typedef struct peft__pass {
     peft_model *model;
     peft_tape *tape;
@@ -18887,20 +18890,20 @@ typedef struct peft__pass {
     const struct peft__adapter_hooks *hooks;  // NULL: no adapter is active
     const int64_t *source_offsets, *offsets;  // [sequences + 1]
     int64_t sequences;
-    int32_t *positions;  // of the decoder's rows
+    int32_t *positions;  // [rows of the decoder]
     peft_tensor *prefix;  // of keys and values [prefix_rows, parts * inner], or NULL
     int64_t prefix_rows, prefix_layers;
-    struct peft__decoder_cache *cache;  // keys and values go there
+    struct peft__decoder_cache *cache;  // where keys and values are written, or NULL
     const int64_t *plan;  // of a step with one row per sequence, see peft__make_plan
-    int64_t past;  // rows of the one sequence that the cache has already
-    int64_t ahead;  // rows of each sequence that the first step adds
+    int64_t past;  // how many rows of the one sequence the cache has already
+    int64_t ahead;  // how many rows the first step adds to each sequence
 } peft__pass;
 
-// What chapter 9 does in a pass; chapter 8 without adapters computes x W^T + b and E[ids].
+// What chapter 9 adds to a pass. Without adapters, chapter 8 computes x W^T + b and E[ids].
 typedef struct peft__adapter_hooks {
     // the tensor that a module reads instead of the model's t
     peft_tensor *(*tensor)(const peft__pass *p, peft_tensor *t, int64_t module);
-    // x [n, in] -> [n, out], with what adapters add to the product; + residual, if that is not NULL
+    // x [n, in] -> [n, out], with what adapters add to the product; + residual [n, out] unless it is NULL
     peft_tensor *(*linear)(const peft__pass *p, const int64_t *rows, peft_tensor *x, peft_tensor *weight,
         int64_t module, peft_tensor *residual);
     // ids [n] -> [n, width]
@@ -18908,18 +18911,18 @@ typedef struct peft__adapter_hooks {
         const int32_t *ids, int64_t n);
     // virtual tokens: [tokens, d_model] before the encoder's or the decoder's input, or a prefix
     peft_tensor *(*prompt)(const peft_adapter *a, peft_tape *tape, bool decoder);
-    // whether the adapter does more at the module than to put another tensor in its place
+    // whether the adapter does more at the module than replace its tensor
     bool (*adds)(const peft_adapter *a, int64_t module);
 } peft__adapter_hooks;
 
-// What chapter 8 knows of an adapter: the first member of chapter 9's struct peft_adapter.
+// What chapter 8 knows of an adapter: the first member of struct peft_adapter in chapter 9.
 typedef struct peft__adapter_part {
     const peft__adapter_hooks *hooks;
     const peft_model *model;
-    bool merged;  // the model's weights have it already
-    bool replaces;  // weights of the model, for all sequences alike
-    int low_rank_paths;  // at one module
-    int64_t virtual_tokens;  // 0: none; rows of an input, or a prefix: keys and values of every decoder layer
+    bool merged;  // the model's weights contain the adapter
+    bool replaces;  // the adapter replaces weights, for all sequences alike
+    int low_rank_paths;  // the largest number at one module
+    int64_t virtual_tokens;  // 0: none; rows of an input, or of every decoder layer's keys and values
     bool prefix, in_encoder, in_decoder;
     int64_t prefix_layers;
 } peft__adapter_part;
@@ -18973,7 +18976,7 @@ static peft_tensor *peft__linear(
     return peft__linear_at(p, rows, x, weight, weight - p->model->tensors, residual);
 }
 
-// [rows, d_model] -> [rows, vocab]; Gemma 2: each z becomes cap tanh(z / cap)
+// hidden [rows, d_model] -> logits z [rows, vocab]; Gemma 2: cap tanh(z / cap)
 static peft_tensor *peft__head_logits(const peft__pass *p, const int64_t *rows, peft_tensor *hidden) {
     float cap = p->model->config.logit_cap;
     peft_tensor *z = peft__linear_at(p, rows, hidden, p->model->head, peft__head_module(p->model), NULL);
@@ -19008,13 +19011,13 @@ static peft_tensor *peft__join(const peft__pass *p, const int64_t *rows, peft_te
     return peft_add(p->tape, residual, scaled ? peft_scale(p->tape, y, scale) : y);
 }
 
-// x + wo f(wi x), gated: x + wo (f(wi_gate x) * wi x), of a normed x; `residual` is what it is added to.
+// x + wo f(wi x); gated: x + wo (f(wi_gate x) * wi x). `x` is normed, `residual` is what is added.
 static peft_tensor *peft__feed_forward(const peft__pass *p, const int64_t *rows, const peft__block_weights *b,
     peft_tensor *x, peft_tensor *residual) {
     const peft_config *c = &p->model->config;
     peft_tensor *y = peft__linear(p, rows, x, b->wi, NULL), *gate = NULL;
     if (c->gated && b->wi_gate) gate = peft__linear(p, rows, x, b->wi_gate, NULL);
-    else if (c->gated) {  // Phi-3's one matrix for both
+    else if (c->gated) {  // Phi-3 has one matrix for both
         gate = peft_columns(p->tape, y, 0, 1, c->d_ff, 0);
         y = peft_columns(p->tape, y, c->d_ff, 1, c->d_ff, 0);
     }
@@ -19028,7 +19031,7 @@ static float peft__attention_scale(const peft_config *c, int64_t layer) {
     return c->scale_by_layer ? c->scale / (float)(layer + 1) : c->scale;
 }
 
-// How many keys a query of the decoder's layer sees; 0: all before it.
+// How many keys a query of a decoder layer sees; 0: all before it.
 static int64_t peft__attention_window(const peft_config *c, int64_t layer) {
     return !c->windowed || c->windowed[layer] ? c->window : 0;
 }
@@ -19053,14 +19056,14 @@ static peft_attention_desc peft__attention_of(const peft__pass *p, int64_t layer
     return a;
 }
 
-// Which part of a prefix's columns, [layer, key or value, inner], is a layer's keys (0) or values (1). For T5
-// HF peft lines the parts up twice and deals out four to a layer, two of them for cross-attention, which has
-// no use for them; files are made for that.
+// Which part of a prefix's columns [layer, key or value, inner] is a layer's keys (which = 0) or values
+// (1). For T5, HF peft repeats the parts and gives each layer four, two of them for cross-attention, which
+// ignores them; files depend on that.
 static int64_t peft__prefix_part(const peft_model *m, int64_t parts, int64_t layer, int which) {
     return m->config.encoder_decoder ? (4 * layer + which) % parts : 2 * layer + which;
 }
 
-// Keys or values with the layer's part of a prefix before every sequence.
+// Keys or values x, with the layer's part of a prefix before every sequence.
 static peft_tensor *peft__with_prefix(const peft__pass *p, int64_t layer, int which, peft_tensor *x) {
     if (!p->prefix || !x) return x;
     int64_t part = peft__prefix_part(p->model, p->prefix->cols / x->cols, layer, which);
@@ -19068,7 +19071,7 @@ static peft_tensor *peft__with_prefix(const peft__pass *p, int64_t layer, int wh
     return peft_prepend(p->tape, rows, x, p->offsets, p->sequences);
 }
 
-// Memory of the tape; the tape has failed where it is NULL.
+// Memory of the tape. NULL: out of memory, and the tape has failed.
 static void *peft__tape_room(peft_tape *t, int64_t count, size_t size) {
     void *room = peft__arena_alloc(&t->arena, (size_t)PEFT__MAX(count, (int64_t)1) * size);
     if (!room) peft__tape_fail(t, PEFT_ERROR_MEMORY);
@@ -19085,23 +19088,24 @@ static const int64_t *peft__lengthened(peft_tape *t, const int64_t *offsets, int
 
 // ---- the cache of keys and values
 
-// A layer whose queries see a window of w keys keeps w of them in a ring: token t is in slot t % w, and what
-// is there is what the next query sees. Their order does not matter, as positions are turned into them.
+// A layer whose queries see a window of w keys keeps only w of them, in a ring: token t is in slot t % w.
+// The order in the ring does not matter to attention, as keys are rotated by their positions before they
+// are stored.
 typedef struct peft__decoder_cache {
     int64_t rows, length,
-        capacity;  // sequences being written, tokens since the prompt, room for a row's tokens
-    bool whole;  // no rings
+        capacity;  // sequences being written; tokens since the prompt; slots of a row without a ring
+    bool whole;  // all layers keep all tokens, none has a ring
     float **self_k, **self_v;  // per layer [rows, peft__cache_room, kv_heads * d_kv]
     float **cross_k, **cross_v;  // per layer [source tokens, heads * d_kv]; T5 only
     int64_t rows_per_source;
     int64_t *source_offsets, *source_of_row;
-    int64_t *base;  // [sources] tokens that a row's cache began with: its prompt, a prefix
+    int64_t *base;  // [sources] tokens in a row's cache at the start: its prompt, a prefix
     int64_t *positions;  // [sources] position of the first new token
-    int64_t largest;  // room of the layer that has most
-    float *spare;  // its worth, for reordering
+    int64_t largest;  // the largest peft__cache_room of a layer
+    float *spare;  // [rows, largest, kv_heads * d_kv], for reordering
 } peft__decoder_cache;
 
-// How many of a row's tokens a layer keeps.
+// How many tokens of a row a layer keeps.
 static int64_t peft__cache_room(const peft_model *m, const peft__decoder_cache *c, int64_t layer) {
     int64_t window = c->whole ? 0 : peft__attention_window(&m->config, layer);
     return window ? PEFT__MIN(window, c->capacity) : c->capacity;
@@ -19122,7 +19126,7 @@ static void peft__cache_end(peft_model *m, peft__decoder_cache *c) {
     memset(c, 0, sizeof(*c));
 }
 
-// What every decoder layer keeps: `cross` floats, or 0: the room of all rows.
+// Allocates a block per decoder layer: of `cross` floats, or if that is 0 for the tokens of all rows.
 static bool peft__cache_layers(peft_model *m, const peft__decoder_cache *c, int64_t cross, float ***out) {
     float **layers = *out = PEFT__CALLOC(m->ctx, m->config.decoder_layers, float *);
     bool ok = layers != NULL;
@@ -19153,7 +19157,7 @@ static peft_status peft__cache_alloc(
     return PEFT_OK;
 }
 
-// `count` rows of keys and values, from row `from` on, become those of a row of the cache from token `at` on.
+// Copies `count` rows of k and v, from row `from` on, into row `row` of the cache, from token `at` on.
 static void peft__cache_put(const peft__pass *p, int64_t layer, int64_t row, int64_t at, const peft_tensor *k,
     const peft_tensor *v, int64_t from, int64_t count) {
     peft__decoder_cache *c = p->cache;
@@ -19166,7 +19170,7 @@ static void peft__cache_put(const peft__pass *p, int64_t layer, int64_t row, int
     }
 }
 
-// The last `held` keys or values that the cache has of its one sequence, oldest first, then those of x.
+// The last `held` keys or values of the cache's one sequence, oldest first, then the rows of x.
 static peft_tensor *peft__cache_then(
     const peft__pass *p, int64_t layer, const float *data, int64_t held, const peft_tensor *x) {
     int64_t inner = x->cols, room = peft__cache_room(p->model, p->cache, layer);
@@ -19179,18 +19183,18 @@ static peft_tensor *peft__cache_then(
     return out;
 }
 
-// Attention of one query per row over count[row] keys that begin at row first[row] of k and v.
+// Attention of one query per row over the count[row] keys that begin at row first[row] of k and v.
 typedef struct peft__query_job {
     peft_context *ctx;
     const peft_config *config;
-    const float *q, *k, *v, *bias;  // bias [buckets, heads] for a query behind its keys, or NULL
+    const float *q, *k, *v, *bias;  // bias [buckets, heads] by distance, or NULL
     float *out, *scores;  // scores [rows * heads, longest]
     const int64_t *first, *count;
     int64_t longest, kv_heads;
     float scale;
 } peft__query_job;
 
-// Head i % heads of row i / heads: s_t = scale q k_t + bias, out = sum of softmax(s)_t v_t.
+// Computes head i % heads of row i / heads: s_t = scale q k_t + bias, out = sum over t of softmax(s)_t v_t.
 static void peft__query_task(void *arg, int64_t i) {
     const peft__query_job *j = (const peft__query_job *)arg;
     int64_t heads = j->config->heads, size = j->config->d_kv, row = i / heads, head = i % heads;
@@ -19214,8 +19218,8 @@ static void peft__query_task(void *arg, int64_t i) {
         peft__axpy(j->ctx, out, (float)((double)s[t] / sum), v + t * kv_inner, size);
 }
 
-// A step's plan: for every row, where its own keys begin and how many there are; the same in the rings of
-// layers with a window; and for its source.
+// A step's plan [parts, rows]: for every row, where its keys begin and how many there are: in a layer
+// without a window, in a ring, and in its source (T5).
 enum {
     PEFT__PLAN_FIRST = 0,
     PEFT__PLAN_COUNT,
@@ -19246,8 +19250,9 @@ static peft_tensor *peft__query(const peft__pass *p, int64_t layer, peft_tensor 
     return out;
 }
 
-// Self-attention of the decoder. With a plan: one new token per row of the cache. Else whole sequences, or
-// the rest of one of which the cache has `past` rows; with a cache their keys and values go there.
+// Self-attention of the decoder. With a plan: one new token per row of the cache. Without: whole sequences,
+// or the rest of one whose first `past` rows are in the cache. If there is a cache, new keys and values go
+// there.
 static peft_tensor *peft__decoder_attention(const peft__pass *p, int64_t layer, peft_tensor *const qkv[3]) {
     peft_tensor *q = qkv[0], *k = qkv[1], *v = qkv[2];
     peft__decoder_cache *c = p->cache;
@@ -19277,7 +19282,7 @@ static peft_tensor *peft__decoder_attention(const peft__pass *p, int64_t layer, 
     return k_offsets ? peft_attention(p->tape, &a) : NULL;
 }
 
-// T5's encoder: every token sees every other of its sequence.
+// T5's encoder: every token sees all tokens of its sequence.
 static peft_tensor *peft__encoder_attention(const peft__pass *p, int64_t layer, peft_tensor *const qkv[3]) {
     peft_attention_desc a = peft__attention_of(
         p, layer, qkv[0], qkv[1], qkv[2], p->source_offsets, p->source_offsets);
@@ -19286,8 +19291,8 @@ static peft_tensor *peft__encoder_attention(const peft__pass *p, int64_t layer, 
     return peft_attention(p->tape, &a);
 }
 
-// T5's decoder looks at the encoder's states, memory [source tokens, d_model]; a step has their keys and
-// values in the cache.
+// T5's decoder attends to the encoder's states, memory [source tokens, d_model]; in a cached step their
+// keys and values are in the cache.
 static peft_tensor *peft__cross_attention(
     const peft__pass *p, int64_t layer, peft_tensor *q, peft_tensor *memory) {
     const peft__block_weights *w = &p->model->decoder[layer];
@@ -19300,8 +19305,9 @@ static peft_tensor *peft__cross_attention(
 
 // ---- the block
 
-// q, k and v of a block, normed where it has norms for them and rotated by their positions. The fused columns
-// of GPT-2 and Phi-3 are those of q, of k and of v, GPT-NeoX's [heads, 3, size].
+// h [n, d_model] -> out: q [n, heads * d_kv], k and v [n, kv_heads * d_kv]; normed if the block has q_norm
+// and k_norm, and rotated by their positions. Fused columns are q, k, v in GPT-2 and Phi-3, and
+// [heads, 3, size] in GPT-NeoX.
 static void peft__queries_keys_values(const peft__pass *p, const int64_t *rows, const peft__block_weights *w,
     int64_t layer, peft_tensor *h, peft_tensor *out[3]) {
     const peft_config *c = &p->model->config;
@@ -19323,9 +19329,10 @@ static void peft__queries_keys_values(const peft__pass *p, const int64_t *rows, 
     }
 }
 
-// x [n, d_model] -> [n, d_model], of every family and side: x += attention(norm(x)); in T5's decoder x +=
-// cross_attention(norm(x), memory); x += feed_forward(norm(x)). Both halves of a GPT-NeoX block read its
-// input; OLMo 2 has its norms behind the two, not before.
+// The block of every family, encoder and decoder: x [n, d_model] -> [n, d_model].
+//   x += attention(norm(x)); T5's decoder: x += cross_attention(norm(x), memory); x += feed_forward(norm(x))
+// Both halves of a GPT-NeoX block read the block's input. OLMo 2 norms the outputs of the two halves
+// instead.
 static peft_tensor *peft__model_block(
     const peft__pass *p, bool encoder, int64_t layer, peft_tensor *x, peft_tensor *memory) {
     const peft__block_weights *w = encoder ? &p->model->encoder[layer] : &p->model->decoder[layer];
@@ -19342,7 +19349,7 @@ static peft_tensor *peft__model_block(
     return peft__feed_forward(p, rows, w, w->ff_norm ? peft__norm_of(p, seen, w->ff_norm) : seen, y);
 }
 
-// A block whose inside is computed again on the way back, if the tape is to save that memory.
+// A block's arguments, kept on a tape that computes blocks again in the backward pass to save memory.
 typedef struct peft__block_call {
     peft__pass pass;
     bool encoder;
@@ -19351,7 +19358,7 @@ typedef struct peft__block_call {
 
 static peft_tensor *peft__call_block(peft_tape *tape, peft_tensor *const *inputs, const void *user) {
     const peft__block_call *c = (const peft__block_call *)user;
-    (void)tape;  // it is the pass's
+    (void)tape;  // the pass has it
     return peft__model_block(&c->pass, c->encoder, c->layer, inputs[0], inputs[1]);
 }
 
@@ -19365,8 +19372,8 @@ static peft_tensor *peft__run_block(
 
 // ---- a whole pass
 
-// Cosines and sines for positions 0 .. count - 1. Tables that were too short stay in the arena: a tape may
-// still point to them.
+// Makes the cosines and sines of positions 0 .. count - 1. Older, shorter tables stay in the arena, as a
+// tape may still point to them.
 static peft_status peft__make_cos_sin(peft_model *m, int64_t count) {
     int64_t half = m->config.rotary / 2;
     if (half && m->config.rope == PEFT_ROPE_DYNAMIC && count > m->config.max_positions)
@@ -19394,18 +19401,19 @@ static peft_status peft__make_cos_sin(peft_model *m, int64_t count) {
     return PEFT_OK;
 }
 
-// longrope: whether a text is longer than the context before.
+// Whether a text is longer than longrope's original context.
 static bool peft__is_long(const peft_model *m, int64_t tokens) {
     return m->config.rope == PEFT_ROPE_LONG && (double)tokens > m->config.rope_original;
 }
 
-// Where position `at` of a text of `total` tokens is in cos_sin. longrope has two rows for each: the second
-// is that of long texts.
+// The row of cos_sin for position `at` in a text of `total` tokens. longrope has two rows per position, the
+// second one for long texts.
 static int32_t peft__cos_sin_row(const peft_model *m, int64_t at, int64_t total) {
     return (int32_t)(m->config.rope == PEFT_ROPE_LONG ? 2 * at + peft__is_long(m, total) : at);
 }
 
-// longrope turns what is in the cache in another way as soon as the text is longer than the context before.
+// Refuses a text that would grow beyond longrope's original context: there the rotation changes, also that
+// of the keys in the cache.
 static peft_status peft__grows_beyond(const peft_model *m, int64_t tokens, int64_t more) {
     double old = m->config.rope_original;
     if (peft__is_long(m, tokens) == peft__is_long(m, tokens + more)) return PEFT_OK;
@@ -19415,7 +19423,7 @@ static peft_status peft__grows_beyond(const peft_model *m, int64_t tokens, int64
         tokens, more, old, (int64_t)old - tokens);
 }
 
-// Positions of the decoder's rows: each sequence counts from `start`.
+// Sets the positions of the decoder's rows: each sequence counts from `start`.
 static bool peft__set_positions(peft__pass *p, int64_t start) {
     p->positions = PEFT__TAPE_ROOM(p->tape, p->offsets[p->sequences], int32_t);
     if (!p->positions) return false;
@@ -19438,7 +19446,7 @@ static peft_tensor *peft__token_inputs(const peft__pass *p, const int32_t *ids, 
     return m->config.encoder_decoder ? peft_dropout(p->tape, x, m->dropout) : x;
 }
 
-// GPT-2's learned positions, and the dropout behind the input of decoder-only models.
+// Adds GPT-2's learned positions; applies the dropout behind the input of decoder-only models.
 static peft_tensor *peft__add_positions(const peft__pass *p, peft_tensor *x) {
     const peft_model *m = p->model;
     if (m->config.encoder_decoder || !x) return x;
@@ -19452,11 +19460,11 @@ static peft_tensor *peft__add_positions(const peft__pass *p, peft_tensor *x) {
     if (m->positions)
         x = peft_add(p->tape, x,
             peft__embedded(p, p->offsets, m->positions, m->positions - m->tensors, p->positions, x->rows));
-    float scale = m->config.embedding_scale;  // of virtual tokens, too
+    float scale = m->config.embedding_scale;  // virtual tokens are scaled too
     return peft_dropout(p->tape, scale > 0 && scale != 1 ? peft_scale(p->tape, x, scale) : x, m->dropout);
 }
 
-// The last step before the head: T5 v1.0 and Granite scale.
+// The norm and the scale before the head: T5 v1.0 and Granite scale.
 static peft_tensor *peft__finish(const peft__pass *p, peft_tensor *x) {
     const peft_config *c = &p->model->config;
     x = peft__norm_of(p, x, p->model->decoder_norm);
@@ -19506,7 +19514,8 @@ static peft_status peft__pass_check(const peft__pass *p) {
     return PEFT_OK;
 }
 
-// Virtual tokens before the sequences of the encoder's or the decoder's input; their offsets grow with them.
+// Puts virtual tokens before the sequences of the encoder's or the decoder's input, and updates the
+// offsets.
 static peft_tensor *peft__with_prompt(peft__pass *p, bool decoder, peft_tensor *x, const int64_t **offsets) {
     for (int i = 0; i < p->adapter_count; i++) {
         const peft__adapter_part *a = peft__pass_part(p->adapters[i].adapter);
@@ -19518,8 +19527,8 @@ static peft_tensor *peft__with_prompt(peft__pass *p, bool decoder, peft_tensor *
     return x;
 }
 
-// HF pairs blocks with the prefix's layers and stops at the shorter list: an adapter for fewer layers skips
-// the last blocks.
+// HF pairs blocks with the prefix's layers and stops at the shorter list: with a prefix for fewer layers
+// the last blocks are not run.
 static void peft__begin_prefix(peft__pass *p, bool rows) {
     p->prefix_layers = p->model->config.decoder_layers;
     for (int i = 0; i < p->adapter_count; i++) {
@@ -19532,7 +19541,8 @@ static void peft__begin_prefix(peft__pass *p, bool rows) {
     }
 }
 
-// The encoder's last states, virtual tokens included; p->source_offsets becomes those of its rows.
+// The encoder's last states, with rows for virtual tokens; p->source_offsets becomes the offsets of its
+// rows.
 static peft_tensor *peft__run_encoder(peft__pass *p, const int32_t *source) {
     const peft_model *m = p->model;
     peft_tensor *x = peft__embedded(p, p->source_offsets, m->shared, peft__input_module(m, true), source,
@@ -19553,7 +19563,7 @@ static peft_tensor *peft__run_decoder(peft__pass *p, const int32_t *ids, peft_te
     return x;
 }
 
-// Whether a pass can begin; a model and a tape that are there get to know what is missing.
+// Whether a pass can begin; if not, the tape (else the model) records what is missing.
 static bool peft__pass_ready(
     const peft_model *m, peft_tape *tape, bool operands, const peft_active_adapter *adapters, int count) {
     bool given = operands && count >= 0 && (adapters || !count);
@@ -19576,7 +19586,7 @@ static peft_tensor *peft__run_pass(peft__pass *p, const peft_batch *b) {
         return NULL;
     }
     if (p->tape->checkpoint_blocks &&
-        p->adapter_count)  // blocks that run again need it after the caller has returned
+        p->adapter_count)  // blocks run again after the caller has returned
         p->adapters = (const peft_active_adapter *)peft__tape_copy(
             p->tape, p->adapters, (size_t)p->adapter_count * sizeof(*p->adapters));
     if (p->tape->status) return NULL;
@@ -19613,7 +19623,7 @@ PEFTDEF peft_tensor *peft_model_logits(peft_model *m, peft_tape *tape, peft_tens
     return peft__head_logits(&p, NULL, hidden);
 }
 
-// Labels of the rows that virtual tokens have are ignored ones.
+// The labels, with "ignore" for the rows of virtual tokens.
 static const int32_t *peft__lengthened_labels(peft__pass *p, const peft_batch *b) {
     if (p->offsets == b->target_offsets) return b->labels;
     int32_t *labels = PEFT__TAPE_ROOM(p->tape, p->offsets[p->sequences], int32_t);
@@ -19634,7 +19644,7 @@ PEFTDEF peft_tensor *peft_model_loss(peft_model *m, peft_tape *tape, const peft_
     peft__pass_begin(&p, m, tape, adapters, adapter_count);
     peft_tensor *hidden = peft__run_pass(&p, b);
     const int32_t *labels = hidden ? peft__lengthened_labels(&p, b) : NULL;
-    bool adds = m->config.logit_cap > 0;  // more comes behind the head's matrix: the loss needs the logits
+    bool adds = m->config.logit_cap > 0;  // something follows the head's product: the loss needs logits
     for (int i = 0; i < adapter_count; i++)
         adds = adds || p.hooks->adds(adapters[i].adapter, peft__head_module(m));
     if (!labels) return NULL;
@@ -19647,8 +19657,7 @@ PEFTDEF peft_tensor *peft_model_loss(peft_model *m, peft_tape *tape, const peft_
 
 // ---- decoding with the cache: one token per row and step
 
-// T5: the first token that the decoder writes may stand behind a prefix, or behind virtual tokens: the
-// decoder runs without a token of its own.
+// T5: if a prefix or virtual tokens come before the decoder's first token, runs the decoder on them alone.
 static peft_status peft__cache_begin_decoder(peft__pass *p, peft_tensor *memory) {
     int64_t *none = PEFT__TAPE_ROOM(p->tape, p->sequences + 1, int64_t);
     bool begins = p->prefix != NULL;
@@ -19663,7 +19672,7 @@ static peft_status peft__cache_begin_decoder(peft__pass *p, peft_tensor *memory)
     return PEFT_OK;
 }
 
-// T5: runs the encoder and projects its result to every decoder layer's keys and values.
+// T5: runs the encoder and stores the keys and values of its states for every decoder layer.
 static peft_status peft__cache_begin_source(peft__pass *p, const int32_t *source) {
     peft_model *m = p->model;
     peft__decoder_cache *c = p->cache;
@@ -19683,9 +19692,8 @@ static peft_status peft__cache_begin_source(peft__pass *p, const int32_t *source
     return peft__cache_begin_decoder(p, memory);
 }
 
-// Decoder-only: what stands before each prompt's last token goes through the model at once; the last one is
-// the first step's. A prompt of one token has nothing before it: it is run with that token, which the first
-// step overwrites.
+// Decoder-only: runs the prompts without their last tokens, which the first step reads. A prompt of one
+// token is run with that token; the first step overwrites its keys and values.
 static peft_status peft__cache_begin_prompt(peft__pass *p, const int32_t *ids, const int64_t *offsets) {
     peft__decoder_cache *c = p->cache;
     int64_t before = p->prefix_rows;
@@ -19775,7 +19783,7 @@ static peft_status peft__make_plan(peft__pass *p) {
     return peft__make_cos_sin(p->model, longest);
 }
 
-// Feeds tokens[row] to each row; logits [rows, vocabulary] of what comes next.
+// Feeds tokens[row] to each row; logits [rows, vocabulary] are those of the next token.
 static peft_status peft__cache_step(peft_model *m, peft_tape *tape, peft__decoder_cache *c,
     const int32_t *tokens, const peft_active_adapter *adapters, int adapter_count, float *logits) {
     peft__pass p;
@@ -19793,7 +19801,7 @@ static peft_status peft__cache_step(peft_model *m, peft_tape *tape, peft__decode
     return PEFT_OK;
 }
 
-// Reads ids[past .. count) of a decoder-only model's sequence, the tokens before them being in the cache.
+// Reads ids[past .. count) of a decoder-only model's one sequence, of which the cache has the first `past`.
 static peft_status peft__cache_extend(peft_model *m, peft_tape *tape, peft__decoder_cache *c,
     const int32_t *ids, int64_t past, int64_t count, const peft_active_adapter *adapters, int adapter_count) {
     peft__pass p;
@@ -19810,7 +19818,7 @@ static peft_status peft__cache_extend(peft_model *m, peft_tape *tape, peft__deco
     return tape->status ? tape->status : PEFT_ERROR_MEMORY;
 }
 
-// Row i goes on from what row from_row[i] was; source_of_row says already whose it is.
+// Row i continues what row from_row[i] was; source_of_row is already that of the new order.
 static peft_status peft__cache_reorder(peft_model *m, peft__decoder_cache *c, const int64_t *from_row) {
     bool same = true;
     for (int64_t r = 0; r < c->rows; r++) same = same && from_row[r] == r;
@@ -19833,12 +19841,12 @@ static peft_status peft__cache_reorder(peft_model *m, peft__decoder_cache *c, co
 }
 
 // ---- how to add an architecture
-// Write its table of parameters and its table of settings in chapter 6, and a peft__family that names
-// both. Add the family to peft__families, and what its config.json says beyond the table to
-// peft__family_config. If its block differs, let a weight that it has or lacks (as o_norm), or a field of
-// peft_config, choose within peft__model_block or the part that differs. For GGUF, add a row to
-// peft__gguf_family_of, and to peft__gguf_expressible what that format takes for granted.
-// tests/test_models.c then needs a tiny model of it.
+// Write its table of parameters and its table of settings in chapter 6, and a peft__family that names both.
+// Add the family to peft__families, and what its config.json says beyond the table to peft__family_config.
+// If its block differs, let a weight that it has or lacks (such as o_norm) or a field of peft_config
+// choose, within peft__model_block or the part that differs. For GGUF, add a row to peft__gguf_family_of,
+// and a check of what that format takes for granted to peft__gguf_expressible. Add a tiny model of it to
+// tests/test_models.c.
 // ==========================================================================================================
 // 9. ADAPTERS
 //    Every method of parameter-efficient fine-tuning: LoRA and its kin (Hu et al. 2021), IA3 (Liu et al.
