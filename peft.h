@@ -19852,19 +19852,19 @@ static peft_status peft__cache_reorder(peft_model *m, peft__decoder_cache *c, co
 //    Every method of parameter-efficient fine-tuning: LoRA and its kin (Hu et al. 2021), IA3 (Liu et al.
 //    2022), prompt tuning (Lester et al. 2021), prefix tuning (Li & Liang 2021), P-tuning (Liu et al. 2021),
 //    bottleneck adapters (Houlsby et al. 2019, Pfeiffer et al. 2021), selective tuning (BitFit: Ben Zaken et
-//    al. 2022). An adapter is a list of trained tensors and, for each module of the model, which of them
-//    stand there. It is read from and written to Hugging Face peft's files, merged into the weights, combined
-//    with others.
+//    al. 2022). An adapter is a list of trained tensors, and a table that says which of them act at each
+//    module of the model. It is read from and written to Hugging Face peft's files, merged into the weights,
+//    and combined with others.
 //
-//    Five functions to know: peft__add_targets gives a module its tensors; peft__adapted_linear is what they
-//    do in a pass; peft__merge_module is the same, done to the weight; peft__keys_read and
-//    peft__adapter_config_text go over the one table of settings; peft__saved_tensors makes of an adapter
-//    what a file has of it.
+//    Functions to know: peft__add_targets gives a module its tensors; peft__adapted_linear is what they do
+//    in a pass; peft__merge_module does the same to the weight; peft__keys_read and
+//    peft__adapter_config_text read and write the one table of settings; peft__saved_tensors makes a file's
+//    tensors of an adapter's.
 //
-//    An example: LoRA with r = 1 and alpha = 2 beside a weight W [2, 3], so that s = alpha / r = 2. With A =
-//    [1 0 -1], B = [1; 3] and x = [4 5 6]: A x = -2, B A x = [-2; -6], and y = W x + 2 [-2; -6]. Merged, W
-//    gets 2 B A = [2 0 -2; 6 0 -6]. Of a gradient dy = [1 1]: dB = s dy (A x) = [-4; -4], and since dy B = 4,
-//    dA = s 4 x = [32 40 48].
+//    Example: LoRA with r = 1 and alpha = 2 beside a weight W [2, 3], so that s = alpha / r = 2. With A =
+//    [1 0 -1], B = [1; 3] and x = [4 5 6]: A x = -2, B A x = [-2; -6], and y = W x + 2 [-2; -6].
+//    Merged, W gets 2 B A = [2 0 -2; 6 0 -6] added. For the gradient dy = [1 1]: dB = s dy (A x) = [-4; -4],
+//    and since dy B = 4, dA = s 4 x = [32 40 48].
 //
 //    Rests on: 6, 8.  Hands on: peft_adapter, and the hooks that chapter 8's passes call.
 // ==========================================================================================================
@@ -19879,7 +19879,7 @@ enum {
     PEFT__REPLACES = 16,
     PEFT__BOTTLENECKS = 32,
     PEFT__ENCODED = 64,
-    PEFT__SAMPLED = 128,  // virtual tokens that are not made by a network
+    PEFT__SAMPLED = 128,  // virtual tokens that are parameters themselves, not a network's output
     PEFT__ADAPTS = PEFT__LOW_RANK | PEFT__SCALES,
     PEFT__OURS = PEFT__BOTTLENECKS | PEFT__REPLACES  // HF peft does not have these
 };
@@ -19891,7 +19891,7 @@ typedef struct peft__method_row {
 } peft__method_row;
 
 static const peft__method_row peft__methods[] = {
-    // by peft_method
+    // in the order of peft_method
     {{PEFT_LORA, "lora", "reparameterization", "low-rank matrices beside linear weights", 1e-3f,
          "A uniform, B 0"},
         "LORA", PEFT__LOW_RANK},
@@ -19938,7 +19938,7 @@ PEFTDEF const peft_method_info *peft_method_named(const char *name) {
 
 // ---- the table of settings, for reading and writing adapter_config.json and for checking a descriptor
 
-// What adapter_config.json says: the descriptor, and what it does not have.
+// The settings of adapter_config.json: the descriptor's, and those that it lacks.
 typedef struct peft__adapter_settings {
     peft_adapter_desc d;
     const char *peft_type, *task_type, *start, *selection, *prompt_init, *tokenizer;
@@ -19952,11 +19952,11 @@ typedef enum peft__key_type {
     PEFT__KEY_BOOL,
     PEFT__KEY_WHOLE,  // int64_t
     PEFT__KEY_NUMBER,  // float
-    PEFT__KEY_CHOICE,  // int: of the names that `missing` lists
+    PEFT__KEY_CHOICE,  // int: an index into the names that `missing` lists
     PEFT__KEY_TEXT,
     PEFT__KEY_TEXT_OR_BOOL,
-    // lists; in the descriptor they are texts
-    PEFT__KEY_NAMES,  // "q,v": names, or "re:" and one expression
+    // lists, which are texts in the descriptor
+    PEFT__KEY_NAMES,  // "q,v": names; or "re:" and one regular expression
     PEFT__KEY_PLAIN_NAMES,  // "q,v": names
     PEFT__KEY_EXPRESSIONS,  // "layers,blocks"
     PEFT__KEY_WHOLES,  // "0,2,5"
@@ -19968,16 +19968,16 @@ enum {
     PEFT__READ_KEY = 1,
     PEFT__WRITTEN = 2,
     PEFT__IF_CHANGED = 4
-};  // the last: written unless it is the default
+};  // IF_CHANGED: written unless it is the default
 
 typedef struct peft__adapter_key {
     const char *key;
-    int kinds;  // of the methods that have it; 0: all
+    int kinds;  // the kinds of methods that have the key; 0: all
     peft__key_type type;
     size_t offset;  // in peft__adapter_settings
-    const char *missing;  // HF's default, as JSON: what a file without the key says
+    const char *missing;  // the value of a missing key: HF's default, as JSON
     int use;
-    double most;  // of a number in a descriptor; 0: any
+    double most;  // the largest number in a descriptor; 0: any
 } peft__adapter_key;
 
 enum {
@@ -19992,7 +19992,7 @@ static const peft__adapter_key peft__adapter_keys[] = {
     PEFT__KEY("base_model_name_or_path", 0, TEXT, d.base_model_name_or_path, "null", BOTH_WAYS, 0),
     PEFT__KEY("inference_mode", 0, BOOL, trained, "true", WRITTEN, 0),
     PEFT__KEY("revision", 0, CONSTANT, trained, "null", WRITTEN, 0),
-    // LoRA. fan_in_fan_out is not read: HF corrects it, too
+    // LoRA. fan_in_fan_out is not read: HF corrects it too, by the module's type
     PEFT__KEY("bias", PEFT__LOW_RANK, TEXT, d.bias, "\"none\"", BOTH_WAYS, 0),
     PEFT__KEY("fan_in_fan_out", PEFT__ADAPTS, BOOL, in_out, "false", WRITTEN, 0),
     PEFT__KEY("init_lora_weights", PEFT__LOW_RANK, TEXT_OR_BOOL, start, "true", BOTH_WAYS, 0),
@@ -20042,8 +20042,8 @@ static const peft__adapter_key peft__adapter_keys[] = {
     PEFT__KEY("peft_type", 0, TEXT, peft_type, "null", BOTH_WAYS, 0),
     PEFT__KEY("task_type", 0, TEXT, task_type, "null", BOTH_WAYS, 0)};
 
-// Keys that are not written. Refused: a value other than null, false or nothing changes what an adapter does.
-// The rest say how it began, or belong to what is refused.
+// Keys that are never written. `refused`: a value other than null, false or nothing changes what the
+// adapter does. The others say how training began, or belong to a refused key.
 static const struct {
     int kinds;
     bool refused;
@@ -20066,37 +20066,37 @@ static const peft__adapter_key *peft__adapter_key_of(const char *key, int kind) 
     return NULL;
 }
 
-// The field of a row that a descriptor has, too; NULL: it has none.
+// The descriptor's field for a row; NULL: it has none.
 static void *peft__desc_field(peft_adapter_desc *d, const peft__adapter_key *row) {
     return row->type != PEFT__KEY_CONSTANT && row->offset < sizeof(*d) ? (char *)d + row->offset : NULL;
 }
 
 // ---- an adapter
 
-// What an adapter has at one of its modules. Fields that its method does not use stay NULL.
+// The tensors that act at one module. Those that the method does not use are NULL.
 typedef struct peft__adapted {
-    bool used;  // it has something of what follows
-    peft_tensor *a, *b;  // LoRA: [r, in], [out, r]; beside an embedding [r, entries], [width, r]
-    bool embedding;  // they are the latter
-    bool transposed;  // of target_parameters, which HF takes as stored: a file has B^T as A, A^T as B
-    float alpha;  // of this module
+    bool used;  // any of the following is set
+    peft_tensor *a, *b;  // LoRA: [r, in], [out, r]; of an embedding [r, entries], [width, r]
+    bool embedding;  // A and B are an embedding's
+    bool transposed;  // of target_parameters, which HF takes as stored: files have B^T as A and A^T as B
+    float alpha;  // alpha of this module
     peft_tensor *path_bias;  // lora_bias: [1, out]
-    peft_tensor *a0, *b0;  // PiSSA, OLoRA: what A and B began with, subtracted
+    peft_tensor *a0, *b0;  // PiSSA, OLoRA: the first A and B, whose product is subtracted
     peft_tensor *magnitude;  // DoRA: [1, out]
-    peft_tensor *rows;  // tokens that are trained alone: [count, width] instead of the entries row_ids
+    peft_tensor *rows;  // tokens trained alone: [count, width], in place of the entries row_ids
     const int32_t *row_ids;
-    peft_tensor *scale;  // IA3: [1, in] of the input or [1, out] of the output
+    peft_tensor *scale;  // IA3: [1, in] scales the input, or [1, out] the output
     bool scales_input;
     peft_tensor
-        *replacement;  // selective methods, modules_to_save, biases: used instead of the model's tensor
-    bool everywhere;  // by all modules that share the tensor
-    peft_tensor *down, *down_bias, *up, *up_bias;  // bottleneck behind the module
+        *replacement;  // selective methods, modules_to_save, biases: in place of the model's tensor
+    bool everywhere;  // all modules that share the tensor use the replacement
+    peft_tensor *down, *down_bias, *up, *up_bias;  // bottleneck [n, d], [1, n], [d, n], [1, d]
 } peft__adapted;
 
-// Before merging: what a weight of the base was.
+// A weight of the base as it was before merging.
 typedef struct peft__backup {
     peft_tensor before;
-    const void *merged;  // the data that merging put there
+    const void *merged;  // the data of the merged weight
     int64_t tensor;
 } peft__backup;
 
@@ -20106,19 +20106,19 @@ struct peft_adapter {
     peft_model *model;
     peft__arena arena;  // names
     peft_adapter_desc d;  // defaults resolved, texts copied
-    peft_tensor *tensors;  // what is trained, in the model's order
-    int64_t *owners;  // [count] the module that a tensor belongs to, -1: none
+    peft_tensor *tensors;  // the trained tensors, in the model's order
+    int64_t *owners;  // [count] the module that a tensor belongs to; -1: none
     int64_t count;
     peft__adapted *modules;  // [peft__module_count]
-    peft_tensor *prompt;  // rows of virtual tokens, or what an encoder makes them from
-    peft_tensor *encoder[6];  // weight and bias of up to three layers of a prompt encoder; NULL: none
-    peft_tensor *lstm;  // before them: per layer and direction the input's and the state's weights and biases
-    int64_t prompt_layers;  // of a prefix
+    peft_tensor *prompt;  // virtual tokens [rows, width], or what an encoder makes them from
+    peft_tensor *encoder[6];  // a prompt encoder's weights and biases, up to three layers; NULL: none
+    peft_tensor *lstm;  // before them: per layer and direction, weights and biases of input and state
+    int64_t prompt_layers;  // of a prefix: the decoder layers that it has keys and values for
     int64_t
-        prompt_parts;  // of num_virtual_tokens rows each: T5's halves, HF peft's num_transformer_submodules
-    peft_tensor *initial;  // not trained: beginnings, and what a file has instead of the base's tensors
+        prompt_parts;  // parts of num_virtual_tokens rows: T5's halves (HF's num_transformer_submodules)
+    peft_tensor *initial;  // not trained: first A and B, and tensors that a file has in place of the base's
     int64_t initial_count;
-    bool starts;  // some of those are beginnings
+    bool starts;  // `initial` has first A and B
     peft__backup *backups;
     int64_t backup_count;
 };
@@ -20133,10 +20133,10 @@ static int64_t peft__outputs(const peft_tensor *t) {
 
 // ---- LoRA: y = W x + s B A x, with A [r, in], B [out, r]
 
-// Forward and backward of the two thin products are peft_linear_with's (chapter 5), for rows x [n, in]:
+// Forward and backward of the two thin products, for rows x [n, in], are peft_linear_with's (chapter 5):
 //   h = x A^T [n, r],  y += s h B^T;  dB += s dy^T h,  dh = s dy B,  dA += dh^T x,  dx += dh A.
-// At first B = 0, so that the adapter changes nothing. rsLoRA (Kalajdzievski 2023) keeps the size of s B A
-// where r grows.
+// B = 0 at first, so that the adapter changes nothing. rsLoRA (Kalajdzievski 2023) divides by sqrt(r),
+// which keeps the size of s B A when r grows.
 static float peft__adapter_scale(const peft_adapter *a, const peft__adapted *s) {
     float r = (float)s->a->rows;
     return s->alpha / (a->d.use_rslora ? sqrtf(r) : r);
@@ -20154,7 +20154,7 @@ static void peft__add_path(peft_linear_desc *d, peft_low_rank *paths, const peft
     path->row_count = count;
 }
 
-// Merging: W += scale * B A [out, in]; W as it is stored, [in, out], and embeddings: += scale * A^T B^T.
+// Merges a pair: W [out, in] += scale B A; a W stored as [in, out], or an embedding, += scale A^T B^T.
 static peft_status peft__add_product(
     peft_context *ctx, peft_tensor *w, bool in_out, const peft_tensor *a, const peft_tensor *b, float scale) {
     const peft_tensor *left = in_out ? a : b;
@@ -20174,7 +20174,7 @@ static const peft__adapted *peft__adapted_at(const peft_adapter *a, int64_t modu
     return a->modules[module].used ? &a->modules[module] : NULL;
 }
 
-// The module's own tensor, or what the last active adapter puts in its place.
+// The tensor of a module: the model's, or the one with which the last active adapter replaces it.
 static peft_tensor *peft__adapted_tensor(const peft__pass *p, peft_tensor *t, int64_t module) {
     for (int i = p->adapter_count - 1; i >= 0; i--) {
         const peft__adapted *own = &p->adapters[i].adapter->modules[module];
@@ -20188,13 +20188,14 @@ static peft_tensor *peft__adapted_tensor(const peft__pass *p, peft_tensor *t, in
 // An active adapter at a module.
 typedef struct peft__active_module {
     const peft_adapter *adapter;
-    const peft__adapted *at;  // NULL: nothing
-    float scale;  // of its low-rank path
-    int64_t first, count;  // the rows that it works on; count 0: all
+    const peft__adapted *at;  // its tensors at the module; NULL: none
+    float scale;  // s of its low-rank path, times the scale of the call
+    int64_t first, count;  // the rows that it changes; count 0: all
 } peft__active_module;
 
-// `rows`: whose rows they are. In a cached step each row is one sequence's token; rows stand in the order of
-// their sequences, of which some may have ended.
+// Finds the rows of active adapter i at a module; `rows` [sequences + 1] are the offsets of the sequences.
+// In a cached step each row is a token of one sequence: rows keep the order of their sequences, some of
+// which may have ended.
 static peft__active_module peft__active_module_at(
     const peft__pass *p, int i, const int64_t *rows, int64_t module) {
     const peft_active_adapter *a = &p->adapters[i];
@@ -20216,7 +20217,7 @@ static peft__active_module peft__active_module_at(
     return w;
 }
 
-// y on an adapter's rows, zeros elsewhere.
+// y on the adapter's rows, zeros elsewhere.
 static peft_tensor *peft__only_rows(peft_tape *t, peft_tensor *y, const peft__active_module *w) {
     int64_t end = w->first + w->count;
     if (!w->count || !y) return y;
@@ -20225,9 +20226,9 @@ static peft_tensor *peft__only_rows(peft_tape *t, peft_tensor *y, const peft__ac
     return y && end < y->rows ? peft_multiply(t, y, zeros, end, 0) : y;
 }
 
-// A linear module: x is scaled (IA3), multiplied with W and the low-rank paths, scaled per output (DoRA,
-// IA3), and goes through bottlenecks; trained tokens overwrite their outputs at the head. DoRA scales the
-// product without its bias.
+// A linear module with its adapters: scales x (IA3), multiplies by W and the low-rank paths, scales the
+// outputs (DoRA, then IA3), applies bottlenecks, and at a head overwrites the outputs of trained tokens.
+// DoRA scales the product before the bias is added.
 static peft_tensor *peft__adapted_linear(const peft__pass *p, const int64_t *rows, peft_tensor *x,
     peft_tensor *weight, int64_t module, peft_tensor *residual) {
     peft_tape *t = p->tape;
@@ -20239,7 +20240,7 @@ static peft_tensor *peft__adapted_linear(const peft__pass *p, const int64_t *row
     d.bias = peft__bias_of(p, weight);
     d.paths = paths;
     bool dora = false,
-         apart = p->model->dropout > 0;  // apart: something stands between the product and the residual
+         apart = p->model->dropout > 0;  // apart: something acts between the product and the residual
     for (int i = 0; i < p->adapter_count; i++) {
         work[i] = peft__active_module_at(p, i, rows, module);
         const peft__active_module *w = &work[i];
@@ -20277,7 +20278,7 @@ static peft_tensor *peft__adapted_linear(const peft__pass *p, const int64_t *row
     return residual ? peft_add(t, residual, peft_dropout(t, y, p->model->dropout)) : y;
 }
 
-// x with the trained rows of those ids that have some.
+// x [n, width], with trained rows in place of those whose ids have one.
 static peft_tensor *peft__trained_rows(
     peft_tape *t, const peft__adapted *s, peft_tensor *x, const int32_t *ids) {
     int64_t room = x ? x->rows : 0, count = 0;
@@ -20293,7 +20294,7 @@ static peft_tensor *peft__trained_rows(
     return count ? peft__overwrite(t, x, peft_embedding(t, s->rows, which, count), at, false) : x;
 }
 
-// Entries of an embedding: E[id] + s B A[:, id], with DoRA times its direction.
+// ids [count] -> E[id] + s B A[:, id] [count, width], which DoRA multiplies by its direction.
 static peft_tensor *peft__adapted_embedding(const peft__pass *p, const int64_t *rows, peft_tensor *table,
     int64_t module, const int32_t *ids, int64_t count) {
     peft_tape *t = p->tape;
@@ -20306,7 +20307,7 @@ static peft_tensor *peft__adapted_embedding(const peft__pass *p, const int64_t *
         peft_tensor *y = peft_linear(t, peft__column_embedding(t, s->a, ids, count), s->b, NULL);
         x = peft_add(t, x, peft__only_rows(t, peft_scale(t, y, w.scale), &w));
         if (!s->magnitude) continue;
-        peft_tensor one_hot = *weight;  // [entries, width] is a weight [in, out] of one-hot rows
+        peft_tensor one_hot = *weight;  // [entries, width] is a weight [in, out] for one-hot inputs
         one_hot.in_out = true;
         peft_tensor *direction = peft__dora_direction(t, &one_hot, s->a, s->b, w.scale, s->magnitude);
         x = peft_multiply(t, x, direction, w.first, w.count);
@@ -20324,8 +20325,9 @@ static peft_tensor *peft__through_lstm(const peft_adapter *a, peft_tape *tape, p
     return x;
 }
 
-// Rows of the prompt, through its encoder if it has one: P-tuning's Linear, ReLU, Linear, ReLU, Linear, or
-// LSTM, Linear, ReLU, Linear, or prefix tuning's Linear, tanh, Linear. An LSTM reads all rows, as in HF peft.
+// Rows of the prompt. An encoder, if there is one, makes them: P-tuning's Linear, ReLU, Linear, ReLU,
+// Linear; or LSTM, Linear, ReLU, Linear; or prefix tuning's Linear, tanh, Linear. As in HF peft, an LSTM
+// reads all rows.
 static peft_tensor *peft__prompt_rows(const peft_adapter *a, peft_tape *tape, int64_t first, int64_t count) {
     int32_t *rows = PEFT__TAPE_ROOM(tape, count, int32_t);
     for (int64_t i = 0; rows && i < count; i++) rows[i] = (int32_t)(first + i);
@@ -20354,12 +20356,12 @@ static const peft__adapter_hooks peft__hooks = {peft__adapted_tensor, peft__adap
 
 // ---- which modules: the lists of a descriptor
 
-// transformers 5 calls NeoX's head as it calls all others; its checkpoints and older adapters keep the old
-// name.
+// The name of GPT-NeoX's head in its checkpoints and in older adapters. transformers 5 calls it lm_head, as
+// in all other models.
 #define PEFT__OLD_HEAD "embed_out"
 #define PEFT__HEAD "lm_head"
 
-// The path of a module, and its size: a tensor's name without its last part.
+// The path of a module, and the path's length: a tensor's name without its last part.
 static const char *peft__module_path(const peft_model *m, int64_t module, size_t *size) {
     static const char *const inputs[] = {"encoder.embed_tokens", "decoder.embed_tokens"};
     const int64_t sharing = module - m->tensor_count;
@@ -20379,7 +20381,7 @@ typedef struct peft__name_entry {
     double value;  // of "expression=number"
     const char *ids;  // of "name:3,77"
     peft__regex *regex;  // NULL: a name
-    bool matched;  // by some module
+    bool matched;  // some module has matched it
 } peft__name_entry;
 
 enum {
@@ -20402,10 +20404,10 @@ typedef struct peft__names {
     const char *key;
     peft__name_entry *entries;
     int64_t count;
-    bool whole;  // one expression for the whole path
+    bool whole;  // one expression, which has to match a whole path
 } peft__names;
 
-// Gives an adapter its tensors. `status` is the first failure; nothing more is added behind it.
+// Gives an adapter its tensors. After the first failure, `status`, nothing more is added.
 typedef struct peft__builder {
     peft_adapter *adapter;
     int kind;
@@ -20417,7 +20419,7 @@ typedef struct peft__builder {
     peft_status status;
 } peft__builder;
 
-// HF puts expressions into others: what stands before and behind them.
+// Compiles an entry as a regular expression, between the texts that HF puts before and behind it.
 static void peft__name_expression(
     peft__builder *b, const peft__names *names, peft__name_entry *e, const char *before, const char *behind) {
     peft_context *ctx = b->adapter->ctx;
@@ -20432,7 +20434,8 @@ static void peft__name_expression(
             ctx, b->status, "adapter: %s: \"%.*s\": %s", names->key, (int)e->size, e->text, ctx->error);
 }
 
-// A comma within an expression is written "\,", as no module's name has one.
+// Copies the next entry of a list. A comma within an expression is written "\,"; names of modules have
+// none.
 static size_t peft__next_entry(peft__arena *a, const char **list, char separator, char **entry) {
     const char *p = *list + strspn(*list, ", ");
     size_t n = 0;
@@ -20447,7 +20450,7 @@ static size_t peft__next_entry(peft__arena *a, const char **list, char separator
     return n;
 }
 
-// "expression=number": ranks are whole.
+// Splits "expression=number". Ranks must be whole.
 static bool peft__name_number(const peft__names *names, peft__name_entry *e) {
     const char *equals = strrchr(e->text, '=');
     char *end = NULL;
@@ -20458,7 +20461,7 @@ static bool peft__name_number(const peft__names *names, peft__name_entry *e) {
     return strcmp(names->key, "rank_pattern") != 0 || (e->value >= 1 && e->value == floor(e->value));
 }
 
-// "name:3,77"; "3,77" alone is meant for the embedding.
+// Splits "name:3,77"; "3,77" alone is for the embedding.
 static void peft__name_tokens(peft__builder *b, peft__name_entry *e) {
     const peft_model *m = b->adapter->model;
     const char *colon = strchr(e->text, ':');
@@ -20527,8 +20530,8 @@ static bool peft__path_ends(const char *path, size_t n, const char *end, size_t 
     return m <= n && memcmp(path + n - m, end, m) == 0;
 }
 
-// The first entry that matches a path, NULL: none. HF peft: a name is the whole path or the end of it, for
-// most lists behind a dot.
+// The first entry that matches a path; NULL: none. As in HF peft, a name matches the whole path or its end,
+// which in most lists must follow a dot.
 static peft__name_entry *peft__names_find(peft__builder *b, int which, const char *path, size_t n) {
     const peft__names *names = &b->lists[which];
     bool saved = which == PEFT__SAVED,
@@ -20547,7 +20550,7 @@ static peft__name_entry *peft__names_find(peft__builder *b, int which, const cha
     return first;
 }
 
-// Whether a path has these parts somewhere between its dots.
+// Whether a path has these parts between two of its dots, or dots and ends.
 static bool peft__has_parts(const char *path, size_t n, const char *parts, size_t m) {
     for (size_t at = 0; at + m <= n; at++)
         if (memcmp(path + at, parts, m) == 0 && (at == 0 || path[at - 1] == '.') &&
@@ -20556,8 +20559,8 @@ static bool peft__has_parts(const char *path, size_t n, const char *parts, size_
     return false;
 }
 
-// PEFT_SELECTED: the name, or some of its parts between dots ("decoder.block.3", "wo", "layer_norm.weight"),
-// or "*".
+// PEFT_SELECTED: whether a list has "*", the name, or consecutive parts of it ("decoder.block.3", "wo",
+// "layer_norm.weight").
 static bool peft__list_selects(const char *list, const char *name) {
     const char *p;
     for (size_t m; (m = peft__next_name(&list, &p)) > 0;)
@@ -20565,7 +20568,8 @@ static bool peft__list_selects(const char *list, const char *name) {
     return false;
 }
 
-// modules_to_save: HF takes every module whose path ends with a name, with all that is inside of it.
+// modules_to_save: as in HF, a name matches modules whose path ends with it, and all modules inside of
+// them.
 static bool peft__is_saved(peft__builder *b, const char *path, size_t n) {
     bool found = false;
     for (size_t end = 1; end <= n; end++)
@@ -20573,8 +20577,8 @@ static bool peft__is_saved(peft__builder *b, const char *path, size_t n) {
     return found;
 }
 
-// The number of the block that a parameter belongs to, -1: none. HF: the first number that stands behind two
-// parts ("model.layers.3."), or behind layers_pattern. `b` may be NULL.
+// The block number of a parameter; -1: none. As in HF, the first number that follows two parts
+// ("model.layers.3.") or layers_pattern. `b` may be NULL.
 static int64_t peft__layer_of(peft__builder *b, const char *path, size_t n) {
     for (size_t at = 0; at < n; at++) {
         size_t digits = 0;
@@ -20608,7 +20612,7 @@ static bool peft__is_embedding_module(const peft_model *m, int64_t module) {
     return module != peft__head_module(m) && (t == m->shared || t == m->positions);
 }
 
-// What HF peft's check_target_module_exists decides.
+// Whether a module is a target, as HF peft's check_target_module_exists decides.
 static bool peft__is_target(peft__builder *b, int64_t module) {
     const peft_model *m = b->adapter->model;
     const char *layers = b->adapter->d.layers_to_transform;
@@ -20625,7 +20629,7 @@ static bool peft__is_target(peft__builder *b, int64_t module) {
     return !by_layer || peft__layer_chosen(layers, peft__layer_of(b, path, n));
 }
 
-// Whether a selective method trains a parameter of the base.
+// Whether a selective method trains parameter t of the base.
 static bool peft__is_selected(const peft_adapter *a, const peft_tensor *t) {
     const peft_model *m = a->model;
     bool vector = t->rank == 1, any_bias = false;
@@ -20639,8 +20643,8 @@ static bool peft__is_selected(const peft_adapter *a, const peft_tensor *t) {
     }
 }
 
-// `bias` of LoRA: whether a bias of the base is trained, and whether its module has a LoRA, where HF's name
-// for it has "base_layer" in it.
+// LoRA's `bias`: whether a bias of the base is trained. *beside_lora: its module has a LoRA, so that HF's
+// name for the bias contains "base_layer".
 static bool peft__is_trained_bias(peft__builder *b, int64_t module, bool *beside_lora) {
     const peft_model *m = b->adapter->model;
     const char *bias = b->adapter->d.bias;
@@ -20653,7 +20657,7 @@ static bool peft__is_trained_bias(peft__builder *b, int64_t module, bool *beside
     return *beside_lora || strcmp(bias, "all") == 0;
 }
 
-// target_parameters: a parameter's name, or the end of one behind a dot: "up_proj.weight".
+// target_parameters: a parameter's name, or its end behind a dot, such as "up_proj.weight".
 static bool peft__is_parameter(peft__builder *b, int64_t module) {
     const peft_model *m = b->adapter->model;
     char name[256];
@@ -20666,7 +20670,7 @@ static bool peft__is_parameter(peft__builder *b, int64_t module) {
 
 // ---- building: the tensors of each module
 
-// NULL: the builder has failed. A plan has no values.
+// Adds a tensor; without values in a plan. NULL: the builder has failed.
 static peft_tensor *peft__add_tensor(
     peft__builder *b, int64_t owner, int64_t rows, int64_t cols, int rank, const char *format, ...) {
     peft_adapter *a = b->adapter;
@@ -20698,7 +20702,8 @@ static peft_tensor *peft__add_part(
     return peft__add_tensor(b, module, rows, cols, rank, "base_model.model.%.*s.%s", (int)n, path, part);
 }
 
-// HF looks for a parameter by its own name, for a module by its path.
+// The number that a pattern list has for a module. HF matches a parameter by its name, a module by its
+// path.
 static double peft__pattern_value(
     peft__builder *b, int which, int64_t module, bool parameter, double otherwise) {
     const peft_model *m = b->adapter->model;
@@ -20744,7 +20749,7 @@ static void peft__add_bottleneck(peft__builder *b, int64_t module, peft__adapted
     s->up_bias = peft__add_part(b, module, "adapter_up.bias", 1, d, 1);
 }
 
-// `inside`: HF's name has it before "weight" or "bias".
+// Adds a copy of the module's tensor to train. `inside`: HF's name contains "base_layer".
 static void peft__add_replacement(peft__builder *b, int64_t module, bool inside, peft__adapted *s) {
     const peft_tensor *t = peft__module_tensor(b->adapter->model, module);
     const char *part = peft__ends_with(t->name, ".bias") ? "base_layer.bias" : "base_layer.weight";
@@ -20753,7 +20758,7 @@ static void peft__add_replacement(peft__builder *b, int64_t module, bool inside,
     b->adapter->part.replaces = true;
 }
 
-// Tokens that are trained alone.
+// Adds the rows of tokens that are trained alone.
 static void peft__add_rows(peft__builder *b, int64_t module, const char *ids, peft__adapted *s) {
     peft_adapter *a = b->adapter;
     const peft_tensor *t = peft__module_tensor(a->model, module);
@@ -20781,8 +20786,8 @@ static void peft__add_rows(peft__builder *b, int64_t module, const char *ids, pe
     a->part.replaces = true;
 }
 
-// Where config.json ties head and embedding, HF lets all modules that share the embedding's tensor, and the
-// head in any case, have the embedding's trained tokens, unless some have others.
+// If config.json ties head and embedding, the trained tokens of the embedding act, as in HF, at the head
+// and at all modules that share the embedding's tensor, unless one of these has trained tokens of its own.
 static void peft__share_rows(peft__builder *b) {
     peft_adapter *a = b->adapter;
     const peft_model *m = a->model;
@@ -20803,7 +20808,7 @@ static void peft__share_rows(peft__builder *b) {
     }
 }
 
-// Houlsby: behind both sublayers; Pfeiffer: behind the feed-forward only.
+// Houlsby puts a bottleneck after both sublayers, Pfeiffer only after the feed-forward.
 static bool peft__has_bottleneck(const peft_adapter *a, const peft_tensor *t) {
     const peft_model *m = a->model;
     for (int64_t i = 0; i < m->config.layers + m->config.decoder_layers; i++) {
@@ -20814,7 +20819,7 @@ static bool peft__has_bottleneck(const peft_adapter *a, const peft_tensor *t) {
     return false;
 }
 
-// LoRA and its kin, and IA3: the modules that are targets, those that are saved whole, biases, tokens.
+// LoRA and its kin, and IA3: adds the tensors of targets, of modules saved whole, of biases and of tokens.
 static void peft__add_targets(peft__builder *b, int64_t module, peft__adapted *s) {
     peft_adapter *a = b->adapter;
     const peft_model *m = a->model;
@@ -20825,7 +20830,7 @@ static void peft__add_targets(peft__builder *b, int64_t module, peft__adapted *s
     bool low_rank = b->kind & PEFT__LOW_RANK, weight = !peft__ends_with(t->name, ".bias"), beside = false;
     bool target = weight && peft__is_target(b, module), saved = peft__is_saved(b, path, size);
     bool possible = peft__is_linear_module(m, module) || (low_rank && peft__is_embedding_module(m, module));
-    // an expression goes over what has no weights to adapt
+    // an expression may match modules without weights to adapt
     if (target && !saved && !possible && b->lists[PEFT__TARGETS].whole) target = false;
     bool parameter = low_rank && peft__is_parameter(b, module);
     const peft__name_entry *tokens = weight ? peft__names_find(b, PEFT__TOKENS, path, size) : NULL;
@@ -20871,7 +20876,7 @@ static void peft__add_module(peft__builder *b, int64_t module) {
     s->used = s->a || s->scale || s->replacement || s->rows || s->down;
 }
 
-// torch's LSTM, both directions.
+// Adds torch's LSTM, both directions.
 static void peft__add_lstm(peft__builder *b) {
     static const char *const directions[] = {"", "_reverse"};
     peft_adapter *a = b->adapter;
@@ -20888,7 +20893,8 @@ static void peft__add_lstm(peft__builder *b) {
     }
 }
 
-// Virtual tokens and what makes them. HF's names while training; a saved file holds their result only.
+// Adds virtual tokens and the network that makes them, under HF's names; a saved file holds only the
+// result.
 static void peft__add_prompt(peft__builder *b, bool encoded) {
     peft_adapter *a = b->adapter;
     const peft_config *c = &a->model->config;
@@ -20921,7 +20927,7 @@ static void peft__nothing_matched(peft__builder *b) {
     const peft_model *m = a->model;
     const char *targets = a->d.target_modules, *excluded = a->d.exclude_modules,
                *layers = a->d.layers_to_transform;
-    peft__string names;  // what could have been meant
+    peft__string names;  // names that may have been meant
     peft__string_init(&names, a->ctx);
     for (int64_t i = 0; i < m->tensor_count; i++) {
         size_t n;
@@ -20939,8 +20945,8 @@ static void peft__nothing_matched(peft__builder *b) {
     peft__string_free(&names);
 }
 
-// As in HF peft, a name or an expression that matches nothing is no error where others do; it is likely to be
-// a slip, though.
+// As in HF peft, an entry that matches nothing is no error if others match; as it is likely to be a slip,
+// the log names it.
 static void peft__check_matched(peft__builder *b) {
     const peft_adapter *a = b->adapter;
     bool any = !(b->kind & PEFT__ADAPTS);
@@ -20960,7 +20966,7 @@ static void peft__check_matched(peft__builder *b) {
         }
 }
 
-// `encoded`: with the network that makes the virtual tokens, which files do not have.
+// Adds all tensors. `encoded`: with the network that makes the virtual tokens, which files do not have.
 static peft_status peft__adapter_add_all(peft_adapter *a, bool encoded) {
     peft__builder b;
     int64_t modules = peft__module_count(a->model), capacity = 5 * modules + 8 + 8 * a->d.encoder_layers;
@@ -20979,7 +20985,7 @@ static peft_status peft__adapter_add_all(peft_adapter *a, bool encoded) {
 
 // ---- making and freeing
 
-// `name` with the first `part` in it replaced; `name` itself where there is none; NULL: memory ran out.
+// `name` with its first `part` replaced; `name` itself if it has none; NULL: out of memory.
 static const char *peft__name_replaced(peft__arena *a, const char *name, const char *part, const char *with) {
     const char *at = strstr(name, part);
     size_t n = strlen(with), before = at ? (size_t)(at - name) : 0;
@@ -20992,8 +20998,8 @@ static const char *peft__name_replaced(peft__arena *a, const char *name, const c
     return out;
 }
 
-// The descriptor's texts become the adapter's own; names of modules lose NeoX's old name of the head, while
-// selective methods go by the names of parameters. False: memory ran out.
+// Copies the descriptor's texts. Names of modules get NeoX's new name of the head; selective methods match
+// names of parameters, which keep the old one. False: out of memory.
 static bool peft__copy_texts(peft_adapter *a) {
     bool parameters = peft__method_row_of(a->d.method)->kind & PEFT__REPLACES;
     for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys); i++) {
@@ -21008,7 +21014,7 @@ static bool peft__copy_texts(peft_adapter *a) {
     return true;
 }
 
-// Zeros replaced by the method's defaults.
+// Replaces zeros by the method's defaults.
 static void peft__adapter_defaults(peft_adapter *a) {
     peft_adapter_desc *d = &a->d;
     const peft__family *f = a->model->family;
@@ -21028,7 +21034,7 @@ static void peft__adapter_defaults(peft_adapter *a) {
     a->prompt_parts = a->model->config.encoder_decoder ? 2 : 1;
 }
 
-// "0,2,5"
+// Whether a list of numbers, "0,2,5", is valid.
 static bool peft__numbers_valid(const char *list) {
     for (const char *p = list; p && *p;) {
         char *end;
@@ -21047,7 +21053,7 @@ static bool peft__in_range(peft_context *ctx, const char *name, double value, do
     return false;
 }
 
-static int peft__choice_at(const void *field) {  // of an enum, whatever its type is
+static int peft__choice_at(const void *field) {  // of an enum, whatever type it has
     int choice;
     memcpy(&choice, field, sizeof(choice));
     return choice;
@@ -21143,7 +21149,7 @@ static void peft__fill_normal(peft_rng *rng, peft_tensor *t, double deviation) {
     for (int64_t k = 0; k < peft__size(t); k++) peft__f32(t)[k] = (float)(deviation * peft_rng_normal(rng));
 }
 
-// The low-rank matrices in 16 bits, if that is asked for; a plan has only the type.
+// Stores the low-rank matrices in 16 bits if d.type says so; in a plan only their type changes.
 static peft_status peft__adapter_narrow(peft_adapter *a) {
     for (int64_t i = 0; i < 2 * peft__module_count(a->model) && a->d.type != PEFT_F32; i++) {
         const peft__adapted *s = &a->modules[i / 2];
@@ -21162,9 +21168,9 @@ static peft_status peft__adapter_narrow(peft_adapter *a) {
     return PEFT_OK;
 }
 
-// What a module's tensors begin with. A: kaiming_uniform(a = sqrt(5)), which is U(-1/sqrt(in), 1/sqrt(in)),
-// and B: 0; beside an embedding A: 0 and B: normal, as HF peft has it. Replacements and rows: the base's
-// values. Bottlenecks: nearly the identity.
+// The first values of a module's tensors, as in HF peft. A: kaiming_uniform(a = sqrt(5)), which is
+// U(-1/sqrt(in), 1/sqrt(in)), and B: 0; of an embedding A: 0 and B: normal. IA3: 1. Replacements and rows:
+// the base's values. Bottlenecks: up = 0, so that nothing changes at first.
 static void peft__first_values(peft_adapter *a, int64_t module, peft_rng *rng) {
     const peft__adapted *s = &a->modules[module];
     const peft_tensor *t = peft__module_tensor(a->model, module);
@@ -21173,12 +21179,12 @@ static void peft__first_values(peft_adapter *a, int64_t module, peft_rng *rng) {
     if (s->down) peft__fill_normal(rng, s->down, 1 / sqrt((double)s->down->cols));
     for (int64_t i = 0; s->scale && i < peft__size(s->scale); i++) peft__f32(s->scale)[i] = 1;
     if (s->replacement) peft__to_f32(t, 0, peft__size(t), peft__f32(s->replacement));
-    bool own_rows = s->rows && a->owners[s->rows - a->tensors] == module;  // not those of a tied embedding
+    bool own_rows = s->rows && a->owners[s->rows - a->tensors] == module;  // not a tied embedding's
     for (int64_t i = 0; own_rows && i < s->rows->rows; i++)
         peft__to_f32(t, s->row_ids[i] * t->cols, t->cols, peft__f32(s->rows) + i * t->cols);
 }
 
-// DoRA: magnitude = ||W + s B A||, so that nothing changes at first.
+// DoRA: the first magnitudes are ||W + s B A||, so that nothing changes at first.
 static peft_status peft__dora_init(peft_adapter *a) {
     peft_tape *tape = NULL;
     peft_status status = peft_tape_create(a->ctx, &tape);
@@ -21194,7 +21200,7 @@ static peft_status peft__dora_init(peft_adapter *a) {
     return status;
 }
 
-// Rows of the vocabulary's embedding: those of the given text, again and again, or random ones.
+// Copies rows of the vocabulary's embedding: those of the given text, repeated, or random ones.
 static void peft__prompt_from_vocabulary(peft_adapter *a, peft_rng *rng, const peft_ids *ids) {
     const peft_model *m = a->model;
     for (int64_t i = 0; i < a->prompt->rows; i++) {
@@ -21205,8 +21211,8 @@ static void peft__prompt_from_vocabulary(peft_adapter *a, peft_rng *rng, const p
     }
 }
 
-// The keys and values of a T5 decoder that has written the first n - 1 of some ids, which its encoder has
-// read.
+// The keys and values of a T5 decoder that has written the first n - 1 of the ids, while its encoder reads
+// all n.
 static peft_status peft__written_prefix(
     peft_model *m, peft_tape *tape, const int32_t *ids, int64_t n, peft__decoder_cache *c) {
     int64_t offsets[2] = {0, n};
@@ -21219,9 +21225,9 @@ static peft_status peft__written_prefix(
     return status;
 }
 
-// A prefix begins as the keys and values of a real one: those that the decoder has for the initial text (Li &
-// Liang 2021, section 7.5). Where HF's layout of T5's prefixes gives several blocks the same part, it is the
-// first one's.
+// A prefix begins as real keys and values: those that the decoder has for the initial text (Li & Liang
+// 2021, section 7.5). If HF's layout of T5's prefixes gives several blocks the same part, the first block's
+// count.
 static peft_status peft__prefix_from_text(peft_adapter *a, peft_ids *ids) {
     peft_model *m = a->model;
     peft_tape *tape = NULL;
@@ -21251,7 +21257,7 @@ static peft_status peft__prefix_from_text(peft_adapter *a, peft_ids *ids) {
     return status;
 }
 
-// Networks begin as torch's do; the prompt from a text, from random words, or from noise.
+// Networks begin as torch's do; the prompt begins as a text, as random words, or as noise.
 static peft_status peft__prompt_init(peft_adapter *a, peft_rng *rng) {
     for (int64_t i = 0; a->lstm && i < 8 * a->d.encoder_layers; i++)
         peft__fill_uniform(rng, &a->lstm[i], 1 / sqrt((double)a->d.encoder_hidden));
@@ -21276,10 +21282,10 @@ static peft_status peft__prompt_init(peft_adapter *a, peft_rng *rng) {
     return status;
 }
 
-// ---- beginnings that are taken out of the base's weights: PiSSA, OLoRA
+// ---- first values that are taken out of the base's weights: PiSSA, OLoRA
 
-// Rows of q [k, n] made orthonormal, twice, as one pass of Gram-Schmidt loses digits. A row that depends on
-// others becomes 0.
+// Makes the rows of q [k, n] orthonormal, in two passes, as one pass of Gram-Schmidt loses digits. A row
+// that depends on the others becomes 0.
 static void peft__orthonormalize(peft_context *ctx, float *q, int64_t k, int64_t n) {
     for (int64_t i = 0; i < k; i++) {
         float *row = q + i * n, before = sqrtf(peft__dot(ctx, row, row, n));
@@ -21291,7 +21297,7 @@ static void peft__orthonormalize(peft_context *ctx, float *q, int64_t k, int64_t
     }
 }
 
-// Columns p and q (with `step` k) or rows p and q (step 1) of x: (c x_p - s x_q, s x_p + c x_q).
+// Rotates columns p and q (step k) or rows p and q (step 1) of x [k, k]: (c x_p - s x_q, s x_p + c x_q).
 static void peft__rotate(double *x, int64_t k, int64_t step, int64_t p, int64_t q, double c, double s) {
     int64_t across = step == 1 ? k : 1;
     for (int64_t i = 0; i < k; i++) {
@@ -21301,8 +21307,8 @@ static void peft__rotate(double *x, int64_t k, int64_t step, int64_t p, int64_t 
     }
 }
 
-// Eigenvalues and eigenvectors of the symmetric g [k, k] by Jacobi's rotations: values on g's diagonal,
-// vectors in e's columns.
+// Eigenvalues and eigenvectors of the symmetric g [k, k] by Jacobi's rotations. The values end on g's
+// diagonal, the vectors in the columns of e [k, k].
 static void peft__eigen(double *g, double *e, int64_t k) {
     for (int64_t i = 0; i < k * k; i++) e[i] = i % (k + 1) == 0;
     for (int sweep = 0; sweep < 30; sweep++) {
@@ -21322,8 +21328,7 @@ static void peft__eigen(double *g, double *e, int64_t k) {
     }
 }
 
-// How A and B begin, by HF's names (init_lora_weights): as ever, or with something that is taken out of the
-// base's weights.
+// How A and B begin, by HF's names (init_lora_weights): as new ones, or taken out of the base's weights.
 typedef enum { PEFT__START_PLAIN, PEFT__START_PISSA, PEFT__START_OLORA } peft__lora_start;
 
 static const struct {
@@ -21334,9 +21339,9 @@ static const struct {
     {"orthogonal", PEFT__START_PLAIN}, {"eva", PEFT__START_PLAIN}, {"lora_ga", PEFT__START_PLAIN},
     {"mica", PEFT__START_PLAIN}};
 
-// Of v [k, n], which is u [k, m] times W for orthonormal u: both are rotated so that row i belongs to the
-// i-th largest singular value, and v's rows become unit vectors. The rotation is made of the eigenvectors of
-// v v^T. `g` [2, k, k] is scratch.
+// Input: u [k, m] with orthonormal rows, and v [k, n] = u W. Rotates both so that row i belongs to the i-th
+// largest singular value, sigma[i], and makes v's rows unit vectors. The rotation consists of the
+// eigenvectors of v v^T. Scratch: g [2, k, k], row [k].
 static void peft__singular_rows(
     float *u, int64_t m, float *v, int64_t n, int64_t k, double *g, float *row, float *sigma) {
     double *e = g + k * k;
@@ -21345,7 +21350,7 @@ static void peft__singular_rows(
         for (int64_t c = 0; c < n; c++) g[i] += (double)v[i / k * n + c] * (double)v[i % k * n + c];
     }
     peft__eigen(g, e, k);
-    for (int64_t i = 0; i < k; i++) {  // sorted: the largest eigenvalue left goes to column i
+    for (int64_t i = 0; i < k; i++) {  // selection sort: the largest eigenvalue left goes to column i
         int64_t best = i;
         for (int64_t j = i + 1; j < k; j++)
             if (g[j * k + j] > g[best * k + best]) best = j;
@@ -21358,7 +21363,7 @@ static void peft__singular_rows(
             e[j * k + i] = vector;
         }
     }
-    for (int64_t c = 0; c < m + n; c++) {  // a column of u or v, by the transpose of e
+    for (int64_t c = 0; c < m + n; c++) {  // each column of u and of v is multiplied by e^T
         int64_t width = c < m ? m : n;
         float *x = c < m ? u + c : v + c - m;
         for (int64_t i = 0; i < k; i++) {
@@ -21370,8 +21375,8 @@ static void peft__singular_rows(
     }
 }
 
-// How far the first r rows of u [*, m] are from the space of `before`'s: the root of the mean square of what
-// sticks out.
+// The distance of the first r rows of u [*, m] from the space of the r rows of `before`: the root mean
+// square of what is left after projection.
 static double peft__subspace_distance(
     peft_context *ctx, const float *u, const float *before, int64_t r, int64_t m, float *row) {
     double sum = 0;
@@ -21387,8 +21392,8 @@ static double peft__subspace_distance(
 enum { PEFT__SVD_ROUNDS = 64 };
 
 // Randomized SVD (Halko et al. 2011) of w [m, n]: rows of u [k, m] and v [k, n] are singular directions,
-// sigma [k] descending. Rounds of power iteration until the first r left directions stay where they are;
-// those behind them are there to make them good.
+// sigma [k] descends. Rounds of power iteration run until the first r left directions stay in their space;
+// the k - r others make these more accurate.
 static peft_status peft__svd(peft_context *ctx, const float *w, int64_t m, int64_t n, int64_t r, int64_t k,
     peft_rng *rng, float *u, float *sigma, float *v) {
     peft__matrix W = peft__dense(w, m, n), U = peft__dense(u, k, m), V = peft__dense(v, k, n);
@@ -21411,8 +21416,8 @@ static peft_status peft__svd(peft_context *ctx, const float *w, int64_t m, int64
     return status;
 }
 
-// PiSSA (Meng et al. 2024): A = sqrt(S / s) V^T and B = U sqrt(S / s) of the r largest singular values S, so
-// that s B A is the best rank-r image of W. w [out, in] is W.
+// PiSSA (Meng et al. 2024): A = sqrt(S / s) V^T and B = U sqrt(S / s) for the r largest singular values S
+// of w [out, in], so that s B A is its best approximation of rank r.
 static peft_status peft__pissa_start(peft_adapter *a, peft_rng *rng, const float *w, const peft__adapted *s) {
     int64_t out = s->b->rows, in = s->a->cols, r = s->a->rows, k = PEFT__MIN(2 * r + 24, PEFT__MIN(in, out));
     float *u = PEFT__CALLOC(a->ctx, k * (in + out + 1), float);
@@ -21428,9 +21433,9 @@ static peft_status peft__pissa_start(peft_adapter *a, peft_rng *rng, const float
     return status;
 }
 
-// OLoRA (Buyukakyuz 2024): of W = Q R, B is the first r columns of Q and A the first r rows of R. `w` [rows,
-// cols] is the weight as it is stored: HF does not transpose it, so that where that is [in, out] B and A
-// change their places.
+// OLoRA (Buyukakyuz 2024): of W = Q R, B is the first r columns of Q and A the first r rows of R. w
+// [rows, cols] is the weight as stored: HF does not transpose it, so A and B change places where that is
+// [in, out].
 static peft_status peft__olora_start(
     peft_adapter *a, const float *w, int64_t rows, int64_t cols, bool in_out, const peft__adapted *s) {
     int64_t r = s->a->rows;
@@ -21451,7 +21456,7 @@ static peft_status peft__olora_start(
     return status;
 }
 
-// A and B of a module become what the start asks for, of the base's weight.
+// Sets A and B of a module to what the start makes of the base's weight.
 static peft_status peft__start_module(
     peft_adapter *a, peft__lora_start start, peft_rng *rng, int64_t module) {
     const peft_tensor *t = peft__module_tensor(a->model, module);
@@ -21471,7 +21476,7 @@ static peft_status peft__start_module(
     return status;
 }
 
-// A frozen tensor like `of`, with the same values. NULL: memory ran out.
+// A frozen f32 copy of a tensor. NULL: out of memory.
 static peft_tensor *peft__initial_copy(peft_adapter *a, const peft_tensor *of) {
     peft_tensor *t = &a->initial[a->initial_count];
     *t = *of;
@@ -21487,18 +21492,18 @@ static peft_tensor *peft__initial_copy(peft_adapter *a, const peft_tensor *of) {
     return t;
 }
 
-// Room for frozen tensors: two beginnings for each pair, and `more`.
+// Makes room for frozen tensors: the first A and B of each pair, and `more`.
 static peft_status peft__initial_room(peft_adapter *a, int64_t more) {
     if (!a->initial) a->initial = PEFT__CALLOC(a->ctx, a->count + more + 1, peft_tensor);
     return a->initial ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
-// Whether a tensor came with the file instead of the base's.
+// Whether tensor t is frozen: it came with the file, in place of the base's.
 static bool peft__is_frozen(const peft_adapter *a, const peft_tensor *t) {
     return t && t >= a->initial && t < a->initial + a->initial_count;
 }
 
-// What a pair is now becomes its beginning.
+// Keeps the present A and B as the first ones, a0 and b0.
 static peft_status peft__keep_start(peft_adapter *a, peft__adapted *s) {
     s->a0 = peft__initial_copy(a, s->a);
     s->b0 = s->a0 ? peft__initial_copy(a, s->b) : NULL;
@@ -21511,9 +21516,8 @@ static void peft__swap_values(peft_tensor *a, peft_tensor *b) {
     b->data = data;
 }
 
-// Every A and B begins as the start has it, and what they begin with is subtracted. An embedding's begin as
-// ever, as in HF peft. Of a loaded adapter the beginnings are made of the base again, while its A and B stay
-// as the file has them.
+// Gives all pairs their start, whose product is subtracted. As in HF peft, embeddings begin as new ones.
+// For a loaded adapter the start is made again from the base, while A and B stay as in the file.
 static peft_status peft__start_all(peft_adapter *a, peft__lora_start start, peft_rng *rng, bool loaded) {
     const char *name = peft__lora_starts[start].name;
     if (a->d.target_parameters)
@@ -21527,7 +21531,7 @@ static peft_status peft__start_all(peft_adapter *a, peft__lora_start start, peft
         peft__adapted *s = &a->modules[i];
         if (!s->a || s->embedding) continue;
         const peft__adapted *shared = &a->modules[peft__module_tensor(a->model, i) - a->model->tensors];
-        if (peft__is_frozen(a, shared->replacement)) continue;  // the file has what is left of the base's
+        if (peft__is_frozen(a, shared->replacement)) continue;  // the file has the rest, W - s B A
         if (loaded) status = peft__keep_start(a, s);
         if (!status) status = peft__start_module(a, start, rng, i);
         if (!status && !loaded) status = peft__keep_start(a, s);
@@ -21538,7 +21542,7 @@ static peft_status peft__start_all(peft_adapter *a, peft__lora_start start, peft
 
 // ---- creating
 
-// What HF peft reads, or does not ask, without a word.
+// Refuses what HF peft would read, or never use, without a word.
 static peft_status peft__check_created(const peft_adapter *a) {
     const peft_model *m = a->model;
     const peft__adapted *shared = &a->modules[m->shared - m->tensors];
@@ -21603,10 +21607,10 @@ PEFTDEF const peft_adapter_desc *peft_adapter_settings(const peft_adapter *a) {
 
 // ---- files: adapter_config.json
 
-#define PEFT__PLACED_PROMPT "PROMPT_TUNING_BY_PLACE"  // with prompt_place, which HF peft does not know
+#define PEFT__PLACED_PROMPT "PROMPT_TUNING_BY_PLACE"  // with prompt_place, which HF peft lacks
 #define PEFT__PLACED_P_TUNING "P_TUNING_BY_PLACE"
 
-// An adapter_config.json being read. `status` is the first failure; nothing is read behind it.
+// An adapter_config.json being read. After the first failure, `status`, nothing more is read.
 typedef struct peft__keys_reader {
     peft_context *ctx;
     peft__arena *arena;
@@ -21622,7 +21626,7 @@ static void peft__key_wrong(
     r->status = peft__fail(r->ctx, status, "%s: %s is %s%s", r->path, key, what, peft__json_show(v, text));
 }
 
-// A list, an object of numbers or of lists, as a descriptor writes it.
+// Appends a list, or an object of numbers or lists, as a descriptor writes it.
 static void peft__list_text(peft__string *s, const peft__json *v) {
     bool object = v->type == PEFT__JSON_OBJECT;
     for (const peft__json *e = v->child; e; e = e->next) {
@@ -21654,7 +21658,7 @@ static bool peft__list_fits(peft__key_type type, const peft__json *v) {
     return true;
 }
 
-// Lists may also be one expression, or one number.
+// Reads a list; it may also be one expression, or one number.
 static void peft__key_read_list(
     peft__keys_reader *r, const peft__adapter_key *row, const peft__json *v, const char **out) {
     peft__string s;
@@ -21678,7 +21682,7 @@ static void peft__key_read_list(
     peft__string_free(&s);
 }
 
-// A value into its place.
+// Reads a value into its field.
 static void peft__key_read(peft__keys_reader *r, const peft__adapter_key *row, const peft__json *v) {
     void *to = (char *)r->out + row->offset;
     const char *wrong = NULL, *name, *choices = row->missing;
@@ -21720,8 +21724,9 @@ static void peft__key_read(peft__keys_reader *r, const peft__adapter_key *row, c
     if (wrong) peft__key_wrong(r, PEFT_ERROR_FORMAT, row->key, v, wrong);
 }
 
-// A key of no row. Of an unknown one nothing is lost with null, false and what is empty; numbers and texts
-// are settings of something that is switched on by another key, as far as HF peft's go.
+// A key that has no row. Null, false and empty values of an unknown key lose nothing. Numbers and texts are
+// ignored with a warning, as HF peft's such keys only refine what another key switches on. Others are
+// errors.
 static void peft__key_of_no_row(peft__keys_reader *r, const peft__json *v) {
     for (int64_t i = 0; i < PEFT__COUNT(peft__other_keys); i++) {
         if (peft__other_keys[i].kinds && !(peft__other_keys[i].kinds & r->kind)) continue;
@@ -21739,7 +21744,7 @@ static void peft__key_of_no_row(peft__keys_reader *r, const peft__json *v) {
             "a key that is not known, and it may change what the adapter does: ");
 }
 
-// The defaults of all rows, then the file's keys.
+// Reads the defaults of all rows, then the file's keys.
 static void peft__keys_read(peft__keys_reader *r, const peft__json *root) {
     for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys) && !r->status; i++) {
         peft__json *missing = NULL;
@@ -21757,7 +21762,7 @@ static void peft__keys_read(peft__keys_reader *r, const peft__json *root) {
     }
 }
 
-// A descriptor's list as JSON.
+// Writes a descriptor's list as JSON.
 static void peft__list_json(peft__string *s, peft__key_type type, const char *list) {
     bool tokens = type == PEFT__KEY_TOKEN_LISTS,
          object = type == PEFT__KEY_BY_EXPRESSION || (tokens && strchr(list, ':'));
@@ -21808,12 +21813,12 @@ static void peft__key_write(peft__string *s, const peft__adapter_key *row, const
     else peft__json_quote(s, text, strlen(text));
 }
 
-// Where an adapter is written with twice the rank, as what takes its beginning away stands beside it, the
-// same factor s needs another alpha: each "=number" times `factor`.
+// Multiplies each "=number" of a pattern by `factor`. An adapter with a start is written with twice the
+// rank, the start beside it, and keeps its factor s by another alpha.
 static bool peft__scaled_pattern(peft__arena *scratch, const char **pattern, double factor) {
     peft__string s;
     peft__string_init(&s, scratch->ctx);
-    for (const char *p = *pattern, *end; p && *p; p = end) {  // behind every '=' that ends an entry, a number
+    for (const char *p = *pattern, *end; p && *p; p = end) {  // each '=' that ends an entry's name
         size_t n = strcspn(p, "=");
         peft__string_append(&s, p, n);
         end = p + n;
@@ -21831,7 +21836,7 @@ static bool peft__scaled_pattern(peft__arena *scratch, const char **pattern, dou
     return ok;
 }
 
-// Whether all names of one list are in the other.
+// Whether `list` has all of the names.
 static bool peft__names_among(const char *names, const char *list) {
     const char *name;
     for (size_t n; names && (n = peft__next_name(&names, &name)) > 0;) {
@@ -21842,8 +21847,8 @@ static bool peft__names_among(const char *names, const char *list) {
     return true;
 }
 
-// The modules that an adapter has something at, as a list: `whole` paths or the last parts of them; of those
-// whose input an IA3 scales only, if `inputs`.
+// The modules of an adapter as a list of `whole` paths or of their last parts; with `inputs` only those
+// whose input IA3 scales.
 static bool peft__modules_text(
     const peft_adapter *a, peft__arena *scratch, bool whole, bool inputs, const char **out) {
     peft__string s;
@@ -21865,7 +21870,7 @@ static bool peft__modules_text(
     return *out != NULL;
 }
 
-// The keys that old and new versions of HF peft read.
+// Writes adapter_config.json with the keys that old and new versions of HF peft read.
 static bool peft__adapter_config_text(const peft_adapter *a, peft__arena *scratch, peft__string *out) {
     const peft__method_row *row = peft__method_row_of(a->d.method);
     const peft_config *c = &a->model->config;
@@ -21873,23 +21878,23 @@ static bool peft__adapter_config_text(const peft_adapter *a, peft__arena *scratc
     memset(&s, 0, sizeof(s));
     s.d = a->d;
     bool rows = a->d.method != PEFT_PREFIX_TUNING, t5 = c->encoder_decoder, ok = true;
-    double ranks = a->starts ? 2 : 1;  // PiSSA: the same s at twice the rank
+    double ranks = a->starts ? 2 : 1;  // PiSSA: twice the rank, and the same s
     double alphas = a->starts && a->d.use_rslora ? sqrt(2.0) : ranks;
-    // HF has no places of prompts, and would give the rows to the encoder: it shall not know the type
+    // HF lacks prompt_place, and would give the rows to the encoder: so it must not know the type
     bool placed = s.d.prompt_place && t5 && rows, grouped = !rows && !t5;
     s.peft_type = row->peft_type;
     if (placed) s.peft_type = a->d.method == PEFT_P_TUNING ? PEFT__PLACED_P_TUNING : PEFT__PLACED_PROMPT;
     s.task_type = t5 ? "SEQ_2_SEQ_LM" : "CAUSAL_LM";
     s.start = "true";
     s.selection = row->info.name;
-    s.heads = grouped ? c->kv_heads : c->heads;  // HF counts the heads that keys and values have
+    s.heads = grouped ? c->kv_heads : c->heads;  // HF means the heads of keys and values
     s.layers = t5 && rows ? c->layers : a->prompt_layers;
     s.parts = a->prompt_parts;
     s.activation = (int64_t)a->d.activation;
     s.width = grouped ? c->kv_heads * c->d_kv : c->d_model;
     s.dora = a->d.method == PEFT_DORA;
     s.reparameterization = a->d.encoder_lstm;
-    s.in_out = a->model->family->in_out && !s.d.target_parameters;  // HF has one or the other
+    s.in_out = a->model->family->in_out && !s.d.target_parameters;  // HF takes one or the other
     s.trained = true;
     s.d.r *= (int64_t)ranks;
     s.d.alpha = (float)(alphas * (double)s.d.alpha);
@@ -21902,7 +21907,7 @@ static bool peft__adapter_config_text(const peft_adapter *a, peft__arena *scratc
     if (a->starts)
         ok = peft__scaled_pattern(scratch, &s.d.rank_pattern, ranks) &&
             peft__scaled_pattern(scratch, &s.d.alpha_pattern, alphas);
-    // HF asks that an IA3's feedforward_modules are among target_modules as they are written
+    // HF wants the names of an IA3's feedforward_modules to be among target_modules, letter by letter
     if (ok && (row->kind & PEFT__SCALES) && !peft__names_among(s.d.feedforward_modules, s.d.target_modules))
         ok = peft__modules_text(a, scratch, true, false, &s.d.target_modules) &&
             peft__modules_text(a, scratch, true, true, &s.d.feedforward_modules);
@@ -21930,7 +21935,7 @@ static bool peft__adapter_config_text(const peft_adapter *a, peft__arena *scratc
 
 // ---- files: adapter_model.safetensors
 
-// What an encoder makes of its rows: HF saves that and not the encoder.
+// Runs the prompt encoder: HF saves its result, not the encoder.
 static peft_status peft__prompt_result(const peft_adapter *a, peft__arena *scratch, peft_tensor *out) {
     peft_tape *tape = NULL;
     peft_status status = peft_tape_create(a->ctx, &tape);
@@ -21949,14 +21954,14 @@ static peft_status peft__prompt_result(const peft_adapter *a, peft__arena *scrat
     return status;
 }
 
-// The module at which tensor i is one of a LoRA's two matrices; NULL: it is something else.
+// The module whose A or B tensor i is; NULL: it is another tensor.
 static const peft__adapted *peft__lora_of(const peft_adapter *a, int64_t i) {
     const peft__adapted *s = a->owners[i] < 0 ? NULL : &a->modules[a->owners[i]];
     return s && (&a->tensors[i] == s->a || &a->tensors[i] == s->b) ? s : NULL;
 }
 
-// What a file has of tensor i: itself; its transpose; of PiSSA A and its beginning one below the other, B and
-// minus its beginning side by side, which is a plain LoRA of twice the rank.
+// What a file has for tensor i: the tensor; its transpose; or with a start A above its first value, B
+// beside minus its first value, which is a plain LoRA of twice the rank.
 static peft_status peft__saved_tensor(
     const peft_adapter *a, peft__arena *scratch, int64_t i, peft_tensor *out) {
     const peft_tensor *t = &a->tensors[i];
@@ -21985,8 +21990,8 @@ static peft_status peft__saved_tensor(
     return PEFT_OK;
 }
 
-// The tensors of a file: those that are trained, in the order of a->tensors, and those that it had instead of
-// the base's.
+// The tensors of a file: the trained ones in the order of a->tensors, then those that a loaded file had in
+// place of the base's.
 static peft_status peft__saved_tensors(
     const peft_adapter *a, peft__arena *scratch, const peft_tensor ***list, int64_t *count) {
     size_t room = (size_t)(a->count + a->initial_count);
@@ -22071,8 +22076,8 @@ static peft_status peft__config_method(
     return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: peft_type \"%s\"", path, type);
 }
 
-// Of a LoRA, how it began: for some starts HF peft takes it out of the base again on loading, the others
-// leave the base as it is.
+// How a LoRA began. HF peft takes some starts out of the base again when it loads; the others leave the
+// base as it is.
 static peft_status peft__start_of(
     peft_context *ctx, const char *path, const char *name, peft__lora_start *out) {
     for (int64_t i = 0; i < PEFT__COUNT(peft__lora_starts); i++) {
@@ -22086,7 +22091,7 @@ static peft_status peft__start_of(
         path, name);
 }
 
-// What the configuration says has to be sane before anything is built from it.
+// Refuses settings that nothing can be built from.
 static peft_status peft__settings_check(
     const peft__keys_reader *r, const peft_model *m, const peft__json *root) {
     peft__adapter_settings *s = r->out;
@@ -22099,7 +22104,7 @@ static peft_status peft__settings_check(
             r->ctx, PEFT_ERROR_FORMAT, "%s: r is %ld, lora_alpha %g", r->path, s->d.r, (double)s->d.alpha);
     if (none && !s->d.target_parameters)
         return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: target_modules names nothing", r->path);
-    if (none) s->d.target_modules = "";  // not the default
+    if (none) s->d.target_modules = "";  // NULL would mean the default
     if (prompts && s->d.num_virtual_tokens < 1)
         return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: num_virtual_tokens is missing", r->path);
     if (prompts && (s->layers < 0 || s->layers > 1 << 16))
@@ -22129,14 +22134,14 @@ static peft_status peft__adapter_from_config(peft_model *m, peft__arena *scratch
     if (status == PEFT_ERROR_ARGUMENT)
         return peft__fail(m->ctx, PEFT_ERROR_FORMAT, "%s: %s", path, m->ctx->error);
     if (status) return status;
-    (*out)->d.alpha = s.d.alpha;  // 0 is 0 here
+    (*out)->d.alpha = s.d.alpha;  // in a file 0 means 0
     if (s.layers) (*out)->prompt_layers = s.layers;
     if (s.parts) (*out)->prompt_parts = s.parts;
     return peft__adapter_add_all(*out, false);
 }
 
-// HF saves buffers of GPT-2's and GPT-NeoX's attention (a triangle of ones, a very small number) with bias
-// "all".
+// Buffers of GPT-2's and GPT-NeoX's attention (a triangle of ones, a very small number), which HF saves
+// with bias "all".
 static bool peft__is_mask_buffer(const char *name) {
     return peft__ends_with(name, ".attn.bias") || peft__ends_with(name, ".attention.bias") ||
         peft__ends_with(name, ".masked_bias");
@@ -22155,7 +22160,7 @@ static peft_status peft__adapter_shape_error(
         s->rows, s->cols, rows, cols, more);
 }
 
-// An adapter_model.safetensors being read. The functions below return its first failure.
+// An adapter_model.safetensors being read.
 typedef struct peft__adapter_file {
     peft_adapter *a;
     peft__arena *scratch;
@@ -22164,7 +22169,7 @@ typedef struct peft__adapter_file {
     bool *used;  // [archive->count]
 } peft__adapter_file;
 
-// A trained tensor. Before peft 0.7 biases had no "base_layer" in their names.
+// Reads a trained tensor. Before peft 0.7 the names of biases had no "base_layer".
 static peft_status peft__adapter_read_one(peft__adapter_file *f, int64_t i) {
     peft_tensor *t = &f->a->tensors[i];
     const peft__adapted *lora = peft__lora_of(f->a, i);
@@ -22184,7 +22189,7 @@ static peft_status peft__adapter_read_one(peft__adapter_file *f, int64_t i) {
     return PEFT_OK;
 }
 
-// The module that has this tensor of the base, -1: none.
+// The module with this tensor of the base; -1: none.
 static int64_t peft__module_named(const peft_model *m, const char *name) {
     for (int64_t i = 0; i < peft__module_count(m); i++) {
         size_t n;
@@ -22197,9 +22202,9 @@ static int64_t peft__module_named(const peft_model *m, const char *name) {
     return -1;
 }
 
-// A tensor of the base that stands in the file: HF loads it over the base's, and so over all that share it.
-// Where it says the same, nothing is kept. A module that is saved whole may have its original beside it,
-// which has no part in the result.
+// Reads a tensor of the base that stands in the file. HF loads it over the base's, and so for all modules
+// that share it. If it has the base's values, nothing is kept. A module that is saved whole may have its
+// original beside it, which changes nothing.
 static peft_status peft__adapter_read_base(peft__adapter_file *f, const peft_tensor *s, int64_t module) {
     peft_adapter *a = f->a;
     const peft_tensor *t = peft__module_tensor(a->model, module);
@@ -22225,8 +22230,8 @@ static peft_status peft__adapter_read_base(peft__adapter_file *f, const peft_ten
     return PEFT_OK;
 }
 
-// What is left in the file. Parts of adapters that the configuration does not have are an error, though HF
-// would pass over them.
+// Handles a tensor that is left in the file. Parts of adapters that the configuration does not have are an
+// error, though HF would ignore them.
 static peft_status peft__adapter_read_left(peft__adapter_file *f, const peft_tensor *s) {
     static const char *const inside[] = {".base_layer", ".original_module"};
     static const char *const marks[] = {
@@ -22269,13 +22274,13 @@ static peft_status peft__adapter_read_tensors(
 
 // ---- files: LoRA in GGUF
 
-// As llama.cpp loads it: for each adapted weight W the tensors W.lora_a [r, in] and W.lora_b [out, r]; one
-// alpha for all (the first module's), and y = W x + alpha / r B A x.
+// llama.cpp's format: each adapted weight W has the tensors W.lora_a [r, in] and W.lora_b [out, r]; there
+// is one alpha for all (here the first module's), and y = W x + alpha / r B A x.
 typedef struct peft__gguf_lora_module {
-    const char *name;  // Hugging Face's, of the module: model.layers.0.self_attn.q_proj
+    const char *name;  // the module's in Hugging Face: model.layers.0.self_attn.q_proj
     const peft_tensor *a, *b;  // [r, in] and [out, r]; of an embedding, `in` is the vocabulary
     double scale;  // alpha / r, or alpha / sqrt(r)
-    const peft_tensor *magnitude, *bias;  // of DoRA; trained: cannot be expressed
+    const peft_tensor *magnitude, *bias;  // DoRA's; trained: GGUF cannot express them
 } peft__gguf_lora_module;
 
 typedef struct peft__gguf_lora {
@@ -22286,8 +22291,8 @@ typedef struct peft__gguf_lora {
     int64_t count;
 } peft__gguf_lora;
 
-// `name`: behind the block's, NULL: it has none. llama.cpp looks for an adapter where it multiplies by a
-// matrix and where it embeds tokens, not elsewhere.
+// Refuses what the format cannot express. `name`: W's in GGUF, behind the block's; NULL: it has none.
+// llama.cpp uses an adapter where it multiplies by a matrix and where it embeds tokens, nowhere else.
 static peft_status peft__gguf_lora_check(peft_context *ctx, const peft__gguf_lora *l,
     const peft__gguf_lora_module *m, const char *name, double alpha) {
     double own = m->a && m->b ? m->scale * (double)m->a->rows : 0;
@@ -22310,8 +22315,8 @@ static peft_status peft__gguf_lora_check(peft_context *ctx, const peft__gguf_lor
     return PEFT_OK;
 }
 
-// How the rows of A or B lie in the file. A vocabulary's A is stored by token. B's rows are the weight's, so
-// they move with them; transposing W only changes its storage.
+// The order of A's or B's rows in the file. An embedding's A is stored by token. B's rows move with the
+// weight's; transposing W only changes its storage.
 static peft__row_order peft__gguf_lora_order(
     const peft__gguf_family *f, const peft__gguf_name *own, bool is_b, int64_t heads, int64_t kv_heads) {
     peft__row_order order = is_b ? peft__gguf_order(f, own->order, heads, kv_heads) : peft__same_order;
@@ -22333,7 +22338,7 @@ static peft_status peft__gguf_lora_add(peft_gguf_writer *w, const peft__gguf_lor
             peft__gguf_lora_order(f, &own, is_b, l->heads, l->kv_heads));
     }
     double ratio = status ? 1 : m->scale * (double)m->a->rows / alpha;
-    if (fabs(ratio - 1) > 1e-6) w->sources[w->count - 1].scale = (float)ratio;  // B has what alpha lacks
+    if (fabs(ratio - 1) > 1e-6) w->sources[w->count - 1].scale = (float)ratio;  // makes up for the one alpha
     return status;
 }
 
@@ -22359,7 +22364,7 @@ static peft_status peft__gguf_write_lora(peft_context *ctx, const peft__gguf_lor
     return status;
 }
 
-// How GGUF has what an adapter has at a module; what it has no place for is an error.
+// Describes in GGUF's terms what the adapter has at a module, or fails.
 static peft_status peft__gguf_module_of(const peft_adapter *a, const char *path, int64_t module,
     peft__arena *scratch, const peft_tensor *const *saved, peft__gguf_lora_module *out) {
     const peft_model *m = a->model;
@@ -22376,9 +22381,9 @@ static peft_status peft__gguf_module_of(const peft_adapter *a, const char *path,
             a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF has no place for %s %.*s", path, what, (int)n, name);
     memset(out, 0, sizeof(*out));
     const char *own = m->tensors[module].name,
-               *dot = strrchr(own, '.');  // the checkpoint's name, where HF's module has another
+               *dot = strrchr(own, '.');  // the checkpoint's name, if the module's differs
     out->name = peft__arena_strdup(scratch, dot ? own : name, dot ? (size_t)(dot - own) : n);
-    out->a = saved[s->a - a->tensors];  // of a start that is subtracted: both, at twice the rank
+    out->a = saved[s->a - a->tensors];  // with a start: both, at twice the rank
     out->b = saved[s->b - a->tensors];
     out->scale = (double)peft__adapter_scale(a, s);
     out->magnitude = s->magnitude;
@@ -22426,7 +22431,7 @@ static peft_status peft__gguf_adapter_check(const peft_model *m, const peft_gguf
     return PEFT_OK;
 }
 
-// Which matrix of which of HF's modules tensor i is: own->other is the name of the module's weight.
+// Which matrix of which module tensor i is: own->other is the name of the module's weight.
 static peft_status peft__gguf_lora_part(
     const peft_gguf *g, const peft_model *m, int64_t i, peft__gguf_name *own, bool *is_b) {
     const peft__gguf_family *f = peft__gguf_family_of(peft__gguf_architecture(m->config.model_type));
@@ -22445,8 +22450,8 @@ static peft_status peft__gguf_lora_part(
     return PEFT_OK;
 }
 
-// target_modules, r, alpha and their patterns, from the tensors. llama.cpp: alpha 0 stands for that of each
-// rank.
+// Derives target_modules, r, alpha and their patterns from the tensors. In llama.cpp alpha 0 means each
+// rank itself.
 static peft_status peft__gguf_adapter_desc(const peft_gguf *g, peft__arena *scratch, peft_adapter_desc *d) {
     const char **const into[] = {&d->target_modules, &d->rank_pattern, &d->alpha_pattern};
     peft__string lists[3];
@@ -22459,7 +22464,7 @@ static peft_status peft__gguf_adapter_desc(const peft_gguf *g, peft__arena *scra
         status = peft__gguf_lora_part(g, d->model, i, &own, &is_b);
         if (status || !is_b) continue;
         int64_t r = peft_gguf_at(g, i)->dims[0];
-        int n = (int)strlen(own.other) - 7;  // the module's path, without ".weight"
+        int n = (int)strlen(own.other) - 7;  // the module's path: without ".weight"
         if (!d->r) d->r = r;
         for (int k = 0; k < 3; k++) {
             if (k == 1 ? r == d->r : k == 2 && alpha != 0) continue;
@@ -22515,7 +22520,7 @@ static peft_status peft__adapter_load_gguf(peft_model *m, const char *path, peft
     if (!status) status = peft__gguf_adapter_check(m, g);
     if (!status) status = peft__gguf_adapter_desc(g, &scratch, &d);
     if (!status) status = peft__adapter_alloc(&d, &a);
-    if (!status && d.alpha == 0) a->d.alpha = 0;  // the pattern has all
+    if (!status && d.alpha == 0) a->d.alpha = 0;  // the pattern has all alphas
     if (!status) status = peft__adapter_add_all(a, false);
     for (int64_t i = 0; !status && i < peft_gguf_count(g); i++) status = peft__gguf_adapter_read_one(a, g, i);
     if (!status && peft_gguf_count(g) != a->count)
@@ -22558,8 +22563,8 @@ PEFTDEF peft_status peft_adapter_load(peft_model *m, const char *folder, peft_ad
 
 // ---- merging
 
-// W += s B A, IA3's factors into rows or columns, DoRA's direction, replacements. The base's own tensors are
-// kept aside, so that unmerging restores them bit for bit.
+// Merging: W += s B A, IA3's factors into rows or columns, DoRA's direction, replacements. The base's own
+// tensors are set aside, so that unmerging restores them bit for bit.
 static void peft__scale_weight(peft_tensor *w, const float *v, bool by_input) {
     bool by_row = by_input == w->in_out;
     for (int64_t i = 0; i < w->rows; i++)
@@ -22571,7 +22576,7 @@ static peft_status peft__merge_dora(peft_adapter *a, const peft_tensor *w, const
     peft_status status = peft_tape_create(a->ctx, &tape);
     peft_tensor now = *w;
     now.in_out = w->in_out || s->embedding;
-    // of w as it is now
+    // the direction of w as it is now
     const peft_tensor *direction = status ? NULL
                                           : peft__dora_direction(tape, &now, s->a, s->b, 0, s->magnitude);
     if (!status && !direction) status = tape->status;
@@ -22580,7 +22585,7 @@ static peft_status peft__merge_dora(peft_adapter *a, const peft_tensor *w, const
     return status;
 }
 
-// Puts an f32 copy in the place of a tensor that will change; the tensor itself goes to the backups.
+// Puts an f32 copy in the place of tensor i, and the tensor into the backups.
 static peft_status peft__merge_prepare(peft_adapter *a, int64_t i) {
     peft_tensor *t = &a->model->tensors[i];
     float *data = PEFT__CALLOC(a->ctx, peft__size(t), float);
@@ -22597,7 +22602,7 @@ static peft_status peft__merge_prepare(peft_adapter *a, int64_t i) {
     return PEFT_OK;
 }
 
-// What the module adds to its output becomes a change of its weight and bias, which are f32 copies by now.
+// Changes the f32 copies of a module's weight and bias by what the adapter adds to the module's output.
 static peft_status peft__merge_module(peft_adapter *a, int64_t i, float factor) {
     peft_model *m = a->model;
     peft_tensor *w = &m->tensors[i], *bias = m->bias_of[i] < 0 ? NULL : &m->tensors[m->bias_of[i]];
@@ -22618,7 +22623,7 @@ static peft_status peft__merge_module(peft_adapter *a, int64_t i, float factor) 
     return status;
 }
 
-// The weights are still those that merging made.
+// Checks that the weights are still those that merging made.
 static peft_status peft__check_merged(const peft_adapter *a, const char *caller) {
     for (int64_t i = 0; i < a->backup_count; i++) {
         const peft_tensor *t = &a->model->tensors[a->backups[i].tensor];
@@ -22637,7 +22642,7 @@ PEFTDEF peft_status peft_adapter_unmerge(peft_adapter *a) {
         peft__backup *b = &a->backups[--a->backup_count];
         peft_tensor *t = &a->model->tensors[b->tensor];
         peft__free(a->ctx, t->data);
-        peft__free(a->ctx, (void *)(uintptr_t)t->quant);  // requantized
+        peft__free(a->ctx, (void *)(uintptr_t)t->quant);  // its format after requantizing
         b->before.grad = t->grad;
         *t = b->before;
     }
@@ -22646,7 +22651,7 @@ PEFTDEF peft_status peft_adapter_unmerge(peft_adapter *a) {
     return PEFT_OK;
 }
 
-// Whether a tensor changes by what its module has. T5's module `shared` is asked by nothing.
+// Whether merging changes tensor i for its module. No pass calls T5's module `shared`.
 static bool peft__merges(const peft_adapter *a, int64_t i) {
     const peft_model *m = a->model;
     const peft__adapted *s = &a->modules[i];
@@ -22655,7 +22660,7 @@ static bool peft__merges(const peft_adapter *a, int64_t i) {
     return s->used && !unasked;
 }
 
-// Whether tensor i is the bias of a module that changes it.
+// Whether merging changes tensor i as the bias of a module.
 static bool peft__merges_bias(const peft_adapter *a, int64_t i) {
     for (int64_t k = 0; k < a->model->tensor_count; k++) {
         const peft__adapted *s = &a->modules[k];
@@ -22664,8 +22669,8 @@ static bool peft__merges_bias(const peft_adapter *a, int64_t i) {
     return false;
 }
 
-// Modules that share a tensor can only change together: by rows that they share, too, or by what holds for
-// all.
+// Refuses to merge if modules that share a tensor would change differently: all must have the same trained
+// rows, or a replacement that holds for all.
 static peft_status peft__merge_check(const peft_adapter *a) {
     const peft_model *m = a->model;
     const int64_t own = m->shared - m->tensors;
@@ -22715,12 +22720,12 @@ PEFTDEF peft_status peft_adapter_merge(peft_adapter *a, float scale) {
     return status;
 }
 
-// Sums over all requantized weights.
+// Sums over all requantized weights, for the relative errors.
 typedef struct peft__requantize_sums {
     double errors, merged, updates, magnitudes, max, weights;
 } peft__requantize_sums;
 
-// A merged weight in the base's format again, and how far that is from it.
+// Quantizes a merged weight in the base's format, and adds the errors.
 static peft_status peft__requantize_one(
     peft_adapter *a, const peft__backup *b, peft__requantize_sums *s, peft_tensor **out) {
     float x[256], y[256], z[256];
@@ -22765,7 +22770,7 @@ PEFTDEF peft_status peft_adapter_requantize(peft_adapter *a, peft_requantize_err
             status = peft__requantize_one(a, &a->backups[i], &s, &made[i]);
     for (int64_t i = 0; i < a->backup_count; i++) {
         peft_tensor *t = &a->model->tensors[a->backups[i].tensor], *q = made[i];
-        if (q && !status) {  // data and quant go over; q takes the old values along
+        if (q && !status) {  // data and quant move to t, the old values to q
             void *old = t->data;
             t->data = q->data, t->quant = q->quant, t->type = q->type;
             a->backups[i].merged = q->data;
@@ -22783,7 +22788,7 @@ PEFTDEF peft_status peft_adapter_requantize(peft_adapter *a, peft_requantize_err
     return PEFT_OK;
 }
 
-// ---- one LoRA made of several
+// ---- combining LoRAs into one
 
 static peft_status peft__combine_check(const peft_combine_desc *d) {
     const peft_adapter *first = d->adapters[0];
@@ -22816,8 +22821,8 @@ static peft_status peft__combine_check(const peft_combine_desc *d) {
     return PEFT_OK;
 }
 
-// An adapter with room for the result: exactly the modules that the others have, each with the rank that they
-// share or, one below the other, have together; alpha = r everywhere, so that s = 1.
+// Makes the adapter for the result: the same modules, each with the rank that the others share, or with the
+// sum of their ranks (PEFT_COMBINE_CAT). alpha = r everywhere, so that s = 1.
 static peft_status peft__combined_alloc(const peft_combine_desc *d, peft_adapter **out) {
     const peft_adapter *first = d->adapters[0];
     const peft_model *m = first->model;
@@ -22850,7 +22855,7 @@ static int peft__larger_first(const void *a, const void *b) {
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
-// Keeps the floor(density * n) entries of largest size. Of equal ones, the first.
+// Keeps the floor(density n) entries of largest size and zeroes the others. Of equal ones the first stay.
 static peft_status peft__trim_small(peft_context *ctx, float *x, int64_t n, double density) {
     int64_t kept = (int64_t)(density * (double)n);
     float *sizes = (float *)peft__alloc(ctx, (size_t)n * sizeof(float));
@@ -22858,7 +22863,7 @@ static peft_status peft__trim_small(peft_context *ctx, float *x, int64_t n, doub
     for (int64_t i = 0; i < n; i++) sizes[i] = fabsf(x[i]);
     qsort(sizes, (size_t)n, sizeof(float), peft__larger_first);
     float least = kept > 0 ? sizes[kept - 1] : HUGE_VALF;
-    int64_t equal = 0;  // entries of that size which stay
+    int64_t equal = 0;  // how many entries of that size stay
     for (int64_t i = 0; i < kept; i++) equal += sizes[i] == least;
     for (int64_t i = 0; i < n; i++)
         if (fabsf(x[i]) < least || (fabsf(x[i]) == least && equal-- <= 0)) x[i] = 0;
@@ -22866,8 +22871,8 @@ static peft_status peft__trim_small(peft_context *ctx, float *x, int64_t n, doub
     return PEFT_OK;
 }
 
-// Of parts [count, n]: the sum of those whose sign is that of the sum of all, over how many these are;
-// parts[k] weighs weights[k].
+// TIES: out[i] = the mean of weights[k] parts[k][i] over those k whose parts[k][i] has the sign of the sum
+// over all k. parts [count, n].
 static void peft__elect_and_merge(
     const float *parts, const double *weights, int64_t count, int64_t n, float *out) {
     for (int64_t i = 0; i < n; i++) {
@@ -22889,8 +22894,9 @@ static double peft__combine_weight(const peft_combine_desc *d, int64_t k, int64_
     return (double)(d->weights ? d->weights[k] : 1) * (double)peft__adapter_scale(a, &a->modules[module]);
 }
 
-// All A (or all B) of one module into one of the same shape: the weighted sum of all, of the largest entries
-// (TIES), or of random ones, which grow for it (DARE). A carries the sign of a negative weight.
+// Combines all A (or all B) of one module, of one shape: the weighted sum of all entries, or of the largest
+// (TIES), or of random ones divided by the density (DARE). Each of A and B gets the root of the weight, A
+// also its sign.
 static peft_status peft__combine_same(
     const peft_combine_desc *d, peft_rng *rng, int64_t module, bool is_a, peft_tensor *out) {
     peft_context *ctx = d->adapters[0]->ctx;
@@ -22999,11 +23005,11 @@ PEFTDEF peft_status peft_prompt_nearest(
 }
 
 // ---- how to add a method
-// Give it its number in peft_method and its row in peft__methods, its settings in peft_adapter_desc and their
-// rows in peft__adapter_keys. Give peft__adapted the tensors that it has at a module. Then write what makes
-// them (peft__add_module), what they begin with (peft__first_values), and what they do in a pass
-// (peft__adapted_linear or peft__adapted_embedding); if it can be merged, peft__merge_module as well.
-// Loading, saving, sizes and the planner go over the tensors by themselves; tests/test_adapters.c compares
+// Give it its number in peft_method and its row in peft__methods, its settings in peft_adapter_desc and
+// their rows in peft__adapter_keys, and peft__adapted the tensors that it has at a module. Then write what
+// makes them (peft__add_module), what they begin with (peft__first_values), and what they do in a pass
+// (peft__adapted_linear or peft__adapted_embedding); if it can be merged, peft__merge_module too. Loading,
+// saving, sizes and the planner go over the tensors by themselves. tests/test_adapters.c compares
 // gradients, merging and files of every method in its list.
 // ==========================================================================================================
 // 10. GENERATION
