@@ -23013,19 +23013,21 @@ PEFTDEF peft_status peft_prompt_nearest(
 // gradients, merging and files of every method in its list.
 // ==========================================================================================================
 // 10. GENERATION
-//     For: texts from a model - greedily, sampled or by beam search, several prompts at a time - and the log
-//     probabilities of given texts. An option means what it means in HF transformers 4.27. Training takes its
-//     examples and batches from here, so that a prompt is the same tokens wherever it is used.
-//     Know: peft__encode_text (text to tokens), peft__batch_add (examples to a batch), peft__warp (sampling),
-//     peft__beam_step (beam search), peft__score_examples (log probabilities).
-//     Rests on: 7, 8.  Hands on: peft_generate, peft_generate_text(s), peft_score_completions.
+//    Generates texts: greedily, sampled or by beam search, several prompts at a time; and computes the log
+//    probabilities of given texts. Each option means what it means in HF transformers. Training makes its
+//    examples and batches here too, so that a prompt is the same tokens wherever it is used.
 //
-//     Sampling in numbers: a model gives four tokens the probabilities 0.5, 0.3, 0.15, 0.05.
-//         temperature 2 takes square roots      0.707 0.548 0.387 0.224, over their sum 0.38 0.29 0.21 0.12
-//         top_k 2 keeps the two likeliest       0.5 0.3
-//         top_p 0.7 keeps the fewest above 0.7  0.5 0.3 (0.5 alone is not enough)
-//         min_p 0.2 keeps what has 0.2 * 0.5    0.5 0.3 0.15
-//     and peft__draw takes one in proportion: of 0.5 and 0.3 the first in 5 of 8 cases.
+//    Functions to know: peft__encode_text (text to tokens), peft__batch_add (examples to a batch), peft__warp
+//    (sampling), peft__beam_step (beam search), peft__score_examples (log probabilities).
+//
+//    Example: sampling, if a model gives four tokens the probabilities 0.5, 0.3, 0.15 and 0.05.
+//        temperature 2 takes square roots      0.707 0.548 0.387 0.224, over their sum 0.38 0.29 0.21 0.12
+//        top_k 2 keeps the two likeliest       0.5 0.3
+//        top_p 0.7 keeps the fewest above 0.7  0.5 0.3 (0.5 alone is not enough)
+//        min_p 0.2 keeps those >= 0.2 * 0.5    0.5 0.3 0.15
+//    peft__draw takes one in proportion: of 0.5 and 0.3 the first one in 5 of 8 cases.
+//
+//    Rests on: 7, 8.  Hands on: peft_generate, peft_generate_text(s), peft_score_completions.
 // ==========================================================================================================
 
 // ---- numeric settings of a call: one row for each, with its default and its range
@@ -23040,8 +23042,8 @@ typedef struct peft__numeric {
     const char *name;
     size_t offset;  // in the descriptor
     peft__numeric_kind kind;
-    double preset;       // what 0 stands for
-    double least, most;  // of any other value
+    double preset;       // the value that 0 stands for
+    double least, most;  // the range of all other values
 } peft__numeric;
 
 #define PEFT__FLOAT_MAX 3.4028234e38
@@ -23059,7 +23061,7 @@ static void peft__numeric_set(const peft__numeric *f, void *desc, double value) 
     else if (f->kind == PEFT__NUMERIC_INT64) *(int64_t *)at = (int64_t)value;
 }
 
-// Puts the defaults where a descriptor has 0, and refuses what is out of range.
+// Replaces zeros in a descriptor by the defaults, and refuses values out of range.
 static peft_status peft__numeric_resolve(
     peft_context *ctx, const char *call, const peft__numeric *fields, int64_t count, void *desc) {
     for (const peft__numeric *f = fields; f < fields + count; f++) {
@@ -23072,7 +23074,7 @@ static peft_status peft__numeric_resolve(
     return PEFT_OK;
 }
 
-// What a call asks for besides.
+// A condition under which a call fails, and how.
 typedef struct peft__demand {
     bool broken;
     peft_status status;
@@ -23086,13 +23088,13 @@ static peft_status peft__demands_check(
     return PEFT_OK;
 }
 
-// The adapters at work in a call.
+// The adapters that act in a call.
 typedef struct peft__active_set {
     peft_active_adapter list[PEFT_MAX_PATHS];
     int count;
 } peft__active_set;
 
-// Descriptors name adapters in two ways: a list, or one that works with scale 1.
+// Descriptors name adapters in two ways: a list, or one adapter with scale 1.
 static peft_status peft__active_resolve(peft_context *ctx, const char *call, const peft_active_adapter *list,
     int count, const peft_adapter *one, peft__active_set *out) {
     if (count < 0 || count > PEFT_MAX_PATHS || (count && !list))
@@ -23115,10 +23117,10 @@ static peft_status peft__active_resolve(peft_context *ctx, const char *call, con
 
 // ---- examples as tokens
 
-// Prompts and completions are ranges of one list of ids, and may overlap: the completions of a prompt share
-// its ids, the windows of a long text (perplexity) their text.
+// Prompts and completions are ranges of one list of ids. Ranges may overlap: the completions of a prompt
+// share its ids, and the windows of a long text (perplexity) share the text's.
 typedef struct peft__example {
-    int64_t prompt, prompt_count;  // where the ids begin, how many they are
+    int64_t prompt, prompt_count;  // where its ids begin, how many they are
     int64_t completion, completion_count;
     int64_t index;  // place in the caller's list
 } peft__example;
@@ -23127,7 +23129,7 @@ typedef struct peft__examples {
     peft_ids ids;
     peft__example *items;
     int64_t count, capacity;
-    int64_t cut_examples, cut_tokens;  // what limits took away
+    int64_t cut_examples, cut_tokens;  // what limits have cut off
 } peft__examples;
 
 static void peft__examples_free(peft_context *ctx, peft__examples *e) {
@@ -23136,7 +23138,7 @@ static void peft__examples_free(peft_context *ctx, peft__examples *e) {
     memset(e, 0, sizeof(*e));
 }
 
-// One more example, empty. NULL: out of memory.
+// Adds an empty example. NULL: out of memory.
 static peft__example *peft__examples_add(peft_context *ctx, peft__examples *e) {
     void *grown = peft__one_more(ctx, e->items, e->count, &e->capacity, sizeof(peft__example));
     if (!grown) return NULL;
@@ -23166,11 +23168,11 @@ static bool peft__push_start(const peft_model *m, peft_ids *ids) {
 
 enum { PEFT__NO_LIMIT = INT32_MAX };
 
-// Appends a text as tokens; every prompt and completion of training, scoring and generation comes by here.
+// Appends a text as tokens. Every prompt and completion of training, scoring and generation is made here.
 //     T5             prompt: text </s>           completion: text </s>
 //     decoder-only   prompt: <s> text            completion: text </s>      (never an empty prompt)
-// with <s> where the model's texts begin so; a prompt that has it written, as chats do, gets no second. What
-// goes beyond `max` tokens is cut off before </s>, as HF does; `cut` (may be NULL) receives how many.
+// <s> only if the model's texts begin with it; a prompt that has it written, as chats do, gets no second
+// one. Tokens beyond `max` are cut off before </s>, as in HF; `cut` (may be NULL) receives how many.
 static peft_status peft__encode_text(
     const peft_model *m, const char *text, bool prompt, int64_t max, peft_ids *ids, int64_t *cut) {
     const peft_config *c = &m->config;
@@ -23180,7 +23182,7 @@ static peft_status peft__encode_text(
     int64_t first = ids->count;
     peft_status status = peft_encode_special(m->tokenizer, text, strlen(text), ids);
     if (status) return status;
-    if (first > start && ids->count > first && ids->data[first] == c->bos_id) {  // written out
+    if (first > start && ids->count > first && ids->data[first] == c->bos_id) {  // the text has its own bos
         ids->count--;
         memmove(ids->data + start, ids->data + first, (size_t)(ids->count - start) * sizeof(int32_t));
     }
@@ -23193,8 +23195,8 @@ static peft_status peft__encode_text(
     return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
-// The next example: a prompt and its completion (NULL: none). cut[2] receives the tokens beyond max[2] of
-// each.
+// Adds an example: a prompt and its completion (NULL: none). cut[2]: how many tokens of each were beyond
+// max[2].
 static peft_status peft__encode_example(const peft_model *m, const char *const texts[2], const int64_t max[2],
     peft__examples *e, int64_t cut[2]) {
     peft__example *x = peft__examples_add(m->ctx, e);
@@ -23208,8 +23210,8 @@ static peft_status peft__encode_example(const peft_model *m, const char *const t
     return status;
 }
 
-// Whether a prompt with what follows it has more tokens than the model was trained with. Such prompts work
-// where positions are rotary, which have no end; they are counted, and one line of the log tells it.
+// Whether a prompt with its answer has more tokens than the model was trained with. Rotary positions have
+// no end, so such prompts work; they are counted, and one line of the log names the number.
 static bool peft__beyond_window(const peft_model *m, int64_t tokens) {
     const peft_config *c = &m->config;
     return !c->encoder_decoder && !m->positions && c->max_positions && tokens > c->max_positions;
@@ -23225,7 +23227,7 @@ static void peft__log_beyond_window(const peft_model *m, int64_t beyond, int64_t
 
 // ---- batches
 
-// A peft_batch with room for so many sequences and tokens, filled again and again.
+// A peft_batch with room for a number of sequences and tokens, filled again and again.
 typedef struct peft__batch_buffer {
     peft_batch view;
     int64_t *source_offsets, *target_offsets;  // [sequences + 1]
@@ -23256,7 +23258,7 @@ static peft_status peft__batch_init(peft_context *ctx, peft__batch_buffer *b, in
     return PEFT_OK;
 }
 
-// One more sequence. With the prompt p1 p2 and the completion c1 c2 c3 the decoder reads and learns:
+// Adds a sequence. With the prompt p1 p2 and the completion c1 c2 c3 the decoder reads and learns:
 //     T5             source p1 p2    input start c1 c2      labels c1 c2 c3
 //     decoder-only                   input p1 p2 c1 c2      labels -100 c1 c2 c3
 static void peft__batch_add(
@@ -23274,10 +23276,10 @@ static void peft__batch_add(
     memcpy(input + before, completion, (size_t)(n - 1) * sizeof(int32_t));
     memcpy(labels + before - 1, completion, (size_t)n * sizeof(int32_t));
 }
-// ---- what a call asks for
+// ---- the state of a call
 
-// Several prompts share a step: their beams are the rows of the cached decoder. A prompt that is done leaves.
-// A "sequence" is what the decoder has read and written so far, its start token included, as HF counts it.
+// Several prompts share a step: their beams are the rows of the cached decoder. A prompt that is done
+// leaves. A sequence is all that the decoder has read and written, its start token included, as in HF.
 
 enum { PEFT__GROUP_PROMPTS = 16, PEFT__GROUP_ROWS = 64 };
 
@@ -23294,46 +23296,46 @@ typedef struct peft__hypothesis {
 
 // The search for the answer to one prompt.
 typedef struct peft__search {
-    int64_t start;            // tokens that the sequence began with: T5's start token, or the prompt
-    int32_t *ids, *next_ids;  // [beams, limit] each, the second for reordering
+    int64_t start;            // how many tokens it began with: T5's start token, or the prompt
+    int32_t *ids, *next_ids;  // [beams, limit]; next_ids is filled when beams are reordered
     float *scores;            // [beams] sums of log probabilities
-    int64_t *from;            // [beams] which beam of the step before each continues
+    int64_t *from;            // [beams] the previous step's beam that each continues
     peft__hypothesis *kept;   // [beams] finished sequences
     int64_t kept_count;
     peft_rng rng;
     bool done;
     int64_t end;      // length of a sequence that is done
-    size_t streamed;  // bytes of its text that on_text has received
+    size_t streamed;  // how many bytes of its text on_text has received
 } peft__search;
 
-// A prompt cache.
+// The keys and values of a prompt and its answer, kept for the next call.
 struct peft_session {
     peft_context *ctx;
     peft_model *model;
     peft__decoder_cache cache;
-    peft_ids ids;               // what the cache holds
-    peft__active_set adapters;  // with which it was read
-    bool is_long;               // and with the rotary positions of a long text
+    peft_ids ids;               // the tokens in the cache
+    peft__active_set adapters;  // with which they were read
+    bool is_long;               // they were read with a long text's rotary positions
     int64_t reused;
 };
 
 typedef struct peft__generator {
-    peft_generate_desc d;  // zeros replaced by the defaults
+    peft_generate_desc d;  // defaults filled in
     peft_context *ctx;
     const peft_config *config;
-    peft__active_set all, adapters;  // of the call; of the group of prompts
+    peft__active_set all, adapters;  // the call's; those of the group of prompts
     peft_tape *tape;
-    peft__arena arena;                // of the group
-    bool failed;                      // it ran out of memory
+    peft__arena arena;                // freed after each group
+    bool failed;                      // out of memory
     peft__decoder_cache own, *cache;  // `cache`: its own, or the session's
     peft__search *searches;
-    int64_t *active, active_count;  // those not done: active[r / beams] owns row r
-    int64_t made, limit;            // new tokens of every sequence so far; room for a whole sequence
-    int64_t width;                  // candidates that are wanted of a row
+    int64_t *active, active_count;  // searches that are not done; search active[r / beams] owns row r
+    int64_t made, limit;            // new tokens of each sequence; room for a whole sequence
+    int64_t width;                  // how many candidates a row needs
     float *logits, *work;           // [rows, vocabulary]
     peft__choice *choices;          // [rows, width], or [rows, vocabulary] when sampling
-    int64_t *found;                 // [rows] how many of them there are; -1: a NaN among the logits
-    int32_t *tokens;                // [rows] the newest
+    int64_t *found;                 // [rows] the number of candidates; -1: a logit is NaN
+    int32_t *tokens;                // [rows] the newest tokens
     int64_t *from_row;              // [rows]
     const peft__example *prompts;   // of the group; NULL: ids only
 } peft__generator;
@@ -23354,7 +23356,7 @@ static const peft__numeric peft__generate_settings[] = {
     PEFT__GENERATE(stop_count, INT64, 0, 0, PEFT__COUNT_MAX),
 };
 
-// What the fields mean for each other.
+// Refuses settings that do not go together.
 static peft_status peft__generate_check(const peft__generator *g) {
     const peft_generate_desc *d = &g->d;
     bool reads_text = d->stop_count || d->on_text, beams = d->beams > 1;
@@ -23390,7 +23392,7 @@ static void peft__generator_end(peft__generator *g) {
 
 static peft_status peft__generator_begin(peft__generator *g, const peft_generate_desc *desc) {
     memset(g, 0, sizeof(*g));
-    if (!desc || !desc->model) return PEFT_ERROR_ARGUMENT;  // no context to say more
+    if (!desc || !desc->model) return PEFT_ERROR_ARGUMENT;  // there is no context for a message
     g->d = *desc;
     g->ctx = peft_model_context(desc->model);
     g->config = peft_model_config(desc->model);
@@ -23410,7 +23412,7 @@ static peft_status peft__generator_begin(peft__generator *g, const peft_generate
 
 // ---- scores of one row: HF's logits processors, in its order
 
-// Keskar et al. 2019: s > 0 becomes s / p, s < 0 becomes s * p, once for every token that occurs in the
+// Keskar et al. 2019: divides s > 0 by p and multiplies s < 0 by p, once for each different token of the
 // sequence.
 static void peft__penalize_repetition(float *scores, const int32_t *ids, int64_t n, float p) {
     for (int64_t i = 0; i < n; i++) {
@@ -23421,7 +23423,7 @@ static void peft__penalize_repetition(float *scores, const int32_t *ids, int64_t
     }
 }
 
-// Bans every token that would end an n-gram which the sequence has already.
+// Bans every token that would complete an n-gram which the sequence has already.
 static void peft__ban_repeated_ngrams(float *scores, const int32_t *ids, int64_t count, int64_t n) {
     if (count + 1 < n) return;
     const int32_t *prefix = ids + count - (n - 1);
@@ -23446,7 +23448,7 @@ static bool peft__ends_answer(const peft_config *c, int32_t token) {
     return ends;
 }
 
-// x_i - max - log(sum_j exp(x_j - max)), in f32 as torch has it. `work` holds n floats.
+// x_i - max - log(sum_j exp(x_j - max)), in f32 as in torch. Scratch: work [n].
 static void peft__log_softmax(peft_context *ctx, float *x, float *work, int64_t n) {
     float max = 0;
     double sum = 0;
@@ -23456,8 +23458,8 @@ static void peft__log_softmax(peft_context *ctx, float *x, float *work, int64_t 
     for (int64_t i = 0; i < n; i++) x[i] = x[i] - max - log_sum;
 }
 
-// The `width` largest of n scores, largest first; of equal ones the first comes first. How many there are,
-// -1: a NaN.
+// The `width` largest of n scores, largest first, and of equal ones the first token first. Returns their
+// number; -1: a NaN.
 static int64_t peft__top(const float *scores, int64_t n, int64_t width, peft__choice *out) {
     int64_t count = 0;
     bool nan = false;
@@ -23486,9 +23488,9 @@ static int peft__choice_by_token(const void *a, const void *b) {
     return x->token < y->token ? -1 : 1;
 }
 
-enum { PEFT__TOP_K_FEW = 1024 };  // above, sorting everything is faster than inserting
+enum { PEFT__TOP_K_FEW = 1024 };  // for more, sorting all is faster than inserting
 
-// The candidates that are not banned, scores divided by the temperature. How many, -1: a NaN.
+// Collects the tokens that are not banned, with scores / temperature. Returns their number; -1: a NaN.
 static int64_t peft__collect(const peft__generator *g, const float *scores, peft__choice *out) {
     int64_t n = 0, vocab = g->config->vocab_size;
     float least = -INFINITY;
@@ -23505,10 +23507,10 @@ static int64_t peft__collect(const peft__generator *g, const float *scores, peft
     return n;
 }
 
-// Temperature, top-k (Fan et al. 2018; ties with the k-th stay), top-p (Holtzman et al. 2020: the fewest
-// tokens whose probability exceeds p), min-p. The scores become probabilities that need not sum to 1. The
-// result is in the order of tokens, so that a rounding error which swaps two nearly equal ones does not
-// change what is drawn.
+// Applies temperature, top-k (Fan et al. 2018; ties with the k-th stay), top-p (Holtzman et al. 2020: the
+// fewest tokens whose probability exceeds p) and min-p. The scores become probabilities, up to a common
+// factor. They are sorted by token, so that a rounding error that swaps two nearly equal ones does not
+// change the draw.
 static int64_t peft__warp(const peft__generator *g, const float *scores, peft__choice *out) {
     int64_t n = peft__collect(g, scores, out), kept = g->d.top_k;
     if (n < 1) return n;
@@ -23521,12 +23523,12 @@ static int64_t peft__warp(const peft__generator *g, const float *scores, peft__c
     float max = out[0].score;
     double sum = 0, tail = 0;
     for (int64_t i = 1; i < n; i++) max = PEFT__MAX(max, out[i].score);
-    if (!(max < INFINITY)) return -1;  // a tiny temperature made it overflow
+    if (!(max < INFINITY)) return -1;  // overflow by a tiny temperature
     for (int64_t i = 0; i < n; i++) {
         out[i].score = (float)exp((double)(out[i].score - max));
         sum += (double)out[i].score;
     }
-    if (top_p)  // HF goes from the smallest up and drops while the sum is <= 1 - p
+    if (top_p)  // as HF: drops the smallest while their sum is <= 1 - p
         while (n > 1 && (tail += (double)out[n - 1].score) <= (1 - (double)g->d.top_p) * sum) n--;
     kept = 0;
     for (int64_t i = 0; i < n; i++)  // the likeliest has score 1 here
@@ -23554,7 +23556,7 @@ static int64_t peft__choice_stride(const peft__generator *g) {
     return g->d.temperature > 0 ? g->config->vocab_size : g->width;
 }
 
-// One row's logits become its candidates.
+// Turns a row's logits into its candidates.
 static void peft__score_row(void *arg, int64_t row) {
     peft__generator *g = (peft__generator *)arg;
     const peft__search *s = &g->searches[g->active[row / g->d.beams]];
@@ -23571,7 +23573,7 @@ static void peft__score_row(void *arg, int64_t row) {
 
 // ---- the text of a sequence while it grows
 
-// Where the first stop string begins; `size`: none.
+// Where the first stop string begins; `size`: the text has none.
 static size_t peft__find_stop(const peft_generate_desc *d, const char *text, size_t size) {
     for (size_t at = 0; at < size; at++)
         for (int64_t i = 0; i < d->stop_count; i++) {
@@ -23581,8 +23583,8 @@ static size_t peft__find_stop(const peft_generate_desc *d, const char *text, siz
     return size;
 }
 
-// How much of a text without stop strings cannot change any more: not an unfinished character at its end,
-// which decodes as U+FFFD, nor what may be the beginning of a stop string.
+// How much of a text without stop strings can no longer change: all but an unfinished character at its end,
+// which decodes to U+FFFD, and but what may be the beginning of a stop string.
 static size_t peft__settled_size(const peft_generate_desc *d, const char *text, size_t size) {
     while (size >= 3 && memcmp(text + size - 3, peft__replacement, 3) == 0) size -= 3;
     size_t least = size;
@@ -23595,8 +23597,8 @@ static size_t peft__settled_size(const peft_generate_desc *d, const char *text, 
     return least;
 }
 
-// Looks for stop strings in the text of a sequence of `length` tokens, and gives on_text what is new: all of
-// it if no token follows (`last`).
+// Looks for stop strings in a sequence's text of `length` tokens, and gives on_text what is new: all of it
+// if no more tokens follow (`last`).
 static peft_status peft__stream(peft__generator *g, peft__search *s, int64_t length, bool last) {
     char *text = NULL;
     size_t size = 0;
@@ -23622,7 +23624,7 @@ static peft_status peft__no_token_left(const peft__generator *g) {
     return peft__fail(g->ctx, PEFT_ERROR_NUMERIC, "peft_generate: no token is left to choose from");
 }
 
-// Greedy or sampled: one sequence, one more token.
+// One step of greedy search or sampling.
 static peft_status peft__single_step(peft__generator *g, peft__search *s, int64_t row) {
     const peft__choice *c = g->choices + row * peft__choice_stride(g);
     if (!g->found[row]) return peft__no_token_left(g);
@@ -23634,9 +23636,10 @@ static peft_status peft__single_step(peft__generator *g, peft__search *s, int64_
     return g->d.stop_count || g->d.on_text ? peft__stream(g, s, length + 1, s->done) : PEFT_OK;
 }
 
-// ---- beam search: that of transformers 5
+// ---- beam search as in transformers 5
 
-// A beam's score: the mean log probability of its n new tokens, at length_penalty 1. In floats, as there.
+// The score of a beam with n new tokens: at length_penalty 1 their mean log probability. In floats, as in
+// HF.
 static float peft__beam_score(const peft__generator *g, float sum, int64_t n) {
     return sum / (float)pow((double)n, (double)g->d.length_penalty);
 }
@@ -23648,8 +23651,8 @@ static int64_t peft__worst_kept(const peft__search *s) {
     return worst;
 }
 
-// Keeps ids [length] and the token behind them, of this sum of log probabilities, if they are among the best
-// `beams`.
+// Keeps a finished sequence, ids [length] and the token `last` with its sum of log probabilities, if it is
+// among the best `beams`.
 static void peft__keep(
     const peft__generator *g, peft__search *s, const int32_t *ids, int64_t length, const peft__choice *last) {
     float score = peft__beam_score(g, last->score, length + 1 - s->start);
@@ -23663,8 +23666,8 @@ static void peft__keep(
     h->ids[length] = last->token;
 }
 
-// Merges the beams' candidate lists: the beam whose next candidate is best, of equal ones the first; -1: no
-// more.
+// Merges the beams' candidate lists: returns the beam whose next candidate is best, of equal ones the
+// first; -1: all are taken.
 static int64_t peft__next_choice(const peft__generator *g, int64_t first_row, const int64_t *taken) {
     int64_t best = -1;
     float score = 0;
@@ -23679,12 +23682,13 @@ static int64_t peft__next_choice(const peft__generator *g, int64_t first_row, co
     return best;
 }
 
-// Of the best 2 * beams continuations (more with several end tokens) those that end, as all do at
-// max_new_tokens, are kept if they are among the best `beams`, and the others go on - unless the likeliest of
-// them could not overtake the kept ones if it ended here.
+// Takes the best 2 * beams continuations (more with several end tokens). Those that end, as all do at
+// max_new_tokens, are kept if they rank among the first `beams`; the others go on. The search is done once
+// `beams` are kept and the likeliest of the others would not beat the worst of them if it ended here; with
+// early_stopping at once.
 static peft_status peft__beam_step(peft__generator *g, peft__search *s, int64_t first_row) {
     int64_t beams = g->d.beams, wanted = (2 + g->config->more_end_count) * beams, going = 0;
-    int64_t length = peft__length(g, s), *taken = g->from_row + first_row;  // not in use yet
+    int64_t length = peft__length(g, s), *taken = g->from_row + first_row;  // unused until the step is over
     float *next_scores = g->work + first_row * g->config->vocab_size;
     int32_t *next_tokens = g->tokens + first_row;
     bool last = g->made + 1 == g->d.max_new_tokens;
@@ -23781,7 +23785,7 @@ static bool peft__same_adapters(const peft__active_set *a, const peft__active_se
     return same;
 }
 
-// Room for `wanted` tokens; the first `kept` stay.
+// Makes room for `wanted` tokens; the first `kept` stay.
 static peft_status peft__session_reserve(peft_session *s, int64_t wanted, int64_t kept) {
     if (wanted <= s->cache.capacity) return PEFT_OK;
     peft__decoder_cache bigger;
@@ -23798,7 +23802,7 @@ static peft_status peft__session_reserve(peft_session *s, int64_t wanted, int64_
     return status;
 }
 
-// In place of peft__cache_begin: the session's cache reads what is new of all but the prompt's last token.
+// Replaces peft__cache_begin: reads the prompt's new tokens into the session's cache, without its last one.
 static peft_status peft__session_begin(
     peft__generator *g, const int32_t *ids, int64_t count, int64_t prompts) {
     peft_session *s = g->d.session;
@@ -23810,7 +23814,7 @@ static peft_status peft__session_begin(
     if (!peft__same_adapters(&s->adapters, &g->adapters) || is_long != s->is_long) s->ids.count = 0;
     s->is_long = is_long;
     while (kept < s->ids.count && kept < count - 1 && s->ids.data[kept] == ids[kept]) kept++;
-    int64_t window = s->model->config.window;  // a ring that is full cannot go back by more than a token
+    int64_t window = s->model->config.window;  // a full ring cannot go back by more than one token
     if (window && s->ids.count > PEFT__MIN(window, s->cache.capacity) && kept + 1 < s->ids.count) kept = 0;
     s->reused = s->ids.count = kept;
     s->adapters = g->adapters;
@@ -23825,7 +23829,7 @@ static peft_status peft__session_begin(
     return PEFT_OK;
 }
 
-// The session notes which tokens its cache holds: none if the run failed.
+// Notes which tokens the session's cache holds; none after a failure.
 static peft_status peft__session_end(peft__generator *g, peft_status status) {
     peft_session *s = g->d.session;
     s->ids.count = 0;
@@ -23858,12 +23862,12 @@ static void peft__search_init(peft__generator *g, peft__search *s, const int32_t
     peft_rng_seed(&s->rng, g->d.seed);
     for (int64_t b = 0; b < beams && !g->failed; b++) {
         memcpy(s->ids + b * g->limit, ids, (size_t)count * sizeof(int32_t));
-        s->scores[b] = b ? -1e9f : 0;  // all beams are equal at first: only one counts
+        s->scores[b] = b ? -1e9f : 0;  // all beams begin equal: only one may count
         s->from[b] = b;
     }
 }
 
-// source: the prompts' ids end to end, prompt i at offsets[i]..offsets[i + 1].
+// source: the prompts' ids end to end; prompt i is at offsets[i] .. offsets[i + 1].
 static peft_status peft__group_begin(
     peft__generator *g, const int32_t *source, const int64_t *offsets, int64_t prompts) {
     const peft_config *c = g->config;
@@ -23894,7 +23898,8 @@ static peft_status peft__group_begin(
         g->adapters.count, g->d.beams, g->d.max_new_tokens, g->cache);
 }
 
-// Rows of prompts that are done leave the cache, beams take over the past of the beam that they continue.
+// Removes the rows of prompts that are done from the cache, and gives each beam the past of the one it
+// continues.
 static peft_status peft__group_advance(peft__generator *g) {
     int64_t beams = g->d.beams, going = 0;
     for (int64_t i = 0; i < g->active_count; i++) {
@@ -23936,7 +23941,7 @@ static peft_status peft__group_run(
     peft__generator *g, const int32_t *source, const int64_t *offsets, int64_t prompts) {
     peft_status status = peft__group_begin(g, source, offsets, prompts);
     while (!status && g->active_count && g->made < g->d.max_new_tokens) status = peft__group_step(g);
-    // those that reached max_new_tokens
+    // sequences that reached max_new_tokens
     for (int64_t i = 0; i < g->active_count && !status && g->d.on_text; i++) {
         peft__search *s = &g->searches[g->active[i]];
         if (!s->done) status = peft__stream(g, s, peft__length(g, s), true);
@@ -23963,7 +23968,8 @@ static peft_status peft__group_answer(peft__generator *g, int64_t i, peft_ids *o
     return PEFT_ERROR_MEMORY;
 }
 
-// The adapters that work on prompts [first, first + n) of `count`, their sequences counted from `first`.
+// Selects the adapters for prompts [first, first + n) of `count`, whose sequences are then counted from
+// `first`.
 static peft_status peft__adapters_of_group(peft__generator *g, int64_t first, int64_t n, int64_t count) {
     g->adapters.count = 0;
     for (int i = 0; i < g->all.count; i++) {
@@ -24001,7 +24007,7 @@ PEFTDEF peft_status peft_generate(
 
 // ---- text in, text out
 
-static int peft__example_order(const void *a, const void *b) {  // by length, so that a group's rows are alike
+static int peft__example_order(const void *a, const void *b) {  // by length: similar rows share a group
     const peft__example *x = (const peft__example *)a, *y = (const peft__example *)b;
     if (x->prompt_count != y->prompt_count) return x->prompt_count < y->prompt_count ? -1 : 1;
     return x->index < y->index ? -1 : 1;
@@ -24027,12 +24033,12 @@ static peft_status peft__encode_prompts(
     }
     peft__log_beyond_window(g->d.model, beyond, count);
     for (int i = 0; i < g->all.count; i++) ranges = ranges || g->all.list[i].sequence_count;
-    if (count > 1 && !ranges)  // prompts that have adapters of their own must stay neighbours
+    if (count > 1 && !ranges)  // prompts with adapters of their own stay neighbours
         qsort(e->items, (size_t)count, sizeof(peft__example), peft__example_order);
     return PEFT_OK;
 }
 
-// Generates for the n prompts x[0..n) and writes each text to its place.
+// Generates for the prompts x[0 .. n) and stores each text at its place.
 static peft_status peft__group_texts(peft__generator *g, const peft__examples *e, const peft__example *x,
     int64_t n, peft_ids *source, char **texts) {
     int64_t offsets[PEFT__GROUP_PROMPTS + 1] = {0};
@@ -24047,7 +24053,7 @@ static peft_status peft__group_texts(peft__generator *g, const peft__examples *e
     for (int64_t i = 0; i < n && !status; i++) {
         char **text = &texts[x[i].index];
         int64_t start = g->searches[i].start;
-        source->count = 0;  // its memory serves the answers
+        source->count = 0;  // reused for the answers
         status = peft__group_answer(g, i, source);
         if (!status)
             status = peft_decode(
@@ -24095,7 +24101,7 @@ PEFTDEF peft_status peft_generate_text(const peft_generate_desc *desc, const cha
 
 // ---- log probabilities of given tokens
 
-// Tokens of one batch, unless one example has more; rows whose logits exist at a time.
+// Tokens of a batch, unless one example has more; rows whose logits exist at one time.
 enum { PEFT__SCORE_TOKENS = 2048, PEFT__LOGIT_ROWS = 64 };
 
 typedef struct peft__scorer {
@@ -24105,7 +24111,7 @@ typedef struct peft__scorer {
     peft_tape *tape;
     peft__examples examples;
     peft__batch_buffer batch;
-    double *out;  // log p of every token of the completions, in order
+    double *out;  // log p of each token of the completions, in order
     int64_t out_count;
 } peft__scorer;
 
@@ -24127,7 +24133,7 @@ static peft_status peft__scorer_begin(peft__scorer *s, const char *call, peft_mo
     return status ? status : peft_tape_create(s->ctx, &s->tape);
 }
 
-// log p(labels[r]) = x - max - log(sum exp(x - max)) of row r of the logits.
+// Appends log p(labels[r]) = x - max - log(sum exp(x - max)) for each row r of the logits.
 static peft_status peft__score_logits(peft__scorer *s, const peft_tensor *logits, const int32_t *labels) {
     for (int64_t r = 0; r < logits->rows; r++) {
         float *x = peft__f32(logits) + r * logits->cols, chosen = x[labels[r]], max = 0;
@@ -24141,11 +24147,11 @@ static peft_status peft__score_logits(peft__scorer *s, const peft_tensor *logits
     return PEFT_OK;
 }
 
-// The rows of `hidden` that have labels go through the head, a few at a time.
+// Puts the rows of `hidden` that have labels through the head, a few at a time.
 static peft_status peft__score_rows(peft__scorer *s, const peft_tensor *hidden) {
     const peft_batch *b = &s->batch.view;
     int64_t cols = hidden->cols, rows = b->target_offsets[b->count], n = 0;
-    int64_t added = (hidden->rows - rows) / b->count;  // virtual tokens before every sequence
+    int64_t added = (hidden->rows - rows) / b->count;  // virtual tokens in front of each sequence
     int32_t labels[PEFT__LOGIT_ROWS];
     float *x = (float *)peft__alloc(s->ctx, (size_t)(PEFT__LOGIT_ROWS * cols) * sizeof(float));
     peft_status status = x ? PEFT_OK : PEFT_ERROR_MEMORY;
@@ -24166,7 +24172,7 @@ static peft_status peft__score_rows(peft__scorer *s, const peft_tensor *hidden) 
     return status;
 }
 
-// Scores the completions of all examples, as many of them in one pass as PEFT__SCORE_TOKENS allows.
+// Scores the completions of all examples, in passes of at most PEFT__SCORE_TOKENS tokens.
 static peft_status peft__score_examples(peft__scorer *s) {
     const peft__examples *e = &s->examples;
     const peft_config *c = &s->model->config;
@@ -24226,7 +24232,7 @@ static peft_status peft__push_or_encode(
     return peft__encode_text(m, text, prompt, PEFT__NO_LIMIT, ids, NULL);
 }
 
-// One example for each completion; all share the prompt's ids.
+// Makes an example of each completion; all share the prompt's ids.
 static peft_status peft__score_encode(const peft_score_desc *d, peft__scorer *s) {
     peft__examples *e = &s->examples;
     peft_status status = peft__push_or_encode(s->model, d->prompt_ids, d->prompt, true, &e->ids);
@@ -24275,10 +24281,10 @@ typedef struct peft__scored_text {
     char *file;        // to be freed
     const char *text;  // without a byte order mark
     double log_probability;
-    int64_t tokens;  // that it sums over
+    int64_t tokens;  // how many tokens it sums over
 } peft__scored_text;
 
-// The text's tokens in windows: each window predicts the tokens that those before it did not.
+// Cuts the tokens into windows. Each predicts the tokens that the windows before it did not.
 static peft_status peft__text_windows(peft__scorer *s, int64_t window, int64_t stride) {
     int64_t count = s->examples.ids.count;
     for (int64_t done = 1, end; done < count; done = end) {
@@ -24293,7 +24299,7 @@ static peft_status peft__text_windows(peft__scorer *s, int64_t window, int64_t s
     return PEFT_OK;
 }
 
-// Reads the text and makes it tokens. `mark`: a byte order mark.
+// Reads the text and turns it into tokens.
 static peft_status peft__text_read(
     const peft_text_perplexity_desc *d, peft__scorer *s, peft__scored_text *out) {
     size_t size = d->text ? strlen(d->text) : 0;
@@ -24337,10 +24343,10 @@ static peft_status peft__text_log_probability(const peft_text_perplexity_desc *d
 }
 #endif
 
-// How to add an option of generation: its field in peft_generate_desc, its row in peft__generate_fields; what
-// it does to the scores of a row in peft__process_scores (before the candidates are chosen) or in peft__warp
-// (of sampling). A way to search is a function beside peft__single_step and peft__beam_step, chosen in
-// peft__group_step.
+// How to add an option of generation: its field in peft_generate_desc, its row in peft__generate_settings,
+// and what it does to the scores of a row: in peft__process_scores (before candidates are chosen) or in
+// peft__warp (sampling only). A way to search is a function beside peft__single_step and peft__beam_step,
+// chosen in peft__group_step.
 // ==========================================================================================================
 // 11. DATA
 //     Turns files of records, templates and conversations into pairs of prompt and completion. A template
