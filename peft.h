@@ -24349,33 +24349,36 @@ static peft_status peft__text_log_probability(const peft_text_perplexity_desc *d
 // chosen in peft__group_step.
 // ==========================================================================================================
 // 11. DATA
-//     Turns files of records, templates and conversations into pairs of prompt and completion. A template
-//     engine (Jinja) fills prompts in and renders the chat templates that models bring; readers, splits,
-//     mixtures and few-shot prompts stand around it. Five functions to know: peft__template_compile and
-//     peft__template_run (a template), peft__records_next (a file), peft__chat_turns (a conversation),
-//     peft__load_example (a record becomes an example). Example: the line {"q": "2+2", "a": 4} with prompt
-//     "Q: {{q}}" and completion "{{a}}" becomes the pair
-//     ("Q: 2+2", "4"); with the prompt "{{ q|upper }} ||| {{ a + 1 }}" it becomes ("2+2", "5").
-//     Rests on: 2, 6, 7.  Hands on: peft_dataset, pairs of prompt and completion.
+//    Turns files of records, templates and conversations into pairs of prompt and completion. A template
+//    engine (Jinja) fills prompts in and renders the chat templates that models bring; readers, splits,
+//    mixtures and few-shot prompts are built around it.
+//
+//    Functions to know: peft__template_compile and peft__template_run (a template), peft__records_next (a
+//    file), peft__chat_turns (a conversation), peft__load_example (a record becomes an example).
+//
+//    Example: with the prompt "Q: {{q}}" and the completion "{{a}}" the line {"q": "2+2", "a": 4} becomes the
+//    pair ("Q: 2+2", "4"); with the prompt "{{ q|upper }} ||| {{ a + 1 }}" it becomes ("2+2", "5").
+//
+//    Rests on: 2, 6, 7.  Hands on: peft_dataset, pairs of prompt and completion.
 // ==========================================================================================================
 
 typedef struct peft__data_example {
     const char *prompt, *completion;
-    const char *const *choices;  // ended by NULL; NULL: it has none
-    const char *task;  // of a mixture's example, or NULL
+    const char *const *choices;  // the answers to choose from, then NULL; NULL: none
+    const char *task;  // of a mixture: the example's task, or NULL
 } peft__data_example;
 
 struct peft_dataset {
     peft_context *ctx;
-    peft__arena arena;  // every text
+    peft__arena arena;  // of all texts
     peft__data_example *examples;
-    const char *fields;  // names, for messages; NULL: not read from a file
+    const char *fields;  // names of the file's fields, for messages; NULL: no file
     int64_t count, capacity;
 };
 
 // ---- records: named values, whatever the file's format
 
-// Pointers lead into the file's text or a scratch arena.
+// Pointers point into the file's text or a scratch arena.
 typedef struct peft__field {
     const char *name, *text;
     size_t name_size, size;
@@ -24384,11 +24387,11 @@ typedef struct peft__field {
 
 typedef struct peft__data_record {
     peft_context *ctx;
-    const char *path;  // with the line: where errors are
+    const char *path;  // path and line: for messages
     int64_t line;
     peft__field *fields;
     int64_t count, capacity;
-    const peft__json *object;  // the same as JSON, for names of values inside of others; NULL: there are none
+    const peft__json *object;  // the record as JSON, for values inside of others; NULL: of a table
 } peft__data_record;
 
 static peft__field *peft__record_add(peft__data_record *r) {
@@ -24402,18 +24405,18 @@ PEFT__NOINLINE peft_status peft__record_fail(const peft__data_record *r, const c
     return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s:%lld: %s", r->path, (long long)r->line, what);
 }
 
-// Lengths fit an int wherever they go into a message: a name that long is cut.
+// Lengths in messages fit an int: longer names are cut.
 static int peft__shown(size_t n) { return (int)PEFT__MIN(n, (size_t)100); }
 
-// A name that occurs twice means its last value, as in Python's json and csv.
+// If a name occurs twice, its last value counts, as in Python's json and csv.
 PEFT__NOINLINE const peft__field *peft__record_find(const peft__data_record *r, const char *name, size_t n) {
     for (int64_t i = r->count - 1; i >= 0; i--)
         if (r->fields[i].name_size == n && memcmp(r->fields[i].name, name, n) == 0) return &r->fields[i];
     return NULL;
 }
 
-// Strings become their content; all else keeps the text it has in the file (1.0 stays 1.0, a 64-bit id keeps
-// its digits).
+// A JSON value as a field: a string's content; of other values the text in the file (1.0 stays 1.0, a
+// 64-bit id keeps its digits).
 static void peft__field_from_json(peft__field *f, const peft__json *v) {
     const char *p = v->string;
     f->null = v->type == PEFT__JSON_NULL;
@@ -24422,7 +24425,7 @@ static void peft__field_from_json(peft__field *f, const peft__json *v) {
     if (v->type == PEFT__JSON_STRING) return;
     int depth = 0;
     for (bool quoted = false;;
-         p++) {  // past a value that has been parsed already, hence without checks of form
+         p++) {  // the value is parsed already: no checks of form
         if (*p == '"') quoted = !quoted;
         else if (quoted) p += *p == '\\';
         else if (*p == '{' || *p == '[') depth++;
@@ -24432,8 +24435,8 @@ static void peft__field_from_json(peft__field *f, const peft__json *v) {
     f->size = (size_t)(p - v->string);
 }
 
-// One step of a path: ".name", "[0]", "[-1]", "['name']". Moves *at behind it; NULL: there is no such value,
-// or no such step.
+// Takes one step of a path: ".name", "[0]", "[-1]" or "['name']", and moves *at behind it. NULL: there is
+// no such value, or the step is malformed.
 static const peft__json *peft__json_step(const peft__json *v, const char **at, const char *end, bool first) {
     const char *p = *at, *name = NULL;
     size_t n = 0;
@@ -24462,8 +24465,8 @@ static const peft__json *peft__json_step(const peft__json *v, const char **at, c
     return c;
 }
 
-// The value that a template names: a field, or a value inside of one ("answers.text", "messages[0].content").
-// False: there is none.
+// The value that a template names: a field, or a value inside of one ("answers.text",
+// "messages[0].content"). False: there is none.
 static bool peft__record_value(const peft__data_record *r, const char *name, size_t n, peft__field *out) {
     const peft__field *f = peft__record_find(r, name, n);
     const peft__json *v = f ? NULL : r->object;
@@ -24474,7 +24477,7 @@ static bool peft__record_value(const peft__data_record *r, const char *name, siz
     return f || (v && v != r->object);
 }
 
-// The names of a record's fields, for messages: "dialogue, id, summary".
+// Writes the names of a record's fields for messages: "dialogue, id, summary".
 static void peft__record_names(const peft__data_record *r, char *out, size_t size) {
     size_t n = 0;
     peft__string_into(out, size, "none");
@@ -24483,7 +24486,7 @@ static void peft__record_names(const peft__data_record *r, char *out, size_t siz
             r->fields[i].name);
 }
 
-// A text that has to be a JSON object.
+// Parses a text that must be a JSON object.
 static peft_status peft__record_parse(
     const peft__data_record *r, peft__arena *scratch, const char *text, size_t n, peft__json **root) {
     peft_status status = peft__json_parse(r->ctx, scratch, text, n, "", root);
@@ -24506,16 +24509,17 @@ static peft_status peft__record_from_json(peft__data_record *r, const peft__json
     return PEFT_OK;
 }
 // ---- templates: Jinja as Jinja2 3.1 means it
-// A parser makes a tree of nodes of a template's text; a rendering walks through the tree and writes text.
-// Both keep their first failure in j->status: after it nothing more is read, computed or written, new objects
-// are spare ones, and what a function returns has no meaning. So nobody has to ask whether a call failed.
+// The parser makes a tree of terms from a template's text; a rendering walks through the tree and writes
+// text. Both keep their first failure in j->status. After it nothing more is read, computed or written, new
+// objects are the spare ones, and what functions return has no meaning: so callers need not check whether a
+// call failed.
 //
-// Example: "{{ xs|join('-') }}" is a PRINT node, a: FILTER "join", a: NAME "xs", list: CONSTANT '-'. With
-// {"xs": [1, 2]} the node NAME gives a LIST of two INTEGERs, peft__do_join gets v[0] = that list and
-// v[1] = the TEXT "-", and returns the TEXT "1-2".
+// Example: "{{ xs|join('-') }}" becomes PRINT, whose a is FILTER "join", with a: NAME "xs" and list:
+// CONSTANT '-'. With {"xs": [1, 2]} the NAME gives a LIST of two INTEGERs; peft__do_join gets this list as
+// v[0] and the TEXT "-" as v[1], and returns the TEXT "1-2".
 
 typedef enum peft__kind {
-    PEFT__MISSING,  // of a variable or an argument: nothing was given
+    PEFT__MISSING,  // a variable or an argument that was not given
     PEFT__UNDEFINED,
     PEFT__NONE,
     PEFT__BOOLEAN,
@@ -24527,7 +24531,7 @@ typedef enum peft__kind {
     PEFT__DICT,
     PEFT__RANGE,
     PEFT__VIEW,  // d.keys(), d.values(), d.items()
-    PEFT__ITERATOR,  // as Python's generators: each item comes once
+    PEFT__ITERATOR,  // like Python's generators: gives each item once
     PEFT__LOOP,
     PEFT__NAMESPACE,
     PEFT__CYCLER,
@@ -24539,12 +24543,12 @@ typedef enum peft__kind {
 
 typedef struct peft__value {
     peft__kind kind;
-    bool flag;  // a BOOLEAN's truth; a TEXT is marked as safe; an UNDEFINED is an attribute; a TUPLE is
-                // groupby's
-    size_t size;  // bytes of a TEXT; of a VIEW: 0 keys, 1 values, 2 items
+    bool flag;  // BOOLEAN: its value; TEXT: marked as safe; UNDEFINED: an attribute; TUPLE: made by
+                // groupby
+    size_t size;  // TEXT: bytes; VIEW: 0 keys, 1 values, 2 items
     union {
-        const char *text;  // UTF-8; of UNDEFINED: the name of what is not there, or NULL
-        int64_t integer;  // of a BOOLEAN too
+        const char *text;  // UTF-8; UNDEFINED: the missing name, or NULL
+        int64_t integer;  // also of a BOOLEAN
         double real;
         struct peft__list *list;  // of LIST, TUPLE, ITERATOR, CYCLER and JOINER
         struct peft__dict *dict;  // of DICT, VIEW and NAMESPACE
@@ -24552,14 +24556,14 @@ typedef struct peft__value {
         struct peft__loop *loop;
         struct peft__macro *macro;
         struct peft__method *method;
-        const struct peft__builtin *builtin;  // of FUNCTION, whose `size` is `how`
+        const struct peft__builtin *builtin;  // of a FUNCTION, whose `size` is the letter `how`
     };
 } peft__value;
 
 typedef struct peft__list {
     peft__value *items;
     int64_t count, capacity;
-    int64_t at;  // the next item of an ITERATOR or CYCLER; of a JOINER: whether it was used
+    int64_t at;  // ITERATOR, CYCLER: the next item; JOINER: whether it was used
 } peft__list;
 
 typedef struct peft__entry {
@@ -24570,7 +24574,7 @@ typedef struct peft__entry {
 typedef struct peft__dict {
     peft__entry *entries;  // in the order of insertion
     int64_t count, capacity;
-    int32_t *index;  // [index_size] of more than 8 entries: 1 + the entry's place, in open addressing
+    int32_t *index;  // [index_size], if there are more than 8 entries: open addressing; 1 + an entry's index
     int64_t index_size;
 } peft__dict;
 
@@ -24578,33 +24582,33 @@ typedef struct peft__range {
     int64_t start, stop, step, count;
 } peft__range;
 
-typedef struct peft__cursor {  // goes through anything that can be iterated
+typedef struct peft__cursor {  // a place in anything that can be iterated
     peft__value source;
-    int64_t at;  // byte of a text, place in the others
-    int64_t size;  // of a dict: it must not change meanwhile
+    int64_t at;  // byte of a text, else index
+    int64_t size;  // a dict's size, which must not change meanwhile
 } peft__cursor;
 
 typedef struct peft__term peft__term;
 
 typedef struct peft__binding {  // a variable of a scope
     struct peft__binding *next;
-    int name;  // its place among the template's names
+    int name;  // index into the template's names
     peft__value value;
 } peft__binding;
 
-typedef struct peft__scope {  // the body of a loop, macro, ... while it runs
+typedef struct peft__scope {  // the variables of a loop's or macro's body while it runs
     struct peft__scope *parent;
     peft__binding *first;
-    bool kept;  // a macro of it may outlive a round of its loop: the next round needs a scope of its own
+    bool kept;  // a macro may outlive the loop's round: the next round needs a new scope
 } peft__scope;
 
 typedef struct peft__loop {
     peft__cursor cursor;
-    int64_t index, length, depth;  // index from 0; length -1: not known yet
-    peft__value before, current, after, changed;  // after: MISSING, or the item that was looked at early
+    int64_t index, length, depth;  // index counts from 0; length -1: not known yet
+    peft__value before, current, after, changed;  // after: the item that was read ahead, or MISSING
     const peft__term *node;
-    peft__scope *outside, *test;  // where the loop stands; where its condition is computed
-    bool collected;  // the cursor's items have passed the condition
+    peft__scope *outside, *test;  // the loop's scope; its condition's scope
+    bool collected;  // all of the cursor's items satisfy the condition
 } peft__loop;
 
 typedef struct peft__macro {
@@ -24620,15 +24624,15 @@ typedef struct peft__method {
 
 typedef struct peft__jinja peft__jinja;
 
-// A filter, test, method or function. Its arguments arrive as v[1], v[2], ... in the order of `signature`,
-// MISSING where not given; v[0] is what it is called on. "?" marks what may be left out. "*": v[1] is the
-// tuple of all arguments, v[2] the dict of those with a name.
+// A filter, test, method or function. v[0] is what it is called on; its arguments are v[1], v[2], ... in
+// the order of `signature`, MISSING if not given; "?" marks optional ones. With the signature "*", v[1] is
+// the tuple of all positional arguments and v[2] the dict of named ones.
 typedef struct peft__builtin {
-    const char *name;  // or several, with spaces between
+    const char *name;  // or several names, separated by spaces
     peft__value (*run)(peft__jinja *j, peft__value *v);
     const char *signature;
-    unsigned kinds;  // PEFT__FILTER ..., and bits of the kinds that have it as a method
-    const char *how;  // a letter for each name, which arrives as j->how; NULL: all the same
+    unsigned kinds;  // PEFT__FILTER ..., and bits of the kinds of values that have it as a method
+    const char *how;  // a letter for each name: j->how tells under which name it was called; NULL: none
 } peft__builtin;
 
 enum {
@@ -24637,7 +24641,7 @@ enum {
     PEFT__GLOBAL = 1 << 22,
     PEFT__PLAIN_ONLY = 1 << 23,
     PEFT__CHAT_ONLY = 1 << 24,
-    PEFT__CHANGES = 1 << 25  // changes v[0]; chats refuse it
+    PEFT__CHANGES = 1 << 25  // changes v[0]; refused in chat templates
 };
 enum { PEFT__ARGUMENTS = 8 };
 
@@ -24680,25 +24684,25 @@ typedef enum peft__term_kind {
     PEFT__TERM_CONTINUE
 } peft__term_kind;
 
-typedef struct peft__mention {  // of a name in a scope of the text
+typedef struct peft__mention {  // that a scope of the text uses a name
     struct peft__mention *next;
     int name;
-    bool stored_first;  // and not within an if: the name has no value before, not even one of the record
+    bool stored_first;  // its first use stores it, outside of any if: it has no value before
 } peft__mention;
 
-typedef struct peft__area {  // what becomes a peft__scope each time it is entered
+typedef struct peft__area {  // a scope of the text; a peft__scope is made each time it is entered
     struct peft__area *parent, *earlier;
     peft__mention *mentions;
 } peft__area;
 
 struct peft__term {
     peft__term_kind kind;
-    char op;  // of an operator; `how` of a builtin
+    char op;  // of an operator; j->how of a builtin
     bool recursive;  // of a FOR
-    unsigned uses;  // a macro's body uses: 1 caller, 2 varargs, 4 kwargs
-    const char *begin;  // its text in the source
+    unsigned uses;  // the body of a macro uses: 1 caller, 2 varargs, 4 kwargs
+    const char *begin;  // the term's text in the source
     size_t size;
-    peft__value value;  // a constant; as a text, a name; of a macro, its signature
+    peft__value value;  // a constant; the text of a name; a macro's signature
     int name;
     const peft__builtin *builtin;
     peft__term *a, *b, *c, *list, *body, *other, *next;
@@ -24706,58 +24710,58 @@ struct peft__term {
 };
 
 typedef struct peft__name {
-    peft__value text, global;  // global: the FUNCTION of that name, or MISSING
+    peft__value text, global;  // global: the FUNCTION with this name, or MISSING
     bool loaded;
 } peft__name;
 
 struct peft_template {
     peft_context *ctx;
-    peft__arena tree, values, input;  // nodes; values of a rendering; its JSON
+    peft__arena tree, values, input;  // terms; values of a rendering; its input
     peft_template_limits limits;
     peft_template_desc desc;
     char *source, *name;
     size_t size;
     peft__term *body;
     peft__area *root;
-    peft__name *names;  // [name_count] every name in it
+    peft__name *names;  // [name_count] all names in the template
     int64_t name_count, name_capacity;
-    int special[3], loop;  // the places of caller, varargs, kwargs and loop among them
+    int special[3], loop;  // the indices of caller, varargs, kwargs; of loop
     peft__string out;
-    peft__string spans;  // of `generation` blocks: pairs of size_t
+    peft__string spans;  // of `generation` blocks: pairs of offsets into the output (size_t)
     bool spans_inexact;
-    bool strict;  // to print what is undefined or None is an error
+    bool strict;  // printing undefined values or None is an error
 };
 
 struct peft__jinja {
     peft_template *t;
     peft_status status;
     peft__arena *arena;
-    char *room;  // of the arena, not used yet
+    char *room;  // room of the arena that is not used yet
     size_t left, memory, max_memory;
     int64_t steps;
     int depth;
-    const peft__term *at;  // what is read or computed, for messages
-    peft__term here;  // what `at` is while the text is read
+    const peft__term *at;  // the term that is read or computed, for messages
+    peft__term here;  // `at` points here while the source is read
     // the rendering
-    peft__string out;  // the text so far, and behind it what is being captured
+    peft__string out;  // the text so far; behind it the text of captures
     int captures;
-    peft__value *globals;  // [t->name_count] the variables of the outermost scope
+    peft__value *globals;  // [t->name_count] variables of the outermost scope
     peft_rng rng;
-    char flow;  // 'b' or 'c': a break or continue on its way to its loop
-    char how;  // of the builtin that is called
+    char flow;  // 'b', 'c': a break, continue on the way to its loop
+    char how;  // the letter of the builtin that is called
     // the parser
-    const char *s, *end;  // where the source goes on, and its end
-    const char *tag;  // the tag that s is in
-    const char *before;  // the end of what was read last
-    char mode;  // the tag is {{ or {%: '{' or '%'; 0: outside of tags
-    int brackets;  // open ones
-    peft__value value;  // a text between tags
+    const char *s, *end;  // the rest of the source, and its end
+    const char *tag;  // begin of the tag that s is in
+    const char *before;  // end of the token read last
+    char mode;  // in a tag: '{' or '%'; 0: outside of tags
+    int brackets;  // open brackets
+    peft__value value;  // the text between two tags
     peft__area *area, *areas;
-    int branch, soft;  // within an if: a name is stored perhaps; a filter may be missing
-    int in_loop, loops;  // loops around, for `loop`; those that a break reaches
-    unsigned uses;  // caller, varargs, kwargs were read
-    const peft__term *lacking;  // a filter or test that is not there
-    // what a new object is after a failure
+    int branch, soft;  // inside of an if: stored names are not sure; missing filters are no error yet
+    int in_loop, loops;  // loops around; those that a break may leave
+    unsigned uses;  // caller, varargs, kwargs that were read
+    const peft__term *lacking;  // a filter or test that does not exist
+    // the new objects after a failure
     peft__list spare_list;
     peft__dict spare_dict;
     peft__range spare_range;
@@ -24771,7 +24775,7 @@ struct peft__jinja {
     peft__mention spare_mention;
 };
 
-// The first failure, with template, line and expression.
+// Records the first failure, with template, line and expression.
 static peft__value peft__stop(peft__jinja *j, peft_status status, const char *format, ...) {
     char what[PEFT__ERROR_SIZE / 2];
     peft__value none;
@@ -24793,9 +24797,9 @@ static peft__value peft__stop(peft__jinja *j, peft_status status, const char *fo
     return none;
 }
 #define peft__refuse(j, ...) peft__stop(j, PEFT_ERROR_ARGUMENT, __VA_ARGS__)
-#define peft__unable(j, ...) peft__stop(j, PEFT_ERROR_UNSUPPORTED, __VA_ARGS__)  // Jinja can
+#define peft__unable(j, ...) peft__stop(j, PEFT_ERROR_UNSUPPORTED, __VA_ARGS__)  // Jinja can do this
 
-// Memory of the arena. NULL: there is none left.
+// Memory from the arena. NULL: the limit is reached, or out of memory.
 static void *peft__room(peft__jinja *j, size_t size) {
     if (j->status) return NULL;
     if (size > j->max_memory || j->memory > j->max_memory - size) {
@@ -24825,7 +24829,8 @@ static void *peft__new(peft__jinja *j, size_t size, void *spare) {
 }
 #define PEFT__NEW(j, type) ((peft__##type *)peft__new(j, sizeof(peft__##type), &(j)->spare_##type))
 
-// Every step of work is counted, and 64 bytes of copied or searched text are one. False: stop.
+// Counts a step of work, and one more for every 64 bytes copied or searched. False: the rendering must
+// stop.
 static bool peft__spend(peft__jinja *j, size_t bytes) {
     j->steps -= 1 + (int64_t)(bytes / 64);
     if (j->steps < 0)
@@ -24943,7 +24948,7 @@ static void peft__putf(peft__jinja *j, const char *format, ...) {
     peft__puts(j, text);
 }
 
-// What was written behind `start` becomes a value.
+// Cuts off the text written behind `start`, and returns it as a value.
 static peft__value peft__taken(peft__jinja *j, size_t start, bool safe) {
     size_t n = j->out.size - start;
     char *copy = (char *)peft__room(j, n + 1);
@@ -24980,7 +24985,7 @@ static size_t peft__byte_of(
     return i;
 }
 
-static peft__value peft__part_of(peft__value v, size_t from, size_t to) {  // as safe as v is
+static peft__value peft__part_of(peft__value v, size_t from, size_t to) {  // a part of v, as safe as v
     v.text += from;
     v.size = to - from;
     return v;
@@ -24990,7 +24995,7 @@ static bool peft__text_is(peft__value v, const char *text) {
     return v.kind == PEFT__TEXT && v.size == strlen(text) && memcmp(v.text, text, v.size) == 0;
 }
 
-// The first or last place of a text within v from byte `from` up to byte `to`; SIZE_MAX: none.
+// The offset of the first or last `what` in bytes [from, to) of v; SIZE_MAX: none.
 static size_t peft__find(peft__jinja *j, peft__value v, peft__value what, size_t from, size_t to, bool last) {
     if (to > v.size || what.size > to || from > to - what.size) return SIZE_MAX;
     for (size_t i = from, end = to - what.size, at; i <= end; i = at + 1) {
@@ -25003,7 +25008,7 @@ static size_t peft__find(peft__jinja *j, peft__value v, peft__value what, size_t
     return SIZE_MAX;
 }
 
-// White space off the left (1), the right (2) or both ends (3).
+// v without white space on the left (sides 1), the right (2) or both (3).
 static peft__value peft__stripped(peft__value v, int sides) {
     uint32_t c;
     for (size_t i = 0; sides & 1 && v.size; v = peft__part_of(v, i, v.size), i = 0)
@@ -25081,7 +25086,7 @@ static uint64_t peft__value_hash(peft__jinja *j, peft__value v) {
 
 static bool peft__equal(peft__jinja *j, peft__value a, peft__value b);
 
-// Where the index holds a key, or the free slot where it belongs. `key` NULL: the free slot.
+// The slot of a key in the index, or the free slot for it. `key` NULL: a free slot.
 static int32_t *peft__dict_slot(peft__jinja *j, const peft__dict *d, const peft__value *key, uint64_t hash) {
     int64_t i = (int64_t)((hash ^ hash >> 32) & (uint64_t)(d->index_size - 1));
     for (; d->index[i] && !j->status; i = (i + 1) & (d->index_size - 1)) {
@@ -25092,7 +25097,7 @@ static int32_t *peft__dict_slot(peft__jinja *j, const peft__dict *d, const peft_
     return &d->index[i];
 }
 
-// The entry of a key, or -1.
+// The index of a key's entry; -1: none.
 static int64_t peft__dict_find(peft__jinja *j, const peft__dict *d, peft__value key, uint64_t hash) {
     if (j->status) return -1;
     if (d->index) return *peft__dict_slot(j, d, &key, hash) - 1;
@@ -25145,7 +25150,7 @@ static peft__value peft__dict_new(peft__jinja *j) {
     return v;
 }
 
-// The value of a key; MISSING: there is none.
+// The value of a key; MISSING: none.
 static peft__value peft__dict_get(peft__jinja *j, const peft__dict *d, peft__value key) {
     int64_t at = peft__dict_find(j, d, key, peft__value_hash(j, key));
     return at >= 0 ? d->entries[at].value : peft__missing();
@@ -25175,7 +25180,7 @@ static peft__value peft__range_new(peft__jinja *j, int64_t start, int64_t stop, 
     return v;
 }
 
-// Python's len(); -1: it has none.
+// Python's len(v); -1: v has none.
 static int64_t peft__length_of(peft__jinja *j, peft__value v) {
     switch (v.kind) {
     case PEFT__UNDEFINED: return 0;
@@ -25244,7 +25249,7 @@ static bool peft__equal(peft__jinja *j, peft__value a, peft__value b) {
     }
 }
 
-// -1, 0 or 1 as Python orders numbers, texts, lists and tuples; 2: not a number. Others cannot be ordered.
+// Compares as Python does: -1, 0, 1; 2: a NaN. Numbers, texts, lists and tuples have an order, others fail.
 static int peft__order(peft__jinja *j, peft__value a, peft__value b, const char *sign) {
     if (j->status) return 0;
     if (peft__is_whole(a) && peft__is_whole(b)) return (a.integer > b.integer) - (a.integer < b.integer);
@@ -25359,7 +25364,7 @@ static bool peft__contains(peft__jinja *j, peft__value v, peft__value item) {
     return false;
 }
 
-// Merge sort by `keys`, stable; in reverse too the order of equals stays.
+// A stable merge sort by `keys`; with `reverse`, equal items keep their order too.
 static peft__value peft__sorted(peft__jinja *j, peft__value list, peft__value keys, bool reverse) {
     int64_t n = list.list->count;
     peft__value out = peft__list_new(j, PEFT__LIST, n);
@@ -25399,7 +25404,8 @@ static peft__value peft__reversed(peft__value list) {
 
 // ---- numbers as text, and texts as numbers
 
-// The exact decimal digits of a finite v > 0, which is 0.d1d2d3... * 10^*exponent. At most 770. -> how many
+// Writes the exact decimal digits of a finite v > 0 = 0.d1d2d3... * 10^*exponent. Returns their number, up
+// to 770.
 static int peft__decimal(double v, char *digits, int *exponent) {
     uint32_t limbs[140];  // of 9 digits, the lowest first
     int e, n = 0, places = 0, count = 0;
@@ -25407,7 +25413,7 @@ static int peft__decimal(double v, char *digits, int *exponent) {
     uint64_t mantissa = (uint64_t)ldexp(m, 53);
     for (e -= 53; e < 0 && mantissa % 2 == 0; e++) mantissa /= 2;
     for (; mantissa; mantissa /= 1000000000u) limbs[n++] = (uint32_t)(mantissa % 1000000000u);
-    while (e) {  // times 2 to the e, or times 5 to the -e and that many decimal places
+    while (e) {  // multiplies by 2^e; or by 5^-e, for that many decimal places
         int k = e > 0 ? PEFT__MIN(e, 29) : PEFT__MIN(-e, 12);
         uint64_t by = 1, carry = 0;
         for (int i = 0; i < k; i++) by *= e > 0 ? 2 : 5;
@@ -25429,7 +25435,7 @@ static int peft__decimal(double v, char *digits, int *exponent) {
     return count;
 }
 
-// Leaves `keep` digits, rounded, halves to even. -> how many are left; 0: the number is rounded to 0
+// Rounds to `keep` digits, halves to even. Returns how many are left; 0: the number became 0.
 static int peft__round_digits(char *digits, int count, int keep, int *exponent) {
     if (keep >= count || keep < 0) return keep < 0 ? 0 : count;
     bool more = keep + 1 < count, odd = keep > 0 && digits[keep - 1] % 2 == 1;  // the last digit is not 0
@@ -25448,7 +25454,7 @@ static int peft__round_digits(char *digits, int count, int keep, int *exponent) 
 
 enum { PEFT__DIGITS = 840 };
 
-// 0.d1d2d3... * 10^exponent, written without a decimal point, which would depend on the locale
+// 0.d1d2d3... * 10^exponent. strtod reads it without a decimal point, which would depend on the locale.
 static double peft__from_digits(const char *digits, int count, int exponent) {
     char text[PEFT__DIGITS + 24];
     memcpy(text, digits, (size_t)count);
@@ -25456,7 +25462,7 @@ static double peft__from_digits(const char *digits, int count, int exponent) {
     return strtod(text, NULL);
 }
 
-// v >= 0 as Python's repr ('r': the fewest digits that read back as v), or as C's %e, %f and %g.
+// Writes v >= 0 like Python's repr ('r': the fewest digits that read back as v), or like C's %e, %f and %g.
 static void peft__put_real(peft__jinja *j, double v, char type, int precision) {
     char all[PEFT__DIGITS], digits[PEFT__DIGITS], t = peft__lower(type);
     int exponent = 1, count = 0, all_count = 0, e = 1;
@@ -25490,7 +25496,8 @@ static void peft__put_real(peft__jinja *j, double v, char type, int precision) {
         j, "%c%c%s%d", upper ? 'E' : 'e', e < 0 ? '-' : '+', e > -10 && e < 10 ? "0" : "", e < 0 ? -e : e);
 }
 
-// Digits of a number in Python's writing: single underscores between them go.
+// Copies the digits of a number in Python's notation, without single underscores between them. False:
+// malformed.
 static bool peft__read_digits(const char **s, const char *end, char **out) {
     const char *begin = *s;
     for (; *s < end && ((**s >= '0' && **s <= '9') || (**s == '_' && *s > begin && (*s)[-1] != '_')); ++*s)
@@ -25504,7 +25511,7 @@ static bool peft__same_word(const char *s, size_t n, const char *word) {
     return i == n && !word[i];
 }
 
-// Python's float(text).
+// Python's float(v). False: no number.
 static bool peft__read_real(peft__jinja *j, peft__value v, double *out) {
     v = peft__stripped(v, 3);
     const char *s = v.text, *end = s + v.size;
@@ -25540,7 +25547,7 @@ static bool peft__read_real(peft__jinja *j, peft__value v, double *out) {
     return s == end;
 }
 
-// Python's int(text, base). `big`: it is one, but has more than 64 bits.
+// Python's int(v, base). False: no number. `big`: a number of more than 64 bits.
 static bool peft__read_integer(peft__value v, int base, int64_t *out, bool *big) {
     v = peft__stripped(v, 3);
     const char *s = v.text, *end = s + v.size;
@@ -25576,7 +25583,7 @@ static bool peft__read_integer(peft__value v, int base, int64_t *out, bool *big)
 
 typedef struct peft__style {
     bool json, ascii, sort, html;
-    peft__value indent;  // the text of one level, or NONE
+    peft__value indent;  // the text of one level; NONE: one line
     peft__value between, colon;
 } peft__style;
 
@@ -25623,7 +25630,7 @@ static void peft__put_level(peft__jinja *j, const peft__style *s, int level) {
 
 static void peft__put_styled(peft__jinja *j, peft__value v, const peft__style *s, int level);
 
-// The items of a list, a dict, ... between brackets.
+// Writes the items of a list, a dict, ... between brackets.
 static void peft__put_items(peft__jinja *j, peft__value v, const peft__style *s, int level) {
     static const char *const views[] = {"dict_keys([", "dict_values([", "dict_items(["};
     bool tuple = v.kind == PEFT__TUPLE && !s->json, view = v.kind == PEFT__VIEW,
@@ -25708,7 +25715,7 @@ static void peft__put_repr(peft__jinja *j, peft__value v) {
     peft__put_styled(j, v, &s, 0);
 }
 
-static void peft__put_value(peft__jinja *j, peft__value v) {  // Python's str()
+static void peft__put_value(peft__jinja *j, peft__value v) {  // Python's str(v)
     if (v.kind == PEFT__TEXT) peft__put_text(j, v);
     else if (v.kind > PEFT__UNDEFINED) peft__put_repr(j, v);
 }
@@ -25720,7 +25727,7 @@ static peft__value peft__to_text(peft__jinja *j, peft__value v) {
     return peft__taken(j, start, false);
 }
 
-static void peft__put_html(peft__jinja *j, peft__value v) {  // as Markup escapes
+static void peft__put_html(peft__jinja *j, peft__value v) {  // like Markup.escape
     static const char signs[] = "&<>\"'", *const names[] = {"&amp;", "&lt;", "&gt;", "&#34;", "&#39;"};
     v = peft__to_text(j, v);
     if (v.flag) peft__put_text(j, v);
@@ -25744,7 +25751,7 @@ typedef struct peft__spec {
     int64_t width, precision;  // precision -1: not given
 } peft__spec;
 
-// Puts the prefix before what was written behind start, and fills up to the width.
+// Puts `prefix` before what was written behind `start`, and pads it to the width.
 static void peft__put_padded(
     peft__jinja *j, const peft__spec *f, size_t start, const char *prefix, char align) {
     peft__value body = peft__taken(j, start, false), fill = peft__text_of(f->fill[0] ? f->fill : " ");
@@ -25772,7 +25779,7 @@ static void peft__put_number(peft__jinja *j, peft__value v, peft__spec *f) {
         if (f->precision >= 0) peft__refuse(j, "Precision not allowed in integer format specifier");
         peft__string_into(text, sizeof(text), "%lld", (long long)v.integer);
         peft__puts(j, text + negative);
-    } else if (!type) {  // without precision as repr; else as g, but with a digit behind the point
+    } else if (!type) {  // without precision as repr; else as %g with a digit behind the point
         peft__put_real(j, x, f->precision < 0 ? 'r' : 'g', precision);
         peft__value body = peft__text(j->out.data + start, j->out.size - start);
         if (!j->status && !memchr(body.text, '.', body.size) && !memchr(body.text, 'e', body.size) &&
@@ -25814,7 +25821,7 @@ static char peft__one_of(
     return *s < end && **s && strchr(set, **s) ? *(*s)++ : (char)0;
 }
 
-// Python's format(v, spec).
+// Writes Python's format(v, s).
 static void peft__put_format(peft__jinja *j, peft__value v, const char *s, size_t n) {
     peft__spec f;
     const char *end = s + n, *kind = peft__kind_name(v);
@@ -25848,7 +25855,7 @@ static void peft__put_format(peft__jinja *j, peft__value v, const char *s, size_
     else peft__put_cut(j, v, &f, '<');
 }
 
-// One field of text % values, whose value is v.
+// Writes one field of text % values, with the value v.
 static void peft__put_percent(peft__jinja *j, peft__value v, peft__spec *f) {
     size_t start = j->out.size;
     bool whole = strchr("diu", f->type) != NULL, text = f->type == 's' || f->type == 'r';
@@ -25917,9 +25924,9 @@ static peft__value peft__percent(peft__jinja *j, peft__value text, peft__value v
     return peft__taken(j, start, text.flag);
 }
 
-// ---- the parser: j->s is where the source goes on, which in a tag is never white space
+// ---- the parser: j->s is where the source goes on; inside of a tag, never at white space
 
-static void peft__point(peft__jinja *j, const char *begin, const char *end) {  // where an error is
+static void peft__point(peft__jinja *j, const char *begin, const char *end) {  // where the next error is
     j->here.begin = begin;
     j->here.size = end > begin ? (size_t)(end - begin) : 0;
     j->at = &j->here;
@@ -25933,7 +25940,7 @@ static bool peft__starts(const char *s, const char *with) {  // s ends with a NU
     return strncmp(s, with, strlen(with)) == 0;
 }
 
-// The text between the quotes, its escapes resolved as in Python.
+// The text between quotes, with Python's escapes resolved.
 static peft__value peft__unescape(peft__jinja *j, const char *s, size_t n) {
     static const char from[] = "\\'\"abfnrtv", to[] = "\\'\"\a\b\f\n\r\t\v";
     const char *end = s + n;
@@ -25985,13 +25992,13 @@ static const char *peft__name_end(const char *s) {
     return s;
 }
 
-// Behind the end of a tag: "-" takes the white space there, trim_blocks the line's end.
+// Where the text goes on after a tag: "-" removes the white space there, trim_blocks the end of the line.
 static const char *peft__after_tag(const peft__jinja *j, const char *s, char sign, bool print) {
     if (sign == '-') return peft__after_space(s, j->end);
     return s + (sign != '+' && !print && j->t->desc.trim_blocks && *s == '\n');
 }
 
-// {% raw %} or {% endraw %} at s: behind it, and the signs at its begin and end. Else NULL.
+// If {% raw %} or {% endraw %} is at s: the end of the tag, and the signs at its two ends. Else NULL.
 static const char *peft__raw_tag(
     const peft__jinja *j, const char *s, const char *word, char *first, char *last) {
     if (!peft__starts(s, "{%")) return NULL;
@@ -26004,7 +26011,7 @@ static const char *peft__raw_tag(
     return peft__starts(s, "%}") ? s + 2 : NULL;
 }
 
-// The text before a tag, cut as the tag's sign and lstrip_blocks say. False: nothing is left of it.
+// Sets the text before a tag, cut as the tag's sign and lstrip_blocks ask. False: nothing is left.
 static bool peft__cut_text(peft__jinja *j, const char *from, const char *to, char sign, bool print) {
     if (sign == '-') to = from + peft__stripped(peft__text(from, (size_t)(to - from)), 2).size;
     else if (sign != '+' && j->t->desc.lstrip_blocks && !print) {
@@ -26016,8 +26023,8 @@ static bool peft__cut_text(peft__jinja *j, const char *from, const char *to, cha
     return to > from;
 }
 
-// The next piece of the source: 'd' a text, j->value; '{' or '%' a tag, within which j->s is then; 0: the
-// end.
+// Reads the next piece of the source: 'd' a text, in j->value; '{' or '%' a tag, whose inside j->s points
+// at; 0: the end.
 static char peft__next_piece(peft__jinja *j) {
     const char *from = j->s, *s = from, *stop, *behind;
     char sign, last;
@@ -26052,7 +26059,7 @@ static char peft__next_piece(peft__jinja *j) {
     return !j->status && peft__cut_text(j, from, j->end, '+', true) ? 'd' : (char)0;
 }
 
-// What was read ends at `end`.
+// Moves j->s behind a token that ends at `end`.
 static void peft__passed(peft__jinja *j, const char *end) {
     j->before = end;
     j->s = peft__after_space(end, j->end);
@@ -26063,7 +26070,7 @@ static bool peft__tag_ends(const peft__jinja *j) {
     return !j->brackets && *s == (j->mode == '{' ? '}' : '%') && s[1] == '}';
 }
 
-// Whether that name or sign comes next.
+// Whether this name or sign comes next.
 static bool peft__is(const peft__jinja *j, const char *text) {
     const char *s = j->s;
     if (j->status || !peft__starts(s, text) || peft__tag_ends(j)) return false;
@@ -26112,7 +26119,7 @@ static peft__value peft__take_number(peft__jinja *j) {
     const char *s = j->s, *stop = peft__digits_end(s), *power = stop;
     char base = stop == s + 1 && *s == '0' ? peft__lower(*stop) : (char)0;
     bool real = false, big = false, based = base == 'x' || base == 'o' || base == 'b';
-    if (s[-1] != '.') {  // x.0.1 are two numbers
+    if (s[-1] != '.') {  // x.0.1 has the indices 0 and 1, not 0.1
         if (*stop == '.' && peft__digit(stop[1])) power = stop = peft__digits_end(stop + 1), real = true;
         if (peft__lower(*power) == 'e') power += power[1] == '+' || power[1] == '-' ? 2 : 1;
         if (power > stop && peft__digit(*power)) stop = peft__digits_end(power), real = true;
@@ -26181,8 +26188,8 @@ static peft__mention *peft__mentioned(const peft__area *area, int name) {
 static const peft__builtin *peft__find_builtin(
     const peft_template *t, unsigned kinds, peft__value name, char *how);
 
-// A name in the current scope; `stored`: for the first time, if it is not mentioned yet. -> its place among
-// all
+// Notes the use of a name in the current scope; `stored`: by an assignment. Returns the name's index in
+// t->names.
 static int peft__mention_name(peft__jinja *j, peft__value text, bool load, bool stored) {
     peft_template *t = j->t;
     int name = 0;
@@ -26216,7 +26223,8 @@ static int peft__mention_name(peft__jinja *j, peft__value text, bool load, bool 
     return name;
 }
 
-// What is assigned to. `bound`: when its scope is entered; else by a `set`.
+// Makes a term the target of an assignment. `bound`: a loop's or macro's variable, set on entry; else a
+// `set`'s.
 static void peft__make_target(peft__jinja *j, peft__term *n, bool bound) {
     peft__point(j, n->begin, n->begin + n->size);
     if (n->kind == PEFT__TERM_NAME) {
@@ -26241,7 +26249,7 @@ static peft__term *peft__parse_binary(peft__jinja *j, int least);
 static peft__term *peft__parse_filter(peft__jinja *j, peft__term *on);
 static peft__term *peft__parse_primary(peft__jinja *j, bool target);
 
-// a, b, c up to the closing bracket.
+// Parses a, b, c up to the closing bracket.
 static peft__term *peft__parse_items(peft__jinja *j, peft__term_kind kind, const char *close) {
     peft__term *n = peft__term_new(j, kind), **tail = &n->list;
     peft__accept(j, kind == PEFT__TERM_LIST ? "[" : "{");
@@ -26259,8 +26267,8 @@ static peft__term *peft__parse_items(peft__jinja *j, peft__term_kind kind, const
     return peft__ended(j, n);
 }
 
-// One expression, or a tuple of several with commas between. `how`: 'e' expressions, 'p' without "x if y",
-// 'b' in brackets, 't' targets, 's' targets of `set`.
+// Parses one expression, or a tuple of several with commas. how: 'e' expressions, 'p' without "x if y", 'b'
+// in brackets, 't' targets, 's' targets of `set`.
 static peft__term *peft__parse_tuple(peft__jinja *j, char how) {
     peft__term *n = peft__term_new(j, PEFT__TERM_TUPLE), **tail = &n->list;
     bool comma = false;
@@ -26283,7 +26291,7 @@ static peft__term *peft__parse_primary(peft__jinja *j, bool target) {
     if (peft__digit(*begin)) n->value = peft__take_number(j);
     else if (*begin == '"' || *begin == '\'') {
         n->value = peft__take_text(j);
-        while ((*j->s == '"' || *j->s == '\'') && !j->status) {  // "a" "b"
+        while ((*j->s == '"' || *j->s == '\'') && !j->status) {  // "a" "b" is "ab"
             peft__value a = n->value, b = peft__take_text(j);
             char *both = (char *)peft__room(j, a.size + b.size + 1);
             if (!both) break;
@@ -26316,10 +26324,10 @@ static peft__term *peft__parse_primary(peft__jinja *j, bool target) {
     return peft__ended(j, n);
 }
 
-// Arguments, from "(" up to and with ")".
+// Parses arguments in brackets.
 static peft__term *peft__parse_arguments(peft__jinja *j) {
     peft__term *first = NULL, **tail = &first;
-    int stage = 0;  // 1: a keyword has come; 2: *x; 3: **x
+    int stage = 0;  // what came last: 1 a keyword, 2 *x, 3 **x
     peft__accept(j, "(");
     while (!j->status && !peft__is(j, ")")) {
         peft__term *n = peft__term_new(j, PEFT__TERM_KEYWORD);
@@ -26378,8 +26386,8 @@ static peft__term *peft__parse_postfix(peft__jinja *j, peft__term *a) {
     return a;
 }
 
-// The name of a filter or test, "a.b" too. One that is not there is an error at once, but within an if only
-// when it is reached.
+// Parses the name of a filter or test, such as "a" or "a.b". One that does not exist is an error at once;
+// inside of an if, only when it runs.
 static void peft__parse_builtin(peft__jinja *j, peft__term *n) {
     const char *begin = j->s;
     peft__take_name(j);
@@ -26430,7 +26438,7 @@ static peft__term *peft__parse_unary(peft__jinja *j, bool filters) {
     return n;
 }
 
-// on|name(...)|name(...); `on` NULL: the name stands at once.
+// Parses on|name(...)|name(...); `on` NULL: the first name comes without "|".
 static peft__term *peft__parse_filter(peft__jinja *j, peft__term *on) {
     for (bool first = !on; first || peft__accept(j, "|"); first = false) {
         peft__term *n = peft__term_over(j, PEFT__TERM_FILTER, on, NULL);
@@ -26444,7 +26452,7 @@ static peft__term *peft__parse_filter(peft__jinja *j, peft__term *on) {
 
 enum { PEFT__LEVEL_NOT = 2, PEFT__LEVEL_COMPARE, PEFT__LEVEL_SUM, PEFT__LEVEL_CONCAT };
 
-// How tightly an operator binds; `op` stands for it in the nodes.
+// Binding strengths of operators; terms have the letter `op`.
 static const struct peft__operator {
     const char *text;
     int level;
@@ -26487,7 +26495,7 @@ static peft__term *peft__parse_binary(peft__jinja *j, int least) {
             n->op = o->op;
             peft__accept(j, o->text);
             n->b = peft__parse_binary(j, level + 1);
-        } else {  // chains
+        } else {  // a < b < c, a ~ b ~ c
             n->kind = level == PEFT__LEVEL_COMPARE ? PEFT__TERM_COMPARE : PEFT__TERM_CONCAT;
             if (n->kind == PEFT__TERM_CONCAT) *tail = left, tail = &left->next, n->a = NULL;
             for (; !j->status && (o = peft__next_operator(j)) != NULL && o->level == level;
@@ -26510,7 +26518,7 @@ static peft__term *peft__parse_expression(peft__jinja *j) {
     peft__term *n = peft__parse_binary(j, 0);
     while (peft__accept(j, "if")) {
         peft__term *whole = peft__term_over(j, PEFT__TERM_CONDITION, NULL, n);
-        j->lacking = lacking;  // what lacks in n may never be reached
+        j->lacking = lacking;  // what n lacks may never run
         j->soft++;
         whole->a = peft__parse_binary(j, 0);
         if (peft__accept(j, "else")) {
@@ -26528,7 +26536,7 @@ static peft__term *peft__parse_expression(peft__jinja *j) {
 
 static peft__term *peft__parse_body(peft__jinja *j, const char *const *ends);
 
-// The end of a tag, then statements up to the tag of one of the names, which is current then.
+// Parses the end of a tag, then statements up to a tag with one of the names, inside of which j->s then is.
 static peft__term *peft__parse_block(peft__jinja *j, const peft__term *n, const char *const *ends) {
     peft__accept(j, ":");
     peft__expect_end(j);
@@ -26545,7 +26553,7 @@ static peft__term *peft__parse_last_block(peft__jinja *j, const peft__term *n, c
     return body;
 }
 
-// A statement's body is an area of its own: what holds outside of it meanwhile.
+// What the parser keeps of the outside while it is in a statement's body.
 typedef struct peft__outer {
     peft__area *area;
     int branch, soft, loops;
@@ -26566,7 +26574,7 @@ static void peft__leave_area(peft__jinja *j, peft__outer outer) {
     j->loops = outer.loops;
 }
 
-// A body in an area of its own; first, with `filters`, those that its text goes through.
+// Parses a body in an area of its own; with `filters`, first the filters that its text goes through.
 static peft__term *peft__parse_scope(
     peft__jinja *j, peft__term *n, peft__area **area, int loops, bool filters, const char *end) {
     peft__outer outer = peft__enter_area(j, area, loops);
@@ -26757,7 +26765,7 @@ static peft__term *peft__parse_statement(peft__jinja *j) {
     return n;
 }
 
-// Statements up to the end of the source, or up to the tag of one of the names, which comes next then.
+// Parses statements up to the end of the source, or up to a tag with one of the names.
 static peft__term *peft__parse_body(peft__jinja *j, const char *const *ends) {
     peft__term *first = NULL, **tail = &first;
     peft__parse_deeper(j);
@@ -26783,8 +26791,8 @@ static peft__term *peft__parse_body(peft__jinja *j, const char *const *ends) {
 
 // ---- variables
 
-// A variable of the scope, or of those around it: those that have no value are passed over. NULL: there is
-// none.
+// The variable of a name in a scope; with `around`, in the outer scopes too, skipping variables without a
+// value. NULL: there is none.
 static peft__binding *peft__binding_of(peft__jinja *j, const peft__scope *s, int name, bool around) {
     int hops = 0;
     for (; s; s = around ? s->parent : NULL) {
@@ -26808,7 +26816,8 @@ static void peft__set_variable(peft__jinja *j, peft__scope *s, int name, peft__v
     *(s ? &b->value : &j->globals[name]) = v;
 }
 
-// A scope within `parent`, NULL being the outermost; `again`: one of the same area that is over, or NULL.
+// A new scope inside of `parent` (NULL: the outermost). `again`: a finished scope of the same area to
+// reuse, or NULL.
 static peft__scope *peft__enter(
     peft__jinja *j, const peft__area *area, peft__scope *parent, peft__scope *again) {
     peft__scope *s = again && !again->kept ? again : PEFT__NEW(j, scope);
@@ -26823,7 +26832,7 @@ static peft__scope *peft__enter(
 static peft__value peft__eval(peft__jinja *j, const peft__term *n, peft__scope *s);
 static void peft__run_terms(peft__jinja *j, const peft__term *n, peft__scope *s);
 
-// Items of v one after the other to the targets.
+// Assigns v to a target, or its items to several.
 static void peft__assign(peft__jinja *j, const peft__term *n, peft__value v, peft__scope *s) {
     if (n->kind == PEFT__TERM_NAME) peft__set_variable(j, s, n->name, v);
     else if (n->kind == PEFT__TERM_ATTRIBUTE) {
@@ -26864,7 +26873,7 @@ static peft__value peft__whole_power(peft__jinja *j, int64_t base, int64_t expon
     return fits ? peft__integer(result) : peft__big_number(j);
 }
 
-static double peft__floor_mod(double x, double y, double *quotient) {  // as Python's // and %
+static double peft__floor_mod(double x, double y, double *quotient) {  // Python's %, and *quotient of //
     double mod = fmod(x, y), div = (x - mod) / y;
     if (mod != 0 && (y < 0) != (mod < 0)) mod += y, div -= 1;
     else if (mod == 0) mod = copysign(0, y);
@@ -26960,7 +26969,7 @@ static bool peft__compare(peft__jinja *j, char op, peft__value a, peft__value b)
 
 static peft__value peft__loop_attribute(peft__jinja *j, peft__loop *l, peft__value name);
 
-// Python's getattr, MISSING where there is no such attribute.
+// Python's getattr(v, name); MISSING: there is no such attribute.
 static peft__value peft__attribute_only(peft__jinja *j, peft__value v, peft__value name) {
     if (v.kind == PEFT__UNDEFINED) return peft__undefined_error(j, v);
     if (v.kind == PEFT__NAMESPACE) return peft__dict_get(j, v.dict, name);
@@ -26988,7 +26997,7 @@ static peft__value peft__attribute_only(peft__jinja *j, peft__value v, peft__val
     return peft__missing();
 }
 
-// a.name of a template: the attribute, else the item.
+// a.name in a template: the attribute, else the item.
 static peft__value peft__attribute(peft__jinja *j, peft__value v, peft__value name) {
     peft__value found = peft__attribute_only(j, v, name);
     if (!peft__given(found) && v.kind == PEFT__DICT) found = peft__dict_get(j, v.dict, name);
@@ -27013,7 +27022,7 @@ static peft__value peft__item_of(peft__jinja *j, peft__value v, peft__value key)
     return peft__given(found) ? found : peft__undefined(key, true);
 }
 
-// One end of a slice, as Python's slice.indices: what is not given or None takes the standard.
+// One end of a slice, as in Python's slice.indices; `standard` if it is missing or None.
 static int64_t peft__slice_end(peft__jinja *j, peft__value v, int64_t n, bool backwards, int64_t standard) {
     if (!peft__some(v)) return standard;
     if (v.kind == PEFT__UNDEFINED) peft__undefined_error(j, v);
@@ -27087,8 +27096,8 @@ static peft__arguments peft__arguments_of(peft__jinja *j, const peft__term *n, p
     return a;
 }
 
-// Gives each argument its place: v[1], v[2], ... in the order of a signature or of a macro's parameters.
-// Named ones that have a place leave a.names. -> how many of the others have one
+// Puts arguments into their places v[1], v[2], ..., in the order of a signature or of a macro's parameters.
+// Named ones that have a place are removed from a.names. Returns how many positional ones have a place.
 static int64_t peft__bind(peft__jinja *j, peft__value called, const char *signature,
     const peft__term *parameter, peft__arguments a, peft__value *v) {
     int64_t at = 0;
@@ -27113,7 +27122,7 @@ static int64_t peft__bind(peft__jinja *j, peft__value called, const char *signat
     return at;
 }
 
-// Arguments that have no place.
+// Refuses arguments that have no place.
 static void peft__bound_all(peft__jinja *j, peft__value called, peft__arguments a, int64_t at) {
     if (at < a.list.list->count)
         peft__refuse(j, "%.*s takes %lld arguments, not %lld", peft__shown(called.size), called.text,
@@ -27209,7 +27218,7 @@ static peft__value peft__no_builtin(peft__jinja *j, unsigned kind, peft__value n
         peft__shown(name.size), name.text);
 }
 
-// v|filter or `v is test`; without v, what the filters of a block get.
+// Computes v|filter or `v is test`. For a block's filters, v is the block's text.
 static peft__value peft__eval_builtin(peft__jinja *j, const peft__term *n, peft__value v, peft__scope *s) {
     if (n->a)
         v = n->kind == PEFT__TERM_FILTER && peft__given(v) ? peft__eval_builtin(j, n->a, v, s)
@@ -27302,7 +27311,7 @@ static peft__value peft__eval(peft__jinja *j, const peft__term *n, peft__scope *
 
 // ---- statements
 
-// The next item that the loop's condition lets through.
+// The next item that satisfies the loop's condition.
 static bool peft__loop_item(peft__jinja *j, peft__loop *l, peft__value *out) {
     while (peft__next(j, &l->cursor, out)) {
         if (!l->node->c || l->collected) return true;
@@ -27360,7 +27369,7 @@ static void peft__run_loop(
     peft__value loop = peft__of_kind(PEFT__LOOP);
     peft__scope *s = NULL;
     bool completed =
-        false;  // a body that ran to its end; without one, by break and continue too, `else` is next
+        false;  // a round reached its end without break and continue; if none did, `else` runs
     l->cursor = peft__iterate(j, over);
     l->index = l->length = -1;
     l->depth = depth;
@@ -27382,7 +27391,7 @@ static void peft__run_loop(
     j->depth--;
 }
 
-// What the body of a block gives, through its filters.
+// The output of a block's body, through its filters.
 static peft__value peft__captured(peft__jinja *j, const peft__term *n, peft__scope *s) {
     size_t start = j->out.size;
     peft__scope *inner = peft__enter(j, n->area, s, NULL);
@@ -27494,11 +27503,11 @@ static void peft__put_upper(peft__jinja *j, uint32_t c, bool title) {
 static bool peft__is_upper(uint32_t c) { return peft__uc_lower_of(c) != c; }
 static bool peft__is_cased(uint32_t c) { return peft__is_upper(c) || peft__uc_is_cased(c); }
 
-// how: upper, lower, capitalize, title, title as the filter f means it, swapcase: by the first letter
+// how: by the first letter of upper, lower, capitalize, title, swapcase; 'f' for the filter title
 static peft__value peft__cased(peft__jinja *j, peft__value v, char how) {
     v = peft__to_text(j, v);
     size_t start = j->out.size;
-    bool inside = false;  // a word, or the rest of the text
+    bool inside = false;  // inside of a word; for capitalize: not at the start
     for (size_t i = 0, from = 0; i < v.size && !j->status; from = i) {
         uint32_t c = 'a';
         bool valid = how != 'l' && peft__utf8_next(v.text, v.size, &i, &c);
@@ -27517,7 +27526,8 @@ static peft__value peft__cased(peft__jinja *j, peft__value v, char how) {
 
 // ---- what several builtins need
 
-// item.a.b.0 as filters take it: "a.b.0", a number, or nothing. `standard` in place of what is undefined.
+// An item's attribute path as filters take it: "a.b.0", a number, or nothing. `standard` replaces undefined
+// values.
 static peft__value peft__get_path(peft__jinja *j, peft__value item, peft__value path, peft__value standard) {
     if (!peft__some(path)) return item;
     peft__value part = path, dot = peft__text_of(".");
@@ -27535,8 +27545,8 @@ static peft__value peft__get_path(peft__jinja *j, peft__value item, peft__value 
     return item;
 }
 
-// What sort, unique, groupby, min and max compare of each item: the value of an attribute, or (`several`) the
-// list of those that have commas between; texts in small letters, if not `exact`.
+// The keys by which sort, unique, groupby, min and max compare items: an attribute's value, or (`several`)
+// the list of values of attributes separated by commas; texts in lower case, unless `exact`.
 static peft__value peft__keys_of(peft__jinja *j, peft__value list, peft__value path, peft__value standard,
     peft__value exact, bool several) {
     peft__value keys = peft__list_new(j, PEFT__LIST, list.list->count), comma = peft__text_of(",");
@@ -27555,8 +27565,8 @@ static peft__value peft__keys_of(peft__jinja *j, peft__value list, peft__value p
     return keys;
 }
 
-// ---- builtins: v[0] is what they are called on, v[1], ... are their arguments. Their row's `how` is j->how
-// until something else is called.
+// ---- builtins: v[0] is what they are called on, v[1], ... are their arguments; read j->how before
+//      anything else is called
 
 #define PEFT__BUILTIN(name) static peft__value peft__do_##name(peft__jinja *j, peft__value *v)
 
@@ -27596,7 +27606,7 @@ PEFT__BUILTIN(end) {  // the first (how 0) or last item
     }
     return item;
 }
-PEFT__BUILTIN(join) {  // how: 1 as the method of the text between
+PEFT__BUILTIN(join) {  // how: 1 for the text's method
     bool method = j->how & 1, safe = method && v[0].flag;
     peft__cursor c = peft__iterate(j, v[method]);
     peft__value item, between = v[!method];
@@ -27613,7 +27623,7 @@ PEFT__BUILTIN(join) {  // how: 1 as the method of the text between
     return peft__taken(j, start, safe);
 }
 
-PEFT__BUILTIN(replace) {  // how: 1 as a filter, 0 as a method
+PEFT__BUILTIN(replace) {  // how: 1 for the filter, 0 for the method
     bool filter = j->how & 1;
     for (int i = 0; i <= 2; i++) {
         if (filter) v[i] = peft__to_text(j, v[i]);
@@ -27629,7 +27639,7 @@ PEFT__BUILTIN(replace) {  // how: 1 as a filter, 0 as a method
         peft__put_text(j, v[2]);
         from = at + v[1].size;
         if (v[1].size) continue;
-        from = at < v[0].size ? peft__char_end(v[0], at) : at + 1;  // between all characters
+        from = at < v[0].size ? peft__char_end(v[0], at) : at + 1;  // "" is between all characters
         if (at < v[0].size) peft__put(j, v[0].text + at, from - at);
     }
     if (from < v[0].size) peft__put(j, v[0].text + from, v[0].size - from);
@@ -27787,11 +27797,11 @@ PEFT__BUILTIN(reverse) {  // how: 1 in place
     if (j->how) return peft__reversed(v[0]), peft__none();
     if (v[0].kind == PEFT__TEXT) return peft__slice(j, v[0], peft__none(), peft__none(), peft__integer(-1));
     peft__value back = peft__reversed(peft__to_list(j, v[0]));
-    bool list = v[0].kind == PEFT__UNDEFINED || v[0].kind == PEFT__ITERATOR;  // no reversed() of these
+    bool list = v[0].kind == PEFT__UNDEFINED || v[0].kind == PEFT__ITERATOR;  // not for Python's reversed()
     return list ? back : peft__as_iterator(back);
 }
 
-// The parts of a list: so many (how 0), or of that size (how 1); filled up with v[2].
+// The parts of a list: v[1] parts (how 0) or parts of v[1] items (how 1), filled up with v[2].
 PEFT__BUILTIN(parts) {
     bool batch = j->how & 1;
     peft__value list = peft__to_list(j, v[0]), out = peft__new_list(j), part;
@@ -27812,7 +27822,7 @@ PEFT__BUILTIN(parts) {
     return peft__as_iterator(out);
 }
 
-PEFT__BUILTIN(tojson) {  // ensure_ascii, indent, separators, sort_keys; plain templates give indent only
+PEFT__BUILTIN(tojson) {  // ensure_ascii, indent, separators, sort_keys; only indent in plain templates
     bool chat = j->t->desc.chat;
     size_t start = j->out.size;
     peft__style s = {true, chat ? peft__truth(v[1]) : true, chat ? peft__truth(v[4]) : true, !chat,
@@ -27837,7 +27847,7 @@ PEFT__BUILTIN(safe) {  // how: 'e' escape, 'f' forceescape, 's' safe
     return peft__escaped(j, text);
 }
 
-// The end of a line as Python's splitlines cuts them, and where the next begins.
+// The end of the line at `from`, by Python's splitlines, and where the next line begins.
 static size_t peft__line_end(peft__value t, size_t from, size_t *next) {
     for (size_t i = from, at; i < t.size;) {
         uint32_t c;
@@ -27884,7 +27894,7 @@ PEFT__BUILTIN(truncate) {  // length, killwords, end, leeway
     return peft__taken(j, start, false);
 }
 
-PEFT__BUILTIN(center) {  // width, fillchar; how: the sign of the alignment, 'f' for the filter, 'z' for zfill
+PEFT__BUILTIN(center) {  // width, fillchar; how: the alignment, 'f' for the filter, 'z' for zfill
     int how = j->how;
     peft__value t = peft__to_text(j, v[0]), fill = how == 'z' ? peft__text_of("0") : peft__text_of(" ");
     if (peft__given(v[2])) fill = peft__text_needed(j, v[2]);
@@ -27901,14 +27911,14 @@ PEFT__BUILTIN(center) {  // width, fillchar; how: the sign of the alignment, 'f'
     return peft__taken(j, start, t.flag);
 }
 
-PEFT__BUILTIN(random) {  // how: 1 where nothing to choose from is an error
+PEFT__BUILTIN(random) {  // how: 1 if an empty sequence is an error
     int64_t n = v[0].kind == PEFT__DICT || v[0].kind == PEFT__VIEW ? -1 : peft__length_of(j, v[0]);
     if (n == 0 && j->how) return peft__refuse(j, "Cannot choose from an empty sequence");
     if (n < 0) return peft__refuse(j, "nothing can be chosen of a '%s'", peft__kind_name(v[0]));
     return n ? peft__item_of(j, v[0], peft__integer(peft__rng_below(&j->rng, n))) : peft__nothing();
 }
 
-PEFT__BUILTIN(most_frequent) {  // those that come most often, in the order in which they came
+PEFT__BUILTIN(most_frequent) {  // the most frequent items, in their order
     peft__value counts = peft__dict_new(j), list = peft__new_list(j), item;
     int64_t most = 0;
     if (!peft__truth(v[0])) return peft__none();
@@ -27933,8 +27943,7 @@ PEFT__BUILTIN(highlight) {
     return peft__taken(j, start, false);
 }
 
-// map, select, reject, selectattr, rejectattr. Bits of `how`: 1 maps, 2 of an attribute, 4 keeps those that
-// pass.
+// map, select, reject, selectattr, rejectattr. Bits of how: 1 map, 2 by an attribute, 4 keeps what passes.
 PEFT__BUILTIN(map) {
     bool map = j->how & 1, keep = j->how & 4;
     int64_t attribute = j->how & 2 ? 1 : 0;
@@ -27981,7 +27990,7 @@ PEFT__BUILTIN(is_flag) {  // how: 0 false, 1 true, 2 escaped
         : v[0].kind == PEFT__BOOLEAN && v[0].flag == (bool)(j->how & 1));
 }
 PEFT__BUILTIN(is_compared) { return peft__boolean(peft__compare(j, j->how, v[0], v[1])); }
-PEFT__BUILTIN(is_remainder) {  // how: what v[0] leaves when divided by v[1] or 2
+PEFT__BUILTIN(is_remainder) {  // how: the remainder of v[0] divided by v[1], or by 2
     int64_t wanted = j->how & 1;
     peft__value rest = peft__binary(j, '%', v[0], peft__given(v[1]) ? v[1] : peft__integer(2));
     return peft__boolean(peft__equal(j, rest, peft__integer(wanted)));
@@ -28004,7 +28013,8 @@ PEFT__BUILTIN(is_builtin) {  // how: 'f' a filter, 't' a test
 
 // ---- methods of texts
 
-// text[start:end] of the arguments of find, count, startswith and kin. False: nothing, not even "", is in it.
+// The range of text v[0][v[2]:v[3]] for find, count, startswith and kin. False: an empty range, not even ""
+// is in it.
 static bool peft__window(peft__jinja *j, peft__value *v, size_t *from, size_t *to) {
     int64_t n = peft__count_chars(j, v[0]), end = peft__slice_end(j, v[3], n, false, n), start = 0;
     if (peft__some(v[2])) start = peft__whole_or(j, v[2], 0);
@@ -28015,7 +28025,7 @@ static bool peft__window(peft__jinja *j, peft__value *v, size_t *from, size_t *t
     return true;
 }
 
-PEFT__BUILTIN(find) {  // how: 1 the last one, 2 it has to be there
+PEFT__BUILTIN(find) {  // how: bits: 1 the last one, 2 missing is an error
     int how = j->how;
     size_t from, to, at = SIZE_MAX;
     peft__value what = peft__text_needed(j, v[1]);
@@ -28103,9 +28113,9 @@ PEFT__BUILTIN(partition) {  // how: 1 at the last one
     return out;
 }
 
-PEFT__BUILTIN(all_are) {  // how: a letter
+PEFT__BUILTIN(all_are) {  // how: the letter of isalpha, isdigit, ...
     static const uint16_t raised[][2] = {
-        // digits that are no decimals: superscripts, subscripts, those in circles
+        // digits that are not decimal: superscripts, subscripts, circled ones
         {0xB2, 0xB3}, {0xB9, 0xB9}, {0x1369, 0x1371}, {0x19DA, 0x19DA}, {0x2070, 0x2070}, {0x2074, 0x2079},
         {0x2080, 0x2089}, {0x2460, 0x2468}, {0x2474, 0x247C}, {0x2488, 0x2490}, {0x24EA, 0x24EA},
         {0x24F5, 0x24FD}, {0x24FF, 0x24FF}, {0x2776, 0x277E}, {0x2780, 0x2788}, {0x278A, 0x2792}};
@@ -28129,7 +28139,7 @@ PEFT__BUILTIN(all_are) {  // how: a letter
     return peft__boolean(all && any);
 }
 
-// The value of "0.name[key]" in "{0.name[key]!r:>5}".format(...)
+// The value of "0.name[key]" in "{0.name[key]!r:>5}".format(...).
 static peft__value peft__format_field(
     peft__jinja *j, const char **s, const char *end, peft__value *v, int64_t *next) {
     const char *from = *s, *digits = from;
@@ -28253,7 +28263,7 @@ PEFT__BUILTIN(get) {  // how: 's' setdefault, 'p' pop
 }
 PEFT__BUILTIN(view) { return peft__view_of(v[0], (size_t)(j->how - '0')); }
 
-// Adds what dict(...) and update(...) take: a dict or pairs, then keywords.
+// Adds the arguments of dict(...) or update(...): a dict or pairs, then named ones.
 PEFT__BUILTIN(update) {
     const peft__list *given = v[1].list;
     peft__value sources[2] = {v[2], v[2]}, item, key, value;
@@ -28296,7 +28306,7 @@ PEFT__BUILTIN(changed) {
     v[0].loop->changed = v[1];
     return peft__boolean(!same);
 }
-PEFT__BUILTIN(next) {  // how: 1 begins anew
+PEFT__BUILTIN(next) {  // how: 1 starts again
     peft__list *l = v[0].list;
     bool anew = j->how & 1;
     peft__value item = anew ? peft__none() : l->items[l->at];
@@ -28422,7 +28432,7 @@ PEFT__BUILTIN(strftime_now) {
     return peft__taken(j, start, false);
 }
 
-// ---- the table of builtins. How to add one: a function PEFT__BUILTIN and a row.
+// ---- the table of builtins. How to add one: a function PEFT__BUILTIN and a row here.
 
 #define PEFT__OF(kind) (1u << PEFT__##kind)
 #define PEFT__LIST_CHANGES (PEFT__OF(LIST) | PEFT__CHANGES)
@@ -28431,7 +28441,7 @@ PEFT__BUILTIN(strftime_now) {
     (PEFT__OF(UNDEFINED) | PEFT__OF(TEXT) | PEFT__OF(LIST) | PEFT__OF(TUPLE) | PEFT__OF(DICT) | \
         PEFT__OF(RANGE))
 
-PEFT__BUILTIN(is_kind) {  // how: a letter from 'a' on
+PEFT__BUILTIN(is_kind) {  // how: a letter from 'a' on, an index into `kinds`
     static const unsigned kinds[] = {PEFT__OF(BOOLEAN), PEFT__OF(REAL), PEFT__OF(INTEGER), PEFT__OF(DICT),
         PEFT__OF(NONE), PEFT__OF(TEXT), PEFT__OF(UNDEFINED), ~PEFT__OF(UNDEFINED),
         PEFT__OF(BOOLEAN) | PEFT__OF(INTEGER) | PEFT__OF(REAL), PEFT__COUNTABLE,
@@ -28479,7 +28489,7 @@ static const peft__builtin peft__builtins[] = {
     {"changed", peft__do_changed, "*", PEFT__OF(LOOP), NULL},
     {"next reset", peft__do_next, "", PEFT__OF(CYCLER), "01"},
     {"is_integer", peft__do_is_integer, "", PEFT__OF(REAL), NULL},
-    // attributes that Python's values have and these have not: to use one is an error, not undefined
+    // attributes of Python's values that are missing here: using one is an error, not undefined
     {"casefold encode expandtabs format_map isidentifier isprintable istitle maketrans translate", NULL, "",
         PEFT__OF(TEXT), NULL},
     {"fromkeys", NULL, "", PEFT__OF(DICT), NULL},
@@ -28552,8 +28562,8 @@ static const peft__builtin peft__builtins[] = {
     {"trim", peft__do_strip, "?chars", PEFT__FILTER, "3"},
     {"truncate", peft__do_truncate, "?length ?killwords ?end ?leeway", PEFT__FILTER, NULL}};
 
-// The builtin of a name as PEFT__FILTER, PEFT__TEST, PEFT__GLOBAL or as a method of a kind, whose bit is
-// given.
+// The builtin of a name; `kinds`: PEFT__FILTER, PEFT__TEST, PEFT__GLOBAL, or the bit of the kind whose
+// method it is.
 static const peft__builtin *peft__find_builtin(
     const peft_template *t, unsigned kinds, peft__value name, char *how) {
     unsigned hidden = t->desc.chat ? PEFT__PLAIN_ONLY : PEFT__CHAT_ONLY;
@@ -28600,7 +28610,7 @@ static peft__value peft__value_of_json(peft__jinja *j, const peft__json *v) {
     return all;
 }
 
-// The source with its line ends as \n; one at the end goes, as Jinja does it.
+// Copies the source with \n as line ends; as in Jinja, one at the end is dropped.
 static void peft__template_source(peft_template *t, const char *text, size_t n) {
     for (size_t i = 0; i < n; i++)
         if (text[i] != '\r' || i + 1 == n || text[i + 1] != '\n')
@@ -28616,7 +28626,7 @@ static peft_status peft__template_compile(peft_template *t) {
     j.t = t;
     j.arena = &t->tree;
     j.max_memory = SIZE_MAX / 2;
-    j.steps = 1 << 24;  // for many names: the rest takes time in proportion to the text
+    j.steps = 1 << 24;  // bounds the search among many names; all else is linear in the text
     j.s = j.tag = j.before = t->source;
     j.end = t->source + t->size;
     t->root = peft__area_new(&j);
@@ -28630,7 +28640,7 @@ static peft_status peft__template_compile(peft_template *t) {
             &j, j.lacking->kind == PEFT__TERM_FILTER ? PEFT__FILTER : PEFT__TEST, j.lacking->value);
     for (const peft__area *area = j.areas; area && !j.status; area = area->earlier)
         for (peft__mention *m = area->mentions; m;
-             m = m->next)  // a scope has the value that is outside of it
+             m = m->next)  // a name that a scope only reads, or reads first, has the value outside
             for (const peft__area *p = area->parent; p && m->stored_first && peft__spend(&j, 0);
                  p = p->parent)
                 m->stored_first = !peft__mentioned(p, m->name);
@@ -28726,10 +28736,10 @@ PEFTDEF peft_status peft_template_render(
     if (size) *size = t->out.size;
     return PEFT_OK;
 }
-// ---- templates of datasets: fields alone are filled in here, all else is Jinja's
+// ---- templates of datasets: plain fields are filled in here, all else is Jinja's
 
 typedef struct peft__part {
-    const char *text;  // as it stands, or the name of a field
+    const char *text;  // a literal text, or the name of a field
     size_t size;
     bool field;
 } peft__part;
@@ -28738,7 +28748,7 @@ typedef struct peft__template {
     const char *what;  // "prompt" or "completion", for messages
     peft__part *parts;
     int64_t count;
-    peft_template *jinja;  // not fields only: to be destroyed
+    peft_template *jinja;  // NULL if the template has only fields
 } peft__template;
 
 static void peft__trim(const char **text, size_t *n) {
@@ -28746,7 +28756,7 @@ static void peft__trim(const char **text, size_t *n) {
     while (*n && ((*text)[*n - 1] == ' ' || (*text)[*n - 1] == '\t')) --*n;
 }
 
-// {{field}}; or FLAN's {field}, where {{ and }} stand for braces.
+// Splits a template at {{field}}; with `flan` at {field}, where {{ and }} are literal braces.
 static peft_status peft__template_split(peft_context *ctx, peft__arena *arena, const char *what,
     const char *text, bool flan, peft__template *out) {
     size_t width = flan ? 1 : 2;
@@ -28786,7 +28796,7 @@ static peft_status peft__template_parse(
     return peft__template_split(ctx, arena, what, text, false, out);
 }
 
-// A field of the record in single braces, which was meant to be filled.
+// Finds a field of the record in single braces, which was probably meant to be filled in.
 static const char *peft__template_doubt(const peft__data_record *r, const peft__part *part, int *size) {
     for (const char *p = part->text, *end = p + part->size; p < end; p++) {
         const char *close = *p == '{' ? (const char *)memchr(p, '}', (size_t)(end - p)) : NULL, *name = p + 1;
@@ -28799,7 +28809,8 @@ static const char *peft__template_doubt(const peft__data_record *r, const peft__
     return NULL;
 }
 
-// What would train on constants without a word, seen with the first record. The empty text is meant so.
+// Refuses a template that is the same for every record, checked with the first one. An empty template is
+// allowed.
 static peft_status peft__template_check(const peft__template *t, const peft__data_record *r) {
     char names[300];
     bool filled = !t->count && !t->jinja;
@@ -28826,8 +28837,8 @@ static peft_status peft__template_check(const peft__template *t, const peft__dat
         t->what, t->what, r->path, names);
 }
 
-// Whether a template has more in it than names of fields and ways to values inside of them: then all is
-// Jinja's.
+// Whether a template has more than names of fields and paths to values inside of them: then Jinja renders
+// it.
 static bool peft__is_jinja(const peft__data_record *r, const char *text) {
     static const char *const words[] = {" if ", " in ", " is ", " and ", " or ", " not "};
     peft__field f;
@@ -28874,7 +28885,7 @@ static void peft__template_close(peft__template *t) {
     t->jinja = NULL;
 }
 
-// JSON values that a template sees, put together item by item.
+// A builder of the JSON values that a template sees.
 typedef struct peft__json_builder {
     peft__arena *arena;
     peft__json **tail;
@@ -28903,7 +28914,7 @@ static peft__json peft__json_of(peft__json_type type, const char *text, size_t n
 }
 
 static const char peft__bars[] =
-    "3ed2dface8203c4c9dfb1a5dc58e41e0";  // stands for ||| in a record's texts, as in promptsource
+    "3ed2dface8203c4c9dfb1a5dc58e41e0";  // for ||| in a record's texts, as in promptsource
 
 static const char *peft__swapped(
     peft__arena *a, const char *text, size_t n, const char *from, const char *to, size_t *size) {
@@ -28920,7 +28931,8 @@ static const char *peft__swapped(
     return out;
 }
 
-// The record as a JSON object, ||| in its texts put away; `choices` (may be NULL) as its answer_choices.
+// The record as a JSON object, with peft__bars for ||| in its texts; `choices` (may be NULL) are its
+// answer_choices.
 static peft__json *peft__record_object(const peft__data_record *r, peft__arena *a, peft__json *choices) {
     peft__json top = peft__json_of(PEFT__JSON_OBJECT, NULL, 0), *object = NULL;
     peft__json_builder b = {a, &object, false};
@@ -28941,7 +28953,7 @@ static peft__json *peft__record_object(const peft__data_record *r, peft__arena *
     return b.failed ? NULL : object;
 }
 
-// Fills a template in. *text is the template's or `out`'s, until the next time.
+// Fills a template in. *text belongs to the template or to `out`, until the next call.
 static peft_status peft__template_text(const peft__template *t, const peft__data_record *r, peft__arena *a,
     peft__json *choices, peft__string *out, const char **text, size_t *size) {
     char names[300];
@@ -28957,7 +28969,7 @@ static peft_status peft__template_text(const peft__template *t, const peft__data
         return peft__fail(
             r->ctx, status, "%s:%lld: %s; there are: %s", r->path, (long long)r->line, r->ctx->error, names);
     }
-    peft__string_append(out, "", 0);  // the empty text is a text
+    peft__string_append(out, "", 0);  // so that an empty result is not NULL
     for (int64_t i = 0; i < t->count; i++) {
         const peft__part *p = &t->parts[i];
         peft__field f = {NULL, p->text, 0, p->size, false};
@@ -29031,7 +29043,7 @@ static bool peft__blank(const char *s, size_t n) {
     return true;
 }
 
-typedef struct peft__csv {  // also where a reader of JSON is
+typedef struct peft__csv {  // the state of a reader of tables, or of JSON
     char *at, *end;
     char separator;
     int64_t next_line;
@@ -29046,7 +29058,8 @@ static void peft__csv_skip_newline(peft__csv *c) {
     c->next_line++;
 }
 
-// Behind an opening quote: "" is a quote, all else stands for itself, line ends too. Unescaped in place.
+// Reads a field behind its opening quote: "" is a quote, all else, line ends too, is literal. Unescapes in
+// place.
 static peft_status peft__csv_quoted(peft__csv *c, const peft__data_record *r, peft__field *f) {
     const char *wrong = NULL;
     char *put = ++c->at;
@@ -29069,7 +29082,7 @@ static peft_status peft__csv_quoted(peft__csv *c, const peft__data_record *r, pe
         r->path, (long long)r->line, wrong);
 }
 
-// The next line that is not blank into r->fields[0 .. *count); `header`: as names of new fields.
+// Reads the next line that is not blank into r->fields[0 .. *count); `header`: as the names of new fields.
 static peft_status peft__csv_record(peft__csv *c, peft__data_record *r, bool header, int64_t *count) {
     bool valid = true;
     *count = 0;
@@ -29096,7 +29109,7 @@ static peft_status peft__csv_record(peft__csv *c, peft__data_record *r, bool hea
 }
 
 static bool peft__has_extension(
-    const char *path, const char *extension) {  // in lower case; that of the path in any
+    const char *path, const char *extension) {  // `extension` is in lower case, the path's in any
     size_t n = strlen(path), m = strlen(extension);
     return n >= m && peft__same_word(path + n - m, m, extension);
 }
@@ -29105,12 +29118,12 @@ typedef enum peft__records_kind { PEFT__JSON_RECORDS, PEFT__JSON_LIST, PEFT__TAB
 
 // The records of a file, one after the other.
 typedef struct peft__records {
-    peft__data_record record;  // the newest; valid until the next
+    peft__data_record record;  // the newest; valid until the next one
     peft__records_kind kind;
     char *text;  // the whole file
-    peft__csv table;  // where we are; of JSON: the place and the line
-    peft__arena scratch;  // the newest record's
-    bool begun;  // of a list: there was an element
+    peft__csv table;  // where the reader is; for JSON only place and line
+    peft__arena scratch;  // of the newest record
+    bool begun;  // of a list: it had an element
 } peft__records;
 
 static void peft__records_close(peft__records *s) {
@@ -29120,7 +29133,7 @@ static void peft__records_close(peft__records *s) {
     peft__arena_free(&s->scratch);
 }
 
-// "-" is standard input.
+// Reads a file; "-" is standard input.
 static peft_status peft__read_input(peft_context *ctx, const char *path, char **text, size_t *size) {
     if (strcmp(path, "-") != 0) return peft__read_all(ctx, path, text, size);
 #if PEFT_NO_STDIO
@@ -29142,9 +29155,9 @@ static peft_status peft__read_input(peft_context *ctx, const char *path, char **
 #endif
 }
 
-// JSON, or a table and its separator: as it is said, else by the name's ending, else (standard input) by the
-// first characters. Formats that others write and this library does not read: the line that turns them into
-// one that it does.
+// Decides between JSON and a table, and a table's separator: by `format`, else by the name's ending, else
+// (standard input) by the first characters. For formats that are not read here, the error has a command
+// that converts them.
 static peft_status peft__records_format(
     peft__records *s, const char *format, const char *path, const char *begin) {
     static const char *const endings[] = {".jsonl", ".json", ".ndjson", ".csv", ".tsv"};
@@ -29169,7 +29182,7 @@ static peft_status peft__records_format(
     s->kind = k >= 3 ? PEFT__TABLE : first == '[' ? PEFT__JSON_LIST : PEFT__JSON_RECORDS;
     s->table.separator = k == 4 ? '\t' : ',';
     for (bool open = s->kind == PEFT__JSON_LIST; open;
-         s->table.at++) {  // the elements begin behind the bracket
+         s->table.at++) {  // to the first element, behind the bracket
         open = *s->table.at != '[';
         s->table.next_line += *s->table.at == '\n';
     }
@@ -29207,7 +29220,7 @@ static peft_status peft__records_open(
     return peft__records_format(s, format, path, s->text + mark);
 }
 
-// Reads on to the next record. *more false: there is none.
+// Reads the next record. *more false: there is none.
 static peft_status peft__records_next(peft__records *s, bool *more) {
     peft__data_record *r = &s->record;
     peft__csv *c = &s->table;
@@ -29226,7 +29239,7 @@ static peft_status peft__records_next(peft__records *s, bool *more) {
     peft__json_reader j = {r->ctx, &s->scratch, c->at, s->text, c->end, r->path, 0};
     const char *begin = c->at;
     if (s->kind == PEFT__JSON_RECORDS) {
-        do {  // a line that is not blank
+        do {  // finds a line that is not blank
             if (c->at == c->end) return PEFT_OK;
             begin = c->at;
             r->line = c->next_line;
@@ -29285,14 +29298,14 @@ static peft_status peft__chat_token(peft_chat *c, const char *key, const char *t
     peft__json own = peft__json_of(PEFT__JSON_STRING, peft__arena_strdup(&c->arena, text, n), n),
                *before = c->tokens;
     peft__json_builder b = {&c->arena, &c->tokens, !own.string};
-    if (peft__chat_token_text(c, key)) return PEFT_OK;  // the first file that names it
+    if (peft__chat_token_text(c, key)) return PEFT_OK;  // the first file that names it counts
     peft__json *added = peft__json_add(&b, key, &own);
     if (added) added->next = before;
     return b.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
-// bos_token, eos_token, ... of tokenizer_config.json or special_tokens_map.json, where it is: a text, or an
-// object with its content.
+// Reads bos_token, eos_token, ... of tokenizer_config.json or special_tokens_map.json, if the file exists:
+// texts, or objects with "content".
 static peft_status peft__chat_read_tokens(peft_chat *c, const char *path, peft__json **root) {
     static const char *const keys[] = {
         "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
@@ -29306,8 +29319,7 @@ static peft_status peft__chat_read_tokens(peft_chat *c, const char *path, peft__
     return status;
 }
 
-// The template of that name in a chat_template that is a text or a list of {"name", "template"}; *out NULL:
-// none.
+// Finds a template by name in chat_template, a text or a list of {"name", "template"}. *out NULL: none.
 static peft_status peft__chat_named(
     peft_chat *c, const peft__json *v, const char *name, const char *where, const peft__json **out) {
     char names[200] = "";
@@ -29358,7 +29370,7 @@ static peft_status peft__chat_from_folder(peft_chat *c, const peft_chat_desc *d)
     if (status) return status;
     if (d->text) return peft__chat_compile(c, d, d->text, strlen(d->text), "chat template");
     if (strcmp(name, "default") == 0 &&
-        peft__file_exists(c->ctx, jinja)) {  // as transformers: the file goes first
+        peft__file_exists(c->ctx, jinja)) {  // as in transformers, the file counts first
         char *file = NULL;
         size_t n = 0;
         status = peft__read_all(c->ctx, jinja, &file, &n);
@@ -29428,7 +29440,7 @@ PEFTDEF peft_status peft_chat_open(const peft_chat_desc *d, peft_chat **out) {
     return status;
 }
 
-// A text of a message that would stand for a token of the format is refused.
+// Refuses texts of messages that contain a token of the format.
 static peft_status peft__chat_forged(peft_chat *c, const peft__json *v) {
     const char *held = NULL;
     peft_status status = PEFT_OK;
@@ -29454,7 +29466,7 @@ static peft_status peft__chat_forged(peft_chat *c, const peft__json *v) {
     return peft__fail(c->ctx, PEFT_ERROR_ARGUMENT, "a message holds %s, which only the format may", held);
 }
 
-// A message {"role", "content"} as the next one; `content`: what is like it.
+// Adds a message {"role", "content"}; `content`: the value to copy.
 static peft__json *peft__message(peft__json_builder *b, const char *role, const peft__json *content) {
     peft__json object = peft__json_of(PEFT__JSON_OBJECT, NULL, 2),
                text = peft__json_of(PEFT__JSON_STRING, role, strlen(role));
@@ -29467,7 +29479,7 @@ static peft__json *peft__message(peft__json_builder *b, const char *role, const 
     return m;
 }
 
-// ShareGPT's {"from", "value"} as a message.
+// Adds ShareGPT's {"from", "value"} as a message.
 static peft_status peft__sharegpt(peft_chat *c, const peft__json *turn, peft__json_builder *b) {
     static const char *const roles[][2] = {{"human", "user"}, {"user", "user"}, {"gpt", "assistant"},
         {"assistant", "assistant"}, {"chatgpt", "assistant"}, {"model", "assistant"}, {"system", "system"},
@@ -29483,7 +29495,7 @@ static peft_status peft__sharegpt(peft_chat *c, const peft__json *turn, peft__js
         "a turn of conversations is from \"%s\": not human, gpt, system or tool", from);
 }
 
-// Alpaca's instruction, input and output as messages.
+// Adds Alpaca's instruction, input and output as messages.
 static peft_status peft__alpaca(peft_chat *c, const peft__json *record, peft__json_builder *b) {
     static const char *const keys[] = {"system", "instruction", "input", "output"},
                              *const roles[] = {"system", "user", NULL, "assistant"};
@@ -29498,7 +29510,7 @@ static peft_status peft__alpaca(peft_chat *c, const peft__json *record, peft__js
     if (!parts[1] || !parts[3])
         return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "no %s", parts[1] ? "output" : "instruction");
     peft__json both = *parts[1];
-    if (parts[2]) {  // the input stands behind the instruction
+    if (parts[2]) {  // the input follows the instruction
         both.length += parts[2]->length + 2;
         char *text = (char *)peft__arena_alloc(&c->scratch, both.length + 1);
         if (!text) return PEFT_ERROR_MEMORY;
@@ -29511,7 +29523,8 @@ static peft_status peft__alpaca(peft_chat *c, const peft__json *record, peft__js
     return PEFT_OK;
 }
 
-// What the template sees: messages, the record's other members, the special tokens. *messages: the list.
+// What the template sees: messages, the record's other members, the special tokens. *messages: the list of
+// messages.
 static peft_status peft__chat_values(
     peft_chat *c, const peft__json *record, peft__json **values, peft__json **messages) {
     static const char *const taken[] = {"messages", "conversations", "instruction", "input", "output",
@@ -29546,7 +29559,7 @@ static peft_status peft__chat_values(
         peft__json *own = given ? peft__json_add(&b, NULL, &object) : NULL;
         peft__json_builder inner = {&c->scratch, own ? &own->child : NULL, false};
         for (const peft__json *f = m->child; own && f;
-             f = f->next)  // without what is null, as in transformers
+             f = f->next)  // without nulls, as in transformers
             if (f->type != PEFT__JSON_NULL) peft__json_add(&inner, NULL, f);
         b.failed = b.failed || inner.failed;
         if (!given) status = peft__sharegpt(c, m, &b);
@@ -29568,7 +29581,7 @@ static peft_status peft__chat_values(
     return status ? status : top.failed || b.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
-// The text of the first `count` messages, the template's until the next one.
+// Renders the first `count` messages. *out belongs to the template until its next run.
 static peft_status peft__chat_render(peft_chat *c, peft__json *values, peft__json *messages, int64_t count,
     bool generation, peft__value *out) {
     peft__json *flag = values->child, *all = messages->child, **end = &messages->child;
@@ -29608,8 +29621,8 @@ PEFTDEF peft_status peft_chat_text(
 }
 
 typedef struct peft__turns {
-    peft__value all;  // the text of the whole conversation, the chat's own
-    size_t *begin, *end;  // [count] the learned parts of it, in order
+    peft__value all;  // the text of the conversation; it belongs to the chat
+    size_t *begin, *end;  // [count] its learned parts, in order
     int64_t count;
 } peft__turns;
 
@@ -29621,8 +29634,8 @@ static bool peft__has_role(const peft__json *message, const char *role) {
     return strcmp(peft__json_text(message, "role", ""), role) == 0;
 }
 
-// `values` and `messages`: of peft__chat_values. left > 0: only one answer's place is found, that with which
-// so many are left.
+// Renders the conversation and finds its learned parts. `values` and `messages` are peft__chat_values'.
+// left > 0: finds only the part of one answer, the one that is followed by left - 1 others.
 static peft_status peft__chat_turns(peft_chat *c, peft__json *values, peft__json *messages,
     peft_chat_turns turns, int64_t left, peft__turns *out) {
     int64_t n = (int64_t)messages->length, answers = 0, at = 0;
@@ -29679,8 +29692,8 @@ static peft_status peft__chat_turns(peft_chat *c, peft__json *values, peft__json
     return PEFT_OK;
 }
 
-// Takes the oldest turns out: all behind the system's, up to the next question. False: less than `left`
-// answers would be left, and nothing is changed.
+// Removes the oldest turns: those behind the system's, up to the next question. False: fewer than `left`
+// answers would remain; then nothing changes.
 static bool peft__chat_forget(peft__json *messages, int64_t left) {
     peft__json **first = &messages->child, *m;
     size_t gone = 1;
@@ -29713,7 +29726,7 @@ PEFTDEF peft_status peft_chat_tokens(
     peft_status status = peft__json_parse(c->ctx, &c->scratch, json, strlen(json), "conversation", &record);
     if (!status) status = peft__chat_values(c, record, &values, &messages);
     if (!status) status = peft__chat_turns(c, values, messages, turns, 0, &t);
-    for (int64_t i = 0; !status && i <= t.count; i++) {  // what lies before a part, then the part
+    for (int64_t i = 0; !status && i <= t.count; i++) {  // the text before a learned part, then the part
         size_t ends[2] = {i < t.count ? t.begin[i] : t.all.size, i < t.count ? t.end[i] : t.all.size};
         for (int learned = 0; learned < 2 && !status; learned++) {
             if (ends[learned] > from)
@@ -29731,12 +29744,12 @@ PEFTDEF peft_status peft_chat_tokens(
 
 static const struct peft__chat_format {
     const char *text;
-    const char *reserved[6];  // texts that stand for tokens of the format: no message may hold one
+    const char *reserved[6];  // texts of the format's tokens: no message may contain one
 } peft__chat_formats[] = {
     {"{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
      "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
         {"<|im_start|>", "<|im_end|>", "<|endoftext|>"}},
-    // the system's message stands within the first user's, and the two are trimmed as one text
+    // the system's message is in the first user's, and the two are trimmed together
     {"{% for m in messages %}{% set before = loop.previtem|default({}) %}{% if m.role == 'assistant' %} {{ "
      "m.content|trim "
      "}} </s>{% elif m.role == 'user' %}{% if before.role == 'assistant' %}<s>{% endif %}[INST] {{ "
@@ -29749,7 +29762,7 @@ static const struct peft__chat_format {
      "{% endfor %}{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}",
         {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|begin_of_text|>", "<|end_of_text|>"}}};
 
-// What a message may be where it stands: the system first, then user and assistant in turn.
+// Checks message i: the system's comes first, then user and assistant take turns.
 static peft_status peft__chat_check(
     peft_context *ctx, peft_chat_kind kind, const peft_chat_message *messages, int64_t i) {
     const peft_chat_message *m = &messages[i];
@@ -29803,7 +29816,7 @@ PEFTDEF peft_status peft_chat_format(peft_context *ctx, peft_chat_kind kind,
             ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: the system's message needs a user's behind it");
     if (!status) status = b.failed ? PEFT_ERROR_MEMORY : peft__chat_values(c, &list, &values, &shown);
     if (!status) status = peft__chat_render(c, values, shown, count, add_generation_prompt, &all);
-    if (!status) {  // the text goes to the caller
+    if (!status) {  // the caller gets the text
         *text = c->jinja->out.data;
         peft__string_init(&c->jinja->out, ctx);
     }
@@ -29828,7 +29841,7 @@ PEFTDEF void peft_dataset_destroy(peft_dataset *d) {
     peft__free(d->ctx, d);
 }
 
-// One example more. `choices`: ended by NULL, the dataset's own; or NULL.
+// Adds an example. `choices`: the dataset's own list, ended by NULL; or NULL.
 static peft_status peft__dataset_add(peft_dataset *d, const char *prompt, size_t prompt_size,
     const char *completion, size_t completion_size, const char *const *choices, const char *task) {
     void *grown = peft__one_more(d->ctx, d->examples, d->count, &d->capacity, sizeof(*d->examples));
@@ -29870,7 +29883,7 @@ PEFTDEF const char *peft_dataset_choice(const peft_dataset *d, int64_t i, int64_
     return *choice;
 }
 
-// Example i of `from` as the next of `to`.
+// Adds example i of `from` to `to`.
 static peft_status peft__dataset_take(
     peft_dataset *to, const peft_dataset *from, int64_t i, const char *task) {
     const peft__data_example *e = &from->examples[i];
@@ -29896,8 +29909,7 @@ PEFTDEF peft_status peft_dataset_split(
     if (!(fraction >= 0 && fraction <= 1))
         return peft__fail(
             d->ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_split: fraction is %g, not in 0..1", fraction);
-    // the first `taken` places of a shuffled list are the part; both results keep the order that the examples
-    // have
+    // the first `taken` of a shuffled list are the part; both results keep the order of the examples
     int64_t taken = (int64_t)floor(fraction * (double)d->count + 0.5);
     int64_t *order = (int64_t *)peft__calloc(d->ctx, d->count, sizeof(int64_t));
     bool *in_part = (bool *)peft__calloc(d->ctx, d->count, sizeof(bool));
@@ -29940,15 +29952,15 @@ typedef struct peft__loader {
     peft_dataset *data;
     const peft_dataset_desc *d;
     peft__template templates[3];  // of prompt, completion and answer_choices
-    bool whole;  // the prompt's template has the completion in it, behind |||
-    peft__string texts[3];  // the example being filled in
+    bool whole;  // the prompt's template has the completion behind |||
+    peft__string texts[3];  // of the example that is being filled in
     peft__arena parts, scratch;  // of the templates; of one record
     peft__records records;
-    int64_t empty;  // records that gave an empty text
-    int64_t shorter, too_long;  // answers that max_source had an effect on
+    int64_t empty;  // how many records gave an empty text
+    int64_t shorter, too_long;  // answers that max_source has shortened; has left out
 } peft__loader;
 
-// Parsed with the first record at hand, whose fields every message can name.
+// Parses the templates when the first record is read, so that messages can name its fields.
 static peft_status peft__loader_templates(peft__loader *l) {
     static const char *const names[] = {"prompt", "completion", "answer_choices"};
     const peft_dataset_desc *d = l->d;
@@ -29980,7 +29992,7 @@ static peft_status peft__loader_templates(peft__loader *l) {
     return l->data->fields ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
-// The next of the parts between |||, without white space around it and with the record's own ||| back.
+// The next part between |||, without white space at its ends, and with the record's own ||| restored.
 static const char *peft__next_part(peft__arena *a, const char **at, size_t *size) {
     const char *bar = strstr(*at, "|||");
     peft__value part = peft__stripped(peft__text(*at, bar ? (size_t)(bar - *at) : strlen(*at)), 3);
@@ -29988,7 +30000,7 @@ static const char *peft__next_part(peft__arena *a, const char **at, size_t *size
     return peft__swapped(a, part.text, part.size, peft__bars, "|||", size);
 }
 
-// Template i filled in, with |||.
+// Fills template i in; the text may contain |||.
 static peft_status peft__loader_text(
     peft__loader *l, int i, peft__json *choices, const char **text, size_t *size) {
     const peft__data_record *r = &l->records.record;
@@ -29998,7 +30010,7 @@ static peft_status peft__loader_text(
     return peft__template_text(&l->templates[i], r, &l->scratch, choices, &l->texts[i], text, size);
 }
 
-// The texts that an answer is chosen from: as JSON for the templates, as a list for the dataset.
+// The answers to choose from: as JSON for templates, as a list for the dataset.
 static peft_status peft__loader_choices(peft__loader *l, peft__json **json, const char *const **list) {
     const char *text = l->d->answer_choices, *at;
     size_t n = 1, size = 0, i = 0;
@@ -30022,7 +30034,7 @@ static peft_status peft__loader_choices(peft__loader *l, peft__json **json, cons
     return b.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
-// Whether a prompt, with the bos that it may get, has more tokens than the limit.
+// Whether a prompt and one more token, for a bos, exceed the limit.
 static peft_status peft__prompt_too_long(peft__loader *l, const char *prompt, size_t size, bool *longer) {
     peft_ids ids = {NULL, 0, 0};
     *longer = false;
@@ -30033,7 +30045,7 @@ static peft_status peft__prompt_too_long(peft__loader *l, const char *prompt, si
     return status;
 }
 
-// Each of the turns that are learned is an example.
+// Adds an example for each learned part.
 static peft_status peft__load_conversation(peft__loader *l) {
     const peft__data_record *r = &l->records.record;
     peft_chat *c = l->d->chat;
@@ -30062,7 +30074,7 @@ static peft_status peft__load_conversation(peft__loader *l) {
         const char *eos = peft__chat_token_text(c, "eos_token"), *answer = t.all.text + t.begin[i];
         size_t m = t.end[i] - t.begin[i], e = eos ? strlen(eos) : 0, end = m;
         while (end > 0 && strchr(" \t\r\n", answer[end - 1])) end--;
-        if (e && end >= e && memcmp(answer + end - e, eos, e) == 0) m = end - e;  // completions get it anyway
+        if (e && end >= e && memcmp(answer + end - e, eos, e) == 0) m = end - e;  // encoding will add eos
         status = peft__dataset_add(l->data, t.all.text, t.begin[i], answer, m, NULL, NULL);
     }
     if (!status || status == PEFT_ERROR_MEMORY) return status;
@@ -30164,8 +30176,8 @@ PEFTDEF peft_status peft_dataset_load(const peft_dataset_desc *desc, peft_datase
 
 // ---- mixtures
 
-// How many examples each task gives: `limit` in proportion to the weights, the largest remainders rounded up
-// (the first of equal ones).
+// How many examples each task gives: `limit` in proportion to the weights, the largest remainders rounded
+// up, of equal ones the first.
 static void peft__mix_shares(const double *weights, int64_t count, int64_t limit, int64_t *shares) {
     double total = 0;
     int64_t given = 0;
@@ -30183,7 +30195,7 @@ static void peft__mix_shares(const double *weights, int64_t count, int64_t limit
     }
 }
 
-// Fills `out` task by task into shuffled places.
+// Puts the tasks' examples into shuffled places of `out`.
 static peft_status peft__mix_fill(
     const peft_mix_desc *d, const int64_t *shares, int64_t limit, peft_dataset *out) {
     int64_t longest = 0, at = 0;
@@ -30235,7 +30247,7 @@ PEFTDEF peft_status peft_dataset_mix(const peft_mix_desc *d, peft_dataset **out)
         most = PEFT__MAX(most, weights[i]);
         limit += n;
     }
-    // relative to the largest, which no temperature takes out of the range of numbers: n^(1/T) / most^(1/T)
+    // n^(1/T) / most^(1/T), relative to the largest: no temperature makes it overflow
     for (int64_t i = 0; i < d->count && !status; i++)
         weights[i] = weights[i] < most ? exp((weights[i] - most) / temperature) : 1;
     if (d->limit) limit = d->limit;
@@ -30254,12 +30266,12 @@ typedef struct peft__shots {
     const peft_few_shot_desc *d;
     peft_context *ctx;
     peft__arena arena, scratch;
-    peft__template templates[2];  // of an example and of the question
+    peft__template templates[2];  // of an example; of the question
     peft__string text, part;
     peft_ids ids;
 } peft__shots;
 
-// One example (0) or the question (1) behind the text.
+// Appends an example (which = 0) or the question (1).
 static peft_status peft__shots_add(peft__shots *b, int which, const char *prompt, const char *completion) {
     peft__field fields[2] = {{"prompt", prompt, 6, strlen(prompt), false},
         {"completion", completion, 10, completion ? strlen(completion) : 0, !completion}};
@@ -30276,7 +30288,7 @@ static peft_status peft__shots_add(peft__shots *b, int which, const char *prompt
     return status;
 }
 
-// The prompt with the chosen examples from `first` on, and how many tokens it has.
+// Builds the prompt from the chosen examples from `first` on; *tokens: its length.
 static peft_status peft__shots_build(
     peft__shots *b, const peft_few_shot_result *r, int64_t first, int64_t *tokens) {
     const peft_few_shot_desc *d = b->d;
@@ -30291,7 +30303,7 @@ static peft_status peft__shots_build(
     if (!status && b->text.failed) status = PEFT_ERROR_MEMORY;
     if (!status && d->tokenizer)
         status = peft_encode_special(d->tokenizer, b->text.data, b->text.size, &b->ids);
-    *tokens = b->ids.count + 1;  // with the token that the model's texts begin or end with
+    *tokens = b->ids.count + 1;  // and the token that the model adds in front or behind
     return status;
 }
 
@@ -30310,7 +30322,7 @@ static peft_status peft__shots_run(peft__shots *b, peft_few_shot_result *r) {
             peft__template_open(&record, &b->arena, i ? "query" : "shot", texts[i], NULL, &b->templates[i]);
     r->indices = (int64_t *)peft__calloc(b->ctx, PEFT__MAX(count, 1), sizeof(int64_t));
     if (!status && !r->indices) status = PEFT_ERROR_MEMORY;
-    // examples other than the question itself: the first ones, or drawn at random
+    // candidates: all examples but the question itself; taken in order, or at random
     for (int64_t i = 0; i < count && !status; i++)
         if (strcmp(peft_dataset_prompt(d->examples, i), d->question) != 0) r->indices[r->chosen++] = i;
     peft_rng_seed(&rng, d->seed);
@@ -30318,7 +30330,7 @@ static peft_status peft__shots_run(peft__shots *b, peft_few_shot_result *r) {
     r->chosen = PEFT__MIN(r->chosen, d->shots);
     if (!status) status = peft__shots_build(b, r, 0, &r->tokens);
     if (!status && r->tokens > room &&
-        r->chosen) {  // halving: `dropped` less are too many still, `enough` less fit
+        r->chosen) {  // bisection: without `dropped` it is too long, without `enough` it fits
         int64_t enough = r->chosen;
         while (!status && enough - r->dropped > 1) {
             int64_t middle = r->dropped + (enough - r->dropped) / 2;
