@@ -30393,17 +30393,20 @@ PEFTDEF peft_status peft_few_shot(const peft_few_shot_desc *d, peft_few_shot_res
 // - a layout of conversations: what makes messages of it, beside peft__sharegpt and peft__alpaca
 // ==========================================================================================================
 // 12. TRAINING
-//     For: making an adapter, or a model, fit examples. Here are optimizers, schedules, the loop with its
-//     evaluations, checkpoints from which a run goes on bit for bit, and the plan of the memory.
-//     Know: peft_optimizer_step (one step of all tensors), peft__train_gradients (batches to gradients),
-//     peft__train_run (the loop), peft__checkpoint_walk (what is saved), peft__plan_step (a step in the dry).
-//     Rests on: 5, 8, 9, 10, 11.  Hands on: peft_train, peft_evaluate_loss, peft_plan_memory.
+//    Makes an adapter, or a model, fit examples. Here are optimizers, schedules, the loop with its
+//    evaluations, checkpoints from which a run continues bit for bit, and the plan of the memory.
 //
-//     One step of AdamW in numbers: weight p = 1, gradient g = 0.5, learning rate 0.1, weight decay 0.01:
-//         m = 0.9 * 0 + 0.1 * 0.5 = 0.05                 its bias correction, / (1 - 0.9), makes 0.5
-//         v = 0.999 * 0 + 0.001 * 0.25 = 0.00025         / (1 - 0.999) makes 0.25, whose root is 0.5
-//         p = 1 * (1 - 0.1 * 0.01) - 0.1 * 0.5 / 0.5 = 0.899
-//     A first step moves each weight by the learning rate: the size of the gradient cancels out.
+//    Functions to know: peft_optimizer_step (one step of all tensors), peft__train_gradients (batches to
+//    gradients), peft__train_run (the loop), peft__checkpoint_walk (what is saved), peft__plan_step (a step
+//    without computing).
+//
+//    Example: one step of AdamW. Weight p = 1, gradient g = 0.5, learning rate 0.1, weight decay 0.01:
+//        m = 0.9 * 0 + 0.1 * 0.5 = 0.05                 its bias correction, / (1 - 0.9), makes 0.5
+//        v = 0.999 * 0 + 0.001 * 0.25 = 0.00025         / (1 - 0.999) makes 0.25, whose root is 0.5
+//        p = 1 * (1 - 0.1 * 0.01) - 0.1 * 0.5 / 0.5 = 0.899
+//    A first step moves each weight by the learning rate: the size of the gradient cancels out.
+//
+//    Rests on: 5, 8, 9, 10, 11.  Hands on: peft_train, peft_evaluate_loss, peft_plan_memory.
 // ==========================================================================================================
 
 // ---- optimizers
@@ -30411,22 +30414,22 @@ PEFTDEF peft_status peft_few_shot(const peft_few_shot_desc *d, peft_few_shot_res
 #define PEFT__STATE_BLOCK ((int64_t)256)      // values that share a scale
 #define PEFT__STATE_MIN_8BIT ((int64_t)4096)  // smaller tensors are kept in f32
 
-// One of the two 8-bit maps, and the middles between its values, where rounding changes.
+// One of the two 8-bit maps: its values, and the midpoints between them, where rounding changes.
 typedef struct peft__state_map {
     float value[256], middle[255];
-    int least;  // the smallest code that a value other than 0 may have
+    int least;  // the smallest code for a value other than 0, which must not become 0
 } peft__state_map;
 
 struct peft_optimizer {
     peft_context *ctx;
     peft_optimizer_desc d;
     peft_tensor **tensors;
-    float *rates;           // [count] factors of the learning rate, or NULL
+    float *rates;           // [count] multiples of the learning rate, or NULL
     unsigned char *state;   // one block for all tensors
-    size_t *offsets;        // [count] where a tensor's state begins
+    size_t *offsets;        // [count] where the state of each tensor begins
     size_t size;
-    float *sums;            // Adafactor: one per row of the tallest tensor
-    peft__state_map *maps;  // 8 bits: of first and of second moments
+    float *sums;            // Adafactor: [rows of the tallest tensor] sums of squares
+    peft__state_map *maps;  // 8 bits: the maps of first and of second moments
     int64_t step;
 };
 
@@ -30442,7 +30445,7 @@ typedef struct peft__update {
 typedef void (*peft__update_fn)(
     const peft_context *ctx, peft__update u, float *p, float *g, float *m, float *v, int64_t n);
 
-// Defines such a function of what it does with each weight.
+// Defines a peft__update_fn; `each` is what it does with weight i.
 #define PEFT__UPDATE(name, each) \
     PEFT__LOOP(name, \
         (peft__update u, float *PEFT__RESTRICT p, float *PEFT__RESTRICT g, float *PEFT__RESTRICT m, \
@@ -30477,20 +30480,20 @@ PEFT__UPDATE(peft__update_lion, {
     m[i] = u.b2 * m[i] + (1 - u.b2) * g[i];
 })
 
-// p -= lr g, where Adafactor has made an update of g
+// p -= lr u, where u is Adafactor's update, which has replaced the gradient g
 PEFT__UPDATE(peft__update_adafactor, { p[i] = p[i] * u.keep - u.rate * g[i]; })
 
 typedef struct peft__optimizer_row {
     const char *name;
     peft__update_fn update;
     int moments;        // values of state per weight
-    bool in_8bit;       // in a byte each, with a scale per block
-    bool factored;      // a matrix has the means of its rows and columns instead
-    float beta2, rate;  // default; default learning rate, as a multiple of AdamW's
+    bool in_8bit;       // in one byte each, with a scale per block
+    bool factored;      // a matrix keeps the means of its rows and columns instead
+    float beta2, rate;  // default; default learning rate divided by AdamW's
 } peft__optimizer_row;
 
 static const peft__optimizer_row peft__optimizers[] = {
-    // by peft_optimizer_kind
+    // in the order of peft_optimizer_kind
     {"adamw", peft__update_adamw, 2, false, false, 0.999f, 1},
     {"adamw8bit", peft__update_adamw, 2, true, false, 0.999f, 1},
     {"adafactor", peft__update_adafactor, 1, false, true, 0.999f, 1},
@@ -30519,8 +30522,8 @@ static bool peft__state_in_8bit(const peft__optimizer_row *row, const peft_tenso
     return row->in_8bit && peft__size(t) >= PEFT__STATE_MIN_8BIT;
 }
 
-// The state of a tensor of n weights, which begins as zeros: of a narrow tensor its master weights f32 [n],
-// then
+// The state of a tensor of n weights; it begins as zeros. First, for a tensor in 16 bits, its f32 master
+// weights [n]. Then one of
 //     m [n], v [n]                                      f32
 //     scales of m and v [blocks] f32, codes of m and v [n]   8 bits
 //     means of the rows [rows], of the columns [cols]   f32, Adafactor's of a matrix
@@ -30578,7 +30581,7 @@ static peft_status peft__state_open(peft_optimizer *o) {
     return status ? status : state ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
-// Everything that the optimizer keeps beside the tensors' gradients.
+// Allocates all that the optimizer keeps besides the tensors' gradients.
 static peft_status peft__optimizer_alloc(peft_optimizer *o) {
     const peft__optimizer_row *row = &peft__optimizers[o->d.kind];
     int64_t tallest = 1, count = o->d.count;
@@ -30649,12 +30652,12 @@ PEFTDEF double peft_optimizer_clip(peft_optimizer *o, double max_norm) {
     return norm;
 }
 
-// One step of one tensor.
+// One optimizer step of one tensor.
 typedef struct peft__step_job {
     const peft_optimizer *o;
     peft_tensor *t;
-    float *p;              // its weights, or the master weights of a narrow one
-    unsigned char *state;  // behind those
+    float *p;              // its weights, or the master weights of a tensor in 16 bits
+    unsigned char *state;  // the state behind the master weights
     peft__update u;
     float *rows, *columns, decay, factor;  // Adafactor
 } peft__step_job;
@@ -30674,7 +30677,8 @@ static void peft__state_expand(
     for (int64_t i = 0; i < n; i++) out[i] = m->value[codes[i]] * scale;
 }
 
-// To the nearest value of the map, found by bisection of the middles; returns the scale.
+// x [n] -> codes [n] of the nearest values of the map, found by bisection of the midpoints. Returns the
+// scale.
 static float peft__state_encode(
     const peft_optimizer *o, const peft__state_map *m, const float *x, int64_t n, uint8_t *codes) {
     float peak = peft__quant_isa_of(o->ctx->simd)->peak(x, n);
@@ -30731,7 +30735,7 @@ static void peft__adafactor_column_means(void *arg, int64_t begin, int64_t end) 
     }
 }
 
-// The gradient becomes the update u, whose squares are added up by row. `factor` is 1 / mean(R).
+// Replaces the gradient by the update u, and sums its squares per row. factor = 1 / mean(R).
 static void peft__adafactor_updates(void *arg, int64_t begin, int64_t end) {
     const peft__step_job *j = (const peft__step_job *)arg;
     int64_t n = j->t->cols;
@@ -30758,7 +30762,7 @@ static double peft__sum_of(const float *x, int64_t n) {
     return sum;
 }
 
-// Turns the gradient into u and the rate into lr / max(1, rms(u)).
+// Replaces the gradient by u, and the rate by lr / max(1, rms(u)).
 static void peft__adafactor(peft__step_job *j) {
     peft_context *ctx = j->o->ctx;
     const peft_tensor *t = j->t;
@@ -30806,11 +30810,11 @@ PEFTDEF void peft_optimizer_step(peft_optimizer *o, float learning_rate) {
 }
 // ---- examples
 
-// Texts of a dataset that lost tokens to one limit.
+// The texts of a dataset that one limit has shortened.
 typedef struct peft__cuts {
     const char *what, *limit;  // "prompts", "max_source"
     int64_t most, examples, tokens;
-    const char *first;  // the first such text
+    const char *first;  // the first text that was cut
 } peft__cuts;
 
 static void peft__cuts_add(peft__cuts *c, const char *text, int64_t tokens) {
@@ -30819,12 +30823,12 @@ static void peft__cuts_add(peft__cuts *c, const char *text, int64_t tokens) {
     c->tokens += tokens;
 }
 
-// Logs what was lost: how much, and the end of the first text, where an instruction may have stood.
+// Logs how much was cut, and how the first text ends, where an instruction may have been.
 static void peft__cuts_log(const peft__cuts *c, peft_context *ctx, int64_t count) {
     char shown[100];
     if (!c->examples) return;
     size_t size = strlen(c->first), from = size > 40 ? size - 40 : 0, n = 0;
-    while (((unsigned char)c->first[from] & 0xC0) == 0x80) from++;  // not in the middle of a character
+    while (((unsigned char)c->first[from] & 0xC0) == 0x80) from++;  // not from the middle of a character
     for (const char *p = c->first + from; *p; p++) {
         if (*p == '\n') shown[n++] = '\\';
         shown[n++] = *p == '\n' ? 'n' : *p;
@@ -30837,8 +30841,8 @@ static void peft__cuts_log(const peft__cuts *c, peft_context *ctx, int64_t count
         shown);
 }
 
-// max[0], max[1]: tokens of a prompt and of a completion. Where positions are a table of the model, both
-// together have to fit into it, and the prompt gives way.
+// max[0], max[1]: the most tokens of a prompt and of a completion. If the model has a table of positions,
+// both together must fit into it; the prompt is cut for that.
 static peft_status peft__train_encode(const peft_model *m, const peft_adapter *a, const peft_dataset *data,
     const int64_t max[2], peft__examples *e) {
     if (!m->tokenizer)
@@ -30875,7 +30879,7 @@ static peft_status peft__train_encode(const peft_model *m, const peft_adapter *a
         (long long)m->config.vocab_size);
 }
 
-// Room for the `size` longest examples.
+// Makes room for a batch of the `size` longest examples.
 static peft_status peft__train_batch(
     const peft_model *m, const peft__examples *e, int64_t size, peft__batch_buffer *b) {
     int64_t prompt = 0, completion = 0;
@@ -30890,7 +30894,7 @@ static peft_status peft__train_batch(
 
 enum { PEFT__EVAL_BATCH = 8 };
 
-// The mean loss per label.
+// The mean loss per label over all examples.
 static peft_status peft__evaluate(
     peft_model *m, peft_tape *tape, const peft_adapter *adapter, const peft__examples *e, double *loss) {
     peft__batch_buffer b;
@@ -30916,7 +30920,7 @@ static peft_status peft__evaluate(
 
 // ---- settings
 
-// The first PEFT__RUN_COMMON of them must be the same where a run goes on from a checkpoint.
+// A run that resumes must have the same values of the first PEFT__RUN_COMMON settings.
 enum { PEFT__RUN_COMMON = 13, PEFT__RUN_SETTINGS = PEFT__RUN_COMMON + 12 };
 
 #define PEFT__TRAIN(field, kind, preset, least, most) \
@@ -30943,7 +30947,7 @@ static const peft__numeric peft__train_settings[] = {
     PEFT__TRAIN(max_target, INT64, 128, 2, 1 << 24),
 };
 
-// What training and evaluation need: examples, an adapter that was made for this model, settings within their
+// Checks what training and evaluation need: examples, an adapter made for this model, settings in their
 // ranges.
 static peft_status peft__train_check(const peft_model *m, const peft_adapter *adapter,
     const peft_dataset *data, const char *call, peft_train_desc *d) {
@@ -30979,7 +30983,7 @@ PEFTDEF peft_status peft_evaluate_loss(peft_model *m, const peft_adapter *adapte
     return status;
 }
 
-// The root mean square of the vocabulary's embeddings; 1 where there are no numbers.
+// The root mean square of the vocabulary's embeddings; 1 in a plan, which has no numbers.
 static float peft__word_size(const peft_model *m) {
     float part[256];
     double sum = 0;
@@ -30999,7 +31003,7 @@ PEFTDEF float peft_default_learning_rate(const peft_model *m, const peft_adapter
     return rate * PEFT__MAX(1.0f, PEFT__MIN(4.0f, 512 / (float)m->config.d_model));
 }
 
-// Schedules: the factor of the learning rate when `done` of `count` steps behind the warmup are done.
+// Schedules: the factor of the learning rate after `done` of the `count` steps that follow the warmup.
 static double peft__schedule_linear(double done, double count) {
     return PEFT__MAX(0.0, (count - done) / count);
 }
@@ -31014,20 +31018,19 @@ static double peft__schedule_constant(double done, double count) {
     return 1;
 }
 
-static double (*const peft__schedules[])(double done, double count) = {// by peft_schedule
+static double (*const peft__schedules[])(double done, double count) = {// in the order of peft_schedule
     peft__schedule_linear, peft__schedule_cosine, peft__schedule_constant};
 
 // ---- the loop
 
-// What a run must have in common with the one that it goes on from, to end where a run that was never stopped
-// ends.
+// What a run must have in common with the one that it resumes, to end as if that had never stopped.
 typedef struct peft__run_setting {
     const char *name;
     double value;
-    bool number;  // else a checksum: it tells that two things differ, not how
+    bool number;  // false: a checksum, which tells that two things differ, but not how
 } peft__run_setting;
 
-// How far a run is.
+// How far a run has come.
 typedef struct peft__run_state {
     int64_t step, tokens, padding;
     double loss, eval_loss, best_eval_loss;
@@ -31065,7 +31068,7 @@ static peft_status peft__batches_init(const peft_train_desc *d, peft_batches *b)
     return status ? status : b->order ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
-// Example i of an epoch. Depends on the seed and these only: that makes resuming exact.
+// Example i of an epoch. It depends on the seed, the epoch and i only, which makes resuming exact.
 static const peft__example *peft__batches_example(peft_batches *b, int64_t epoch, int64_t i) {
     const peft__examples *e = &b->examples;
     if (epoch != b->order_epoch) {
@@ -31078,7 +31081,7 @@ static const peft__example *peft__batches_example(peft_batches *b, int64_t epoch
     return &e->items[b->order[i]];
 }
 
-// The examples *i, *i + world, ... below `end` of an epoch, as many as a batch holds.
+// Fills a batch with the examples *i, *i + world, ... below `end` of an epoch, and moves *i behind them.
 static const peft_batch *peft__batches_fill(peft_batches *b, int64_t epoch, int64_t *i, int64_t end) {
     for (b->buffer.view.count = 0; *i < end && b->buffer.view.count < b->size; *i += b->world)
         peft__batch_add(
@@ -31129,15 +31132,15 @@ typedef struct peft__trainer {
     peft_batches data;
     peft__examples validation;
     peft__run_state at;
-    int64_t steps, start_step, start_tokens, per_epoch;  // per_epoch: steps
+    int64_t steps, start_step, start_tokens, per_epoch;  // per_epoch: steps of one epoch
     double started;
     float **best;  // weights of the best evaluation, or NULL
-    // with a checkpoint only: it takes reading all examples and weights
+    // only with a checkpoint, as they take reading all examples and weights
     peft__run_setting settings[PEFT__RUN_SETTINGS];
     int setting_count;
 } peft__trainer;
 
-// How many steps there are; every position in the sequence of examples fits 63 bits.
+// Computes the number of steps; every position in the sequence of examples fits into 63 bits.
 static peft_status peft__train_count_steps(peft__trainer *t) {
     peft_train_desc *d = &t->d;
     int64_t per_step = 0, positions = 0, n = peft_dataset_count(d->data);
@@ -31240,8 +31243,8 @@ static float peft__train_rate(const peft__trainer *t) {
     return (float)((double)t->d.learning_rate * factor);
 }
 
-// Shows gradients and loss to the callback. Ranks that are not at the same step (one has read no checkpoint)
-// must not train on: the sum of the steps tells.
+// Gives gradients and loss to the callback, which adds up those of all ranks. A rank at another step (one
+// that has read no checkpoint) must not train on: the sum of the steps shows it.
 static peft_status peft__train_exchange(peft__trainer *t, double labels) {
     float world = (float)PEFT__MAX(t->d.world, 1), step = (float)(t->at.step % 4096 + 1);
     float own[2] = {(float)t->at.loss, step};
@@ -31261,7 +31264,7 @@ static peft_status peft__train_exchange(peft__trainer *t, double labels) {
     return PEFT_OK;
 }
 
-// The tokens that would make all examples of a batch as long as the longest.
+// How many padding tokens would make all examples of the batch as long as the longest.
 static int64_t peft__padding_of(const peft_batch *b) {
     const int64_t *const offsets[2] = {b->source_offsets, b->target_offsets};
     int64_t padding = 0;
@@ -31274,9 +31277,9 @@ static int64_t peft__padding_of(const peft_batch *b) {
     return padding;
 }
 
-// Gradients of one optimizer step: `accumulation` batches, the loss a mean over all their labels. An epoch
-// visits every example once, so that its last step has fewer batches, and the last of them fewer examples,
-// where the numbers do not divide: as in HF's Trainer.
+// Computes the gradients of one optimizer step: of `accumulation` batches, for the mean loss over all their
+// labels. As in HF's Trainer, an epoch visits every example once: where the numbers do not divide, its last
+// step has fewer batches, and the last batch fewer examples.
 static peft_status peft__train_gradients(peft__trainer *t) {
     int64_t per_step = t->d.batch_size * t->d.accumulation, epoch = t->at.step / t->per_epoch;
     int64_t i = t->at.step % t->per_epoch * per_step, end = PEFT__MIN(i + per_step, t->data.examples.count);
@@ -31317,8 +31320,8 @@ static peft_status peft__train_evaluate(peft__trainer *t) {
 
 typedef struct peft__checkpoint_header {
     char magic[8];
-    uint64_t checksum;  // of all that follows
-    uint64_t tensors;   // checksum of the names and shapes of what is trained
+    uint64_t checksum;  // of all that follows, the file's parts included
+    uint64_t tensors;   // checksum of the trained tensors' names and shapes
     int64_t tensor_count, parameters;
     double settings[PEFT__RUN_SETTINGS];
     peft__run_state at;
@@ -31328,8 +31331,8 @@ typedef struct peft__checkpoint_header {
 #define PEFT__CHECKED \
     (offsetof(peft__checkpoint_header, checksum) + sizeof(uint64_t))  // where the checked bytes begin
 
-// Goes on from `sum` over n more bytes, eight at a time. Every step is a bijection, so that no single change
-// goes unnoticed.
+// Continues the checksum `sum` over n bytes, eight at a time. Each step is a bijection of `sum`, so that a
+// change of one word always changes the result.
 static uint64_t peft__checksum(uint64_t sum, const void *data, size_t n) {
     for (const char *p = (const char *)data; n;) {
         uint64_t word = 0;
@@ -31343,17 +31346,16 @@ static uint64_t peft__checksum(uint64_t sum, const void *data, size_t n) {
     return sum;
 }
 
-// What a visitor of a checkpoint's parts works with.
+// What visitors of a checkpoint's parts work with.
 typedef struct peft__checkpoint_io {
     peft__file file;
     peft__writer writer;
-    uint64_t at, sum;  // where the next part is in the file; checksum of those before it
+    uint64_t at, sum;  // the next part's offset in the file; the checksum of those before it
 } peft__checkpoint_io;
 
 typedef peft_status (*peft__part_fn)(peft__checkpoint_io *io, void *data, size_t size);
 
-// Visits everything that is saved behind the header, in its order. `visit` NULL: only io->at, its end, is
-// found.
+// Visits all parts that follow the header, in their order. `visit` NULL: only sets io->at to the end.
 static peft_status peft__checkpoint_walk(
     const peft__trainer *t, peft__checkpoint_io *io, peft__part_fn visit) {
     peft_status status = PEFT_OK;
@@ -31384,7 +31386,7 @@ static peft_status peft__part_read(peft__checkpoint_io *io, void *data, size_t s
     return peft__file_read(&io->file, io->at, data, size);
 }
 
-// The checksum of the part in the file; memory stays as it is.
+// Adds the part in the file to the checksum; memory stays as it is.
 static peft_status peft__part_verify(peft__checkpoint_io *io, void *data, size_t size) {
     uint64_t block[128], at = io->at;
     peft_status status = PEFT_OK;
@@ -31415,7 +31417,7 @@ static uint64_t peft__examples_checksum(const peft__examples *e) {
     return sum;
 }
 
-// Of the weights that training leaves alone: none if all are trained.
+// A checksum of the weights that training leaves alone; 0 if all are trained.
 static uint64_t peft__base_checksum(const peft__trainer *t) {
     const peft_model *m = t->model;
     uint64_t sum = 0;
@@ -31441,7 +31443,7 @@ static uint64_t peft__adapter_checksum(const peft_adapter_desc *d) {
     return sum;
 }
 
-// The one list of what makes a run the same: a checkpoint stores its values and is compared with them.
+// The one list of what makes two runs the same: a checkpoint stores these values and is compared with them.
 static void peft__run_settings(peft__trainer *t) {
     const peft_train_desc *d = &t->d;
     const peft_adapter_desc *a = d->adapter ? &d->adapter->d : NULL;
@@ -31472,7 +31474,7 @@ static void peft__run_settings(peft__trainer *t) {
     for (int i = 0; i < PEFT__COUNT(more); i++) peft__run_add(t, more[i].name, more[i].value, true);
     for (int i = 0; i < PEFT__RUN_COMMON; i++)
         peft__run_add(t, peft__train_settings[i].name, peft__numeric_get(&peft__train_settings[i], d), true);
-    for (int i = 0; i < PEFT__COUNT(sums); i++)  // 52 bits, which a double holds
+    for (int i = 0; i < PEFT__COUNT(sums); i++)  // the upper 52 bits: a double holds them
         peft__run_add(t, sums[i].name, (double)(sums[i].sum >> 12), false);
 }
 
@@ -31510,9 +31512,9 @@ static peft_status peft__checkpoint_save(const peft__trainer *t) {
     return peft__writer_commit(&io.writer);
 }
 
-// The first setting in which the checkpoint's run differs is an error, or with resume_anyway each one is a
-// line of the log. The optimizer and keep_best decide what a checkpoint holds: they must be the same in any
-// case.
+// Compares the checkpoint's settings with the run's. The first difference is an error; with resume_anyway
+// each one is logged. The optimizer and keep_best decide what a checkpoint contains: they must always be
+// the same.
 static peft_status peft__checkpoint_same_run(const peft__trainer *t, const peft__checkpoint_header *h) {
     for (int i = 0; i < PEFT__RUN_SETTINGS; i++) {
         char what[160];
@@ -31535,7 +31537,8 @@ static peft_status peft__checkpoint_same_run(const peft__trainer *t, const peft_
     return PEFT_OK;
 }
 
-// Reads everything once and changes nothing: a damaged file must not leave half of its weights behind.
+// Reads everything once and changes nothing, so that a damaged file does not leave half of its weights
+// behind.
 static peft_status peft__checkpoint_verify(
     const peft__trainer *t, peft__checkpoint_io *io, const peft__checkpoint_header *h) {
     const char *path = t->d.checkpoint;
@@ -31567,7 +31570,7 @@ static peft_status peft__checkpoint_load(peft__trainer *t) {
     peft__checkpoint_io io;
     peft__checkpoint_header h;
     peft_status status = peft__file_open(t->ctx, t->d.checkpoint, &io.file);
-    if (status == PEFT_ERROR_MISSING) {  // a script that starts the same run again and again
+    if (status == PEFT_ERROR_MISSING) {  // so that a script can start the same run again and again
         peft__log(t->ctx, "%s: no checkpoint yet: training starts from the beginning", t->d.checkpoint);
         return PEFT_OK;
     }
@@ -31660,17 +31663,18 @@ PEFTDEF peft_status peft_train(const peft_train_desc *desc, peft_train_result *r
     return status;
 }
 
-// ---- the planner: a step of training in a context where tensors have shapes only and nothing is computed
+// ---- the planner: runs a step of training in a context where tensors have shapes only and nothing is
+//      computed
 
 typedef struct peft__planner {
     const peft_plan_desc *d;
-    peft_context *ctx;  // dry
+    peft_context *ctx;  // tensors in it have no values
     peft_model *model;
     peft_adapter *adapter;
     peft_tape *tape;
     peft__batch_buffer batch;
     peft_memory_plan *plan;
-    // bytes of the archive's own tensors: they are there while planning, but count as weights
+    // bytes of the archive's own tensors: allocated while planning, but counted as weights
     size_t converted;
 } peft__planner;
 
@@ -31684,12 +31688,12 @@ static peft_status peft__plan_context(peft__planner *p) {
     peft_status status = peft_context_create(&d, &p->ctx);
     if (status) return status;
     p->ctx->dry = true;
-    p->ctx->threads = ctx->threads;  // buffers are there for each; none is started
+    p->ctx->threads = ctx->threads;  // for each there are buffers; none is started
     p->ctx->mounted = ctx->mounted;
     return PEFT_OK;
 }
 
-// What a tensor takes when it is kept as `type`.
+// The bytes of a tensor that is kept as `type`: of its values, and of its scales.
 static void peft__plan_bytes(
     const peft_tensor *t, peft_dtype type, const peft_quantize_desc *q, size_t *values, size_t *scales) {
     size_t n = (size_t)peft__size(t);
@@ -31703,7 +31707,7 @@ static void peft__plan_bytes(
     *scales += peft__aligned_size(sizeof(peft_quant));
 }
 
-// One of the model's tensors: its format in training, and what of it is allocated. `stored` NULL: there is no
+// Plans one of the model's tensors: its type in training, and its bytes. `stored` NULL: there is no
 // checkpoint.
 static void peft__plan_tensor(peft__planner *p, peft_tensor *t, const peft_tensor *stored) {
     peft_memory_plan *plan = p->plan;
@@ -31723,14 +31727,14 @@ static void peft__plan_tensor(peft__planner *p, peft_tensor *t, const peft_tenso
     bool converted = stored && !peft__archive_file_of(p->model->archive, stored);
     size_t file = stored ? peft_tensor_bytes(stored) : 0, values, scales;
     peft__plan_bytes(t, type, &kept, &values, &scales);
-    if (quantized && as_stored) {  // codes and scales as the file has them
+    if (quantized && as_stored) {  // as in the file
         values = peft__dtype_size(type) * (size_t)(type == PEFT_I8 ? peft__size(t) : (peft__size(t) + 1) / 2);
         scales = file - values;
     }
     plan->weights += values;
     plan->scales += scales;
     if (converted) p->converted += file;
-    if (converted && !as_stored) plan->weights += file;  // the archive keeps its own beside the model's
+    if (converted && !as_stored) plan->weights += file;  // the archive keeps its copy too
     if (!converted && as_stored) plan->mapped += quantized ? file : values;
     if (type >= PEFT_I8 && t->in_out) peft__swap_sides(t);
     t->type = type;
@@ -31765,7 +31769,7 @@ static peft_status peft__plan_adapter(peft__planner *p) {
     return status ? status : peft__adapter_narrow(p->adapter);
 }
 
-// Marks what is trained, and counts it.
+// Marks the trained tensors, and counts them.
 static void peft__plan_trained(peft__planner *p) {
     peft_memory_plan *plan = p->plan;
     int64_t count = p->adapter ? p->adapter->count : p->model->tensor_count;
@@ -31781,7 +31785,7 @@ static void peft__plan_trained(peft__planner *p) {
     plan->gradients = (size_t)plan->trainable * sizeof(float);
 }
 
-// A batch of equal examples, whose tokens are all 0.
+// Makes a batch of equal examples, whose tokens are all 0.
 static peft_status peft__plan_batch(peft__planner *p) {
     const peft_plan_desc *d = p->d;
     int64_t size = d->batch_size > 0 ? d->batch_size : 8, tokens = 0;
@@ -31806,7 +31810,7 @@ static peft_status peft__plan_step(peft__planner *p) {
     peft_tape_checkpoint_blocks(p->tape, p->d->checkpoint_blocks);
     peft_active_adapter active = {p->adapter, 1, 0, 0};
     p->model->dropout = p->d->dropout;
-    // the second finds the first one's buffers, and may need others still
+    // the second step reuses the first one's buffers, and may need more
     for (int step = 0; step < 2 && !status; step++) {
         peft_tape_reset(p->tape, 0);
         peft_tensor *loss = peft_model_loss(
@@ -31819,7 +31823,7 @@ static peft_status peft__plan_step(peft__planner *p) {
     return status;
 }
 
-// What peft__nowhere marks is no memory, and must not be freed.
+// Frees the plan, except pointers to peft__nowhere, which is no memory.
 static void peft__plan_end(peft__planner *p) {
     peft_tape_destroy(p->tape);
     for (int64_t i = 0; p->adapter && i < p->adapter->count; i++) p->adapter->tensors[i].grad = NULL;
@@ -31858,9 +31862,9 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
 }
 
 // How to add an optimizer: its name in peft_optimizer_kind, its loop beside peft__update_adamw, and its row
-// in peft__optimizers; the state, checkpoints, plans and options follow from the row. A schedule is a
-// function and its place in peft__schedules. A setting is its field in peft_train_desc and its row in
-// peft__train_settings: among the first ones if another value makes another run.
+// in peft__optimizers; state, checkpoints, plans and options follow from the row. A schedule is a function
+// and its place in peft__schedules. A setting is its field in peft_train_desc and its row in
+// peft__train_settings: among the first PEFT__RUN_COMMON rows if another value makes another run.
 #endif  // PEFT_ONLY_METRICS
 
 #if !defined(PEFT_NO_METRICS)
