@@ -31870,40 +31870,40 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
 #if !defined(PEFT_NO_METRICS)
 // ==========================================================================================================
 // 13. METRICS
-//     They say with a number how good texts, labels or probabilities are, and say it as the reference
-//     implementation of each metric does. A text becomes a list of small integers, one for each different
-//     token; an n-gram becomes one integer too, so that counting is arrays. Most metrics leave one row of
-//     numbers per line, and the score follows from sums of rows: so the bootstrap and the paired tests can
-//     draw lines and score them again.
+//    Scores texts, labels and probabilities, with the numbers that each metric's reference implementation
+//    gives. A text becomes a list of small integers, one for each different token; an n-gram becomes one
+//    integer too, so that counting works on arrays. Most metrics make one row of numbers per line, and the
+//    score follows from the sums of the rows: so the bootstrap and the paired tests can draw lines and score
+//    them again.
 //
-//     Five functions to know
-//         peft__words_read       a text cut into words
-//         peft__mt_load          a prediction and its references as ids
-//         peft__mt_matches       how many n-grams they have in common
-//         peft__mt_score_lines   the rows of all lines, in parallel
-//         peft__resample         a list of lines drawn at random, and its score
+//    Functions to know
+//        peft__words_read       cuts a text into words
+//        peft__mt_load          a prediction and its references become ids
+//        peft__mt_matches       counts the n-grams that they have in common
+//        peft__mt_score_lines   makes the rows of all lines, in parallel
+//        peft__resample         draws a list of lines at random, and scores it
 //
-//     An example: BLEU of "the cat the cat" against "the cat sat". The words are 0 1 0 1 and 0 1 2. Of the
-//     four words of the prediction 0 and 1 match once each, as the reference has each once: precision 2/4.
-//     Its pairs are (0 1) = 0, (1 0) = 1, (0 1) = 0; those of the reference are 0 and (1 2) = 2: precision
-//     1/3. With max_order 2 the row is 2 4 1 3 4 3 (matches and n-grams of each order, words of both sides)
-//     and the score is 100 exp((ln 2/4 + ln 1/3) / 2) = 40.8; there is no brevity penalty, as 4 words are not
-//     fewer than 3.
+//    Example: BLEU of "the cat the cat" against "the cat sat". The words are 0 1 0 1 and 0 1 2. Of the four
+//    words of the prediction, 0 and 1 match once each, as the reference has each once: precision 2/4. Its
+//    pairs are (0 1) = 0, (1 0) = 1, (0 1) = 0; those of the reference are 0 and (1 2) = 2: precision 1/3.
+//    With max_order 2 the row is 2 4 1 3 4 3 (matches and n-grams of each order, words of both sides) and the
+//    score is 100 exp((ln 2/4 + ln 1/3) / 2) = 40.8; there is no brevity penalty, as 4 words are not fewer
+//    than 3.
 //
-//     Rests on 1 and 2 only, so that a program without a model can score.
+//    Rests on: 1, 2 (so that a program without a model can score).  Hands on: peft_rouge, peft_bleu, ...
 // ==========================================================================================================
 
 // ---- ids
 
-// A hash table with open addressing. A slot counts only if its stamp is the table's, so emptying it is one
-// addition.
+// A hash table with open addressing. A slot counts only if its stamp is the table's: emptying the table
+// just changes its stamp.
 typedef struct peft__mt_slot {
     uint64_t key;
     uint32_t stamp;
     int32_t value;
 } peft__mt_slot;
 
-// A token: bytes of a text that stays.
+// A token: bytes of a text that outlives it.
 typedef struct peft__mt_token {
     const char *text;
     int32_t size;
@@ -31916,11 +31916,11 @@ PEFT__INLINE peft__mt_token peft__mt_word(const char *s, size_t n) {
 
 typedef struct peft__mt_table {
     peft__mt_slot *slots;
-    peft__mt_token *known;  // of tokens: that of every id, against which equal hashes are checked
+    peft__mt_token *known;  // of a table of tokens: each id's token, compared where hashes are equal
     int64_t capacity;       // slots, a power of two
-    uint64_t mask;          // slots in use since the last clear, minus one
+    uint64_t mask;          // the slots in use since the last clear, minus one
     uint32_t stamp;
-    int32_t used;           // ids given out: 0, 1, ... in the order of first appearance
+    int32_t used;           // how many ids are given out: 0, 1, ... in order of appearance
 } peft__mt_table;
 
 static int64_t peft__mt_pow2(int64_t at_least) {
@@ -31929,7 +31929,7 @@ static int64_t peft__mt_pow2(int64_t at_least) {
     return p;
 }
 
-// Forgets all keys and prepares for at most `keys` new ones. Few keys use few slots, which stay in the cache.
+// Empties the table for at most `keys` new keys. Few keys use few slots, which stay in the CPU's cache.
 static void peft__mt_clear(peft__mt_table *t, int64_t keys) {
     t->mask = (uint64_t)PEFT__MIN(peft__mt_pow2(keys * 2), t->capacity) - 1;
     t->used = 0;
@@ -31944,7 +31944,7 @@ PEFT__INLINE uint64_t peft__mt_mix(uint64_t h) {
     return h ^ (h >> 29);
 }
 
-// The free slot i gets the next id.
+// Gives the next id to a key, in the free slot i.
 PEFT__INLINE int32_t peft__mt_put(peft__mt_table *t, uint64_t i, uint64_t key) {
     t->slots[i].key = key;
     t->slots[i].stamp = t->stamp;
@@ -31952,7 +31952,7 @@ PEFT__INLINE int32_t peft__mt_put(peft__mt_table *t, uint64_t i, uint64_t key) {
     return t->used++;
 }
 
-// Of a 64-bit key.
+// The id of a 64-bit key.
 PEFT__INLINE int32_t peft__mt_id(peft__mt_table *t, uint64_t key) {
     uint64_t i = peft__mt_mix(key) & t->mask;
     while (t->slots[i].stamp == t->stamp) {
@@ -31962,14 +31962,14 @@ PEFT__INLINE int32_t peft__mt_id(peft__mt_table *t, uint64_t key) {
     return peft__mt_put(t, i, key);
 }
 
-// Tokens of the same length up to 8 bytes have different hashes: every step can be undone.
+// A hash of n bytes. Tokens of one length up to 8 bytes have different hashes, as every step can be undone.
 PEFT__INLINE uint64_t peft__mt_hash(const char *s, int32_t n) {
     uint64_t h = (uint64_t)(uint32_t)n * 0xD6E8FEB86659FD93u, w = 0;
     for (; n >= 8; s += 8, n -= 8) {
         memcpy(&w, s, 8);
         h = peft__mt_mix(h ^ w);
     }
-    if (n >= 4) {   // the first four bytes and the last four
+    if (n >= 4) {   // the first and the last four bytes
         uint32_t head, tail;
         memcpy(&head, s, 4);
         memcpy(&tail, s + n - 4, 4);
@@ -31993,20 +31993,20 @@ PEFT__INLINE int32_t peft__mt_token_id(peft__mt_table *t, const char *s, int32_t
     return peft__mt_put(t, i, h);
 }
 
-// The ids of (n-1)-grams in `gram`, each at the place of its first token, become those of n-grams. An
-// n-gram's key is its first n-1 tokens, which are one id, and its last one. n = 1: the tokens' own ids.
+// gram [count]: ids of (n-1)-grams, each at its first token -> ids of n-grams. An n-gram's key is the id of
+// its first n - 1 tokens and its last token. n = 1: copies ids [count].
 static void peft__mt_grams(peft__mt_table *grams, int32_t *gram, const int32_t *ids, int64_t count, int n) {
     if (n == 1 && count > 0) memcpy(gram, ids, (size_t)count * sizeof *ids);
     for (int64_t i = 0; n > 1 && i + n <= count; i++)
         gram[i] = peft__mt_id(grams, (uint64_t)(uint32_t)gram[i] << 32 | (uint32_t)ids[i + n - 1]);
 }
 
-// What a field means whose 0 is a default and whose PEFT_ZERO is 0.
+// The value of a field: 0 means the default `missing`, PEFT_ZERO means 0.
 static double peft__or_default(double value, double missing) {
     return value == PEFT_ZERO ? 0 : value == 0 ? missing : value;
 }
 
-// ---- memory that is freed together: the first failure sticks, so that one look at the end is enough
+// ---- memory that is freed together: the first failure stays set, so that one check at the end is enough
 
 typedef struct peft__mt_memory {
     peft__arena arena;
@@ -32026,10 +32026,10 @@ PEFT__NOINLINE void *peft__mt_get(peft__mt_memory *m, int64_t count, size_t size
     return block;
 }
 
-// For what has a field `memory`.
+// `owner` has a field `memory`.
 #define PEFT__MT_GET(owner, type, count) ((type *)peft__mt_get(&(owner)->memory, count, sizeof(type)))
 
-// A table for `keys` keys; `words`: tokens are its keys.
+// Makes a table for `keys` keys; `words`: the keys are tokens.
 static void peft__mt_get_table(peft__mt_memory *m, peft__mt_table *t, int64_t keys, bool words) {
     memset(t, 0, sizeof *t);
     if (keys > (int64_t)1 << 29) {
@@ -32046,7 +32046,7 @@ static void peft__mt_get_table(peft__mt_memory *m, peft__mt_table *t, int64_t ke
 
 // ---- words
 
-// How a text is cut: the tokenizer, and what it does with each ASCII character.
+// How to cut a text: the tokenizer, and the class of each ASCII character.
 typedef struct peft__words {
     int kind;  // peft_tokenizer_kind, or PEFT__TOKENIZE_ALL: every character, white space too, stands alone
     bool lower;
@@ -32055,7 +32055,7 @@ typedef struct peft__words {
 
 enum { PEFT__TOKENIZE_ALL = PEFT_TOKENIZE_NONE + 1 };
 
-// What a character does to the words around it.
+// Classes of characters, by what they do to the words around them.
 enum { PEFT__CUT_WORD, PEFT__CUT_DIGIT, PEFT__CUT_SPACE, PEFT__CUT_ALONE, PEFT__CUT_POINT, PEFT__CUT_DASH };
 
 static bool peft__ascii_mark(char c) {  // punctuation or a symbol of ASCII
@@ -32063,8 +32063,8 @@ static bool peft__ascii_mark(char c) {  // punctuation or a symbol of ASCII
     return c > ' ' && c < 127 && !(lower >= 'a' && lower <= 'z') && !(c >= '0' && c <= '9');
 }
 
-// The ranges that sacreBLEU's zh tokenizer isolates. U+2001..2A6D is what its range for extension B (written
-// with a four-digit escape) comes to.
+// The ranges that sacreBLEU's zh tokenizer isolates. Its range for extension B, written with a four-digit
+// escape, amounts to U+2001..2A6D.
 static bool peft__uc_chinese(uint32_t c) {
     static const uint16_t ranges[][2] = {
         {0x2001, 0x2A6D}, {0x2E80, 0x2FDF}, {0x2FF0, 0x303F}, {0x3100, 0x312F}, {0x31A0, 0x31BF},
@@ -32094,7 +32094,7 @@ static void peft__words_init(peft__words *w, int kind, bool lower) {
     for (uint32_t c = 0; c < 128; c++) w->ascii[c] = (unsigned char)peft__cut_class(kind, c);
 }
 
-// The class of the character at *i, which moves on.
+// The class of the character at *i, which moves behind it.
 PEFT__INLINE int peft__cut_next(const peft__words *w, const char *s, size_t n, size_t *i) {
     unsigned char b = (unsigned char)s[*i];
     if (b < 0x80) {
@@ -32106,12 +32106,13 @@ PEFT__INLINE int peft__cut_next(const peft__words *w, const char *s, size_t n, s
     return peft__cut_class(w->kind, c);
 }
 
-// The mteval rules in one pass, without copying: a word is a piece of the text. Some characters stand alone;
-// a dash does after a digit; points (. and , or all punctuation with intl) follow two substitutions, first
+// Cuts by the mteval rules, in one pass and without copying: a word is a piece of the text. Some characters
+// stand alone, a dash does after a digit, and points (. and , or all punctuation with intl) follow two
+// substitutions: first
 //     ([^digit])(point) -> "\1 \2 "     then     (point)([^digit]) -> " \1 \2"
-// whose matches do not overlap: `open` says that the character before may serve as \1 of the first one. Only
-// a point between two digits stays in its word. Where the reference tokenizer does not pad the line with
-// blanks, its two ends are like digits.
+// Their matches do not overlap: `open` says that the character before may be \1 of the first one. So only a
+// point between two digits stays inside of its word. Where the reference does not pad the line with blanks,
+// its two ends act like digits.
 static int32_t peft__words_cut(const peft__words *w, const char *s, size_t n, peft__mt_token *out) {
     bool padded = w->kind == PEFT_TOKENIZE_13A, open = padded, digit = false, in_word = false;
     size_t i = 0, start = 0;
@@ -32124,7 +32125,7 @@ static int32_t peft__words_cut(const peft__words *w, const char *s, size_t n, pe
             next = i;
             int end = padded ? PEFT__CUT_SPACE : PEFT__CUT_DIGIT;
             alone = open || (i < n ? peft__cut_next(w, s, n, &next) : end) != PEFT__CUT_DIGIT;
-            open = !open;   // as \2 it is used up, otherwise it may be the next \1
+            open = !open;   // as \2 it is used up, else it may be the next \1
         } else {
             open = k != PEFT__CUT_DIGIT;
         }
@@ -32139,7 +32140,7 @@ static int32_t peft__words_cut(const peft__words *w, const char *s, size_t n, pe
     return count;
 }
 
-// Replaces `what` in s by `with` (not longer), in place.
+// Replaces `what` in s [n] by `with`, which is not longer, in place. Returns the new size.
 static size_t peft__mt_replace(char *s, size_t n, const char *what, const char *with) {
     size_t k = strlen(what), w = strlen(with), out = 0, i = 0;
     while (i < n) {
@@ -32154,7 +32155,7 @@ static size_t peft__mt_replace(char *s, size_t n, const char *what, const char *
     return out;
 }
 
-// n without white space at the end.
+// n without the white space at the end of s.
 static size_t peft__words_strip(const char *s, size_t n) {
     while (n > 0) {
         size_t at = n - 1, end;
@@ -32167,7 +32168,7 @@ static size_t peft__words_strip(const char *s, size_t n) {
     return n;
 }
 
-// Cuts a text into words, of which there are at most as many as bytes. Copies of it go to *room, which moves
+// Cuts a text into words, of which there are at most as many as bytes. Copies go to *room, which moves
 // behind them; a text takes at most 2 * strlen + 8 bytes.
 static int32_t peft__words_read(const peft__words *w, const char *text, char **room, peft__mt_token *out) {
     static const char *const markup[][2] = {{"<skipped>", ""}, {"-\n", ""}, {"\n", " "}, {"&quot;", "\""},
@@ -32182,7 +32183,7 @@ static int32_t peft__words_read(const peft__words *w, const char *text, char **r
         *room += n;
     }
     if (w->kind != PEFT__TOKENIZE_ALL) n = peft__words_strip(s, n);
-    for (; w->kind == PEFT_TOKENIZE_ZH && n > 0; s += at, n -= at) {  // this tokenizer strips the front too
+    for (; w->kind == PEFT_TOKENIZE_ZH && n > 0; s += at, n -= at) {  // this tokenizer also strips the front
         at = 0;
         if (peft__utf8_next(s, n, &at, &c), !peft__uc_space(c)) break;
     }
@@ -32198,39 +32199,39 @@ static int32_t peft__words_read(const peft__words *w, const char *text, char **r
 
 // ---- lines: a prediction with its references, scored in parallel
 
-// One text: the ids of its tokens, and at the place of each token the id of the n-gram that begins there.
+// A text: the ids of its tokens, and at each token the id of the n-gram that begins there.
 typedef struct peft__mt_text {
     int32_t *ids, *gram;
-    int32_t *sentence;  // ROUGE: sentence k is the tokens sentence[k] .. sentence[k + 1]
+    int32_t *sentence;  // ROUGE: sentence k has the tokens sentence[k] .. sentence[k + 1]
     int32_t count, sentences;
 } peft__mt_text;
 
-// The scratch of one thread, allocated before the first line begins: no task can run out of memory.
+// The scratch of one thread, allocated before the first line begins, so that no task can run out of memory.
 typedef struct peft__mt_work {
     peft__mt_table tokens, grams;
     peft__mt_token *words;
-    char *bytes, *room;         // copies of texts; where the next one goes
+    char *bytes, *room;         // copies of texts; where the next copy goes
     int32_t *ids, *gram, *sentence;
-    peft__mt_text *texts;       // of the line: the prediction, then its references; they share their ids
-    int32_t *most, *now;        // per id, see peft__mt_matches; `now` is all zero between calls
-    int32_t different;          // n-grams of the order under way
-    double *rows;               // one per reference
-    uint64_t *masks, *bits;     // LCS: per id, all zero between calls; bit rows of a table
+    peft__mt_text *texts;       // of a line: the prediction, then its references; ids are common to all
+    int32_t *most, *now;        // [ids] for peft__mt_matches; `now` is zero between calls
+    int32_t different;          // how many n-grams of the present order differ
+    double *rows;               // a row for each reference
+    uint64_t *masks, *bits;     // LCS: [ids], zero between calls; bit rows of a table
     unsigned char *carry;       // LCS: per token
-    unsigned char *hit;         // rougeLsum: tokens of a reference's sentence that some LCS uses
+    unsigned char *hit;         // rougeLsum: a reference's sentence: which tokens some LCS uses
     int32_t *left[2], *head, *next, *of, *done;  // rougeLsum: see peft__rouge_union
 } peft__mt_work;
 
-enum { PEFT__MT_WIDTH = 96 };   // of the longest row: chrF with 32 orders
+enum { PEFT__MT_WIDTH = 96 };   // the longest row: chrF with 32 orders
 
-// One metric over all lines.
+// A metric's run over all lines.
 typedef struct peft__mt_run {
     peft_context *ctx;
     const char *const *predictions, *const *references;
     int64_t count;
     int per;                    // references per prediction
-    int64_t longest, longest_line;  // bytes of the longest text; of the longest line, its texts together
-    // The metric: its settings, how texts are cut, a line's row, the score of a sum of rows
+    int64_t longest, longest_line;  // bytes of the longest text; of the longest line with all its texts
+    // the metric: its settings, how to cut texts, how to make a line's row, and a score from a sum of rows
     const void *desc;
     peft__words words, characters;
     int width, orders, letters;
@@ -32238,27 +32239,27 @@ typedef struct peft__mt_run {
     double beta;
     void (*line)(const struct peft__mt_run *run, peft__mt_work *w, int64_t i, double *row);
     double (*score)(const struct peft__mt_run *run, const double *sums);
-    // What comes of it
+    // results
     double *rows;               // [count, width]
     double sums[PEFT__MT_WIDTH];
     peft__mt_memory memory;
     peft__mt_work *works;
     int64_t tasks;
-    // Of metrics that look at the whole corpus: see peft__corpus_read
+    // only of metrics that look at the whole corpus, see peft__corpus_read
     peft__mt_table tokens, grams;
     int64_t *start, texts, all_words, most_words;   // most_words: of one text
     int32_t *ids, *gram;
-    int32_t *room[4];           // for the metric, like `values`: one per word of the corpus, 0 at first
+    int32_t *room[4];           // scratch of the metric, like `values`: [words of the corpus], 0 at first
     double *values;
 } peft__mt_run;
 
-// Text t of all: each prediction is followed by its references.
+// Text t in the order of the corpus: each prediction is followed by its references.
 static const char *peft__mt_text_at(const peft__mt_run *run, int64_t t) {
     int64_t i = t / (run->per + 1), k = t % (run->per + 1);
     return k == 0 ? run->predictions[i] : run->references[i * run->per + k - 1];
 }
 
-// Checks the texts and measures them. reference_count: 0, or what the caller says it is; per: 0 for 1.
+// Checks and measures the texts. reference_count: 0, or the caller's number to check; per: 0 means 1.
 static peft_status peft__mt_open(peft__mt_run *run, const char *name, peft_context *ctx,
                                  const char *const *predictions, const char *const *references, int64_t count,
                                  int64_t reference_count, int per) {
@@ -32292,16 +32293,16 @@ static peft_status peft__mt_open(peft__mt_run *run, const char *name, peft_conte
     return PEFT_OK;
 }
 
-// The same from the fields that all descriptors of text metrics begin with.
+// Calls peft__mt_open with the fields that all descriptors of text metrics begin with.
 #define PEFT__MT_OPEN(run, name, d) \
     peft__mt_open(run, name, (d)->context, (d)->predictions, (d)->references, (d)->count, \
                   (d)->reference_count, (d)->references_per_prediction)
 
-// The text that says how a result was made.
+// Writes the text that says how a result was made.
 #define PEFT__MT_SIGN(result, ...) \
     peft__string_into((result)->signature, sizeof((result)->signature), __VA_ARGS__)
 
-// What a metric's call cannot do without.
+// Fails without the arguments that every metric needs.
 #define PEFT__MT_NEED(d, result) \
     do { \
         if (!(d) || !(d)->context) return PEFT_ERROR_ARGUMENT; \
@@ -32313,7 +32314,7 @@ static void peft__mt_close(peft__mt_run *run) {
 }
 
 static void peft__mt_begin(peft__mt_run *run, peft__mt_work *w) {
-    int64_t n = run->longest_line + run->per + 2;   // a line has no more tokens
+    int64_t n = run->longest_line + run->per + 2;   // the most tokens of a line
     peft__mt_get_table(&run->memory, &w->tokens, n, true);
     peft__mt_get_table(&run->memory, &w->grams, n, false);
     w->words = PEFT__MT_GET(run, peft__mt_token, n);
@@ -32338,7 +32339,7 @@ static void peft__mt_task(void *arg, int64_t task) {
     for (int64_t i = first; i < last; i++) run->line(run, &run->works[task], i, run->rows + i * run->width);
 }
 
-// The rows of all lines and their sums, which are the same for any number of threads.
+// Makes the rows of all lines, and their sums, which are the same for any number of threads.
 static peft_status peft__mt_score_lines(peft__mt_run *run) {
     run->tasks = PEFT__MAX(PEFT__MIN((int64_t)run->ctx->threads, run->count / 16), 1);
     run->rows = PEFT__MT_GET(run, double, run->count * run->width);
@@ -32357,7 +32358,8 @@ static int32_t peft__mt_read(const peft__mt_run *run, const char *text, char **r
     return peft__words_read(&run->words, text, room, out);
 }
 
-// Line i as ids. An empty token ends a sentence and is left out; so is a sentence without tokens.
+// Loads line i as ids. An empty token ends a sentence and is left out; sentences without tokens are left
+// out too.
 static void peft__mt_load(const peft__mt_run *run, peft__mt_work *w, int64_t i, peft__mt_reader read) {
     int64_t total = 0, used = 0;
     w->room = w->bytes;
@@ -32381,11 +32383,11 @@ static void peft__mt_load(const peft__mt_run *run, peft__mt_work *w, int64_t i, 
     }
 }
 
-static int32_t peft__mt_size(const peft__mt_text *t, int n) {  // n-grams of a text
+static int32_t peft__mt_size(const peft__mt_text *t, int n) {  // how many n-grams a text has
     return PEFT__MAX(t->count - n + 1, 0);
 }
 
-// The n-grams of all texts of the line; call for n = 1, 2, ... in turn.
+// Computes the n-grams of all texts of the line; to be called for n = 1, 2, ... in turn.
 static void peft__mt_order(const peft__mt_run *run, peft__mt_work *w, int n) {
     int64_t total = 0;
     for (int k = 0; k <= run->per; k++) total += peft__mt_size(&w->texts[k], n);
@@ -32395,7 +32397,7 @@ static void peft__mt_order(const peft__mt_run *run, peft__mt_work *w, int n) {
     w->different = n == 1 ? w->tokens.used : w->grams.used;
 }
 
-// Clipped matches: sum over the n-grams of min(count in the prediction, largest count in one of the
+// Clipped matches: the sum over n-grams of min(count in the prediction, largest count in one of the
 // references first .. last).
 static int32_t peft__mt_matches(peft__mt_work *w, int n, int first, int last) {
     int32_t matches = 0, size = peft__mt_size(&w->texts[0], n);
@@ -32420,7 +32422,7 @@ static peft_prf peft__mt_prf(double hits, double predicted, double expected) {
     return p;
 }
 
-// Of the n-grams of the prediction and of reference k.
+// Precision, recall and F1 of the n-grams of the prediction and reference k.
 static peft_prf peft__mt_prf_of(peft__mt_work *w, int n, int k) {
     double matches = peft__mt_matches(w, n, k, k);
     return peft__mt_prf(matches, peft__mt_size(&w->texts[0], n), peft__mt_size(&w->texts[k], n));
@@ -32429,11 +32431,11 @@ static peft_prf peft__mt_prf_of(peft__mt_work *w, int n, int k) {
 // ---- lists of lines drawn at random, for intervals and paired tests
 
 typedef struct peft__resampler {
-    peft_paired_desc d;         // of it: count, samples, seed, test, score, user
-    const double *rows[2];      // [count, width] of one system or of two
-    // A score is the mean of the rows' values first .. first + values - 1; or, where run->score is there,
-    // what it makes of the sum of the rows; or, where d.score is, what that makes of the list: then there are
-    // no rows
+    peft_paired_desc d;         // its count, samples, seed, test, score and user
+    const double *rows[2];      // [count, width] of one or of two systems
+    // A score is one of three: what d.score makes of the list of lines (then there are no rows); what
+    // run->score makes of the sum of rows; or, without these, the mean of the rows' values first ..
+    // first + values - 1.
     int width, first, values;
     const peft__mt_run *run;
     int64_t *line;
@@ -32441,7 +32443,7 @@ typedef struct peft__resampler {
     double *scores[2];          // [values, samples] of each system
 } peft__resampler;
 
-// Adds line i of a list, the other system's output if `swapped`.
+// Adds a line as number i of a list; `swapped`: with the two systems exchanged.
 static void peft__resample_take(peft__resampler *r, int64_t i, int64_t line, bool swapped,
                                 double (*sums)[PEFT__MT_WIDTH]) {
     for (int side = 0; side < 2; side++) {
@@ -32452,7 +32454,7 @@ static void peft__resample_take(peft__resampler *r, int64_t i, int64_t line, boo
     }
 }
 
-// A list without a score has NAN.
+// Scores a list; NAN if it has no score.
 static void peft__resample_score(peft__resampler *r, double (*sums)[PEFT__MT_WIDTH], int64_t sample) {
     bool whole = r->run && r->run->score;
     for (int side = 0; side < 2 && r->scores[side]; side++) {
@@ -32464,8 +32466,9 @@ static void peft__resample_score(peft__resampler *r, double (*sums)[PEFT__MT_WID
     }
 }
 
-// The generator depends on seed and sample only, so that threads do not matter. Bootstrap: lines drawn with
-// replacement, the same for both systems. Randomization: a coin for each line swaps the two.
+// Draws one sample and scores it. Its generator depends on seed and sample only, so that threads do not
+// matter. Bootstrap: draws lines with replacement, the same for both systems. Randomization: tosses a coin
+// for each line that exchanges the systems.
 static void peft__resample(void *arg, int64_t sample) {
     peft__resampler *r = (peft__resampler *)arg;
     double sums[2][PEFT__MT_WIDTH];
@@ -32486,7 +32489,7 @@ static int peft__mt_compare(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-// Percentile q (0..1) of sorted values, with linear interpolation.
+// The q quantile (0..1) of sorted values, with linear interpolation.
 static double peft__mt_percentile(const double *sorted, int64_t n, double q) {
     double at = q * (double)(n - 1);
     int64_t i = (int64_t)at;
@@ -32495,19 +32498,19 @@ static double peft__mt_percentile(const double *sorted, int64_t n, double q) {
 
 // ---- Porter stemmer
 
-// M.F. Porter, An algorithm for suffix stripping (1980), with the departures of nltk's default mode. One byte
-// per letter. A word is [C](VC)^m[V] of runs of consonants and vowels; m is its measure.
+// M.F. Porter, An algorithm for suffix stripping (1980), as nltk's default mode departs from it. One byte
+// is one letter. A word is [C](VC)^m[V] of runs of consonants C and vowels V; m is its measure.
 typedef struct peft__stem {
     int measure;
-    bool vowel;     // it has one
-    unsigned last;  // of its last letters, the last one in bit 0: 1 for a consonant
+    bool vowel;     // the word has a vowel
+    unsigned last;  // its last letters, the last one in bit 0; 1: a consonant
 } peft__stem;
 
-// y is a vowel behind a consonant. Bytes >= 0x80 are consonants.
+// The stem's description. y is a vowel behind a consonant; bytes >= 0x80 are consonants.
 static peft__stem peft__stem_of(const unsigned char *w, int n) {
     peft__stem s = {0, false, 0};
     for (int i = 0; i < n; i++) {
-        unsigned letter = w[i] - (unsigned)'a';     // bits 0, 4, 8, 14 and 20: a, e, i, o, u
+        unsigned letter = w[i] - (unsigned)'a';     // bits of the vowels a, e, i, o, u: 0, 4, 8, 14, 20
         bool consonant = w[i] == 'y' ? i == 0 || !(s.last & 1) : letter > 25 || !(0x104111u >> letter & 1);
         s.measure += i > 0 && consonant && !(s.last & 1);
         s.vowel = s.vowel || !consonant;
@@ -32518,14 +32521,15 @@ static peft__stem peft__stem_of(const unsigned char *w, int n) {
 
 static int peft__stem_measure(const unsigned char *w, int n) { return peft__stem_of(w, n).measure; }
 
-// Ends with consonant, vowel, consonant other than w, x, y; nltk also takes a word of vowel, consonant.
+// Whether w ends with consonant, vowel, consonant other than w, x, y; nltk also takes a word of vowel,
+// consonant.
 static bool peft__stem_cvc(const unsigned char *w, int n) {
     unsigned last = peft__stem_of(w, n).last;
     if (n == 2) return (last & 3) == 1;
     return n >= 3 && (last & 7) == 5 && w[n - 1] != 'w' && w[n - 1] != 'x' && w[n - 1] != 'y';
 }
 
-// The letters before `suffix`; -1: the word does not end with it.
+// The number of letters before `suffix`; -1: the word does not end with it.
 static int peft__stem_ends(const unsigned char *w, int n, const char *suffix) {
     int k = (int)strlen(suffix);
     return n >= k && memcmp(w + n - k, suffix, (size_t)k) == 0 ? n - k : -1;
@@ -32537,8 +32541,8 @@ static int peft__stem_put(unsigned char *w, int stem, const char *suffix) {
     return stem + (int)k;
 }
 
-// The rules of one step, each a suffix and what replaces it. The first suffix that fits decides, whether or
-// not the measure of what is before it is larger than `more`, as it must be.
+// Applies the rules of a step, pairs of a suffix and its replacement. The first suffix that fits decides:
+// it is replaced if the measure of what is before it is larger than `more`, and else nothing is.
 static int peft__stem_apply(unsigned char *w, int n, const char *const *rules, int64_t count, int more) {
     for (int64_t i = 0; i < count; i += 2) {
         int s = peft__stem_ends(w, n, rules[i]);
@@ -32547,7 +32551,7 @@ static int peft__stem_apply(unsigned char *w, int n, const char *const *rules, i
     return n;
 }
 
-// Plurals, -ed and -ing, and a final y.
+// Removes plurals, -ed and -ing, and turns a final y into i.
 static int peft__stem_step1(unsigned char *w, int n) {
     int s;
     if (peft__stem_ends(w, n, "ies") >= 0) n -= n == 4 ? 1 : 2;
@@ -32600,16 +32604,16 @@ static int peft__stem_letters(unsigned char *w, int n) {
     s = peft__stem_ends(w, n, "ion");
     if (s < 0) n = peft__stem_apply(w, n, step4, PEFT__COUNT(step4), 1);
     else if (s > 0 && (w[s - 1] == 's' || w[s - 1] == 't') && peft__stem_measure(w, s) > 1) n = s;
-    if (n > 0 && w[n - 1] == 'e') {     // a final e
+    if (n > 0 && w[n - 1] == 'e') {     // removes a final e
         int m = peft__stem_measure(w, n - 1);
         n -= m > 1 || (m == 1 && !peft__stem_cvc(w, n - 1));
     }
-    // and the second of two final l
+    // removes the second of two final l
     return n - (n > 1 && w[n - 1] == 'l' && w[n - 2] == 'l' && peft__stem_measure(w, n - 1) > 1);
 }
 
-// Beyond ASCII one code point is one letter. The rules ask of such letters only whether two of them in a row
-// are equal, so 0x80 and 0x81 are enough to stand for them.
+// One code point beyond ASCII is one letter. The rules only ask whether two such letters in a row are
+// equal, so 0x80 and 0x81 can stand for them.
 PEFTDEF size_t peft_porter_stem(char *word, size_t n) {
     unsigned char letters[256];
     size_t start[257], i = 0, ascii = 0;
@@ -32620,7 +32624,7 @@ PEFTDEF size_t peft_porter_stem(char *word, size_t n) {
     for (; i < n; count++, before = c) {
         start[count] = i;
         if (count == 256 || !peft__utf8_next(word, n, &i, &c)) return n;
-        int other = count > 0 ? letters[count - 1] : 0;  // the letter before
+        int other = count > 0 ? letters[count - 1] : 0;  // the code of the letter before
         other = c == before ? other : other == 0x80 ? 0x81 : 0x80;
         letters[count] = (unsigned char)(c < 0x80 ? (int)c : other);
     }
@@ -32634,9 +32638,9 @@ PEFTDEF size_t peft_porter_stem(char *word, size_t n) {
 
 // ---- ROUGE
 
-// Words are lower-case letters a-z and digits; everything else separates. Two code points beyond ASCII have a
-// lower case in it: the Kelvin sign (k) and I with dot above (i, then a combining dot that separates). An
-// empty word ends a sentence.
+// Cuts a text into words of lower-case letters a-z and digits; all else separates. Two code points beyond
+// ASCII have a lower case in it: the Kelvin sign (k), and I with dot above (i, then a combining dot, which
+// separates). An empty word ends a sentence.
 static int32_t peft__rouge_read(const peft__mt_run *run, const char *text, char **room, peft__mt_token *out) {
     const peft_rouge_desc *d = (const peft_rouge_desc *)run->desc;
     const unsigned char *lower = run->words.ascii, *s = (const unsigned char *)text;
@@ -32665,9 +32669,9 @@ static int32_t peft__rouge_read(const peft__mt_run *run, const char *text, char 
     return count;
 }
 
-// One row step of the bit-parallel LCS over 64 columns (Hyyro 2004): a zero bit of v marks a column where the
-// table grows by one. U = v & matches; v' = (v + U) | (v & ~matches), the carry of the sum going to the next
-// 64 columns.
+// One row of the bit-parallel LCS over 64 columns (Hyyro 2004). A zero bit of v marks a column where the
+// table's value grows by one. U = v & matches; v' = (v + U) | (v & ~matches), with the carry of the sum
+// going to the next 64 columns.
 PEFT__INLINE uint64_t peft__lcs_step(uint64_t v, uint64_t matches, unsigned char *carry) {
     uint64_t u = v & matches, sum = v + u, c = sum < v;
     uint64_t full = sum + *carry;
@@ -32681,9 +32685,8 @@ PEFT__INLINE int peft__mt_popcount(uint64_t x) {
     return (int)(((x + (x >> 4)) & 0x0F0F0F0F0F0F0F0Fu) * 0x0101010101010101u >> 56);
 }
 
-// Length of the longest common subsequence of r and c in O(n m / 64): 64 tokens of c at a time over all of r,
-// whose rows keep the carries. bits: NULL, or what gets the table, (m + 63) / 64 words for each of n + 1
-// rows.
+// The length of the longest common subsequence of r [n] and c [m] in O(n m / 64): takes 64 tokens of c at a
+// time over all of r, whose rows keep the carries. bits: NULL, or [n + 1, (m + 63) / 64] for the table.
 static int32_t peft__lcs(peft__mt_work *w, const int32_t *r, int32_t n, const int32_t *c, int32_t m,
                          uint64_t *bits) {
     int32_t length = 0;
@@ -32704,15 +32707,15 @@ static int32_t peft__lcs(peft__mt_work *w, const int32_t *r, int32_t n, const in
     return length;
 }
 
-// t[i][j] of the LCS table from bit row i.
+// The table's value t[i][j], from bit row i.
 static int32_t peft__lcs_prefix(const uint64_t *row, int32_t j) {
     int32_t sum = 0, k = 0;
     for (; j >= 64; j -= 64) sum += peft__mt_popcount(~row[k++]);
     return j > 0 ? sum + peft__mt_popcount(~row[k] & (((uint64_t)1 << j) - 1)) : sum;
 }
 
-// Marks in w->hit the elements of r that the LCS with c uses, choosing among several as rouge_score does:
-// from the end, equal last elements pair up, else c gets shorter if that alone keeps the length, else r does.
+// Marks in w->hit the tokens of r that the LCS with c uses. Of several LCSs it takes rouge_score's: from
+// the end, equal last tokens pair up; else c gets shorter if only that keeps the length, else r does.
 static void peft__lcs_mark(peft__mt_work *w, const int32_t *r, int32_t n, const int32_t *c, int32_t m) {
     int64_t words = (m + 63) / 64;
     peft__lcs(w, r, n, c, m, w->bits);
@@ -32724,11 +32727,11 @@ static void peft__lcs_mark(peft__mt_work *w, const int32_t *r, int32_t n, const 
     }
 }
 
-// Summary level: for every sentence of the reference the union of its LCSs with all predicted sentences; a
+// ROUGE-Lsum: for every sentence of the reference, the union of its LCSs with all predicted sentences; a
 // token counts at most as often as it occurs in each of the two summaries. An LCS with a sentence can only
-// add a token that is in it. So each token looks, until it is found, through the sentences that have it: from
-// `head` of its id along `next`, places in the prediction whose sentence is `of`. done: the last reference
-// sentence that a predicted one was compared with.
+// add tokens that the sentence has. So each token, until it is hit, goes through the sentences that have
+// it: from head[id] along next[], which are places in the prediction, in sentence of[place]. done[b]: the
+// last reference sentence compared with sentence b.
 static int32_t peft__rouge_union(peft__mt_work *w, const peft__mt_text *p, const peft__mt_text *r) {
     size_t size = (size_t)w->tokens.used * sizeof(int32_t);
     int32_t hits = 0, *left = w->left[0], *wanted = w->left[1];
@@ -32750,7 +32753,7 @@ static int32_t peft__rouge_union(peft__mt_work *w, const peft__mt_text *p, const
         int32_t n = r->sentence[a + 1] - r->sentence[a];
         memset(w->hit, 0, (size_t)n);
         for (int32_t i = 0; i < n; i++) {
-            if (left[ids[i]] == 0) continue;  // it would not count
+            if (left[ids[i]] == 0) continue;  // a hit would not count
             for (int32_t at = w->head[ids[i]]; at >= 0 && !w->hit[i]; at = w->next[at]) {
                 int32_t b = w->of[at];
                 if (w->done[b] == a) continue;
@@ -32769,14 +32772,15 @@ static int32_t peft__rouge_union(peft__mt_work *w, const peft__mt_text *p, const
     return hits;
 }
 
-// A row of ROUGE: precision, recall and F1 of ROUGE-1, -2, -L and -Lsum, each of the reference of best F1.
+// A row: precision, recall and F1 of ROUGE-1, -2, -L and -Lsum, each from the reference with the best F1.
 enum { PEFT__ROUGE_VALUES = sizeof(peft_rouge_scores) / sizeof(double) };
 
 static void peft__rouge_keep(double *best, peft_prf s, int reference) {
     if (reference == 1 || s.f1 > best[2]) memcpy(best, &s, sizeof s);
 }
 
-// With run->orders: ROUGE of that order alone. Past the longest text nothing changes any more.
+// Makes the row of a line; run->orders > 0: ROUGE of that order alone. Orders beyond the longest text are
+// all 0.
 static void peft__rouge_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
     const peft__mt_text *p = &w->texts[0];
     int longest = 0, top = run->orders > 0 ? run->orders : 2;
@@ -32797,7 +32801,7 @@ static void peft__rouge_line(const peft__mt_run *run, peft__mt_work *w, int64_t 
     }
 }
 
-// The bit table of rougeLsum is as large as two of the longest sentences, of which lines are bounds.
+// The bit table of rougeLsum is for two of the longest sentences, which lines bound.
 static void peft__rouge_prepare(peft__mt_run *run, const peft_rouge_desc *d) {
     int64_t longest = 0;
     bool several = d->split_summaries;
@@ -32817,7 +32821,7 @@ static void peft__rouge_prepare(peft__mt_run *run, const peft_rouge_desc *d) {
     run->bits = several ? (longest / 2 + 3) * (longest / 128 + 2) : 0;
 }
 
-// The percentiles of resampled means; false: no memory.
+// The quantiles of resampled means. False: out of memory.
 static bool peft__rouge_bootstrap(peft__mt_run *run, const peft_rouge_desc *d,
                                   double (*out)[PEFT__ROUGE_VALUES]) {
     static const double at[] = {0.025, 0.5, 0.975};
@@ -32841,7 +32845,7 @@ static bool peft__rouge_bootstrap(peft__mt_run *run, const peft_rouge_desc *d,
 
 static peft_status peft__rouge_finish(peft__mt_run *run, const peft_rouge_desc *d,
                                       peft_rouge_result *result) {
-    double values[4][PEFT__ROUGE_VALUES];   // mean, low, mid, high, as the result begins
+    double values[4][PEFT__ROUGE_VALUES];   // mean, low, mid, high: the beginning of the result
     char bootstrap[48] = "";
     for (int q = 0; q < 4; q++)
         for (int k = 0; k < PEFT__ROUGE_VALUES; k++) values[q][k] = run->sums[k] / (double)run->count;
@@ -32874,7 +32878,7 @@ PEFTDEF peft_status peft_rouge(const peft_rouge_desc *desc, peft_rouge_result *r
     return s;
 }
 
-// All scores of one pair, or (n > 0) those of ROUGE-n, into `size` bytes at out.
+// All scores of one pair, or (n > 0) those of ROUGE-n; writes `size` bytes to out.
 static peft_status peft__rouge_one(peft_context *context, const char *prediction, const char *reference,
                                    int n, bool use_stemmer, void *out, size_t size) {
     PEFT__NEED(context, context, "context");
@@ -32905,8 +32909,8 @@ PEFTDEF peft_status peft_rouge_n(peft_context *context, const char *prediction, 
 
 // ---- BLEU
 
-// A row: matches and n-grams of the prediction for each order, then words of the prediction and of the
-// reference whose length is closest, the shorter of two that are as close.
+// A row: for each order, matches and n-grams of the prediction; then the words of the prediction, and of
+// the reference with the closest length (of two as close, the shorter).
 static void peft__bleu_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
     peft__mt_load(run, w, i, peft__mt_read);
     int32_t count = w->texts[0].count, closest = w->texts[1].count;
@@ -32996,7 +33000,7 @@ static void peft__bleu_sign(const peft__mt_run *run, char *out, size_t size) {
                       d->average_precision ? "mean:arithmetic|bp:no" : "like:sacrebleu-2.6.0");
 }
 
-// A score of each line by itself, into `out` unless it is NULL.
+// Writes the score of each line by itself into out [count], unless that is NULL.
 static void peft__mt_line_scores(const peft__mt_run *run, double *out) {
     for (int64_t i = 0; out && i < run->count; i++) out[i] = run->score(run, run->rows + i * run->width);
 }
@@ -33023,8 +33027,8 @@ static int32_t peft__chrf_letters(const peft__mt_run *run, const char *text, cha
     return peft__words_read(&run->characters, text, room, out);
 }
 
-// Of a word of several characters the last one, or else the first, stands alone if it is punctuation: the
-// bytes before that cut; 0: none.
+// Punctuation at the end of a word of several characters, or else at its beginning, stands alone: returns
+// the bytes before the cut; 0: there is none.
 static size_t peft__chrf_cut(const peft__mt_token *w) {
     size_t size = (size_t)w->size, first = 0;
     uint32_t c;
@@ -33032,7 +33036,7 @@ static size_t peft__chrf_cut(const peft__mt_token *w) {
     return first == size ? 0 : peft__ascii_mark(w->text[size - 1]) ? size - 1 : peft__ascii_mark(w->text[0]);
 }
 
-// The words of a text, cut in place from the last one on.
+// Cuts a text into words, and splits these in place, from the last one on.
 static int32_t peft__chrf_words(const peft__mt_run *run, const char *text, char **room, peft__mt_token *out) {
     int32_t n = peft__words_read(&run->words, text, room, out), count = n;
     for (int32_t i = 0; i < n; i++) count += peft__chrf_cut(&out[i]) > 0;
@@ -33045,7 +33049,8 @@ static int32_t peft__chrf_words(const peft__mt_run *run, const char *text, char 
     return count;
 }
 
-// F_beta = (1 + beta^2) P R / (beta^2 P + R) of the averages of P and R over the orders that both sides have
+// F = (1 + beta^2) P R / (beta^2 P + R) of the means of P and R over the orders that both sides have; with
+// eps_smoothing, the mean of F over all orders.
 static double peft__chrf_score(const peft__mt_run *run, const double *s) {
     double factor = run->beta * run->beta, sum = 0, p_sum = 0, r_sum = 0, used = 0;
     for (int n = 0; n < run->orders; n++, s += 3) {
@@ -33058,8 +33063,8 @@ static double peft__chrf_score(const peft__mt_run *run, const double *s) {
     return factor * p + r > 0 ? 100 * (1 + factor) * p * r / (factor * p + r) : 0;
 }
 
-// A row: for each order the n-grams of the prediction (0 if the reference has none), of the reference, and
-// common ones; of the reference that gives the line its best score.
+// A row: for each order, the n-grams of the prediction (0 if the reference has none), of the reference, and
+// in common; of the reference that gives the line its best score.
 static void peft__chrf_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
     double best = -1;
     for (int order = 0; order < run->orders; order++) {
@@ -33117,11 +33122,12 @@ PEFTDEF peft_status peft_chrf(const peft_chrf_desc *desc, peft_metric_result *re
 
 // ---- NIST, METEOR and CIDEr, which look at the whole corpus
 
-// The corpus is all texts as word ids that are common to it. Text t has ids[start[t]] .. ids[start[t + 1]]
-// and, at the same places, the ids of its n-grams; the texts of line i are t = i * (1 + per): the prediction,
-// then its references.
+// The corpus is all texts, as word ids that are common to them. Text t has ids[start[t]] ..
+// ids[start[t + 1]], and gram[] has the ids of its n-grams at the same places. The texts of line i begin at
+// t = i * (1 + per): the prediction, then its references.
 
-// A text has no more words: behind each but the last comes white space, whose first byte is one of these.
+// The most words that s can have: all but the last are followed by white space, whose first byte is one of
+// these.
 static int64_t peft__corpus_most(const char *s) {
     int64_t most = 1;
     for (; *s; s++) {
@@ -33131,7 +33137,7 @@ static int64_t peft__corpus_most(const char *s) {
     return most;
 }
 
-// Makes room for n more words: a larger table gives the same ids to the same words.
+// Makes room for n more words. The larger table gives the same ids to the same words.
 static void peft__corpus_grow(peft__mt_run *c, int64_t n) {
     peft__mt_table old = c->tokens;
     if ((old.used + n) * 2 <= old.capacity) return;
@@ -33155,7 +33161,7 @@ static peft_status peft__corpus_read(peft__mt_run *c, bool lower) {
     for (int k = 0; k < 4; k++) c->room[k] = PEFT__MT_GET(c, int32_t, most);
     c->values = PEFT__MT_GET(c, double, most);
     c->rows = PEFT__MT_GET(c, double, c->count);
-    peft__mt_get_table(&c->memory, &c->tokens, 64, true);  // grows, as most words come again
+    peft__mt_get_table(&c->memory, &c->tokens, 64, true);  // it grows, as most words come again
     peft__mt_get_table(&c->memory, &c->grams, most, false);
     peft__words_init(&c->words, PEFT_TOKENIZE_NONE, lower);
     for (int64_t t = 0; t < c->texts && !c->memory.failed; t++) {
@@ -33169,7 +33175,8 @@ static peft_status peft__corpus_read(peft__mt_run *c, bool lower) {
     return c->memory.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
-// The n-grams of order n of all texts; call for n = 1, 2, ... in turn. Returns how many differ.
+// Computes the n-grams of order n of all texts; to be called for n = 1, 2, ... in turn. Returns how many
+// differ.
 static int32_t peft__corpus_order(peft__mt_run *c, int n) {
     if (n > 1) peft__mt_clear(&c->grams, c->all_words);
     for (int64_t t = 0; t < c->texts; t++) {
@@ -33179,13 +33186,13 @@ static int32_t peft__corpus_order(peft__mt_run *c, int n) {
     return n == 1 ? c->tokens.used : c->grams.used;
 }
 
-// The n-grams of text t; *count gets their number.
+// The n-grams of text t; *count: their number.
 static const int32_t *peft__corpus_grams(const peft__mt_run *c, int64_t t, int n, int64_t *count) {
     *count = PEFT__MAX(c->start[t + 1] - c->start[t] - n + 1, 0);
     return c->gram + c->start[t];
 }
 
-// Counts the n-grams of text t, or (`by` 0) forgets them. Returns their number.
+// Adds `by` to the counts of text t's n-grams; `by` 0: sets them to 0. Returns the number of n-grams.
 static int64_t peft__corpus_tally(const peft__mt_run *c, int64_t t, int n, int32_t *counts, int by) {
     int64_t size;
     const int32_t *gram = peft__corpus_grams(c, t, n, &size);
@@ -33193,10 +33200,10 @@ static int64_t peft__corpus_tally(const peft__mt_run *c, int64_t t, int n, int32
     return size;
 }
 
-// Fills r->orders and c->rows, the scores of the lines; or makes rows NULL and sets r->score.
+// Fills r->orders, and c->rows with the scores of the lines; or sets rows to NULL and r->score.
 typedef peft_status (*peft__corpus_metric)(const peft_text_desc *d, peft__mt_run *c, peft_metric_result *r);
 
-// Checks, reads the corpus, runs the metric, signs. `orders`: the default of max_order.
+// Checks the call, reads the corpus, runs the metric, signs the result. `orders`: the default of max_order.
 static peft_status peft__corpus_score(const peft_text_desc *d, const char *name, int orders,
                                       peft__corpus_metric metric, peft_metric_result *result) {
     PEFT__MT_NEED(d, result);
@@ -33222,8 +33229,8 @@ static peft_status peft__corpus_score(const peft_text_desc *d, const char *name,
 
 // ---- NIST
 
-// Information of an n-gram: log2(count of its first n-1 words / its count) over all references; a word is
-// compared with all words. head: the ids of the (n-1)-grams, whose counts are `shorter`.
+// The information of an n-gram: log2(count of its first n - 1 words / its count) over all references; for a
+// word, of all words. head: the ids of the (n-1)-grams; shorter: their counts.
 static void peft__nist_info(const peft__mt_run *c, const int32_t *head, const int32_t *shorter,
                             int32_t *counts, int n) {
     int64_t words = 0, size;
@@ -33238,10 +33245,10 @@ static void peft__nist_info(const peft__mt_run *c, const int32_t *head, const in
     }
 }
 
-// Clipped information that a prediction shares with one reference.
+// The clipped information that a prediction shares with one reference.
 static double peft__nist_overlap(const peft__mt_run *c, int64_t hyp, int64_t ref, int n) {
     int64_t size;
-    int32_t *left = c->room[3];     // all zero between calls
+    int32_t *left = c->room[3];     // zero between calls
     const int32_t *gram = peft__corpus_grams(c, hyp, n, &size);
     double sum = 0;
     peft__corpus_tally(c, ref, n, left, 1);
@@ -33258,7 +33265,8 @@ static double peft__nist_penalty(double expected, double predicted) {
     return exp(log(0.5) / (log(1.5) * log(1.5)) * log(ratio) * log(ratio));
 }
 
-// Adds the lines of order n: per line the reference that shares most information, the longer of two.
+// Adds up the lines' n-grams of order n: of the reference that shares most information, of equal ones the
+// longer.
 static double peft__nist_order(const peft__mt_run *c, int n, double lengths[2]) {
     double information = 0, grams = 0;
     for (int64_t t = 0; t < c->texts; t += c->per + 1) {
@@ -33307,18 +33315,19 @@ PEFTDEF peft_status peft_nist(const peft_text_desc *desc, peft_metric_result *re
 
 typedef struct peft__meteor {
     const peft_text_desc *desc;
-    const peft__mt_run *c;      // its `gram` has the stems of the words, as ids
-    peft__mt_token *stems;      // of every stem id
-    int64_t hyp, n, ref, k;     // the pair: n words of the prediction from place hyp on, k of the reference
-    int32_t *match;             // per prediction word: reference word or -1
-    unsigned char *taken;       // per reference word
-    int32_t *last;              // per id: its last free reference word or -1
-    int32_t *before;            // per reference word: the one before it in that chain
+    const peft__mt_run *c;      // `gram` has the ids of the words' stems
+    peft__mt_token *stems;      // [stem ids] the stems
+    int64_t hyp, n, ref, k;     // n words of the prediction from hyp on, k of the reference from ref on
+    int32_t *match;             // [n] the reference's word, or -1
+    unsigned char *taken;       // [k] the reference's word has a match
+    int32_t *last;              // [ids] its last free word in the reference, or -1
+    int32_t *before;            // [k] the word before it in that chain
     double alpha, beta, gamma;
 } peft__meteor;
 
-// Matches of equal ids, of words or of stems: from the last word backwards, each free word takes the last
-// free word that equals it. The free words of the reference hang in a chain per id, the last one first.
+// Matches equal ids, of words or of stems: from the last word backwards, each free word takes the last free
+// word that equals it. The reference's free words form a chain per id, from the last one on. Returns the
+// number of matches.
 static double peft__meteor_equal(peft__meteor *m, const int32_t *ids) {
     const int32_t *hyp = ids + m->hyp, *ref = ids + m->ref;
     double found = 0;
@@ -33339,7 +33348,7 @@ static double peft__meteor_equal(peft__meteor *m, const int32_t *ids) {
     return found;
 }
 
-// The same for synonyms of stems, which have no ids in common.
+// Matches synonyms of stems, in the same order.
 static double peft__meteor_synonyms(peft__meteor *m) {
     const peft_text_desc *d = m->desc;
     double found = 0;
@@ -33371,14 +33380,14 @@ static double peft__meteor_pair(peft__meteor *m, int64_t hyp_text, int64_t ref_t
     matches += peft__meteor_equal(m, m->c->gram);
     matches += peft__meteor_synonyms(m);
     if (matches == 0) return 0;
-    for (int64_t i = 0; i < m->n; i++)  // a chunk is a run of words that stand side by side in both
+    for (int64_t i = 0; i < m->n; i++)  // a chunk is a run of words that are neighbours in both
         chunks += m->match[i] >= 0 && !(i > 0 && m->match[i - 1] >= 0 && m->match[i] == m->match[i - 1] + 1);
     double p = matches / (double)m->n, r = matches / (double)m->k;
     double f = p * r / (m->alpha * p + (1 - m->alpha) * r);
     return (1 - m->gamma * pow(chunks / matches, m->beta)) * f;
 }
 
-// The stems of all words: first one id for each different word, then at each place of the corpus.
+// Makes the stems of all words: an id for each different word, then at each place of the corpus.
 static bool peft__meteor_stems(peft__meteor *m, peft__mt_run *c) {
     int64_t bytes = 0, words = c->tokens.used;
     for (int64_t i = 0; i < words; i++) bytes += c->tokens.known[i].size;
@@ -33431,9 +33440,9 @@ PEFTDEF peft_status peft_meteor(const peft_text_desc *desc, peft_metric_result *
 
 // ---- CIDEr: cosine of tf-idf vectors of n-grams, averaged over n and references, times 10
 
-// Sum over the different n-grams of text t of v * w, where v and w are the tf-idf values of t and of the
-// other text: squared norm (other = NULL), dot product, or with clipping min(v, w) * w. c->values are the
-// idf. A count that was seen is negative meanwhile.
+// The sum over the different n-grams of text t of v w, for the tf-idf values v of t and w of the other
+// text: a squared norm (other NULL), a dot product, or with `clip` the sum of min(v, w) w. c->values has
+// the idf. A count is negative while its n-gram has been seen.
 static double peft__cider_sum(const peft__mt_run *c, int64_t t, int n, int32_t *counts, const int32_t *other,
                               bool clip) {
     int64_t size;
@@ -33450,11 +33459,12 @@ static double peft__cider_sum(const peft__mt_run *c, int64_t t, int n, int32_t *
     return sum;
 }
 
-// Similarity of order n of a prediction to its references, averaged over them. CIDEr-D clips and multiplies
-// by exp(-(difference of length)^2 / (2 sigma^2)), the length being the number of bigrams, as pycocoevalcap.
+// The similarity of order n of a prediction and its references, averaged over these. CIDEr-D clips and
+// multiplies by exp(-(difference of lengths)^2 / (2 sigma^2)), where a length is the number of bigrams, as
+// in pycocoevalcap.
 static double peft__cider_line(const peft_text_desc *d, const peft__mt_run *c, int64_t t, int n) {
     double sum = 0, sigma = d->sigma == 0 ? 6 : d->sigma;
-    int32_t *hyp = c->room[0], *ref = c->room[1];  // counts per n-gram, all zero between texts
+    int32_t *hyp = c->room[0], *ref = c->room[1];  // [ids] counts of n-grams, zero between texts
     int64_t size, other;
     peft__corpus_tally(c, t, n, hyp, 1);
     double norm = sqrt(peft__cider_sum(c, t, n, hyp, NULL, false));
@@ -33473,10 +33483,10 @@ static double peft__cider_line(const peft_text_desc *d, const peft__mt_run *c, i
     return sum / c->per;
 }
 
-// c->values = log(lines) - log(max(1, document frequency)): in the references of how many lines an n-gram
-// occurs.
+// c->values [ids] = log(lines) - log(max(1, document frequency)), the number of lines whose references have
+// the n-gram.
 static void peft__cider_idf(const peft__mt_run *c, int n, int32_t ids) {
-    int32_t *seen = c->room[2];     // the last line that has it, counted from 1
+    int32_t *seen = c->room[2];     // [ids] the last line that has it, counted from 1
     double *idf = c->values;
     memset(idf, 0, (size_t)ids * sizeof *idf);
     memset(seen, 0, (size_t)ids * sizeof *seen);
@@ -33516,8 +33526,9 @@ static void peft__prf_add(peft_prf *sum, const peft_prf *p, double weight) {
     sum->f1 += p->f1 * weight;
 }
 
-// n [3, classes]: how many answers of each class are right (sum c), predicted (p) and expected (t), of s in
-// all. MCC = (c s - sum p t) / sqrt((s^2 - sum p^2)(s^2 - sum t^2))
+// n [3, classes]: how many answers of each class are right (c), predicted (p) and expected (t), of s in
+// all.
+//  MCC = (s sum c - sum p t) / sqrt((s^2 - sum p^2)(s^2 - sum t^2))
 static void peft__class_scores(const peft_class_desc *d, const double *n, int classes, peft_class_result *r) {
     const double *hit = n, *predicted = n + classes, *expected = n + 2 * classes;
     double right = 0, used = 0, s = (double)d->count, pt = 0, pp = 0, tt = 0;
@@ -33541,7 +33552,7 @@ static void peft__class_scores(const peft_class_desc *d, const double *n, int cl
     r->classes = classes;
 }
 
-// n [3, classes], zero at first, and desc->confusion get the counts.
+// Counts the answers into n [3, classes], which is zero before, and into desc->confusion.
 static peft_status peft__class_count(const peft_class_desc *d, double *n, int classes) {
     if (d->confusion) memset(d->confusion, 0, sizeof(int64_t) * (size_t)classes * (size_t)classes);
     for (int64_t i = 0; i < d->count; i++) {
@@ -33606,7 +33617,8 @@ static int peft__ranked_compare(const void *a, const void *b) {
     return x->index < y->index ? -1 : x->index > y->index;
 }
 
-// Values with their places, ascending, equal ones in the order given. To be freed; NULL: no memory.
+// The values with their places, ascending, equal ones in the given order. The caller frees it. NULL: out of
+// memory.
 static peft__ranked *peft__ranked_sort(peft_context *ctx, const double *x, int64_t n) {
     peft__ranked *r = (peft__ranked *)peft__calloc(ctx, n, sizeof *r);
     for (int64_t i = 0; r && i < n; i++) {
@@ -33617,7 +33629,7 @@ static peft__ranked *peft__ranked_sort(peft_context *ctx, const double *x, int64
     return r;
 }
 
-// Ranks from 1; ties share the mean of theirs. To be freed; NULL: no memory.
+// Ranks from 1; ties share the mean of their ranks. The caller frees it. NULL: out of memory.
 static double *peft__ranks(peft_context *ctx, const double *x, int64_t n) {
     double *ranks = (double *)peft__calloc(ctx, n, sizeof(double));
     peft__ranked *r = ranks ? peft__ranked_sort(ctx, x, n) : NULL;
@@ -33680,7 +33692,7 @@ PEFTDEF peft_status peft_spearman(peft_context *context, const double *x, const 
     return peft__correlation(context, "spearman", x, y, count, true, out);
 }
 
-// AUC = (rank sum of the positives - P (P + 1) / 2) / (P N)
+// The rank sum of the positives gives AUC = (sum - P (P + 1) / 2) / (P N)
 PEFTDEF peft_status peft_auc(peft_context *context, const double *scores, const int32_t *labels,
                              int64_t count, double *out) {
     if (!context || !out) return PEFT_ERROR_ARGUMENT;
@@ -33703,10 +33715,10 @@ PEFTDEF peft_status peft_auc(peft_context *context, const double *scores, const 
 
 // ---- calibration
 
-// sum over bins of |sum of confidence - number right| / count. Bins of equal width are (k / bins, (k + 1) /
-// bins]. Bins of equal mass: the sorted confidences are cut into parts, the first count % bins of which have
-// one more; a bin ends half-way between the last of a part and the first of the next, and holds what is not
-// above its end.
+// ECE = sum over bins of |sum of confidence - number right| / count. Bins of equal width are (k / bins,
+// (k + 1) / bins]. For bins of equal mass the sorted confidences are cut into parts, of which the first
+// count % bins have one more; a bin ends half-way between the last of a part and the first of the next, and
+// has what is not above its end.
 static double peft__ece(const peft_calibration_desc *d, const peft__ranked *sorted, int64_t bins, bool mass) {
     double ece = 0;
     int64_t i = 0, n = d->count, last = 0;
@@ -33753,15 +33765,15 @@ PEFTDEF peft_status peft_calibration(const peft_calibration_desc *desc, peft_cal
 
 // ---- question answering
 
-// SQuAD's normalization of a lower-case text, in place: ASCII punctuation goes, then the words a, an, the,
-// each of which leaves a blank. A word ends where Python's \b is; a combining mark is no part of it.
+// SQuAD's normalization of a lower-case text, in place: removes ASCII punctuation, then the words a, an and
+// the, each of which leaves a blank. A word ends where Python's \b is; a combining mark is no part of it.
 static size_t peft__squad_clean(char *s, size_t n) {
     static const char *const articles[] = {"a", "an", "the"};
     size_t out = 0, i = 0, start = 0;
     for (size_t k = 0; k < n; k++)
         if (!peft__ascii_mark(s[k])) s[out++] = s[k];
     n = out;
-    s[n] = ' ';     // ends the last word
+    s[n] = ' ';     // to end the last word
     out = 0;
     while (i <= n) {
         size_t at = i, length = out - start;
@@ -33787,7 +33799,7 @@ static int32_t peft__squad_read(const peft__mt_run *run, const char *text, char 
     return peft__words_cut(&run->words, s, n, out);
 }
 
-// A row: exact match and F1, the best of the references.
+// A row: exact match and F1, each the best of the references.
 static void peft__squad_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
     const peft__mt_text *p = &w->texts[0];
     peft__mt_load(run, w, i, peft__squad_read);
@@ -33876,15 +33888,15 @@ PEFTDEF peft_status peft_text_perplexity(const peft_text_perplexity_desc *d, pef
 // ---- paired significance tests
 
 typedef struct peft__paired {
-    peft__resampler sampler;    // its desc has the defaults filled in
+    peft__resampler sampler;    // its d has the defaults filled in
     peft__mt_run runs[2];       // of the baseline, of the system
     peft__mt_memory memory;
-    peft_rouge_desc rouge;      // the settings, or the defaults
+    peft_rouge_desc rouge;      // settings, or the defaults
     peft_bleu_desc bleu;
     peft_chrf_desc chrf;
 } peft__paired;
 
-// The rows of one system.
+// Makes the rows of one system.
 static peft_status peft__paired_rows(peft__paired *p, int side) {
     const peft_paired_desc *d = &p->sampler.d;
     const double *values = side ? d->system_values : d->baseline_values;
@@ -33925,7 +33937,7 @@ static peft_status peft__paired_begin(peft__paired *p, const peft_paired_desc *d
     r->values = 1;
     r->run = &p->runs[0];
     if (d->metric >= PEFT_PAIRED_ROUGE_1 && d->metric <= PEFT_PAIRED_ROUGE_LSUM)
-        r->first = 3 * ((int)d->metric - (int)PEFT_PAIRED_ROUGE_1) + 2;     // F1 in a row of ROUGE
+        r->first = 3 * ((int)d->metric - (int)PEFT_PAIRED_ROUGE_1) + 2;     // F1, in a row of ROUGE
     r->line = PEFT__MT_GET(p, int64_t, call ? d->count : 1);
     for (int side = 0; side < 2; side++) {
         r->side[side] = PEFT__MT_GET(p, unsigned char, call ? d->count : 1);
@@ -33934,7 +33946,7 @@ static peft_status peft__paired_begin(peft__paired *p, const peft_paired_desc *d
     return p->memory.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
-// Mean and half the width of the middle 95 % of resampled scores; sorts them.
+// The mean of resampled scores, and half the width of their middle 95 %. Sorts the scores.
 static void peft__paired_interval(double *scores, int64_t n, double *mean, double *ci) {
     *mean = 0;
     for (int64_t i = 0; i < n; i++) *mean += scores[i] / (double)n;
@@ -33946,7 +33958,7 @@ static bool peft__paired_scored(const peft__resampler *r, int side, int64_t samp
     return fabs(r->scores[side][sample]) < HUGE_VAL;
 }
 
-// Draws the samples; those without a score are left out. The user's callback is not called in parallel.
+// Draws the samples, and drops those without a score. The user's callback is not called in parallel.
 static void peft__paired_draw(peft__resampler *r) {
     int64_t kept = 0;
     if (!r->d.score) peft__parallel(r->d.context, r->d.samples, peft__resample, r);
@@ -33974,7 +33986,7 @@ static peft_status peft__paired_test(peft__resampler *r, peft_paired_result *res
     peft__paired_draw(r);
     int64_t n = r->d.samples;
     for (int64_t i = 0; bootstrap && i < n; i++) mean += fabs(r->scores[1][i] - r->scores[0][i]) / (double)n;
-    // sums in another order may differ in their last digits
+    // a sum in another order may differ in the last digits
     double observed = fabs(result->system - result->baseline) * (1 - 1e-12);
     for (int64_t i = 0; i < n; i++) beyond += fabs(r->scores[1][i] - r->scores[0][i]) - mean >= observed;
     result->p_value = (double)(beyond + 1) / (double)(n + 1);
@@ -34009,11 +34021,11 @@ PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result
     return s;
 }
 
-// How to add a metric. A metric of single lines: write a function that reads a line with peft__mt_load and
-// fills a row whose sums give the score (peft__squad_line is the shortest), set it in a peft__mt_run between
-// PEFT__MT_OPEN and peft__mt_score_lines, and compute the result from run.sums. A metric of the whole corpus:
-// a peft__corpus_metric, called by peft__corpus_score. Then declare both parts in the interface, sign the
-// result with every setting, and compare it with the reference implementation in tests/golden_metrics.h.
+// How to add a metric. Of single lines: write a function that loads a line with peft__mt_load and fills a
+// row whose sums give the score (peft__squad_line is the shortest), set it in a peft__mt_run between
+// PEFT__MT_OPEN and peft__mt_score_lines, and compute the result from run.sums. Of the whole corpus: write
+// a peft__corpus_metric, called by peft__corpus_score. Declare both parts in the interface, sign the result
+// with every setting, and compare it with the reference implementation in tests/golden_metrics.h.
 #endif  // PEFT_NO_METRICS
 
 #if defined(__GNUC__) || defined(__clang__)
