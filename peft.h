@@ -13084,7 +13084,7 @@ static uint32_t peft__unpack_bit(peft__unpacker *u, uint16_t *odds) {
     return bit;
 }
 
-// Decodes a number v, in Elias' gamma code of v + 1: its number of bits below the first in unary, then
+// Decodes a number v from Elias' gamma code of v + 1: how many bits follow the first one, in unary, then
 // these bits.
 static int32_t peft__unpack(peft__unpacker *u, int32_t context) {
     uint16_t *odds = u->odds[context];
@@ -20294,7 +20294,7 @@ static peft_tensor *peft__trained_rows(
     return count ? peft__overwrite(t, x, peft_embedding(t, s->rows, which, count), at, false) : x;
 }
 
-// ids [count] -> E[id] + s B A[:, id] [count, width], which DoRA multiplies by its direction.
+// ids [count] -> E[id] + s B A[:, id] [count, width]; DoRA multiplies the sum by its direction.
 static peft_tensor *peft__adapted_embedding(const peft__pass *p, const int64_t *rows, peft_tensor *table,
     int64_t module, const int32_t *ids, int64_t count) {
     peft_tape *t = p->tape;
@@ -24645,7 +24645,7 @@ enum {
 };
 enum { PEFT__ARGUMENTS = 8 };
 
-typedef enum peft__term_kind {
+typedef enum peft__term_kind {  // with the fields of peft__term that each kind uses
     PEFT__TERM_CONSTANT,  // value
     PEFT__TERM_NAME,  // name
     PEFT__TERM_LIST,  // list
@@ -30445,7 +30445,8 @@ typedef struct peft__update {
 typedef void (*peft__update_fn)(
     const peft_context *ctx, peft__update u, float *p, float *g, float *m, float *v, int64_t n);
 
-// Defines a peft__update_fn; `each` is what it does with weight i.
+// Defines a peft__update_fn; `each` is what it does with weight i. All optimizers also decay the weights:
+// p -= lr wd p, that is p = keep p.
 #define PEFT__UPDATE(name, each) \
     PEFT__LOOP(name, \
         (peft__update u, float *PEFT__RESTRICT p, float *PEFT__RESTRICT g, float *PEFT__RESTRICT m, \
@@ -30460,7 +30461,7 @@ typedef void (*peft__update_fn)(
         })
 
 // m = b1 m + (1-b1) g, v = b2 v + (1-b2) g^2
-// p -= lr wd p, p -= lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps)
+// p -= lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps)
 PEFT__UPDATE(peft__update_adamw, {
     m[i] = u.b1 * m[i] + (1 - u.b1) * g[i];
     v[i] = u.b2 * v[i] + (1 - u.b2) * g[i] * g[i];
