@@ -8126,9 +8126,19 @@ static peft_tensor *peft__result(peft_tape *t, int64_t rows, int64_t cols, bool 
     return y->data ? y : NULL;
 }
 
-// The result of an operation on up to three tensors: it requires a gradient if one of them does.
+// Whether a tensor, if there is one, holds f32. Weights of products and tables of ids may be of any type; all
+// else that operations read has to be f32.
+static bool peft__holds_f32(peft_tape *t, const peft_tensor *x) {
+    if (!x || x->type == PEFT_F32) return true;
+    peft__op_fail(t, PEFT_ERROR_UNSUPPORTED, "%s: this operation reads f32, and the tensor holds %s",
+            x->name ? x->name : "an operand", peft_dtype_name(x->type));
+    return false;
+}
+
+// The result of an operation on up to three tensors of f32: it requires a gradient if one of them does.
 static peft_tensor *peft__op_result(peft_tape *t, int64_t rows, int64_t cols, const peft_tensor *a,
         const peft_tensor *b, const peft_tensor *c) {
+    if (!peft__holds_f32(t, a) || !peft__holds_f32(t, b) || !peft__holds_f32(t, c)) return NULL;
     return peft__result(
             t, rows, cols, (a && a->requires_grad) || (b && b->requires_grad) || (c && c->requires_grad));
 }
@@ -8459,7 +8469,7 @@ static void peft__embedding_backward(peft_tape *t, peft__node *node) {
 static peft_tensor *peft__op_embed(
         peft_tape *t, peft_tensor *table, const int32_t *ids, int64_t count, bool columns) {
     int64_t d = columns ? table->rows : table->cols;
-    peft_tensor *y = peft__op_result(t, count, d, table, NULL, NULL);
+    peft_tensor *y = peft__result(t, count, d, table->requires_grad);
     if (!y) return NULL;
     for (int64_t i = 0; i < count && !t->ctx->dry; i++) {
         if (!columns) peft__to_f32(table, ids[i] * d, d, peft__f32(y) + i * d);
@@ -8583,7 +8593,7 @@ static bool peft__dropout_fits(peft_tape *t, float p) {
 }
 
 PEFTDEF peft_tensor *peft_dropout(peft_tape *t, peft_tensor *x, float p) {
-    if (!x || p <= 0 || t->inference) return x;
+    if (!x || !t || p <= 0 || t->inference) return x;
     if (!peft__dropout_fits(t, p)) return NULL;
     peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, NULL, NULL);
     if (!y) return NULL;
@@ -8701,7 +8711,8 @@ static void peft__linear_backward(peft_tape *t, peft__node *node) {
 static bool peft__linear_fits(const peft_linear_desc *d, int64_t out) {
     const peft_tensor *x = d->x, *w = d->weight;
     int64_t in = w->in_out ? w->rows : w->cols;
-    bool ok = x->cols == in && (!d->bias || peft__size(d->bias) == out) && d->path_count <= PEFT_MAX_PATHS;
+    bool ok = x->cols == in && (!d->bias || peft__size(d->bias) == out) && d->path_count >= 0 &&
+            d->path_count <= PEFT_MAX_PATHS;
     if (d->residual) ok = ok && d->residual->rows == x->rows && d->residual->cols == out;
     for (int i = 0; ok && i < d->path_count; i++) {
         const peft_low_rank *p = &d->paths[i];
@@ -8714,7 +8725,13 @@ static bool peft__linear_fits(const peft_linear_desc *d, int64_t out) {
 
 PEFTDEF peft_tensor *peft_linear_with(peft_tape *t, const peft_linear_desc *d) {
     peft_tensor *x = d ? d->x : NULL, *w = d ? d->weight : NULL, *bias = d ? d->bias : NULL;
-    if (!peft__ready(t, x && w, "linear")) return NULL;
+    int paths = x && w ? PEFT__MIN(d->path_count, PEFT_MAX_PATHS) : 0;
+    bool given = x && w && (d->paths || paths < 1);
+    for (int i = 0; given && i < paths; i++) given = d->paths[i].a && d->paths[i].b;
+    if (!peft__ready(t, given, "linear")) return NULL;
+    bool fits = peft__holds_f32(t, x) && peft__holds_f32(t, bias) && peft__holds_f32(t, d->residual);
+    for (int i = 0; fits && i < paths; i++) fits = peft__holds_f32(t, d->paths[i].bias);
+    if (!fits) return NULL;
     int64_t out = w->in_out ? w->cols : w->rows;
     if (!peft__linear_fits(d, out))
         return peft__op_fail(t, PEFT_ERROR_SHAPE,
@@ -8742,10 +8759,10 @@ PEFTDEF peft_tensor *peft_linear_with(peft_tape *t, const peft_linear_desc *d) {
         if (peft__dropout_fits(t, p->dropout)) peft__path_forward(t, x, y, &states[i]);
     }
     if (t->status) return NULL;
-    const void *paths =
+    const void *kept =
             d->path_count ? peft__tape_keep(t, y, states, d->path_count, sizeof(states[0])) : NULL;
     peft__linear_node n = {peft__node_of(NULL, NULL), x, w, bias, d->residual,
-            (const peft__path_state *)paths, d->path_count};
+            (const peft__path_state *)kept, d->path_count};
     return peft__record(t, y, peft__linear_backward, &n, sizeof(n));
 }
 
@@ -9141,7 +9158,7 @@ static void peft__rotary_backward(peft_tape *t, peft__node *node) {  // a rotati
 
 PEFTDEF peft_tensor *peft_rotary(peft_tape *t, peft_tensor *x, int64_t heads, int64_t dims,
         const float *turns, const int32_t *positions) {
-    if (!peft__ready(t, x && turns, "rotary")) return NULL;
+    if (!peft__ready(t, x && turns && positions, "rotary")) return NULL;
     if (heads < 1 || x->cols % heads || dims < 0 || dims % 2 || dims > x->cols / heads)
         return peft__op_fail(t, PEFT_ERROR_SHAPE, "rotary: %lld dimensions of %lld heads in %lld columns",
                 (long long)dims, (long long)heads, (long long)x->cols);
@@ -9358,7 +9375,7 @@ PEFTDEF peft_tensor *peft_mse(peft_tape *t, peft_tensor *x, const float *target)
     peft_tensor *y = peft__op_result(t, 1, 1, x, NULL, NULL);
     if (!y) return NULL;
     double sum = 0;
-    for (int64_t i = 0; i < peft__size(x); i++) {
+    for (int64_t i = 0; i < peft__size(x) && !t->ctx->dry; i++) {
         double e = (double)peft__f32(x)[i] - (double)target[i];
         sum += e * e;
     }
@@ -9681,7 +9698,10 @@ static bool peft__attention_fits(peft_tape *t, const peft_attention_desc *d) {
 }
 
 PEFTDEF peft_tensor *peft_attention(peft_tape *t, const peft_attention_desc *desc) {
-    if (!peft__ready(t, desc && desc->q && desc->k && desc->v, "attention")) return NULL;
+    bool given = desc && desc->q && desc->k && desc->v && desc->q_offsets && desc->k_offsets;
+    if (!peft__ready(t, given, "attention") || !peft__holds_f32(t, desc->q) || !peft__holds_f32(t, desc->k) ||
+            !peft__holds_f32(t, desc->v))
+        return NULL;
     peft__attention_job j;
     memset(&j, 0, sizeof(j));
     peft_attention_desc *d = &j.d;
@@ -9768,7 +9788,8 @@ static int64_t peft__loss_select(
 // The loss of x [n, d] before the head w [vocabulary, d]; with w NULL, of logits x [n, vocabulary].
 static peft_tensor *peft__loss(
         peft_tape *t, peft_tensor *x, peft_tensor *w, const int32_t *labels, double denominator) {
-    peft_tensor *y = peft__op_result(t, 1, 1, x, w, NULL);
+    if (!peft__holds_f32(t, x)) return NULL;
+    peft_tensor *y = peft__result(t, 1, 1, x->requires_grad || (w && w->requires_grad));
     int32_t *rows = (int32_t *)peft__tape_copy(t, NULL, (size_t)x->rows * 2 * sizeof(int32_t));
     if (t->status) return NULL;
     int32_t *kept = rows + x->rows;
@@ -11091,7 +11112,7 @@ PEFTDEF int64_t peft_gguf_array_count(const peft_gguf *g, const char *key) {
 PEFTDEF const char *peft_gguf_array_string(const peft_gguf *g, const char *key, int64_t i, size_t *size) {
     const peft__gguf_entry *e = peft__gguf_entry_of(g, key, true);
     bool there = e && e->texts && i >= 0 && i < e->count;
-    if (g && key) *size = there ? e->texts[i].size : 0;
+    if (size) *size = there ? e->texts[i].size : 0;
     return there ? e->texts[i].data : NULL;
 }
 
@@ -15961,7 +15982,7 @@ static int peft__tokenizer_class(peft_tokenizer *t, peft__arena *a, peft__json *
     bool general = text &&
         (!*text || strcmp(text, "PreTrainedTokenizer") == 0 || strcmp(text, "TokenizersBackend") == 0);
     *name = general ? peft__json_text(model, "model_type", "") : text;
-    if (!peft__load_has(t, *name) || !**name) return PEFT__CLASS_NONE;
+    if (!peft__load_has(t, *name) || !**name || strchr(*name, ' ')) return PEFT__CLASS_NONE;
     n = strlen(*name);
     for (int64_t i = 0; i < PEFT__COUNT(peft__classes); i++) {
         const char *hit = strstr(peft__classes[i].names, *name);
@@ -19489,16 +19510,16 @@ static peft_status peft__pass_check(const peft__pass *p) {
     for (int i = 0; i < p->adapter_count; i++) {
         const peft_active_adapter *active = &p->adapters[i];
         const peft__adapter_part *a = peft__pass_part(active->adapter);
-        int64_t end = active->first_sequence + active->sequence_count;
+        int64_t first = active->first_sequence, count = active->sequence_count;
         if (!a) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter %d is NULL", i);
         if (a->model != p->model)
             return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter %d was made for another model", i);
         if (a->merged)
             return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
                 "adapter %d is merged: the base has it already; pass the base alone, or unmerge", i);
-        if (active->first_sequence < 0 || active->sequence_count < 0 || end > p->sequences)
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter %d is for sequences %ld to %ld of %ld", i,
-                active->first_sequence, end, p->sequences);
+        if (first < 0 || count < 0 || count > p->sequences || first > p->sequences - count)
+            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter %d is for %ld sequences from %ld on, of %ld", i,
+                count, first, p->sequences);
         prompts += a->virtual_tokens > 0;
         paths += a->low_rank_paths;
         if (active->sequence_count && (a->virtual_tokens || a->replaces))
@@ -30040,7 +30061,10 @@ static peft_status peft__prompt_too_long(peft__loader *l, const char *prompt, si
     *longer = false;
     if (!l->d->max_source || !size) return PEFT_OK;
     peft_status status = peft_encode_special(l->d->chat->tokenizer, prompt, size, &ids);
-    *longer = ids.count >= l->d->max_source;
+    const peft_tokenizer *t = l->d->chat->tokenizer;
+    bool has_bos = ids.count && ids.data[0] == t->ids.bos;
+    bool gets_bos = t->ids.bos >= 0 && !has_bos && (!t->begin_known || t->begin_bos || t->front_count);
+    *longer = ids.count + gets_bos > l->d->max_source;
     peft_ids_free(l->data->ctx, &ids);
     return status;
 }
@@ -30057,7 +30081,8 @@ static peft_status peft__load_conversation(peft__loader *l) {
     peft_status status = record ? peft__chat_values(c, record, &values, &messages) : PEFT_ERROR_MEMORY;
     if (!status) status = peft__chat_turns(c, values, messages, l->d->turns, 0, &t);
     bool shorter = false;
-    for (int64_t left = status ? 0 : t.count; left > 0 && !status; left--) {
+    int64_t limit = l->d->limit ? l->d->limit : INT64_MAX;
+    for (int64_t left = status ? 0 : t.count; left > 0 && !status && l->data->count < limit; left--) {
         bool longer = false;
         for (bool again = shorter;; again = shorter = true) {
             if (again) status = peft__chat_turns(c, values, messages, l->d->turns, left, &t);

@@ -989,6 +989,18 @@ static void test_errors(peft_context *ctx) {
     fails(ctx, "norm, bias", peft_layer_norm(tape, v3, v3, w34, 0), PEFT_ERROR_SHAPE, "norm v3");
     fails(ctx, "gated", peft_gated(tape, w34, w44, PEFT_SILU), PEFT_ERROR_SHAPE, "gated: [3, 4] and [4, 4]");
     fails(ctx, "add", peft_add(tape, w34, w44), PEFT_ERROR_SHAPE, "add: [3, 4] and [4, 4]");
+    // what holds another type is refused, not read as f32
+    static const char half[] = "half34: this operation reads f32, and the tensor holds f16";
+    const peft_attention_desc of_halves = {.q = w34, .k = half34, .v = w34, .heads = 1, .sequences = 1, .q_offsets = (const int64_t[]){0, 3}, .k_offsets = (const int64_t[]){0, 3}};
+    fails(ctx, "add, format", peft_add(tape, w34, half34), PEFT_ERROR_UNSUPPORTED, half);
+    fails(ctx, "scale, format", peft_scale(tape, half34, 2), PEFT_ERROR_UNSUPPORTED, half);
+    fails(ctx, "gated, format", peft_gated(tape, half34, w34, PEFT_SILU), PEFT_ERROR_UNSUPPORTED, half);
+    fails(ctx, "activation, format", peft_activation(tape, half34, PEFT_GELU), PEFT_ERROR_UNSUPPORTED, half);
+    fails(ctx, "rotary, format", peft_rotary(tape, half34, 1, 4, numbers, ids), PEFT_ERROR_UNSUPPORTED, half);
+    fails(ctx, "attention, format", peft_attention(tape, &of_halves), PEFT_ERROR_UNSUPPORTED, half);
+    fails(ctx, "linear, format of x", peft_linear(tape, half34, w44, NULL), PEFT_ERROR_UNSUPPORTED, half);
+    fails(ctx, "linear, format of a bias", peft_linear(tape, w34, w44, half34), PEFT_ERROR_UNSUPPORTED, half);
+    fails(ctx, "linear, paths that are missing", peft_linear_with(tape, &(peft_linear_desc){.x = w34, .weight = w44, .path_count = 1}), PEFT_ERROR_ARGUMENT, "linear: an operand is NULL");
     static const int64_t backwards[] = {0, 3, 2, 3}, shifted[] = {1, 3}, short_of[] = {0, 2};
     fails(ctx, "multiply, columns", peft_multiply(tape, w34, v3, 0, 0), PEFT_ERROR_SHAPE, "multiply: 4 columns");
     fails(ctx, "multiply, rows", peft_multiply(tape, w44, v4, 2, 3), PEFT_ERROR_SHAPE, "multiply: 3 rows from 2 on, of 4");
