@@ -1,4 +1,4 @@
-// GGUF files made by hand: what test_gguf.c and test_gguf_models.c share.
+// GGUF files made by hand: what test_gguf.c and test_gguf_models.c share. SCRATCH: the name of a file of theirs.
 #ifndef TESTS_GGUF_FILE_H
 #define TESTS_GGUF_FILE_H
 #include "check.h"
@@ -18,8 +18,8 @@ static inline void check(const char *name, bool ok) {
 static inline const char *scratch(void) {
     static const char *path;
     if (!path) {
-        FILE *f = fopen("build/test_gguf.tmp", "wb");
-        path = f ? "build/test_gguf.tmp" : "test_gguf.tmp";
+        FILE *f = fopen("build/" SCRATCH, "wb");
+        path = f ? "build/" SCRATCH : SCRATCH;
         if (f) fclose(f);
     }
     return path;

@@ -1,5 +1,6 @@
 // GGUF through the interface: files written and read back, ggml's block formats against decoders written here, damaged files.
 #include "peft.h"
+#define SCRATCH "test_gguf.tmp"
 #include "gguf_file.h"
 #include "text.h"
 

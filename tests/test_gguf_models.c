@@ -3,6 +3,7 @@
 #define PEFT_NO_METRICS  // what this program needs of the header
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
+#define SCRATCH "test_gguf_models.tmp"
 #include "gguf_file.h"
 
 // Formats that our own hold bit for bit: as quantized tensors they have the values that decoding gives, in every order of rows.
