@@ -17135,6 +17135,8 @@ static void peft__rope_check(
         bool known = peft__is_listed(row->required, v->key) || peft__is_listed(row->optional, v->key);
         bool number = v->type == PEFT__JSON_NUMBER,
              one = number && v->number == 1 && strcmp(v->key, "factor") == 0;
+        if (peft__is_listed("rope_type,type", v->key) && v->type != PEFT__JSON_STRING)
+            peft__config_wrong(r, PEFT_ERROR_FORMAT, v->key, v, "it has to be a name");
         if (v->type == PEFT__JSON_NULL ||
             peft__is_listed("rope_type,type,rope_theta,partial_rotary_factor", v->key))
             continue;

@@ -302,6 +302,32 @@ static void generate(run *r, const char *what, const peft__json *want, peft_gene
     peft_ids_free(r->ctx, &out);
 }
 
+// Beam search with other prompts and settings, each with its answer.
+static void run_beams(run *r, const peft__json *list) {
+    int i = 0;
+    for (const peft__json *b = list ? list->child : NULL; b; b = b->next, i++) {
+        char name[512], what[32];
+        int32_t ids[4096];
+        int64_t n = 0;
+        const peft__json *prompt = peft__json_get(b, "input_ids");
+        peft_ids out;
+        peft_generate_desc d;
+        memset(&out, 0, sizeof(out));
+        memset(&d, 0, sizeof(d));
+        for (const peft__json *v = prompt ? prompt->child : NULL; v && n < 4096; v = v->next) ids[n++] = (int32_t)v->number;
+        d.model = r->model;
+        d.beams = peft__json_int(b, "beams", 1);
+        d.max_new_tokens = peft__json_int(b, "max_new_tokens", 12);
+        d.length_penalty = (float)peft__json_double(b, "length_penalty", 1);
+        d.early_stopping = peft__json_bool(b, "early_stopping", false);
+        snprintf(what, sizeof(what), "beams %d", i + 1);
+        name_of(name, r, "generate %s%s", what, "");
+        if (peft_generate(&d, ids, n, &out)) fail(r->ctx, name);
+        else compare_ids(name, &out, peft__json_get(b, "ids"));
+        peft_ids_free(r->ctx, &out);
+    }
+}
+
 static void run_generate(run *r) {
     const peft__json *g = peft__json_get(r->root, "generate");
     peft_generate_desc greedy, beam4, beam3, norepeat;
@@ -317,6 +343,7 @@ static void run_generate(run *r) {
     generate(r, "beam4", peft__json_get(g, "beam4"), beam4, NULL);
     generate(r, "beam3_lp", peft__json_get(g, "beam3_lp"), beam3, NULL);
     generate(r, "greedy_norepeat3", peft__json_get(g, "greedy_norepeat3"), norepeat, NULL);
+    run_beams(r, peft__json_get(g, "beams"));
 }
 
 // ---- adapters

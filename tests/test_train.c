@@ -962,6 +962,22 @@ static void test_cuts(void) {
     check(!peft_evaluate_loss(w.model, w.adapter, data, 0, 4, &loss) && strstr(logged,
             "1 of 2 completions have more tokens than max_target"), "completions that are cut", w.ctx);
     w.ctx->log = NULL;
+    // What padding would have added: in batches of two the longer one's tokens beyond the shorter one's.
+    int64_t apart = 0, counts[2][2];
+    for (int i = 0; i < 4; i++) {
+        peft_ids ids = {NULL, 0, 0};
+        const char *text = i / 2 ? peft_dataset_completion(data, i % 2) : peft_dataset_prompt(data, i % 2);
+        check(!peft_encode(peft_model_tokenizer(w.model), text, strlen(text), &ids), "tokens", w.ctx);
+        counts[i / 2][i % 2] = ids.count + 1;  // with the end
+        peft_ids_free(w.ctx, &ids);
+    }
+    for (int k = 0; k < 2; k++) apart += llabs((long long)(counts[k][0] - counts[k][1]));
+    for (int64_t batch = 1; batch <= 2; batch++) {
+        peft_train_result result;
+        peft_train_desc d = describe(&w, 0);
+        d.data = data, d.epochs = 3, d.batch_size = batch;
+        check(!peft_train(&d, &result) && apart > 4 && result.padding == (batch - 1) * 3 * apart, "padding that was avoided", w.ctx);
+    }
     peft_dataset_destroy(data);
     end_world(&w);
 }

@@ -8,6 +8,7 @@ nothing. Merged models are opened by transformers, GGUF adapters are added to th
 """
 
 import argparse
+import copy
 import json
 import os
 import subprocess
@@ -60,11 +61,11 @@ def warned(caught):
     return [line for line in lines if not any(k in line for k in known)]
 
 
-def check_adapter(base, path, x):
+def check_adapter(base, loaded, path, x):
     ours = np.fromfile(os.path.join(path, "logits.f32"), np.float32)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model = peft.PeftModel.from_pretrained(models.load(base), path).eval()
+        model = peft.PeftModel.from_pretrained(copy.deepcopy(loaded), path).eval()
         off = apart(ours, models.logits(model, x))
         amiss = saved_keys(model, path)
     said = warned(caught)
@@ -92,9 +93,9 @@ def per_head(w, heads):
     return w.reshape(3, heads, w.shape[0] // heads // 3, w.shape[1]).swapaxes(0, 1).reshape(w.shape)
 
 
-def check_gguf(base, path, x, ours):
+def check_gguf(loaded, path, x, ours):
     """W + alpha / r B A, with the tensors and names of the file."""
-    file, model = gguf.GGUFReader(path), models.load(base)
+    file, model = gguf.GGUFReader(path), copy.deepcopy(loaded)
     c = model.config
     alpha = file.get_field("adapter.lora.alpha").contents()
     architecture = file.get_field("general.architecture").contents()
@@ -140,16 +141,18 @@ def check_model(folder, name, program, seed, counts, base=None):
     )
     if lines.returncode:
         print(f"FAIL {name}: write_adapters: {lines.stdout.splitlines()[-1:]} {lines.stderr}")
-        counts["wrong"] += 1
+        counts["models"]["wrong"] += 1
         return
     off = apart(np.fromfile(os.path.join(folder, "base.f32"), np.float32), models.logits(model, x))
     if off > TOLERANCE:
         print(f"FAIL {name}: the base's own logits are off by {off:.1e}")
+        counts["models"]["wrong"] += 1
     for line in lines.stdout.splitlines():
         what, case = line.split(" ", 1)
+        row = counts["models" if case.startswith("model.") else "adapters"]
         if what == "refused":
             print(f"refused {name}/{case}")
-            counts["refused"] += 1
+            row["refused"] += 1
         if what != "saved":
             continue
         path = os.path.join(folder, case)
@@ -157,21 +160,21 @@ def check_model(folder, name, program, seed, counts, base=None):
         ours = np.fromfile(os.path.join(plain, "logits.f32"), np.float32)
         try:
             if case.endswith(".gguf"):
-                off, said = check_gguf(base, path, x, ours)
+                off, said = check_gguf(model, path, x, ours)
             elif case.endswith(".merged") or case.startswith("model."):
                 off, said = check_merged(path, x, ours)
             elif case.startswith("own_") or (
                 case.startswith("prefix") and not peft_has_prefixes(model.config)
             ):
-                off, said = check_own(base, path)
+                off, said = check_own(model, path)
             else:
-                off, said = check_adapter(base, path, x)
+                off, said = check_adapter(base, model, path, x)
         except Exception as e:
             off, said = float("inf"), [f"{type(e).__name__}: {str(e).splitlines()[0][:150]}"]
         if off <= TOLERANCE and not said:
-            counts["right"] += 1
+            row["right"] += 1
             continue
-        counts["wrong"] += 1
+        row["wrong"] += 1
         print(f"FAIL {name}/{case}: off by {off:.1e} of the largest logit; {'; '.join(said)[:300]}")
 
 
@@ -180,10 +183,10 @@ def peft_has_prefixes(config):
     return not config.is_encoder_decoder or config.num_heads * config.d_kv == config.d_model
 
 
-def check_own(base, path):
+def check_own(loaded, path):
     """What peft does not have: it must refuse the file."""
     try:
-        peft.PeftModel.from_pretrained(models.load(base), path)
+        peft.PeftModel.from_pretrained(copy.deepcopy(loaded), path)
     except Exception:
         return 0.0, []
     return 0.0, ["peft takes it for an adapter of its own"]
@@ -198,19 +201,16 @@ def main():
     p.add_argument("--base", help="a model with a tokenizer, beside the random ones")
     a = p.parse_args()
     torch.set_num_threads(1)
-    counts = {"right": 0, "refused": 0, "wrong": 0}
+    counts = {k: {"right": 0, "refused": 0, "wrong": 0} for k in ("adapters", "models")}
     for name in filter(None, a.models.split(",")):
         check_model(a.folder, name, a.program, a.seed, counts)
     if a.base:
         check_model(
             a.folder, os.path.basename(a.base.rstrip("/")), a.program, a.seed, counts, a.base.rstrip("/")
         )
-    print(
-        "ours, opened by peft {}: {right} right, {refused} refused, {wrong} wrong".format(
-            peft.__version__, **counts
-        )
-    )
-    return 1 if counts["wrong"] else 0
+    for key, row in counts.items():
+        print("{}: {right} right, {refused} refused, {wrong} wrong".format(key, **row))
+    return any(row["wrong"] for row in counts.values())
 
 
 if __name__ == "__main__":

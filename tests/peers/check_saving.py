@@ -276,5 +276,5 @@ if __name__ == "__main__":
     os.makedirs(scratch, exist_ok=True)
     for part in sys.argv[4:] or ("tokenizers", "formats", "four_bits", "grow"):
         globals()["check_" + part]()
-    print(f"{passed} passed, {failed} failed")
+    print(f"models: {passed} right, 0 refused, {failed} wrong")
     sys.exit(failed != 0)

@@ -257,7 +257,8 @@ def main():
                 if "random" in c["jinja"]: continue
                 seen[answer] = True
                 f.write(json.dumps({"jinja": c["jinja"], "chat": c["chat"], **({"text": text} if "text" in want else {"error": True})}, ensure_ascii=False) + "\n")
-    print(f"{len(cases)} cases ({hand} by hand): {equal} equal ({errors} of them refused by both), {refused} refused as unsupported, {wrong} wrong")
+    print(f"{len(cases)} cases ({hand} by hand), {errors} refused by both")
+    print(f"templates: {equal} right, {refused} refused, {wrong} wrong")
     sys.exit(wrong > 0)
 
 

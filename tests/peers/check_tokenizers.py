@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # Compares peft.h's tokenizers with the tokenizers library: ids with and without the ids around a text, and decoded texts, on random
-# and real texts in many scripts. Every tokenizer.json that is given, that lies in $PEFT_SHARED, and one of each kind that people
-# publish, which the library's own trainers make here; then random combinations of steps.
+# and real texts in many scripts. Every tokenizer.json that is given, that lies in $PEFT_SHARED, in this project or in an installed
+# package, and one of each kind that people publish, which the library's own trainers make here; then random combinations of steps.
 #   python3 tests/peers/check_tokenizers.py build/encode_texts [--texts 5000] [--random 300] [--seed 1] [TOKENIZER.json ...]
 # Needs: pip install tokenizers.  build/encode_texts: cc -O1 -I. tests/peers/encode_texts.c -o build/encode_texts -lm
 import argparse
@@ -9,6 +9,7 @@ import glob
 import json
 import os
 import random
+import site
 import struct
 import subprocess
 import sys
@@ -361,7 +362,9 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = a.keep or folder
         path = os.path.join(folder, "tokenizer.json")
-        files = [f for f in a.files] + [f for x in ("tokenizers/*/tokenizer.json", "cases/tokenizers/*.json", "cases/tokenizers/*/tokenizer.json") for f in sorted(glob.glob(os.path.join(SHARED, x)))]
+        places = [os.path.join(SHARED, x) for x in ("tokenizers/*/tokenizer.json", "cases/tokenizers/*.json", "cases/tokenizers/*/tokenizer.json")]
+        places += [os.path.join(x, "**", "tokenizer.json") for x in [os.path.join(ROOT, "tests", "data")] + site.getsitepackages()]
+        files = a.files + [f for x in places for f in sorted(glob.glob(x, recursive=True))]
         listed = [(os.path.relpath(f, SHARED), None, f) for f in files if a.only in f]
         made = ((n, t, path) for n, t in published(texts[:2500]) if a.only in n)
         for name, t, file in (x for group in (listed, made) for x in group):
@@ -379,7 +382,7 @@ def main():
             bad, total, refused = bad + wrong, total + len(texts), refused + (message is not None)
         charsmap = precompiled()
         few = [x for x in texts if len(x) < 200][: max(200, a.texts // 25)]
-        random_wrong, messages = 0, {}
+        random_wrong, random_total, messages = 0, 0, {}
         for i in range(a.random if not a.only else 0):
             one = random.Random(a.seed * 100003 + i)
             try:
@@ -388,7 +391,7 @@ def main():
                 continue
             t.save(path)
             wrong, message = compare(a.program, "random %d" % i, t, path, few, a.show)
-            random_wrong += wrong
+            random_wrong, random_total = random_wrong + wrong, random_total + len(few)
             if message:
                 messages[message.split(": ", 2)[-1]] = messages.get(message.split(": ", 2)[-1], 0) + 1
             if wrong:
@@ -396,8 +399,10 @@ def main():
                 print("random %d: %d of %d texts differ" % (i, wrong, len(few)), flush=True)
         if not a.only:
             print("%d random combinations of steps, %d texts each: %d differ; refused: %s" % (a.random, len(few), random_wrong, messages or "none"))
-    print("%d of %d texts differ, %d tokenizers refused, random: %d" % (bad, total, refused, 0 if a.only else random_wrong))
-    return bad + refused + (0 if a.only else random_wrong) > 0
+    out = refused * len(texts) + sum(messages.values()) * len(few)
+    wrong = bad + random_wrong
+    print("tokenizers: %d right, %d refused, %d wrong" % (total + random_total - out - wrong, out, wrong))
+    return out + wrong > 0
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ targets and values depend on the seed. A case that peft cannot make, or does not
 """
 
 import argparse
+import copy
 import os
 import random
 import shutil
@@ -149,17 +150,12 @@ def shake(model):
                 p.add_(size * torch.randn_like(p) * (1 if p.dim() == 1 else 4 / p.shape[-1] ** 0.5))
 
 
-def make(folder, base, name, seed):
-    """Returns None, or why there is no such case."""
+def make(folder, base, loaded, name, seed):
+    """Returns None, or why there is no such case. `loaded`: the model in `base`."""
     path = os.path.join(folder, name)
     r = random.Random(f"{base} {name} {seed}")
     torch.manual_seed(r.randrange(1 << 30))
-    load = (
-        transformers.AutoModelForSeq2SeqLM
-        if "t5" in os.path.basename(folder)
-        else transformers.AutoModelForCausalLM
-    )
-    model = models.load(base).eval()
+    model = copy.deepcopy(loaded)
     x = models.inputs(model, seed)
     try:
         made = peft.get_peft_model(model, CASES[name](Settings(model, r)))
@@ -167,7 +163,7 @@ def make(folder, base, name, seed):
         made.eval()
         before = models.logits(made, x) if name != "alora" else None
         made.save_pretrained(path)
-        again = peft.PeftModel.from_pretrained(models.load(base), path).eval()
+        again = peft.PeftModel.from_pretrained(copy.deepcopy(loaded), path).eval()
         after = models.logits(again, x)
     except Exception as e:
         shutil.rmtree(path, ignore_errors=True)
@@ -196,9 +192,11 @@ def main():
     for name in a.models.split(","):
         folder = os.path.join(a.folder, name)
         model = models.build(name, a.seed)
-        model.save_pretrained(os.path.join(folder, "base"))
+        base = os.path.join(folder, "base")
+        model.save_pretrained(base)
+        loaded = models.load(base).eval()
         for case in a.cases.split(","):
-            why = make(folder, os.path.join(folder, "base"), case, a.seed)
+            why = make(folder, base, loaded, case, a.seed)
             made += not why
             if why:
                 print(f"left out: {name}/{case}: {why}", flush=True)

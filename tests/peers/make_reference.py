@@ -222,6 +222,34 @@ def train_adapter(folder, base, name, b, prompt, tensors):
     return d
 
 
+def beams(model, r):
+    """Beam search with random prompts and settings, where the best is not nearly as good as the next."""
+    rows, t5 = [], model.config.is_encoder_decoder
+    ends = model.generation_config.eos_token_id
+    while len(rows) < 8:
+        ids = [r.randrange(3, model.config.vocab_size) for _ in range(r.randint(2, 7))] + [1] * t5
+        d = dict(beams=r.choice([2, 3, 4, 5]), length_penalty=r.choice([1.0, 0.6, 2.0, -1.0]), early_stopping=r.random() < 0.5)
+        longest = r.choice([3, 8, 14])
+        with torch.no_grad():
+            y = model.generate(
+                torch.tensor([ids]),
+                attention_mask=torch.ones(1, len(ids), dtype=torch.long),
+                max_new_tokens=longest,
+                num_beams=d["beams"],
+                length_penalty=d["length_penalty"],
+                early_stopping=d["early_stopping"],
+                do_sample=False,
+                num_return_sequences=2,
+                output_scores=True,
+                return_dict_in_generate=True,
+            )
+        out, start = y.sequences[0].tolist(), 1 if t5 else len(ids)
+        end = next((i + 1 for i in range(start, len(out)) if out[i] == ends), len(out))  # what follows is padding
+        if y.sequences_scores[0] - y.sequences_scores[1] > 1e-3:
+            rows.append(dict(d, max_new_tokens=longest, input_ids=ids, ids=out[:end]))
+    return rows
+
+
 def training():
     for name in FAMILIES:
         folder, base = os.path.join(OUT, "golden", name), os.path.join(OUT, "golden", name, "model")
@@ -245,6 +273,7 @@ def training():
         case = dict(b, loss=y.loss.item(), generate={"input_ids": [prompt], "max_new_tokens": 12})
         for key, kw in how.items():
             case["generate"][key] = generate(model, prompt, **kw)
+        case["generate"]["beams"] = beams(model, random.Random(name))
         case["full_ft"] = full_ft(models.load(base), b, tensors)
         case["adapters"] = {}
         for method in ("lora", "lora_all", "dora", "ia3", "prompt", "prefix", "ptuning"):

@@ -2,10 +2,12 @@
 # Compares peft.h with today's libraries, both ways, on random models:  make peers [SEED=N] [PEERS_MODELS=a,b] [PEERS_PYTHON=path]
 # PEERS_PYTHON: a Python that has the packages already. Otherwise they are installed with pip under build/peers/venv, newest
 # versions; PEERS_TORCH and PEERS_PIP (options such as --index-url) say which torch, and from where. `make build/golden` comes first.
+# PEERS_PARTS: some of "adapters models ours saving tokenizers templates configurations"; default: all.
 out=build/peers
 seed=${SEED:-1}
 models=${PEERS_MODELS:+--models $PEERS_MODELS}
 python=${PEERS_PYTHON:-$out/venv/bin/python}
+parts=${PEERS_PARTS:-adapters models ours saving tokenizers templates configurations}
 HF_HUB_OFFLINE=1 PYTHONWARNINGS=ignore
 export HF_HUB_OFFLINE PYTHONWARNINGS
 packages="transformers peft tokenizers safetensors bitsandbytes sentencepiece protobuf accelerate gguf jinja2"
@@ -14,55 +16,86 @@ mkdir -p $out
 if [ -z "$PEERS_PYTHON" ] && [ ! -x $out/venv/bin/python ]; then
     python3 -m venv $out/venv && $out/venv/bin/pip install -q $PEERS_PIP ${PEERS_TORCH:-torch} $packages || { rm -rf $out/venv; exit 1; }
 fi
-$python - torch $packages <<'END' || exit 1
+$python - torch $packages > $out/versions <<'END_OF_PYTHON' || exit 1
 import importlib.metadata as m, platform, sys
 print("Python", platform.python_version() + ";", ", ".join(f"{p} {m.version(p)}" for p in sys.argv[1:]))
-END
+END_OF_PYTHON
+cat $out/versions
 
 failed=0
-begin() { echo "== $*"; log=$out/log; }
-lines() { grep -v '^\(refused\|saved\|log\|Failed to load CPU gemm\)' $log; tail -n 1 $log >> $out/table; }
-: > $out/table
+log=$out/log
+: > $out/counts
+begin() { part=$1; echo "== $2"; }
+asked() { case " $parts " in *" $1 "*) ;; *) return 1 ;; esac; }
+run() { "$@" > $log 2>&1 || { failed=1; tail -n 3 $log; }; }
 
-# Folders of an earlier run would be compared again.
-rm -rf $out/adapters $out/models $out/ours
-
-begin "adapters of Hugging Face peft, opened by peft.h"
-$python tests/peers/make_adapters.py $out/adapters --seed $seed $models > $log 2>&1 || failed=1
-grep '^left out' $log | sed 's|: .*peft |: peft |' | sort | uniq -c | sort -rn | head -n 40
-build/golden $out/adapters > $log 2>&1 || failed=1
-grep -v ' right, ' $log | grep -v '^[^:]* passed,' ; awk '/ right, .* refused, .* wrong/ { line = $0 } END { print "adapters: " line }' $log >> $out/table
-
-begin "models of transformers, opened by peft.h"
-$python tests/peers/make_models.py $out/models --seed $seed $models > $log 2>&1 || { failed=1; tail -n 3 $log; }
-build/golden $out/models > $log 2>&1 || failed=1
-grep -v ' right, ' $log | grep -v '^[^:]* passed,'; awk '/ right, .* refused, .* wrong/ { line = $0 } END { print "models: " line }' $log >> $out/table
-
-begin "adapters and models of peft.h, opened by Hugging Face's libraries"
-$python tests/peers/check_adapters.py $out/ours $out/write_adapters --seed $seed $models --base tests/data/model > $log 2>&1 || failed=1
-lines
-
-# check SCRIPT ARGUMENT...
-check() {
-    [ -f tests/peers/$1.py ] || return
-    begin "$1"
-    script=$1
-    shift
-    $python tests/peers/$script.py "$@" > $log 2>&1 || failed=1
-    grep FAIL $log | head -n 20
-    echo "$script: $(tail -n 1 $log)" >> $out/table
+# row COLUMN [ROW]: what the last lines of the log count, "ROW: N right, N refused, N wrong", goes into the table. A part that counts
+# nothing has failed.
+row() {
+    grep -a '^[^ ]*: [0-9]* right, [0-9]* refused, [0-9]* wrong$' $log | sed "s|^[^ ]*/\([a-z]*\): |\1: |; s|^|$1 |" > $out/row
+    [ -s $out/row ] || { echo "FAIL $part: nothing was counted"; failed=1; }
+    cat $out/row >> $out/counts
+    sed 's/^[a-z]* /  /' $out/row
 }
-check check_saving build/peft $out/saving ${PEFT_SHARED:-../shared}
-check check_tokenizers $out/encode_texts --seed $seed
-check check_templates $out/render_templates $seed
-if [ -f tests/peers/make_configs.py ]; then
-    begin "config.json of every family"
-    rm -rf $out/configs
-    $python tests/peers/make_configs.py $out/configs --all > $log 2>&1 || { failed=1; tail -n 3 $log; }
-    build/golden $out/configs > $log 2>&1 || failed=1
-    grep FAIL $log
-    awk '/ right, .* refused, .* wrong/ { line = $0 } END { print "configurations: " line }' $log >> $out/table
+
+if asked adapters; then
+    begin adapters "adapters of Hugging Face peft, opened by peft.h"
+    rm -rf $out/adapters  # folders of an earlier run would be compared again
+    run $python tests/peers/make_adapters.py $out/adapters --seed $seed $models
+    grep '^left out' $log | sed 's|: .*peft |: peft |' | sort | uniq -c | sort -rn | head -n 40
+    build/golden $out/adapters > $log 2>&1 || failed=1
+    grep -a FAIL $log
+    row theirs
 fi
-echo "== in short"
-cat $out/table
+if asked models; then
+    begin models "models of transformers, opened by peft.h"
+    rm -rf $out/models
+    run $python tests/peers/make_models.py $out/models --seed $seed $models
+    build/golden $out/models > $log 2>&1 || failed=1
+    grep -a FAIL $log
+    row theirs
+fi
+if asked ours; then
+    begin ours "adapters and models of peft.h, opened by Hugging Face's libraries"
+    rm -rf $out/ours
+    $python tests/peers/check_adapters.py $out/ours $out/write_adapters --seed $seed $models --base tests/data/model > $log 2>&1 || failed=1
+    grep -a FAIL $log
+    row ours
+fi
+# check PART SCRIPT COLUMN WHAT ARGUMENT...
+check() {
+    asked $1 || return
+    begin $1 "$4"
+    script=$2 column=$3
+    shift 4
+    $python tests/peers/$script.py "$@" > $log 2>&1 || failed=1
+    grep -aE 'FAIL|differ' $log | grep -v ' 0 of ' | head -n 20
+    row $column
+}
+check saving check_saving ours "what peft.h saves: formats, four bits, tokenizers, grown vocabularies" build/peft $out/saving ${PEFT_SHARED:-../shared}
+check tokenizers check_tokenizers theirs "tokenizer.json" $out/encode_texts --seed $seed
+check templates check_templates theirs "templates" $out/render_templates $seed
+if asked configurations; then
+    begin configurations "config.json of every family"
+    rm -rf $out/configurations
+    run $python tests/peers/make_configs.py $out/configurations --all --random ${PEERS_CONFIGS:-400} --seed $seed
+    build/golden $out/configurations > $log 2>&1 || failed=1
+    grep -a FAIL $log
+    row theirs
+fi
+
+# The table of the README.
+awk -v versions="$(cat $out/versions)" '
+    function version(name) { return match(versions, name " [0-9][^,;]*") ? substr(versions, RSTART, RLENGTH) : name }
+    function cell(c, r) { return (c, r) in right ? right[c, r] " / " refused[c, r] " / " wrong[c, r] : "" }
+    function line(r, what) { print "| " what " | " cell("theirs", r) " | " cell("ours", r) " |" }
+    { sub(":", "", $2); right[$1, $2] += $3; refused[$1, $2] += $5; wrong[$1, $2] += $7 }
+    END {
+        print "| right / refused by name / wrong | theirs, opened by peft.h | ours, opened by theirs |\n|---|--:|--:|"
+        line("adapters", "adapters of " version("peft"))
+        line("models", "models of " version("transformers") ", 4 bits of " version("bitsandbytes"))
+        line("configurations", "its config.json of every family, with random settings")
+        line("tokenizers", "texts under tokenizer.json, " version("tokenizers"))
+        line("templates", "templates, " version("jinja2"))
+    }' $out/counts | tee $out/table
 exit $failed
