@@ -43,6 +43,16 @@ static inline peft_tensor *random_tensor(const char *name, int64_t rows, int64_t
     return t;
 }
 
+// Whether a file, whose numbers are little-endian on every machine, holds the tensor's floats there.
+static inline bool floats_in_file(const void *file, const peft_tensor *t) {
+    const unsigned char *b = (const unsigned char *)file;
+    for (int64_t i = 0; i < t->rows * t->cols; i++, b += 4) {
+        uint32_t bits = (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+        if (memcmp(&bits, (const float *)t->data + i, 4) != 0) return false;
+    }
+    return true;
+}
+
 // ---- files made by hand
 
 typedef struct bytes {
