@@ -146,6 +146,17 @@ typedef enum peft_simd {
     PEFT_SIMD_AVX512  // AVX-512 F, BW, DQ and VL
 } peft_simd;
 
+// Storage formats of tensors. Arithmetic is in f32.
+typedef enum peft_dtype {
+    PEFT_F32 = 0,
+    PEFT_F16,
+    PEFT_BF16,
+    PEFT_I8,   // int8 codes, one f32 scale per block
+    PEFT_NF4,  // bitsandbytes' 4-bit normal float
+    PEFT_FP4,  // bitsandbytes' 4-bit float
+    PEFT_BLOCKS  // GGUF's blocks of integers (Q8_0, Q4_K, ...), as they lie in the file. Read, never made
+} peft_dtype;
+
 typedef struct peft_context_desc {
     peft_allocator allocator;  // default: PEFT_MALLOC and PEFT_FREE
     peft_log_fn log;           // default: silence
@@ -153,6 +164,10 @@ typedef struct peft_context_desc {
     int threads;     // 1 (the default) to 1024; more than one needs PEFT_USE_PTHREADS
     peft_simd simd;  // one that the machine lacks: PEFT_ERROR_UNSUPPORTED
     peft_files files;  // default: peft_files_stdio()
+    // PEFT_F32, or PEFT_BF16: the operands of matrix products of more than a few rows and columns are rounded
+    // to it (nearest even); products and sums, and all else, stay f32. About twice as fast with AVX-512 BF16
+    // (peft_bf16_is_fast), and no faster without. The same bits for any number of threads.
+    peft_dtype compute;
 } peft_context_desc;
 
 // A context has its own memory, threads and last error. One thread at a time may use it and what was made
@@ -163,6 +178,7 @@ PEFTDEF void peft_context_destroy(peft_context *ctx);
 PEFTDEF const char *peft_error(const peft_context *ctx);  // why the last failing call failed
 PEFTDEF peft_simd peft_simd_in_use(const peft_context *ctx);
 PEFTDEF const char *peft_simd_name(peft_simd simd);
+PEFTDEF bool peft_bf16_is_fast(const peft_context *ctx);  // this machine, with this SIMD, has an instruction
 PEFTDEF int peft_thread_count(const peft_context *ctx);
 PEFTDEF size_t peft_memory_in_use(const peft_context *ctx);  // bytes allocated through the context right now
 PEFTDEF size_t peft_memory_peak(const peft_context *ctx);    // the most it ever was
@@ -175,16 +191,6 @@ PEFTDEF peft_status peft_mount(peft_context *ctx, const char *path, const void *
 // Undoes the last peft_mount of that path. PEFT_ERROR_MISSING: there is none.
 PEFTDEF peft_status peft_unmount(peft_context *ctx, const char *path);
 
-// Storage formats of tensors. Arithmetic is always in f32.
-typedef enum peft_dtype {
-    PEFT_F32 = 0,
-    PEFT_F16,
-    PEFT_BF16,
-    PEFT_I8,   // int8 codes, one f32 scale per block
-    PEFT_NF4,  // bitsandbytes' 4-bit normal float
-    PEFT_FP4,  // bitsandbytes' 4-bit float
-    PEFT_Q4    // GGUF's Q4_0 and IQ4_NL: 4-bit codes with a map of their own. From files only
-} peft_dtype;
 PEFTDEF const char *peft_dtype_name(peft_dtype type);
 
 // Random numbers (xoshiro256**, Blackman & Vigna 2018), the same everywhere.
@@ -198,9 +204,10 @@ PEFTDEF double peft_rng_normal(peft_rng *rng);   // mean 0, deviation 1
 // ------------------------------------------------------------
 // >>gemm: the matrix product
 
-// C[m, n] = alpha * op(A)[m, k] * op(B)[k, n] + beta * C[m, n], all f32. op(A) is A[m, k] with row stride lda
-// >= k, or with trans_a the transpose of A[k, m], lda >= m; op(B) likewise. beta 0: C is not read. C must not
-// overlap A or B. PEFT_ERROR_SHAPE: a negative size, a stride that is too small.
+// C[m, n] = alpha * op(A)[m, k] * op(B)[k, n] + beta * C[m, n], all f32 (but see `compute` of the context's
+// descriptor). op(A) is A[m, k] with row stride lda >= k, or with trans_a the transpose of A[k, m], lda >= m;
+// op(B) likewise. beta 0: C is not read. C must not overlap A or B. PEFT_ERROR_SHAPE: a negative size, a
+// stride that is too small.
 PEFTDEF peft_status peft_sgemm(peft_context *ctx, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k,
     float alpha, const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
 // ------------------------------------------------------------
@@ -371,15 +378,17 @@ PEFTDEF peft_tensor *peft_cross_entropy(
 //     PEFT_NF4, PEFT_FP4   weight = map[code] * absmax, two codes per byte, the first in the high half,
 //                          byte for byte as bitsandbytes (Dettmers et al. 2023, QLoRA)
 //     PEFT_I8              weight = code * absmax / 127, code = -127..127, rounded to nearest
+//     PEFT_BLOCKS          as ggml has them; only a GGUF file makes such
 // Products expand such weights while packing them: the f32 matrix never exists. With at most four rows of x
-// (decoding) 4-bit products are computed in 16-bit integers, within about 5e-5 of the result's size.
+// (decoding) products are computed in 16-bit integers, within about 5e-5 of the result's size (4-bit codes)
+// or 3e-5 (PEFT_I8 and PEFT_BLOCKS).
 //
 //     peft_quantize_desc d = {PEFT_NF4, 64, true};
 //     peft_tensor *small;  peft_quantize(ctx, weight, &d, &small);   // 4.127 bits a weight
 //     ... peft_linear(tape, x, small, bias) ...
 //     peft_tensor_destroy(ctx, small);
 
-// tensor->data holds the codes: (rows * cols + 1) / 2 bytes, or rows * cols of PEFT_I8.
+// tensor->data holds the codes: (rows * cols + 1) / 2 bytes, or rows * cols of PEFT_I8; or whole PEFT_BLOCKS.
 struct peft_quant {
     int64_t block;               // weights per scale: 32, 64, ... 4096; PEFT_I8 also 16
     int block_shift;             // log2(block)
@@ -392,6 +401,7 @@ struct peft_quant {
     float nested_offset;
     const float *map;            // [16] what a code stands for; NULL: PEFT_I8
     peft_dtype source;           // the type of the weights before
+    const struct peft__ggml_format *ggml;  // PEFT_BLOCKS: their format; all but the block's size is theirs
 };
 
 typedef struct peft_quantize_desc {
@@ -591,9 +601,9 @@ typedef struct peft_model peft_model;
 typedef struct peft_model_desc {
     peft_context *context;
     // A folder with config.json, model.safetensors (or its sharded index) and, if there, the tokenizer; or a
-    // .gguf file. GGUF's Q8_0, Q6_K and Q5_0 become PEFT_I8, Q4_0 and IQ4_NL PEFT_Q4, bit for bit; others
-    // f32. A key of config.json or GGUF is computed, known to have no effect, or an error that names it with
-    // its value; unknown ones that are null, false or empty are warnings.
+    // .gguf file, whose blocks of integers stay as they are in the (mapped) file. A key of config.json or
+    // GGUF is computed, known to have no effect, or an error that names it with its value; unknown ones that
+    // are null, false or empty are warnings.
     const char *path;
     const char *tokenizer;  // the path of another tokenizer (peft_tokenizer_load); default: the one in `path`
     bool config_only;       // the architecture from config.json with random weights (tests, benchmarks)
@@ -1797,6 +1807,12 @@ extern long syscall(long, ...);
 #endif
 #define PEFT__TARGET_AVX2 __attribute__((target("avx2,fma,f16c")))
 #define PEFT__TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
+#if defined(PEFT__EMULATE_BF16)  // tests: AVX-512 BF16's kernels, its one instruction made of others
+#define PEFT__TARGET_BF16 PEFT__TARGET_AVX512
+#elif defined(__clang__) || __GNUC__ >= 10
+#define PEFT__TARGET_BF16 \
+    __attribute__((target("avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
+#endif
 #else
 #define PEFT__X86 0
 #endif
@@ -1883,6 +1899,17 @@ static bool peft__simd_available(peft_simd simd) {
     }
 }
 
+// Whether products of pairs of bf16 are one instruction.
+static bool peft__bf16_available(peft_simd simd) {
+#if defined(PEFT__EMULATE_BF16)
+    return simd == PEFT_SIMD_AVX512;
+#elif defined(PEFT__TARGET_BF16)
+    return simd == PEFT_SIMD_AVX512 && __builtin_cpu_supports("avx512bf16");
+#else
+    return (void)simd, false;
+#endif
+}
+
 static peft_simd peft__simd_widest(void) {
     static const peft_simd order[] = {PEFT_SIMD_AVX512, PEFT_SIMD_AVX2, PEFT_SIMD_NEON, PEFT_SIMD_WASM};
     for (int64_t i = 0; i < PEFT__COUNT(order); i++)
@@ -1910,6 +1937,8 @@ struct peft_context {
     peft_log_fn log;
     void *log_user;
     peft_simd simd;
+    peft_dtype compute;
+    bool bf16_pairs;  // of compute PEFT_BF16: the kernel for an instruction
     int threads;
     peft__pool *pool;  // NULL with one thread
     size_t memory, memory_peak;
@@ -2373,7 +2402,7 @@ PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_cont
     int given = !!f->open + !!f->read + !!f->write + !!f->flush + !!f->close + !!f->rename + !!f->remove +
         !!f->make_folder;
     if (!out || !d.allocator.alloc != !d.allocator.free || d.threads < 0 || d.threads > PEFT__MAX_THREADS ||
-        given % 8)
+        given % 8 || (d.compute != PEFT_F32 && d.compute != PEFT_BF16))
         return PEFT_ERROR_ARGUMENT;
     if (!d.allocator.alloc) {
         d.allocator.alloc = peft__default_alloc;
@@ -2388,6 +2417,8 @@ PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_cont
     ctx->files = given ? d.files : peft_files_stdio();
     ctx->threads = d.threads > 0 ? d.threads : 1;
     ctx->simd = d.simd == PEFT_SIMD_AUTO ? peft__simd_widest() : d.simd;
+    ctx->compute = d.compute;
+    ctx->bf16_pairs = peft__bf16_available(ctx->simd);
     peft_status status = peft__simd_available(ctx->simd) ? peft__pool_create(ctx) : PEFT_ERROR_UNSUPPORTED;
     if (!status && !peft__sums_as_written())
         status = peft__fail(
@@ -2422,13 +2453,17 @@ PEFTDEF peft_simd peft_simd_in_use(const peft_context *ctx) {
     return ctx ? ctx->simd : PEFT_SIMD_PORTABLE;
 }
 
+PEFTDEF bool peft_bf16_is_fast(const peft_context *ctx) {
+    return ctx && peft__bf16_available(ctx->simd);
+}
+
 PEFTDEF const char *peft_simd_name(peft_simd simd) {
     static const char *const names[] = {"auto", "portable", "neon", "wasm", "avx2", "avx512"};
     return (size_t)simd < sizeof(names) / sizeof(names[0]) ? names[simd] : "unknown";
 }
 
 PEFTDEF const char *peft_dtype_name(peft_dtype type) {
-    static const char *const names[] = {"f32", "f16", "bf16", "int8", "nf4", "fp4", "q4"};
+    static const char *const names[] = {"f32", "f16", "bf16", "int8", "nf4", "fp4", "blocks"};
     return (size_t)type < sizeof(names) / sizeof(names[0]) ? names[type] : "unknown";
 }
 
@@ -5085,6 +5120,7 @@ static void peft__matmul_plain(
 #define PEFT__HALF(type) ((type) == PEFT_F16 ? PEFT_F16 : PEFT_BF16)
 
 #define PEFT__PACK_ROWS 8  // rows packed at a time where panels lie side by side
+#define PEFT__NARROW_ROWS 32  // likewise on the way to bf16: even, and they stay in the first-level cache
 #define PEFT__AHEAD 256  // how far ahead of the current element to prefetch, in elements
 #define PEFT__GELU_A 1.5957691216057308f  // 2 sqrt(2/pi)
 #define PEFT__GELU_B 0.07135481627260025f  // 2 sqrt(2/pi) * 0.044715
@@ -5119,6 +5155,9 @@ static void peft__put_sums(float *y, const float *sums, int64_t n, float s, floa
     for (int64_t i = 0; i < n; i++) y[i] = beta == 0 ? s * sums[i] : s * sums[i] + beta * y[i];
 }
 
+typedef void (*peft__tile_fn)(int rows, int64_t cols, int64_t kc, const float *a, int64_t a_row,
+        int64_t a_step, const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta);
+
 // One table per instruction set: the tile's size mr x nr, the rows of dot products, the block kc of k, the
 // bytes of L2 to fill, and the kernels, which are explained where they are defined.
 typedef struct peft__isa {
@@ -5127,8 +5166,9 @@ typedef struct peft__isa {
     peft__pack_fn pack;
     void (*pack_panel)(peft_dtype type, const void *source, int64_t rs, int64_t cs, int64_t kc, int64_t lanes,
             int64_t width, int64_t step, float *out);
-    void (*tile)(int rows, int64_t cols, int64_t kc, const float *a, int64_t a_row, int64_t a_step,
-            const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta);
+    peft__tile_fn tile;
+    // x [rows, width] rounded to bf16 and written as floats, or as words that hold rows 2p and 2p + 1
+    void (*narrow)(bool pairs, const float *x, int64_t rows, int64_t width, float *out);
     void (*dots)(int rows, peft_dtype type, int64_t k, const float *a, int64_t lda, const void *const *b,
             float *out);
     void (*gemv)(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x, int64_t incx,
@@ -5155,6 +5195,7 @@ typedef struct peft__isa {
 #define PEFT__PASS_WASM 3
 #define PEFT__PASS_AVX2 4
 #define PEFT__PASS_AVX512 5
+#define PEFT__PASS_BF16 6  // the tile once more, for AVX-512's products of bf16
 
 #define PEFT__CHAPTER 3
 #define PEFT__PASS PEFT__PASS_PLAIN
@@ -5172,6 +5213,10 @@ typedef struct peft__isa {
 #include PEFT_SELF
 #define PEFT__PASS PEFT__PASS_AVX512
 #include PEFT_SELF
+#if defined(PEFT__TARGET_BF16)
+#define PEFT__PASS PEFT__PASS_BF16
+#include PEFT_SELF
+#endif
 #endif
 
 // The address of a table of chapter 3 or 4 for an instruction set: table_avx512, table_avx2, ...
@@ -5411,9 +5456,14 @@ PEFT__AVX2 void peft__transpose_avx2(__m256 *r) {
 }
 #endif
 
-#elif PEFT__PASS == PEFT__PASS_AVX512
+#elif PEFT__PASS == PEFT__PASS_AVX512 || PEFT__PASS == PEFT__PASS_BF16
+#if PEFT__PASS == PEFT__PASS_AVX512
 #define PEFT__V(name) peft__##name##_avx512
 #define PEFT__TARGET PEFT__TARGET_AVX512
+#else
+#define PEFT__V(name) peft__##name##_bf16
+#define PEFT__TARGET PEFT__TARGET_BF16
+#endif
 #define v_repeat_rows PEFT__REPEAT_14
 #define v_repeat_dots PEFT__REPEAT_6
 #define v_dot_rows 6
@@ -5438,7 +5488,7 @@ PEFT__AVX2 void peft__transpose_avx2(__m256 *r) {
 #define v_load_bf16(p)                     \
     _mm512_castsi512_ps(_mm512_slli_epi32( \
             _mm512_cvtepu16_epi32(_mm256_loadu_si256(PEFT__M256(p))), 16))
-#if PEFT__CHAPTER == 3
+#if PEFT__CHAPTER == 3 && PEFT__PASS == PEFT__PASS_AVX512
 #define PEFT__AVX512 PEFT__INLINE PEFT__TARGET_AVX512
 PEFT__AVX512 __m128 peft__sum4_avx512(__m512 a, __m512 b, __m512 c, __m512 d) {
     __m512 ab = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xEE));
@@ -5499,6 +5549,7 @@ PEFT__VECTOR void v_store_n(float *p, v_float v, int64_t n) {
 #define v_exp PEFT__V(exp_of)
 #define v_load_part(p, n) ((n) < v_width ? v_load_n(p, n) : v_load(p))
 #define v_store_part(p, v, n) ((n) < v_width ? (void)v_store_n(p, v, n) : (void)v_store(p, v))
+#if PEFT__PASS != PEFT__PASS_BF16
 
 // Elements i, i + 1, ... of a row of weights.
 PEFT__VECTOR v_float v_weight(peft_dtype type, const void *row, int64_t i) {
@@ -5570,6 +5621,36 @@ PEFT__KERNEL void PEFT__V(pack)(
                 PEFT__MIN(nc - j, nr), nr, nr, packed);
 }
 
+
+// Rounds to the nearest bf16, ties to even. A NaN stays one, in the bits that are left.
+#if PEFT__PASS == PEFT__PASS_PLAIN
+PEFT__KERNEL void PEFT__V(narrow)(bool pairs, const float *x, int64_t rows, int64_t width, float *out) {
+    for (int64_t p = 0; p < rows; p += pairs ? 2 : 1, x += pairs ? 2 * width : width)
+        for (int64_t l = 0; l < width; l++) {
+            uint32_t word = peft__f32_to_bf16(x[l]);
+            word = pairs ? word | (uint32_t)peft__f32_to_bf16(x[width + l]) << 16 : word << 16;
+            *out++ = peft__bits_float(word);
+        }
+}
+#else
+typedef uint32_t PEFT__V(word) __attribute__((vector_size(4 * v_width)));
+typedef int32_t PEFT__V(number) __attribute__((vector_size(4 * v_width)));
+PEFT__VECTOR PEFT__V(word) PEFT__V(rounded)(const float *x) {
+    PEFT__V(word) u = (PEFT__V(word))v_load(x), r = (u + 0x7FFF + (u >> 16 & 1)) & 0xFFFF0000;
+    PEFT__V(word) none = (PEFT__V(word))((PEFT__V(number))(u & 0x7FFFFFFF) > 0x7F800000);
+    return (r & ~none) | ((u | 0x400000) & none & 0xFFFF0000);
+}
+PEFT__KERNEL void PEFT__V(narrow)(bool pairs, const float *x, int64_t rows, int64_t width, float *out) {
+    for (int64_t p = 0; p < rows; p += pairs ? 2 : 1, x += pairs ? 2 * width : width, out += width)
+        for (int64_t l = 0; l < width; l += v_width) {  // what is beyond the width is overwritten
+            PEFT__V(word) word = PEFT__V(rounded)(x + l);
+            if (pairs) word = word >> 16 | PEFT__V(rounded)(x + width + l);
+            v_store(out + l, (v_float)word);
+        }
+}
+#endif
+#endif  // not PEFT__PASS_BF16
+
 // The micro-kernel: C[R, 2W] = alpha * A[R, kc] * B[kc, 2W] + beta * C with W = v_width, for R = 1 ... mr.
 // a(i, p) = a[i*a_row + p*a_step], b(p, j) = b[p*b_step + j]; only the first `cols` columns of C are touched.
 PEFT__VECTOR void PEFT__V(tile_row)(float *c, v_float s, v_float t, float alpha, float beta) {
@@ -5589,13 +5670,24 @@ PEFT__KERNEL void PEFT__V(tile_edge)(
             v_store_part(c + j, s, cols - j);
         }
 }
+// What a step adds: a product, or for words of two bf16 the sum of two. The emulation rounds in the order of
+// the instruction, which takes denormal numbers for 0.
+#if PEFT__PASS != PEFT__PASS_BF16
+#define v_tile_add(a, b, c) v_fma(a, b, c)
+#elif defined(PEFT__EMULATE_BF16)
+#define v_high(v) _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(-65536)))
+#define v_low(v) _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(v), 16))
+#define v_tile_add(a, b, c) v_fma(v_low(a), v_low(b), v_fma(v_high(a), v_high(b), c))
+#else
+#define v_tile_add(a, b, c) _mm512_dpbf16_ps(c, (__m512bh)(a), (__m512bh)(b))
+#endif
 #define PEFT__TILE_ZERO(i) v_float s##i = v_set(0.0f), t##i = s##i;
 // at[i / 3] points to a row of A; an address adds 0, 1 or 2 row steps: so few registers hold pointers.
 #define PEFT__TILE_STEP(i)                           \
     if (R > i) {                                     \
         v_float x = v_set(at[i / 3][i % 3 * a_row]); \
-        s##i = v_fma(x, b0, s##i);                   \
-        t##i = v_fma(x, b1, t##i);                   \
+        s##i = v_tile_add(x, b0, s##i);              \
+        t##i = v_tile_add(x, b1, t##i);              \
     }
 #define PEFT__TILE_STORE(i) \
     if (R > i) PEFT__V(tile_row)(c + i * ldc, s##i, t##i, alpha, beta);
@@ -5638,6 +5730,7 @@ PEFT__KERNEL void PEFT__V(tile)(int rows, int64_t cols, int64_t kc, const float 
     }
 }
 
+#if PEFT__PASS != PEFT__PASS_BF16
 // Dot products: out[i*4 + j] = sum over p of a(i, p) * b(j, p) for rows of A and 4 rows of the transposed B,
 // all contiguous in k. Each weight is read once: for few rows of A (a token) or few columns (LoRA's rank).
 // The functions return how much of k is done. A single row of A meets one row of B after the other: the
@@ -5851,11 +5944,13 @@ PEFT__KERNEL void PEFT__V(softmax)(float *x, int64_t n, float *max, double *sum)
 }
 
 static const peft__isa PEFT__V(isa) = {v_blocks, PEFT__V(pack), PEFT__V(pack_panel), PEFT__V(tile),
-        PEFT__V(dots), PEFT__V(gemv), PEFT__V(exp), PEFT__V(gate), PEFT__V(gate_back), PEFT__V(dot),
-        PEFT__V(axpy), PEFT__V(softmax)};
+        PEFT__V(narrow), PEFT__V(dots), PEFT__V(gemv), PEFT__V(exp), PEFT__V(gate), PEFT__V(gate_back),
+        PEFT__V(dot), PEFT__V(axpy), PEFT__V(softmax)};
+#endif  // not PEFT__PASS_BF16
 #undef v_weight
 #undef v_weight_n
 #undef v_exp
+#undef v_tile_add
 #endif
 #endif  // PEFT__PASS
 
@@ -5916,6 +6011,8 @@ typedef struct peft__gemm_job {
     peft_context *ctx;  // NULL: serial
     const peft__isa *isa;
     peft__pack_fn pack;
+    peft__tile_fn tile;
+    bool narrow, pairs;  // operands are rounded to bf16 while packing, and lie in pairs; see peft__isa
     int64_t m, n, k;  // C [m, n] = beta C + s A [m, k] B [k, n]
     float s, beta;
     peft__matrix a, b;
@@ -5941,12 +6038,13 @@ static void peft__gemm_plan(peft__gemm_job *g, int64_t threads) {
     bool b_rows = g->b.col_step == 1;
     g->row_panels = peft__div_up(g->m, isa->mr);
     g->col_panels = peft__div_up(g->n, isa->nr);
-    g->kc = peft__round_up(peft__div_up(g->k, peft__div_up(g->k, isa->kc)), 8);
+    g->kc = peft__round_up(peft__div_up(g->k, peft__div_up(g->k, isa->kc)), g->b.format ? 32 : 8);
     g->a_panel = g->kc * isa->mr + 16;
     g->b_panel = g->kc * isa->nr;
     if (g->a.row_step == 1) g->a_in_place = g->m <= 2 * isa->mr || g->n <= 2 * isa->nr;
     else g->a_in_place = g->n <= PEFT__WIDE && g->a.row_step % PEFT__PAGE != 0;
     g->b_in_place = g->b.type == PEFT_F32 && b_rows && g->m <= 4 * isa->mr;
+    if (g->narrow) g->a_in_place = g->b_in_place = false;
     // One thread is faster if it first packs all of a B with short rows, which it then reads in order.
     // Several threads would have to wait for that.
     bool short_rows = b_rows && g->n <= PEFT__SHORT && g->m >= 4 * isa->mr;
@@ -5974,27 +6072,46 @@ static int64_t peft__row_of(const peft__gemm_job *g, int64_t panel) {
 }
 
 // Where the lanes of a panel are contiguous in memory, panels are packed side by side, a few rows at a time:
-// whole stretches of a row are read then, not a piece of each page.
+// whole stretches of a row are read then, not a piece of each page. So it is on the way to bf16, too.
+static int64_t peft__pack_rows(const peft__gemm_job *g, bool side_by_side) {
+    return g->narrow ? PEFT__NARROW_ROWS : side_by_side ? PEFT__PACK_ROWS : g->kn;
+}
+
+// Writes `count` rows of a panel, packed at x, as the tile reads rows p and on of the panel at `out`.
+static void peft__pack_narrow(
+        const peft__gemm_job *g, float *x, int64_t count, int64_t width, int64_t p, float *out) {
+    if (g->pairs && count % 2) memset(x + count++ * width, 0, (size_t)width * sizeof(float));
+    g->isa->narrow(g->pairs, x, count, width, out + (g->pairs ? p / 2 : p) * width);
+}
+
 static void peft__pack_a(const peft__gemm_job *g, int64_t begin, int64_t end, float *out) {
-    int64_t mr = g->isa->mr, step = g->a.row_step == 1 && g->a.col_step != 1 ? PEFT__PACK_ROWS : g->kn;
+    float rounded[PEFT__NARROW_ROWS * 16 + 16];
+    int64_t mr = g->isa->mr, step = peft__pack_rows(g, g->a.row_step == 1 && g->a.col_step != 1);
     for (int64_t p = 0; p < g->kn; p += step)
         for (int64_t i = begin; i < end; i++) {
             int64_t row = peft__row_of(g, i), rows = peft__row_of(g, i + 1) - row,
                     count = PEFT__MIN(step, g->kn - p);
+            float *panel = out + (i - begin) * g->a_panel;
             g->isa->pack_panel(PEFT_F32, peft__matrix_at(&g->a, row, g->k0 + p), g->a.col_step, g->a.row_step,
-                    count, rows, mr, mr, out + (i - begin) * g->a_panel + p * mr);
+                    count, rows, mr, mr, g->narrow ? rounded : panel + p * mr);
+            if (g->narrow) peft__pack_narrow(g, rounded, count, mr, p, panel);
         }
 }
 
 // The same for B, rows [p0, p1) of this block of k.
 static void peft__pack_b(
         const peft__gemm_job *g, int64_t begin, int64_t end, int64_t p0, int64_t p1, float *out) {
+    float rounded[PEFT__NARROW_ROWS * 32 + 16];
     int64_t nr = g->isa->nr, limit = PEFT__MIN(end * nr, g->n),
-            step = g->b.col_step == 1 ? PEFT__PACK_ROWS : g->kn;
+            step = peft__pack_rows(g, g->b.col_step == 1);
     for (int64_t p = p0; p < p1; p += step)
-        for (int64_t j = begin; j < end; j++)
-            g->pack(&g->b, g->k0 + p, PEFT__MIN(step, p1 - p), j * nr, PEFT__MIN(nr, limit - j * nr), (int)nr,
-                    out + (j - begin) * g->b_panel + p * nr);
+        for (int64_t j = begin; j < end; j++) {
+            int64_t count = PEFT__MIN(step, p1 - p);
+            float *panel = out + (j - begin) * g->b_panel;
+            g->pack(&g->b, g->k0 + p, count, j * nr, PEFT__MIN(nr, limit - j * nr), (int)nr,
+                    g->narrow ? rounded : panel + p * nr);
+            if (g->narrow) peft__pack_narrow(g, rounded, count, nr, p, panel);
+        }
 }
 
 // Panels [i0, i1) of A against panels [j0, j1) of B; `a` and `b` hold them packed (unless in place).
@@ -6020,8 +6137,8 @@ static void peft__gemm_block(const peft__gemm_job *g, int64_t i0, int64_t i1, co
                 const float *ap = a + (r - i0) * g->a_panel;
                 if (g->a_in_place)
                     ap = peft__matrix_at(&g->a, row, g->k0), a_row = g->a.row_step, a_step = g->a.col_step;
-                g->isa->tile((int)rows, cols, g->kn, ap, a_row, a_step, bp, b_step, g->c + row * g->ldc + col,
-                        g->ldc, g->s, beta);
+                g->tile((int)rows, cols, g->pairs ? (g->kn + 1) / 2 : g->kn, ap, a_row, a_step, bp, b_step,
+                        g->c + row * g->ldc + col, g->ldc, g->s, beta);
             }
         }
     }
@@ -6054,8 +6171,8 @@ static void peft__gemm_pack_task(void *arg, int64_t index) {
     else if (g->b.col_step != 1)
         peft__pack_b(g, g->shared_begin + begin, g->shared_begin + end, 0, g->kn, out);
     else
-        peft__pack_b(
-                g, g->shared_begin, g->shared_end, index * g->kn / 16, (index + 1) * g->kn / 16, g->shared);
+        peft__pack_b(g, g->shared_begin, g->shared_end, peft__round_up(index * g->kn / 16, 2),
+                PEFT__MIN(peft__round_up((index + 1) * g->kn / 16, 2), g->kn), g->shared);
 }
 
 // Runs tasks 0 ... count - 1: by all threads of ctx, or where it is NULL one after the other.
@@ -6175,6 +6292,8 @@ static void peft__gemm_flip(const peft__gemm_job *g, peft__gemm_job *f) {
     f->a = peft__T(g->b), f->b = peft__T(g->a);
     f->beta = 0.0f;
     f->ldc = g->m;
+    f->narrow = f->pairs = false;  // few columns, as the dot products
+    f->tile = f->isa->tile;
 }
 
 // Floats of scratch memory that a path needs.
@@ -6216,6 +6335,12 @@ static void peft__gemm_job_init(peft__gemm_job *g, peft_context *ctx, const peft
     memset(g, 0, sizeof(*g));
     g->isa = peft__isa_of(ctx);
     g->pack = b->format ? b->format->pack(ctx->simd) : g->isa->pack;
+    g->tile = g->isa->tile;
+    g->narrow = ctx->compute == PEFT_BF16;
+    g->pairs = g->narrow && ctx->bf16_pairs;
+#if defined(PEFT__TARGET_BF16)
+    if (g->pairs) g->tile = peft__tile_bf16;
+#endif
     g->m = c->rows, g->n = c->cols, g->k = a->cols;
     g->s = s, g->beta = beta;
     g->a = *a, g->b = *b;
@@ -6382,6 +6507,203 @@ PEFT__INLINE const float *peft__quant_scales_at(
     return copy;
 }
 
+// ---- GGUF's blocks
+
+PEFT__INLINE uint16_t peft__u16_at(const unsigned char *b) {
+    return (uint16_t)(b[0] | b[1] << 8);
+}
+
+PEFT__INLINE uint32_t peft__u32_at(const unsigned char *b) {
+    return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+}
+
+PEFT__INLINE float peft__half_at(const unsigned char *b) {
+    return peft__f16_to_f32(peft__u16_at(b));
+}
+
+// Weights come in blocks of a scale d, small integers q and sometimes a minimum m: x = d q or d q + m. Every
+// product of a half scale with small integers is exact in f32, and at most one sum rounds: fused or not, the
+// compiler cannot change a bit.
+typedef struct peft__ggml_format {
+    int type;  // ggml's number
+    const char *name;
+    int block, size;  // values and bytes of a block
+    // Blocks: 32 values of block b, from 32 n on. Floats: n values from b on.
+    void (*decode)(const struct peft__ggml_format *f, const unsigned char *b, int64_t n, float *out);
+    bool (*encode)(const struct peft__ggml_format *f, const float *x, int64_t count, unsigned char *blocks);
+    const float *map;  // [16] or [32]: the value of each code
+} peft__ggml_format;
+
+// F32, F16, BF16
+static void peft__unpack_floats(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
+                                float *PEFT__RESTRICT out) {
+    if (f->type == PEFT_GGML_F32)
+        for (int64_t i = 0; i < n; i++) out[i] = peft__bits_float(peft__u32_at(b + 4 * i));
+    else if (f->type == PEFT_GGML_F16)
+        for (int64_t i = 0; i < n; i++) out[i] = peft__half_at(b + 2 * i);
+    else
+        for (int64_t i = 0; i < n; i++) out[i] = peft__bf16_to_f32(peft__u16_at(b + 2 * i));
+}
+
+// x = d q. Q8_0: scale, 32 signed bytes. Q8_K: f32 scale, 256 signed bytes, sums for dot products.
+static void peft__unpack_bytes(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
+                               float *PEFT__RESTRICT out) {
+    bool half = f->type == PEFT_GGML_Q8_0;
+    float d = half ? peft__half_at(b) : peft__bits_float(peft__u32_at(b));
+    for (int i = 0; i < 32; i++) out[i] = d * (float)(signed char)b[(half ? 2 : 4) + 32 * n + i];
+}
+
+// Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL: scale, (_1: minimum,) (Q5: 32 fifth bits,) 16 bytes whose low nibbles are
+// the first 16 values and whose high nibbles the others. x = d map[q] + m
+static const float peft__small_integers[] = {
+    -16, -15, -14, -13, -12, -11, -10, -9, -8, -7, -6, -5, -4, -3, -2, -1, 0,  1,  2,  3,  4,  5,  6,  7,
+    8,   9,   10,  11,  12,  13,  14,  15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
+static const float peft__iq4_nl_map[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                           1,    13,   25,  38,  53,  69,  89,  113};
+
+static void peft__unpack_nibbles(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
+                                 float *PEFT__RESTRICT out) {
+    bool minimum = f->type == PEFT_GGML_Q4_1 || f->type == PEFT_GGML_Q5_1;
+    int at = f->size - 16, fifth = at - (minimum ? 4 : 2);
+    float d = peft__half_at(b), m = minimum ? peft__half_at(b + 2) : 0;
+    uint32_t high = fifth ? peft__u32_at(b + at - 4) : 0;
+    for (int i = 0; i < 16; i++) {
+        float low = d * f->map[(b[at + i] & 15) | (high >> i & 1) << 4];
+        float up = d * f->map[b[at + i] >> 4 | (high >> (i + 16) & 1) << 4];
+        out[i] = minimum ? low + m : low;
+        out[i + 16] = minimum ? up + m : up;
+    }
+    (void)n;
+}
+
+// Q4_K and Q5_K, 8 groups of 32: d, d_min, 12 bytes of 6-bit scales s and minima m, (Q5_K: 32 bytes of fifth
+// bits, bit k for group k,) nibbles: 32 bytes hold two groups. Of the 12 bytes, 0 to 3 and 4 to 7 hold s and
+// m of groups 0 to 3 in their low 6 bits, and the high 2 bits of s and m of groups 4 to 7; bytes 8 to 11 hold
+// the low 4 bits of these, of s in the low nibble. x = (d s) q - (d_min m)
+static void peft__unpack_k(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
+                           float *PEFT__RESTRICT out) {
+    const unsigned char *s = b + 4, *high = b + 16, *q = b + f->size - 128 + n / 2 * 32;
+    bool fifth = f->type == PEFT_GGML_Q5_K;
+    int k = (int)n, shift = k % 2 * 4;
+    int scale = k < 4 ? s[k] & 63 : (s[k + 4] & 15) | s[k - 4] >> 6 << 4;
+    int minimum = k < 4 ? s[k + 4] & 63 : s[k + 4] >> 4 | s[k] >> 6 << 4;
+    float ds = peft__half_at(b) * (float)scale, m = peft__half_at(b + 2) * (float)minimum;
+    for (int i = 0; i < 32; i++)
+        out[i] = ds * (float)((q[i] >> shift & 15) | (fifth ? (high[i] >> k & 1) << 4 : 0)) - m;
+}
+
+// Q6_K: 128 bytes of nibbles, 64 of pairs of high bits, 16 signed scales s, d. Each half of 128 values takes
+// 64 + 32 bytes: the low nibbles are its first 64 values, the high nibbles the others; pair r of a byte
+// belongs to the r-th run of 32. x = (d s) (q - 32)
+static void peft__unpack_q6_k(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
+                              float *PEFT__RESTRICT out) {
+    const unsigned char *low = b + n / 4 * 64 + n % 2 * 32, *high = b + 128 + n / 4 * 32;
+    float d = peft__half_at(b + 208);
+    for (int i = 0; i < 32; i++) {
+        int q = (low[i] >> (n % 4 / 2 * 4) & 15) | (high[i] >> (n % 4 * 2) & 3) << 4;
+        out[i] = d * (float)(signed char)b[192 + 2 * n + i / 16] * (float)(q - 32);
+    }
+    (void)f;
+}
+
+// Encoders: floats to blocks. They return false for a value that the format cannot hold.
+
+static void peft__put_u16(unsigned char *b, uint16_t v) {
+    b[0] = (unsigned char)v;
+    b[1] = (unsigned char)(v >> 8);
+}
+
+static bool peft__put_half(unsigned char *b, float v) {
+    uint16_t h = peft__f32_to_f16(v);
+    peft__put_u16(b, h);
+    return (h & 0x7C00) != 0x7C00;
+}
+
+static bool peft__pack_floats(const peft__ggml_format *f, const float *x, int64_t n, unsigned char *b) {
+    bool ok = true;
+    for (int64_t i = 0; i < n; i++, b += f->size) {
+        uint32_t u = peft__float_bits(x[i]);
+        if (f->type == PEFT_GGML_F16) ok &= peft__put_half(b, x[i]);
+        else peft__put_u16(b, f->type == PEFT_GGML_F32 ? (uint16_t)u : peft__f32_to_bf16(x[i]));
+        if (f->type == PEFT_GGML_F32) peft__put_u16(b + 2, (uint16_t)(u >> 16));
+    }
+    return ok;
+}
+
+// Q8_0: d = max |x| / 127. Q4_0: d = peak / -8, so that the value of largest magnitude (the first of equals)
+// is code 0. q = x / d rounded to nearest, halves away from zero (Q8_0) or up (Q4_0): the bits of ggml's
+// reference. Where d rounds to a half of zero, the codes do not matter.
+static bool peft__pack_blocks(const peft__ggml_format *f, const float *x, int64_t n, unsigned char *b) {
+    bool bytes = f->type == PEFT_GGML_Q8_0;
+    for (; n > 0; n--, x += 32, b += f->size) {
+        float peak = 0;
+        for (int i = 0; i < 32; i++) {
+            if (x[i] - x[i] != 0) return false;
+            if (fabsf(x[i]) > fabsf(peak)) peak = x[i];
+        }
+        float d = bytes ? fabsf(peak) / 127 : peak / -8, inverse = d != 0 ? 1.0f / d : 0;
+        if (inverse - inverse != 0) inverse = 0;
+        if (!peft__put_half(b, d)) return false;
+        for (int i = 0; i < 32 && bytes; i++) b[2 + i] = (unsigned char)(signed char)roundf(x[i] * inverse);
+        for (int i = 0; i < 16 && !bytes; i++) {
+            int q = (int)(x[i] * inverse + 8.5f), r = (int)(x[i + 16] * inverse + 8.5f);
+            b[2 + i] = (unsigned char)(PEFT__MIN(q, 15) | PEFT__MIN(r, 15) << 4);
+        }
+    }
+    return true;
+}
+
+static const peft__ggml_format *peft__ggml_format_of(int64_t type) {
+#define PEFT__SKIPPED(type, name, block, size) {type, name, block, size, NULL, NULL, NULL}
+    static const peft__ggml_format formats[] = {
+        {0, "F32", 1, 4, peft__unpack_floats, peft__pack_floats, NULL},
+        {1, "F16", 1, 2, peft__unpack_floats, peft__pack_floats, NULL},
+        {30, "BF16", 1, 2, peft__unpack_floats, peft__pack_floats, NULL},
+        {2, "Q4_0", 32, 18, peft__unpack_nibbles, peft__pack_blocks, peft__small_integers + 8},
+        {3, "Q4_1", 32, 20, peft__unpack_nibbles, NULL, peft__small_integers + 16},
+        {6, "Q5_0", 32, 22, peft__unpack_nibbles, NULL, peft__small_integers},
+        {7, "Q5_1", 32, 24, peft__unpack_nibbles, NULL, peft__small_integers + 16},
+        {8, "Q8_0", 32, 34, peft__unpack_bytes, peft__pack_blocks, NULL},
+        {12, "Q4_K", 256, 144, peft__unpack_k, NULL, NULL},
+        {13, "Q5_K", 256, 176, peft__unpack_k, NULL, NULL},
+        {14, "Q6_K", 256, 210, peft__unpack_q6_k, NULL, NULL},
+        {15, "Q8_K", 256, 292, peft__unpack_bytes, NULL, NULL},
+        {20, "IQ4_NL", 32, 18, peft__unpack_nibbles, NULL, peft__iq4_nl_map},
+        PEFT__SKIPPED(9, "Q8_1", 32, 36), PEFT__SKIPPED(10, "Q2_K", 256, 84),
+        PEFT__SKIPPED(11, "Q3_K", 256, 110), PEFT__SKIPPED(16, "IQ2_XXS", 256, 66),
+        PEFT__SKIPPED(17, "IQ2_XS", 256, 74), PEFT__SKIPPED(18, "IQ3_XXS", 256, 98),
+        PEFT__SKIPPED(19, "IQ1_S", 256, 50), PEFT__SKIPPED(21, "IQ3_S", 256, 110),
+        PEFT__SKIPPED(22, "IQ2_S", 256, 82), PEFT__SKIPPED(23, "IQ4_XS", 256, 136),
+        PEFT__SKIPPED(24, "I8", 1, 1), PEFT__SKIPPED(25, "I16", 1, 2), PEFT__SKIPPED(26, "I32", 1, 4),
+        PEFT__SKIPPED(27, "I64", 1, 8), PEFT__SKIPPED(28, "F64", 1, 8), PEFT__SKIPPED(29, "IQ1_M", 256, 56),
+        PEFT__SKIPPED(34, "TQ1_0", 256, 54), PEFT__SKIPPED(35, "TQ2_0", 256, 66),
+        PEFT__SKIPPED(39, "MXFP4", 32, 17)};
+    for (int64_t i = 0; i < PEFT__COUNT(formats); i++)
+        if (formats[i].type == type) return &formats[i];
+    return NULL;
+}
+
+typedef void (*peft__decode_fn)(
+        const peft__ggml_format *f, const unsigned char *b, int64_t run, float *out);
+
+// out [count] = values [first, first + count) of the blocks, decoded 32 at a time
+static void peft__ggml_expand(const peft__ggml_format *f, peft__decode_fn decode, const unsigned char *blocks,
+        int64_t first, int64_t count, float *out) {
+    for (int64_t end = first + count; first < end;) {
+        const unsigned char *b = blocks + first / f->block * f->size;
+        int64_t run = first % f->block / 32, skip = first % 32, n = PEFT__MIN(32 - skip, end - first);
+        float x[32];
+        decode(f, b, run, n == 32 ? out : x);
+        if (n < 32) memcpy(out, x + skip, (size_t)n * sizeof(float));
+        first += n, out += n;
+    }
+}
+
+PEFTDEF const char *peft_ggml_type_name(int type) {
+    const peft__ggml_format *f = peft__ggml_format_of(type);
+    return f ? f->name : "unknown";
+}
+
 // The value of weight i before its scale.
 PEFT__INLINE float peft__quant_value(const peft_quant *q, const uint8_t *data, int64_t i) {
     if (!q->map) return (float)(int8_t)data[i];
@@ -6391,6 +6713,10 @@ PEFT__INLINE float peft__quant_value(const peft_quant *q, const uint8_t *data, i
 // out [count] = weights [first, first + count) of the flat tensor
 static void peft__quant_expand_plain(
         const peft_quant *q, const uint8_t *data, int64_t first, int64_t count, float *out) {
+    if (q->ggml) {
+        peft__ggml_expand(q->ggml, q->ggml->decode, data, first, count, out);
+        return;
+    }
     for (int64_t i = first, end = first + count; i < end;) {
         int64_t stop = PEFT__MIN((i | (q->block - 1)) + 1, end);
         float scale = peft__quant_scale(q, i >> q->block_shift);
@@ -6493,8 +6819,9 @@ static void peft__quant_encode_plain(
 // twice as many. A chunk is v_width words of 32 bits, that is 8 codes. The integer products of a chunk are
 // added up exactly; then each lane is multiplied by its weights' absmax and by the scale of its own eight
 // numbers of x. The cost is the rounding of x to 1/16383 of the largest of eight and of the table to 1/15684:
-// together about 5e-5 of the result. int8 codes stay floats. With n contiguous, sums of one chunk of columns
-// stay in registers while the rows stream by.
+// together about 5e-5 of the result. The codes of int8 and of GGUF's blocks are widened to 16 bits as they
+// are, x is rounded to 1/32767 of the largest of 32, and each run of 32 is scaled on its own: about 2e-5.
+// With n contiguous, sums of one chunk of columns stay in registers while the rows stream by.
 
 // The largest power of two that divides both row stride and block: scales change only at positions that it
 // divides, in all rows.
@@ -6503,7 +6830,7 @@ PEFT__INLINE int64_t peft__quant_grain(const peft_quant *q, int64_t stride) {
 }
 
 PEFT__INLINE const uint8_t *peft__quant_at(const peft_quant *q, const uint8_t *data, int64_t i) {
-    return data + (q->map ? i >> 1 : i);
+    return data + (q->ggml ? (i >> q->block_shift) * q->ggml->size : q->map ? i >> 1 : i);
 }
 
 #define PEFT__QUANT_ROWS 4     // at most this many rows of x count as few; more are the gemm's
@@ -6539,6 +6866,29 @@ PEFT__INLINE void peft__quant_fetch_row(const uint8_t *p, int64_t pitch) {
     (void)p, (void)pitch;
 }
 
+// How x [k] lies for `dots`: k 16-bit integers, then for each 8 runs of 32 their 8 scales and their 8 scaled
+// sums.
+#define PEFT__RUNS_SIZE(k) ((k) / 2 + ((k) + 255) / 256 * 16)  // floats
+static void peft__round_runs(
+        float (*peak_of)(const float *x, int64_t n), const float *x, int64_t k, float *xp) {
+    int16_t *codes = (int16_t *)(void *)xp;
+    float *scales = xp + k / 2;
+    memset(scales, 0, (size_t)(PEFT__RUNS_SIZE(k) - k / 2) * sizeof(float));
+    for (int64_t i = 0; i < k; i += 32, x += 32, codes += 32) {
+        float peak = peak_of(x, 32), *scale = scales + i / 256 * 16 + i % 256 / 32;
+        bool finite = peak - peak == 0;
+        peak = PEFT__MAX(peak, 1e-30f);
+        float factor = finite ? 32767.0f / peak : 0;
+        int32_t sum = 0;
+        for (int j = 0; j < 32; j++) {
+            codes[j] = finite ? (int16_t)peft__round_float(x[j] * factor) : 0;
+            sum += codes[j];
+        }
+        scale[0] = finite ? peak / 32767.0f : (float)NAN;
+        scale[8] = scale[0] * (float)sum;
+    }
+}
+
 // The position (vector * W + lane) where `eight`, below, leaves the e-th code of W words: vector i holds the
 // i-th code of each word.
 static int peft__place_words(int width, int e) {
@@ -6552,12 +6902,12 @@ typedef struct peft__quant_isa {
     float (*peak)(const float *x, int64_t n);
     void (*encode)(const peft__codebook *book, const float *x, int64_t n, float factor, uint8_t *codes);
     // Products for few tokens; NULL: there are none. 4-bit rows have to begin at multiples of grain, int8
-    // rows at multiples of width.
+    // rows at multiples of 32, for sums8 of width.
     int width, grain;
     int (*place)(int width, int e);  // where sums4 leaves column e of each 8 * width
     void (*round_x)(float unit, const float *x, int64_t k, float *xp);
     void (*dots4)(const peft__quant_lines *w, float *out);  // out[r * PEFT__QUANT_LINES + i]
-    void (*dots8)(const peft__quant_lines *w, float *out);
+    void (*dots)(const peft__quant_lines *w, float *out);  // int8 and blocks, x as peft__round_runs leaves it
     void (*sums4)(const peft_quant *q, const uint8_t *data, int64_t first, int64_t stride, int64_t k,
             const float *x, float *out);
     void (*sums8)(const peft_quant *q, const uint8_t *data, int64_t first, int64_t stride, int64_t k,
@@ -6606,6 +6956,7 @@ static const peft__quant_isa peft__quant_isa_plain = {peft__quant_expand_plain, 
 //      columns(x, c)      the next 8 v_width floats of x in the order of shorts_of; put_shorts rounds them
 #if defined(PEFT__PASS)
 #if PEFT__CHAPTER == 4
+typedef uint8_t PEFT__V(octets) __attribute__((vector_size(2 * v_width)));  // bytes of codes
 // Products of neighbouring c are added up: those of the even codes 0 2 4 6 of a word, then of the odd ones.
 #define PEFT__COLUMNS(a, b) \
     c[0] = a[0], c[1] = a[2], c[2] = b[0], c[3] = b[2], c[4] = a[1], c[5] = a[3], c[6] = b[1], c[7] = b[3];
@@ -6731,6 +7082,12 @@ PEFT__AVX2 void peft__put_codes_avx2(uint8_t *codes, __m256i e, const uint8_t *o
     memcpy(codes, pairs, 4);
 }
 
+PEFT__AVX2 peft__octets_avx2 peft__look16_avx2(const int8_t *table, peft__octets_avx2 codes) {
+    return (peft__octets_avx2)_mm_shuffle_epi8(_mm_loadu_si128(PEFT__M128(table)), (__m128i)codes);
+}
+#define v_half(b) _cvtsh_ss(peft__u16_at(b))
+#define v_widen(q) _mm256_cvtepi8_epi16((__m128i)(q))
+
 #elif PEFT__PASS == PEFT__PASS_AVX512
 #define v_quant_grain 8
 typedef __m512i peft__index_avx512;
@@ -6797,6 +7154,21 @@ PEFT__AVX512 __m512i peft__descend_avx512(__m512i e, __m512 s, __m512 level) {
     e = _mm512_add_epi32(e, e);
     return _mm512_mask_add_epi32(e, above, e, _mm512_set1_epi32(1));
 }
+
+PEFT__AVX512 peft__octets_avx512 peft__look16_avx512(const int8_t *table, peft__octets_avx512 codes) {
+    __m256i t = _mm256_broadcastsi128_si256(_mm_loadu_si128(PEFT__M128(table)));
+    return (peft__octets_avx512)_mm256_shuffle_epi8(t, (__m256i)codes);
+}
+PEFT__AVX512 __m256i peft__nibbles_avx512(const uint8_t *p) {
+    __m256i q = _mm256_broadcastsi128_si256(_mm_loadu_si128(PEFT__M128(p)));
+    q = _mm256_srlv_epi16(q, _mm256_inserti128_si256(_mm256_setzero_si256(), _mm_set1_epi16(4), 1));
+    return _mm256_and_si256(q, _mm256_set1_epi8(15));
+}
+PEFT__AVX512 __m512i peft__halves_avx512(const uint8_t *s) {  // two int8, each in half of the lanes
+    return _mm512_mask_set1_epi16(_mm512_set1_epi16((int8_t)s[0]), 0xFFFF0000u, (int8_t)s[1]);
+}
+#define v_half(b) _cvtsh_ss(peft__u16_at(b))
+#define v_widen(q) _mm512_cvtepi8_epi16((__m256i)(q))
 
 PEFT__AVX512 void peft__put_codes_avx512(uint8_t *codes, __m512i e, const uint8_t *order) {
     __m128i c = _mm_shuffle_epi8(_mm_loadu_si128(PEFT__M128(order)), _mm512_cvtepi32_epi8(e));
@@ -6866,7 +7238,12 @@ PEFT__INLINE int32x4_t peft__add_products_neon(int32x4_t s, int16x8_t v, const f
     int16x8_t by = vreinterpretq_s16_f32(vld1q_f32(x));
     return vmlal_high_s16(vmlal_s16(s, vget_low_s16(v), vget_low_s16(by)), v, by);
 }
-
+PEFT__INLINE peft__octets_neon peft__look16_neon(const int8_t *table, peft__octets_neon codes) {
+    return (peft__octets_neon)vqtbl1_u8(vreinterpretq_u8_s8(vld1q_s8(table)), (uint8x8_t)codes);
+}
+#define v_half(b) \
+    vgetq_lane_f32(vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(peft__u16_at(b)))), 0)
+#define v_widen(q) vmovl_s8((int8x8_t)(q))
 
 #elif PEFT__PASS == PEFT__PASS_WASM
 #define v_quant_grain 8
@@ -6934,10 +7311,14 @@ PEFT__INLINE void peft__put_shorts_wasm(float *to, v_float even, v_float odd) {
 PEFT__INLINE v128_t peft__add_products_wasm(v128_t s, v128_t v, const float *x) {
     return wasm_i32x4_add(s, wasm_i32x4_dot_i16x8(v, wasm_v128_load(x)));
 }
+PEFT__INLINE peft__octets_wasm peft__look16_wasm(const int8_t *table, peft__octets_wasm codes) {
+    for (int i = 0; i < 8; i++) codes[i] = (uint8_t)table[codes[i]];
+    return codes;
+}
+#define v_half(b) peft__half_at(b)
+#define v_widen(q) ((v128_t)__builtin_convertvector((PEFT__V(signs))(q), PEFT__V(shorts)))
 #endif
 
-typedef uint32_t PEFT__V(word) __attribute__((vector_size(4 * v_width)));
-typedef int32_t PEFT__V(number) __attribute__((vector_size(4 * v_width)));
 typedef float PEFT__V(real) __attribute__((vector_size(4 * v_width)));
 // Lanes of integers as floats.
 #define v_convert(v) ((v_float)__builtin_convertvector((PEFT__V(number))(v), PEFT__V(real)))
@@ -6971,12 +7352,234 @@ PEFT__VECTOR v_float PEFT__V(spread)(const float *s, PEFT__V(lanes) l) {
 }
 #endif
 
+// ---- GGUF's blocks and int8: 32 codes, a "run", are widened to 16 bits, 2 v_width at a time
+typedef int8_t PEFT__V(signs) __attribute__((vector_size(2 * v_width)));
+typedef uint16_t PEFT__V(twos) __attribute__((vector_size(2 * v_width)));  // the same bytes in pairs
+typedef int16_t PEFT__V(shorts) __attribute__((vector_size(4 * v_width)));
+#if PEFT__PASS == PEFT__PASS_AVX512
+#define v_scales_of_16(s) ((PEFT__V(shorts))peft__halves_avx512(s))
+#else
+#define v_scales_of_16(s) (int16_t)(int8_t)(s)[0]
+#endif
+#define v_shift(q, n) ((PEFT__V(octets))((PEFT__V(twos))(q) >> (uint16_t)(n)))
+PEFT__VECTOR PEFT__V(octets) PEFT__V(octets_at)(const uint8_t *p) {
+    PEFT__V(octets) v;
+    memcpy(&v, p, sizeof(v));
+    return v;
+}
+// Codes at, at + 1, ... of 16 bytes whose low nibbles are the first 16 and whose high nibbles the others.
+PEFT__VECTOR PEFT__V(octets) PEFT__V(nibbles_at)(const uint8_t *p, const int at) {
+#if PEFT__PASS == PEFT__PASS_AVX512
+    (void)at;
+    return (PEFT__V(octets))peft__nibbles_avx512(p);
+#else
+    PEFT__V(octets) q = PEFT__V(octets_at)(p + at % 16);
+    if (at >= 16) q = v_shift(q, 4);
+    return q & 15;
+#endif
+}
+// 16 where bit at, at + 1, ... is set
+PEFT__VECTOR PEFT__V(octets) PEFT__V(fifths)(const uint8_t *bits, const int at) {
+#if PEFT__PASS == PEFT__PASS_AVX512
+    (void)at;
+    return (PEFT__V(octets))_mm256_maskz_set1_epi8(peft__u32_at(bits), 16);
+#else
+    static const uint8_t one[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+    PEFT__V(octets) v, mask = PEFT__V(octets_at)(one);
+#if PEFT__PASS == PEFT__PASS_AVX2
+    v = (PEFT__V(octets))_mm_shuffle_epi8(_mm_set1_epi16((int16_t)peft__u16_at(bits + at / 8)),
+            _mm_set_epi64x(0x0101010101010101, 0));
+#else
+    v = (mask & 0) + bits[at / 8];
+#endif
+    return (PEFT__V(octets))((v & mask) == mask) & 16;
+#endif
+}
+// Codes at, at + 1, ... of a run, without their offset: what x = scale code - minimum has. PEFT__GGML_OWN:
+// bytes of PEFT_I8.
+#define PEFT__GGML_OWN (-1)
+PEFT__VECTOR PEFT__V(octets) PEFT__V(ggml_codes)(
+        const int type, const uint8_t *b, const int run, const int at) {
+    static const int8_t iq4_nl[16] = {
+            -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+    PEFT__V(octets) q, high;
+    switch (type) {
+    case PEFT_GGML_Q8_0: return PEFT__V(octets_at)(b + 2 + at);
+    case PEFT_GGML_Q4_0: return PEFT__V(nibbles_at)(b + 2, at) - 8;
+    case PEFT_GGML_Q4_1: return PEFT__V(nibbles_at)(b + 4, at);
+    case PEFT_GGML_Q5_0: return (PEFT__V(nibbles_at)(b + 6, at) | PEFT__V(fifths)(b + 2, at)) - 16;
+    case PEFT_GGML_Q5_1: return PEFT__V(nibbles_at)(b + 8, at) | PEFT__V(fifths)(b + 4, at);
+    case PEFT_GGML_IQ4_NL:
+        return PEFT__V(look16)(iq4_nl, PEFT__V(nibbles_at)(b + 2, at));
+    case PEFT_GGML_Q4_K: return v_shift(PEFT__V(octets_at)(b + 16 + run / 2 * 32 + at), run % 2 * 4) & 15;
+    case PEFT_GGML_Q5_K:
+        q = v_shift(PEFT__V(octets_at)(b + 48 + run / 2 * 32 + at), run % 2 * 4) & 15;
+        high = PEFT__V(octets_at)(b + 16 + at) & (uint8_t)(1 << run);
+        return q | ((PEFT__V(octets))(high != 0) & 16);
+    case PEFT_GGML_Q6_K:
+        q = v_shift(PEFT__V(octets_at)(b + run / 4 * 64 + run % 2 * 32 + at), run % 4 / 2 * 4) & 15;
+        high = v_shift(PEFT__V(octets_at)(b + 128 + run / 4 * 32 + at), run % 4 * 2) & 3;
+        return (q | high * 16) - 32;
+    default: return PEFT__V(octets_at)(b + at);
+    }
+}
+// The 8 scales of a block of 256, then its 8 minima; Q6_K: the scale of scales, and none.
+PEFT__VECTOR void PEFT__V(ggml_scales)(const int type, const uint8_t *b, v_float *out) {
+    static const float first[16] = {1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0};
+    static const float last[16] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1};
+    bool six = type == PEFT_GGML_Q6_K;
+    float d = v_half(b + (six ? 208 : 0)), least = six ? 0 : v_half(b + 2);
+    uint32_t s[3], to[4];
+    memcpy(s, b + 4, sizeof(s));  // as peft__unpack_k reads them, four at a time
+    to[0] = s[0] & 0x3F3F3F3F, to[1] = (s[2] & 0x0F0F0F0F) | (s[0] >> 2 & 0x30303030);
+    to[2] = s[1] & 0x3F3F3F3F, to[3] = (s[2] >> 4 & 0x0F0F0F0F) | (s[1] >> 2 & 0x30303030);
+    for (int i = 0; i < 16 / v_width; i++) {
+        v_float by = v_fma(v_set(least), v_load(last + i * v_width), v_set(d) * v_load(first + i * v_width));
+        if (!six) by = by * PEFT__V(bytes)((const uint8_t *)to + i * v_width);
+        out[i] = by;
+    }
+}
+// A run as floats, with the bits that the plain decoders give: the product is exact, the sum rounds once.
+PEFT__VECTOR void PEFT__V(ggml_run_of)(const int type, const uint8_t *b, const int run, float *out) {
+    const bool wide = type == PEFT_GGML_Q4_K || type == PEFT_GGML_Q5_K || type == PEFT_GGML_Q6_K;
+    v_float scales[16 / v_width];
+    float all[16], scale[2];
+    uint8_t codes[32];
+    if (wide) {
+        PEFT__V(ggml_scales)(type, b, scales);
+        for (int i = 0; i < 16 / v_width; i++) v_store(all + i * v_width, scales[i]);
+    }
+    scale[0] = scale[1] = wide ? all[run] : v_half(b);
+    if (type == PEFT_GGML_Q6_K)
+        scale[0] *= (float)(int8_t)b[192 + 2 * run], scale[1] *= (float)(int8_t)b[193 + 2 * run];
+    float least = wide ? -all[8 + run] : 0;
+    if (type == PEFT_GGML_Q4_1 || type == PEFT_GGML_Q5_1) least = v_half(b + 2);
+    for (int at = 0; at < 32; at += 2 * v_width) {
+        PEFT__V(octets) q = PEFT__V(ggml_codes)(type, b, run, at);
+        memcpy(codes + at, &q, sizeof(q));
+    }
+    for (int i = 0; i < 32; i += v_width)
+        v_store(out + i, v_fma(PEFT__V(bytes)(codes + i), v_set(scale[i / 16]), v_set(least)));
+}
+#define PEFT__GGML_TYPES(X)                                                                              \
+    X(PEFT_GGML_Q4_0, 32, 18) X(PEFT_GGML_Q4_1, 32, 20) X(PEFT_GGML_Q5_0, 32, 22)                        \
+    X(PEFT_GGML_Q5_1, 32, 24) X(PEFT_GGML_Q8_0, 32, 34) X(PEFT_GGML_IQ4_NL, 32, 18)                      \
+    X(PEFT_GGML_Q4_K, 256, 144) X(PEFT_GGML_Q5_K, 256, 176) X(PEFT_GGML_Q6_K, 256, 210)
+#define PEFT__GGML_RUN_CASE(type, block, size) \
+    case type: PEFT__V(ggml_run_of)(type, b, (int)run, out); break;
+PEFT__KERNEL void PEFT__V(ggml_run)(const peft__ggml_format *f, const uint8_t *b, int64_t run, float *out) {
+    switch (f->type) {
+        PEFT__GGML_TYPES(PEFT__GGML_RUN_CASE)
+    default: f->decode(f, b, run, out); break;
+    }
+}
+
+// out[r*LINES + i] = row r of x, r < R, times row i of the weight. Eight runs at a time: a block of 256, or
+// up to eight of 32.
+#define PEFT__GGML_SHORTS(i)                                                                                \
+    PEFT__V(short) v##i = v_widen(PEFT__V(ggml_codes)(type, b, e, i * 2 * v_width % 32));                   \
+    if (type == PEFT_GGML_Q6_K)                                                                             \
+        v##i = (PEFT__V(short))((PEFT__V(shorts))v##i *                                                     \
+                v_scales_of_16(b + 192 + 2 * e + i * 2 * v_width % 32 / 16));
+#define PEFT__GGML_ADD(i) \
+    if (i * 2 * v_width < 32) s = PEFT__V(add_products)(s, v##i, x + i * v_width);
+#define PEFT__GGML_ROW(r)                                                                   \
+    if (r < R) {                                                                            \
+        const float *x = xp + r * xs;                                                       \
+        PEFT__V(int) s = (PEFT__V(int))none;                                                \
+        PEFT__REPEAT_4(PEFT__GGML_ADD)                                                      \
+        v_float by = v_set(products ? products[16 * r] : scale * scales[r * xs]);           \
+        if (R == 1 && e % 2) t[1] = v_fma(v_convert(s), by, t[1]);                          \
+        else t[r] = v_fma(v_convert(s), by, t[r]);                                          \
+        if (type == PEFT_GGML_Q4_1 || type == PEFT_GGML_Q5_1) rest[r] += least * scales[r * xs + 8]; \
+    }
+// Adds the products of run e of block b with R rows of x, its run at xp + r*xs, to t and rest. They are
+// scaled by products[16*r], or where that is NULL by `scale` and that of x, at scales + r*xs.
+PEFT__VECTOR void PEFT__V(ggml_add)(const int type, const int e, const int R, const uint8_t *b,
+        const float *products, float scale, const float *scales, const float *xp, int64_t xs, v_float *t,
+        float *rest) {
+    const PEFT__V(number) none = {0};
+    float least = type == PEFT_GGML_Q4_1 || type == PEFT_GGML_Q5_1 ? v_half(b + 2) : 0;
+    PEFT__REPEAT_4(PEFT__GGML_SHORTS)
+    PEFT__GGML_ROW(0) PEFT__GGML_ROW(1) PEFT__GGML_ROW(2) PEFT__GGML_ROW(3)
+    (void)least, (void)rest, (void)scales;
+}
+// A row of blocks of 32, or of bytes of PEFT_I8.
+PEFT__VECTOR void PEFT__V(ggml_row_32)(const int type, const int size, const int R,
+        const peft__quant_lines *w, int64_t at, v_float *t, float *rest) {
+    const peft_quant *q = w->q;
+    const uint8_t *b = peft__quant_at(q, w->data, at);
+    const float *xp = w->xp, *scales = w->xp + w->k / 2;
+    for (int64_t p = 0; p < w->k; p += 32, b += size, xp += 16, scales += p % 256 ? 1 : 9) {
+        float scale = type == PEFT__GGML_OWN ? peft__quant_scale(q, (at + p) >> q->block_shift) : v_half(b);
+        peft__fetch_far(b, PEFT__QUANT_AHEAD, w->end);
+        PEFT__V(ggml_add)(type, 0, R, b, NULL, scale, scales, xp, w->xs, t, rest);
+    }
+}
+#define PEFT__GGML_RUN(e) \
+    PEFT__V(ggml_add)(type, e, R, b, products + e, 0, NULL, xp + 16 * e, xs, t, rest);
+// A row of blocks of 256. u: the minima, scaled.
+PEFT__VECTOR void PEFT__V(ggml_row_256)(const int type, const int size, const int R,
+        const peft__quant_lines *w, int64_t at, v_float *t, float *rest) {
+    const int64_t xs = w->xs;
+    const uint8_t *b = peft__quant_at(w->q, w->data, at);
+    const float *xp = w->xp, *scales = w->xp + w->k / 2;
+    float products[4 * 16], lane[v_width];
+    v_float all[16 / v_width], u[4] = {t[0], t[0], t[0], t[0]};
+    for (int64_t p = 0; p < w->k; p += 256, b += size, xp += 128, scales += 16) {
+        for (int line = 0; line < size; line += 64) peft__fetch_far(b + line, PEFT__QUANT_AHEAD, w->end);
+        PEFT__V(ggml_scales)(type, b, all);
+        for (int r = 0; r < R; r++)
+            for (int j = 0; j < 16 / v_width; j++) {
+                v_float y = all[j] * v_load(scales + r * xs + j * v_width);
+                v_store(products + 16 * r + j * v_width, y);
+                if ((j + 1) * v_width > 8) u[r] = u[r] + y;
+            }
+        if (R == 1) {
+            PEFT__REPEAT_8(PEFT__GGML_RUN)
+        } else {
+            for (int e = 0; e < 8; e++) PEFT__GGML_RUN(e)
+        }
+    }
+    for (int r = 0; r < R && type != PEFT_GGML_Q6_K; r++) {
+        v_store(lane, u[r]);
+        for (int l = v_width > 8 ? 8 : 0; l < v_width; l++) rest[r] -= lane[l];
+    }
+}
+PEFT__VECTOR void PEFT__V(ggml_dots_of)(const int type, const int block, const int size, const int R,
+        const peft__quant_lines *w, float *out) {
+    for (int64_t i = 0; i < w->count; i++) {
+        float rest[4] = {0, 0, 0, 0};
+        v_float none = v_set(0.0f), t[4] = {none, none, none, none};
+        if (block == 32) PEFT__V(ggml_row_32)(type, size, R, w, w->first + i * w->stride, t, rest);
+        else PEFT__V(ggml_row_256)(type, size, R, w, w->first + i * w->stride, t, rest);
+        if (R == 1) t[0] = t[0] + t[1];
+        for (int r = 0; r < R; r++) out[r * PEFT__QUANT_LINES + i] = v_sum(t[r]) + rest[r];
+    }
+}
+#define PEFT__GGML_DOTS_CASE(type, block, size)                                      \
+    case type:                                                                       \
+        if (w->m == 1) PEFT__V(ggml_dots_of)(type, block, size, 1, w, out);          \
+        else PEFT__V(ggml_dots_of)(type, block, size, 4, w, out);                    \
+        break;
+PEFT__KERNEL void PEFT__V(quant_dots)(const peft__quant_lines *w, float *out) {
+    switch (w->q->ggml ? w->q->ggml->type : PEFT__GGML_OWN) {
+        PEFT__GGML_TYPES(PEFT__GGML_DOTS_CASE)
+        PEFT__GGML_DOTS_CASE(PEFT__GGML_OWN, 32, 32)
+    default: break;
+    }
+}
+
 // ---- the kernels of chapter 4
 #define v_row_at(p) v_load((const float *)(const void *)(p))  // words of codes as the lanes of a vector
 
 // Expands a run of weights: the table is scaled once per block, then every weight is one lookup.
 PEFT__KERNEL void PEFT__V(quant_expand)(
         const peft_quant *q, const uint8_t *data, int64_t first, int64_t count, float *out) {
+    if (q->ggml) {
+        peft__ggml_expand(q->ggml, PEFT__V(ggml_run), data, first, count, out);
+        return;
+    }
     for (int64_t i = first, end = first + count; i < end;) {
         int64_t stop = PEFT__MIN((i | (q->block - 1)) + 1, end);
         float scale = peft__quant_scale(q, i >> q->block_shift);
@@ -7042,9 +7645,30 @@ PEFT__VECTOR int64_t PEFT__V(quant_rows)(bool bytes, const peft__quant_panel *b,
     }
     return b->kc;
 }
+// Blocks: runs are expanded, and where k is contiguous the floats of all lanes turned.
+PEFT__VECTOR void PEFT__V(ggml_pack)(
+        const peft__matrix *m, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
+    float runs[2 * v_width * PEFT__QUANT_RUN];
+    for (int64_t j = 0; j < nc; j += nr, packed += kc * nr) {
+        peft__quant_panel b = peft__quant_panel_of(m, k0, kc, n0 + j, PEFT__MIN(nc - j, nr), nr, nr);
+        if (!b.transposed) peft__quant_pack_any(&b, 0, PEFT__V(quant_expand), packed);
+        for (int64_t p = 0; b.transposed && p < kc; p += PEFT__QUANT_RUN) {
+            int64_t count = PEFT__MIN(PEFT__QUANT_RUN, kc - p);
+            for (int64_t l = 0; l < b.lanes; l++)
+                PEFT__V(quant_expand)(b.q, b.data, (b.n0 + l) * b.stride + k0 + p, count,
+                        runs + l * PEFT__QUANT_RUN);
+            PEFT__V(pack_panel)(
+                    PEFT_F32, runs, 1, PEFT__QUANT_RUN, count, b.lanes, nr, nr, packed + p * nr);
+        }
+    }
+}
 PEFT__KERNEL void PEFT__V(quant_pack)(
         const peft__matrix *m, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
     const peft_quant *q = m->quant;
+    if (q->ggml) {
+        PEFT__V(ggml_pack)(m, k0, kc, n0, nc, nr, packed);
+        return;
+    }
     for (int64_t j = 0; j < nc; j += nr, packed += kc * nr)
         for (int64_t l = 0; l < nr; l += v_width) {
             int64_t width = PEFT__MIN(v_width, nr - l), lanes = PEFT__MAX(PEFT__MIN(nc - j - l, width), 0),
@@ -7172,53 +7796,6 @@ PEFT__KERNEL void PEFT__V(quant_dots4)(const peft__quant_lines *w, float *out) {
     if (w->m == 1) PEFT__V(quant_dots4_of)(4, 1, w, out);
     else PEFT__V(quant_dots4_of)(1, 4, w, out);
 }
-// The same for int8, x in its own order: the products of a grain are added up, then multiplied by its scale.
-#define PEFT__QUANT_ROW8(r) \
-    if (r < R) s##r = v_fma(v, v_load(x + r * xs + j), s##r);
-#define PEFT__QUANT_SCALE8(r) \
-    if (r < R) t##r = v_fma(s##r, scale, t##r);
-PEFT__VECTOR void PEFT__V(quant_dots8_row)(const int R, const peft__quant_lines *w, int64_t at, v_float *t) {
-    const int64_t k = w->k, grain = w->grain, xs = w->xs;
-    const uint8_t *row = w->data + at, *last = w->end;
-    const peft_quant *q = w->q;
-    const float *x = w->xp;
-    v_float t0 = v_set(0.0f), t1 = t0, t2 = t0, t3 = t0;
-    for (int64_t p = 0; p < k; p += grain) {
-        int64_t j = p, end = PEFT__MIN(p + grain, k);
-        v_float scale = v_set(peft__quant_scale(q, (at + p) >> q->block_shift));
-        v_float s0 = v_set(0.0f), s1 = s0, s2 = s0, s3 = s0;
-        for (; R == 1 && j + 2 * v_width <= end; j += 2 * v_width) {
-            peft__fetch_far(row + j, PEFT__QUANT_AHEAD, last);
-            s0 = v_fma(PEFT__V(bytes)(row + j), v_load(x + j), s0);
-            s1 = v_fma(PEFT__V(bytes)(row + j + v_width), v_load(x + j + v_width), s1);
-        }
-        if (R == 1) {
-            if (j < end) s0 = v_fma(PEFT__V(bytes)(row + j), v_load(x + j), s0);
-            t1 = v_fma(s1, scale, t1);
-        }
-        for (; R > 1 && j < end; j += v_width) {
-            v_float v = PEFT__V(bytes)(row + j);
-            PEFT__REPEAT_4(PEFT__QUANT_ROW8)
-        }
-        PEFT__REPEAT_4(PEFT__QUANT_SCALE8)
-    }
-    if (R == 1) t[0] = t0 + t1;
-    else t[0] = t0, t[4] = t1, t[8] = t2, t[12] = t3;
-}
-#define PEFT__QUANT_LINE8(i) \
-    PEFT__V(quant_dots8_row)(R, w, w->first + PEFT__MIN(g + i, w->count - 1) * w->stride, t + i);
-PEFT__VECTOR void PEFT__V(quant_dots8_of)(const int R, const peft__quant_lines *w, float *out) {
-    v_float t[16];
-    for (int64_t g = 0; g < w->count; g += 4) {
-        PEFT__REPEAT_4(PEFT__QUANT_LINE8)  // four copies: measured a tenth faster than a loop
-        for (int r = 0; r < R; r++)
-            v_sum4(t[4 * r], t[4 * r + 1], t[4 * r + 2], t[4 * r + 3], out + r * PEFT__QUANT_LINES + g);
-    }
-}
-PEFT__KERNEL void PEFT__V(quant_dots8)(const peft__quant_lines *w, float *out) {
-    if (w->m == 1) PEFT__V(quant_dots8_of)(1, w, out);
-    else PEFT__V(quant_dots8_of)(4, w, out);
-}
 // out[place] = x [k] times 8 v_width columns of codes, those of row p from first + p*stride on
 #define PEFT__QUANT_SUMS(i) v_float s##i = v_set(0.0f);
 #define PEFT__QUANT_STORE(i) v_store(out + i * v_width, s##i);
@@ -7262,13 +7839,17 @@ PEFT__KERNEL void PEFT__V(quant_sums8)(const peft_quant *q, const uint8_t *data,
 
 static const peft__quant_isa PEFT__V(quant_isa) = {PEFT__V(quant_expand), PEFT__V(quant_pack),
         PEFT__V(quant_peak), v_quant_encode, v_width, v_quant_grain, v_quant_place, PEFT__V(quant_round_x),
-        PEFT__V(quant_dots4), PEFT__V(quant_dots8), PEFT__V(quant_sums4), PEFT__V(quant_sums8)};
+        PEFT__V(quant_dots4), PEFT__V(quant_dots), PEFT__V(quant_sums4), PEFT__V(quant_sums8)};
 #undef v_row_at
 #undef v_quant_encode
 #undef v_convert
 #undef v_max_bits
 #undef v_quant_grain
 #undef v_quant_place
+#undef v_half
+#undef v_widen
+#undef v_shift
+#undef v_scales_of_16
 #endif
 
 // The next pass begins with none of these names.
@@ -7381,7 +7962,7 @@ static void peft__quant_rows_task(void *arg, int64_t index) {
     for (int64_t j = begin; j < end; j += PEFT__QUANT_LINES) {
         float sums[PEFT__QUANT_ROWS * PEFT__QUANT_LINES];
         w.first = j * w.stride, w.count = PEFT__MIN(PEFT__QUANT_LINES, end - j);
-        if (v->fast) (w.q->map ? v->quant_isa->dots4 : v->quant_isa->dots8)(&w, sums);
+        if (v->fast) (w.q->map ? v->quant_isa->dots4 : v->quant_isa->dots)(&w, sums);
         for (int64_t i = 0; i < w.count && !v->fast; i++) sums[i] = peft__quant_dot(v, j + i);
         for (int64_t r = 0; r < v->w.m; r++) peft__quant_put(v, r, j, sums + r * PEFT__QUANT_LINES, w.count);
     }
@@ -7428,21 +8009,18 @@ static float peft__quant_map16(const float *map, int16_t *out) {
     return 1.0f / best;
 }
 
-// Stores the rows of x as dots4 and dots8 read them: one, or PEFT__QUANT_ROWS, where the last may be
-// repeated; for dots8 padded with zeros.
+// Stores the rows of x as dots4 and dots read them: one, or PEFT__QUANT_ROWS, where the last may be repeated.
 static peft_status peft__quant_place_x(peft_context *ctx, peft__quant_job *v, int64_t ldx) {
     peft__quant_lines *w = &v->w;
     int64_t width = v->quant_isa->width, rows = w->m > 1 ? PEFT__QUANT_ROWS : 1;
-    w->xs = w->q->map ? peft__div_up(w->k, 8 * width) * 5 * width : peft__round_up(w->k, width);
+    w->xs = w->q->map ? peft__div_up(w->k, 8 * width) * 5 * width : PEFT__RUNS_SIZE(w->k);
     if (peft__gemm_reserve(ctx, (size_t)(rows * w->xs) * sizeof(float))) return PEFT_ERROR_MEMORY;
     float *xp = (float *)ctx->gemm_scratch, unit = w->q->map ? peft__quant_map16(w->q->map, w->map) : 1.0f;
     w->xp = xp;
     for (int64_t r = 0; r < rows; r++, xp += w->xs) {
         const float *x = v->x + PEFT__MIN(r, w->m - 1) * ldx;
         if (w->q->map) v->quant_isa->round_x(unit, x, w->k, xp);
-        else
-            memcpy(xp, x, (size_t)w->k * sizeof(float)),
-                    memset(xp + w->k, 0, (size_t)(w->xs - w->k) * sizeof(float));
+        else peft__round_runs(v->quant_isa->peak, x, w->k, xp);
     }
     return PEFT_OK;
 }
@@ -7459,8 +8037,9 @@ static peft_status peft__quant_few(peft_context *ctx, const peft__matrix *c, flo
     int64_t threads = (double)m * (double)n * (double)k < PEFT__SERIAL_WORK ? 1 : ctx->threads;
     int64_t tasks = !transposed ? peft__div_up(n, PEFT__QUANT_COLUMNS) : threads;
     if (threads > 1 && transposed && n * k >= PEFT__QUANT_LARGE) tasks *= 4;
-    bool fast = isa->dots4 && grain >= (q->map ? isa->grain : isa->width);
-    if (q->map && transposed && k < PEFT__QUANT_SHORT) fast = false;
+    int64_t least = q->map ? isa->grain : transposed ? 32 : isa->width;
+    bool fast = isa->dots4 && grain >= least && (!transposed || k >= PEFT__QUANT_SHORT);
+    if (q->ggml && (!transposed || q->ggml->type == PEFT_GGML_Q8_K)) fast = false;
     if (m > 1 && (m > PEFT__QUANT_ROWS || !fast || !transposed)) return PEFT_OK;
     peft__quant_lines w = {q, (const uint8_t *)b->data, NULL, 0, stride, 0, k, grain,
             PEFT__MAX(PEFT__QUANT_AHEAD, 4 * stride / 2), m, 0, NULL, {0}};
@@ -7794,20 +8373,29 @@ PEFTDEF peft_status peft_quantize_compare(peft_context *ctx, const peft_tensor *
     return PEFT_OK;
 }
 
+// Of the codes of a quantized tensor, without its scales; of PEFT_BLOCKS all.
+static size_t peft__quant_code_bytes(const peft_tensor *t) {
+    const peft_quant *q = t->quant;
+    int64_t n = peft__size(t);
+    return (size_t)(q->ggml ? n / q->ggml->block * q->ggml->size : q->map ? (n + 1) / 2 : n);
+}
+
 PEFTDEF size_t peft_tensor_bytes(const peft_tensor *t) {
     if (!t) return 0;
     int64_t n = t->rows * t->cols;
     const peft_quant *q = t->quant;
     if (t->type <= PEFT_BF16) return (size_t)n * (t->type == PEFT_F32 ? 4 : 2);
+    if (q->ggml) return peft__quant_code_bytes(t);
     int64_t scales =
             q->absmax ? 4 * q->block_count : q->block_count + 4 * (peft__div_up(q->block_count, 256) + 256);
     return (size_t)((q->map ? (n + 1) / 2 + 64 : n) + scales);
 }
 
-// How to add a format of quantized weights: its peft_dtype, what peft_quant has to hold, and a peft__packing
-// with its packer and (or a function that never sets *done) its product for few rows; peft__matrix_of and
-// peft__to_f32 choose it. A reader in chapter 6 makes such tensors. tests/test_quant.c compares every
-// instruction set with peft__quant_expand_plain.
+// How to add a format of quantized weights: one of GGUF's is a row of peft__ggml_format_of with its decoder,
+// and for the vectors a row of PEFT__GGML_TYPES and cases of ggml_codes and ggml_scales. Any other: its
+// peft_dtype, what peft_quant has to hold, and a peft__packing with its packer and (or a function that never
+// sets *done) its product for few rows; peft__matrix_of and peft__to_f32 choose it. A reader in chapter 6
+// makes such tensors. tests/test_quant.c compares every instruction set with peft__quant_expand_plain.
 // ==========================================================================================================
 // 5. TENSORS
 //    Tensors, the tape that records operations, and every operation's forward and backward side by side. It
@@ -10475,8 +11063,9 @@ static peft_status peft__items_of(peft_context *ctx, peft__arena *arena, const p
     if (!q)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: a tensor of type %s without scales", t->name,
                           peft_dtype_name(t->type));
-    if (t->type == PEFT_Q4)
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: no file has a place for type q4", t->name);
+    if (q->ggml)
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: safetensors has no place for GGUF's %s", t->name,
+                          q->ggml->name);
     const struct peft__quant_format *f = peft__quant_formats;
     while (f->type != t->type) f++;
     const char *json = peft__quant_json(arena, t, f->name);
@@ -10591,198 +11180,6 @@ enum {
     PEFT__GGUF_MAX_ALIGNMENT = 1 << 20
 };
 enum { PEFT__GGUF_MAX_KEYS = 1 << 16, PEFT__GGUF_MAX_TENSORS = 1 << 20, PEFT__GGUF_DEPTH = 4 };
-
-PEFT__INLINE uint16_t peft__u16_at(const unsigned char *b) {
-    return (uint16_t)(b[0] | b[1] << 8);
-}
-
-PEFT__INLINE uint32_t peft__u32_at(const unsigned char *b) {
-    return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
-}
-
-PEFT__INLINE float peft__half_at(const unsigned char *b) {
-    return peft__f16_to_f32(peft__u16_at(b));
-}
-
-// Weights come in blocks of a scale d, small integers q and sometimes a minimum m: x = d q or d q + m. Every
-// product of a half scale with small integers is exact in f32, and at most one sum rounds: fused or not, the
-// compiler cannot change a bit.
-typedef struct peft__ggml_format {
-    int type;  // ggml's number
-    const char *name;
-    int block, size;  // values and bytes of a block
-    void (*decode)(const struct peft__ggml_format *f, const unsigned char *blocks, int64_t count, float *out);
-    bool (*encode)(const struct peft__ggml_format *f, const float *x, int64_t count, unsigned char *blocks);
-    const float *map;  // [16] or [32]: the value of each code
-    // the peft_dtype that holds the blocks bit for bit, and its weights per scale; 0: none, as for minima
-    peft_dtype kept_type;
-    int kept_block;
-} peft__ggml_format;
-
-// F32, F16, BF16
-static void peft__unpack_floats(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
-                                float *PEFT__RESTRICT out) {
-    if (f->type == PEFT_GGML_F32)
-        for (int64_t i = 0; i < n; i++) out[i] = peft__bits_float(peft__u32_at(b + 4 * i));
-    else if (f->type == PEFT_GGML_F16)
-        for (int64_t i = 0; i < n; i++) out[i] = peft__half_at(b + 2 * i);
-    else
-        for (int64_t i = 0; i < n; i++) out[i] = peft__bf16_to_f32(peft__u16_at(b + 2 * i));
-}
-
-// x = d q. Q8_0: scale, 32 signed bytes. Q8_K: f32 scale, 256 signed bytes, sums for dot products.
-static void peft__unpack_bytes(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
-                               float *PEFT__RESTRICT out) {
-    bool half = f->type == PEFT_GGML_Q8_0;
-    for (; n > 0; n--, b += f->size, out += f->block) {
-        float d = half ? peft__half_at(b) : peft__bits_float(peft__u32_at(b));
-        for (int i = 0; i < f->block; i++) out[i] = d * (float)(signed char)b[(half ? 2 : 4) + i];
-    }
-}
-
-// Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL: scale, (_1: minimum,) (Q5: 32 fifth bits,) 16 bytes whose low nibbles are
-// the first 16 values and whose high nibbles the others. x = d map[q] + m
-static const float peft__small_integers[] = {
-    -16, -15, -14, -13, -12, -11, -10, -9, -8, -7, -6, -5, -4, -3, -2, -1, 0,  1,  2,  3,  4,  5,  6,  7,
-    8,   9,   10,  11,  12,  13,  14,  15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
-static const float peft__iq4_nl_map[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                           1,    13,   25,  38,  53,  69,  89,  113};
-
-static void peft__unpack_nibbles(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
-                                 float *PEFT__RESTRICT out) {
-    bool minimum = f->type == PEFT_GGML_Q4_1 || f->type == PEFT_GGML_Q5_1;
-    int at = f->size - 16, fifth = at - (minimum ? 4 : 2);
-    for (; n > 0; n--, b += f->size, out += 32) {
-        float d = peft__half_at(b), m = minimum ? peft__half_at(b + 2) : 0;
-        uint32_t high = fifth ? peft__u32_at(b + at - 4) : 0;
-        for (int i = 0; i < 16; i++) {
-            float low = d * f->map[(b[at + i] & 15) | (high >> i & 1) << 4];
-            float up = d * f->map[b[at + i] >> 4 | (high >> (i + 16) & 1) << 4];
-            out[i] = minimum ? low + m : low;
-            out[i + 16] = minimum ? up + m : up;
-        }
-    }
-}
-
-// Q4_K and Q5_K, 8 groups of 32: d, d_min, 12 bytes of 6-bit scales s and minima m, (Q5_K: 32 bytes of fifth
-// bits, bit k for group k,) nibbles: 32 bytes hold two groups. Of the 12 bytes, 0 to 3 and 4 to 7 hold s and
-// m of groups 0 to 3 in their low 6 bits, and the high 2 bits of s and m of groups 4 to 7; bytes 8 to 11 hold
-// the low 4 bits of these, of s in the low nibble. x = (d s) q - (d_min m)
-static void peft__unpack_k(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
-                           float *PEFT__RESTRICT out) {
-    bool fifth = f->type == PEFT_GGML_Q5_K;
-    for (; n > 0; n--, b += f->size) {
-        float d = peft__half_at(b), d_min = peft__half_at(b + 2);
-        for (int k = 0; k < 8; k++, out += 32) {
-            const unsigned char *s = b + 4, *high = b + 16, *q = b + f->size - 128 + k / 2 * 32;
-            int shift = k % 2 * 4;
-            int scale = k < 4 ? s[k] & 63 : (s[k + 4] & 15) | s[k - 4] >> 6 << 4;
-            int minimum = k < 4 ? s[k + 4] & 63 : s[k + 4] >> 4 | s[k] >> 6 << 4;
-            float ds = d * (float)scale, m = d_min * (float)minimum;
-            for (int i = 0; i < 32; i++)
-                out[i] = ds * (float)((q[i] >> shift & 15) | (fifth ? (high[i] >> k & 1) << 4 : 0)) - m;
-        }
-    }
-}
-
-// Q6_K: 128 bytes of nibbles, 64 of pairs of high bits, 16 signed scales s, d. Each half of 128 values takes
-// 64 + 32 bytes: the low nibbles are its first 64 values, the high nibbles the others; pair r of a byte
-// belongs to the r-th run of 32. x = (d s) (q - 32)
-static void peft__unpack_q6_k(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
-                              float *PEFT__RESTRICT out) {
-    for (; n > 0; n--, b += f->size, out += 256) {
-        float d = peft__half_at(b + 208);
-        for (int i = 0; i < 256; i++) {
-            int run = i / 32, k = i % 32;
-            int low = b[run / 4 * 64 + run % 2 * 32 + k] >> (run % 4 / 2 * 4) & 15,
-                high = b[128 + run / 4 * 32 + k] >> (run % 4 * 2) & 3;
-            out[i] = d * (float)(signed char)b[192 + i / 16] * (float)((low | high << 4) - 32);
-        }
-    }
-}
-
-// Encoders: floats to blocks. They return false for a value that the format cannot hold.
-
-static void peft__put_u16(unsigned char *b, uint16_t v) {
-    b[0] = (unsigned char)v;
-    b[1] = (unsigned char)(v >> 8);
-}
-
-static bool peft__put_half(unsigned char *b, float v) {
-    uint16_t h = peft__f32_to_f16(v);
-    peft__put_u16(b, h);
-    return (h & 0x7C00) != 0x7C00;
-}
-
-static bool peft__pack_floats(const peft__ggml_format *f, const float *x, int64_t n, unsigned char *b) {
-    bool ok = true;
-    for (int64_t i = 0; i < n; i++, b += f->size) {
-        uint32_t u = peft__float_bits(x[i]);
-        if (f->type == PEFT_GGML_F16) ok &= peft__put_half(b, x[i]);
-        else peft__put_u16(b, f->type == PEFT_GGML_F32 ? (uint16_t)u : peft__f32_to_bf16(x[i]));
-        if (f->type == PEFT_GGML_F32) peft__put_u16(b + 2, (uint16_t)(u >> 16));
-    }
-    return ok;
-}
-
-// Q8_0: d = max |x| / 127. Q4_0: d = peak / -8, so that the value of largest magnitude (the first of equals)
-// is code 0. q = x / d rounded to nearest, halves away from zero (Q8_0) or up (Q4_0): the bits of ggml's
-// reference. Where d rounds to a half of zero, the codes do not matter.
-static bool peft__pack_blocks(const peft__ggml_format *f, const float *x, int64_t n, unsigned char *b) {
-    bool bytes = f->type == PEFT_GGML_Q8_0;
-    for (; n > 0; n--, x += 32, b += f->size) {
-        float peak = 0;
-        for (int i = 0; i < 32; i++) {
-            if (x[i] - x[i] != 0) return false;
-            if (fabsf(x[i]) > fabsf(peak)) peak = x[i];
-        }
-        float d = bytes ? fabsf(peak) / 127 : peak / -8, inverse = d != 0 ? 1.0f / d : 0;
-        if (inverse - inverse != 0) inverse = 0;
-        if (!peft__put_half(b, d)) return false;
-        for (int i = 0; i < 32 && bytes; i++) b[2 + i] = (unsigned char)(signed char)roundf(x[i] * inverse);
-        for (int i = 0; i < 16 && !bytes; i++) {
-            int q = (int)(x[i] * inverse + 8.5f), r = (int)(x[i + 16] * inverse + 8.5f);
-            b[2 + i] = (unsigned char)(PEFT__MIN(q, 15) | PEFT__MIN(r, 15) << 4);
-        }
-    }
-    return true;
-}
-
-static const peft__ggml_format *peft__ggml_format_of(int64_t type) {
-#define PEFT__SKIPPED(type, name, block, size) \
-    {type, name, block, size, NULL, NULL, NULL, PEFT_F32, 0}
-    static const peft__ggml_format formats[] = {
-        {0, "F32", 1, 4, peft__unpack_floats, peft__pack_floats, NULL, PEFT_F32, 0},
-        {1, "F16", 1, 2, peft__unpack_floats, peft__pack_floats, NULL, PEFT_F32, 0},
-        {30, "BF16", 1, 2, peft__unpack_floats, peft__pack_floats, NULL, PEFT_F32, 0},
-        {2, "Q4_0", 32, 18, peft__unpack_nibbles, peft__pack_blocks, peft__small_integers + 8, PEFT_Q4, 32},
-        {3, "Q4_1", 32, 20, peft__unpack_nibbles, NULL, peft__small_integers + 16, PEFT_F32, 0},
-        {6, "Q5_0", 32, 22, peft__unpack_nibbles, NULL, peft__small_integers, PEFT_I8, 32},
-        {7, "Q5_1", 32, 24, peft__unpack_nibbles, NULL, peft__small_integers + 16, PEFT_F32, 0},
-        {8, "Q8_0", 32, 34, peft__unpack_bytes, peft__pack_blocks, NULL, PEFT_I8, 32},
-        {12, "Q4_K", 256, 144, peft__unpack_k, NULL, NULL, PEFT_F32, 0},
-        {13, "Q5_K", 256, 176, peft__unpack_k, NULL, NULL, PEFT_F32, 0},
-        {14, "Q6_K", 256, 210, peft__unpack_q6_k, NULL, NULL, PEFT_I8, 16},
-        {15, "Q8_K", 256, 292, peft__unpack_bytes, NULL, NULL, PEFT_F32, 0},
-        {20, "IQ4_NL", 32, 18, peft__unpack_nibbles, NULL, peft__iq4_nl_map, PEFT_Q4, 32},
-        PEFT__SKIPPED(9, "Q8_1", 32, 36), PEFT__SKIPPED(10, "Q2_K", 256, 84),
-        PEFT__SKIPPED(11, "Q3_K", 256, 110), PEFT__SKIPPED(16, "IQ2_XXS", 256, 66),
-        PEFT__SKIPPED(17, "IQ2_XS", 256, 74), PEFT__SKIPPED(18, "IQ3_XXS", 256, 98),
-        PEFT__SKIPPED(19, "IQ1_S", 256, 50), PEFT__SKIPPED(21, "IQ3_S", 256, 110),
-        PEFT__SKIPPED(22, "IQ2_S", 256, 82), PEFT__SKIPPED(23, "IQ4_XS", 256, 136),
-        PEFT__SKIPPED(24, "I8", 1, 1), PEFT__SKIPPED(25, "I16", 1, 2), PEFT__SKIPPED(26, "I32", 1, 4),
-        PEFT__SKIPPED(27, "I64", 1, 8), PEFT__SKIPPED(28, "F64", 1, 8), PEFT__SKIPPED(29, "IQ1_M", 256, 56),
-        PEFT__SKIPPED(34, "TQ1_0", 256, 54), PEFT__SKIPPED(35, "TQ2_0", 256, 66),
-        PEFT__SKIPPED(39, "MXFP4", 32, 17)};
-    for (int64_t i = 0; i < PEFT__COUNT(formats); i++)
-        if (formats[i].type == type) return &formats[i];
-    return NULL;
-}
-
-PEFTDEF const char *peft_ggml_type_name(int type) {
-    const peft__ggml_format *f = peft__ggml_format_of(type);
-    return f ? f->name : "unknown";
-}
 
 // ---- reading GGUF
 
@@ -11166,18 +11563,17 @@ typedef struct peft__gguf_decoding {
     int64_t cols;
     peft__row_order order;
     float *out;  // [rows, cols]
-    // for tensors that stay quantized (peft__gguf_keep)
-    uint8_t code_of[256];  // integer + 128 -> code
-    float *scales;
-    uint8_t *codes;
 } peft__gguf_decoding;
 
 static void peft__gguf_decode_rows(void *arg, int64_t begin, int64_t end) {
     const peft__gguf_decoding *d = (const peft__gguf_decoding *)arg;
-    int64_t blocks = d->cols / d->format->block;
-    for (int64_t r = begin; r < end; r++)
-        d->format->decode(d->format, d->data + r * blocks * d->format->size, blocks,
-                          d->out + peft__hf_row(&d->order, r) * d->cols);
+    const peft__ggml_format *f = d->format;
+    for (int64_t r = begin; r < end; r++) {
+        const unsigned char *row = d->data + r * (d->cols / f->block) * f->size;
+        float *out = d->out + peft__hf_row(&d->order, r) * d->cols;
+        if (f->block == 1) f->decode(f, row, d->cols, out);
+        else peft__ggml_expand(f, f->decode, row, 0, d->cols, out);
+    }
 }
 
 static peft_status peft__gguf_decode(const peft_gguf *g, const peft_gguf_tensor *t, int64_t first_row,
@@ -11190,9 +11586,7 @@ static peft_status peft__gguf_decode(const peft_gguf *g, const peft_gguf_tensor 
                           "%s: %ld rows from row %ld of tensor %s, which has %ld", g->path,
                           rows, first_row, t->name, total);
     peft__gguf_decoding d = {f,          (const unsigned char *)t->data + first_row * (t->size / total),
-                             t->dims[0], order,
-                             out,        {0},
-                             NULL,       NULL};
+                             t->dims[0], order, out};
     peft__ranges(g->ctx, rows, 65536 / t->dims[0], peft__gguf_decode_rows, &d);
     return PEFT_OK;
 }
@@ -12312,57 +12706,32 @@ static peft_status peft__gguf_config(const peft_gguf *g, peft__string *json) {
     return status ? status : json->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
-// ---- blocks of a scale times small integers: our own formats hold them bit for bit, with 32 bits per scale
-//      instead of 16, so that all code for these formats works on them
+// ---- blocks stay as they are, in the file where it is mapped
 
-static void peft__gguf_keep_rows(void *arg, int64_t begin, int64_t end) {
-    const peft__gguf_decoding *d = (const peft__gguf_decoding *)arg;
-    const peft__ggml_format *f = d->format;
-    float x[256];
-    for (int64_t r = begin; r < end; r++) {
-        const unsigned char *b = d->data + r * (d->cols / f->block) * f->size;
-        int64_t at = peft__hf_row(&d->order, r) * d->cols;
-        for (int64_t c = 0; c < d->cols; c += f->block, at += f->block, b += f->size) {
-            f->decode(f, b, 1, x);
-            for (int64_t i = 0; i < f->block; i++) {
-                float scale = f->type == PEFT_GGML_Q6_K
-                                  ? peft__half_at(b + 208) * (float)(signed char)b[192 + i / 16]
-                                  : peft__half_at(b);
-                float v = x[i] / scale;  // exact; NaN where the scale is 0 or not finite
-                uint8_t code = d->code_of[v >= -128 && v <= 127 ? (int)v + 128 : 128];
-                if (i % f->kept_block == 0) d->scales[(at + i) / f->kept_block] = scale;
-                if (f->kept_type == PEFT_I8) d->codes[at + i] = code;
-                else if (i % 2 == 0) d->codes[(at + i) / 2] = (uint8_t)(code << 4);
-                else d->codes[(at + i) / 2] |= code;
-            }
-        }
-    }
-}
-
-// Stores the values in `t` as [out, in], the layout of all quantized weights, whatever the architecture has.
-static peft_status peft__gguf_keep(peft_archive *a, const peft_gguf *g, const peft__gguf_view *v,
-                                   const peft__ggml_format *f, peft_tensor *t) {
-    int64_t n = peft__size(t), count = n / f->kept_block;
-    bool four = f->kept_type == PEFT_Q4;
-    peft__gguf_decoding d = {
-        f, (const unsigned char *)v->tensor->data, v->tensor->dims[0], v->order, NULL, {0}, NULL, NULL};
+// `t` is given the tensor's blocks as [out, in], whatever the architecture has, as all quantized weights are.
+// Rows in another order than Hugging Face's are copied, and the file's need not stay in memory.
+static peft_status peft__gguf_keep(
+        peft_archive *a, const peft__gguf_view *v, const peft__ggml_format *f, peft_tensor *t) {
     peft_quant *q = PEFT__ARENA(&a->arena, 1, peft_quant);
-    d.scales = PEFT__ARENA(&a->arena, count, float);
-    d.codes = (uint8_t *)peft__arena_alloc(&a->arena, (size_t)(four ? n / 2 : n));
-    if (!q || !d.scales || !d.codes) return PEFT_ERROR_MEMORY;
+    if (!q) return PEFT_ERROR_MEMORY;
     memset(q, 0, sizeof(*q));
-    q->block = f->kept_block;
+    q->block = f->block;
     while ((int64_t)1 << q->block_shift < q->block) q->block_shift++;
-    q->block_count = count;
-    q->absmax = d.scales;
-    q->map = four ? f->map : NULL;
-    for (int i = 0; !four && i < 256; i++) d.code_of[i] = (uint8_t)(i - 128);
-    for (int i = 0; four && i < 16; i++) d.code_of[(int)f->map[i] + 128] = (uint8_t)i;
-    t->type = f->kept_type;
+    q->block_count = peft__size(t) / f->block;
+    q->ggml = f;
+    t->type = PEFT_BLOCKS;
     t->rows = v->tensor->dims[1], t->cols = v->tensor->dims[0];
-    t->data = d.codes;
+    t->data = (void *)(uintptr_t)v->tensor->data;
     t->quant = q;
-    peft__ranges(g->ctx, t->rows, 65536 / t->cols, peft__gguf_keep_rows, &d);
+    if (v->order.kind == PEFT__ORDER_SAME || v->order.kind == PEFT__ORDER_TRANSPOSED) return PEFT_OK;
+    peft_tensor source = *t;
+    size_t row = peft_tensor_bytes(t) / (size_t)t->rows;
+    t->data = peft__arena_alloc(&a->arena, peft_tensor_bytes(t));
+    if (!t->data) return PEFT_ERROR_MEMORY;
+    for (int64_t r = 0; r < t->rows; r++)
+        memcpy((char *)t->data + (size_t)peft__hf_row(&v->order, r) * row,
+                (const char *)source.data + (size_t)r * row, row);
+    peft__archive_forget(a, &source);
     return PEFT_OK;
 }
 
@@ -12395,16 +12764,15 @@ static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, c
     if (!peft__mul(peft__size(t), (int64_t)sizeof(float), &bytes) || (uint64_t)bytes > SIZE_MAX)
         return peft__fail(g->ctx, PEFT_ERROR_MEMORY, "%s: tensor %s", g->path, name.other);
     const peft__ggml_format *format = peft__ggml_format_of(source->type);
-    if (v.rank == 2 && format->kept_block) return peft__gguf_keep(a, g, &v, format, t);
+    if (v.rank == 2 && format->block > 1 && format->decode) return peft__gguf_keep(a, &v, format, t);
     t->data = peft__arena_alloc(&a->arena, (size_t)bytes);
     status = t->data ? peft__gguf_hf_load(g, &v, peft__f32(t)) : PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < peft__size(t) && one && !status; i++) peft__f32(t)[i] -= 1;
     return status;
 }
 
-// A GGUF model as an archive of Hugging Face's tensors: plain floats where they lie in the file, Q8_0, Q5_0,
-// Q6_K, Q4_0 and IQ4_NL in as many bits as they have, all others expanded to f32. `config` receives what
-// config.json would say.
+// A GGUF model as an archive of Hugging Face's tensors: floats and blocks where they lie in the file.
+// `config` receives what config.json would say.
 static peft_status peft__archive_open_gguf(peft_context *ctx, const char *path, peft_archive **out,
                                            peft__string *config) {
     const peft__gguf_family *f;
@@ -12419,12 +12787,12 @@ static peft_status peft__archive_open_gguf(peft_context *ctx, const char *path, 
     }
     a->arena = g->arena;  // with the path, and the copy of the file, where there is one
     peft__arena_init(&g->arena, ctx);
+    a->files[0] = g->file;
+    a->file_count = 1;
     status = peft__gguf_model_family(g, &f);
     if (!status) status = peft__gguf_config(g, config);
     for (int64_t i = 0; i < g->count && !status; i++)
         status = peft__archive_add_gguf(a, g, f, &g->tensors[i]);
-    a->files[0] = g->file;
-    a->file_count = 1;
     memset(&g->file, 0, sizeof(g->file));
     peft_gguf_close(g);
     if (status) peft_archive_close(a);
@@ -18613,7 +18981,7 @@ static peft_status peft__saved_as(const peft_model *m, peft__arena *a, const pef
     if (type <= PEFT_BF16) return peft__converted(m, a, t, type, out);
     *out = *t;
     if (t->type == type || t == m->head || !peft__is_linear(m, t)) return PEFT_OK;
-    peft_quantize_desc d = {type, 0, false};
+    peft_quantize_desc d = {type, t->quant && t->quant->ggml && t->quant->block == 32 ? 32 : 0, false};
     peft_status status = peft__store_quantized(m->ctx, t, &d, made);
     if (!status) *out = **made;
     return status;
@@ -19520,8 +19888,8 @@ static peft_status peft__pass_check(const peft__pass *p) {
             return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
                 "adapter %d is merged: the base has it already; pass the base alone, or unmerge", i);
         if (first < 0 || count < 0 || count > p->sequences || first > p->sequences - count)
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter %d is for %ld sequences from %ld on, of %ld", i,
-                count, first, p->sequences);
+            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter %d is for %ld sequences from %ld on, of %ld",
+                i, count, first, p->sequences);
         prompts += a->virtual_tokens > 0;
         paths += a->low_rank_paths;
         if (active->sequence_count && (a->virtual_tokens || a->replaces))
@@ -22754,7 +23122,8 @@ static peft_status peft__requantize_one(
     float x[256], y[256], z[256];
     const peft_quant *q = b->before.quant;
     const peft_tensor *merged = &a->model->tensors[b->tensor];
-    peft_quantize_desc d = {b->before.type, q->block, !q->absmax};
+    peft_quantize_desc d = {b->before.type, q->block, q->codes != NULL};
+    if (q->ggml) d.type = PEFT_I8, d.block = 32;  // no encoders for most of GGUF's blocks
     int64_t n = peft__size(merged);
     peft_status status = peft_quantize(a->ctx, merged, &d, out);
     if (status) return status;
@@ -31452,10 +31821,9 @@ static uint64_t peft__base_checksum(const peft__trainer *t) {
     for (int64_t i = 0; t->d.adapter && i < m->tensor_count; i++) {
         const peft_tensor *w = &m->tensors[i];
         const peft_quant *q = w->quant;
-        int64_t n = peft__size(w);
-        sum = peft__checksum(sum, w->data, q ? (size_t)(q->map ? (n + 1) / 2 : n) : peft_tensor_bytes(w));
+        sum = peft__checksum(sum, w->data, q ? peft__quant_code_bytes(w) : peft_tensor_bytes(w));
         if (q && q->absmax) sum = peft__checksum(sum, q->absmax, (size_t)q->block_count * sizeof(float));
-        if (q && !q->absmax) sum = peft__checksum(sum, q->codes, (size_t)q->block_count);
+        if (q && q->codes) sum = peft__checksum(sum, q->codes, (size_t)q->block_count);
     }
     return sum;
 }
@@ -31716,6 +32084,7 @@ static peft_status peft__plan_context(peft__planner *p) {
     peft_status status = peft_context_create(&d, &p->ctx);
     if (status) return status;
     p->ctx->dry = true;
+    p->ctx->compute = ctx->compute;
     p->ctx->threads = ctx->threads;  // for each there are buffers; none is started
     p->ctx->mounted = ctx->mounted;
     return PEFT_OK;
@@ -31756,7 +32125,7 @@ static void peft__plan_tensor(peft__planner *p, peft_tensor *t, const peft_tenso
     size_t file = stored ? peft_tensor_bytes(stored) : 0, values, scales;
     peft__plan_bytes(t, type, &kept, &values, &scales);
     if (quantized && as_stored) {  // as in the file
-        values = peft__dtype_size(type) * (size_t)(type == PEFT_I8 ? peft__size(t) : (peft__size(t) + 1) / 2);
+        values = peft__quant_code_bytes(stored);
         scales = file - values;
     }
     plan->weights += values;

@@ -29,7 +29,7 @@ static void test_names(void) {
     check(strcmp(peft_simd_name(PEFT_SIMD_AUTO), "auto") == 0 && strcmp(peft_simd_name(PEFT_SIMD_AVX512), "avx512") == 0, "names of instruction sets");
     check(strcmp(peft_simd_name((peft_simd)(PEFT_SIMD_AVX512 + 1)), "unknown") == 0, "instruction set behind the last");
     check(strcmp(peft_dtype_name(PEFT_F32), "f32") == 0 && strcmp(peft_dtype_name(PEFT_FP4), "fp4") == 0, "names of types");
-    check(strcmp(peft_dtype_name((peft_dtype)(PEFT_Q4 + 1)), "unknown") == 0, "type behind the last");
+    check(strcmp(peft_dtype_name((peft_dtype)(PEFT_BLOCKS + 1)), "unknown") == 0, "type behind the last");
     check(strstr(peft_error(NULL), "no context") != NULL, "error of no context");
 }
 

@@ -3,6 +3,9 @@
 //   cc -O2 -DPEFT_USE_PTHREADS -I. tests/test_gemm.c -o test_gemm -lm -pthread
 #define PEFT_NO_METRICS  // what this program needs of the header
 #define PEFT_IMPLEMENTATION
+#if !defined(PEFT_TEST_REAL_BF16)  // with it, on a machine that has the instruction
+#define PEFT__EMULATE_BF16
+#endif
 #include "peft.h"
 #include "check.h"
 #include <stdio.h>
@@ -243,6 +246,104 @@ static void test_arguments(peft_context *ctx) {
     check(peft_sgemm(NULL, false, false, 2, 2, 2, 1, a, 2, a, 2, 0, c, 2) == PEFT_ERROR_ARGUMENT, "NULL", ctx->simd, 0, 0, 0, 0);
 }
 
+// ---- operands in bf16
+
+static float bf16(float v) {
+    return peft__bf16_to_f32(peft__f32_to_bf16(v));
+}
+
+// The vector's rounding is that of one number, for every kind of number.
+static void test_narrow(peft_context *ctx) {
+    enum { ROWS = 6, WIDTH = 32 };
+    static const uint32_t odd[] = {0, 0x80000000, 0x7F800000, 0xFF800000, 0x7FC00000, 0x7F800001, 0xFFFFFFFF, 1, 0x80000001, 0x007FFFFF,
+                                   0x3F808000, 0x3F818000, 0x3F807FFF, 0x3F808001, 0x7F7FFFFF, 0xFF7FFFFF, 0x7F7F7FFF};
+    float x[ROWS * WIDTH + 16], out[ROWS * WIDTH + 16];
+    for (int round = 0; round < 200; round++)
+        for (int pairs = 0; pairs < 2; pairs++) {
+            int width = round % 2 ? WIDTH : peft__isa_of(ctx)->mr;
+            bool ok = true;
+            for (int i = 0; i < ROWS * WIDTH + 16; i++)
+                x[i] = peft__bits_float(round < 20 ? odd[peft__rng_below(&rng, PEFT__COUNT(odd))] : (uint32_t)peft__rng_next(&rng));
+            peft__isa_of(ctx)->narrow(pairs, x, ROWS, width, out);
+            for (int p = 0; p < ROWS; p++)
+                for (int l = 0; l < width; l++) {
+                    uint32_t word = peft__float_bits(out[(pairs ? p / 2 : p) * width + l]), want = peft__f32_to_bf16(x[p * width + l]);
+                    ok = ok && (pairs ? (p % 2 ? word >> 16 : word & 0xFFFF) == want : word == want << 16);
+                }
+            check(ok, "rounding to bf16", ctx->simd, ROWS, width, pairs, round);
+        }
+}
+
+// Products in bf16 are those of the rounded operands, as exact as f32's are; few rows or columns stay as they are. All storage formats,
+// odd depths, both kernels, and the same bits for any number of threads.
+static void test_bf16(peft_simd simd) {
+    static const int threads[] = {1, 2, 3};
+    static const peft_dtype types[] = {PEFT_F32, PEFT_F16, PEFT_BF16, PEFT_NF4};
+    peft_context *f32 = make(simd, 1);
+    for (int i = 0; i < 160; i += every) {
+        int64_t m = 1 + (int64_t)peft__rng_below(&rng, i % 3 ? 90 : 400), n = 1 + (int64_t)peft__rng_below(&rng, i % 5 ? 70 : 300);
+        int64_t k = 1 + (int64_t)peft__rng_below(&rng, i % 4 ? 100 : 1500);
+        bool ta = i & 1, tb = i & 2, few = true;
+        peft_dtype type = types[i / 4 % 4];
+        if (type == PEFT_NF4) k = (k + 31) / 32 * 32, n = (n + 31) / 32 * 32;
+        peft_tensor *w = NULL, *q = NULL;
+        float *a = (float *)malloc((size_t)(m * k) * 4), *b = (float *)malloc((size_t)(n * k) * 4);
+        float *c = (float *)malloc((size_t)(m * n) * 4), *first = (float *)malloc((size_t)(m * n) * 4);
+        uint16_t *half = (uint16_t *)malloc((size_t)(n * k) * 2);
+        for (int64_t j = 0; j < m * k; j++) a[j] = random_float();
+        for (int64_t j = 0; j < n * k; j++) b[j] = random_float();
+        peft__matrix A = matrix(PEFT_F32, a, m, k, ta ? m : k, ta), B = matrix(type, type == PEFT_F32 ? (void *)b : half, k, n, tb ? k : n, tb);
+        if (type == PEFT_NF4) {
+            peft_tensor_create(f32, "w", tb ? n : k, tb ? k : n, &w);
+            memcpy(w->data, b, (size_t)(n * k) * 4);
+            if (peft_quantize(f32, w, NULL, &q)) exit(1);
+            peft_dequantize(f32, q, b);
+            B = tb ? peft__T(peft__matrix_of(q)) : peft__matrix_of(q);
+        } else if (type != PEFT_F32) {
+            peft__from_f32(type, b, n * k, half);
+            for (int64_t j = 0; j < n * k; j++) b[j] = peft__element(type, half, j);
+        }
+        for (int kernel = 0; kernel < 2; kernel++) {
+            bool ok = true, same = true, bounded = true;
+            for (int t = 0; t < 3; t++) {
+                peft_context *ctx = make(simd, threads[t]);
+                if (!ctx) continue;  // built without threads
+                ctx->compute = PEFT_BF16;
+                if (kernel && !ctx->bf16_pairs) {
+                    peft_context_destroy(ctx);
+                    break;
+                }
+                ctx->bf16_pairs = kernel;
+                peft__gemm_job g;
+                peft__matrix C = peft__dense(c, m, n);
+                peft__gemm_job_init(&g, ctx, &C, 0, 1, &A, &B);
+                few = peft__gemm_choose(&g) != PEFT__PATH_TILES || m * n * k <= PEFT__TINY || (type == PEFT_NF4 && m <= 4);
+                ok = peft__matmul(ctx, C, 0, 1, A, B) == PEFT_OK && ok;
+                if (t) same = same && memcmp(c, first, (size_t)(m * n) * 4) == 0;
+                else memcpy(first, c, (size_t)(m * n) * 4);
+                peft_context_destroy(ctx);
+            }
+            for (int64_t r = 0; r < m && ok && !few; r++)
+                for (int64_t j = 0; j < n; j++) {
+                    double sum = 0, size = 0, exact = 0;
+                    for (int64_t p = 0; p < k; p++) {
+                        float x = a[ta ? p * m + r : r * k + p], y = b[tb ? j * k + p : p * n + j];
+                        sum += (double)bf16(x) * (double)bf16(y), size += fabs((double)x * (double)y), exact += (double)x * (double)y;
+                    }
+                    ok = ok && fabs((double)first[r * n + j] - sum) <= (double)(k + 8) * 6.1e-8 * size + 1e-30;
+                    bounded = bounded && fabs((double)first[r * n + j] - exact) <= size / 128;  // 2^-9 for each operand, and the sum
+                }
+            check(ok, "bf16: the product of rounded operands", simd, m, n, k, i);
+            check(bounded, "bf16: close to f32", simd, m, n, k, i);
+            check(same, "bf16: threads", simd, m, n, k, i);
+        }
+        peft_tensor_destroy(f32, w), peft_tensor_destroy(f32, q);
+        free(a), free(b), free(c), free(first), free(half);
+    }
+    test_narrow(f32);
+    peft_context_destroy(f32);
+}
+
 int main(int argc, char **argv) {
     if (argc > 1 && atoi(argv[1]) > 1) every = atoi(argv[1]);
     peft_rng_seed(&rng, 7);
@@ -254,6 +355,7 @@ int main(int argc, char **argv) {
         test_arguments(ctx);
         peft_context_destroy(ctx);
         test_threads(all_simd[i]);
+        test_bf16(all_simd[i]);
         ctx = make(all_simd[i], 2);
         if (ctx) test_products(ctx);
         peft_context_destroy(ctx);

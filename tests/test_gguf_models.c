@@ -6,21 +6,32 @@
 #define SCRATCH "test_gguf_models.tmp"
 #include "gguf_file.h"
 
-// Formats that our own hold bit for bit: as quantized tensors they have the values that decoding gives, in every order of rows.
-static void test_twins(void) {
-    static const int types[] = {PEFT_GGML_Q8_0, PEFT_GGML_Q5_0, PEFT_GGML_Q6_K, PEFT_GGML_Q4_0, PEFT_GGML_IQ4_NL};
+static const int block_types[] = {PEFT_GGML_Q4_0, PEFT_GGML_Q4_1, PEFT_GGML_Q5_0, PEFT_GGML_Q5_1, PEFT_GGML_Q8_0,
+                                  PEFT_GGML_Q4_K, PEFT_GGML_Q5_K, PEFT_GGML_Q6_K, PEFT_GGML_Q8_K, PEFT_GGML_IQ4_NL};
+
+// Blocks with finite scales, one of them 0.
+static void random_blocks(peft_rng *r, const peft__ggml_format *f, unsigned char *data, int blocks) {
+    for (int i = 0; i < blocks * f->size; i++) data[i] = (unsigned char)random_below(r, 256);
+    for (int i = 0; i < blocks; i++) {
+        unsigned char *b = data + i * f->size;
+        b[f->type == PEFT_GGML_Q6_K ? 209 : f->type == PEFT_GGML_Q8_K ? 3 : 1] &= 0xBB;
+        if (f->type == PEFT_GGML_Q4_1 || f->type == PEFT_GGML_Q5_1 || f->type == PEFT_GGML_Q4_K || f->type == PEFT_GGML_Q5_K) b[3] &= 0xBB;
+    }
+    memset(data + (f->type == PEFT_GGML_Q6_K ? 208 : 0), 0, f->type == PEFT_GGML_Q8_K ? 4 : 2);
+}
+
+// Blocks stay as they are: as quantized tensors they have the values that decoding gives, in every order of rows.
+static void test_blocks(void) {
     static const int orders[] = {PEFT__ORDER_SAME, PEFT__ORDER_ROTARY_K, PEFT__ORDER_FUSED, PEFT__ORDER_TRANSPOSED};
     enum { ROWS = 12, COLS = 512 };
     static float want[ROWS * COLS], got[ROWS * COLS];
     static unsigned char data[ROWS * COLS * 2];
     peft_rng r;
     peft_rng_seed(&r, 12);
-    for (int k = 0; k < 5; k++) {
-        const peft__ggml_format *f = peft__ggml_format_of(types[k]);
+    for (int k = 0; k < (int)PEFT__COUNT(block_types); k++) {
+        const peft__ggml_format *f = peft__ggml_format_of(block_types[k]);
         int blocks = ROWS * COLS / f->block;
-        for (int i = 0; i < blocks * f->size; i++) data[i] = (unsigned char)random_below(&r, 256);
-        for (int i = 0; i < blocks; i++) data[i * f->size + (types[k] == PEFT_GGML_Q6_K ? 209 : 1)] &= 0xBB;  // finite scales
-        memset(data + (types[k] == PEFT_GGML_Q6_K ? 208 : 0), 0, 2);                                           // and one of 0
+        random_blocks(&r, f, data, blocks);
         for (int o = 0; o < 4; o++) {
             peft_gguf g = {0};
             peft_gguf_tensor t = {0};
@@ -28,18 +39,88 @@ static void test_twins(void) {
             peft_tensor out = {0};
             peft__gguf_view v = {&t, {orders[o], 2, 0}, 2, ROWS, COLS};
             g.ctx = ctx, a.ctx = ctx;
-            t.type = (peft_ggml_type)types[k], t.rank = 2, t.data = data, t.size = blocks * f->size;
+            t.type = (peft_ggml_type)block_types[k], t.rank = 2, t.data = data, t.size = blocks * f->size;
             t.dims[0] = COLS, t.dims[1] = ROWS, t.dims[2] = t.dims[3] = 1;
             peft__arena_init(&a.arena, ctx);
             out.rows = orders[o] == PEFT__ORDER_TRANSPOSED ? COLS : ROWS, out.cols = ROWS * COLS / out.rows;
             bool ok = peft__row_order_fits(&v.order, ROWS) && !peft__gguf_decode(&g, &t, 0, ROWS, v.order, want);
-            ok = ok && !peft__gguf_keep(&a, &g, &v, peft__ggml_format_of(types[k]), &out) && out.rows == ROWS && out.cols == COLS;
+            ok = ok && !peft__gguf_keep(&a, &v, f, &out) && out.rows == ROWS && out.cols == COLS;
             if (ok) peft__to_f32(&out, 0, ROWS * COLS, got);
             for (int i = 0; i < ROWS * COLS && ok; i++) ok = got[i] == want[i];
-            check(f->name, ok && peft_tensor_bytes(&out) < ROWS * COLS * 10 / 8 + 100);
+            check(f->name, ok && peft_tensor_bytes(&out) == (size_t)(blocks * f->size) && out.type == PEFT_BLOCKS);
+            check("in the file, or a copy in another order", ok && (out.data == data) == (orders[o] % 4 == 0));
             peft__arena_free(&a.arena);
         }
     }
+}
+
+// Every instruction set expands blocks to the values of the plain decoders, wherever a piece begins; products with them, in all
+// shapes, both ways and strided, are those with the expanded matrix. For up to four rows that bound is the rounding of x to 1/32767 of
+// the largest of 32, which a wrong scale, minimum or order of codes exceeds a thousandfold.
+static void test_block_products(peft_simd simd) {
+    enum { ROWS = 70, COLS = 768, MOST = 17 };
+    static float w[ROWS * COLS], part[COLS], x[MOST * COLS], peaks[MOST * COLS], got[MOST * COLS], again[MOST * COLS];
+    static unsigned char data[ROWS * COLS * 2];
+    peft_context_desc d = {0};
+    peft_context *c, *threaded;
+    peft_rng r;
+    peft_rng_seed(&r, 77);
+    d.simd = simd;
+    if (peft_context_create(&d, &c)) exit(1);
+    d.threads = 3;
+    if (peft_context_create(&d, &threaded)) threaded = NULL;  // built without threads
+    for (int k = 0; k < (int)PEFT__COUNT(block_types); k++) {
+        const peft__ggml_format *f = peft__ggml_format_of(block_types[k]);
+        random_blocks(&r, f, data, ROWS * COLS / f->block);
+        peft_quant q = {0};
+        q.ggml = f, q.block = f->block, q.block_count = ROWS * COLS / f->block;
+        while (1 << q.block_shift < q.block) q.block_shift++;
+        peft_tensor t = {0};
+        t.type = PEFT_BLOCKS, t.rows = ROWS, t.cols = COLS, t.rank = 2, t.data = data, t.quant = &q;
+        peft__quant_expand_plain(&q, data, 0, ROWS * COLS, w);
+        bool same = true;
+        for (int i = 0; i < 200; i++) {
+            int first = random_below(&r, ROWS * COLS - COLS), count = 1 + random_below(&r, i % 2 ? 70 : COLS);
+            peft__quant_isa_of(simd)->expand(&q, data, first, count, part);
+            for (int j = 0; j < count && same; j++) same = part[j] == w[first + j];
+        }
+        check("expanded by vectors", same);
+        for (int i = 0; i < MOST * COLS; i++) x[i] = random_float(&r);
+        for (int i = 0; i < MOST * COLS; i++) {  // of the 32 that share a scale in a row of COLS
+            peaks[i] = 0;
+            for (int e = i / 32 * 32; e < i / 32 * 32 + 32; e++) peaks[i] = fmaxf(peaks[i], fabsf(x[e]));
+        }
+        static const int heights[] = {1, 3, 4, MOST};
+        for (int h = 0; h < 4; h++)
+            for (int transposed = 0; transposed < 2; transposed++) {
+                int m = heights[h], n = transposed ? ROWS : COLS, depth = transposed ? COLS : ROWS;
+                peft__matrix b = peft__matrix_of(&t);
+                if (transposed) b = peft__T(b);
+                bool ok = peft__matmul(c, peft__dense(got, m, n), 0, 1, peft__dense(x, m, depth), b) == PEFT_OK;
+                for (int i = 0; i < m && ok; i++)
+                    for (int j = 0; j < n && ok; j++) {
+                        double sum = 0, size = 0, rounding = 0;
+                        for (int p = 0; p < depth; p++) {
+                            double weight = (double)w[transposed ? j * COLS + p : p * COLS + j], v = (double)x[i * depth + p] * weight;
+                            sum += v, size += fabs(v);
+                            rounding += (double)peaks[i * depth + p] / 32767 * 0.5001 * fabs(weight);
+                        }
+                        double room = (depth + 8) * 6e-8 * 4 * size + 1e-30;  // 4: codes and minima are multiplied apart
+                        if (transposed && m <= 4 && simd != PEFT_SIMD_PORTABLE) room += rounding;
+                        ok = fabs((double)got[i * n + j] - sum) <= room;
+                        if (!ok) printf("%s m %d t %d (%d, %d): %g, not %g within %g\n", f->name, m, transposed, i, j, (double)got[i * n + j], sum, room);
+                    }
+                check(f->name, ok);
+                if (threaded) {
+                    peft__matmul(threaded, peft__dense(again, m, n), 0, 1, peft__dense(x, m, depth), b);
+                    check("threads: the same bits", memcmp(got, again, (size_t)(m * n) * sizeof(float)) == 0);
+                }
+            }
+        x[5] = NAN;
+        peft__matmul(c, peft__dense(got, 1, ROWS), 0, 1, peft__dense(x, 1, COLS), peft__T(peft__matrix_of(&t)));
+        check("NaN is not lost", got[0] != got[0] && got[ROWS - 1] != got[ROWS - 1]);
+    }
+    peft_context_destroy(c), peft_context_destroy(threaded);
 }
 
 static bool same_values(const peft_tensor *a, const peft_tensor *b) {
@@ -66,6 +147,34 @@ static float loss_of(peft_model *m) {
     if (y) loss = peft__f32(y)[0];
     peft_tape_destroy(t);
     return loss;
+}
+
+// The gradients of a LoRA on this base, one after the other; *n: how many.
+static float *lora_gradients(peft_model *m, int64_t *n) {
+    static const int32_t ids[] = {3, 17, 4, 99, 5, 60}, labels[] = {17, 4, 99, 5, 60, 3};
+    static const int64_t offsets[] = {0, 6};
+    peft_batch b = {0};
+    peft_tape *t = NULL;
+    peft_adapter_desc d = {0};
+    peft_active_adapter active = {0};
+    peft_adapter *a = NULL;
+    d.model = m, d.r = 4, d.target_modules = "all-linear", d.seed = 5;
+    b.count = 1, b.decoder_input = ids, b.labels = labels, b.target_offsets = offsets;
+    if (peft_adapter_create(&d, &a) || peft_tape_create(ctx, &t)) exit(1);
+    active.adapter = a;
+    *n = peft_adapter_parameter_count(a);
+    float *all = (float *)calloc((size_t)*n, sizeof(float)), *to = all;
+    for (int64_t i = 0; i < peft_adapter_tensor_count(a); i++)
+        check("a tensor to train", !peft_require_grad(ctx, peft_adapter_tensor(a, i)));
+    check("backward", !peft_backward(t, peft_model_loss(m, t, &b, &active, 1, 0)));
+    for (int64_t i = 0; i < peft_adapter_tensor_count(a); i++) {
+        const peft_tensor *x = peft_adapter_tensor(a, i);
+        memcpy(to, x->grad, (size_t)peft__size(x) * sizeof(float));
+        to += peft__size(x);
+    }
+    peft_tape_destroy(t);
+    peft_adapter_destroy(a);
+    return all;
 }
 
 static peft_model *load(const char *path, bool random) {
@@ -104,9 +213,18 @@ static void test_quantized_models(void) {
         f = load(folder, false);
         for (int64_t i = 0; i < q->tensor_count; i++) {
             peft_tensor *t = &q->tensors[i];
-            check(t->name, t->type == (peft__reads_f32_only(q, t) ? PEFT_F32 : which % 2 ? PEFT_Q4 : PEFT_I8) && same_values(t, &f->tensors[i]));
+            check(t->name, t->type == (peft__reads_f32_only(q, t) ? PEFT_F32 : PEFT_BLOCKS) && same_values(t, &f->tensors[i]));
         }
         check("the same loss", loss_of(q) > 0 && fabsf(loss_of(q) - loss_of(f)) < 1e-5f * loss_of(f));
+        int64_t n, same_n;
+        float *of_blocks = lora_gradients(q, &n), *of_floats = lora_gradients(f, &same_n);
+        double error = 0, size = 0;
+        for (int64_t i = 0; i < n; i++) {
+            error += pow((double)of_blocks[i] - (double)of_floats[i], 2);
+            size += (double)of_floats[i] * (double)of_floats[i];
+        }
+        check("a LoRA's gradients on blocks are those on floats", n == same_n && size > 0 && sqrt(error / size) < 1e-5);
+        free(of_blocks), free(of_floats);
         check("in a format that files have", peft_model_save(q, folder, PEFT_NF4) == PEFT_OK);
         again = load(folder, false);
         for (int64_t i = 0; i < q->tensor_count; i++) {
@@ -602,7 +720,7 @@ static void test_configs(void) {
         check("its keys", key && key->type == PEFT_F32 && memcmp(key->data, k->data, 8 * 16 * 4) == 0);
         float value = 9;
         if (wide) peft__to_f32(wide, 70, 1, &value);
-        check("its blocks", wide && wide->type == PEFT_I8 && wide->rows == 16 && wide->cols == 64 && fabsf(value - peft__f32(up)[70]) < 0.02f);
+        check("its blocks", wide && wide->type == PEFT_BLOCKS && wide->rows == 16 && wide->cols == 64 && fabsf(value - peft__f32(up)[70]) < 0.02f);
         check("no second embedding", !peft_archive_find(a, "lm_head.weight"));
         peft_archive_close(a);
     }
@@ -1085,7 +1203,9 @@ static void test_memory(void) {
 
 int main(void) {
     if (peft_context_create(NULL, &ctx)) return 1;
-    test_twins();
+    test_blocks();
+    for (int simd = PEFT_SIMD_PORTABLE; simd <= PEFT_SIMD_AVX512; simd++)
+        if (peft__simd_available((peft_simd)simd)) test_block_products((peft_simd)simd);
     test_quantized_models();
     test_quantizer();
     test_names();

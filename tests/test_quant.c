@@ -333,20 +333,22 @@ static void test_pack(peft_simd simd) {
     peft_context_destroy(c);
 }
 
-// What rounding to integers may cost one product of 4-bit codes with few rows: half a unit of x, of which the largest number that shares
-// a scale has 16383, and the table's own rounding. 0 where the product is in floats.
+// What rounding to integers may cost one product with few rows: half a unit of x, of which the largest number that shares a scale has
+// 16383 (int8: 32767), and the 4-bit table's own rounding. 0 where the product is in floats.
 static double integer_room(const peft_context *c, const peft_tensor *q, int64_t m, bool transposed, const float *x, int64_t step, int64_t row) {
     const peft__quant_isa *isa = peft__quant_isa_of(c->simd);
-    int64_t k = q->cols, chunk = 8 * isa->width;
-    if (q->type == PEFT_I8 || !transposed || m > 4 || (m > 1 && step > 1) || k < PEFT__QUANT_SHORT || !isa->dots4) return 0;
-    if (peft__quant_grain(q->quant, k) < isa->grain) return 0;
+    bool own = q->type == PEFT_I8;
+    int64_t k = q->cols, chunk = own ? 32 : 8 * isa->width;
+    if (!transposed || m > 4 || (m > 1 && step > 1) || k < PEFT__QUANT_SHORT || !isa->dots4) return 0;
+    if (peft__quant_grain(q->quant, k) < (own ? 32 : isa->grain)) return 0;
     int16_t map[16];
-    double unit = (double)peft__quant_map16(q->quant->map, map), off = 0, room = 0;
-    for (int i = 0; i < 16; i++) off = fmax(off, fabs((double)q->quant->map[i] - map[i] * unit));
+    double unit = own ? 0 : (double)peft__quant_map16(q->quant->map, map), off = 0, room = 0;
+    for (int i = 0; i < 16 && !own; i++) off = fmax(off, fabs((double)q->quant->map[i] - map[i] * unit));
     for (int64_t p = 0; p < k; p++) {
         double peak = 0, scale = fabs((double)peft__quant_scale(q->quant, (row * k + p) >> q->quant->block_shift));
         for (int64_t i = p / chunk * chunk; i < PEFT__MIN(k, p / chunk * chunk + chunk); i++) peak = fmax(peak, fabs((double)x[i * step]));
-        room += peak / 16383 * 0.5001 * scale * fabs((double)q->quant->map[code_of(q, row * k + p)]) + off * scale * fabs((double)x[p * step]);
+        double value = own ? ((const int8_t *)q->data)[row * k + p] : (double)q->quant->map[code_of(q, row * k + p)];
+        room += peak / (own ? 32767 : 16383) * 0.5001 * scale * fabs(value) + off * scale * fabs((double)x[p * step]);
     }
     return room;
 }

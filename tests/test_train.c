@@ -4,6 +4,7 @@
 #define _POSIX_C_SOURCE 200809L  // pthread_barrier_t
 #define PEFT_NO_METRICS  // what this program needs of the header
 #define PEFT_IMPLEMENTATION
+#define PEFT__EMULATE_BF16  // so that the kernels of AVX-512 BF16 are in use where the machine has AVX-512
 #include "peft.h"
 #include "check.h"
 #include <stdio.h>
@@ -263,6 +264,47 @@ static void test_threads(const char *targets) {
         end_world(&w);
     }
     end_world(&first);
+}
+
+// ---- matrix products in bf16: a run of 200 steps ends where f32's does, and threads do not change it
+
+// The loss after training, the mean of three seeds; the weights of the last run stay in *last.
+static double trained_loss(const char *targets, peft_dtype compute, bool pairs, world *last) {
+    double mean = 0;
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        double loss = 0;
+        if (seed > 1) end_world(last);
+        *last = make_world(&wider, 1, targets);
+        last->ctx->compute = compute, last->ctx->bf16_pairs = pairs;
+        peft_train_desc d = describe(last, 200);
+        d.learning_rate = targets ? 0.003f : 0.001f, d.batch_size = 8, d.seed = seed;  // beyond, rounding alone moves the end of so small a run
+        check(!peft_train(&d, NULL) && !peft_evaluate_loss(last->model, last->adapter, last->train, 0, 0, &loss), "200 steps", last->ctx);
+        mean += loss / 3;
+    }
+    return mean;
+}
+
+static void test_bf16(const char *targets) {
+    world f32, w;
+    double want = trained_loss(targets, PEFT_F32, false, &f32);
+    for (int pairs = 0; pairs < 1 + (int)peft_bf16_is_fast(f32.ctx); pairs++) {
+        double loss = trained_loss(targets, PEFT_BF16, pairs, &w);
+        check(fabs(loss - want) <= 0.01 * want, "bf16 ends within 1 % of f32's loss", w.ctx);
+        if (!(fabs(loss - want) <= 0.01 * want)) printf("  %s, pairs %d: loss %g, f32 %g\n", targets ? targets : "all", pairs, loss, want);
+        check(!same_weights(&w, &f32), "bf16 is not f32", w.ctx);
+        end_world(&w);
+        world one = make_world(&wider, 1, targets), three = make_world(&wider, 3, targets);
+        one.ctx->compute = PEFT_BF16, one.ctx->bf16_pairs = pairs;
+        peft_train_desc d = describe_rich(&one, 4);
+        check(!peft_train(&d, NULL), "bf16 on one thread", one.ctx);
+        if (three.ctx) {
+            three.ctx->compute = PEFT_BF16, three.ctx->bf16_pairs = pairs;
+            d = describe_rich(&three, 4);
+            check(!peft_train(&d, NULL) && same_weights(&one, &three), "bf16: threads change the weights", three.ctx);
+        }
+        end_world(&one), end_world(&three);
+    }
+    end_world(&f32);
 }
 
 // ---- two contexts in two threads know nothing of each other
@@ -1166,6 +1208,7 @@ int main(void) {
     test_learning(&tiny, NULL, 0.01f);
     test_learning(&tied, NULL, 0.01f);
     test_learning(&tiny, "all-linear", 0.03f);
+    test_bf16(NULL), test_bf16("q,v,wo");
     test_frozen_base();
     test_threads(NULL);
     test_threads("q,v,wi_0");

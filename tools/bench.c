@@ -1,7 +1,8 @@
 // Speed and memory, one JSON object per line; arithmetic stands beside the FMA peak measured in the same run.
-//   build/bench [NAME ...] [--threads N] [--simd NAME] [--shapes FILE] [--seconds S]
+//   build/bench [NAME ...] [--threads N] [--simd NAME] [--compute f32|bf16] [--shapes FILE] [--seconds S]
 // Every value is a median. "value" of a product is GFLOP/s, and "of_peak" its share of the peak; a training step's tokens/s counts
-// source and target tokens.
+// source and target tokens. With --compute bf16, "of_f32" of products and training steps is the ratio to f32, measured in turn, and "peak"
+// that of the instruction, where the machine has it.
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 
@@ -10,7 +11,7 @@
 
 static peft_context *ctx;
 static int64_t thread_count = 1;
-static const char *simd_name, *shapes_path;
+static const char *simd_name, *shapes_path, *compute_name = "f32";
 static double seconds_each = 0.4;
 static double peak_now;  // GFLOP/s, of all threads
 static volatile float sink;
@@ -53,6 +54,30 @@ static void median_times(void (*const *calls)(void *), void *const *arguments, d
     }
 }
 
+typedef struct deferred {
+    void (*call)(void *);
+    void *argument;
+} deferred;
+
+static void in_f32(void *argument) {
+    const deferred *d = (const deferred *)argument;
+    peft_dtype kept = ctx->compute;
+    ctx->compute = PEFT_F32;
+    d->call(d->argument);
+    ctx->compute = kept;
+}
+
+// The median time of a call; with another compute type than f32 *of_f32 is how many times as fast it is, else 0.
+static double compared_time(void (*call)(void *), void *argument, double *of_f32) {
+    double times[2];
+    deferred d = {call, argument};
+    *of_f32 = 0;
+    if (ctx->compute == PEFT_F32) return median_time(call, argument);
+    median_times((void (*const[])(void *)){call, in_f32}, (void *const[]){argument, &d}, times);
+    *of_f32 = times[1] / times[0];
+    return times[0];
+}
+
 static double resident_mb(void) {
     FILE *f = fopen("/proc/self/statm", "r");
     long pages = 0, ignored = 0;
@@ -64,8 +89,8 @@ static double resident_mb(void) {
 }
 
 static void emit(const char *name, double value, const char *unit, const char *more) {
-    printf("{\"name\":\"%s\",\"value\":%.6g,\"unit\":\"%s\",\"threads\":%lld,\"simd\":\"%s\"%s}\n", name, value, unit, (long long)thread_count,
-           peft_simd_name(peft_simd_in_use(ctx)), more);
+    printf("{\"name\":\"%s\",\"value\":%.6g,\"unit\":\"%s\",\"threads\":%lld,\"simd\":\"%s\",\"compute\":\"%s\"%s}\n", name, value, unit, (long long)thread_count,
+           peft_simd_name(peft_simd_in_use(ctx)), compute_name, more);
     fflush(stdout);
 }
 
@@ -104,8 +129,13 @@ PEAK(avx2, PEFT__TARGET_AVX2, __m256)
 #define set(a) _mm512_set1_ps(a)
 #define fma(a, b, c) _mm512_fmadd_ps(a, b, c)
 PEAK(avx512, PEFT__TARGET_AVX512, __m512)
-#undef set
 #undef fma
+#if defined(PEFT__TARGET_BF16)
+#define fma(a, b, c) _mm512_dpbf16_ps(c, (__m512bh)(a), (__m512bh)(b))
+PEAK(bf16, PEFT__TARGET_BF16, __m512)
+#undef fma
+#endif
+#undef set
 #endif
 #if PEFT__NEON
 #define set(a) vdupq_n_f32(a)
@@ -119,6 +149,12 @@ enum { PEAK_STEPS = 400000 };
 
 static void peak_task(void *argument, int64_t index) {
     float *sums = (float *)argument;
+#if defined(PEFT__TARGET_BF16)
+    if (ctx->compute == PEFT_BF16 && ctx->bf16_pairs) {
+        sums[16 * index] = peak_bf16(PEAK_STEPS);
+        return;
+    }
+#endif
     switch (peft_simd_in_use(ctx)) {
 #if PEFT__X86
     case PEFT_SIMD_AVX2: sums[16 * index] = peak_avx2(PEAK_STEPS); break;
@@ -150,7 +186,7 @@ static void measure_peak(void) {
     float sums[16 * 256];
     double time = median_time(peak_once, sums);
     sink = sums[0];
-    peak_now = 2.0 * 12 * vector_width() * PEAK_STEPS * (double)thread_count / time / 1e9;
+    peak_now = (ctx->compute == PEFT_BF16 && ctx->bf16_pairs ? 4.0 : 2.0) * 12 * vector_width() * PEAK_STEPS * (double)thread_count / time / 1e9;
 }
 
 static void bench_peak(void) {
@@ -222,10 +258,11 @@ static void product_once(void *argument) {
 static void bench_product(const char *op, int64_t m, int64_t n, int64_t k, const char *label) {
     product p = {op[0] == 'T', op[1] == 'T', m, n, k, floats(m * k), floats(k * n), floats(m * n)};
     measure_peak();
-    double rate = 2.0 * (double)m * (double)n * (double)k / median_time(product_once, &p) / 1e9;
+    double of_f32, rate = 2.0 * (double)m * (double)n * (double)k / compared_time(product_once, &p, &of_f32) / 1e9;
     char more[256];
     snprintf(more, sizeof(more), ",\"op\":\"%.2s\",\"m\":%lld,\"n\":%lld,\"k\":%lld,\"label\":\"%s\",\"peak\":%.1f,\"of_peak\":%.3f", op, (long long)m,
              (long long)n, (long long)k, label, peak_now, rate / peak_now);
+    if (of_f32 > 0) snprintf(more + strlen(more), sizeof(more) - strlen(more), ",\"of_f32\":%.3f", of_f32);
     emit("sgemm", rate, "GFLOP/s", more);
     peft_free(ctx, p.a), peft_free(ctx, p.b), peft_free(ctx, p.c);
 }
@@ -434,10 +471,11 @@ static void step_measure(step *s, const char *name, int tokens) {
     measure_peak();
     double kept = seconds_each;
     if (seconds_each < 8) seconds_each = 8;
-    double time = median_time(step_once, s);
+    double of_f32, time = compared_time(step_once, s, &of_f32);
     seconds_each = kept;
     char more[128];
     snprintf(more, sizeof(more), ",\"rss_mb\":%.0f,\"peak\":%.1f,\"step_seconds\":%.4f", resident_mb(), peak_now, time);
+    if (of_f32 > 0) snprintf(more + strlen(more), sizeof(more) - strlen(more), ",\"of_f32\":%.3f", of_f32);
     emit(name, tokens / time, "tokens/s", more);
 }
 
@@ -776,7 +814,7 @@ static const struct {
                {"chrf", bench_chrf},           {"ter", bench_ter},       {"nist", bench_nist},     {"meteor", bench_meteor}, {"cider", bench_cider}};
 
 static int usage(FILE *f, int status) {
-    fprintf(f, "usage: bench [NAME ...] [--threads N] [--simd NAME] [--shapes FILE] [--seconds S]\nnames:");
+    fprintf(f, "usage: bench [NAME ...] [--threads N] [--simd NAME] [--compute f32|bf16] [--shapes FILE] [--seconds S]\nnames:");
     for (int i = 0; i < COUNT(benches); i++) fprintf(f, " %s", benches[i].name);
     fputc('\n', f);
     return status;
@@ -785,10 +823,13 @@ static int usage(FILE *f, int status) {
 int main(int argc, char **argv) {
     texts names = {0};
     const option options[] = {{"threads", OPTION_INT, &thread_count, "N", ""}, {"simd", OPTION_TEXT, &simd_name, "NAME", ""},
-                              {"shapes", OPTION_TEXT, &shapes_path, "FILE", ""}, {"seconds", OPTION_REAL, &seconds_each, "S", ""}};
+                              {"shapes", OPTION_TEXT, &shapes_path, "FILE", ""}, {"seconds", OPTION_REAL, &seconds_each, "S", ""},
+                              {"compute", OPTION_TEXT, &compute_name, "TYPE", ""}};
     if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) return usage(stdout, EXIT_OK);
     if (!options_parse("bench", argc - 1, argv + 1, options, COUNT(options), &names) || thread_count < 1 || thread_count > 256) return usage(stderr, EXIT_USAGE);
     peft_context_desc d = {.threads = (int)thread_count};
+    if (strcmp(compute_name, "bf16") == 0) d.compute = PEFT_BF16;
+    else if (strcmp(compute_name, "f32") != 0) return usage(stderr, EXIT_USAGE);
     for (int k = PEFT_SIMD_PORTABLE; simd_name && k <= PEFT_SIMD_AVX512; k++)
         if (strcmp(simd_name, peft_simd_name((peft_simd)k)) == 0) d.simd = (peft_simd)k;
     if ((simd_name && !d.simd) || peft_context_create(&d, &ctx)) return usage(stderr, EXIT_USAGE);

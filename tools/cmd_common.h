@@ -8,7 +8,7 @@
 typedef struct session {
     const char *command;
     int64_t threads, seed;
-    const char *simd;
+    const char *simd, *compute;
     bool json, quiet, help, force;
     peft_context *ctx;
     texts rest;  // arguments that are no options
@@ -20,6 +20,8 @@ static session cli;
     {"threads", OPTION_COUNT, &cli.threads, "N", "threads (default: all cores); results do not depend on it"}, \
     {"simd", OPTION_WORD, &cli.simd, "NAME", \
      "portable, avx2, avx512, neon: instead of the widest there is"}, \
+    {"compute", OPTION_WORD, &cli.compute, "TYPE", \
+     "of matrix products: f32, or bf16 (faster only with AVX-512 BF16), or auto: bf16 where it is"}, \
     {"json", OPTION_FLAG, &cli.json, "", "machine-readable output"}, \
     {"quiet", OPTION_FLAG, &cli.quiet, "", "no progress, no warnings"}, \
     {"help", OPTION_FLAG, &cli.help, "", "this text"}
@@ -76,7 +78,18 @@ static int open_context(void) {
     for (int i = 0; cli.simd && i < COUNT(all); i++)
         if (strcmp(cli.simd, peft_simd_name(all[i])) == 0) desc.simd = all[i];
     if (cli.simd && !desc.simd) return wrong("--simd %s: unknown", cli.simd);
+    bool automatic = cli.compute && strcmp(cli.compute, "auto") == 0;
+    if (cli.compute && strcmp(cli.compute, "bf16") == 0) desc.compute = PEFT_BF16;
+    else if (cli.compute && !automatic && strcmp(cli.compute, "f32") != 0)
+        return wrong("--compute %s is not f32, bf16 or auto", cli.compute);
     peft_status status = peft_context_create(&desc, &cli.ctx);
+    if (!status && automatic && peft_bf16_is_fast(cli.ctx)) {
+        desc.compute = PEFT_BF16;
+        peft_context_destroy(cli.ctx);
+        status = peft_context_create(&desc, &cli.ctx);
+    }
+    if (!status && automatic && !cli.quiet)
+        fprintf(stderr, "peft %s: --compute auto: %s\n", cli.command, peft_dtype_name(desc.compute));
     if (status) {
         fprintf(stderr, "peft %s: no context: %s\n", cli.command,
                 desc.simd && status == PEFT_ERROR_UNSUPPORTED ? "this machine has no such SIMD"
