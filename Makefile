@@ -21,6 +21,8 @@ help:
 	@echo "make peers     comparison with today's Hugging Face libraries, both ways (installs them under build/peers with pip)"
 	@echo "make model     makes the project's own model anew (about an hour); the result is in build/model/out"
 	@echo "make wasm      own_network for WebAssembly (needs emcc): build/own_network.js, to be run by node or a page"
+	@echo "make web       a page that fine-tunes in the browser (needs emcc): static files in build/web; make test-web drives it"
+	@echo "make cortex-m  fine-tunes on a microcontroller without an operating system (needs arm-none-eabi-gcc and qemu-system-arm)"
 	@echo "make install   peft.h and build/peft to PREFIX (/usr/local)"
 	@echo "make clean     remove build/"
 
@@ -87,9 +89,46 @@ peers: build/golden build/peft build/peers/write_adapters build/peers/encode_tex
 model: build/peft build/make_data build/train_tokenizer
 	sh tools/make_model.sh build/model/out
 
-wasm:
+# WebAssembly. clang 14 (emscripten 3.1.6) makes wrong code of the portable product when it pairs up scalars by itself: not that.
+# Debian's emcc finds its JavaScript packages through NODE_PATH; in one file, the module is not fetched, which node cannot.
+export NODE_PATH ?= /usr/share/nodejs
+EMCC = emcc -std=c11 -O2 -msimd128 -fno-slp-vectorize -I. -sALLOW_MEMORY_GROWTH
+wasm: build/own_network.js
+build/own_network.js: examples/own_network.c peft.h
 	@mkdir -p build
-	emcc -std=c11 -O2 -msimd128 -fno-slp-vectorize -I. -sALLOW_MEMORY_GROWTH -o build/own_network.js examples/own_network.c
+	$(EMCC) -sSINGLE_FILE -DPEFT_IMPLEMENTATION -o $@ $<
+
+# The page that fine-tunes, as static files for any web server: python3 -m http.server -d build/web
+web: build/web/peft.js build/make_data
+	cp examples/web/index.html examples/web/page.js examples/web/worker.js build/web/
+	mkdir -p build/web/model && cp $(MODEL)/*.json $(MODEL)/*.model $(MODEL)/*.safetensors build/web/model/ 2> /dev/null || true
+	cd build/web/model && ls > ../model.txt
+	build/make_data dialogsum 200 1 --split train > build/web/dialogues.jsonl
+build/web/peft.js: examples/web/web.c peft.h
+	@mkdir -p build/web
+	$(EMCC) -sENVIRONMENT=worker -sFORCE_FILESYSTEM -sEXPORTED_RUNTIME_METHODS=ccall,FS -o $@ $<
+build/web_native: examples/web/web.c peft.h
+	$(CC) $(STD) $(CFLAGS) -DPEFT_NO_SIMD -I. -o $@ $< -lm
+test-web: web build/web_native
+	node tests/web.js
+
+# Bare metal: a small Llama is trained here, put into flash, and adapted on a Cortex-M4 that qemu plays.
+CORTEX = arm-none-eabi-gcc -std=c11 -Os -mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16 -ffunction-sections -fdata-sections
+QEMU_CORTEX = qemu-system-arm -M mps2-an386 -display none -monitor none -serial none -semihosting-config enable=on,target=native
+build/cortex-m/model/model.safetensors: build/peft build/make_data examples/cortex-m/config.json
+	@mkdir -p build/cortex-m/init
+	cp examples/cortex-m/config.json tests/data/chat/tokenizer.json tests/data/chat/tokenizer_config.json build/cortex-m/init/
+	build/make_data copy 1500 2 > build/cortex-m/copying.jsonl
+	build/peft train build/cortex-m/init --init --method full --data build/cortex-m/copying.jsonl --epochs 1 --batch 16 --lr 3e-3 --seed 1 --samples 0 \
+	    --type bf16 --out build/cortex-m/model --force
+build/cortex-m/main.elf: examples/cortex-m/main.c examples/cortex-m/startup.c examples/cortex-m/data.S examples/cortex-m/mps2-an386.ld \
+    examples/own_network.c peft.h build/cortex-m/model/model.safetensors
+	$(CORTEX) -Wall -Wextra -Werror=frame-larger-than=4096 -I. -Ibuild/cortex-m/model -T examples/cortex-m/mps2-an386.ld -nostartfiles -Wl,--gc-sections \
+	    --specs=nano.specs --specs=nosys.specs -u _printf_float -o $@ $(filter %.c %.S,$(filter-out %own_network.c,$^)) -lm
+build/cortex-m/native: examples/cortex-m/main.c examples/cortex-m/data.S examples/own_network.c peft.h build/cortex-m/model/model.safetensors
+	$(CC) $(STD) $(CFLAGS) -I. -Ibuild/cortex-m/model -o $@ examples/cortex-m/main.c examples/cortex-m/data.S -lm
+cortex-m: build/cortex-m/main.elf build/cortex-m/native
+	@sh examples/cortex-m/run.sh "$(QEMU_CORTEX)"
 
 PREFIX ?= /usr/local
 install: build/peft
@@ -101,4 +140,4 @@ clean:
 	rm -rf build
 
 .SECONDARY:
-.PHONY: all help examples demo four-bits test bench book golden peers model wasm install clean
+.PHONY: all help examples demo four-bits test bench book golden peers model wasm web test-web cortex-m install clean

@@ -18020,8 +18020,8 @@ PEFTDEF peft_status peft_model_load(const peft_model_desc *desc, peft_model **ou
     PEFT__NEED(desc->context, out, "out");
     peft_context *ctx = desc->context;
     if (!desc->path) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_model_load: no path");
-    if ((int)desc->weights < 0 || desc->weights > PEFT_FP4 || (int)desc->embeddings < 0 ||
-        desc->embeddings > PEFT_FP4)
+    if ((unsigned)desc->weights > (unsigned)PEFT_FP4 ||
+        (unsigned)desc->embeddings > (unsigned)PEFT_FP4)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_model_load: weights as %s, embeddings as %s",
             peft_dtype_name(desc->weights), peft_dtype_name(desc->embeddings));
     peft_model *m = NULL;
@@ -18716,7 +18716,7 @@ PEFTDEF peft_status peft_model_save(peft_model *m, const char *folder, peft_dtyp
     PEFT__NEED(NULL, m, "model");
     PEFT__NEED(m->ctx, folder, "folder");
     if (peft__ends_with(folder, ".gguf")) return peft__model_save_gguf(m, folder, type);
-    if ((int)type < 0 || type > PEFT_FP4)
+    if ((unsigned)type > (unsigned)PEFT_FP4)
         return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "peft_model_save: type %d", (int)type);
     peft__arena a;
     peft__arena_init(&a, m->ctx);
@@ -19946,7 +19946,7 @@ static const peft__method_row peft__methods[] = {
 };
 
 static const peft__method_row *peft__method_row_of(peft_method method) {
-    return &peft__methods[(int)method >= 0 && (int)method < PEFT__COUNT(peft__methods) ? (int)method : 0];
+    return &peft__methods[(uint64_t)method < (uint64_t)PEFT__COUNT(peft__methods) ? (int)method : 0];
 }
 
 PEFTDEF const peft_method_info *peft_method_at(int64_t i) {
@@ -22816,7 +22816,7 @@ PEFTDEF peft_status peft_adapter_requantize(peft_adapter *a, peft_requantize_err
 static peft_status peft__combine_check(const peft_combine_desc *d) {
     const peft_adapter *first = d->adapters[0];
     peft_context *ctx = first->ctx;
-    if (d->kind < PEFT_COMBINE_LINEAR || d->kind > PEFT_COMBINE_DARE_LINEAR ||
+    if ((unsigned)d->kind > (unsigned)PEFT_COMBINE_DARE_LINEAR ||
         !(d->density >= 0 && d->density <= 1))
         return peft__fail(
             ctx, PEFT_ERROR_ARGUMENT, "combine: kind %d, density %g", (int)d->kind, (double)d->density);
@@ -29229,7 +29229,7 @@ static peft_status peft__records_open(
     s->record.ctx = ctx;
     s->record.path = strcmp(path, "-") == 0 ? "standard input" : path;
     peft__arena_init(&s->scratch, ctx);
-    if ((int)quotes < 0 || quotes > PEFT_QUOTES_NONE)
+    if ((unsigned)quotes > (unsigned)PEFT_QUOTES_NONE)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "quotes is %d", (int)quotes);
     for (int64_t i = 0; i < PEFT__COUNT(formats) && !format; i++)
         if (peft__has_extension(path, formats[i][0]))
@@ -29739,7 +29739,7 @@ PEFTDEF peft_status peft_chat_tokens(
     PEFT__NEED(c->ctx, mask, "mask");
     if (!c->tokenizer)
         return peft__fail(c->ctx, PEFT_ERROR_ARGUMENT, "peft_chat_tokens: the chat has no tokenizer");
-    if ((int)turns < 0 || turns > PEFT_TURNS_ALL)
+    if ((unsigned)turns > (unsigned)PEFT_TURNS_ALL)
         return peft__fail(c->ctx, PEFT_ERROR_ARGUMENT, "peft_chat_tokens: turns is %d", (int)turns);
     peft__json *record = NULL, *values = NULL, *messages = NULL;
     peft__turns t;
@@ -29815,7 +29815,7 @@ PEFTDEF peft_status peft_chat_format(peft_context *ctx, peft_chat_kind kind,
     PEFT__NEED(ctx, messages, "messages");
     PEFT__NEED(ctx, text, "text");
     *text = NULL;
-    if ((int)kind < 0 || (int64_t)kind >= PEFT__COUNT(peft__chat_formats))
+    if ((uint64_t)kind >= (uint64_t)PEFT__COUNT(peft__chat_formats))
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: no kind %d", (int)kind);
     if (count < 1) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: no messages");
     peft_chat *c = NULL;
@@ -30178,9 +30178,9 @@ PEFTDEF peft_status peft_dataset_load(const peft_dataset_desc *desc, peft_datase
             (long long)desc->max_source, desc->max_source < 0 ? "" : ", and the chat has no tokenizer");
     if (desc->chat && (desc->prompt || desc->completion || desc->answer_choices))
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: a chat and templates too");
-    if ((int)desc->turns < 0 || desc->turns > PEFT_TURNS_ALL)
+    if ((unsigned)desc->turns > (unsigned)PEFT_TURNS_ALL)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: turns is %d", (int)desc->turns);
-    if ((int)desc->style < 0 || desc->style > PEFT_STYLE_FLAN)
+    if ((unsigned)desc->style > (unsigned)PEFT_STYLE_FLAN)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: style is %d", (int)desc->style);
     peft__loader l;
     memset(&l, 0, sizeof(l));
