@@ -23,7 +23,7 @@ help:
 	@echo "make wasm      own_network for WebAssembly (needs emcc): build/own_network.js, to be run by node or a page"
 	@echo "make web       a page that fine-tunes in the browser (needs emcc): static files in build/web; make test-web drives it"
 	@echo "make cortex-m  fine-tunes on a microcontroller without an operating system (needs arm-none-eabi-gcc and qemu-system-arm)"
-	@echo "make install   peft.h and build/peft to PREFIX (/usr/local)"
+	@echo "make install   peft.h, build/peft, peft.pc and a CMake package to PREFIX (/usr/local)"
 	@echo "make clean     remove build/"
 
 examples: $(EXAMPLES)
@@ -118,7 +118,7 @@ QEMU_CORTEX = qemu-system-arm -M mps2-an386 -display none -monitor none -serial 
 build/cortex-m/model/model.safetensors: build/peft build/make_data examples/cortex-m/config.json
 	@mkdir -p build/cortex-m/init
 	cp examples/cortex-m/config.json tests/data/chat/tokenizer.json tests/data/chat/tokenizer_config.json build/cortex-m/init/
-	build/make_data copy 1500 2 > build/cortex-m/copying.jsonl
+	build/make_data copy 320 2 > build/cortex-m/copying.jsonl
 	build/peft train build/cortex-m/init --init --method full --data build/cortex-m/copying.jsonl --epochs 1 --batch 16 --lr 3e-3 --seed 1 --samples 0 \
 	    --type bf16 --out build/cortex-m/model --force
 build/cortex-m/main.elf: examples/cortex-m/main.c examples/cortex-m/startup.c examples/cortex-m/data.S examples/cortex-m/mps2-an386.ld \
@@ -131,10 +131,16 @@ cortex-m: build/cortex-m/main.elf build/cortex-m/native
 	@sh examples/cortex-m/run.sh "$(QEMU_CORTEX)"
 
 PREFIX ?= /usr/local
+VERSION := $(shell sed -n 's/^.define PEFT_VERSION "\(.*\)"/\1/p' peft.h)
 install: build/peft
-	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/bin
+	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/lib/cmake/peft
 	install -m 644 peft.h $(DESTDIR)$(PREFIX)/include/
 	install -m 755 build/peft $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 tools/peft-config.cmake $(DESTDIR)$(PREFIX)/lib/cmake/peft/
+	printf 'set(PACKAGE_VERSION $(VERSION))\nif(NOT PACKAGE_FIND_VERSION VERSION_GREATER PACKAGE_VERSION)\n  set(PACKAGE_VERSION_COMPATIBLE TRUE)\nendif()\n' \
+	    > $(DESTDIR)$(PREFIX)/lib/cmake/peft/peft-config-version.cmake
+	printf 'prefix=$(PREFIX)\nName: peft\nDescription: Fine-tuning of language models on CPUs, as one C header\nVersion: $(VERSION)\n\
+	Cflags: -I$${prefix}/include -DPEFT_USE_PTHREADS -pthread\nLibs: -pthread -lm\n' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/peft.pc
 
 clean:
 	rm -rf build

@@ -1,15 +1,20 @@
 #!/bin/sh
 # Other compilers, processors and systems: builds, and runs where an emulator is at hand. What is missing is named and skipped.
-#   sh tests/portability.sh [native] [flags] [copies] [i686] [s390x] [windows] [arm] [wasm]   (all: a quarter of an hour on two cores)
-# Debian: apt-get install clang gcc-mingw-w64-x86-64 wine gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user emscripten nodejs
-#     gcc-i686-linux-gnu libc6-dev-i386-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross
+#   sh tests/portability.sh [PART...]    native flags copies here i686 aarch64 armhf riscv64 s390x bytes musl windows arm wasm web cortex
+# All parts take an hour on two cores. At its end it prints a table of the targets: README.md has it.
+# Debian: apt-get install clang musl-tools gcc-mingw-w64-x86-64 wine qemu-user emscripten nodejs chromium chromium-driver qemu-system-arm
+#     gcc-arm-none-eabi libnewlib-arm-none-eabi gcc-{aarch64,s390x,riscv64,i686}-linux-gnu gcc-arm-linux-gnueabihf
+#     libc6-dev-{arm64,s390x,riscv64,i386,armhf}-cross
 work=build/portability
 shared=${PEFT_SHARED:-../shared}
 passed=0 failed=0 skipped=0
 mkdir -p $work
 export PEFT_SHARED="$shared" WINEDEBUG=-all WINEPREFIX="${WINEPREFIX:-$PWD/$work/wine}" NODE_PATH="${NODE_PATH:-/usr/share/nodejs}"
 
-skip() { skipped=$((skipped + 1)); echo "skipped: $*"; }
+# What is missing is a failure where everything was installed for it.
+skip() {
+    if [ -n "$CI" ]; then failed=$((failed + 1)); echo "FAIL    $*"; else skipped=$((skipped + 1)); echo "skipped: $*"; fi
+}
 there() { command -v "$1" > /dev/null 2>&1; }
 # step NAME SECONDS command...: must end with status 0 in time; the last lines of a failure are shown
 step() {
@@ -89,30 +94,61 @@ copies() {
         step "two copies do not mix" 20 $work/host
 }
 
+# target NAME RUNNER COMPILER FLAGS...: builds test_portable and golden without a warning, runs both, the latter on the repository's
+# reference set, and adds a line to the table: code (.text of test_portable, the header without metrics) and memory (its contexts' peak).
+row() { printf '| %-28s | %-8s | %-16s | %-16s | %9s | %9s |\n' "$@" >> $work/table; }
+target() {
+    name=$1 run=$2
+    shift 2
+    there "$1" || { skip "$name: $1 is not installed"; return; }
+    [ -z "$run" ] || there "${run%% *}" || { skip "$name: no $run to run programs with"; return; }
+    rm -f $work/$name.portable $work/$name.golden
+    compiles=yes tests=- golden=- code=- memory=-
+    for program in portable golden; do
+        source=tests/test_$program.c
+        [ $program = portable ] || source=tests/$program.c
+        step "$name: $program, build" 900 "$@" -Wall -Wextra -Werror -I. -o $work/$name.$program $source -lm || compiles=NO
+    done
+    if [ -e $work/$name.portable ]; then
+        if step "$name: test_portable" 900 $run $work/$name.portable; then tests=$(sed -n 's/.*: \([0-9]* passed\), 0 failed.*/\1/p' $work/log); else tests=FAIL; fi
+        memory=$(sed -n 's/^memory \([0-9]*\).*/\1/p' $work/log | awk '{ printf "%.1f MB", $1 / 1e6 }')
+        code=$(size $work/$name.portable 2> /dev/null | awk 'NR == 2 { printf "%.0f kB", $1 / 1e3 }')
+    fi
+    reference=tests/data/reference
+    if [ -e $work/$name.golden ]; then
+        if step "$name: golden" 1500 $run $work/$name.golden $reference/golden/* $reference/hf $reference/nf4.safetensors $reference/tokenizers.jsonl; then
+            golden=$(sed -n 's/^\(.*: \)\{0,1\}\([0-9]* passed\), 0 failed.*/\2/p' $work/log | tail -n 1)
+        else golden=FAIL; fi
+    fi
+    row "$name" $compiles "$tests" "$golden" "${code:--}" "${memory:--}"
+}
+
 # i686: floats in SSE registers, or not at all
 i686() {
     cross=i686-linux-gnu-gcc
-    there $cross || { skip "i686: $cross is not installed"; return; }
-    refused "wider registers" $cross $c11
+    if there $cross; then refused "wider registers" $cross $c11; fi
     run=
     case $(uname -m) in x86_64 | i?86) ;; *) run=qemu-i386 ;; esac
-    for t in portable quant train; do
-        step "i686: test_$t, build" 300 $cross -std=c11 -O1 -msse2 -mfpmath=sse -static -I. -o $work/i686_$t tests/test_$t.c -DPEFT_USE_PTHREADS -pthread -lm || continue
-        if [ -z "$run" ] || there $run; then step "i686: test_$t" 300 $run $work/i686_$t; else skip "i686: no $run to run test_$t with"; fi
-    done
+    target i686 "$run" $cross -std=c11 -O1 -msse2 -mfpmath=sse -static
 }
 
-# The bytes of a number the other way round. -std=c11 there computes floats in doubles.
+# Bytes of a number the other way round. -std=c11 there computes floats in doubles.
 s390x() {
     cross=s390x-linux-gnu-gcc
-    there $cross || { skip "s390x: $cross is not installed"; return; }
-    refused "wider registers" $cross $c11
-    step "s390x: header" 300 $cross -std=gnu11 -Wall -Wextra -Werror -fsyntax-only $work/one.c
-    step "s390x: test_portable, build" 300 $cross -std=gnu11 -O1 -static -I. -o $work/s390x_portable tests/test_portable.c -lm
-    step "s390x: tool" 300 $cross -std=gnu11 -O0 -I. -static -o $work/peft_s390x tools/peft.c -DPEFT_USE_PTHREADS -pthread -lm || return
-    step "tool" 300 cc -std=c11 -O0 -I. -o $work/peft_here tools/peft.c -DPEFT_USE_PTHREADS -pthread -lm || return
-    there qemu-s390x || { skip "s390x: no qemu-s390x to run programs with"; return; }
-    step "s390x: test_portable" 300 qemu-s390x $work/s390x_portable
+    if there $cross; then refused "wider registers" $cross $c11; fi
+    target s390x qemu-s390x $cross -std=gnu11 -O1 -static
+}
+
+# What a big-endian machine writes is byte for byte what this one writes; the tests of formats pass there.
+bytes() {
+    cross=s390x-linux-gnu-gcc
+    there $cross && there qemu-s390x || { skip "s390x: no $cross and qemu-s390x"; return; }
+    for t in basics gguf gguf_models; do
+        step "s390x: test_$t, build" 900 $cross -std=gnu11 -O1 -static -I. -o $work/s390x_$t tests/test_$t.c -DPEFT_USE_PTHREADS -pthread -lm &&
+            step "s390x: test_$t" 900 qemu-s390x $work/s390x_$t
+    done
+    step "s390x: tool" 900 $cross -std=gnu11 -O0 -I. -static -o $work/peft_s390x tools/peft.c -DPEFT_USE_PTHREADS -pthread -lm || return
+    step "tool" 900 cc -std=c11 -O0 -I. -o $work/peft_here tools/peft.c -DPEFT_USE_PTHREADS -pthread -lm || return
     prompt="Repeat: Anna met Ben."
     $work/peft_here generate tests/data/model "$prompt" --max-new-tokens 12 --simd portable > $work/here.txt 2> /dev/null
     qemu-s390x $work/peft_s390x generate tests/data/model "$prompt" --max-new-tokens 12 > $work/there.txt 2> /dev/null
@@ -122,6 +158,29 @@ s390x() {
     $work/peft_here quantize tests/data/model $work/here_nf4 --type nf4 > /dev/null 2>&1
     qemu-s390x $work/peft_s390x quantize tests/data/model $work/s390x_nf4 --type nf4 > /dev/null 2>&1
     step "s390x: the same file" 10 cmp $work/here_nf4/model.safetensors $work/s390x_nf4/model.safetensors
+}
+
+here() { target "$(uname -m)" "" cc -std=c11 -O1; }
+aarch64() { target aarch64 qemu-aarch64 aarch64-linux-gnu-gcc -std=c11 -O1 -static; }
+armhf() { target armhf qemu-arm arm-linux-gnueabihf-gcc -std=c11 -O1 -static; }
+riscv64() { target riscv64 qemu-riscv64 riscv64-linux-gnu-gcc -std=c11 -O1 -static; }
+musl() { target musl "" musl-gcc -std=c11 -O1 -static; }
+
+# No operating system at all: a Cortex-M4 that qemu plays trains two networks; its losses are those of this machine.
+cortex() {
+    there arm-none-eabi-gcc && there qemu-system-arm || { skip "Cortex-M: no arm-none-eabi-gcc and qemu-system-arm"; return; }
+    compiles=yes tests=FAIL
+    step "Cortex-M: build" 900 make -s build/cortex-m/main.elf CFLAGS=-O1 || compiles=NO
+    step "Cortex-M: runs as here" 1500 make -s cortex-m CFLAGS=-O1 && tests=passed
+    row "Cortex-M4, bare metal" $compiles $tests "12 losses" "$(sed -n 's/^target: code \([0-9]*\).*/\1/p' $work/log | awk '{ printf "%.0f kB", $1 / 1e3 }')" \
+        "$(sed -n 's/.*arena at most \([0-9]*\).*/\1/p' $work/log | awk '{ printf "%.1f MB", $1 / 1e6 }')"
+}
+
+# The page: trains in Chromium, with the losses of the native portable build.
+web() {
+    there emcc && there chromium || { skip "the page: no emcc and chromium"; return; }
+    if step "the page in Chromium" 1500 make -s test-web CFLAGS=-O1; then row "WASM, Chromium" yes "$(sed -n 's/test_web: \([0-9]* passed\).*/\1/p' $work/log)" "20 losses" \
+        "$(wc -c < build/web/peft.wasm | awk '{ printf "%.0f kB", $1 / 1e3 }')" -; else row "WASM, Chromium" yes FAIL - - -; fi
 }
 
 windows() {
@@ -142,12 +201,12 @@ windows() {
     step "Windows: peft generate" 300 $wine $work/peft.exe generate tests/data/model "Repeat: Anna met Ben." --max-new-tokens 12
 }
 
+# NEON against the portable code
 arm() {
     cross=aarch64-linux-gnu-gcc
     there $cross || { skip "ARM: $cross is not installed"; return; }
-    step "ARM: header" 300 $cross $c11
-    for t in portable gemm ops; do
-        step "ARM: test_$t, build" 300 $cross -std=c11 -O2 -static -I. -o $work/arm_$t tests/test_$t.c -DPEFT_USE_PTHREADS -pthread -lm || continue
+    for t in gemm ops; do
+        step "ARM: test_$t, build" 900 $cross -std=c11 -O1 -static -I. -o $work/arm_$t tests/test_$t.c -DPEFT_USE_PTHREADS -pthread -lm || continue
         if there qemu-aarch64; then step "ARM: test_$t, NEON against portable" 600 qemu-aarch64 $work/arm_$t 11; else skip "ARM: no qemu-aarch64 to run test_$t with"; fi
     done
 }
@@ -166,9 +225,16 @@ wasm() {
     done
 }
 
-[ $# -gt 0 ] || set -- native flags copies i686 s390x windows arm wasm
+all="native flags copies here i686 aarch64 armhf riscv64 s390x bytes musl windows arm wasm web cortex"
+rm -f $work/table
+[ $# -gt 0 ] || set -- $all
 for part in "$@"; do
-    case $part in native | flags | copies | i686 | s390x | windows | arm | wasm) $part ;; *) echo "no such part: $part"; exit 2 ;; esac
+    case " $all " in *" $part "*) $part ;; *) echo "no such part: $part"; exit 2 ;; esac
 done
+if [ -e $work/table ]; then
+    printf '| %-28s | %-8s | %-16s | %-16s | %9s | %9s |\n' target compiles test_portable golden code memory
+    printf '|---|---|---|---|--:|--:|\n'
+    cat $work/table
+fi
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed -eq 0 ]

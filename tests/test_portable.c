@@ -112,6 +112,7 @@ int main(void) {
     rounding();
     byte_order();
     folders();
+    printf("memory %zu bytes\n", peft_memory_peak(ctx));
     peft_context_destroy(ctx);
     printf("test_portable: %d passed, %d failed, 0 skipped\n", passed, failed);
     return failed > 0;

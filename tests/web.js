@@ -110,6 +110,15 @@ async function test() {
   const stopped = await until("Done after");
   check(+stopped.match(/after (\d+)/)[1] < 1000, "stopped: " + stopped);
 
+  const given = fs.readdirSync("build/web/model").map(name => path.resolve("build/web/model", name));
+  await send("POST", `/element/${await element("model-files")}/value`, { text: given.join("\n") });
+  await until("The model is loaded");
+  check((await run(`document.getElementById("model").textContent`)).startsWith("model.safetensors: "), "a model of one's own files");
+  await run(`document.getElementById("method").value = "3"`);
+  await type("steps", "2");
+  await click("train");
+  await until("Done after 2 steps");
+  check((await run(`document.getElementById("trained").textContent`)) === (8 * 128).toLocaleString("en"), "prompt tuning: 8 vectors");
   await run(`document.getElementById("examples").value = '{"dialogue": '`);
   await click("train");
   let said = "";
