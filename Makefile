@@ -123,7 +123,7 @@ build/cortex-m/model/model.safetensors: build/peft build/make_data examples/cort
 	    --type bf16 --out build/cortex-m/model --force
 build/cortex-m/main.elf: examples/cortex-m/main.c examples/cortex-m/startup.c examples/cortex-m/data.S examples/cortex-m/mps2-an386.ld \
     examples/own_network.c peft.h build/cortex-m/model/model.safetensors
-	$(CORTEX) -Wall -Wextra -Werror=frame-larger-than=4096 -I. -Ibuild/cortex-m/model -T examples/cortex-m/mps2-an386.ld -nostartfiles -Wl,--gc-sections \
+	$(CORTEX) -Wall -Wextra -Werror=frame-larger-than=4096 -I. -Ibuild/cortex-m/model -T examples/cortex-m/mps2-an386.ld -nostartfiles -Wl,--gc-sections,--no-warn-execstack \
 	    --specs=nano.specs --specs=nosys.specs -u _printf_float -o $@ $(filter %.c %.S,$(filter-out %own_network.c,$^)) -lm
 build/cortex-m/native: examples/cortex-m/main.c examples/cortex-m/data.S examples/own_network.c peft.h build/cortex-m/model/model.safetensors
 	$(CC) $(STD) $(CFLAGS) -I. -Ibuild/cortex-m/model -o $@ examples/cortex-m/main.c examples/cortex-m/data.S -lm

@@ -1,5 +1,6 @@
 // What there is before main: the vectors, memory made ready, and semihosting, by which qemu prints and ends.
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 extern uint32_t data_load[], data_begin[], data_end[], bss_begin[], bss_end[], stack_begin[], stack_end[];
@@ -34,6 +35,7 @@ __attribute__((noreturn)) void reset(void) {
     memcpy(data_begin, data_load, (size_t)((char *)data_end - (char *)data_begin));
     memset(bss_begin, 0, (size_t)((char *)bss_end - (char *)bss_begin));
     for (volatile uint32_t *p = stack_begin; (uintptr_t)p < (uintptr_t)__builtin_frame_address(0) - 64; p++) *p = 0x57AC57AC;
+    setvbuf(stdout, NULL, _IOLBF, 256);  // no line is lost, however the program ends
     _exit(main());
 }
 
