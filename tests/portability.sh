@@ -1,6 +1,6 @@
 #!/bin/sh
 # Other compilers, processors and systems: builds, and runs where an emulator is at hand. What is missing is named and skipped.
-#   sh tests/portability.sh [PART...]    native flags copies here i686 aarch64 armhf riscv64 s390x bytes musl windows arm wasm web cortex
+#   sh tests/portability.sh [PART...]    native flags copies here i686 aarch64 armhf riscv64 s390x bytes musl windows msvc arm wasm web cortex
 # All parts take an hour on two cores. At its end it prints a table of the targets: README.md has it.
 # Debian: apt-get install clang musl-tools gcc-mingw-w64-x86-64 wine qemu-user emscripten nodejs chromium chromium-driver qemu-system-arm
 #     gcc-arm-none-eabi libnewlib-arm-none-eabi gcc-{aarch64,s390x,riscv64,i686}-linux-gnu gcc-arm-linux-gnueabihf
@@ -201,6 +201,17 @@ windows() {
     step "Windows: peft generate" 300 $wine $work/peft.exe generate tests/data/model "Repeat: Anna met Ben." --max-new-tokens 12
 }
 
+# clang as cl takes it, portable code only: Debian has no headers of the Windows SDK, and mingw's lack a few macros there and define
+# attributes away. So errors are counted outside of them; the last line is one, which shows that all was read.
+msvc() {
+    there clang && [ -d /usr/x86_64-w64-mingw32/include ] || { skip "MSVC: no clang and mingw headers"; return; }
+    printf '#define PEFT_IMPLEMENTATION\n#include "../../peft.h"\nint last = nothing_of_this_name;\n' > $work/msvc.c
+    clang -target x86_64-pc-windows-msvc -fms-compatibility-version=19.30 -std=c11 -fsyntax-only -Wall -Wextra -D_CRT_SECURE_NO_WARNINGS -DPEFT_NO_SIMD \
+        -ferror-limit=0 -nostdlibinc -isystem /usr/x86_64-w64-mingw32/include $work/msvc.c 2>&1 | grep -E '(error|warning):' | grep -v '^/usr/x86_64-w64-mingw32' > $work/msvc.log
+    cat $work/msvc.log
+    step "MSVC's dialect, portable code, compiled only" 10 sh -c "grep -q nothing_of_this_name $work/msvc.log && [ \$(wc -l < $work/msvc.log) -eq 1 ]"
+}
+
 # NEON against the portable code
 arm() {
     cross=aarch64-linux-gnu-gcc
@@ -225,7 +236,7 @@ wasm() {
     done
 }
 
-all="native flags copies here i686 aarch64 armhf riscv64 s390x bytes musl windows arm wasm web cortex"
+all="native flags copies here i686 aarch64 armhf riscv64 s390x bytes musl windows msvc arm wasm web cortex"
 rm -f $work/table
 [ $# -gt 0 ] || set -- $all
 for part in "$@"; do
