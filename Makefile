@@ -115,11 +115,12 @@ test-web: web build/web_native
 # Bare metal: a small Llama is trained here, put into flash, and adapted on a Cortex-M4 that qemu plays.
 CORTEX = arm-none-eabi-gcc -std=c11 -Os -mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16 -ffunction-sections -fdata-sections
 QEMU_CORTEX = qemu-system-arm -M mps2-an386 -display none -monitor none -serial none -semihosting-config enable=on,target=native
-build/cortex-m/model/model.safetensors: build/peft build/make_data examples/cortex-m/config.json
+build/cortex-m/model/model.safetensors: build/peft examples/cortex-m/config.json
 	@mkdir -p build/cortex-m/init
 	cp examples/cortex-m/config.json tests/data/chat/tokenizer.json tests/data/chat/tokenizer_config.json build/cortex-m/init/
-	build/make_data copy 320 2 > build/cortex-m/copying.jsonl
-	build/peft train build/cortex-m/init --init --method full --data build/cortex-m/copying.jsonl --epochs 1 --batch 16 --lr 3e-3 --seed 1 --samples 0 \
+	awk 'BEGIN { split("stop go wait look turn run sit up", a, " "); split("red green amber off blue white dark on", c, " "); \
+	    for (i = 0; i < 1600; i++) printf "{\"prompt\": \"%s?\", \"completion\": \"%s\"}\n", c[1 + i % 8], a[1 + int(i / 8) % 8] }' > build/cortex-m/words.jsonl
+	build/peft train build/cortex-m/init --init --method full --data build/cortex-m/words.jsonl --epochs 1 --batch 16 --lr 3e-3 --seed 1 --samples 0 \
 	    --type bf16 --out build/cortex-m/model --force
 build/cortex-m/main.elf: examples/cortex-m/main.c examples/cortex-m/startup.c examples/cortex-m/data.S examples/cortex-m/mps2-an386.ld \
     examples/own_network.c peft.h build/cortex-m/model/model.safetensors

@@ -143,7 +143,7 @@ s390x() {
 bytes() {
     cross=s390x-linux-gnu-gcc
     there $cross && there qemu-s390x || { skip "s390x: no $cross and qemu-s390x"; return; }
-    for t in basics gguf; do
+    for t in basics archives gguf gguf_models; do
         step "s390x: test_$t, build" 900 $cross -std=gnu11 -O1 -static -I. -o $work/s390x_$t tests/test_$t.c -DPEFT_USE_PTHREADS -pthread -lm &&
             step "s390x: test_$t" 900 qemu-s390x $work/s390x_$t
     done
