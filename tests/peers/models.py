@@ -9,6 +9,10 @@ import bitsandbytes
 import torch
 import transformers as tf
 
+# peft 0.21 takes a method for generation from the model, which the T5 of transformers 5.24 does not have any more
+if not hasattr(tf.T5ForConditionalGeneration, "_prepare_encoder_decoder_kwargs_for_generation"):
+    tf.T5ForConditionalGeneration._prepare_encoder_decoder_kwargs_for_generation = None
+
 VOCABULARY, WIDTH = 131, 48  # no multiple of anything
 
 
