@@ -889,7 +889,7 @@ static void test_plans(void) {
         test_plan(ctx, folders[which], true, PEFT_NF4, PEFT_LORA, PEFT_ADAMW, true, 4, 20, 12, 0);
         test_plan(ctx, folders[which], true, PEFT_F32, PEFT_PROMPT_TUNING, PEFT_ADAMW, false, 4, 20, 12, 0);
     }
-    // Blocks of a GGUF file are converted when it is read: nothing of them stays mapped.
+    // Blocks of a GGUF file stay as they are: mapped, and f32 where all is trained.
     static const char blocks[] = FOLDER "/demo.gguf";
     peft_model *whole = load(ctx, demo, false, PEFT_F32, false);
     check(whole && !peft_model_save(whole, blocks, PEFT_I8), "a model as GGUF", ctx);
