@@ -74,7 +74,7 @@ static void add_text(trainer *t, const char *s, size_t n) {
         size_t start = i;
         uint32_t cp;
         bool valid = peft__utf8_next(s, n, &i, &cp);
-        if (valid && cp != 0x2581 && peft__char_class(cp) != PEFT__WHITE) continue;
+        if (valid && cp != 0x2581 && !peft__uc_white(cp)) continue;
         if (start > from) add_word(t, s + from, start - from);
         from = i;
     }
@@ -130,10 +130,9 @@ static int by_score(const void *a, const void *b) {
 }
 
 static int kind_of(const char *s, size_t n) {
-    size_t i = 0;
-    uint32_t cp;
-    peft__utf8_next(s, n, &i, &cp);
-    return cp == 0x2581 ? -1 : peft__char_class(cp);
+    int64_t size;
+    if (n >= 3 && memcmp(s, peft__space, 3) == 0) return -1;
+    return peft__class_at(NULL, s, (int64_t)n, 0, &size);
 }
 
 // How many bytes at w->text + start hold `length` characters of one kind (letters, digits, others; a space may lead). 0: none.
@@ -417,7 +416,7 @@ static void put_charsmap(peft__string *out) {
     uint32_t nodes = 2;  // block 0 holds the root alone, block 1 its children
     units[0] = 256u << 10;
     for (uint32_t cp = 1; cp < 0x10000; cp++) {
-        if (peft__char_class(cp) != PEFT__WHITE || cp == ' ') continue;
+        if (!peft__uc_white(cp) || cp == ' ') continue;
         char key[4];
         size_t n = peft__utf8_put(key, cp);
         uint32_t base = 256;
