@@ -1,7 +1,9 @@
-// Writes the project's own instruction data as JSON lines: small English texts from a grammar, the same for the same seed.
+// Writes the project's own data as JSON lines: a small English world from a grammar, the same for the same seed.
 //   cc -O2 -o build/make_data tools/make_data.c
-//   build/make_data dialogsum 2000 1 --split train > train.jsonl
-// Held-out splits have names, places, things and phrasings of their own: nothing of the test's slots is ever seen in training.
+//   build/make_data dialogsum 1200 1 --split train > train.jsonl
+// The word lists are closed: every split speaks of the same people, places and things. What a held-out split has
+// of its own: its scenes (a request and how it ends, never together in the training split), its pairs of speakers,
+// and half of its phrasings.
 #include <ctype.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,136 +26,70 @@ static uint32_t next(void) {
 
 static int below(int n) { return (int)(next() % (uint32_t)n); }
 
-// ---- the splits: each word list is cut into a training part, a validation part and a test part
+// ---- the world
 
 enum { TRAIN, VALIDATION, TEST };
 static int split = TRAIN;
 
-// The last quarter of a list is held out: one half of it for validation, one for the test.
-static const char *pick(const char *const *list, int n) {
-    int held = n / 4 < 2 ? 2 : n / 4, kept = n - held, half = held / 2;
-    if (split == TRAIN) return list[below(kept)];
-    if (split == VALIDATION) return list[kept + below(half)];
-    return list[kept + half + below(held - half)];
-}
+static const char *const names[] = {
+    "Anna",  "Mary",  "Emma",   "Lily",  "Sara",   "Julia",  "Kate", "Nora",   "Alice", "Laura",
+    "Grace", "Helen", "Clara",  "Diana", "Carla",  "Ellen",  "Nina", "Rosa",   "Linda", "Vera",
+    "Tom",   "Ben",   "Paul",   "Mark",  "David",  "Peter",  "James", "Oscar", "Frank", "Henry",
+    "Jack",  "Simon", "Adam",   "Leo",   "Martin", "Daniel", "Carl", "Felix",  "Hugo",  "Max"};
+static const char *const places[] = {
+    "the park",   "the library", "the station", "the museum", "the market", "the school", "the office",
+    "the beach",  "the cafe",    "the cinema",  "the garden", "the hotel",  "the bank",   "the theater",
+    "the airport", "the bakery", "the bridge",  "the lake",   "the harbor", "the tower"};
+static const char *const days[] = {"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"};
+static const char *const times[] = {"at six", "at seven", "at eight", "at nine", "at ten", "at noon", "at two", "at three"};
+static const char *const things[] = {"bike",  "camera", "laptop", "car",      "book", "tent",    "ladder", "guitar",
+                                     "drill", "coat",   "map",    "radio",    "lamp", "printer", "clock",  "kettle",
+                                     "watch", "mirror", "phone",  "suitcase", "boat", "blanket", "table",  "piano"};
+static const char *const shows[] = {"concert", "play", "game", "dance", "race", "film", "lecture", "party", "opera", "circus"};
+static const char *const foods[] = {"pizza", "soup", "salad", "fish", "rice", "pasta", "bread", "cake", "cheese", "fruit"};
+static const char *const subjects[] = {"math", "history", "music", "physics", "French", "biology", "art", "chemistry"};
+static const char *const prices[] = {"ten", "twelve", "fifteen", "twenty", "thirty", "forty", "fifty", "sixty"};
+static const struct {
+    const char *i, *he;  // "I have guests", "Ben has guests"
+} reasons[] = {{"have to work late", "has to work late"}, {"am ill", "is ill"}, {"have a meeting", "has a meeting"},
+               {"have to study", "has to study"}, {"have guests", "has guests"}, {"am too tired", "is too tired"},
+               {"have no money", "has no money"}, {"have to see the doctor", "has to see the doctor"},
+               {"have to feed the cat", "has to feed the cat"}, {"have to catch a train", "has to catch a train"}};
 
-// Half of the slots of the training split hold words that do not exist, made of syllables or letters: a model that has seen them copies any
-// name, also those of the held-out splits, where one trained on forty names learns these by heart.
-
-static const char *invent(const char *like) {
-    static char ring[16][64];
-    static int at;
-    static const char *const onsets[] = {"b", "c", "d", "f", "g", "h", "j", "k", "l", "m", "n", "p", "r", "s", "t", "v", "w", "z", "ch", "sh", "th",
-                                         "br", "cr", "dr", "fr", "gr", "pr", "tr", "bl", "cl", "fl", "pl", "st", "sp", "qu", "", "y", "wh", "ph"};
-    static const char *const vowels[] = {"a", "e", "i", "o", "u", "a", "e", "i", "o", "ea", "oo", "ee", "ai", "ou", "ia", "io", "y"};
-    static const char *const codas[] = {"", "", "", "n", "r", "s", "l", "t", "m", "d", "ck", "ll", "nd", "rt", "x", "p", "ng", "st", "b", "ght", "tt", "nn", "g", "k"};
-    char *word = ring[at++ % 16];
-    size_t n = 0;
-    static const char *const articles[] = {"the ", "a ", "an "};
-    for (int i = 0; i < COUNT(articles); i++)
-        if (strncmp(like, articles[i], strlen(articles[i])) == 0) n = (size_t)sprintf(word, "%s", i == 2 ? "a " : articles[i]);
-    size_t start = n;
-    bool letters = below(3) == 0, second = !isupper((unsigned char)like[0]) && below(5) == 0;
-    for (int words = 1 + second; words > 0; words--) {
-        for (int i = 3 + below(4); letters && i > 0; i--) word[n++] = below(2) ? "aeiou"[below(5)] : (char)('a' + below(26));
-        for (int i = 1 + (below(4) == 0); !letters && i >= 0; i--)
-            n += (size_t)sprintf(word + n, "%s%s%s", onsets[below(COUNT(onsets))], vowels[below(COUNT(vowels))], i && below(2) ? "" : codas[below(COUNT(codas))]);
-        if (words > 1) word[n++] = ' ';
-    }
-    word[n] = 0;
-    if (isupper((unsigned char)like[0])) word[start] = (char)toupper((unsigned char)word[start]);
-    return word;
-}
-
-static const char *pick_slot(const char *const *list, int n) {
-    const char *word = pick(list, n);
-    return split == TRAIN && below(2) ? invent(word) : word;
-}
-#define SLOT(list) pick_slot(list, COUNT(list))
-
-// A phrasing: the last of the variants is kept for the held-out splits, which use it half of the time.
-static const char *phrase(const char *const *variants) {
-    int n = 0;
-    while (n < 4 && variants[n]) n++;
-    if (n == 1) return variants[0];
-    if (split == TRAIN) return variants[below(n - 1)];
-    return below(2) ? variants[n - 1] : variants[below(n)];
-}
-
-static const char *const women[] = {"Anna",  "Mary",  "Emma",  "Lily",  "Sara",  "Julia", "Kate",  "Nora",  "Alice", "Laura", "Grace", "Helen",
-                                    "Marta", "Sonia", "Diana", "Carla", "Ellen", "Irene", "Tina",  "Paula", "Rosa",  "Linda", "Molly", "Vera",
-                                    "Clara", "Nina",  "Amelia", "Marina", "Elena", "Lara", "Karina", "Dora"};
-static const char *const men[] = {"Tom",   "Ben",   "Paul",  "Mark",  "David", "Peter", "James", "Oscar", "Frank", "Henry", "Jack",  "Simon",
-                                  "Adam",  "Victor", "Leo",  "Martin", "Daniel", "Robert", "Carl", "Bruno", "Felix", "George", "Ivan", "Hugo",
-                                  "Max",   "Alan",  "Roman", "Marco", "Albert", "Tony", "Benny", "Hector"};
-static const char *const places[] = {"the park",    "the library", "the station", "the museum",  "the market",   "the school", "the office",
-                                     "the beach",   "the cafe",    "the cinema",  "the garden",  "the hotel",    "the bank",   "the gym",
-                                     "the theater", "the airport", "the bakery",  "the bridge",  "the lake",     "the harbor", "the old tower",
-                                     "the town hall", "the book shop", "the tennis court"};
-static const char *const days[] = {"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday", "tomorrow", "tonight", "next week"};
-static const char *const times[] = {"at six", "at seven", "at eight", "at nine", "at ten", "at noon", "at two", "at three", "at four", "at five"};
-static const char *const foods[] = {"pizza", "soup",  "a salad", "fish",  "rice",   "pasta", "a burger", "cake", "an omelet", "chicken",
-                                    "beans", "bread", "noodles", "a pie", "a sandwich", "fried eggs"};
-static const char *const things[] = {"bike",   "camera", "laptop", "car",    "book",   "tent",  "ladder", "guitar", "umbrella", "drill",
-                                     "coat",   "map",    "radio",  "suitcase", "lamp", "printer", "clock", "kettle", "helmet",   "mirror",
-                                     "blanket", "red chair", "phone charger", "tool box"};
-static const char *const goods[] = {"shoes", "jacket", "phone", "watch", "table",  "sofa",  "bag",    "shirt", "carpet", "mixer", "heater", "keyboard",
-                                    "desk",  "toaster", "vacuum", "scarf", "monitor", "wardrobe", "toy train", "garden hose"};
-static const char *const prices[] = {"ten", "twelve", "fifteen", "twenty", "thirty", "forty", "fifty", "sixty", "eighty", "ninety"};
-static const char *const reasons[] = {"has to work late", "is ill", "has a meeting", "must study for an exam", "has guests", "is too tired",
-                                      "has no money left", "has to visit the doctor", "must help the neighbors", "has to feed the cat",
-                                      "must repair the roof", "has to catch a train"};
-static const char *const pains[] = {"a headache", "a cold", "a sore throat", "back pain", "a cough", "a fever", "a toothache", "an earache", "stomach pain", "a bad knee"};
-static const char *const films[] = {"a concert", "a play", "a football game", "a dance show", "an exhibition", "a comedy", "a magic show", "a lecture", "a chess match", "a puppet show"};
-static const char *const cities[] = {"Rome", "Paris", "Berlin", "Madrid", "London", "Vienna", "Lisbon", "Oslo", "Prague", "Athens", "Dublin", "Milan", "Porto", "Malta"};
-static const char *const jobs[] = {"cook", "driver", "teacher", "nurse", "gardener", "waiter", "painter", "clerk", "guard", "baker", "tailor", "pilot"};
-static const char *const subjects[] = {"math", "history", "music", "physics", "French", "biology", "art", "geography", "chemistry", "Latin", "poetry", "botany"};
-
-// ---- one scene's slots
+typedef enum kind { THINGS, SHOWS, FOODS, SUBJECTS } kind;
 
 typedef struct slots {
-    const char *a, *b, *he_a, *he_b, *his_b, *thing, *place, *day, *time, *price, *reason;
+    const char *a, *b, *c, *thing, *food, *place, *day, *time, *price;
+    int reason;
 } slots;
 
+#define ANY(list) list[below(COUNT(list))]
 
-typedef enum kind { THINGS, GOODS, FOODS, PAINS, SHOWS, CITIES, JOBS, SUBJECTS, PLACES } kind;
-
-static const char *thing_of(kind k) {
-    switch (k) {
-    case THINGS: return SLOT(things);
-    case GOODS: return SLOT(goods);
-    case FOODS: return SLOT(foods);
-    case PAINS: return SLOT(pains);
-    case SHOWS: return SLOT(films);
-    case CITIES: return SLOT(cities);
-    case JOBS: return SLOT(jobs);
-    case SUBJECTS: return SLOT(subjects);
-    default: return SLOT(places);
-    }
+// Which split two speakers talk in.
+static int home(int a, int b) {
+    int k = (7 * a + 3 * b) % 8;
+    return k == 0 ? VALIDATION : k == 1 ? TEST : TRAIN;
 }
 
 static slots draw(kind k) {
     slots s;
-    int woman_a = below(2), woman_b = below(2);
-    s.a = woman_a ? SLOT(women) : SLOT(men);
-    do s.b = woman_b ? SLOT(women) : SLOT(men);
-    while (s.b == s.a);
-    s.he_a = woman_a ? "she" : "he";
-    s.he_b = woman_b ? "she" : "he";
-    s.his_b = woman_b ? "her" : "his";
-    s.thing = thing_of(k);
-    s.place = SLOT(places);
-    s.day = days[below(COUNT(days))];
-    s.time = times[below(COUNT(times))];
-    s.price = prices[below(COUNT(prices))];
-    s.reason = pick(reasons, COUNT(reasons));
+    int a, b, c;
+    do a = below(COUNT(names)), b = below(COUNT(names)), c = below(COUNT(names));
+    while (a == b || a == c || b == c || home(a, b) != split);
+    s.a = names[a], s.b = names[b], s.c = names[c];
+    s.thing = k == THINGS ? ANY(things) : k == SHOWS ? ANY(shows) : k == FOODS ? ANY(foods) : ANY(subjects);
+    do s.food = ANY(foods);
+    while (s.food == s.thing);
+    s.place = ANY(places), s.day = ANY(days), s.time = ANY(times), s.price = ANY(prices);
+    s.reason = below(COUNT(reasons));
     return s;
 }
 
-// ---- text with slots: {A} {B} names, {he} {she} pronouns of A and B, {o} thing, {p} place, {d} day, {t} time, {m} price, {r} reason
+// ---- text with slots: {A} {B} {C} names, {o} thing, {f} food, {p} place, {d} day, {t} time, {m} price,
+// {r} reason of the one who speaks, {R} the same of another
 
 typedef struct text {
-    char data[4096];
+    char data[8192];
     size_t n;
 } text;
 
@@ -171,184 +107,161 @@ static const char *slot(const slots *s, char c) {
     switch (c) {
     case 'A': return s->a;
     case 'B': return s->b;
-    case 'h': return s->he_a;
-    case 's': return s->he_b;
-    case 'i': return s->his_b;
+    case 'C': return s->c;
     case 'o': return s->thing;
+    case 'f': return s->food;
     case 'p': return s->place;
     case 'd': return s->day;
     case 't': return s->time;
     case 'm': return s->price;
-    default: return s->reason;
+    case 'r': return reasons[s->reason].i;
+    default: return reasons[s->reason].he;
     }
-}
-
-// "on Monday", but "tomorrow"
-static void put_day(text *t, const char *day) {
-    if (isupper((unsigned char)day[0])) put(t, "on ");
-    put(t, day);
 }
 
 static void fill(text *t, const char *pattern, const slots *s) {
-    size_t start = t->n;
     for (const char *p = pattern; *p; p++) {
         char one[2] = {*p, 0};
-        if (*p == '{' && p[1] == 'd' && p[2] == '}') {
-            put_day(t, s->day);
-            p += 2;
-        } else if (*p == '{') {
-            put(t, slot(s, p[1]));
-            p += 2;
-        } else {
+        if (*p != '{') {
             put(t, one);
+            continue;
         }
+        if (p[1] == 'd') put(t, "on ");
+        put(t, slot(s, p[1]));
+        p += 2;
     }
+}
+
+// A sentence: the first letter is a capital.
+static void say(text *t, const char *pattern, const slots *s) {
+    size_t start = t->n;
+    fill(t, pattern, s);
     t->data[start] = (char)toupper((unsigned char)t->data[start]);
 }
 
-// ---- scenes
+// A phrasing: the last of the variants is kept for the held-out splits, which use it half of the time.
+static const char *phrase(const char *const *variants) {
+    int n = 0;
+    while (n < 4 && variants[n]) n++;
+    if (split == TRAIN) return variants[below(n - 1)];
+    return below(2) ? variants[n - 1] : variants[below(n)];
+}
 
-typedef struct scene {
-    const char *topic;
+// ---- scenes: a request of A, a question of B, what A says to it, and how B ends it
+
+typedef struct request {
     kind what;
-    const char *ask[4], *question[4], *detail[4], *yes[4], *no[4], *thanks[4], *pity[4];
-    const char *report;               // the first turn in reported speech
-    const char *summary_yes, *summary_no;
-} scene;
+    const char *ask[4], *question[4], *detail[4];
+    const char *summary;
+    const char *who, *object, *whose;  // questions about it: the answers are A, {o}, B
+} request;
 
-static const scene scenes[] = {
-    {"borrowing", THINGS,
-     {"Hi {B}, could I borrow your {o} {d}?", "{B}, may I have your {o} {d}? Mine is broken.", "Hello {B}. I need a {o} {d}. Can you lend me yours?",
-      "{B}, would you mind lending me your {o} {d}?"},
-     {"What do you need it for?", "Why do you need it?", "And what is it for?"},
-     {"I am going to {p} and I can't do without it.", "I need it at {p}.", "I promised to bring it to {p}."},
-     {"Sure, just bring it back in one piece.", "No problem, you can pick it up {t}.", "Of course, take it."},
-     {"I'm sorry, I need it myself.", "I would like to, but I use it every day.", "Sorry, I never lend it to anyone."},
-     {"Thank you so much!", "Thanks, that is very kind.", "You are the best."},
-     {"That's all right, I'll ask somebody else.", "Never mind.", "Too bad, but I understand."},
-     "{A} asks {B} for the {o}.", "{B} lends {A} the {o} {d}, because {h} needs it at {p}.", "{A} wants to borrow the {o} for {p}, but {B} does not lend it."},
-    {"meeting", PLACES,
-     {"{B}, shall we meet {d}?", "Are you free {d}, {B}?", "Hello {B}, do you have time {d}?", "{B}, how about seeing each other {d}?"},
-     {"What do you have in mind?", "What would you like to do?", "Maybe. Where?"},
-     {"We could walk around {o} {t}.", "I want to show you {o}. Let's say {t}.", "Let's go to {o} {t}."},
-     {"That sounds great. I'll be there.", "Good idea, see you then.", "I would love that."},
-     {"I can't. One of us {r}, and that is me.", "It won't work, I know somebody who {r}: me.", "Sadly not, this person here {r}."},
-     {"Wonderful, see you!", "Great, I'm looking forward to it.", "Perfect."},
-     {"Another time, then.", "What a pity.", "Then let's do it some other day."},
-     "{A} asks {B} to meet {d}.", "{A} and {B} will meet at {o} {d} {t}.", "{A} wants to meet {B} at {o} {d}, but {B} {r}."},
-    {"dinner", FOODS,
-     {"{B}, what should we eat {d}?", "Do you have an idea for dinner {d}, {B}?", "I'm planning the meal {d}, {B}. Any wishes?", "{B}, tell me what you want to eat {d}."},
-     {"Something warm, please.", "Nothing heavy, please.", "I'm open to everything."},
-     {"I could make {o}.", "How about {o}?", "There is still {o} at home."},
-     {"Yes, I love that.", "That would be lovely.", "My favorite! Please do."},
-     {"Not again. Let's go out instead.", "I'd rather eat out.", "No, I would prefer a restaurant."},
-     {"Good, I'll start {t}.", "Fine, it will be ready {t}.", "Then dinner is {t}."},
-     {"All right, I'll book a table {t}.", "Fine, we'll leave {t}.", "Then let's go out {t}."},
-     "{A} asks {B} what to eat {d}.", "{A} will make {o} for {B} {d}. Dinner is {t}.", "{A} offers to make {o} {d}, but {B} prefers to eat out {t}."},
-    {"returning goods", GOODS,
-     {"Good morning. I bought this {o} here and it is damaged.", "Excuse me, this {o} has a fault.", "Hello, I want to give back this {o}. It is broken.",
-      "Hi, there is a problem with the {o} that I bought."},
-     {"I'm sorry to hear that. When did you buy it?", "I see. How much did you pay?", "Oh dear. Do you have the receipt?"},
-     {"I paid {m} dollars {d}. Here is the receipt.", "It was {m} dollars, and here is the receipt.", "I have it here: {m} dollars."},
-     {"Then you will get your money back.", "We will return the money at once.", "Here is your money."},
-     {"I'm afraid we can only repair it.", "We can't take it back, but we can repair it.", "There is no money back, only a repair."},
-     {"Thank you for your help.", "That was easy, thanks.", "Very good."},
-     {"All right, please repair it.", "Then do that, please.", "If there is no other way."},
-     "{A} tells {B} that the {o} is damaged.", "{A} returns the damaged {o} and gets {m} dollars back from {B}.", "{A} returns a damaged {o} for {m} dollars, but {B} only offers a repair."},
-    {"doctor", PAINS,
-     {"Good morning, doctor. I have {o}.", "Doctor, I have had {o} for days.", "Hello, I need help. I have {o}.", "I came because of {o}, doctor."},
-     {"Since when?", "How long has it been like that?", "When did it begin?"},
-     {"It began {d} {t}.", "It came suddenly at {p}.", "I noticed it at {p}."},
-     {"It's nothing bad. Stay in bed for two days.", "You need rest. Stay at home for two days.", "Go to bed and drink a lot of tea."},
-     {"I have to send you to the hospital.", "You should go to the hospital for a test.", "That must be looked at in the hospital."},
-     {"I will, thank you.", "Thank you, doctor.", "I'm glad to hear that."},
-     {"Is it that bad? I'll go at once.", "Then I will go there today.", "All right, I'll go."},
-     "{A} tells doctor {B} about {o}.", "{A} has {o}. Doctor {B} tells {A} to rest.", "{A} has {o}. Doctor {B} sends {A} to the hospital."},
-    {"tickets", SHOWS,
-     {"{B}, there is {o} at {p} {d}. Will you come with me?", "I have two tickets for {o} {d}, {B}. Are you in?", "{B}, do you want to see {o} with me {d}?",
-      "Let's go to {o} {d}, {B}!"},
-     {"How much is it?", "What does it cost?", "Is it expensive?"},
-     {"It is {m} dollars.", "A ticket is {m} dollars.", "Only {m} dollars."},
-     {"That's fair. I'm coming.", "Good price, count me in.", "Then I'll come."},
-     {"That's too much for me.", "I can't pay that much.", "Too expensive, sorry."},
-     {"Great, it starts {t}.", "Fine, be there {t}.", "Good, we'll meet {t}."},
-     {"I understand.", "Then I'll ask another friend.", "That's sad, but fine."},
-     "{A} invites {B} to {o} {d}.", "{A} and {B} will go to {o} {d} for {m} dollars.", "{A} invites {B} to {o} {d}, but {m} dollars is too much for {B}."},
-    {"travel", CITIES,
-     {"I want to go to {o}, {B}. When does the train leave?", "{B}, when is there a train to {o}?", "A ticket to {o}, please. What time does the train go?",
-      "Good day, how do I get to {o} {d}?"},
-     {"{d} {t}. Do you want a ticket?", "There is one {d} {t}. Should I book it?", "It leaves {d} {t}. One way?"},
-     {"Yes. How much is it?", "Please. What is the price?", "Yes, what do I pay?"},
-     {"{m} dollars, please.", "That makes {m} dollars.", "It is {m} dollars today."},
-     {"I'm sorry, I see now that all seats are sold.", "Oh, there are no seats left.", "I'm afraid that train is full."},
-     {"Here you are.", "Here is the money.", "All right, here it is."},
-     {"Then I'll take the bus.", "So I have to take the bus.", "I'll go by bus instead."},
-     "{A} asks {B} for a train to {o}.", "{A} buys a ticket to {o} from {B} for {m} dollars. The train leaves {d} {t}.",
-     "{A} wants to take a train to {o} {d}, but it is full and {h} takes the bus."},
-    {"job", JOBS,
-     {"Hello {B}, I am here for the job as a {o}.", "Good morning {B}. I heard that you need a {o}.", "{B}, I would like to work as a {o} here.", "Hi {B}, is the post of {o} still free?"},
-     {"Welcome. Have you done that before?", "Sit down, please. Where did you work before?", "What have you done so far?"},
-     {"I worked at {p} for years.", "My last job was at {p}.", "Yes, at {p}."},
-     {"Very good. You can start {d}.", "I like that. Please begin {d}.", "Excellent, be here {d}."},
-     {"I'm sorry, we need somebody with more experience.", "That is not enough for us, sorry.", "I have to say no, I'm afraid."},
-     {"Thank you, I'm so happy.", "Wonderful, see you then.", "I won't let you down."},
-     {"Thank you for your time.", "What a pity. Goodbye.", "Then I'll look further."},
-     "{A} asks {B} for the job as a {o}.", "{A} worked at {p} and gets the job as a {o} from {B}, starting {d}.", "{A} wants to be a {o}, but {B} says no in spite of the work at {p}."},
-    {"homework", SUBJECTS,
-     {"{B}, can you help me with {o} {d}?", "I don't understand {o} at all, {B}. Can you help me {d}?", "{B}, my {o} test is coming. Can you explain it to me {d}?", "Please help me with {o} {d}, {B}."},
-     {"Where should we study?", "At which place?", "And where?"},
-     {"At {p}, {t}.", "{p} would be good, {t}.", "Could you come to {p} {t}?"},
-     {"Sure, I'll be there.", "Yes, let's do that.", "With pleasure."},
-     {"Sorry, I am bad at it too.", "I can't, I don't understand it either.", "I'm the wrong person, I failed it too."},
-     {"You saved me!", "Thanks a lot.", "I owe you something."},
-     {"Then we both have a problem.", "Oh no. Who could help us?", "Then I'll ask the teacher."},
-     "{A} asks {B} for help with {o} {d}.", "{B} will help {A} with {o} {d} {t} at {p}.", "{A} needs help with {o} {d}, but {B} does not understand it either."},
-    {"delivery", GOODS,
-     {"Hello, this is {A}. I ordered a {o}, and it has not arrived.", "I'm calling about my {o}. It should have come {d}.", "Good day, where is the {o} that I ordered?", "My name is {A}. I'm still waiting for my {o}."},
-     {"I'm sorry. Where should it go?", "Let me see. What is the address?", "One moment. Where do you live?"},
-     {"Next to {p}.", "I live near {p}.", "To the house behind {p}."},
-     {"I found it. It will be there {d} {t}.", "It is on the way. You will have it {d} {t}.", "Good news: it comes {d} {t}."},
-     {"It was lost. We will pay back {m} dollars.", "I can't find it. You will get {m} dollars back.", "It is gone, I'm afraid. We'll return {m} dollars."},
-     {"Thank you, I will be at home.", "Good, thanks.", "At last!"},
-     {"That is annoying, but all right.", "I would have liked the goods better.", "Well, fine."},
-     "{A} asks {B} about the {o}.", "The {o} that {A} ordered from {B} will come {d} {t}.", "The {o} that {A} ordered was lost, so {B} pays back {m} dollars."},
+static const request requests[] = {
+    {THINGS,
+     {"{B}, could I borrow your {o}?", "May I have your {o} for a day, {B}?", "Hello {B}. Can you lend me your {o}?", "{B}, would you mind lending me your {o}?"},
+     {"What do you need it for?", "Why do you need it?", "Where do you need it?", "And what is it for?"},
+     {"I want to take it to {p}.", "I need it at {p}.", "For a day at {p}.", "I promised to bring it to {p}."},
+     "{A} wants to borrow the {o} from {B} and take it to {p}", "Who wants to borrow the {o}?", "What does {A} want to borrow?", "Who has the {o}?"},
+    {SHOWS,
+     {"Would you like to go to the {o} with me, {B}?", "{B}, shall we go to the {o}?", "I want to see the {o}. Will you come with me, {B}?", "Let's go to the {o} together, {B}!"},
+     {"Where is it?", "Where do I have to go?", "At which place?", "And where would that be?"},
+     {"It is at {p}.", "At {p}, as always.", "Next to {p}.", "You will find it at {p}."},
+     "{A} invites {B} to the {o} at {p}", "Who wants to go to the {o}?", "What does {A} want to see?", "Whom does {A} invite?"},
+    {FOODS,
+     {"Shall we eat some {o}, {B}?", "{B}, would you like to eat {o} with me?", "I am hungry, {B}. Let's have some {o}.", "{B}, how about some {o}?"},
+     {"Where can we get it?", "Where should we go?", "Do you know a good place?", "And where would we find it?"},
+     {"They have it at {p}.", "We could go to {p}.", "There is good {o} at {p}.", "The best one is at {p}."},
+     "{A} wants to eat {o} with {B} at {p}", "Who wants to eat {o}?", "What does {A} want to eat?", "With whom does {A} want to eat?"},
+    {SUBJECTS,
+     {"Can you help me with {o}, {B}?", "I don't understand {o}, {B}. Will you help me?", "{B}, could you explain {o} to me?", "I have a test in {o}, {B}. Can you help me?"},
+     {"Where should we study?", "Where can we meet?", "At which place?", "And where shall we study?"},
+     {"At {p}.", "Let's study at {p}.", "Could you come to {p}?", "I would like to study at {p}."},
+     "{A} wants to study {o} with {B} at {p}", "Who needs help with {o}?", "What does {A} not understand?", "Who knows {o} better?"},
+    {THINGS,
+     {"Do you want to buy my {o}, {B}?", "{B}, I want to sell my {o}. Do you want it?", "My {o} is for sale, {B}.", "{B}, would you like to have my old {o}? It is for sale."},
+     {"Where can I see it?", "Where is it?", "Can I look at it?", "And where could I see it?"},
+     {"You can see it at {p}.", "It is at {p}.", "Come to {p} and look at it.", "I keep it at {p}."},
+     "{A} wants to sell the {o} to {B} and show it at {p}", "Who sells the {o}?", "What does {A} sell?", "To whom does {A} want to sell the {o}?"},
+    {THINGS,
+     {"{B}, can you repair my {o}?", "My {o} is broken, {B}. Can you repair it?", "Hi {B}, do you know how to repair a {o}?", "{B}, could you look at my {o}? It is broken."},
+     {"Where is it?", "Where do you have it?", "Can I look at it?", "And where is it now?"},
+     {"It is at {p}.", "I left it at {p}.", "You can see it at {p}.", "I keep it at {p}."},
+     "{A} asks {B} to repair the {o} at {p}", "Whose {o} is broken?", "What is broken?", "Who should repair the {o}?"},
+    {THINGS,
+     {"I have lost my {o}, {B}. Can you help me?", "{B}, I can't find my {o}. Will you help me?", "Can you help me to find my {o}, {B}?", "My {o} is gone, {B}. Help me, please!"},
+     {"Where did you lose it?", "Where did you see it last?", "Where was it?", "And where did you have it last?"},
+     {"I lost it at {p}.", "I had it at {p}.", "It was at {p}.", "I left it at {p}."},
+     "{A} has lost the {o} at {p} and asks {B} for help", "Who has lost the {o}?", "What has {A} lost?", "Who should help {A} to find the {o}?"},
+    {FOODS,
+     {"{B}, can you make some {o} for me?", "Could you make {o}, {B}?", "I need some {o}, {B}. Can you make it?", "{B}, would you mind making some {o}?"},
+     {"What do you need it for?", "Where do you need it?", "Why do you need it?", "And what is it for?"},
+     {"It is for a party at {p}.", "For my friends at {p}.", "I have guests at {p}.", "I promised to bring it to {p}."},
+     "{A} asks {B} to make {o} for {p}", "Who needs {o}?", "What does {A} need?", "Who should make {o}?"},
+    {THINGS,
+     {"{B}, can you bring me my {o}?", "I left my {o} at home, {B}. Can you bring it?", "Could you bring me the {o}, {B}?", "I need the {o} here, {B}. Will you bring it?"},
+     {"Where are you?", "Where should I bring it?", "To which place?", "And where are you now?"},
+     {"I am at {p}.", "To {p}, please.", "Bring it to {p}.", "You will find me at {p}."},
+     "{A} wants {B} to bring the {o} to {p}", "Who needs the {o}?", "What does {A} need?", "Who should bring the {o}?"},
+    {THINGS,
+     {"{B}, can you help me to carry a {o}?", "The {o} is too heavy for me, {B}. Can you help me?", "Could you carry the {o} with me, {B}?", "I have to move a {o}, {B}. Would you help me?"},
+     {"Where do you want to take it?", "Where should it go?", "To which place?", "And where do we have to carry it?"},
+     {"It has to go to {p}.", "To {p}, please.", "I want to take it to {p}.", "We have to bring it to {p}."},
+     "{A} asks {B} to help carry the {o} to {p}", "Who has to carry the {o}?", "What does {A} have to carry?", "Who should help {A} to carry the {o}?"},
 };
 
+typedef enum ending { AGREE, REFUSE, REFER, LATER, CONDITION } ending;
+
+static const struct {
+    const char *reply[4], *close[4], *summary;
+    const char *answer;  // to "Does {B} agree?"
+} endings[] = {
+    {{"Sure. Let's meet {d} {t}.", "With pleasure. I will come {d} {t}.", "Yes, I have time {d} {t}.", "Of course. I will be there {d} {t}."},
+     {"Thank you so much!", "Great, see you then.", "Wonderful, see you.", "Perfect, thanks!"}, ". {B} agrees to meet {d} {t}.", "yes"},
+    {{"I'm sorry, but I {r}.", "No, I can't. I {r}.", "Sorry, I {r}.", "I would like to, but I {r}."},
+     {"What a pity.", "Never mind.", "That's all right.", "Too bad, but I understand."}, ", but {B} {R}.", "no"},
+    {{"I can't, but {C} can.", "No, but you can ask {C}.", "I have no time. Ask {C}.", "You had better ask {C}."},
+     {"Good idea, I will ask {C}.", "Then I will call {C}.", "All right, thank you.", "Fine, I will talk to {C}."}, ", but {B} tells {A} to ask {C}.", "no"},
+    {{"I don't know yet. I will call you {d}.", "Maybe. I will tell you {d}.", "Let me think. I will call you {d}.", "I can't say now. I will let you know {d}."},
+     {"Fine, I can wait.", "All right, call me.", "Good, tell me then.", "No problem, I can wait."}, ", but {B} is not sure and will call {d}.", "not sure"},
+    {{"Yes, if you bring me some {f}.", "Sure, but only if you bring {f}.", "All right, but you have to bring some {f}.", "Of course, as long as you bring {f}."},
+     {"All right, I will.", "That's fair.", "Good, I will bring it.", "No problem, I will."}, ". {B} agrees if {A} brings {f}.", "yes"},
+};
+
+static const char *const greetings[4] = {"Hi {A}.", "Hello {A}, how are you?", "Good morning, {A}.", "Nice to see you, {A}!"};
+
 typedef struct dialogue {
-    const scene *scene;
+    const request *request;
+    ending ending;
     slots slots;
-    int yes, turns;
-    text turn[6], whole, summary;
+    int turns;
+    bool by_b[8];  // who speaks
+    text turn[8], whole, summary;
 } dialogue;
+
+static void turn(dialogue *d, bool by_b, const char *pattern) {
+    d->by_b[d->turns] = by_b;
+    say(&d->turn[d->turns], pattern, &d->slots);
+    if (d->turns) put(&d->whole, "\n");
+    put(&d->whole, by_b ? d->slots.b : d->slots.a);
+    put(&d->whole, ": ");
+    put(&d->whole, d->turn[d->turns++].data);
+}
 
 static void make_dialogue(dialogue *d) {
     memset(d, 0, sizeof(*d));
-    d->scene = &scenes[below(COUNT(scenes))];
-    const scene *s = d->scene;
-    d->slots = draw(s->what);
-    d->yes = below(2);
-    const char *patterns[6] = {phrase(s->ask), phrase(s->question), phrase(s->detail), phrase(d->yes ? s->yes : s->no), phrase(d->yes ? s->thanks : s->pity), NULL};
-    for (; patterns[d->turns]; d->turns++) {
-        fill(&d->turn[d->turns], patterns[d->turns], &d->slots);
-        if (d->turns) put(&d->whole, "\n");
-        put(&d->whole, d->turns % 2 ? d->slots.b : d->slots.a);
-        put(&d->whole, ": ");
-        put(&d->whole, d->turn[d->turns].data);
-    }
-    fill(&d->summary, d->yes ? s->summary_yes : s->summary_no, &d->slots);
-}
-
-// Which of the slots the dialogue really says: a summary must not ask for more.
-static int complete(const dialogue *d) {
-    const char *pattern = d->yes ? d->scene->summary_yes : d->scene->summary_no;
-    for (const char *p = strchr(pattern, '{'); p; p = strchr(p + 1, '{'))
-        if (p[1] != 'h' && p[1] != 's' && p[1] != 'i' && !strstr(d->whole.data, slot(&d->slots, p[1]))) return 0;
-    return 1;
-}
-
-static void make_complete_dialogue(dialogue *d) {
-    do make_dialogue(d);
-    while (!complete(d));
+    int r, e;
+    do r = below(COUNT(requests)), e = below(COUNT(endings));
+    while ((e == r % COUNT(endings)) != (split != TRAIN));  // a scene is of the training split or held out
+    d->request = &requests[r], d->ending = (ending)e;
+    d->slots = draw(d->request->what);
+    if (below(4) == 0) turn(d, true, phrase(greetings));
+    turn(d, false, phrase(d->request->ask));
+    turn(d, true, phrase(d->request->question));
+    turn(d, false, phrase(d->request->detail));
+    turn(d, true, phrase(endings[e].reply));
+    turn(d, false, phrase(endings[e].close));
+    say(&d->summary, d->request->summary, &d->slots);
+    fill(&d->summary, endings[e].summary, &d->slots);
 }
 
 // ---- output
@@ -373,10 +286,10 @@ static void line(const char *task, const char *prompt, const char *completion) {
     fputs("}\n", stdout);
 }
 
-// "%" in the template is where the text goes
-static void framed(const char *task, const char *const *templates, int n, const char *body, const char *completion) {
+// "%" in the form is where the text goes
+static void framed(const char *task, const char *form, const char *body, const char *completion) {
     text t = {{0}, 0};
-    const char *form = templates[below(n)], *at = strchr(form, '%');
+    const char *at = strchr(form, '%');
     char before[256];
     snprintf(before, sizeof(before), "%.*s", (int)(at - form), form);
     put(&t, before);
@@ -384,111 +297,332 @@ static void framed(const char *task, const char *const *templates, int n, const 
     put(&t, at + 1);
     line(task, t.data, completion);
 }
-#define FRAMED(task, body, completion, ...)                                            \
-    do {                                                                               \
-        static const char *const forms[] = {__VA_ARGS__};                              \
-        framed(task, forms, COUNT(forms), body, completion);                           \
+#define FRAMED(task, body, completion, ...)                      \
+    do {                                                         \
+        static const char *const forms[] = {__VA_ARGS__};        \
+        framed(task, ANY(forms), body, completion);              \
     } while (0)
 
-// ---- tasks
+// ---- tasks over dialogues
 
 static void task_dialogsum(void) {
     dialogue d;
-    make_complete_dialogue(&d);
-    fputs("{\"topic\":", stdout);
-    json_string(d.scene->topic);
-    fputs(",\"dialogue\":", stdout);
+    make_dialogue(&d);
+    fputs("{\"dialogue\":", stdout);
     json_string(d.whole.data);
     fputs(",\"summary\":", stdout);
     json_string(d.summary.data);
     fputs("}\n", stdout);
 }
 
-static void task_report(void) {
+typedef struct fact {
+    const char *label, *question, *answer;
+} fact;
+
+enum { MAX_FACTS = 12 };
+
+// What can be asked about a dialogue: the label in a form, the question, the answer.
+static int facts_of(const dialogue *d, fact *f) {
+    int n = 0;
+    const request *r = d->request;
+    const char *what = r->what == THINGS || r->what == SHOWS ? "the {o}" : "{o}";
+    f[n++] = (fact){"who", r->who, "{A}"};
+    f[n++] = (fact){"whom", r->whose, "{B}"};
+    f[n++] = (fact){"what", r->object, what};
+    f[n++] = (fact){"where", "Where?", "{p}"};
+    f[n++] = (fact){"reply", "Does {B} agree?", endings[d->ending].answer};
+    switch (d->ending) {
+    case AGREE:
+        f[n++] = (fact){"when", "When does {B} have time?", "{d} {t}"};
+        f[n++] = (fact){"day", "On which day?", "{d}"};
+        break;
+    case REFUSE: f[n++] = (fact){"why", "Why does {B} not agree?", "{B} {R}"}; break;
+    case REFER: f[n++] = (fact){"other", "Whom should {A} ask?", "{C}"}; break;
+    case LATER: f[n++] = (fact){"when", "When will {B} call?", "{d}"}; break;
+    case CONDITION: f[n++] = (fact){"bring", "What does {A} bring?", "{f}"}; break;
+    }
+    return n;
+}
+
+static void body_and_question(text *t, const dialogue *d, const char *question) {
+    if (below(2)) {
+        put(t, question);
+        put(t, "\n\n");
+        put(t, d->whole.data);
+    } else {
+        put(t, d->whole.data);
+        put(t, below(2) ? "\n\nQuestion: " : "\n\n");
+        put(t, question);
+    }
+}
+
+static void task_dialogue_qa(void) {
     dialogue d;
-    text answer = {{0}, 0};
     make_dialogue(&d);
-    fill(&answer, d.scene->report, &d.slots);
-    FRAMED("report", d.whole.data, answer.data, "How does the conversation begin?\n\n%\n\nBeginning:", "Report the first turn.\n\n%\n\nReport:",
-           "%\n\nWhat is the first thing that is said?");
+    fact f[MAX_FACTS];
+    int k = below(facts_of(&d, f));
+    text question = {{0}, 0}, answer = {{0}, 0}, t = {{0}, 0};
+    fill(&question, f[k].question, &d.slots);
+    fill(&answer, f[k].answer, &d.slots);
+    body_and_question(&t, &d, question.data);
+    line("dialogue_qa", t.data, answer.data);
+}
+
+// Some of the facts in some order, with or without labels.
+static int choose(int n, int *order, int most) {
+    for (int i = 0; i < n; i++) order[i] = i;
+    for (int i = n - 1; i > 0; i--) {
+        int k = below(i + 1), o = order[i];
+        order[i] = order[k], order[k] = o;
+    }
+    int count = 1 + below(most);
+    return count < n ? count : n;
+}
+
+static const char *const separators[] = {", ", "; ", " - ", " / "};
+
+static void put_form(text *t, const dialogue *d, const int *order, int count, bool labels, const char *separator) {
+    fact f[MAX_FACTS];
+    facts_of(d, f);
+    for (int i = 0; i < count; i++) {
+        if (i) put(t, separator);
+        if (labels) put(t, f[order[i]].label), put(t, ": ");
+        fill(t, f[order[i]].answer, &d->slots);
+    }
+}
+
+// The form: "who, where, why" asks for the facts of these labels.
+static void task_form(void) {
+    dialogue d;
+    make_dialogue(&d);
+    fact f[MAX_FACTS];
+    int order[MAX_FACTS], count = choose(facts_of(&d, f), order, 6);
+    bool labels = below(3) > 0;
+    text ask = {{0}, 0}, answer = {{0}, 0}, t = {{0}, 0};
+    put(&ask, labels ? "Fill in the form: " : "List in this order: ");
+    for (int i = 0; i < count; i++) {
+        if (i) put(&ask, ", ");
+        put(&ask, f[order[i]].label);
+    }
+    put_form(&answer, &d, order, count, labels, ", ");
+    body_and_question(&t, &d, ask.data);
+    line("form", t.data, answer.data);
 }
 
 static void task_turn(void) {
     dialogue d;
     make_dialogue(&d);
+    static const char *const order[] = {"first", "second", "third", "fourth", "fifth", "sixth"};
     int k = below(d.turns);
-    const char *who = k % 2 ? d.slots.b : d.slots.a;
-    static const char *const order[] = {"first", "second", "third", "fourth", "fifth"};
-    text t = {{0}, 0};
-    if (k >= 3 && below(2)) {
-        put(&t, "What does ");
-        put(&t, who);
-        put(&t, " say last?\n\n");
-        k = (k % 2) == ((d.turns - 1) % 2) ? d.turns - 1 : d.turns - 2;
-    } else {
-        put(&t, "Repeat the ");
-        put(&t, order[k]);
-        put(&t, " turn.\n\n");
+    const char *who = d.by_b[k] ? d.slots.b : d.slots.a;
+    text ask = {{0}, 0}, t = {{0}, 0};
+    const char *answer = d.turn[k].data;
+    switch (below(4)) {
+    case 0:
+        put(&ask, "Who says: "), put(&ask, d.turn[k].data);
+        answer = who;
+        break;
+    case 1: put(&ask, "Repeat the "), put(&ask, order[k]), put(&ask, " turn."); break;
+    case 2:
+        k = d.turns - 1 - below(2);
+        put(&ask, "What does "), put(&ask, d.by_b[k] ? d.slots.b : d.slots.a), put(&ask, " say last?");
+        answer = d.turn[k].data;
+        break;
+    default:
+        k = k ? k : 1;
+        put(&ask, "What is the answer to: "), put(&ask, d.turn[k - 1].data);
+        answer = d.turn[k].data;
     }
-    put(&t, d.whole.data);
-    line("turn", t.data, d.turn[k].data);
+    body_and_question(&t, &d, ask.data);
+    line("turn", t.data, answer);
 }
 
-static void task_dialogue_qa(void) {
+// The turn behind those that are shown.
+static void task_continue(void) {
     dialogue d;
-    make_complete_dialogue(&d);
-    const slots *s = &d.slots;
-    const struct {
-        const char *question, *answer;
-    } all[] = {{"Who speaks first?", s->a}, {"Who speaks second?", s->b}, {"Which place is named?", s->place}, {"Which day is named?", s->day},
-               {"At what time?", s->time}, {"How many dollars?", s->price}, {"What is it about?", s->thing}, {"What is the topic?", d.scene->topic},
-               {"Does the talk end well?", d.yes ? "yes" : "no"}};
-    int k;
-    do k = below(COUNT(all));
-    while (k >= 2 && k <= 6 && !strstr(d.whole.data, all[k].answer));
+    make_dialogue(&d);
+    int keep = 1 + below(d.turns - 1);
+    text body = {{0}, 0}, rest = {{0}, 0};
+    for (int i = 0; i <= keep; i++) {
+        text *t = i == keep ? &rest : &body;
+        if (i && i < keep) put(t, "\n");
+        put(t, d.by_b[i] ? d.slots.b : d.slots.a);
+        put(t, ": ");
+        put(t, d.turn[i].data);
+    }
+    FRAMED("continue", body.data, rest.data, "Continue the conversation.\n\n%", "%\n\nWhat comes next?", "%");
+}
+
+static void task_names(void) {
+    dialogue d;
+    make_dialogue(&d);
+    text both = {{0}, 0};
+    fill(&both, d.by_b[0] ? "{B} and {A}" : "{A} and {B}", &d.slots);
+    FRAMED("names", d.whole.data, both.data, "Who is talking?\n\n%", "%\n\nName the speakers.",
+           "Speakers of this conversation?\n\n%");
+}
+
+// ---- tasks over single sentences
+
+typedef struct sentence {
+    kind what;
+    const char *says;
+    fact facts[4];
+} sentence;
+
+static const sentence sentences[] = {
+    {THINGS, "{A} took the {o} to {p} {d}.", {{"who", "Who took the {o}?", "{A}"}, {"what", "What did {A} take?", "the {o}"}, {"where", "Where is the {o}?", "{p}"}, {"when", "When?", "{d}"}}},
+    {THINGS, "{A} borrowed the {o} from {B} {d}.", {{"who", "Who borrowed the {o}?", "{A}"}, {"what", "What did {A} borrow?", "the {o}"}, {"whom", "Who gave the {o} to {A}?", "{B}"}, {"when", "When?", "{d}"}}},
+    {THINGS, "{A} lost the {o} at {p} {d}.", {{"who", "Who lost the {o}?", "{A}"}, {"what", "What did {A} lose?", "the {o}"}, {"where", "Where did {A} lose it?", "{p}"}, {"when", "When?", "{d}"}}},
+    {THINGS, "{A} sold the {o} to {B} for {m} dollars.", {{"who", "Who sold the {o}?", "{A}"}, {"what", "What did {B} buy?", "the {o}"}, {"whom", "Who bought the {o}?", "{B}"}, {"price", "How many dollars?", "{m}"}}},
+    {SHOWS, "{A} invited {B} to the {o} at {p}.", {{"who", "Who invited {B}?", "{A}"}, {"whom", "Whom did {A} invite?", "{B}"}, {"what", "What did they see?", "the {o}"}, {"where", "Where?", "{p}"}}},
+    {SHOWS, "{A} saw the {o} with {B} {d}.", {{"who", "Who saw the {o}?", "{A}"}, {"whom", "Who was with {A}?", "{B}"}, {"what", "What did {A} see?", "the {o}"}, {"when", "When?", "{d}"}}},
+    {FOODS, "{A} made {o} for {B} at {p}.", {{"who", "Who made {o}?", "{A}"}, {"whom", "For whom?", "{B}"}, {"what", "What did {A} make?", "{o}"}, {"where", "Where?", "{p}"}}},
+    {FOODS, "{A} brings {o} to {p} {t}.", {{"who", "Who brings {o}?", "{A}"}, {"what", "What does {A} bring?", "{o}"}, {"where", "Where?", "{p}"}, {"when", "When?", "{t}"}}},
+    {SUBJECTS, "{A} studied {o} with {B} {d}.", {{"who", "Who studied {o}?", "{A}"}, {"whom", "Who was with {A}?", "{B}"}, {"what", "What did {A} study?", "{o}"}, {"when", "When?", "{d}"}}},
+    {THINGS, "{A} met {B} at {p} {d} {t}.", {{"who", "Who met {B}?", "{A}"}, {"whom", "Whom did {A} meet?", "{B}"}, {"where", "Where?", "{p}"}, {"when", "When?", "{d} {t}"}}},
+    {THINGS, "{A} tells {B} to ask {C}.", {{"who", "Who speaks?", "{A}"}, {"whom", "To whom does {A} speak?", "{B}"}, {"other", "Whom should {B} ask?", "{C}"}, {NULL, NULL, NULL}}},
+    {THINGS, "{A} {R} and calls {B} {d}.", {{"who", "Who calls?", "{A}"}, {"whom", "Whom does {A} call?", "{B}"}, {"when", "When?", "{d}"}, {"why", "Why?", "{A} {R}"}}},
+    {THINGS, "{A} carried the {o} of {B} to {p}.", {{"who", "Who carried the {o}?", "{A}"}, {"whom", "Whose {o} is it?", "{B}"}, {"what", "What did {A} carry?", "the {o}"}, {"where", "Where is the {o}?", "{p}"}}},
+    {THINGS, "{A} agrees with {B}, but {C} {R}.", {{"who", "Who agrees?", "{A}"}, {"whom", "With whom does {A} agree?", "{B}"}, {"other", "Who {R}?", "{C}"}, {NULL, NULL, NULL}}},
+};
+
+static const sentence *make_sentence(slots *s, text *t) {
+    const sentence *x = &ANY(sentences);
+    *s = draw(x->what);
+    say(t, x->says, s);
+    return x;
+}
+
+static int facts_in(const sentence *x) { return x->facts[3].label ? 4 : 3; }
+
+// One to three sentences, a question about one of them.
+static void task_entity(void) {
+    text body = {{0}, 0}, question = {{0}, 0}, answer = {{0}, 0};
+    int n = 1 + below(3), asked = below(n);
+    for (int i = 0; i < n; i++) {
+        slots s;
+        if (i) put(&body, " ");
+        const sentence *x = make_sentence(&s, &body);
+        if (i != asked) continue;
+        const fact *f = &x->facts[n > 1 ? below(2) : below(facts_in(x))];  // of several only what names its subject
+        fill(&question, f->question, &s);
+        fill(&answer, f->answer, &s);
+    }
+    put(&body, "\n\n");
+    put(&body, question.data);
+    FRAMED("entity", body.data, answer.data, "Answer the question.\n\n%", "%", "Read and answer: %");
+}
+
+// The facts of a sentence, in disorder, and its verb.
+static void put_facts(text *t, const sentence *x, const slots *s) {
+    int order[4], n = facts_in(x);
+    const char *verb = strchr(x->says, ' ') + 1;
+    char word[32];
+    snprintf(word, sizeof(word), "%.*s", (int)strcspn(verb, " "), verb);
+    choose(n, order, 1);
+    put(t, "verb: "), fill(t, word, s);
+    for (int i = 0; i < n; i++) {
+        put(t, ", "), put(t, x->facts[order[i]].label), put(t, ": ");
+        fill(t, x->facts[order[i]].answer, s);
+    }
+}
+
+static void task_write(void) {
+    slots s;
+    text t = {{0}, 0}, facts = {{0}, 0};
+    put_facts(&facts, make_sentence(&s, &t), &s);
+    FRAMED("write", facts.data, t.data, "Write a sentence.\n\n%", "%\n\nSentence:", "Make a sentence of: %");
+}
+
+static void task_copy(void) {
+    slots s;
     text t = {{0}, 0};
-    int after = below(2);
-    if (!after) {
-        put(&t, all[k].question);
-        put(&t, "\n\n");
+    make_sentence(&s, &t);
+    FRAMED("copy", t.data, t.data, "Repeat: %", "Copy the sentence.\n\n%", "Say it again: %");
+}
+
+enum { MAX_WORDS = 160 };
+
+static int words_of(char *s, char **words) {
+    int n = 0;
+    for (char *w = strtok(s, " \n"); w && n < MAX_WORDS; w = strtok(NULL, " \n")) words[n++] = w;
+    return n;
+}
+
+// A list of names, things and places: backwards, or one of its items.
+static void task_list(void) {
+    static const char *const order[] = {"first", "second", "third", "fourth", "fifth", "last"};
+    const char *items[5];
+    text body = {{0}, 0}, back = {{0}, 0};
+    int n = 3 + below(3), of = below(3), k = below(n);
+    for (int i = 0; i < n; i++) items[i] = of == 0 ? ANY(names) : of == 1 ? ANY(things) : ANY(places);
+    for (int i = 0; i < n; i++) {
+        if (i) put(&body, ", "), put(&back, ", ");
+        put(&body, items[i]), put(&back, items[n - 1 - i]);
     }
-    put(&t, d.whole.data);
-    if (after) {
-        put(&t, "\n\nQuestion: ");
-        put(&t, all[k].question);
+    if (below(2)) {
+        FRAMED("list", body.data, back.data, "Backwards: %", "Reverse the list.\n\n%");
+    } else {
+        text ask = {{0}, 0};
+        put(&ask, "Which is the "), put(&ask, order[k == n - 1 && below(2) ? 5 : k]), put(&ask, "?\n\n%");
+        framed("list", ask.data, body.data, items[k]);
     }
-    line("dialogue_qa", t.data, all[k].answer);
+}
+
+// Span corruption (Raffel et al., 2020): spans of words become numbered gaps, the answer says what they were.
+static void task_spans(void) {
+    text source = {{0}, 0}, hidden = {{0}, 0}, answer = {{0}, 0};
+    char name[32];
+    if (below(3)) {
+        dialogue d;
+        make_dialogue(&d);
+        put(&source, d.whole.data);
+    } else {
+        slots s;
+        for (int i = 0; i < 3; i++) {
+            if (i) put(&source, " ");
+            make_sentence(&s, &source);
+        }
+    }
+    char *words[MAX_WORDS];
+    int n = words_of(source.data, words), spans = 0, first = below(4);
+    for (int i = 0; i < n;) {
+        int length = 1 + below(3);
+        if (i >= first && below(7) == 0 && i + length <= n && spans < 9) {
+            snprintf(name, sizeof(name), "(%d)", ++spans);
+            if (hidden.n) put(&hidden, " ");
+            put(&hidden, name);
+            if (answer.n) put(&answer, " ");
+            put(&answer, name);
+            for (; length > 0; length--) put(&answer, " "), put(&answer, words[i++]);
+        }
+        if (i == n) break;
+        if (hidden.n) put(&hidden, " ");
+        put(&hidden, words[i++]);
+    }
+    if (spans) FRAMED("spans", hidden.data, answer.data, "What is missing?\n\n%", "Fill in the gaps.\n\n%");
+    else task_spans();
 }
 
 static const char *const good[] = {"wonderful", "great", "lovely", "excellent", "perfect", "beautiful", "delightful", "superb"};
 static const char *const bad[] = {"terrible", "awful", "boring", "ugly", "dreadful", "poor", "horrible", "disappointing"};
 
-static void task_sentiment(void) {
-    slots s = draw((kind)(below(2) ? GOODS : SHOWS));
-    int positive = below(2);
-    text t = {{0}, 0};
-    bool article = strncmp(s.thing, "a ", 2) == 0 || strncmp(s.thing, "an ", 3) == 0;
-    const char *noun = article ? strchr(s.thing, ' ') + 1 : s.thing;
-    put(&t, below(2) ? "I saw the " : "We tried the ");
-    put(&t, noun);
-    put(&t, " at ");
-    put(&t, s.place);
-    put(&t, below(2) ? " and it was " : ". It was ");
-    put(&t, positive ? good[below(COUNT(good))] : bad[below(COUNT(bad))]);
-    put(&t, below(2) ? "." : positive ? ". I will come again." : ". Never again.");
-    FRAMED("sentiment", t.data, positive ? "positive" : "negative", "Is this review positive or negative?\n\n%", "Review: %\n\nSentiment:", "%\n\nHow does the writer feel?");
+static bool make_review(text *t) {
+    static const char *const forms[] = {"The {o} at {p} was ", "We saw the {o} at {p}. It was ", "{A} says the {o} was ", "I went to {p} and it was "};
+    slots s = draw(below(2) ? THINGS : SHOWS);
+    bool positive = below(2);
+    say(t, ANY(forms), &s);
+    put(t, positive ? ANY(good) : ANY(bad));
+    put(t, below(3) ? "." : positive ? ". I will come again." : ". Never again.");
+    return positive;
 }
 
-static void task_entity(void) {
-    slots s = draw(THINGS);
-    static const char *const forms[] = {"{A} took the {o} to {p} {d}.", "{d} {A} lost the {o} at {p}.", "At {p}, {A} found a {o} {d} {t}.", "{A} gave {B} the {o} at {p}."};
+static void task_sentiment(void) {
     text t = {{0}, 0};
-    fill(&t, forms[below(4)], &s);
-    const char *questions[] = {"Who?", "Where?", "What?"}, *answers[] = {s.a, s.place, s.thing};
-    int k = below(3);
-    put(&t, "\n\n");
-    put(&t, questions[k]);
-    FRAMED("entity", t.data, answers[k], "Answer the question.\n\n%", "%", "Read and answer: %");
+    bool positive = make_review(&t);
+    FRAMED("sentiment", t.data, positive ? "positive" : "negative", "Is this review positive or negative?\n\n%",
+           "Review: %\n\nSentiment:", "%\n\nHow does the writer feel?");
 }
 
 static void task_arithmetic(void) {
@@ -505,70 +639,123 @@ static void task_arithmetic(void) {
     FRAMED("arithmetic", body, words[minus ? a - b : a + b], "What is %?", "Calculate: %", "% is");
 }
 
-static void task_translate(void) {
-    static const struct {
-        const char *english, *spanish;
-    } nouns[] = {{"the dog", "el perro"}, {"the cat", "el gato"}, {"the house", "la casa"}, {"the book", "el libro"}, {"the table", "la mesa"}, {"the girl", "la chica"},
-                 {"the boy", "el chico"}, {"the car", "el coche"}, {"the door", "la puerta"}, {"the bread", "el pan"}},
-      verbs[] = {{"sees", "ve"}, {"has", "tiene"}, {"wants", "quiere"}, {"finds", "encuentra"}, {"buys", "compra"}};
-    int a = below(10), v = below(5), b = below(10);
-    char english[128], spanish[128];
-    snprintf(english, sizeof(english), "%s %s %s", nouns[a].english, verbs[v].english, nouns[b].english);
-    snprintf(spanish, sizeof(spanish), "%s %s %s", nouns[a].spanish, verbs[v].spanish, nouns[b].spanish);
-    if (below(3)) FRAMED("translate", english, spanish, "Translate to Spanish: %", "How do you say this in Spanish? %", "English: %\nSpanish:");
-    else FRAMED("translate", spanish, english, "Translate to English: %", "Spanish: %\nEnglish:");
+// ---- examples in the prompt: what is to be done, only they say
+
+static const char *const heads[][2] = {{"Input", "Output"}, {"Text", "Answer"}, {"Sentence", "Note"}, {"Dialogue", "Note"}, {"Review", "Label"}, {"Conversation", "Result"}};
+static const char *const labels[][2] = {{"positive", "negative"}, {"good", "bad"}, {"happy", "sad"}, {"plus", "minus"}, {"one", "two"}, {"left", "right"}};
+
+static void put_shot(text *t, const char *const *head, const char *input, const char *output) {
+    put(t, head[0]), put(t, ": "), put(t, input), put(t, "\n"), put(t, head[1]), put(t, ":");
+    if (output) put(t, " "), put(t, output), put(t, "\n\n");
 }
 
-static void task_copy(void) {
-    dialogue d;
-    make_complete_dialogue(&d);
-    text t = {{0}, 0};
-    slots s = d.slots;
-    static const char *const facts[] = {"{A} met {B} at {p} {d}.", "{B} needs {o} {t}.", "{A} and {B} talked about {o}.", "{B} paid {m} dollars {d}.", "{A} {r}."};
-    fill(&t, facts[below(5)], &s);
-    FRAMED("copy", t.data, t.data, "Repeat: %", "Copy the sentence.\n\n%", "Say it again: %");
+static void task_shots(void) {
+    const char *const *head = ANY(heads);
+    text prompt = {{0}, 0}, output = {{0}, 0};
+    int shots = 1 + below(4);
+    if (below(3) == 0) {  // names of the two classes
+        const char *const *two = ANY(labels);
+        int swap = below(2);
+        for (int i = 0; i <= shots; i++) {
+            text t = {{0}, 0};
+            output.n = 0;
+            put(&output, two[(int)make_review(&t) ^ swap]);
+            put_shot(&prompt, head, t.data, i < shots ? output.data : NULL);
+        }
+    } else if (below(4) == 0) {  // a sentence of its facts
+        const sentence *x = &ANY(sentences);
+        for (int i = 0; i <= shots; i++) {
+            slots s = draw(x->what);
+            text t = {{0}, 0};
+            output.n = 0;
+            put_facts(&t, x, &s);
+            say(&output, x->says, &s);
+            put_shot(&prompt, head, t.data, i < shots ? output.data : NULL);
+        }
+    } else {  // some of the facts of a sentence
+        const sentence *x = &ANY(sentences);
+        int order[4], count = choose(facts_in(x), order, 3), label = below(4) == 0;
+        const char *separator = ANY(separators);
+        for (int i = 0; i <= shots; i++) {
+            slots s = draw(x->what);
+            text t = {{0}, 0};
+            output.n = 0;
+            say(&t, x->says, &s);
+            for (int k = 0; k < count; k++) {
+                if (k) put(&output, separator);
+                if (label) put(&output, x->facts[order[k]].label), put(&output, ": ");
+                fill(&output, x->facts[order[k]].answer, &s);
+            }
+            put_shot(&prompt, head, t.data, i < shots ? output.data : NULL);
+        }
+    }
+    line("shots", prompt.data, output.data);
 }
 
-static void task_names(void) {
-    dialogue d;
-    make_dialogue(&d);
-    char both[128];
-    snprintf(both, sizeof(both), "%s and %s", d.slots.a, d.slots.b);
-    FRAMED("names", d.whole.data, both, "Who is talking?\n\n%", "%\n\nName the speakers.", "Speakers of this conversation?\n\n%");
+static void task_dialogue_shots(void) {
+    const char *const *head = heads[3 + 2 * below(2)], *separator = ANY(separators);
+    text prompt = {{0}, 0}, output = {{0}, 0};
+    int order[5], count = choose(5, order, 5), label = below(3) == 0;
+    for (int i = 0, shots = 1 + below(2); i <= shots; i++) {
+        dialogue d;
+        make_dialogue(&d);
+        output.n = 0;
+        put_form(&output, &d, order, count, label, separator);
+        put_shot(&prompt, head, d.whole.data, i < shots ? output.data : NULL);
+    }
+    line("dialogue_shots", prompt.data, output.data);
 }
 
 typedef struct task {
     const char *name, *says;
+    int weight;  // in the mixture
     void (*make)(void);
 } task;
 
 static const task tasks[] = {
-    {"dialogsum", "dialogue, summary, topic: the target of the demonstration, never part of mixture", task_dialogsum},
-    {"report", "the first turn of a dialogue in reported speech", task_report},
-    {"turn", "repeat one turn of a dialogue", task_turn},
-    {"dialogue_qa", "questions about a dialogue", task_dialogue_qa},
-    {"names", "who is talking", task_names},
-    {"sentiment", "reviews", task_sentiment},
-    {"entity", "who, where, what", task_entity},
-    {"arithmetic", "small sums in words", task_arithmetic},
-    {"translate", "English and Spanish", task_translate},
-    {"copy", "repeat a sentence", task_copy},
+    {"dialogsum", "dialogue, summary: the target of the demonstration, never part of mixture", 0, task_dialogsum},
+    {"form", "facts of a dialogue, in the order that is asked for", 6, task_form},
+    {"dialogue_qa", "a question about a dialogue", 4, task_dialogue_qa},
+    {"turn", "who says what in a dialogue", 2, task_turn},
+    {"continue", "the next turn of a dialogue", 1, task_continue},
+    {"names", "who is talking", 1, task_names},
+    {"dialogue_shots", "facts of a dialogue as the examples before it show", 1, task_dialogue_shots},
+    {"spans", "hidden words of a dialogue or of sentences", 2, task_spans},
+    {"entity", "who, where, what", 3, task_entity},
+    {"write", "a sentence of its facts", 2, task_write},
+    {"shots", "facts of a sentence, or the class of a review, as the examples before it show", 3, task_shots},
+    {"list", "a list backwards, or one of its items", 1, task_list},
+    {"sentiment", "reviews", 1, task_sentiment},
+    {"arithmetic", "small sums in words", 1, task_arithmetic},
+    {"copy", "repeat a sentence", 2, task_copy},
 };
 
 static void mixture(void) {
-    static const int weights[] = {1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 5, 6, 6, 7, 8, 9, 9};  // indices into tasks
-    tasks[weights[below(COUNT(weights))]].make();
+    int all = 0, at = 0;
+    for (int i = 0; i < COUNT(tasks); i++) all += tasks[i].weight;
+    for (int k = below(all); k >= tasks[at].weight; at++) k -= tasks[at].weight;
+    tasks[at].make();
+}
+
+// People, places, days and times, one a line: by these the demonstration sees whether a summary keeps to its dialogue.
+static void lists(void) {
+    for (int i = 0; i < COUNT(names); i++) puts(names[i]);
+    for (int i = 0; i < COUNT(places); i++) puts(places[i] + strlen("the "));
+    for (int i = 0; i < COUNT(days); i++) puts(days[i]);
+    for (int i = 0; i < COUNT(times); i++) puts(times[i]);
 }
 
 static int usage(const char *wrong) {
     if (wrong) fprintf(stderr, "make_data: %s\n", wrong);
-    fprintf(stderr, "usage: make_data TASK COUNT SEED [--split train|validation|test]\n  mixture      all tasks but dialogsum\n");
-    for (int i = 0; i < COUNT(tasks); i++) fprintf(stderr, "  %-12s %s\n", tasks[i].name, tasks[i].says);
+    fprintf(stderr, "usage: make_data TASK COUNT SEED [--split train|validation|test]\n       make_data --lists    people, places, "
+                    "days and times\n  %-14s all tasks but dialogsum\n", "mixture");
+    for (int i = 0; i < COUNT(tasks); i++) fprintf(stderr, "  %-14s %s\n", tasks[i].name, tasks[i].says);
     return 2;
 }
 
 int main(int argc, char **argv) {
     if (argc == 2 && strcmp(argv[1], "--help") == 0) return usage(NULL) * 0;
+    if (argc == 2 && strcmp(argv[1], "--lists") == 0) return lists(), 0;
     if (argc != 4 && !(argc == 6 && strcmp(argv[4], "--split") == 0)) return usage("three arguments are needed");
     static const char *const splits[] = {"train", "validation", "test"};
     for (split = argc == 6 ? 0 : TRAIN; argc == 6 && split < 3 && strcmp(argv[5], splits[split]) != 0;) split++;
