@@ -19,7 +19,7 @@ help:
 	@echo "make book      peft.h as HTML pages, in build/book: names are links, comments stand beside the code"
 	@echo "make golden    comparison with the reference cases in PEFT_SHARED"
 	@echo "make peers     comparison with today's Hugging Face libraries, both ways (installs them under build/peers with pip)"
-	@echo "make model     makes the project's own model anew (about an hour); the result is in build/model/out"
+	@echo "make model     makes the project's own model anew (about twenty minutes); the result is in build/model/out"
 	@echo "make wasm      own_network for WebAssembly (needs emcc): build/own_network.js, to be run by node or a page"
 	@echo "make web       a page that fine-tunes in the browser (needs emcc): static files in build/web; make test-web drives it"
 	@echo "make cortex-m  fine-tunes on a microcontroller without an operating system (needs arm-none-eabi-gcc and qemu-system-arm)"
@@ -46,21 +46,36 @@ build/%: examples/%.c build/peft.o
 	$(COMPILE)
 build/data_parallel: examples/data_parallel.c build/peft.o  # of the examples only where there is an mpicc
 	$(COMPILE:$(CC)%=$(MPICC)%)
+build/make_data build/picture: build/%: tools/%.c  # these two are about no model
+	@mkdir -p build
+	$(CC) $(STD) $(CFLAGS) -o $@ $<
 
 test: $(TESTS) $(EXAMPLES) build/golden build/peft build/make_data
 	@PEFT_SHARED=$(PEFT_SHARED) sh tests/run.sh $(TESTS)
 
-# The demonstration: data from the generator (three splits), the model that comes with the project.
-MODEL = tests/data/model
+# The demonstration: data from the generator (three splits, and old tasks), the model that comes with the project.
+MODEL = examples/model
+DEMO = build/demo/train.jsonl build/demo/validation.jsonl build/demo/test.jsonl \
+    build/demo/old.train.jsonl build/demo/old.test.jsonl build/demo/names.txt
+build/demo/old.%.jsonl: build/make_data
+	@mkdir -p build/demo
+	@for task in form entity arithmetic copy; do \
+	    build/make_data $$task $(if $(filter train,$*),150,30) 2 --split $* || exit 1; done > $@
 build/demo/%.jsonl: build/make_data
 	@mkdir -p build/demo
-	build/make_data dialogsum $(if $(filter train,$*),1200,120) 1 --split $* > $@
+	@build/make_data dialogsum $(if $(filter train,$*),1200,120) 1 --split $* > $@
+build/demo/names.txt: build/make_data
+	@mkdir -p build/demo
+	@build/make_data --lists > $@
 
 build/demo_run: tools/demo.c tools/cli.h tools/report.h build/peft.o
 	$(CC) $(STD) $(CFLAGS) -I. -o $@ $< -DPEFT_IMPLEMENTED build/peft.o $(LIBS)
 
-demo: build/demo_run build/demo/train.jsonl build/demo/validation.jsonl build/demo/test.jsonl
-	@build/demo_run $(MODEL) build/demo/train.jsonl build/demo/validation.jsonl build/demo/test.jsonl build/demo
+demo: $(DEMO)  # first what it is about: peft.h takes a while to compile
+	@echo "What is to be learned, one of 1,200 examples:"; echo
+	@printf '%b\n\n' "$$(sed -n '1s/^{"dialogue":"\(.*\)","summary":"\(.*\)"}$$/\1\\n\\n  in short: \2/p' build/demo/train.jsonl)"
+	@$(MAKE) --no-print-directory build/demo_run
+	@build/demo_run $(MODEL) build/demo
 
 four-bits: build/peft demo
 	sh tools/four_bits.sh
@@ -86,7 +101,7 @@ build/peers/%: tests/peers/%.c peft.h
 peers: build/golden build/peft build/peers/write_adapters build/peers/encode_texts build/peers/render_templates
 	@sh tests/peers/run.sh
 
-model: build/peft build/make_data build/train_tokenizer
+model: build/peft build/make_data build/train_tokenizer build/set_positions
 	sh tools/make_model.sh build/model/out
 
 # WebAssembly. clang 14 (emscripten 3.1.6) makes wrong code of the portable product when it pairs up scalars by itself: not that.

@@ -28,7 +28,7 @@ quality() {
 training() {
     for weights in "" "--weights nf4 --double-quant --optimizer adamw8bit --checkpoint-blocks"; do
         echo "LoRA r 8 on all linear layers $weights"
-        $peft compare tests/data/model --method lora --target-modules all-linear --alpha 32 --lr 3e-3 --epochs 2 --batch 16 --warmup 10 --seeds 5 --seed 1 \
+        $peft compare examples/model --method lora --target-modules all-linear --alpha 32 --lr 3e-3 --epochs 2 --batch 16 --warmup 10 --seeds 5 --seed 1 \
             --data $demo/train.jsonl --test $demo/test.jsonl --prompt "$prompt" $summary $weights --markdown
     done
 }

@@ -8,11 +8,12 @@
 
 #define COUNT(a) ((int)(sizeof(a) / sizeof((a)[0])))
 
-static const struct { const char *key, *name; } methods[] = {
-    {"base", "base model, zero-shot"}, {"full", "full fine-tuning"}, {"lora", "LoRA r 8, all linear"}};
-static const struct { const char *key, *name; bool needed; } scores[] = {
-    {"rouge1", "ROUGE-1", true}, {"rouge2", "ROUGE-2", true}, {"rougeL", "ROUGE-L", true},
-    {"known_words", "known words", false}, {"faithful", "faithful names", false}};
+static const struct { const char *key, *name, *second; } methods[] = {
+    {"base", "base model, zero-shot", "nothing trained"}, {"few_shot", "2 examples in the prompt", "nothing trained"},
+    {"prompt", "prompt tuning", NULL}, {"lora", "LoRA r 8, all linear", NULL}, {"full", "full fine-tuning", NULL},
+    {"mixture", "full, old tasks mixed in", NULL}};
+static const struct { const char *key, *name; } scores[] = {
+    {"rougeL", "ROUGE-L"}, {"known_words", "known words"}, {"faithful", "faithful names"}, {"old_tasks", "old tasks"}};
 
 // The number behind "key": in the object that begins at `object`, which holds numbers alone.
 static bool number(const char *object, const char *key, double *out) {
@@ -52,8 +53,6 @@ int main(int argc, char **argv) {
     text[size] = 0;
     double values[COUNT(methods)][COUNT(scores)], trained[COUNT(methods)] = {0}, bytes[COUNT(methods)] = {0};
     double examples = 0;
-    bool shown[COUNT(scores)];
-    for (int s = 0; s < COUNT(scores); s++) shown[s] = true;
     for (int m = 0; m < COUNT(methods); m++) {
         char key[32];
         snprintf(key, sizeof(key), "\"%s\":{", methods[m].key);
@@ -65,13 +64,10 @@ int main(int argc, char **argv) {
         object += strlen(key);
         for (int s = 0; s < COUNT(scores); s++) {
             if (number(object, scores[s].key, &values[m][s])) continue;
-            if (scores[s].needed) {
-                fprintf(stderr, "picture: %s: %s has no \"%s\"\n", argv[1], methods[m].key, scores[s].key);
-                return 1;
-            }
-            shown[s] = false;  // older reports
+            fprintf(stderr, "picture: %s: %s has no \"%s\"\n", argv[1], methods[m].key, scores[s].key);
+            return 1;
         }
-        if (m && (!number(object, "trainable", &trained[m]) || !number(object, "bytes", &bytes[m]))) {
+        if (!methods[m].second && (!number(object, "trainable", &trained[m]) || !number(object, "bytes", &bytes[m]))) {
             fprintf(stderr, "picture: %s: %s has no \"trainable\" or \"bytes\"\n", argv[1], methods[m].key);
             return 1;
         }
@@ -81,32 +77,30 @@ int main(int argc, char **argv) {
         fprintf(stderr, "picture: %s: no \"examples\"\n", argv[1]);
         return 1;
     }
-    int columns = 0;
-    for (int s = 0; s < COUNT(scores); s++) columns += shown[s];
-    const double left = 220, right = 880, row = 52, top = 74;
-    double column = (right - left) / columns, bar = column - 66;  // beside a bar stands its value
+    const double left = 220, right = 880, row = 46, top = 74;
+    double column = (right - left) / COUNT(scores), bar = column - 66;  // beside a bar stands its value
     printf("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 900 %g\" role=\"img\" "
            "aria-label=\"Scores of the demonstration\">\n"
            "<style>text{font:14px system-ui,sans-serif;fill:#1f2328}.s{font-size:12px;fill:#59636e}"
            ".t{font-weight:600}.v{font-size:13px}\n"
-           ".w{fill:#d8dee4}.base{fill:#8c959f}.full{fill:#9a4a00}.lora{fill:#0b5fc0}\n"
+           ".w{fill:#d8dee4}.base,.few_shot{fill:#8c959f}.prompt{fill:#2a7f3f}.lora{fill:#0b5fc0}"
+           ".full,.mixture{fill:#9a4a00}\n"
            "@media(prefers-color-scheme:dark){text{fill:#e6edf3}.s{fill:#9198a1}.w{fill:#30363d}"
-           ".base{fill:#7d8590}.full{fill:#e8994d}.lora{fill:#5aa9ff}}</style>\n", top + row * COUNT(methods) + 6);
+           ".base,.few_shot{fill:#7d8590}.prompt{fill:#56b870}.lora{fill:#5aa9ff}.full,.mixture{fill:#e8994d}}"
+           "</style>\n", top + row * COUNT(methods) + 6);
     printf("<text class=\"t\" x=\"10\" y=\"24\">A small T5 learns to summarize dialogues: "
            "%.0f held-out dialogues, percent</text>\n", examples);
-    int at = 0;
     for (int s = 0; s < COUNT(scores); s++)
-        if (shown[s]) printf("<text x=\"%.1f\" y=\"58\">%s</text>\n", left + column * at++, scores[s].name);
+        printf("<text x=\"%.1f\" y=\"58\">%s</text>\n", left + column * s, scores[s].name);
     for (int m = 0; m < COUNT(methods); m++) {
         double y = top + row * m;
-        char second[96] = "nothing trained";
-        if (m) cost(second, sizeof(second), trained[m], bytes[m]);
+        char second[96];
+        if (methods[m].second) snprintf(second, sizeof(second), "%s", methods[m].second);
+        else cost(second, sizeof(second), trained[m], bytes[m]);
         printf("<text x=\"10\" y=\"%g\">%s</text><text class=\"s\" x=\"10\" y=\"%g\">%s</text>\n", y + 14,
                methods[m].name, y + 31, second);
-        at = 0;
         for (int s = 0; s < COUNT(scores); s++) {
-            if (!shown[s]) continue;
-            double x = left + column * at++, v = values[m][s];
+            double x = left + column * s, v = values[m][s];
             printf("<rect class=\"w\" x=\"%.1f\" y=\"%g\" width=\"%.1f\" height=\"16\" rx=\"2\"/>"
                    "<rect class=\"%s\" x=\"%.1f\" y=\"%g\" width=\"%.1f\" height=\"16\" rx=\"2\"/>"
                    "<text class=\"v\" x=\"%.1f\" y=\"%g\">%.1f</text>\n",
