@@ -1,6 +1,6 @@
 // Fine-tunes a T5 on your own examples with LoRA, and answers a prompt before and after.
 //   cc -O2 -I. -o build/finetune examples/finetune.c -DPEFT_USE_PTHREADS -pthread -lm
-//   build/finetune tests/data/model build/demo/train.jsonl build/demo/test.jsonl
+//   build/finetune examples/model build/demo/train.jsonl build/demo/test.jsonl
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 
@@ -42,7 +42,7 @@ static peft_status finetune(peft_context *ctx, char **argv) {
 
 int main(int argc, char **argv) {
     // without arguments: the model of the project, and what `make demo` leaves
-    static char *own[] = {"finetune", "tests/data/model", "build/demo/train.jsonl", "build/demo/test.jsonl"};
+    static char *own[] = {"finetune", "examples/model", "build/demo/train.jsonl", "build/demo/test.jsonl"};
     if (argc != 1 && argc != 4) {
         fprintf(stderr, "usage: finetune [MODEL TRAIN.jsonl TEST.jsonl]\n");
         return 2;

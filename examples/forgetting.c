@@ -1,7 +1,7 @@
 // Forgetting: what a model still knows of an old task after it has learned a new one: all weights, all weights on both tasks, LoRA.
 //   cc -O2 -I. -o build/forgetting examples/forgetting.c -DPEFT_USE_PTHREADS -pthread -lm
 //   build/make_data dialogsum 200 1 > build/new.jsonl;  build/make_data arithmetic 200 1 > build/old.jsonl
-//   build/forgetting tests/data/model build/new.jsonl build/old.jsonl
+//   build/forgetting examples/model build/new.jsonl build/old.jsonl
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 
@@ -73,7 +73,7 @@ static peft_status forgetting(peft_context *ctx, char **argv) {
 
 int main(int argc, char **argv) {
     // without arguments: the model of the project, and the data made as said above
-    static char *own[] = {"forgetting", "tests/data/model", "build/new.jsonl", "build/old.jsonl"};
+    static char *own[] = {"forgetting", "examples/model", "build/new.jsonl", "build/old.jsonl"};
     if (argc != 1 && argc != 4) {
         fprintf(stderr, "usage: forgetting [MODEL NEW.jsonl OLD.jsonl]\n");
         return 2;

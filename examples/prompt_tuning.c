@@ -1,6 +1,6 @@
 // A soft prompt: twenty vectors that take the place of an instruction, learned from examples, then read as words.
 //   cc -O2 -I. -o build/prompt_tuning examples/prompt_tuning.c -DPEFT_USE_PTHREADS -pthread -lm
-//   build/prompt_tuning tests/data/model build/demo/train.jsonl
+//   build/prompt_tuning examples/model build/demo/train.jsonl
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 
@@ -58,7 +58,7 @@ static peft_status tune(peft_context *ctx, char **argv) {
 
 int main(int argc, char **argv) {
     // without arguments: the model of the project, and what `make demo` leaves
-    static char *own[] = {"prompt_tuning", "tests/data/model", "build/demo/train.jsonl"};
+    static char *own[] = {"prompt_tuning", "examples/model", "build/demo/train.jsonl"};
     if (argc != 1 && argc != 3) {
         fprintf(stderr, "usage: prompt_tuning [MODEL TRAIN.jsonl]\n");
         return 2;

@@ -1,6 +1,6 @@
 // QLoRA: a LoRA on every linear layer of a base in 4 bits, with blocks computed again on the way back; what is planned, what it takes.
 //   cc -O2 -I. -o build/qlora examples/qlora.c -DPEFT_USE_PTHREADS -pthread -lm
-//   build/qlora tests/data/model build/demo/train.jsonl build/demo/test.jsonl
+//   build/qlora examples/model build/demo/train.jsonl build/demo/test.jsonl
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 
@@ -63,7 +63,7 @@ static peft_status finetune(peft_context *ctx, char **argv) {
 
 int main(int argc, char **argv) {
     // without arguments: the model of the project, and what `make demo` leaves
-    static char *own[] = {"qlora", "tests/data/model", "build/demo/train.jsonl", "build/demo/test.jsonl"};
+    static char *own[] = {"qlora", "examples/model", "build/demo/train.jsonl", "build/demo/test.jsonl"};
     if (argc != 1 && argc != 4) {
         fprintf(stderr, "usage: qlora [MODEL TRAIN.jsonl TEST.jsonl]\n");
         return 2;

@@ -1,6 +1,6 @@
 // How large a rank does LoRA need? Each rank gets the same steps; the table is that of Hu et al. (2021), section 7.2, in small.
 //   cc -O2 -I. -o build/rank_sweep examples/rank_sweep.c -DPEFT_USE_PTHREADS -pthread -lm
-//   build/rank_sweep tests/data/model build/demo/train.jsonl
+//   build/rank_sweep examples/model build/demo/train.jsonl
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 
@@ -62,7 +62,7 @@ static peft_status sweep(peft_context *ctx, char **argv) {
 
 int main(int argc, char **argv) {
     // without arguments: the model of the project, and what `make demo` leaves
-    static char *own[] = {"rank_sweep", "tests/data/model", "build/demo/train.jsonl"};
+    static char *own[] = {"rank_sweep", "examples/model", "build/demo/train.jsonl"};
     if (argc != 1 && argc != 3) {
         fprintf(stderr, "usage: rank_sweep [MODEL TRAIN.jsonl]\n");
         return 2;

@@ -1,6 +1,6 @@
 // One base model, several tasks: adapters that are switched per call, mixed in one batch, combined and merged; what each costs.
 //   cc -O2 -I. -o build/swap_tasks examples/swap_tasks.c -DPEFT_USE_PTHREADS -pthread -lm
-//   build/swap_tasks tests/data/model
+//   build/swap_tasks examples/model
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 
@@ -10,15 +10,15 @@
 
 enum { TASKS = 3 };
 static const char *const tasks[TASKS] = {"greeting", "farewell", "question"};
-static const char *const answers[TASKS] = {"Good morning, %s.", "Goodbye, %s.", "Who is %s?"};
+static const char *const answers[TASKS] = {"Good morning, %s.", "See you then, %s.", "Where is %s?"};
 static char files[TASKS][2048];
 
 // Six examples of a task, as JSON lines in memory: no file is needed.
 static peft_status learn(peft_context *ctx, peft_model *model, int task, peft_adapter **out) {
-    static const char *const names[] = {"Anna", "Ben", "Tom", "Laura", "Martin", "Lisa"};
+    static const char *const names[] = {"Anna", "Ben", "Tom", "Laura", "Martin", "Alice"};
     char path[32], *at = files[task];
     for (int i = 0; i < 6; i++) {
-        at += sprintf(at, "{\"prompt\": \"Speak to %s.\", \"completion\": \"", names[i]);
+        at += sprintf(at, "{\"prompt\": \"What do you say to %s?\", \"completion\": \"", names[i]);
         at += sprintf(at, answers[task], names[i]);
         at += sprintf(at, "\"}\n");
     }
@@ -47,7 +47,7 @@ static struct timespec begin(void) {
 static peft_status swap_tasks(peft_context *ctx, const char *path) {
     peft_model *model = NULL;
     peft_adapter *adapters[TASKS] = {NULL}, *both = NULL;
-    const char *prompts[TASKS] = {"Speak to Tom.", "Speak to Tom.", "Speak to Tom."};
+    const char *prompts[TASKS] = {"What do you say to Tom?", "What do you say to Tom?", "What do you say to Tom?"};
     char *texts[TASKS] = {NULL};
     int64_t bytes = 0;
     peft_status status = peft_model_load(&(peft_model_desc){.context = ctx, .path = path}, &model);
@@ -98,7 +98,7 @@ int main(int argc, char **argv) {
     }
     peft_context *ctx;
     if (peft_context_create(&(peft_context_desc){.threads = 2}, &ctx)) return 1;
-    peft_status status = swap_tasks(ctx, argc == 2 ? argv[1] : "tests/data/model");
+    peft_status status = swap_tasks(ctx, argc == 2 ? argv[1] : "examples/model");
     if (status) fprintf(stderr, "swap_tasks: %s\n", peft_error(ctx));
     peft_context_destroy(ctx);
     return status != PEFT_OK;
