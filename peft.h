@@ -15039,7 +15039,10 @@ static void peft__decode_steps(
         if (!p || (!p->size && p->type == PEFT__PIECE_UNUSED)) continue;
         // the tokenizers library compares the normalized token with the names of special ones
         bool same = p->byte_size == p->size && memcmp(p->bytes, p->text, p->size) == 0;
-        if (skip_special && p->type == PEFT__PIECE_CONTROL && same) continue;
+        bool control = p->type == PEFT__PIECE_CONTROL;  // or unigram's unk, where it is an added token, too
+        for (int64_t k = 0; p->type == PEFT__PIECE_UNKNOWN && k < t->added_count; k++)
+            control = control || (t->added_tokens[k].id == ids[i] && t->added_tokens[k].special);
+        if (skip_special && control && same) continue;
         if (!steps && texts[0].count) peft__string_append(&texts[0].text, " ", 1);
         peft__token_put(
             &texts[0], t->byte_level ? p->text : p->bytes, t->byte_level ? p->size : p->byte_size);

@@ -411,6 +411,19 @@ static void test_folders(void) {
     put_file("both", "tokenizer.json", unigram_json, sizeof unigram_json - 1);
     check(!peft_tokenizer_load(ctx, "both", &t) && peft_vocab_size(t) == 5, "tokenizer.json comes before spiece.model");
     peft_tokenizer_destroy(t);
+    // unigram's unk: a special token where it is among the added ones
+    static const char unk_json[] =
+        "{\"added_tokens\":[{\"id\":1,\"content\":\"?\",\"special\":true}],"
+        "\"model\":{\"type\":\"Unigram\",\"unk_id\":1,\"vocab\":[[\"<pad>\",0],[\"?\",-9],[\"a\",-1],[\"b\",-2]]}}";
+    put_file("unk", "tokenizer.json", unk_json, sizeof unk_json - 1);
+    for (int k = 0; k < 3; k++) {  // skipped, shown; not special
+        const int32_t some[] = {2, 1, 3};
+        char *text = NULL;
+        check(!peft_tokenizer_load(ctx, k < 2 ? "unk" : "both", &t) && !peft_decode(t, some, 3, k != 1, &text, NULL) &&
+              strcmp(text, k ? "a ? b" : "a b") == 0, "unk in a text without special tokens");
+        peft_free(ctx, text);
+        peft_tokenizer_destroy(t);
+    }
     put_file("gpt", "vocab.json", vocab, sizeof vocab - 1);
     put_file("gpt", "merges.txt", merges, sizeof merges - 1);
     put_file("gpt", "added_tokens.json", added, sizeof added - 1);
