@@ -98,29 +98,29 @@ copies() {
 # reference set, and adds a line to the table: code (.text of test_portable, the header without metrics) and memory (its contexts' peak).
 row() { printf '| %-28s | %-8s | %-16s | %-16s | %9s | %9s |\n' "$@" >> $work/table; }
 target() {
-    name=$1 run=$2
+    of=$1 run=$2
     shift 2
-    there "$1" || { skip "$name: $1 is not installed"; return; }
-    [ -z "$run" ] || there "${run%% *}" || { skip "$name: no $run to run programs with"; return; }
-    rm -f $work/$name.portable $work/$name.golden
+    there "$1" || { skip "$of: $1 is not installed"; return; }
+    [ -z "$run" ] || there "${run%% *}" || { skip "$of: no $run to run programs with"; return; }
+    rm -f $work/$of.portable $work/$of.golden
     compiles=yes tests=- golden=- code=- memory=-
     for program in portable golden; do
         source=tests/test_$program.c
         [ $program = portable ] || source=tests/$program.c
-        step "$name: $program, build" 900 "$@" -Wall -Wextra -Werror -I. -o $work/$name.$program $source -lm || compiles=NO
+        step "$of: $program, build" 900 "$@" -Wall -Wextra -Werror -I. -o $work/$of.$program $source -lm || compiles=NO
     done
-    if [ -e $work/$name.portable ]; then
-        if step "$name: test_portable" 900 $run $work/$name.portable; then tests=$(sed -n 's/.*: \([0-9]* passed\), 0 failed.*/\1/p' $work/log); else tests=FAIL; fi
+    if [ -e $work/$of.portable ]; then
+        if step "$of: test_portable" 900 $run $work/$of.portable; then tests=$(sed -n 's/.*: \([0-9]* passed\), 0 failed.*/\1/p' $work/log); else tests=FAIL; fi
         memory=$(sed -n 's/^memory \([0-9]*\).*/\1/p' $work/log | awk '{ printf "%.1f MB", $1 / 1e6 }')
-        code=$(size $work/$name.portable 2> /dev/null | awk 'NR == 2 { printf "%.0f kB", $1 / 1e3 }')
+        code=$(size $work/$of.portable 2> /dev/null | awk 'NR == 2 { printf "%.0f kB", $1 / 1e3 }')
     fi
     reference=tests/data/reference
-    if [ -e $work/$name.golden ]; then
-        if step "$name: golden" 1500 $run $work/$name.golden $reference/golden/* $reference/hf $reference/nf4.safetensors $reference/tokenizers.jsonl; then
+    if [ -e $work/$of.golden ]; then
+        if step "$of: golden" 1500 $run $work/$of.golden $reference/golden/* $reference/hf $reference/nf4.safetensors $reference/tokenizers.jsonl; then
             golden=$(sed -n 's/^\(.*: \)\{0,1\}\([0-9]* passed\), 0 failed.*/\2/p' $work/log | tail -n 1)
         else golden=FAIL; fi
     fi
-    row "$name" $compiles "$tests" "$golden" "${code:--}" "${memory:--}"
+    row "$of" $compiles "$tests" "$golden" "${code:--}" "${memory:--}"
 }
 
 # i686: floats in SSE registers, or not at all

@@ -13,7 +13,7 @@ static int host(int operation, const void *argument) {
     return r0;
 }
 
-void _exit(int code) {
+__attribute__((noreturn)) void _exit(int code) {
     const uint32_t block[2] = {0x20026, (uint32_t)code};  // ADP_Stopped_ApplicationExit
     for (;;) host(0x20, block);
 }
