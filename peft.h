@@ -3578,6 +3578,34 @@ static void peft__json_whole(const char *s, const char *end, peft__json *out) {
     out->integer = negative ? (int64_t)(0 - v) : (int64_t)v;
 }
 
+// What strtod and snprintf take for a decimal point: that of the locale which the host program has set.
+static const char *peft__decimal_point(void) {
+#if PEFT_NO_STDIO
+    return ".";
+#else
+    return localeconv()->decimal_point;
+#endif
+}
+
+// strtod for short numbers with a point, in any locale. *end, if asked for: behind the number, or `text`.
+static double peft__read_double(const char *text, const char **end) {
+    const char *point = peft__decimal_point(), *first = text + strspn(text, " ");
+    size_t n = PEFT__MIN(strspn(first, "+-.0123456789eE"), (size_t)40), m = strlen(point);
+    char copy[64], *stop;
+    memcpy(copy, first, n);
+    copy[n] = 0;
+    char *dot = strchr(copy, '.');
+    if (dot && m < 16) {
+        memmove(dot + m, dot + 1, n - (size_t)(dot - copy));
+        memcpy(dot, point, m);
+    }
+    double v = strtod(copy, &stop);
+    size_t used = (size_t)(stop - copy);
+    if (dot && stop > dot) used -= m - 1;
+    if (end) *end = used ? first + used : text;
+    return v;
+}
+
 static peft_status peft__json_number(peft__json_reader *r, peft__json *out) {
     const char *begin = r->at, *dot = NULL;
     bool power = false;
@@ -3594,12 +3622,7 @@ static peft_status peft__json_number(peft__json_reader *r, peft__json *out) {
     }
     if (ok && !dot && !power) peft__json_whole(begin, r->at, out);
     if (!ok) return peft__json_error(r, "not a value");
-    // strtod wants a NUL, and the decimal point of the locale that the host program has set
-#if PEFT_NO_STDIO
-    const char *point = ".";
-#else
-    const char *point = localeconv()->decimal_point;
-#endif
+    const char *point = peft__decimal_point();  // strtod also wants a NUL
     size_t n = (size_t)(r->at - begin), whole = dot ? (size_t)(dot - begin) : n, m = dot ? strlen(point) : 0;
     char small[64], *text = n + m < sizeof(small) ? small : (char *)peft__arena_alloc(r->arena, n + m + 1);
     if (!text) return PEFT_ERROR_MEMORY;
@@ -11021,7 +11044,10 @@ static void peft__python_float(peft__string *s, double v) {
     while (strtod(text, NULL) != v && ++digits < 17);
     int exponent = atoi(strchr(text, 'e') + 1);
     snprintf(plain, sizeof(plain), "%.*f", PEFT__MAX(digits - exponent, 1), v);
-    peft__string_puts(s, exponent < -4 || exponent >= 16 ? text : plain);
+    const char *shown = exponent < -4 || exponent >= 16 ? text : plain, *point = peft__decimal_point();
+    const char *at = strstr(shown, point);
+    peft__string_append(s, shown, at ? (size_t)(at - shown) : strlen(shown));
+    if (at) peft__string_format(s, ".%s", at + strlen(point));
 }
 #endif
 
@@ -17262,7 +17288,8 @@ static bool peft__json_is_empty(const peft__json *v) {
 // Whether a value equals `text`, which is how the tables write values.
 static bool peft__json_is_text(const peft__json *v, const char *text) {
     if (v->type == PEFT__JSON_BOOL) return strcmp(text, v->boolean ? "true" : "false") == 0;
-    if (v->type == PEFT__JSON_NUMBER) return v->number == strtod(text, NULL) && *text >= '0' && *text <= '9';
+    bool digit = *text >= '0' && *text <= '9';
+    if (v->type == PEFT__JSON_NUMBER) return digit && v->number == peft__read_double(text, NULL);
     return v->type == PEFT__JSON_STRING && strcmp(v->string, text) == 0;
 }
 
@@ -17332,7 +17359,7 @@ static void peft__config_set(peft__config_reader *r, const peft__setting *row) {
     void *field = (char *)r->c + row->field;
     bool given = v && v->type != PEFT__JSON_NULL, number = v && v->type == PEFT__JSON_NUMBER;
     bool none = row->use == PEFT__SIZE_OR_NONE, flag = row->use == PEFT__FLAG, ends = row->use == PEFT__ENDS;
-    double x = number ? v->number : !row->value || (v && none) ? 0 : strtod(row->value, NULL);
+    double x = number ? v->number : !row->value || (v && none) ? 0 : peft__read_double(row->value, NULL);
     const char *wrong = NULL;
     if (flag ? given && v->type != PEFT__JSON_BOOL
              : given && !number && !(ends && v->type == PEFT__JSON_ARRAY)) {
@@ -20846,11 +20873,10 @@ static size_t peft__next_entry(peft__arena *a, const char **list, char separator
 
 // Splits "expression=number". Ranks must be whole.
 static bool peft__name_number(const peft__names *names, peft__name_entry *e) {
-    const char *equals = strrchr(e->text, '=');
-    char *end = NULL;
+    const char *equals = strrchr(e->text, '='), *end;
     if (!equals || equals == e->text) return false;
     e->size = (size_t)(equals - e->text);
-    e->value = strtod(equals + 1, &end);
+    e->value = peft__read_double(equals + 1, &end);
     if (end == equals + 1 || *end || !(e->value >= 0 && e->value <= 1 << 24)) return false;
     return strcmp(names->key, "rank_pattern") != 0 || (e->value >= 1 && e->value == floor(e->value));
 }
@@ -21431,8 +21457,8 @@ static void peft__adapter_defaults(peft_adapter *a) {
 // Whether a list of numbers, "0,2,5", is valid.
 static bool peft__numbers_valid(const char *list) {
     for (const char *p = list; p && *p;) {
-        char *end;
-        double v = strtod(p, &end);
+        const char *end;
+        double v = peft__read_double(p, &end);
         if (end == p || !(v >= 0 && v <= 1 << 24)) return false;
         while (*end == ' ') end++;
         if (*end && *end != ',') return false;
@@ -22177,7 +22203,7 @@ static void peft__list_json(peft__string *s, peft__key_type type, const char *li
         before = ", ";
         if (value) peft__json_quote(s, entry, (size_t)(value - entry));
         if (value && tokens) peft__string_format(s, ": [%s]", value + 1);
-        else if (value) peft__string_format(s, ": %g", strtod(value + 1, NULL));
+        else if (value) peft__string_format(s, ": %g", peft__read_double(value + 1, NULL));
         else if (tokens || type == PEFT__KEY_WHOLES || object) peft__string_puts(s, entry);
         else peft__json_quote(s, entry, n);
     }
@@ -22217,8 +22243,8 @@ static bool peft__scaled_pattern(peft__arena *scratch, const char **pattern, dou
         peft__string_append(&s, p, n);
         end = p + n;
         if (!*end) break;
-        char *behind;
-        double value = strtod(end + 1, &behind);
+        const char *behind;
+        double value = peft__read_double(end + 1, &behind);
         if (behind == end + 1 || (*behind && *behind != ',')) peft__string_append(&s, end++, 1);
         else {
             peft__string_format(&s, "=%g", factor * value);

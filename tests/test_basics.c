@@ -444,6 +444,22 @@ static void test_json(void) {
     peft__arena_free(&a);
 }
 
+// Numbers of options, tables and files have a point, whatever the program's locale has.
+static void numbers_have_points(const char *what) {
+    const char *text = " -2.5e-1,7", *end;
+    check(peft__read_double(text, &end) == -0.25 && strcmp(end, ",7") == 0, what);
+    check(peft__read_double("3", &end) == 3 && !*end, what);
+    text = "x1", check(peft__read_double(text, &end) == 0 && end == text, what);
+    text = "", check(peft__read_double(text, &end) == 0 && end == text, what);
+    check(peft__read_double("0.10000000000000000000000000000000000000000000001", NULL) == 0.1, what);
+    peft__string s;
+    peft__string_init(&s, ctx);
+    peft__python_float(&s, 0.1), peft__string_puts(&s, " "), peft__python_float(&s, -1e-7), peft__string_puts(&s, " ");
+    peft__python_float(&s, 1.5e300), peft__string_puts(&s, " "), peft__python_float(&s, 42);
+    check(strcmp(s.data, "0.1 -1e-07 1.5e+300 42.0") == 0, what);
+    peft__string_free(&s);
+}
+
 static void test_locale(void) {
     static const char *const names[] = {"de_DE.UTF-8", "de_DE.utf8", "de_DE", "fr_FR.UTF-8", "fr_FR.utf8", "de-DE"};
     bool found = false;
@@ -454,8 +470,10 @@ static void test_locale(void) {
     } else {
         json_is("[1.5,-0.25e-1,0.1]", "[1.5,-0.025,0.1]");
         json_is("1,5", "!file:1: JSON: something behind the end");
+        numbers_have_points("numbers where a comma is the decimal point");
     }
     setlocale(LC_NUMERIC, "C");
+    numbers_have_points("numbers in the C locale");
 }
 
 // ---- half floats
