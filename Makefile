@@ -31,7 +31,7 @@ examples: $(EXAMPLES)
 # Programs that use nothing but the public interface link with one object of the implementation: the header is compiled once for
 # all of them. PEFT_IMPLEMENTED says that the implementation is elsewhere. What looks inside compiles the header itself: tests of
 # internals, the benchmarks and scores of build/peft, and test_threads, which puts its own pthread_create into the header.
-INTERNAL := $(patsubst %.c,build/%,$(notdir $(shell grep -l peft__ tests/*.c tools/*.c examples/*.c)))
+INTERNAL := $(patsubst %.c,build/%,$(notdir $(shell grep -lE "peft__|PEFT_NO_STDIO" tests/*.c tools/*.c examples/*.c)))
 ALONE := $(INTERNAL) build/peft build/test_threads
 COMPILE = $(CC) $(STD) $(CFLAGS) -I. -o $@ $< $(if $(filter $@,$(ALONE)),,-DPEFT_IMPLEMENTED build/peft.o) $(LIBS)
 
