@@ -2401,9 +2401,7 @@ PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_cont
     const peft_files *f = &d.files;
     int given = !!f->open + !!f->read + !!f->write + !!f->flush + !!f->close + !!f->rename + !!f->remove +
         !!f->make_folder;
-    if (!out || !d.allocator.alloc != !d.allocator.free || d.threads < 0 || d.threads > PEFT__MAX_THREADS ||
-        given % 8 || (d.compute != PEFT_F32 && d.compute != PEFT_BF16))
-        return PEFT_ERROR_ARGUMENT;
+    if (!out || !d.allocator.alloc != !d.allocator.free) return PEFT_ERROR_ARGUMENT;
     if (!d.allocator.alloc) {
         d.allocator.alloc = peft__default_alloc;
         d.allocator.free = peft__default_free;
@@ -2419,7 +2417,16 @@ PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_cont
     ctx->simd = d.simd == PEFT_SIMD_AUTO ? peft__simd_widest() : d.simd;
     ctx->compute = d.compute;
     ctx->bf16_pairs = peft__bf16_available(ctx->simd);
-    peft_status status = peft__simd_available(ctx->simd) ? peft__pool_create(ctx) : PEFT_ERROR_UNSUPPORTED;
+    peft_status status = PEFT_OK;
+    if (d.threads < 0 || d.threads > PEFT__MAX_THREADS)
+        status = peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%d threads; 1 to %d", d.threads, PEFT__MAX_THREADS);
+    else if (given % 8) status = peft__fail(ctx, PEFT_ERROR_ARGUMENT, "`files` lacks some of its functions");
+    else if (d.compute != PEFT_F32 && d.compute != PEFT_BF16)
+        status = peft__fail(ctx, PEFT_ERROR_ARGUMENT, "`compute` is neither f32 nor bf16");
+    else if (!peft__simd_available(ctx->simd))
+        status = peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
+            "this machine or build has no instruction set \"%s\"", peft_simd_name(ctx->simd));
+    else status = peft__pool_create(ctx);
     if (!status && !peft__sums_as_written())
         status = peft__fail(
             ctx, PEFT_ERROR_UNSUPPORTED, "built with -funsafe-math-optimizations or the like");

@@ -43,6 +43,10 @@ static peft_context_desc counting(counter *c) {
     return d;
 }
 
+static void keep_line(const char *line, void *user) {
+    snprintf((char *)user, 200, "%s", line);
+}
+
 static void test_contexts(void) {
     peft_context *c = ctx;
     peft_context_desc d;
@@ -64,7 +68,15 @@ static void test_contexts(void) {
     }
     check(found >= 1, "the portable code is always there");
     d.simd = (peft_simd)99;
-    check(peft_context_create(&d, &c) == PEFT_ERROR_UNSUPPORTED && !c, "an instruction set that does not exist");
+    char line[200] = "";
+    d.log = keep_line, d.log_user = line;
+    check(peft_context_create(&d, &c) == PEFT_ERROR_UNSUPPORTED && !c && strstr(line, "no instruction set"), "an instruction set that does not exist");
+    d.simd = PEFT_SIMD_AUTO, d.threads = 5000;
+    check(peft_context_create(&d, &c) == PEFT_ERROR_ARGUMENT && !c && strstr(line, "5000 threads"), "too many threads");
+    d.threads = 1, d.compute = PEFT_NF4;
+    check(peft_context_create(&d, &c) == PEFT_ERROR_ARGUMENT && !c && strstr(line, "`compute`"), "compute in four bits");
+    d.compute = PEFT_F32, d.files = peft_files_stdio(), d.files.rename = NULL;
+    check(peft_context_create(&d, &c) == PEFT_ERROR_ARGUMENT && !c && strstr(line, "`files`"), "half of the file callbacks");
     for (int threads = 0; threads <= 4; threads += 1) {  // every allocation of creating a context fails once
         for (long n = 1;; n++) {
             counter k = {0, 0, n, 0};

@@ -6,7 +6,7 @@
 #include "peft.h"
 #include "check.h"
 #include <stdio.h>
-#if defined(CLOCK_MONOTONIC) || defined(LC_ALL)
+#if (defined(CLOCK_MONOTONIC) && !defined(PEFT_USE_PTHREADS)) || defined(LC_ALL)  // threads bring time.h
 #error "PEFT_NO_STDIO needs neither time.h nor locale.h"
 #endif
 
