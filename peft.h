@@ -30470,7 +30470,7 @@ static peft_status peft__prompt_too_long(peft__loader *l, const char *prompt, si
     peft_status status = peft_encode_special(l->d->chat->tokenizer, prompt, size, &ids);
     const peft_tokenizer *t = l->d->chat->tokenizer;
     bool has_bos = ids.count && ids.data[0] == t->ids.bos;
-    bool gets_bos = t->ids.bos >= 0 && !has_bos && (!t->begin_known || t->begin_bos || t->front_count);
+    bool gets_bos = !has_bos && (!t->begin_known || t->begin_bos || t->front_count);
     *longer = ids.count + gets_bos > l->d->max_source;
     peft_ids_free(l->data->ctx, &ids);
     return status;

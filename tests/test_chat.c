@@ -200,15 +200,15 @@ static void test_long(void) {
         const char *prompts[4], *log;
     } cases[] = {
         {0, PEFT_TURNS_ASSISTANT, {SYSTEM USER("Hi"), SYSTEM HI USER("Two?"), SYSTEM HI TWO USER("Bye")}, ""},
-        {96, PEFT_TURNS_ASSISTANT, {SYSTEM USER("Hi"), SYSTEM HI USER("Two?"), SYSTEM HI TWO USER("Bye")}, ""},
-        {95, PEFT_TURNS_ASSISTANT, {SYSTEM USER("Hi"), SYSTEM HI USER("Two?"), SYSTEM TWO USER("Bye")}, ": 1 examples go without"},
-        {70, PEFT_TURNS_ASSISTANT, {SYSTEM USER("Hi"), SYSTEM USER("Two?"), SYSTEM TWO USER("Bye")}, ": 2 examples go without"},
-        {66, PEFT_TURNS_ASSISTANT, {SYSTEM USER("Hi"), SYSTEM USER("Two?"), SYSTEM USER("Bye")}, "tokens before an answer; 0 answers"},
-        {41, PEFT_TURNS_ASSISTANT, {SYSTEM USER("Hi"), SYSTEM USER("Bye")}, "41 tokens before an answer; 1 answers"},
-        {39, PEFT_TURNS_ASSISTANT, {NULL}, ": 0 examples go without"},
-        {95, PEFT_TURNS_LAST, {SYSTEM TWO USER("Bye")}, ": 1 examples go without"},
-        {41, PEFT_TURNS_LAST, {SYSTEM USER("Bye")}, ": 1 examples go without"},
-        {40, PEFT_TURNS_LAST, {NULL}, "40 tokens before an answer; 1 answers"},
+        {95, PEFT_TURNS_ASSISTANT, {SYSTEM USER("Hi"), SYSTEM HI USER("Two?"), SYSTEM HI TWO USER("Bye")}, ""},
+        {94, PEFT_TURNS_ASSISTANT, {SYSTEM USER("Hi"), SYSTEM HI USER("Two?"), SYSTEM TWO USER("Bye")}, ": 1 examples go without"},
+        {69, PEFT_TURNS_ASSISTANT, {SYSTEM USER("Hi"), SYSTEM USER("Two?"), SYSTEM TWO USER("Bye")}, ": 2 examples go without"},
+        {65, PEFT_TURNS_ASSISTANT, {SYSTEM USER("Hi"), SYSTEM USER("Two?"), SYSTEM USER("Bye")}, "tokens before an answer; 0 answers"},
+        {40, PEFT_TURNS_ASSISTANT, {SYSTEM USER("Hi"), SYSTEM USER("Bye")}, "40 tokens before an answer; 1 answers"},
+        {38, PEFT_TURNS_ASSISTANT, {NULL}, ": 0 examples go without"},
+        {94, PEFT_TURNS_LAST, {SYSTEM TWO USER("Bye")}, ": 1 examples go without"},
+        {40, PEFT_TURNS_LAST, {SYSTEM USER("Bye")}, ": 1 examples go without"},
+        {39, PEFT_TURNS_LAST, {NULL}, "39 tokens before an answer; 1 answers"},
         {5, PEFT_TURNS_ALL, {""}, ""}};
     static const char *const answers[] = {"Hello!<|im_end|>", "2<|im_end|>", "Bye!<|im_end|>"};
     peft_tokenizer *t = NULL;
