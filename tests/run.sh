@@ -10,7 +10,12 @@ run() {
     log="build/logs/$(echo "$1" | tr ' ' '_').log" name=$1
     shift
     "$@" > "$log" 2>&1
-    code=$?
+    report "$name" "$log" $?
+}
+
+# report NAME LOG STATUS
+report() {
+    name=$1 log=$2 code=$3
     grep -a -E 'FAIL|^skipped' "$log" | head -n 60 | cut -c1-300
     line=$(sed -n 's/^\([a-z_]*: \)\{0,1\}\([0-9][0-9]* passed, [0-9][0-9]* failed\)/\2/p' "$log" | tail -n 1)
     echo "== $name: ${line:-no closing line}"
@@ -34,7 +39,12 @@ cases() {
     else echo "skipped: $name: no reference cases at $1 (set PEFT_SHARED)"; skipped=$((skipped + 1)); fi
 }
 
-for t in "$@"; do run "$(basename "$t")" "$t"; done
+# The programs run two at a time; each is reported in its turn.
+printf '%s\n' "$@" | xargs -P 2 -I{} sh -c 'log=build/logs/$(basename {}).log; {} > "$log" 2>&1; echo $? > "$log.status"'
+for t in "$@"; do
+    log=build/logs/$(basename "$t").log
+    report "$(basename "$t")" "$log" "$(cat "$log.status")"
+done
 run chapters sh tests/chapters.sh
 for t in tests/test_*.sh; do [ -f "$t" ] && run "$(basename "$t" .sh)" sh "$t"; done
 if [ -x build/golden ]; then
