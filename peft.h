@@ -12952,8 +12952,8 @@ static void peft__json_set(peft__string *s, const char *key, const char *value) 
 }
 
 // How to add one. A family of models: its rules (parameters), its settings and its peft__family in
-// peft__families, a row in peft__gguf_family_of and one in peft__gguf_architecture; then its block in chapter
-// 8. A setting: a row of its table, and a field of peft_config. A ggml type: its decoder and a row in
+// peft__families, a row in peft__gguf_family_of and one in peft__gguf_architecture; then its block in
+// chapter 8. A setting: a row of its table, and a field of peft_config. A ggml type: its decoder and a row in
 // peft__ggml_format_of. A quantized weight's part: a row of peft__quant_parts, which is read and written from
 // then on.
 // ==========================================================================================================
