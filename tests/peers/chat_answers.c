@@ -4,6 +4,7 @@
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 #include <stdio.h>
+#include <stdlib.h>
 
 static void print_ids(const int32_t *ids, int64_t count) {
     for (int64_t i = 0; i < count; i++) printf(i ? " %d" : "%d", (int)ids[i]);
