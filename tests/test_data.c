@@ -2,6 +2,7 @@
 #include "../peft.h"
 
 #include "check.h"
+#include "limited.h"
 #include "text.h"
 #include <math.h>
 
@@ -466,19 +467,6 @@ static void test_noise(void) {
 }
 
 // The n-th allocation fails: an error, and nothing leaks.
-static int64_t allowed = INT64_MAX, live;
-static void *limited_alloc(size_t size, void *user) {
-    (void)user;
-    void *p = allowed-- > 0 ? malloc(size) : NULL;
-    live += p != NULL;
-    return p;
-}
-static void limited_free(void *p, void *user) {
-    (void)user;
-    live--;
-    free(p);
-}
-
 static void test_memory(void) {
     static const char text[] = "a,b\n\"x \"\"y\"\"\",1\n2,3\n", lines[] = "{\"a\": \"x\", \"b\": [1]}\n",
         list[] = "[{\"a\": \"x\", \"b\": [1]}]\n";

@@ -5,6 +5,7 @@
 #include "peft.h"
 #define SCRATCH "test_gguf_models.tmp"
 #include "gguf_file.h"
+#include "limited.h"
 
 static const int block_types[] = {PEFT_GGML_Q4_0, PEFT_GGML_Q4_1, PEFT_GGML_Q5_0, PEFT_GGML_Q5_1, PEFT_GGML_Q8_0,
                                   PEFT_GGML_Q4_K, PEFT_GGML_Q5_K, PEFT_GGML_Q6_K, PEFT_GGML_Q8_K, PEFT_GGML_IQ4_NL};
@@ -1104,21 +1105,6 @@ static void test_real_vocabularies(void) {
 }
 
 // ---- the n-th allocation fails: an error, and nothing leaks
-
-static int64_t allowed = INT64_MAX, live;
-
-static void *limited_alloc(size_t size, void *user) {
-    (void)user;
-    void *p = allowed-- > 0 ? malloc(size) : NULL;
-    live += p != NULL;
-    return p;
-}
-
-static void limited_free(void *p, void *user) {
-    (void)user;
-    live--;
-    free(p);
-}
 
 static peft_status everything(int kind, const peft__gguf_lora *l, const peft_tensor *t) {
     peft_status status = PEFT_OK;

@@ -5,6 +5,7 @@
 #include "../peft.h"
 
 #include "check.h"
+#include "limited.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -841,19 +842,6 @@ static void test_model(void) {
 }
 
 // ---- the n-th allocation fails: an error, and nothing leaks
-
-static int64_t allowed = INT64_MAX, live;
-static void *limited_alloc(size_t size, void *user) {
-    (void)user;
-    void *p = allowed-- > 0 ? malloc(size) : NULL;
-    live += p != NULL;
-    return p;
-}
-static void limited_free(void *p, void *user) {
-    (void)user;
-    live--;
-    free(p);
-}
 
 static void test_memory(void) {
     peft_context_desc d;
