@@ -19533,10 +19533,14 @@ typedef struct peft__decoder_cache {
     float *spare;  // [rows, largest, kv_heads * d_kv], for reordering
 } peft__decoder_cache;
 
+// How many of a row's tokens a layer with a window keeps.
+static int64_t peft__cache_ring(const peft_model *m, const peft__decoder_cache *c) {
+    return m->config.window ? PEFT__MIN(m->config.window, c->capacity) : c->capacity;
+}
+
 // How many tokens of a row a layer keeps.
 static int64_t peft__cache_room(const peft_model *m, const peft__decoder_cache *c, int64_t layer) {
-    int64_t window = c->whole ? 0 : peft__attention_window(&m->config, layer);
-    return window ? PEFT__MIN(window, c->capacity) : c->capacity;
+    return !c->whole && peft__attention_window(&m->config, layer) ? peft__cache_ring(m, c) : c->capacity;
 }
 
 static int64_t peft__kv_inner(const peft_model *m) {
@@ -20190,8 +20194,7 @@ static peft_status peft__make_plan(peft__pass *p) {
     int64_t *plan = PEFT__TAPE_ROOM(p->tape, PEFT__PLAN_PARTS * c->rows, int64_t), longest = 0;
     p->positions = PEFT__TAPE_ROOM(p->tape, c->rows, int32_t);
     if (!plan || !p->positions) return PEFT_ERROR_MEMORY;
-    int64_t window = p->model->config.window;
-    int64_t ring = window ? PEFT__MIN(window, c->capacity) : c->capacity;
+    int64_t ring = peft__cache_ring(p->model, c);
     for (int64_t r = 0; r < c->rows; r++) {
         int64_t s = c->source_of_row[r], count = c->base[s] + c->length + 1;
         plan[PEFT__PLAN_FIRST * c->rows + r] = r * c->capacity;
@@ -24242,8 +24245,8 @@ static peft_status peft__session_begin(
     if (!peft__same_adapters(&s->adapters, &g->adapters) || is_long != s->is_long) s->ids.count = 0;
     s->is_long = is_long;
     while (kept < s->ids.count && kept < count - 1 && s->ids.data[kept] == ids[kept]) kept++;
-    int64_t window = s->model->config.window;  // a full ring cannot go back by more than one token
-    if (window && s->ids.count > PEFT__MIN(window, s->cache.capacity) && kept + 1 < s->ids.count) kept = 0;
+    // a full ring cannot go back by more than one token
+    if (s->ids.count > peft__cache_ring(s->model, &s->cache) && kept + 1 < s->ids.count) kept = 0;
     s->reused = s->ids.count = kept;
     s->adapters = g->adapters;
     status = peft__session_reserve(s, wanted, kept);
