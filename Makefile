@@ -28,23 +28,33 @@ help:
 
 examples: $(EXAMPLES)
 
-# Programs that use nothing but the public interface link with one object of the implementation: the header is compiled once for
-# all of them. PEFT_IMPLEMENTED says that the implementation is elsewhere. What looks inside compiles the header itself: tests of
-# internals, the benchmarks and scores of build/peft, and test_threads, which puts its own pthread_create into the header.
-INTERNAL := $(patsubst %.c,build/%,$(notdir $(shell grep -lE "peft__|PEFT_NO_STDIO" tests/*.c tools/*.c examples/*.c)))
-ALONE := $(INTERNAL) build/peft build/test_threads
-COMPILE = $(CC) $(STD) $(CFLAGS) -I. -o $@ $< $(if $(filter $@,$(ALONE)),,-DPEFT_IMPLEMENTED build/peft.o) $(LIBS)
+# The header is compiled twice for all programs: to build/peft.o, for those that use nothing but its interface (PEFT_IMPLEMENTED
+# says that the implementation is elsewhere), and to build/open.o for tests that look inside: there its functions are not static,
+# and build/open/peft.h declares them (tests/open.awk makes both; its kernels of bf16 run on every machine with AVX-512). What remains
+# compiles the header itself: test_files and test_threads put other functions into it, and so do the tool and some of tools/.
+ALONE := build/test_files build/test_threads build/peft $(patsubst %.c,build/%,$(notdir $(shell grep -lE "peft__" tools/*.c examples/*.c)))
+OPEN := $(filter-out $(ALONE),$(patsubst tests/%.c,build/%,$(shell grep -lE "peft__|tools/(scores|benchmarks)" tests/*.c)))
+LINKED = $(if $(filter $@,$(ALONE)),,-DPEFT_IMPLEMENTED $(if $(filter $@,$(OPEN)),build/open.o,build/peft.o))
+COMPILE = $(CC) $(STD) $(CFLAGS) $(if $(filter $@,$(OPEN)),-Ibuild/open) -I. -o $@ $< $(LINKED) $(LIBS)
 
 build/peft.o: peft.h
 	@mkdir -p build
 	$(CC) $(STD) $(CFLAGS) -DPEFT_IMPLEMENTATION -DPEFT_USE_PTHREADS -x c -c -o $@ $<
-build/%: tests/%.c build/peft.o $(wildcard tests/*.h) tools/scores.h tools/benchmarks.h
+build/open.c build/open/peft.h: peft.h tests/open.awk
+	@mkdir -p build/open
+	awk $(if $(filter %.h,$@),-v declare=1) -f tests/open.awk peft.h > $@
+build/open.o: build/open.c
+	$(CC) $(STD) $(CFLAGS) -DPEFT__EMULATE_BF16 -DPEFT_IMPLEMENTATION -DPEFT_USE_PTHREADS -c -o $@ $<
+$(OPEN): build/open.o build/open/peft.h
+$(filter-out $(OPEN) $(ALONE),$(TESTS) $(EXAMPLES)): build/peft.o
+
+build/%: tests/%.c $(wildcard tests/*.h) tools/scores.h tools/benchmarks.h peft.h
 	$(COMPILE)
-build/%: tools/%.c build/peft.o $(wildcard tools/*.h)
+build/%: tools/%.c peft.h $(wildcard tools/*.h)
 	$(COMPILE)
-build/%: examples/%.c build/peft.o
+build/%: examples/%.c peft.h
 	$(COMPILE)
-build/data_parallel: examples/data_parallel.c build/peft.o  # of the examples only where there is an mpicc
+build/data_parallel: examples/data_parallel.c peft.h  # of the examples only where there is an mpicc
 	$(COMPILE:$(CC)%=$(MPICC)%)
 build/make_data build/picture: build/%: tools/%.c  # these two are about no model
 	@mkdir -p build

@@ -1,7 +1,7 @@
 // Chapter 14: benchmarks. Small files of every official layout, made here and mounted; scores computed by hand. Then BIG-Bench Hard's
 // real files (PEFT_SHARED names the place, default ../shared).
 #define PEFT_IMPLEMENTATION
-#include "../peft.h"
+#include "peft.h"
 #include "../tools/benchmarks.h"
 
 #include "check.h"

@@ -1,5 +1,5 @@
 // Chapter 11: datasets and templates. Files are mounted from memory. Prints failures and a final "N passed, N failed".
-#include "../peft.h"
+#include "peft.h"
 
 #include "check.h"
 #include "limited.h"

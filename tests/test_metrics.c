@@ -2,7 +2,7 @@
 // need no files. Prints one line per comparison and a final "N passed, N failed".
 #define PEFT_IMPLEMENTATION
 #define PEFT_ONLY_METRICS  // a program that only scores needs no more
-#include "../peft.h"
+#include "peft.h"
 
 #include "golden_metrics.h"
 

@@ -2,7 +2,7 @@
 // and products in all shapes, thread counts, bitsandbytes' checkpoints there and back, damaged files, failing allocations.
 #define PEFT_NO_METRICS  // what this program needs of the header
 #define PEFT_IMPLEMENTATION
-#include "../peft.h"
+#include "peft.h"
 
 #include "check.h"
 #include "limited.h"

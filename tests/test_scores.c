@@ -2,7 +2,7 @@
 // toxicity, win rates, WordNet, TER of Asian scripts. Expected values are worked out by hand or a second way.
 #define PEFT_IMPLEMENTATION
 #define PEFT_ONLY_METRICS
-#include "../peft.h"
+#include "peft.h"
 #include "../tools/scores.h"
 
 #include "check.h"
