@@ -610,7 +610,7 @@ typedef struct peft_model_desc {
     uint64_t seed;          // of the random weights
     // How the matrices of the blocks' linear modules are kept. PEFT_F32 (0): as stored; PEFT_F16, PEFT_BF16:
     // rounded; PEFT_NF4, PEFT_FP4, PEFT_I8: quantized and frozen, as QLoRA trains on them. What is quantized
-    // already stays so.
+    // already stays so; an error where that is all of them.
     peft_dtype weights;
     int64_t block;          // of quantized weights: peft_quantize_desc
     bool double_quant;
@@ -10894,7 +10894,9 @@ static peft_status peft__archive_open_index(peft_archive *a, const char *index) 
     if (status) return status;
     const peft__json *map = peft__json_get(root, "weight_map");
     if (!peft__json_is(map, PEFT__JSON_OBJECT))
-        return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: no weight_map", index);
+        return peft__fail(a->ctx, PEFT_ERROR_FORMAT,
+            "%s: no weight_map, so it is no index of safetensors files; give the folder that it is in",
+            index);
     const char *slash = strrchr(index, '/');
     char *folder = peft__arena_strdup(&a->arena, index, slash ? (size_t)(slash - index) + 1 : 0);
     peft__free(a->ctx, a->files);
@@ -18282,6 +18284,33 @@ static peft_status peft__model_read(peft_model *m, const peft_model_desc *d) {
     return status;
 }
 
+// What is quantized in the checkpoint stays so: if that is true of all that `weights` or `embeddings` speaks
+// of, it has no effect.
+static peft_status peft__model_check_kept(const peft_model *m, const peft_model_desc *d) {
+    for (int edge = 0; edge < 2; edge++) {
+        peft_dtype asked = edge ? d->embeddings : d->weights;
+        const char *what = edge ? "embeddings" : "weights";
+        const peft_tensor *other = NULL;
+        int64_t others = 0, meant = 0;
+        for (const peft_tensor *t = m->tensors; asked && t < m->tensors + m->tensor_count; t++) {
+            bool ends = t == m->shared || t == m->head;
+            if (edge ? !ends : ends || !peft__is_linear(m, t)) continue;
+            meant++;
+            if (!t->quant || t->type == asked) continue;
+            if (!others++) other = t;
+        }
+        if (!others) continue;
+        if (others == meant)
+            return peft__fail(m->ctx, PEFT_ERROR_ARGUMENT,
+                "%s: %s cannot be kept as %s: %s is quantized already (%s), as are all of them", m->folder,
+                what, peft_dtype_name(asked), other->name, peft_dtype_name(other->type));
+        peft__log(m->ctx,
+            "warning: %s: %s as %s: %ld of %ld are quantized already and stay so, such as %s (%s)", m->folder,
+            what, peft_dtype_name(asked), others, meant, other->name, peft_dtype_name(other->type));
+    }
+    return PEFT_OK;
+}
+
 // ---- random values
 
 // Standard deviations that keep activations near 1: HF's T5 initialisation, with a smaller untied head, as
@@ -18433,6 +18462,7 @@ PEFTDEF peft_status peft_model_load(const peft_model_desc *desc, peft_model **ou
     int weights = desc->config_only ? PEFT__NO_WEIGHTS : PEFT__WEIGHTS;
     peft_status status = peft__model_begin(ctx, desc->path, weights, &m);
     if (!status) status = desc->config_only ? peft__model_randomize(m, desc) : peft__model_read(m, desc);
+    if (!status) status = peft__model_check_kept(m, desc);
     if (!status) status = peft__model_load_tokenizer(m, desc->tokenizer);
     if (!status) peft__model_special_ids(m);
     if (status) peft_model_destroy(m);
@@ -31591,6 +31621,21 @@ static peft_status peft__train_count_steps(peft__trainer *t) {
         (long long)d->epochs, (long long)d->max_steps, (long long)d->batch_size, (long long)d->accumulation);
 }
 
+// A warmup as long as the training never comes to the rate that was asked for. Its first step has the rate 0.
+static peft_status peft__train_check_warmup(const peft__trainer *t) {
+    const peft_train_desc *d = &t->d;
+    if (d->warmup_steps < t->steps || d->warmup_steps == 0) return PEFT_OK;
+    if (t->steps == 1)
+        return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT,
+            "training: warmup_steps is %lld, so the rate of the only step is 0 and nothing would be learned",
+            (long long)d->warmup_steps);
+    peft__log(t->ctx,
+        "warning: warmup_steps is %lld, and the training has %lld steps: the rate gets to %lld/%lld of %g",
+        (long long)d->warmup_steps, (long long)t->steps, (long long)t->steps - 1, (long long)d->warmup_steps,
+        (double)d->learning_rate);
+    return PEFT_OK;
+}
+
 static peft_status peft__train_resolve(peft__trainer *t, const peft_train_desc *desc) {
     peft_train_desc *d = &t->d;
     *d = *desc;
@@ -31609,7 +31654,8 @@ static peft_status peft__train_resolve(peft__trainer *t, const peft_train_desc *
     if (!status && d->learning_rate == 0)
         d->learning_rate = peft_default_learning_rate(d->model, d->adapter) *
                            peft__optimizers[d->optimizer].rate;
-    return status ? status : peft__train_count_steps(t);
+    if (!status) status = peft__train_count_steps(t);
+    return status ? status : peft__train_check_warmup(t);
 }
 
 static peft_status peft__train_optimizer(peft__trainer *t) {

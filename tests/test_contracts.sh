@@ -133,6 +133,30 @@ c_commands_of_other_tools() {
     done
     gives 2 'there is no command xyzzy$' $peft xyzzy
 }
+c_methods_of_other_tools() {
+    for pair in p-tuning:ptuning p_tuning:ptuning P-Tuning:ptuning prompt_tuning:prompt prefix-tuning:prefix adapter:bottleneck lroa:lora ful:full 'qlora:lora --weights nf4'; do
+        train 2 "unknown; did you mean --method ${pair#*:}?" --data $work/plain.jsonl --method "${pair%%:*}"
+    done
+    train 2 '\-\-method xyzzy: unknown; peft methods MODEL lists them' --data $work/plain.jsonl --method xyzzy
+}
+c_weights_that_are_quantized_already() {  # they stay as they are, so another format has no effect
+    gives 0 '' $peft quantize $model $work/nf4 --type nf4 --force  # of T5, wo stays wide
+    gives 0 'weights as int8: 64 of 72 are quantized already and stay so, such as encoder.*(nf4)' $peft generate $work/nf4 hello --weights i8 --max-new-tokens 1
+    gives 0 '' $peft generate $work/nf4 hello --weights nf4 --embeddings bf16 --max-new-tokens 1
+    lacks 'quantized already'
+    gives 0 '' $peft train tests/data/chat --init --method full --data $work/plain.jsonl --max-steps 1 --out $work/decoder --force
+    gives 0 '' $peft quantize $work/decoder $work/nf4_chat --type nf4 --force
+    for type in i8 bf16; do
+        gives 2 'weights cannot be kept as .*weight is quantized already (nf4), as are all' $peft generate $work/nf4_chat hello --weights $type --max-new-tokens 1
+    done
+}
+c_warmup_as_long_as_the_run() {
+    train 2 'warmup_steps is 5, so the rate of the only step is 0' --data $work/plain.jsonl --warmup 5
+    gives 0 'warning: warmup_steps is 5, and the training has 2 steps: the rate gets to 1/5 of 0.001' \
+        $peft train $model --data $work/plain.jsonl --out $work/x --max-steps 2 --lr 1e-3 --warmup 5
+    gives 0 '' $peft train $model --data $work/plain.jsonl --out $work/x --force --max-steps 2 --warmup 1
+    lacks warmup_steps
+}
 c_names_in_any_case() {
     train 0 'adapter written' --data $work/plain.jsonl --method LoRA --schedule Cosine --optimizer AdamW --bias None
     gives 0 '' $peft generate $model hello --weights NF4 --max-new-tokens 1
@@ -228,6 +252,7 @@ c_info_shows_the_window() {
     gives 0 '"window":null' $peft info $model --json
     from models/gpt2-tiny-with-tokenizer && gives 0 'window  *[0-9][0-9]* tokens' $peft info $cases/models/gpt2-tiny-with-tokenizer
 }
+c_info_of_a_json_file() { gives 1 'config.json: no weight_map, so it is no index of safetensors files; give the folder that it is in' $peft info $model/config.json; }
 c_info_of_an_adapter() {
     [ -d $work/one ] || gives 0 '' $peft train $model --data $work/plain.jsonl --out $work/one --max-steps 2
     gives 0 'method  *LORA' $peft info $work/one
@@ -666,7 +691,7 @@ END
 
 for name in ${*:-$(sed -n 's/^c_\([a-z0-9_]*\)() {.*/\1/p' "$0")}; do
     wrong=0 skip=0
-    c_$name
+    if command -v "c_$name" > /dev/null; then c_$name; else wrong=1; echo "  there is no such case"; fi
     if [ $wrong -ne 0 ]; then failed=$((failed + 1)); echo "FAIL: $name"
     elif [ $skip -ne 0 ]; then skipped=$((skipped + 1)); echo "skipped, in part or wholly: $name (no cases at $cases: set PEFT_SHARED)"
     else passed=$((passed + 1)); fi

@@ -89,10 +89,34 @@ static const peft_method_info *method_of(const char *name) {
     return name && strcmp(name, "full") == 0 ? NULL : peft_method_named(name ? name : "lora");
 }
 
+// The method that a wrong name means: the same without its dashes, another tool's name, or one spelled nearly so. NULL: none.
+static const char *method_meant(const char *name) {
+    static const char *const others[][2] = {{"prompttuning", "prompt"}, {"softprompt", "prompt"}, {"prefixtuning", "prefix"},
+        {"adapter", "bottleneck"}, {"houlsby", "bottleneck"}, {"pfeiffer", "bottleneck --pfeiffer"},
+        {"qlora", "lora --weights nf4"}, {"rslora", "lora --use-rslora"}, {"pissa", "lora --pissa"}, {"finetuning", "full"},
+        {"finetune", "full"}, {"all", "full"}, {"none", "full"}, {"bias", "bitfit"}, {"layernorm", "norms"}};
+    char plain[32];
+    const char *nearest = NULL;
+    size_t n = 0;
+    for (const char *p = name; *p && n + 1 < sizeof(plain); p++)
+        if (isalnum((unsigned char)*p)) plain[n++] = (char)tolower((unsigned char)*p);
+    plain[n] = 0;
+    for (int i = 0; i < COUNT(others); i++)
+        if (strcmp(plain, others[i][0]) == 0) return others[i][1];
+    int least = (int)n / 3 + 1;
+    if (likeness(plain, "full") < least) return "full";
+    for (int i = 0; peft_method_at(i); i++) {
+        int d = likeness(plain, peft_method_at(i)->name);
+        if (d < least) least = d, nearest = peft_method_at(i)->name;
+    }
+    return nearest;
+}
+
 static int check_method(const char *name) {
-    if (name && strcmp(name, "full") != 0 && !peft_method_named(name))
-        return wrong("--method %s: unknown; peft methods MODEL lists them", name);
-    return EXIT_OK;
+    if (!name || strcmp(name, "full") == 0 || peft_method_named(name)) return EXIT_OK;
+    const char *meant = method_meant(name);
+    if (meant) return wrong("--method %s: unknown; did you mean --method %s? peft methods MODEL lists them", name, meant);
+    return wrong("--method %s: unknown; peft methods MODEL lists them", name);
 }
 
 static char *init_text;  // --init-text with its line breaks
