@@ -169,6 +169,7 @@ c_zero_is_zero() {  # where a descriptor's 0 means the default, a 0 that is type
     gives 2 '\-\-batch is -1, not above 0' $peft memory $model --batch -1
     gives 2 '\-\-limit is 0, not above 0' $peft eval $model --data $work/plain.jsonl --limit 0
     gives 2 '\-\-top-p is nan, not above 0' $peft generate $model hello --temperature 1 --top-p nan
+    gives 2 '\-\-shots is -1\|\-\-shots -1 is negative' $peft benchmark mmlu --data $work --shots -1
     train 0 '' --data $work/plain.jsonl --max-grad-norm 0 --weight-decay 0 --dropout 0 --warmup 0 --seed 0
     gives 0 '' $peft generate $model hello --beams 2 --length-penalty 0 --max-new-tokens 2
     gives 0 '' $peft grow $model $work/flat --token '<sep>' --noise 0
@@ -687,6 +688,59 @@ END
         if [ "$all" -ne $((times * once)) ]; then wrong=1; echo "  $n examples: $all tokens, not $times times $once"; fi
         rm -rf $work/x
     done
+}
+
+# ---- scores, on the cases of PEFT_SHARED
+
+# scores TEXT METRIC PREDICTIONS REFERENCES [OPTION ...]: the output of peft score has that text
+scores() {
+    text=$1 metric=$2 said=$cases/metrics/$3 right=$cases/metrics/$4
+    shift 4
+    gives 0 "$text" $peft score $metric --predictions $said --references $right "$@"
+}
+c_equal_confidences_share_a_bin() {
+    from metrics/conf_ties.txt || return
+    for right in right_first right_alternating; do scores '^ece_mass  *0.4000' calibration conf_ties.txt $right.txt; done
+    scores '^selective  *0.5000' calibration sel_conf.txt sel_right.txt
+}
+c_f1_of_the_positive_label_alone() { from metrics/ones.txt && scores '^f1  *1.0000' f1 ones.txt ones.txt; }
+c_zero_of_a_metric_is_zero() {
+    from metrics/meteor_h.txt || return
+    scores '^meteor  *1.0000.*g:0|' meteor meteor_h.txt meteor_r.txt --gamma 0
+    scores 'beta:0|' chrf meteor_h.txt meteor_r.txt --beta 0
+    scores '|a:0|' meteor meteor_h.txt meteor_r.txt --alpha 0
+    scores 'smooth:floor.0' bleu meteor_h.txt meteor_r.txt --smoothing floor --smooth-value 0
+}
+c_a_file_is_what_it_is() {  # records of a prediction and a reference that share no word, whatever the file is called
+    for file in lines.json lines.jsonl lines.ndjson pred.csv pred.tsv; do
+        from metrics/$file && scores '^rouge1  *0.0000' rouge $file $file
+    done
+}
+c_lists_of_references() {
+    from metrics/refs_list.jsonl && scores '^bleu  *100.0000  *nrefs:2' bleu refs_list.jsonl refs_list.jsonl
+    from metrics/squad_hf.jsonl && scores '^exact_match  *1.0000' squad squad_hf.jsonl squad_hf.jsonl
+    from metrics/two_fields.jsonl && scores '^bleu  *100.0000  *nrefs:2' bleu two_fields.jsonl two_fields.jsonl --field p --reference-field r1 \
+        --references $cases/metrics/two_fields.jsonl --reference-field r2
+}
+c_p_values_of_two_lines() {  # of the four ways to swap them two are as good
+    from metrics/nn.txt && scores 'below 30 neither p-values' rouge nn.txt rr.txt --baseline $cases/metrics/oo.txt
+    from metrics/nn.txt && scores '^rouge1 .*randomization p = 0.5[01]' rouge nn.txt rr.txt --baseline $cases/metrics/oo.txt
+}
+c_three_human_summaries() {
+    test=$shared/data/dialogsum/dialogsum.test.jsonl
+    if [ ! -e $test ]; then skip=1; return; fi
+    gives 0 '^rouge1  *0.5365' $peft score rouge --stemmer --predictions $shared/data/dialogsum/bart_test_output.txt \
+        --references $test --reference-field summary1 --references $test --reference-field summary2 --references $test --reference-field summary3
+}
+c_output_regex_and_empty_answers() {
+    from metrics/reg_pred.jsonl || return
+    mkdir -p $work/said && cp $cases/metrics/reg_pred.jsonl $work/said/reg.jsonl
+    gives 0 '^reg  *2  *100.00  *exact_str_match 100.00' $peft benchmark bigbench --data $cases/metrics/bigbench --tasks reg --predictions $work/said
+    gives 0 '^boolq  *4  *0.00  *quasi_exact_match 0.00, exact_match 0.00' $peft benchmark helm --data $cases/metrics/helm_data --tasks boolq --predictions $cases/metrics/helm_predictions
+    gives 0 '^multistep_arithmetic_two .*100.00' $peft benchmark bbh --data $cases/metrics/bbh_bom --tasks multistep_arithmetic_two --shots 0 --predictions $cases/metrics/bbh_bom_pred
+}
+c_a_small_config_costs_little() {  # a million blocks of nothing
+    from reliability/layers_bomb && gives 1 '1000000 blocks' $peft info $cases/reliability/layers_bomb
 }
 
 for name in ${*:-$(sed -n 's/^c_\([a-z0-9_]*\)() {.*/\1/p' "$0")}; do

@@ -68,10 +68,10 @@ cp $work/table.html $work/out; has "HTML" "<svg"; lacks "HTML without links" "ht
 runs "a place that is not there" 1 $peft benchmark superglue --data $work/superglue --tasks BoolQ --predictions $work/super_out --output $work/none/x; has "a place" "none/x"
 
 runs "mmlu" 0 $peft benchmark mmlu --data $work/mmlu --tasks astronomy,anatomy --limit 2 $model --format csv; has "mmlu" "mmlu,model,astronomy,STEM,accuracy,"
-runs "five shots and none" 0 $peft benchmark mmlu --data $work/mmlu --tasks anatomy --shots -1 $model; has "no shots" "shots:0"
-runs "mmlu in other words" 0 $peft benchmark mmlu --data $work/mmlu --tasks anatomy $model --shots -1 --perturb lowercase,gender; has "in other words" "robustness"; has "in other words" "fairness"
+runs "five shots and none" 0 $peft benchmark mmlu --data $work/mmlu --tasks anatomy --shots 0 $model; has "no shots" "shots:0"
+runs "mmlu in other words" 0 $peft benchmark mmlu --data $work/mmlu --tasks anatomy $model --shots 0 --perturb lowercase,gender; has "in other words" "robustness"; has "in other words" "fairness"
 printf 'bone\tossicle\nwhich\twhat\n' > $work/words.tsv; printf 'bone ossicle\n' > $work/no_words.tsv
-runs "mmlu in the user's words" 0 $peft benchmark mmlu --data $work/mmlu --tasks anatomy $model --shots -1 --perturb-words $work/words.tsv; has "the user's words" "fairness"; lacks "the user's words" "robustness"
+runs "mmlu in the user's words" 0 $peft benchmark mmlu --data $work/mmlu --tasks anatomy $model --shots 0 --perturb-words $work/words.tsv; has "the user's words" "fairness"; lacks "the user's words" "robustness"
 runs "words without a tab" 1 $peft benchmark mmlu --data $work/mmlu --tasks anatomy $model --perturb-words $work/no_words.tsv; has "words without a tab" "no_words.tsv, line 1"
 
 # A decoder with a window of 64 tokens, a byte each: shots are left out, and then the beginning of the question.

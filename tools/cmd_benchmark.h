@@ -23,7 +23,7 @@ static const option benchmark_options[] = {
     {"predictions", OPTION_TEXTS, &b.predictions, "DIR", "score what was written elsewhere: one file per task; may be given again"},
     {"tasks", OPTION_TEXT, &b.tasks, "NAMES", "only these, separated by commas"},
     {"split", OPTION_TEXT, &b.split, "NAME", "train, dev, test, ... (the one that is scored in public)"},
-    {"shots", OPTION_INT, &b.shots, "N", "examples before the question (mmlu 5, bbh 3, others 0; -1: none)"},
+    {"shots", OPTION_INT, &b.shots, "N", "examples before the question (mmlu 5, bbh 3, others 0)"},
     {"limit", OPTION_COUNT, &b.limit, "N", "only the first N examples of each task"},
     {"style", OPTION_TEXT, &b.style, "NAME", "of GLUE's and SuperGLUE's prompts: plain (default), or t5 as T5 was trained"},
     {"direct", OPTION_FLAG, &b.direct, "", "bbh: the answer at once, without a chain of thought"},
@@ -255,7 +255,9 @@ static int benchmark_perturbations(peft_perturbation list[BENCHMARK_VERSIONS], i
 }
 
 static int benchmark_open(benchmark_system *y, peft_prompt_style style) {
-    peft_benchmark_desc desc = {.context = cli.ctx, .name = cli.rest.items[0], .folder = b.data, .split = b.split, .tasks = b.tasks, .shots = b.shots,
+    if (b.shots < 0) return wrong("--shots %lld is negative", (long long)b.shots);
+    int64_t shots = option_given("shots") && b.shots == 0 ? -1 : b.shots;  // to the library 0 is the benchmark's own number
+    peft_benchmark_desc desc = {.context = cli.ctx, .name = cli.rest.items[0], .folder = b.data, .split = b.split, .tasks = b.tasks, .shots = shots,
                                 .limit = b.limit, .style = style, .direct = b.direct, .max_new_tokens = b.max_new};
     peft_status status = peft_benchmark_load(&desc, &y->bench);
     return status ? fail(status) : EXIT_OK;
