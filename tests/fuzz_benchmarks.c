@@ -1,6 +1,6 @@
 // Damage to small files of every benchmark's layout: loading and scoring may fail, but never crash or leak.
 // The input chooses a file (first byte), how it is used (second), and edits it: four bytes each, what, where (two) and a value.
-//   clang -g -O1 -DPEFT_NO_SIMD -fsanitize=fuzzer,address,undefined -o fuzz tests/fuzz_benchmarks.c -lm && ./fuzz
+//   clang -g -O1 -DPEFT_NO_SIMD -fsanitize=fuzzer,address,undefined -I. -o fuzz tests/fuzz_benchmarks.c -lm && ./fuzz
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 #include "../tools/benchmarks.h"
