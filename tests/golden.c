@@ -2,7 +2,7 @@
 // A case is a folder of a model (case.json, golden.safetensors, model/, adapters/), a folder of metrics, a folder of templates (promptsource.jsonl,
 // chat.jsonl), tokenizers.jsonl, or an nf4.safetensors; or a folder of models and adapters as golden_hf.h has them. Everything is read from the case. One line per
 // comparison; what peft.h refuses is counted as skipped. --again: adapters are also saved, loaded again and compared.
-#define _DEFAULT_SOURCE  // mkdtemp, strdup
+#define _DEFAULT_SOURCE  // strdup
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 #include <stdio.h>

@@ -150,10 +150,10 @@ static bool hf_model(peft_context *ctx, const char *path, peft_model **model, ch
 
 // An adapter that was loaded and is saved gives the same logits when it is loaded again.
 static double hf_saved_again(peft_model *model, const peft_adapter *adapter, const char *expected, double first, char *why, size_t size) {
-    char folder[] = "/tmp/golden_hf_XXXXXX", file[64];
+    const char *folder = scratch_folder();
+    char file[600];
     peft_adapter *again = NULL;
     double result = INFINITY;
-    if (!mkdtemp(folder)) return first;
     if (peft_adapter_save(adapter, folder) || peft_adapter_load(model, folder, &again)) {
         snprintf(why, size, "saved again: %.900s", peft_error(peft_model_context(model)));
     } else {
