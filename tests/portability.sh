@@ -113,20 +113,20 @@ target() {
     shift 3
     there "$1" || { skip "$of: $1 is not installed"; return; }
     [ -z "$run" ] || there "${run%% *}" || { skip "$of: no $run to run programs with"; return; }
-    names=nm compiles=yes tests=0 golden=- code=- memory=-
+    names=nm compiles=yes tests=0 golden=- bytes=- memory=-
     there "${1%gcc}nm" && names=${1%gcc}nm
     rm -f $work/$of.*
     step "$of: the header, golden and test_portable, build" 1500 "$@" $warn -I. -c -o $work/$of.o $work/inside.c &&
         step "$of: link" 300 "$@" $warn -o $work/$of.portable$end $work/main.c $work/$of.o $link || { row "$of" NO - - - -; return; }
     if step "$of: test_portable" 600 $run $work/$of.portable$end; then tests=$(count); else tests=FAIL; fi
     memory=$(sed -n 's/^memory \([0-9]*\).*/\1/p' $work/log | awk '{ printf "%.1f MB", $1 / 1e6 }')
-    code=$($names -S -t d $work/$of.o 2> /dev/null | awk '$3 ~ /^[tT]$/ && $4 ~ /^peft_/ { n += $2 } END { if (n) printf "%.0f kB", n / 1e3 }')
+    bytes=$($names -S -t d $work/$of.o 2> /dev/null | awk '$3 ~ /^[tT]$/ && $4 ~ /^peft_/ { n += $2 } END { if (n) printf "%.0f kB", n / 1e3 }')
     for t in $units; do
         step "$of: test_$t, build" 300 "$@" $warn -DPEFT_IMPLEMENTED -I. -o $work/$of.$t$end tests/test_$t.c $work/$of.o $link || { compiles=NO; continue; }
         if step "$of: test_$t" 600 $run $work/$of.$t$end; then [ "$tests" = FAIL ] || tests=$((tests + $(count))); else tests=FAIL; fi
     done
     if step "$of: golden" 1500 $run $work/$of.portable$end $reference; then golden=$(count); else golden=FAIL; fi
-    row "$of" $compiles "$tests" "$golden" "${code:--}" "${memory:--}"
+    row "$of" $compiles "$tests" "$golden" "${bytes:--}" "${memory:--}"
 }
 
 # i686: floats in SSE registers, or not at all. There the tests of arithmetic run, too: pointers have 32 bits.
