@@ -29,8 +29,8 @@ static int64_t hf_read_ids(peft_context *ctx, const char *path, const char *name
     peft__json *header = NULL;
     peft__arena_init(&arena, ctx);
     if (peft__read_all(ctx, path, &text, &n) == PEFT_OK && n >= 8) {
-        uint64_t size = 0;
-        for (int i = 0; i < 8; i++) size |= (uint64_t)(unsigned char)text[i] << 8 * i;
+        const unsigned char *bytes = (const unsigned char *)text;
+        uint64_t size = peft__little_endian(bytes, 8);
         if (size <= n - 8 && peft__json_parse(ctx, &arena, text + 8, (size_t)size, path, &header) == PEFT_OK) {
             const peft__json *tensor = peft__json_get(header, name), *offsets = peft__json_get(tensor, "data_offsets");
             uint64_t from = 1, to = 0, width = strcmp(peft__json_text(tensor, "dtype", ""), "I32") == 0 ? 4 : 8;
@@ -40,7 +40,7 @@ static int64_t hf_read_ids(peft_context *ctx, const char *path, const char *name
             }
             if (from <= to && to <= n - 8 - size && (to - from) / width <= HF_TOKENS) {
                 count = (int64_t)((to - from) / width);  // ids are small: the low four bytes of either type
-                for (int64_t i = 0; i < count; i++) memcpy(&out[i], text + 8 + size + from + (uint64_t)i * width, 4);
+                for (int64_t i = 0; i < count; i++) out[i] = (int32_t)peft__little_endian(bytes + 8 + size + from + (uint64_t)i * width, 4);
             }
         }
     }
