@@ -121,7 +121,7 @@ EMCC = emcc -std=c11 -O2 -msimd128 -fno-slp-vectorize -I. -sALLOW_MEMORY_GROWTH
 wasm: build/own_network.js
 build/own_network.js: examples/own_network.c peft.h
 	@mkdir -p build
-	$(EMCC) -sSINGLE_FILE -DPEFT_IMPLEMENTATION -o $@ $<
+	$(EMCC) -sSINGLE_FILE -o $@ $<
 
 # The page that fine-tunes, as static files for any web server: python3 -m http.server -d build/web
 web: build/web/peft.js build/make_data

@@ -5150,7 +5150,11 @@ static void peft__matmul_plain(
 #define PEFT__HALF(type) ((type) == PEFT_F16 ? PEFT_F16 : PEFT_BF16)
 
 #define PEFT__PACK_ROWS 8  // rows packed at a time where panels lie side by side
+#ifdef PEFT_NO_SIMD
+#define PEFT__NARROW_ROWS 16  // 2 kB at most: the stack of a small machine is for more than this
+#else
 #define PEFT__NARROW_ROWS 32  // likewise on the way to bf16: even, and they stay in the first-level cache
+#endif
 #define PEFT__AHEAD 256  // how far ahead of the current element to prefetch, in elements
 #define PEFT__GELU_A 1.5957691216057308f  // 2 sqrt(2/pi)
 #define PEFT__GELU_B 0.07135481627260025f  // 2 sqrt(2/pi) * 0.044715

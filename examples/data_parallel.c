@@ -33,7 +33,7 @@ static peft_status add_up(const peft_tensor *tensor, float *values, int64_t coun
 
 static bool show(const peft_progress *p, void *user) {
     run *r = user;
-    if (!r->rank) printf("step %lld loss %.6f\n", (long long)p->step, p->loss), fflush(stdout);
+    if (!r->rank) printf("step %lld loss %.9f\n", (long long)p->step, p->loss), fflush(stdout);
     return !r->stop_after || p->step < r->stop_after;  // the same answer on every rank
 }
 

@@ -2,7 +2,7 @@
 // A case is a folder of a model (case.json, golden.safetensors, model/, adapters/), a folder of metrics, a folder of templates (promptsource.jsonl,
 // chat.jsonl), tokenizers.jsonl, or an nf4.safetensors; or a folder of models and adapters as golden_hf.h has them. Everything is read from the case. One line per
 // comparison; what peft.h refuses is counted as skipped. --again: adapters are also saved, loaded again and compared.
-#define _DEFAULT_SOURCE  // mkdtemp, strdup
+#define _DEFAULT_SOURCE  // strdup
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 #include <stdio.h>
@@ -817,8 +817,7 @@ static void compare_bytes(const char *name, const void *got, const void *want, s
 static const char *bytes_of(const peft__json *header, const char *text, const char *key, size_t *n) {
     const peft__json *offsets = peft__json_get(peft__json_get(header, key), "data_offsets");
     if (!offsets || offsets->length != 2) return NULL;
-    uint64_t size;
-    memcpy(&size, text, 8);
+    uint64_t size = peft__little_endian((const unsigned char *)text, 8);
     *n = (size_t)(offsets->child->next->number - offsets->child->number);
     return text + 8 + size + (size_t)offsets->child->number;
 }
@@ -905,7 +904,7 @@ static void run_quantized_file(peft_context *ctx, const char *path) {
     peft__arena_init(&arena, ctx);
     bool ok = peft_archive_open(ctx, path, &a) == PEFT_OK && peft__read_all(ctx, path, &text, &n) == PEFT_OK;
     uint64_t size = 0;
-    if (ok) memcpy(&size, text, 8);
+    if (ok) size = peft__little_endian((const unsigned char *)text, 8);
     if (!ok || peft__json_parse(ctx, &arena, text + 8, (size_t)size, path, &header)) fail(ctx, path);
     int64_t found = 0;
     for (int64_t i = 0; header && i < peft_archive_count(a); i++) {

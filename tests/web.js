@@ -118,7 +118,8 @@ async function test() {
   await type("steps", "2");
   await click("train");
   await until("Done after 2 steps");
-  check((await run(`document.getElementById("trained").textContent`)) === (8 * 128).toLocaleString("en"), "prompt tuning: 8 vectors");
+  const vectors = await run(`document.getElementById("trained").textContent`);
+  check(vectors === (8 * 128).toLocaleString("en"), "prompt tuning: 8 vectors of 128 numbers, not " + vectors);
   await run(`document.getElementById("examples").value = '{"dialogue": '`);
   await click("train");
   let said = "";

@@ -44,7 +44,7 @@ function draw(steps) {
   const at = losses.map((v, i) => (steps > 1 ? 100 * i / (steps - 1) : 0).toFixed(2) + " " + (99 - 97 * v / top).toFixed(2));
   $("curve").querySelector("path").setAttribute("d", "M" + at.join("L"));
   $("curve").setAttribute("aria-label", "Loss over steps: " + losses[0].toFixed(2) + " at first, now " + losses[losses.length - 1].toFixed(2));
-  $("top").textContent = "loss, 0 to " + top.toFixed(2);
+  $("top").textContent = "loss " + top.toFixed(2);
   $("last").textContent = "step " + steps;
 }
 
