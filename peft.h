@@ -13969,16 +13969,20 @@ static bool peft__step_begin(const peft__step *p, peft__regex_scratch *scratch, 
 
 // Appends n bytes of text with every match of the pattern replaced, until `out` has more than `most` bytes.
 static void peft__replace(const peft__step *p, const char *s, size_t n, size_t most, peft__string *out) {
-    size_t at = 0, match[2];
+    size_t at = 0, match[2], behind = (size_t)-1;  // behind: where the last match that is not empty ends
     peft__regex_scratch scratch;
     peft__regex_scratch_init(&scratch, out->ctx);
     if (n && !peft__step_begin(p, &scratch, s, n)) out->failed = true;
     while (
         n && at <= n && out->size <= most && !out->failed && peft__step_find(p, &scratch, s, n, at, match)) {
         peft__string_append(out, s + at, match[0] - at);
-        peft__string_append(out, p->content, p->content_size);
+        bool empty = match[0] == match[1];
+        if (!empty || match[0] != behind) peft__string_append(out, p->content, p->content_size);
         at = match[1];
-        if (match[0] < match[1]) continue;
+        if (!empty) {
+            behind = at;  // nothing at all is not found there
+            continue;
+        }
         if (at == n) break;
         size_t one = (size_t)peft__utf8_step(s, (int64_t)n, (int64_t)at);
         peft__string_append(out, s + at, one);
@@ -14794,8 +14798,7 @@ static bool peft__encode_split(peft__encoder *e, const peft__trie *at, const cha
         for (size_t one; a->strip_right && (one = peft__white_at(s, n, end)) > 0;) end += one;
         if (begin > from && !part(e, s + from, begin - from, first > from ? first - from : 0)) return false;
         if (!peft__ids_push(e->ctx, e->ids, a->id)) return false;
-        from = PEFT__MAX(from, end);
-        i = PEFT__MAX(i, from);
+        from = end;  // the next token may begin within the white space that this one took
     }
     return from >= n || part(e, s + from, n - from, first > from ? first - from : 0);
 }
@@ -15077,8 +15080,8 @@ static void peft__decode_steps(
             control = control || (t->added_tokens[k].id == ids[i] && t->added_tokens[k].special);
         if (skip_special && control && same) continue;
         if (!steps && texts[0].count) peft__string_append(&texts[0].text, " ", 1);
-        peft__token_put(
-            &texts[0], t->byte_level ? p->text : p->bytes, t->byte_level ? p->size : p->byte_size);
+        bool letters = t->byte_level && p->type == PEFT__PIECE_NORMAL;  // whose bytes are what they stand for
+        peft__token_put(&texts[0], letters ? p->text : p->bytes, letters ? p->size : p->byte_size);
     }
     size_t most = ((size_t)1 << 20) + 64 * texts[0].text.size;
     for (int64_t i = 0; i < steps && texts[at].count && !texts[at].text.failed; i++, at = !at) {
@@ -15576,9 +15579,10 @@ static void peft__added_tries(peft_tokenizer *t) {
             if (normal && !peft__normalize(&e, a->text, a->size, &text, &size, &first))
                 peft__load_has(t, text = NULL);
             if (text && text != a->text) text = peft__tokenizer_text(t, text, size);
+            if (text && !size) peft__unsupported(t, "normalized, the added token %s is nothing", a->text);
             if (!text || !size) continue;
             keys[n].text = text, keys[n].size = (uint32_t)size, keys[n++].value = (int32_t)i;
-            if (!t->byte_level && !t->sentencepiece)
+            if (!t->sentencepiece)
                 t->pieces[a->id].bytes = text, t->pieces[a->id].byte_size = (uint32_t)size;
         }
         peft__tokenizer_trie(t, normal ? &t->added_normal : &t->added, keys, n, false);
