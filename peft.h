@@ -19165,10 +19165,13 @@ static peft_status peft__grown_rows(peft_model *m, const peft_tensor *t, int64_t
     size_t size = peft__dtype_size(t->type);
     int64_t total;
     *out = NULL;
-    if (t->quant || t->type > PEFT_BF16 || t->grad)
-        return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "peft_model_grow: %s is %s%s: grow it before %s",
-            t->name, t->grad ? "being trained" : "of type ", t->grad ? "" : peft_dtype_name(t->type),
-            t->grad ? "that" : "it is quantized");
+    if (t->grad)
+        return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
+            "peft_model_grow: %s is being trained: grow it before that", t->name);
+    if (t->quant || t->type > PEFT_BF16)
+        return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
+            "peft_model_grow: %s is of type %s: save the model in f16 (peft export MODEL FOLDER --type f16) "
+            "and grow that", t->name, peft_dtype_name(t->type));
     if (!peft__mul(rows + more, cols, &total)) return PEFT_ERROR_MEMORY;
     char *data = (char *)peft__calloc(m->ctx, total, size);
     double *mean = PEFT__CALLOC(m->ctx, 2 * cols, double), *row = mean ? mean + cols : NULL;
