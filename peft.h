@@ -15075,9 +15075,8 @@ static void peft__decode_steps(
         if (!p || (!p->size && p->type == PEFT__PIECE_UNUSED)) continue;
         // the tokenizers library compares the normalized token with the names of special ones
         bool same = p->byte_size == p->size && memcmp(p->bytes, p->text, p->size) == 0;
-        bool control = p->type == PEFT__PIECE_CONTROL;  // or unigram's unk, where it is an added token, too
-        for (int64_t k = 0; p->type == PEFT__PIECE_UNKNOWN && k < t->added_count; k++)
-            control = control || (t->added_tokens[k].id == ids[i] && t->added_tokens[k].special);
+        int64_t k = peft__map_get(&t->added_by_text, p->text, p->size, -1);
+        bool control = p->type == PEFT__PIECE_CONTROL || (k >= 0 && t->added_tokens[k].special);
         if (skip_special && control && same) continue;
         if (!steps && texts[0].count) peft__string_append(&texts[0].text, " ", 1);
         bool letters = t->byte_level && p->type == PEFT__PIECE_NORMAL;  // whose bytes are what they stand for

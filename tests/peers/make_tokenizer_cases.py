@@ -108,6 +108,8 @@ ended = vocabulary([x + "</w>" for x in LETTERS] + ["hi</w>", "foo</w>", "fo"])
 cases["end_of_word_suffix"] = file(dict(bpe(), end_of_word_suffix="</w>", vocab=ended, merges=[["h", "i</w>"], ["f", "o"], ["fo", "o</w>"]]), pre=step("WhitespaceSplit"), decoder=step("BPEDecoder", suffix="</w>"))
 cases["unigram, scores in double precision"] = file(unigram(), pre=META("always"), decoder=META("always"))
 cases["unigram, byte fallback"] = file(unigram(byte_fallback=True, vocab=unigram()["vocab"] + [[x, -20.0] for x in FALLBACK]))
+twice = unigram()["vocab"] + [["<unk>", -9.0]]
+cases["unigram, unk twice, the latter added"] = file(unigram(vocab=twice), tokens=SPECIAL[1:] + [added("<unk>", len(twice) - 1, special=True)])
 pieces = vocabulary(["##" + x for x in "abcdefghijklmnopqrstuvwxyz"] + ["foo", "##ood"])
 cases["WordPiece"] = file({"type": "WordPiece", "unk_token": "<unk>", "continuing_subword_prefix": "##", "max_input_chars_per_word": 4, "vocab": pieces}, pre=step("BertPreTokenizer"), decoder=step("WordPiece", prefix="##", cleanup=True))
 cases["WordLevel"] = file({"type": "WordLevel", "unk_token": "<unk>", "vocab": vocabulary(["hi", "foo", "in"])}, pre=step("Whitespace"))
