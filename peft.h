@@ -21853,8 +21853,10 @@ static peft_status peft__svd(peft_context *ctx, const float *w, int64_t m, int64
 }
 
 // PiSSA (Meng et al. 2024): A = sqrt(S / s) V^T and B = U sqrt(S / s) for the r largest singular values S
-// of w [out, in], so that s B A is its best approximation of rank r.
-static peft_status peft__pissa_start(peft_adapter *a, peft_rng *rng, const float *w, const peft__adapted *s) {
+// of w [out, in], so that s B A is its best approximation of rank r. *gap: how far the r-th value is above
+// the next one, over the largest; 1 where no direction is cut off that could be taken for the r-th.
+static peft_status peft__pissa_start(
+    peft_adapter *a, peft_rng *rng, const float *w, const peft__adapted *s, float *gap) {
     int64_t out = s->b->rows, in = s->a->cols, r = s->a->rows, k = PEFT__MIN(2 * r + 24, PEFT__MIN(in, out));
     float *u = PEFT__CALLOC(a->ctx, k * (in + out + 1), float);
     if (!u) return PEFT_ERROR_MEMORY;
@@ -21865,6 +21867,8 @@ static peft_status peft__pissa_start(peft_adapter *a, peft_rng *rng, const float
         for (int64_t j = 0; j < in; j++) peft__f32(s->a)[i * in + j] = root * v[i * in + j];
         for (int64_t j = 0; j < out; j++) peft__f32(s->b)[j * r + i] = root * u[i * out + j];
     }
+    bool cut = !status && k > r && sigma[r - 1] > 1e-6f * sigma[0];
+    *gap = cut ? (sigma[r - 1] - sigma[r]) / sigma[0] : 1;
     peft__free(a->ctx, u);
     return status;
 }
@@ -21892,9 +21896,9 @@ static peft_status peft__olora_start(
     return status;
 }
 
-// Sets A and B of a module to what the start makes of the base's weight.
+// Sets A and B of a module to what the start makes of the base's weight. *gap: see peft__pissa_start.
 static peft_status peft__start_module(
-    peft_adapter *a, peft__lora_start start, peft_rng *rng, int64_t module) {
+    peft_adapter *a, peft__lora_start start, peft_rng *rng, int64_t module, float *gap) {
     const peft_tensor *t = peft__module_tensor(a->model, module);
     const peft__adapted *s = &a->modules[module];
     int64_t out = s->b->rows, in = s->a->cols, r = s->a->rows;
@@ -21906,7 +21910,8 @@ static peft_status peft__start_module(
     if (!w) return PEFT_ERROR_MEMORY;
     if (pissa && t->in_out) peft__transpose(t, w);
     else peft__to_f32(t, 0, out * in, w);
-    peft_status status = pissa ? peft__pissa_start(a, rng, w, s)
+    *gap = 1;
+    peft_status status = pissa ? peft__pissa_start(a, rng, w, s, gap)
                                : peft__olora_start(a, w, t->rows, t->cols, t->in_out, s);
     peft__free(a->ctx, w);
     return status;
@@ -21952,6 +21957,25 @@ static void peft__swap_values(peft_tensor *a, peft_tensor *b) {
     b->data = data;
 }
 
+// A file holds A and B of today, not those of the start, which HF makes again from the base in 32 bits. Its
+// rounding turns the r-th direction towards the next one by 1e-7 over their gap: where that is much, the
+// weights that were trained cannot be had again, neither by HF on another machine nor here.
+static peft_status peft__check_gap(const peft_adapter *a, int64_t module, float gap) {
+    const char *name = peft__module_tensor(a->model, module)->name;
+    long r = (long)a->modules[module].a->rows;
+    if (gap < 1e-5f)
+        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
+            "init_lora_weights \"pissa\": singular values %ld and %ld of %s are the same, so the start "
+            "that was subtracted is not known; save with path_initial_model_for_weight_conversion: a plain LoRA",
+            r, r + 1, name);
+    if (gap < 1e-2f)
+        peft__log(a->ctx,
+            "warning: init_lora_weights \"pissa\": singular values %ld and %ld of %s differ by %.0e of the "
+            "largest: the start that was subtracted is known to about %.0e of it",
+            r, r + 1, name, (double)gap, 4e-7 / (double)gap);
+    return PEFT_OK;
+}
+
 // Gives all pairs their start, whose product is subtracted. As in HF peft, embeddings begin as new ones.
 // For a loaded adapter the start is made again from the base, while A and B stay as in the file.
 static peft_status peft__start_all(peft_adapter *a, peft__lora_start start, peft_rng *rng, bool loaded) {
@@ -21963,16 +21987,20 @@ static peft_status peft__start_all(peft_adapter *a, peft__lora_start start, peft
     peft_status status = peft__initial_room(a, 0);
     a->starts = true;
     a->part.low_rank_paths = 2;
+    float gap = 1, least = 1;
+    int64_t least_at = -1;
     for (int64_t i = 0; i < peft__module_count(a->model) && !status; i++) {
         peft__adapted *s = &a->modules[i];
         if (!s->a || s->embedding) continue;
         const peft__adapted *shared = &a->modules[peft__module_tensor(a->model, i) - a->model->tensors];
         if (peft__is_frozen(a, shared->replacement)) continue;  // the file has the rest, W - s B A
         if (loaded) status = peft__keep_start(a, s);
-        if (!status) status = peft__start_module(a, start, rng, i);
+        if (!status) status = peft__start_module(a, start, rng, i, &gap);
+        if (!status && gap < least) least = gap, least_at = i;
         if (!status && !loaded) status = peft__keep_start(a, s);
         if (!status && loaded) peft__swap_values(s->a, s->a0), peft__swap_values(s->b, s->b0);
     }
+    if (!status && loaded && least_at >= 0) status = peft__check_gap(a, least_at, least);
     return status;
 }
 
