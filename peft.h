@@ -13975,16 +13975,20 @@ static bool peft__step_begin(const peft__step *p, peft__regex_scratch *scratch, 
 
 // Appends n bytes of text with every match of the pattern replaced, until `out` has more than `most` bytes.
 static void peft__replace(const peft__step *p, const char *s, size_t n, size_t most, peft__string *out) {
-    size_t at = 0, match[2];
+    size_t at = 0, match[2], behind = (size_t)-1;  // behind: where the last match that is not empty ends
     peft__regex_scratch scratch;
     peft__regex_scratch_init(&scratch, out->ctx);
     if (n && !peft__step_begin(p, &scratch, s, n)) out->failed = true;
     while (
         n && at <= n && out->size <= most && !out->failed && peft__step_find(p, &scratch, s, n, at, match)) {
         peft__string_append(out, s + at, match[0] - at);
-        peft__string_append(out, p->content, p->content_size);
+        bool empty = match[0] == match[1];
+        if (!empty || match[0] != behind) peft__string_append(out, p->content, p->content_size);
         at = match[1];
-        if (match[0] < match[1]) continue;
+        if (!empty) {
+            behind = at;  // nothing at all is not found there
+            continue;
+        }
         if (at == n) break;
         size_t one = (size_t)peft__utf8_step(s, (int64_t)n, (int64_t)at);
         peft__string_append(out, s + at, one);
@@ -14800,8 +14804,7 @@ static bool peft__encode_split(peft__encoder *e, const peft__trie *at, const cha
         for (size_t one; a->strip_right && (one = peft__white_at(s, n, end)) > 0;) end += one;
         if (begin > from && !part(e, s + from, begin - from, first > from ? first - from : 0)) return false;
         if (!peft__ids_push(e->ctx, e->ids, a->id)) return false;
-        from = PEFT__MAX(from, end);
-        i = PEFT__MAX(i, from);
+        from = end;  // the next token may begin within the white space that this one took
     }
     return from >= n || part(e, s + from, n - from, first > from ? first - from : 0);
 }
@@ -15078,13 +15081,12 @@ static void peft__decode_steps(
         if (!p || (!p->size && p->type == PEFT__PIECE_UNUSED)) continue;
         // the tokenizers library compares the normalized token with the names of special ones
         bool same = p->byte_size == p->size && memcmp(p->bytes, p->text, p->size) == 0;
-        bool control = p->type == PEFT__PIECE_CONTROL;  // or unigram's unk, where it is an added token, too
-        for (int64_t k = 0; p->type == PEFT__PIECE_UNKNOWN && k < t->added_count; k++)
-            control = control || (t->added_tokens[k].id == ids[i] && t->added_tokens[k].special);
+        int64_t k = peft__map_get(&t->added_by_text, p->text, p->size, -1);
+        bool control = p->type == PEFT__PIECE_CONTROL || (k >= 0 && t->added_tokens[k].special);
         if (skip_special && control && same) continue;
         if (!steps && texts[0].count) peft__string_append(&texts[0].text, " ", 1);
-        peft__token_put(
-            &texts[0], t->byte_level ? p->text : p->bytes, t->byte_level ? p->size : p->byte_size);
+        bool letters = t->byte_level && p->type == PEFT__PIECE_NORMAL;  // whose bytes are what they stand for
+        peft__token_put(&texts[0], letters ? p->text : p->bytes, letters ? p->size : p->byte_size);
     }
     size_t most = ((size_t)1 << 20) + 64 * texts[0].text.size;
     for (int64_t i = 0; i < steps && texts[at].count && !texts[at].text.failed; i++, at = !at) {
@@ -15582,9 +15584,10 @@ static void peft__added_tries(peft_tokenizer *t) {
             if (normal && !peft__normalize(&e, a->text, a->size, &text, &size, &first))
                 peft__load_has(t, text = NULL);
             if (text && text != a->text) text = peft__tokenizer_text(t, text, size);
+            if (text && !size) peft__unsupported(t, "normalized, the added token %s is nothing", a->text);
             if (!text || !size) continue;
             keys[n].text = text, keys[n].size = (uint32_t)size, keys[n++].value = (int32_t)i;
-            if (!t->byte_level && !t->sentencepiece)
+            if (!t->sentencepiece)
                 t->pieces[a->id].bytes = text, t->pieces[a->id].byte_size = (uint32_t)size;
         }
         peft__tokenizer_trie(t, normal ? &t->added_normal : &t->added, keys, n, false);
@@ -19195,10 +19198,13 @@ static peft_status peft__grown_rows(peft_model *m, const peft_tensor *t, int64_t
     size_t size = peft__dtype_size(t->type);
     int64_t total;
     *out = NULL;
-    if (t->quant || t->type > PEFT_BF16 || t->grad)
-        return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "peft_model_grow: %s is %s%s: grow it before %s",
-            t->name, t->grad ? "being trained" : "of type ", t->grad ? "" : peft_dtype_name(t->type),
-            t->grad ? "that" : "it is quantized");
+    if (t->grad)
+        return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
+            "peft_model_grow: %s is being trained: grow it before that", t->name);
+    if (t->quant || t->type > PEFT_BF16)
+        return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
+            "peft_model_grow: %s is of type %s: save the model in f16 (peft export MODEL FOLDER --type f16) "
+            "and grow that", t->name, peft_dtype_name(t->type));
     if (!peft__mul(rows + more, cols, &total)) return PEFT_ERROR_MEMORY;
     char *data = (char *)peft__calloc(m->ctx, total, size);
     double *mean = PEFT__CALLOC(m->ctx, 2 * cols, double), *row = mean ? mean + cols : NULL;
@@ -21881,8 +21887,10 @@ static peft_status peft__svd(peft_context *ctx, const float *w, int64_t m, int64
 }
 
 // PiSSA (Meng et al. 2024): A = sqrt(S / s) V^T and B = U sqrt(S / s) for the r largest singular values S
-// of w [out, in], so that s B A is its best approximation of rank r.
-static peft_status peft__pissa_start(peft_adapter *a, peft_rng *rng, const float *w, const peft__adapted *s) {
+// of w [out, in], so that s B A is its best approximation of rank r. *gap: how far the r-th value is above
+// the next one, over the largest; 1 where no direction is cut off that could be taken for the r-th.
+static peft_status peft__pissa_start(
+    peft_adapter *a, peft_rng *rng, const float *w, const peft__adapted *s, float *gap) {
     int64_t out = s->b->rows, in = s->a->cols, r = s->a->rows, k = PEFT__MIN(2 * r + 24, PEFT__MIN(in, out));
     float *u = PEFT__CALLOC(a->ctx, k * (in + out + 1), float);
     if (!u) return PEFT_ERROR_MEMORY;
@@ -21893,6 +21901,8 @@ static peft_status peft__pissa_start(peft_adapter *a, peft_rng *rng, const float
         for (int64_t j = 0; j < in; j++) peft__f32(s->a)[i * in + j] = root * v[i * in + j];
         for (int64_t j = 0; j < out; j++) peft__f32(s->b)[j * r + i] = root * u[i * out + j];
     }
+    bool cut = !status && k > r && sigma[r - 1] > 1e-6f * sigma[0];
+    *gap = cut ? (sigma[r - 1] - sigma[r]) / sigma[0] : 1;
     peft__free(a->ctx, u);
     return status;
 }
@@ -21920,9 +21930,9 @@ static peft_status peft__olora_start(
     return status;
 }
 
-// Sets A and B of a module to what the start makes of the base's weight.
+// Sets A and B of a module to what the start makes of the base's weight. *gap: see peft__pissa_start.
 static peft_status peft__start_module(
-    peft_adapter *a, peft__lora_start start, peft_rng *rng, int64_t module) {
+    peft_adapter *a, peft__lora_start start, peft_rng *rng, int64_t module, float *gap) {
     const peft_tensor *t = peft__module_tensor(a->model, module);
     const peft__adapted *s = &a->modules[module];
     int64_t out = s->b->rows, in = s->a->cols, r = s->a->rows;
@@ -21934,7 +21944,8 @@ static peft_status peft__start_module(
     if (!w) return PEFT_ERROR_MEMORY;
     if (pissa && t->in_out) peft__transpose(t, w);
     else peft__to_f32(t, 0, out * in, w);
-    peft_status status = pissa ? peft__pissa_start(a, rng, w, s)
+    *gap = 1;
+    peft_status status = pissa ? peft__pissa_start(a, rng, w, s, gap)
                                : peft__olora_start(a, w, t->rows, t->cols, t->in_out, s);
     peft__free(a->ctx, w);
     return status;
@@ -21980,6 +21991,25 @@ static void peft__swap_values(peft_tensor *a, peft_tensor *b) {
     b->data = data;
 }
 
+// A file holds A and B of today, not those of the start, which HF makes again from the base in 32 bits. Its
+// rounding turns the r-th direction towards the next one by 1e-7 over their gap: where that is much, the
+// weights that were trained cannot be had again, neither by HF on another machine nor here.
+static peft_status peft__check_gap(const peft_adapter *a, int64_t module, float gap) {
+    const char *name = peft__module_tensor(a->model, module)->name;
+    long r = (long)a->modules[module].a->rows;
+    if (gap < 1e-5f)
+        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
+            "init_lora_weights \"pissa\": singular values %ld and %ld of %s are the same, so the start "
+            "that was subtracted is not known; save with path_initial_model_for_weight_conversion: a plain LoRA",
+            r, r + 1, name);
+    if (gap < 1e-2f)
+        peft__log(a->ctx,
+            "warning: init_lora_weights \"pissa\": singular values %ld and %ld of %s differ by %.0e of the "
+            "largest: the start that was subtracted is known to about %.0e of it",
+            r, r + 1, name, (double)gap, 4e-7 / (double)gap);
+    return PEFT_OK;
+}
+
 // Gives all pairs their start, whose product is subtracted. As in HF peft, embeddings begin as new ones.
 // For a loaded adapter the start is made again from the base, while A and B stay as in the file.
 static peft_status peft__start_all(peft_adapter *a, peft__lora_start start, peft_rng *rng, bool loaded) {
@@ -21991,16 +22021,20 @@ static peft_status peft__start_all(peft_adapter *a, peft__lora_start start, peft
     peft_status status = peft__initial_room(a, 0);
     a->starts = true;
     a->part.low_rank_paths = 2;
+    float gap = 1, least = 1;
+    int64_t least_at = -1;
     for (int64_t i = 0; i < peft__module_count(a->model) && !status; i++) {
         peft__adapted *s = &a->modules[i];
         if (!s->a || s->embedding) continue;
         const peft__adapted *shared = &a->modules[peft__module_tensor(a->model, i) - a->model->tensors];
         if (peft__is_frozen(a, shared->replacement)) continue;  // the file has the rest, W - s B A
         if (loaded) status = peft__keep_start(a, s);
-        if (!status) status = peft__start_module(a, start, rng, i);
+        if (!status) status = peft__start_module(a, start, rng, i, &gap);
+        if (!status && gap < least) least = gap, least_at = i;
         if (!status && !loaded) status = peft__keep_start(a, s);
         if (!status && loaded) peft__swap_values(s->a, s->a0), peft__swap_values(s->b, s->b0);
     }
+    if (!status && loaded && least_at >= 0) status = peft__check_gap(a, least_at, least);
     return status;
 }
 

@@ -1245,6 +1245,22 @@ static void test_settings(void) {
     ctx = outer;
 }
 
+// Makes the saved LoRA in `folder` one that began as init_lora_weights says.
+static void set_start(const char *folder, const char *name) {
+    char path[300], text[4000];
+    snprintf(path, sizeof path, "%s/adapter_config.json", folder);
+    FILE *file = fopen(path, "rb");
+    size_t n = file ? fread(text, 1, sizeof text - 1, file) : 0;
+    if (file) fclose(file);
+    text[n] = 0;
+    char *at = strstr(text, "\"init_lora_weights\": true");
+    file = at ? fopen(path, "wb") : NULL;
+    check(file, "%s: init_lora_weights", path);
+    if (!file) return;
+    fprintf(file, "%.*s\"init_lora_weights\": \"%s\"%s", (int)(at - text), text, name, at + 25);
+    fclose(file);
+}
+
 // PiSSA and OLoRA: what a file's A and B began with is taken out of the base again.
 static void test_starts(const family *f, peft_model *m, peft_tape *tape) {
     peft_adapter *plain = NULL, *a = NULL;
@@ -1255,20 +1271,9 @@ static void test_starts(const family *f, peft_model *m, peft_tape *tape) {
     if (!plain) return;
     shake(plain, 4);
     static const char folder[] = "build/adapters_test/starts";
-    char path[300], text[4000];
-    snprintf(path, sizeof path, "%s/adapter_config.json", folder);
     for (int way = 0; way < 2; way++) {
         check(!peft_adapter_save(plain, folder), "%s: saved", f->name);
-        FILE *file = fopen(path, "rb");
-        size_t n = file ? fread(text, 1, sizeof text - 1, file) : 0;
-        if (file) fclose(file);
-        text[n] = 0;
-        char *at = strstr(text, "\"init_lora_weights\": true");
-        file = at ? fopen(path, "wb") : NULL;
-        if (!file) continue;
-        fprintf(file, "%.*s\"init_lora_weights\": \"%s\"%s", (int)(at - text), text, way ? "olora" : "pissa",
-                at + 25);
-        fclose(file);
+        set_start(folder, way ? "olora" : "pissa");
         check(!peft_adapter_load(m, folder, &a), "%s: a start", f->name);
         for (int64_t i = 0; a && i < m->tensor_count; i++) {
             const peft__adapted *s = &a->modules[i];
@@ -1313,6 +1318,38 @@ static void test_starts(const family *f, peft_model *m, peft_tape *tape) {
         a = NULL;
     }
     peft_adapter_destroy(plain);
+}
+
+// PiSSA's start is refused where two singular values at the cut are one, and HF's own is a matter of its rounding; none other is.
+static void test_start_unknown(const family *f, peft_model *m) {
+    peft_adapter *a = NULL, *again = NULL;
+    peft_adapter_desc d;
+    memset(&d, 0, sizeof d);
+    d.model = m, d.r = 2, d.alpha = 2, d.base_model_name_or_path = "base";
+    check(!peft_adapter_create(&d, &a), "%s: a LoRA", f->name);
+    if (!a) return;
+    static const char folder[] = "build/adapters_test/unknown";
+    check(!peft_adapter_save(a, folder), "%s: saved", f->name);
+    set_start(folder, "pissa");
+    int64_t i = 0;
+    while (!a->modules[i].a) i++;
+    peft_tensor *w = &m->tensors[i];
+    void *kept = w->data;
+    float *x = calloc((size_t)peft__size(w), sizeof(float));
+    for (int with = 0; with < 2; with++) {  // singular values 3, 2, 2: the second and the third are cut apart; 3, 2, 1
+        x[0] = 3, x[w->cols + 1] = 2, x[2 * w->cols + 2] = with ? 1 : 2;
+        w->data = x;
+        peft_status status = peft_adapter_load(m, folder, &again);
+        w->data = kept;
+        if (with) check(!status, "%s: a start that is known: %s", f->name, peft_error(ctx));
+        else
+            check(status == PEFT_ERROR_UNSUPPORTED && strstr(peft_error(ctx), w->name), "%s: a start that is not known: %s",
+                  f->name, status ? peft_error(ctx) : "loaded");
+        peft_adapter_destroy(again);
+        again = NULL;
+    }
+    free(x);
+    peft_adapter_destroy(a);
 }
 
 // A merged adapter passed again would count twice.
@@ -1538,7 +1575,7 @@ int main(void) {
         if (m && f == 0) test_combine(m), test_prompt_place(m, tape);
         if (m) test_embedding_lora(&families[f], m);
         if (m)
-            test_starts(&families[f], m, tape), test_merged_twice(&families[f], m, tape),
+            test_starts(&families[f], m, tape), test_start_unknown(&families[f], m), test_merged_twice(&families[f], m, tape),
                 test_tied_apart(&families[f], m, tape);
         test_real_prefix(&families[f], tape);
         if (m) test_lora_plus(m), test_nearest(m);

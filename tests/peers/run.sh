@@ -2,7 +2,8 @@
 # Compares peft.h with today's libraries, both ways, on random models:  make peers [SEED=N] [PEERS_MODELS=a,b] [PEERS_PYTHON=path]
 # PEERS_PYTHON: a Python that has the packages already. Otherwise they are installed with pip under build/peers/venv, newest
 # versions; PEERS_TORCH and PEERS_PIP (options such as --index-url) say which torch, and from where. `make build/golden` comes first.
-# PEERS_PARTS: some of "adapters models ours saving tokenizers templates configurations"; default: all.
+# PEERS_PARTS: some of "adapters models ours saving tokenizers templates configurations"; default: all. The table keeps what
+# other parts have counted before.
 out=build/peers
 seed=${SEED:-1}
 models=${PEERS_MODELS:+--models $PEERS_MODELS}
@@ -24,18 +25,18 @@ cat $out/versions
 
 failed=0
 log=$out/log
-: > $out/counts
-begin() { part=$1; echo "== $2"; }
+touch $out/counts
+begin() { part=$1; echo "== $2"; sed -i "/^$1 /d" $out/counts; }
 asked() { case " $parts " in *" $1 "*) ;; *) return 1 ;; esac; }
 run() { "$@" > $log 2>&1 || { failed=1; tail -n 3 $log; }; }
 
 # row COLUMN [ROW]: what the last lines of the log count, "ROW: N right, N refused, N wrong", goes into the table. A part that counts
 # nothing has failed.
 row() {
-    grep -a '^[^ ]*: [0-9]* right, [0-9]* refused, [0-9]* wrong$' $log | sed "s|^[^ ]*/\([a-z]*\): |\1: |; s|^|$1 |" > $out/row
+    grep -a '^[^ ]*: [0-9]* right, [0-9]* refused, [0-9]* wrong$' $log | sed "s|^[^ ]*/\([a-z]*\): |\1: |; s|^|$part $1 |" > $out/row
     [ -s $out/row ] || { echo "FAIL $part: nothing was counted"; failed=1; }
     cat $out/row >> $out/counts
-    sed 's/^[a-z]* /  /' $out/row
+    sed 's/^[a-z]* [a-z]* /  /' $out/row
 }
 
 if asked adapters; then
@@ -89,7 +90,7 @@ awk -v versions="$(cat $out/versions)" '
     function version(name) { return match(versions, name " [0-9][^,;]*") ? substr(versions, RSTART, RLENGTH) : name }
     function cell(c, r) { return (c, r) in right ? right[c, r] " / " refused[c, r] " / " wrong[c, r] : "" }
     function line(r, what) { print "| " what " | " cell("theirs", r) " | " cell("ours", r) " |" }
-    { sub(":", "", $2); right[$1, $2] += $3; refused[$1, $2] += $5; wrong[$1, $2] += $7 }
+    { sub(":", "", $3); right[$2, $3] += $4; refused[$2, $3] += $6; wrong[$2, $3] += $8 }
     END {
         print "| right / refused by name / wrong | theirs, opened by peft.h | ours, opened by theirs |\n|---|--:|--:|"
         line("adapters", "adapters of " version("peft"))
