@@ -3791,13 +3791,13 @@ static void peft__json_quote(peft__string *out, const char *s, size_t n) {
 
 // ---- regular expressions: as Python's re, or as the Oniguruma of tokenizer.json; linear in pattern x text
 //
-// A pattern is parsed into a tree, and the tree becomes a program of splits and single characters. All ways
-// through the program walk over the text side by side, at most one per instruction and in the order in which
-// a backtracking matcher would try them (Thompson 1968, Pike 1987; Cox 2007 explains both). What a lookaround
-// finds at each position is computed before, over the whole text. The program of a(b|c)*d is
+// While a pattern is read it becomes a program of splits and single characters. All ways through the program
+// walk over the text side by side, at most one per instruction and in the order in which a backtracking
+// matcher would try them (Thompson 1968, Pike 1987; Cox 2007 explains both). What a lookaround finds at each
+// position is computed before, over the whole text. The program of a(b|c)*d is
 //     0 CHAR a    1 SPLIT 9    2 SAVE 2    3 SPLIT 6    4 CHAR b    5 JUMP 7    6 CHAR c    7 SAVE 3
 //     8 JUMP 1    9 CHAR d    10 END
-// but targets are stored relative to their instruction, so that a block of code may stand anywhere.
+// but targets are stored relative to their instruction, so that a block of code can be moved and copied.
 
 enum {  // flags of peft__regex_compile
     // as the `tokenizers` library reads a pattern (Ruby's syntax): \p{...}, nested classes, ^ and $ at lines
@@ -3815,31 +3815,28 @@ enum {  // limits of what a pattern of unknown origin may cost
     PEFT__RE_LONGEST = 1 << 16,
     PEFT__RE_LARGEST = 100000,
     PEFT__RE_SLOTS = 1 << 20,
-    PEFT__RE_DEPTH = 200, PEFT__RE_HEIGHT = 1000,
+    PEFT__RE_DEPTH = 200,
     PEFT__RE_LOOKS = 32,
+    PEFT__RE_BEHIND_LARGEST = 4096,
     PEFT__RE_ENDLESS = 1 << 30
 };
 #define PEFT__RE_NONE UINT32_MAX  // no character: the text begins or ends here
 
-typedef enum peft__re_op {  // of an instruction, and of a node of the tree
-    PEFT__RE_CHAR,          // the code point `arg`, then goes to `jump`; likewise the next two
-    PEFT__RE_SET,           // one of the set `arg`
-    PEFT__RE_ANY,           // any character; without `flag` no line feed
-    PEFT__RE_SPLIT,         // goes to the next instruction and to `jump`; `flag`: prefers the jump
+typedef enum peft__re_op {
+    PEFT__RE_CHAR,   // the code point `arg`, then goes to `jump`; likewise the next two
+    PEFT__RE_SET,    // one of the set `arg`
+    PEFT__RE_ANY,    // any character; without `flag` no line feed
+    PEFT__RE_SPLIT,  // goes to the next instruction and to `jump`; `flag`: prefers the jump
     PEFT__RE_JUMP,
-    PEFT__RE_SAVE,    // stores the position in slot `arg`; as a node: a capturing group
+    PEFT__RE_SAVE,    // stores the position in slot `arg`
     PEFT__RE_ASSERT,  // the zero-width test `arg`, a peft__re_assertion
-    // the next instruction (CHAR, SET or ANY) matches the character after (BEHIND: before) this position;
+    // the next instruction (CHAR, SET or ANY) matches the character after (`behind`: before) this position;
     // `flag`: it does not
-    PEFT__RE_AHEAD,
-    PEFT__RE_BEHIND,
+    PEFT__RE_BESIDE,
     // the table `arg` says that the body up to `jump` matches from here (`behind`: up to here); `flag`: it
     // does not
     PEFT__RE_LOOK,
-    PEFT__RE_END,
-    PEFT__RE_SEQUENCE,
-    PEFT__RE_EITHER,
-    PEFT__RE_REPEAT  // nodes only
+    PEFT__RE_END
 } peft__re_op;
 
 typedef enum peft__re_assertion {
@@ -3862,9 +3859,8 @@ typedef struct peft__re_code {
 typedef enum peft__re_item_kind {  // a set is OPEN item ... [AND item ...] CLOSE; AND is &&
     PEFT__RE_RANGE,                // low..high
     PEFT__RE_CATEGORY,             // general categories, the bits `low`
-    PEFT__RE_SPACE,
-    PEFT__RE_WHITE,
-    PEFT__RE_WORD,  // Python's \s, Ruby's \s, \w
+    PEFT__RE_SPACE,                // \s
+    PEFT__RE_WORD,                 // \w
     PEFT__RE_OPEN,
     PEFT__RE_AND,
     PEFT__RE_CLOSE
@@ -3924,10 +3920,8 @@ static int peft__re_variants(const peft__regex *re, uint32_t c, uint32_t out[16]
     for (int j = 0; j < count; j++) {
         out[n++] = small[j];
         for (int64_t k = 0; k < PEFT__COUNT(peft__uc_lower) && n < 12; k++) {
-            const int32_t *row = peft__uc_lower[k], capital = (int32_t)small[j] - row[3],
-                    offset = capital - row[0];
-            if (offset >= 0 && offset <= (row[1] - 1) * row[2] && offset % row[2] == 0)
-                out[n++] = (uint32_t)capital;
+            const int32_t *row = peft__uc_lower[k], capital = (int32_t)small[j] - row[3], at = capital - row[0];
+            if (at >= 0 && at <= (row[1] - 1) * row[2] && at % row[2] == 0) out[n++] = (uint32_t)capital;
         }
     }
     return n;
@@ -3948,18 +3942,17 @@ static bool peft__re_holds(const peft__regex *re, int32_t *at, const uint32_t *c
     bool all = true, any = false;  // of the parts before &&, and of this part
     for (;;) {
         const peft__re_item *e = &re->items[(*at)++];
-        if (e->kind == PEFT__RE_CLOSE) return all && any;
-        if (e->kind == PEFT__RE_AND) {
+        if (e->kind >= PEFT__RE_AND) {
             all = all && any;
             any = false;
+            if (e->kind == PEFT__RE_CLOSE) return all;
             continue;
         }
         bool in = e->kind == PEFT__RE_OPEN && peft__re_holds(re, at, c, n);
         for (int k = 0; k < (e->fold ? n : 1) && !in; k++)
             in = e->kind == PEFT__RE_RANGE      ? c[k] >= e->low && c[k] <= e->high
                  : e->kind == PEFT__RE_CATEGORY ? (peft__uc_kept(re->kept, c[k]) & e->low) != 0
-                 : e->kind == PEFT__RE_SPACE    ? peft__uc_space(c[k])
-                 : e->kind == PEFT__RE_WHITE    ? peft__uc_white(c[k])
+                 : e->kind == PEFT__RE_SPACE    ? (re->ruby ? peft__uc_white(c[k]) : peft__uc_space(c[k]))
                          : e->kind == PEFT__RE_WORD && peft__regex_word(re->ruby, c[k]);
         any = any || in != e->negated;
     }
@@ -3987,22 +3980,11 @@ PEFT__INLINE bool peft__re_takes(const peft__regex *re, const peft__re_code *cod
     return c < 128 ? set->ascii[c >> 5] >> (c & 31) & 1 : peft__re_in_set(re, set, c);
 }
 
-// ---- from the pattern to the tree
-
-typedef struct peft__re_node {
-    struct peft__re_node *child, *next;  // of SAVE, LOOK, SEQUENCE, EITHER, REPEAT: what stands inside
-    peft__re_code code;
-    bool lazy, possessive;  // of REPEAT; so are min and max
-    int64_t min, max;
-    int64_t least, most;  // how many characters the node matches
-    int height;           // of the tree below
-} peft__re_node;
+// ---- from the pattern to the program
 
 // The parser keeps its first failure and moves to the pattern's end, so that nothing is left to parse.
 typedef struct peft__re_parser {
     peft__regex *re;
-    peft__arena arena;    // of the nodes
-    peft__re_node spare;  // stands in for a node when memory runs out
     const char *pattern;
     size_t n, at, head;  // head: where (?i) may stand: at the beginning, behind others of its kind
     int depth;
@@ -4010,6 +3992,15 @@ typedef struct peft__re_parser {
     bool around, backward;     // in a lookaround; in a lookbehind, whose last piece is matched first
     peft_status status;
 } peft__re_parser;
+
+typedef struct peft__re_width {  // how many characters a piece matches
+    int64_t least, most;
+} peft__re_width;
+
+static peft__re_width peft__re_width_of(int64_t least, int64_t most) {
+    peft__re_width w = {PEFT__MIN(least, (int64_t)PEFT__RE_ENDLESS), PEFT__MIN(most, (int64_t)PEFT__RE_ENDLESS)};
+    return w;
+}
 
 static void peft__re_stop(peft__re_parser *p, peft_status status) {
     if (!p->status) p->status = status;
@@ -4052,24 +4043,46 @@ static uint32_t peft__re_next(peft__re_parser *p) {
     return c;
 }
 
-static peft__re_node *peft__re_node_new(peft__re_parser *p, peft__re_op op, int64_t arg, int64_t width) {
-    peft__re_node *d = (peft__re_node *)peft__arena_alloc(&p->arena, sizeof(*d));
-    if (!d) {
+static void peft__re_put(peft__re_parser *p, peft__re_code c) {
+    peft__regex *re = p->re;
+    if (re->count == PEFT__RE_LARGEST) peft__re_cannot(p, p->at, "too large a program");
+    void *code = p->status ? NULL
+                           : peft__one_more(re->ctx, re->code, re->count, &re->code_room, sizeof(*re->code));
+    if (code) {
+        re->code = (peft__re_code *)code;
+        re->code[re->count++] = c;
+    } else {
         peft__re_stop(p, PEFT_ERROR_MEMORY);
-        d = &p->spare;
     }
-    memset(d, 0, sizeof(*d));
-    d->code.op = (unsigned char)op;
-    d->code.arg = (int32_t)arg;
-    d->code.jump = 1;
-    d->least = d->most = width;
-    return d;
 }
 
-// Counts `child` as part of `d`. The tree's height is limited, since walks over it use the stack.
-static void peft__re_hold(peft__re_parser *p, peft__re_node *d, const peft__re_node *child) {
-    d->height = PEFT__MAX(d->height, child->height + 1);
-    if (d->height > PEFT__RE_HEIGHT) peft__re_cannot(p, p->at, "nesting too deep");
+// A split or jump of 0 is open: peft__re_land sets it to the end of its construct.
+static void peft__re_emit(peft__re_parser *p, peft__re_op op, bool flag, int64_t arg, int64_t jump) {
+    peft__re_code c = {(unsigned char)op, flag, false, (int32_t)arg, (int32_t)jump};
+    peft__re_put(p, c);
+}
+
+// Sets the open jumps from `begin` on to the next instruction.
+static void peft__re_land(peft__regex *re, int64_t begin) {
+    for (int64_t k = begin; k < re->count; k++) {
+        peft__re_code *c = &re->code[k];
+        if ((c->op == PEFT__RE_SPLIT || c->op == PEFT__RE_JUMP) && !c->jump)
+            c->jump = (int32_t)(re->count - k);
+    }
+}
+
+static void peft__re_copy(peft__re_parser *p, int64_t begin, int64_t count) {
+    for (int64_t k = begin; k < begin + count && !p->status; k++) peft__re_put(p, p->re->code[k]);
+}
+
+// Exchanges the code from `begin` to `middle` with that behind it.
+static void peft__re_exchange(peft__re_parser *p, int64_t begin, int64_t middle) {
+    int64_t end = p->re->count;
+    peft__re_copy(p, begin, middle - begin);
+    if (p->status || begin == middle) return;
+    peft__re_code *code = p->re->code;
+    memmove(code + begin, code + middle, (size_t)(p->re->count - middle) * sizeof(*code));
+    p->re->count = end;
 }
 
 static void peft__re_item_put(peft__re_parser *p, int kind, bool negated, uint32_t low, uint32_t high) {
@@ -4079,25 +4092,25 @@ static void peft__re_item_put(peft__re_parser *p, int kind, bool negated, uint32
         peft__re_stop(p, PEFT_ERROR_MEMORY);
         return;
     }
+    bool fold = p->fold && kind == PEFT__RE_RANGE && !re->ruby;
+    peft__re_item e = {(unsigned char)kind, negated, fold, low, high};
     re->items = (peft__re_item *)items;
-    peft__re_item e = {(unsigned char)kind, negated, p->fold && kind == PEFT__RE_RANGE && !re->ruby, low,
-            high};
     re->items[re->item_count++] = e;
 }
 
 // Makes a set of the items from `first` on.
-static peft__re_node *peft__re_set_put(peft__re_parser *p, int64_t first, bool negated) {
+static void peft__re_set_put(peft__re_parser *p, int64_t first, bool negated) {
     peft__regex *re = p->re;
     peft__re_item_put(p, PEFT__RE_CLOSE, false, 0, 0);
     void *sets = peft__one_more(re->ctx, re->sets, re->set_count, &re->set_room, sizeof(*re->sets));
     if (!sets) peft__re_stop(p, PEFT_ERROR_MEMORY);
     else re->sets = (peft__re_set *)sets;
-    if (p->status) return &p->spare;
+    if (p->status) return;
     peft__re_set set = {{0}, (int32_t)first, negated, p->fold};
     for (uint32_t c = 0; c < 128; c++)
         set.ascii[c >> 5] |= (uint32_t)peft__re_in_set(re, &set, c) << (c & 31);
     re->sets[re->set_count] = set;
-    return peft__re_node_new(p, PEFT__RE_SET, re->set_count++, 1);
+    peft__re_emit(p, PEFT__RE_SET, false, re->set_count++, 1);
 }
 
 // Ruby's (?i) takes some letters as equal to several (the German sharp s to ss), which no instruction for one
@@ -4116,14 +4129,17 @@ static void peft__re_check_fold(peft__re_parser *p, size_t begin, uint32_t low, 
         peft__re_cannot(p, begin, "(?i) and a letter that may equal several");
 }
 
-static peft__re_node *peft__re_literal(peft__re_parser *p, size_t begin, uint32_t c) {
+static void peft__re_literal(peft__re_parser *p, size_t begin, uint32_t c) {
     uint32_t all[16];
     bool cased = false;
     peft__re_check_fold(p, begin, c, c);
     for (int n = p->fold ? peft__re_variants(p->re, c, all) : 0; n > 0; n--) cased = cased || all[n - 1] != c;
-    if (!cased) return peft__re_node_new(p, PEFT__RE_CHAR, c, 1);
-    peft__re_item_put(p, PEFT__RE_RANGE, false, c, c);
-    return peft__re_set_put(p, p->re->item_count - 1, false);
+    if (cased) {
+        peft__re_item_put(p, PEFT__RE_RANGE, false, c, c);
+        peft__re_set_put(p, p->re->item_count - 1, false);
+    } else {
+        peft__re_emit(p, PEFT__RE_CHAR, false, c, 1);
+    }
 }
 
 static uint32_t peft__re_digit(int c) {
@@ -4152,10 +4168,9 @@ static void peft__re_ranges(peft__re_parser *p, bool negated, const uint32_t (*r
 // Reads \p{...} behind the p as one item: a general category, its first letter alone, or the script Han, the
 // only one that published patterns name.
 static void peft__re_property(peft__re_parser *p, size_t begin, bool negated) {
-    static const uint32_t han[][2] = {{0x2e80, 0x2fd5},   {0x3005, 0x3005},  {0x3007, 0x3007},
-            {0x3021, 0x3029},   {0x3038, 0x303b},  {0x3400, 0x4dbf},
-            {0x4e00, 0x9fff},   {0xf900, 0xfad9},  {0x16fe2, 0x16fe3},
-            {0x16ff0, 0x16ff1}, {0x20000, 0x323af}};
+    static const uint32_t han[][2] = {
+        {0x2e80, 0x2fd5}, {0x3005, 0x3005}, {0x3007, 0x3007}, {0x3021, 0x3029}, {0x3038, 0x303b}, {0x3400, 0x4dbf},
+        {0x4e00, 0x9fff}, {0xf900, 0xfad9}, {0x16fe2, 0x16fe3}, {0x16ff0, 0x16ff1}, {0x20000, 0x323af}};
     if (!p->re->ruby || !peft__re_eat(p, "{")) {
         peft__re_wrong(p, begin, "a bad escape");
         return;
@@ -4178,15 +4193,13 @@ static void peft__re_property(peft__re_parser *p, size_t begin, bool negated) {
 static bool peft__re_shorthand(peft__re_parser *p, int c) {
     static const uint32_t hex[][2] = {{'0', '9'}, {'a', 'f'}, {'A', 'F'}};
     bool negated = c < 'a';
-    switch (c | 32) {
-    case 'd': peft__re_item_put(p, PEFT__RE_CATEGORY, negated, PEFT__UC_ND, 0); return true;
-    case 's': peft__re_item_put(p, p->re->ruby ? PEFT__RE_WHITE : PEFT__RE_SPACE, negated, 0, 0); return true;
-    case 'w': peft__re_item_put(p, PEFT__RE_WORD, negated, 0, 0); return true;
-    case 'h':
-        if (p->re->ruby) peft__re_ranges(p, negated, hex, 3);
-        return p->re->ruby;
-    default: return false;
-    }
+    int small = c | 32;
+    if (small == 'd') peft__re_item_put(p, PEFT__RE_CATEGORY, negated, PEFT__UC_ND, 0);
+    else if (small == 's') peft__re_item_put(p, PEFT__RE_SPACE, negated, 0, 0);
+    else if (small == 'w') peft__re_item_put(p, PEFT__RE_WORD, negated, 0, 0);
+    else if (small == 'h' && p->re->ruby) peft__re_ranges(p, negated, hex, 3);
+    else return false;
+    return true;
 }
 
 // Reads an escape behind its backslash, in a class or outside. True: an item was put; false: it is *c.
@@ -4195,14 +4208,9 @@ static bool peft__re_escape(peft__re_parser *p, bool in_class, uint32_t *c) {
     size_t begin = p->at - 1;
     bool ok = true, ruby = p->re->ruby;
     int e = peft__re_peek(p);
-    if (e >= 0x80) {
-        *c = peft__re_next(p);
-        return false;
-    }
-    if (e < 0) {
-        peft__re_wrong(p, begin, "a backslash at the end");
-        return false;
-    }
+    if (e < 0) peft__re_wrong(p, begin, "a backslash at the end");
+    if (e >= 0x80) *c = peft__re_next(p);
+    if (e < 0 || e >= 0x80) return false;
     p->at++;
     if (peft__re_shorthand(p, e)) return true;
     if (e == 'p' || e == 'P') {
@@ -4230,12 +4238,23 @@ static bool peft__re_escape(peft__re_parser *p, bool in_class, uint32_t *c) {
     return false;
 }
 
-static void peft__re_class_items(peft__re_parser *p, size_t begin);
-
 static bool peft__re_class_char(peft__re_parser *p, uint32_t *c) {  // -> whether it is an item instead
     if (peft__re_eat(p, "\\")) return peft__re_escape(p, true, c);
     *c = peft__re_next(p);
     return false;
+}
+
+static void peft__re_class_item(peft__re_parser *p);
+
+// Reads the items of a class with its closing bracket; a ] that comes first is a plain character.
+static void peft__re_class_items(peft__re_parser *p, size_t begin) {
+    for (bool first = true; first || !peft__re_eat(p, "]"); first = false) {
+        if (p->at >= p->n) {
+            peft__re_wrong(p, begin, "a class without its ]");
+            return;
+        }
+        peft__re_class_item(p);
+    }
 }
 
 // Reads one character, range, escape or nested class of [...].
@@ -4265,37 +4284,29 @@ static void peft__re_class_item(peft__re_parser *p) {
     }
 }
 
-// Reads the items of a class with its closing bracket; a ] that comes first is a plain character.
-static void peft__re_class_items(peft__re_parser *p, size_t begin) {
-    for (bool first = true; first || !peft__re_eat(p, "]"); first = false) {
-        if (p->at >= p->n) {
-            peft__re_wrong(p, begin, "a class without its ]");
-            return;
-        }
-        peft__re_class_item(p);
-    }
-}
-
-static peft__re_node *peft__re_either(peft__re_parser *p);
+static peft__re_width peft__re_either(peft__re_parser *p);
 
 // Reads (?=...) (?!...) (?<=...) (?<!...) behind its sign. A body of one character needs no table.
-static peft__re_node *peft__re_around(peft__re_parser *p, size_t begin, bool behind, bool negated) {
+static void peft__re_around(peft__re_parser *p, size_t begin, bool behind, bool negated) {
     bool around = p->around, backward = p->backward;
-    peft__re_node *d = peft__re_node_new(p, PEFT__RE_LOOK, 0, 0);
+    int64_t at = p->re->count;
+    peft__re_emit(p, PEFT__RE_LOOK, negated, 0, 2);
     p->around = true;
     p->backward = behind;
-    d->child = peft__re_either(p);
-    peft__re_hold(p, d, d->child);
+    peft__re_width body = peft__re_either(p);
     p->around = around;
     p->backward = backward;
-    d->code.behind = behind;
-    d->code.flag = negated;
-    if (behind && d->child->least != d->child->most && !p->re->ruby)
+    if (behind && body.least != body.most && !p->re->ruby)
         peft__re_wrong(p, begin, "a lookbehind whose width is not fixed");
-    if (d->child->code.op <= PEFT__RE_ANY) d->code.op = behind ? PEFT__RE_BEHIND : PEFT__RE_AHEAD;
-    else if (p->re->looks == PEFT__RE_LOOKS) peft__re_cannot(p, begin, "one lookaround too many");
-    else d->code.arg = p->re->looks++;
-    return d;
+    if (p->status) return;
+    bool single = p->re->count == at + 2 && p->re->code[at + 1].op <= PEFT__RE_ANY;
+    if (!single) peft__re_emit(p, PEFT__RE_END, false, 0, 0);
+    if (!single && p->re->looks == PEFT__RE_LOOKS) peft__re_cannot(p, begin, "one lookaround too many");
+    peft__re_code *look = &p->re->code[at];
+    look->behind = behind;
+    look->jump = (int32_t)(p->re->count - at);
+    if (single) look->op = PEFT__RE_BESIDE;
+    else look->arg = p->re->looks++;
 }
 
 // Reads flags up to : or ), behind "(?" -> whether they hold for the rest of the pattern.
@@ -4329,48 +4340,45 @@ static void peft__re_name(peft__re_parser *p, size_t begin) {
 }
 
 // Reads a group behind its opening parenthesis. *repeats: a quantifier may follow.
-static peft__re_node *peft__re_group(peft__re_parser *p, bool *repeats) {
+static peft__re_width peft__re_group(peft__re_parser *p, bool *repeats) {
     static const char *const looks[] = {"?=", "?!", "?<=", "?<!"};
     static const char *const refused[][2] = {{"?P=", "a backreference, which takes more than linear time,"},
             {"?(", "a conditional, which takes more than linear time,"}, {"?>", "an atomic group"}};
     size_t begin = p->at - 1;
-    bool fold = p->fold, dotall = p->dotall, lines = p->lines, capture = true;
-    peft__re_node *d = NULL;
-    for (int k = 0; k < 4 && !d; k++)
-        if (peft__re_eat(p, looks[k])) d = peft__re_around(p, begin, k > 1, k % 2 == 1);
-    for (int k = 0; k < 3 && !d; k++)
+    bool fold = p->fold, dotall = p->dotall, lines = p->lines, capture = true, done = false;
+    peft__re_width width = {0, 0};
+    for (int k = 0; k < 4 && !done; k++)
+        if ((done = peft__re_eat(p, looks[k])) == true) peft__re_around(p, begin, k > 1, k % 2 == 1);
+    for (int k = 0; k < 3 && !done; k++)
         if (peft__re_eat(p, refused[k][0])) peft__re_cannot(p, begin, refused[k][1]);
-    if (!d && peft__re_eat(p, "?#")) {
+    if (!done && peft__re_eat(p, "?#")) {
         while (p->at < p->n && p->pattern[p->at] != ')') p->at++;
-        d = peft__re_node_new(p, PEFT__RE_SEQUENCE, 0, 0);
+        done = true;
     }
-    if (!d) {
+    if (!done) {
         if (peft__re_eat(p, "?:")) capture = false;
         else if (peft__re_eat(p, p->re->ruby ? "?<" : "?P<")) peft__re_name(p, begin);
         else if (peft__re_eat(p, "?")) {
             capture = *repeats = false;
-            if (peft__re_flags(p, begin)) return peft__re_node_new(p, PEFT__RE_SEQUENCE, 0, 0);
+            if (peft__re_flags(p, begin)) return width;
             *repeats = true;
         }
         capture = capture && p->re->groups;
+        int slot = p->re->slots;
         if (capture && p->around)
             peft__re_cannot(p, begin, "a capturing group in a lookaround (write (?:...))");
         if (capture) {
-            d = peft__re_node_new(p, PEFT__RE_SAVE, p->re->slots, 0);
             p->re->slots += 2;
-            d->child = peft__re_either(p);
-            peft__re_hold(p, d, d->child);
-            d->least = d->child->least;
-            d->most = d->child->most;
-        } else {
-            d = peft__re_either(p);
+            peft__re_emit(p, PEFT__RE_SAVE, false, slot, 1);
         }
+        width = peft__re_either(p);
+        if (capture) peft__re_emit(p, PEFT__RE_SAVE, false, slot + 1, 1);
     }
     p->fold = fold;
     p->dotall = dotall;
     p->lines = lines;
     if (!peft__re_eat(p, ")")) peft__re_wrong(p, begin, "a parenthesis that is not closed");
-    return d;
+    return width;
 }
 
 // The zero-width test that a character, or one behind a backslash, stands for; -1: it is none.
@@ -4380,15 +4388,15 @@ static int peft__re_assertion_of(const peft__re_parser *p, uint32_t c, int escap
         return ruby ? PEFT__RE_LINE_BEGINS_RUBY : p->lines ? PEFT__RE_LINE_BEGINS : PEFT__RE_TEXT_BEGINS;
     if (c == '$') return ruby || p->lines ? PEFT__RE_LINE_ENDS : PEFT__RE_LAST_LINE_ENDS;
     if (c != '\\') return -1;
-    return escaped == 'A'                               ? (int)PEFT__RE_TEXT_BEGINS
-           : escaped == 'b'                             ? (int)PEFT__RE_WORD_EDGE
-           : escaped == 'B'                             ? (int)PEFT__RE_NO_WORD_EDGE
-           : escaped == 'Z' && ruby                     ? (int)PEFT__RE_LAST_LINE_ENDS
-           : escaped == 'Z' || (escaped == 'z' && ruby) ? (int)PEFT__RE_TEXT_ENDS : -1;
+    if (escaped == 'Z') return ruby ? PEFT__RE_LAST_LINE_ENDS : PEFT__RE_TEXT_ENDS;
+    return escaped == 'A'           ? (int)PEFT__RE_TEXT_BEGINS
+           : escaped == 'b'         ? (int)PEFT__RE_WORD_EDGE
+           : escaped == 'B'         ? (int)PEFT__RE_NO_WORD_EDGE
+           : escaped == 'z' && ruby ? (int)PEFT__RE_TEXT_ENDS : -1;
 }
 
 // Reads one character, class, group or zero-width test. *repeats: a quantifier may follow.
-static peft__re_node *peft__re_atom(peft__re_parser *p, bool *repeats) {
+static peft__re_width peft__re_atom(peft__re_parser *p, bool *repeats) {
     size_t begin = p->at;
     uint32_t c = peft__re_next(p);
     int64_t first = p->re->item_count;
@@ -4396,249 +4404,171 @@ static peft__re_node *peft__re_atom(peft__re_parser *p, bool *repeats) {
     *repeats = assertion < 0;
     if (assertion >= 0) {
         p->at += c == '\\';
-        return peft__re_node_new(p, PEFT__RE_ASSERT, assertion, 0);
+        peft__re_emit(p, PEFT__RE_ASSERT, false, assertion, 1);
+        return peft__re_width_of(0, 0);
     }
     if (c == '(') return peft__re_group(p, repeats);
     if (c == '.') {
-        peft__re_node *d = peft__re_node_new(p, PEFT__RE_ANY, 0, 1);
-        d->code.flag = p->dotall;
-        return d;
-    }
-    if (c == '[') {
+        peft__re_emit(p, PEFT__RE_ANY, p->dotall, 0, 1);
+    } else if (c == '[') {
         bool negated = peft__re_eat(p, "^");
         peft__re_class_items(p, begin);
-        return peft__re_set_put(p, first, negated);
+        peft__re_set_put(p, first, negated);
+    } else {
+        bool fold = p->fold;
+        p->fold = false;  // (?i) applies to characters: \p{Lu} outside of brackets is unchanged
+        bool item = c == '\\' && peft__re_escape(p, false, &c);
+        if (item) peft__re_set_put(p, first, false);
+        p->fold = fold;
+        if (!item) peft__re_literal(p, begin, c);
     }
-    bool fold = p->fold, item = c == '\\';
-    p->fold = false;  // (?i) applies to characters: \p{Lu} outside of brackets is unchanged
-    item = item && peft__re_escape(p, false, &c);
-    peft__re_node *set = item ? peft__re_set_put(p, first, false) : NULL;
-    p->fold = fold;
-    return set ? set : peft__re_literal(p, begin, c);
+    return peft__re_width_of(1, 1);
 }
 
+typedef struct peft__re_repeat {
+    int64_t min, max;
+    bool lazy, possessive;
+} peft__re_repeat;
+
 // Reads a quantifier -> whether there is one. A { that begins none is a plain character.
-static bool peft__re_quantifier(peft__re_parser *p, int64_t *min, int64_t *max) {
+static bool peft__re_quantifier(peft__re_parser *p, peft__re_repeat *r) {
     size_t begin = p->at;
     int64_t bound[2] = {0, PEFT__RE_ENDLESS};
-    bool given[2] = {false, false}, comma = false;
+    bool given[2] = {false, false}, comma = false, ruby = p->re->ruby;
     int c = peft__re_peek(p);
-    *min = c == '+';
-    *max = c == '?' ? 1 : PEFT__RE_ENDLESS;
-    if (c == '*' || c == '+' || c == '?') return p->at++, true;
-    if (!peft__re_eat(p, "{")) return false;
-    for (int k = 0; k <= comma; k++) {
-        int64_t v = 0;
-        for (; peft__re_digit(peft__re_peek(p)) < 10; given[k] = true, p->at++)
-            v = PEFT__MIN(v * 10 + peft__re_digit(peft__re_peek(p)), (int64_t)PEFT__RE_ENDLESS);
-        if (given[k]) bound[k] = v;
-        comma = comma || peft__re_eat(p, ",");
+    r->min = c == '+';
+    r->max = c == '?' ? 1 : PEFT__RE_ENDLESS;
+    if (c == '*' || c == '+' || c == '?') {
+        p->at++;
+    } else {
+        if (!peft__re_eat(p, "{")) return false;
+        for (int k = 0; k <= comma; k++) {
+            int64_t v = 0;
+            for (; peft__re_digit(peft__re_peek(p)) < 10; given[k] = true, p->at++)
+                v = PEFT__MIN(v * 10 + peft__re_digit(peft__re_peek(p)), (int64_t)PEFT__RE_ENDLESS);
+            if (given[k]) bound[k] = v;
+            comma = comma || peft__re_eat(p, ",");
+        }
+        if (!(given[0] || (comma && (given[1] || !ruby))) || !peft__re_eat(p, "}")) {
+            p->at = begin;
+            return false;
+        }
+        r->min = bound[0];
+        r->max = comma ? bound[1] : bound[0];
+        if (r->min > PEFT__RE_LARGEST || (given[1] && r->max > PEFT__RE_LARGEST))
+            peft__re_cannot(p, begin, "too large a count");
+        if (r->max < r->min) peft__re_wrong(p, begin, "a least count above the greatest");
     }
-    if (!(given[0] || (comma && (given[1] || !p->re->ruby))) || !peft__re_eat(p, "}")) {
-        p->at = begin;
-        return false;
-    }
-    *min = bound[0];
-    *max = comma ? bound[1] : bound[0];
-    if (*min > PEFT__RE_LARGEST || (given[1] && *max > PEFT__RE_LARGEST))
-        peft__re_cannot(p, begin, "too large a count");
-    if (*max < *min) peft__re_wrong(p, begin, "a least count above the greatest");
+    bool braces = ruby && c == '{';  // in Ruby x{2}? is (x{2})?, and x{2,3}+ is (x{2,3})+
+    r->lazy = !(braces && r->min == r->max) && peft__re_eat(p, "?");
+    r->possessive = !r->lazy && !braces && peft__re_eat(p, "+");
     return true;
 }
 
+// Makes the code x from `begin` on, which matches nothing if `nullable`, a loop: x{2,4} is xx(x(x)?)?, x{2,} is
+// xx+, x{0,} is (x)* with a jump back. In Python a repeat that matched nothing is the last one. So where x can
+// be empty, each repeat that another may follow begins in a first copy of x: a character taken there leads
+// into a second copy, and reaching the first copy's end leaves the loop.
+static void peft__re_loop(peft__re_parser *p, int64_t begin, bool nullable, const peft__re_repeat *r) {
+    peft__regex *re = p->re;
+    bool endless = r->max == PEFT__RE_ENDLESS;
+    int64_t x = re->count - begin, from = re->count, more = endless ? 1 : r->max - r->min;
+    if (x == 0) return;
+    for (int64_t k = 0; k < r->min && !p->status; k++) peft__re_copy(p, begin, x);
+    int64_t loop = re->count;
+    if (endless && r->min > 0 && !nullable) {
+        peft__re_emit(p, PEFT__RE_SPLIT, !r->lazy, 0, -x);
+    } else {
+        for (int64_t k = 0; k < more && !p->status; k++) {
+            peft__re_emit(p, PEFT__RE_SPLIT, r->lazy, 0, 0);
+            if (nullable && (endless || k < more - 1)) {
+                int64_t first = re->count;
+                peft__re_copy(p, begin, x);
+                peft__re_emit(p, PEFT__RE_JUMP, false, 0, 0);
+                for (int64_t i = first; i < re->count; i += re->code[i].op == PEFT__RE_LOOK ? re->code[i].jump : 1)
+                    if (re->code[i].op <= PEFT__RE_ANY) re->code[i].jump += (int32_t)(re->count - first);
+            }
+            peft__re_copy(p, begin, x);
+        }
+        if (endless) peft__re_emit(p, PEFT__RE_JUMP, false, 0, loop - re->count);
+    }
+    // possessive: no further x may follow, except where the greatest count was reached, which jumps over that
+    if (r->possessive && r->min != r->max) {
+        if (!endless) peft__re_emit(p, PEFT__RE_JUMP, false, 0, 3);
+        peft__re_land(re, from);
+        peft__re_emit(p, PEFT__RE_BESIDE, true, 0, 2);
+        peft__re_copy(p, begin, x);
+    }
+    if (p->status) return;
+    peft__re_land(re, from);
+    memmove(re->code + begin, re->code + from, (size_t)(re->count - from) * sizeof(*re->code));
+    re->count -= x;
+}
+
 // Reads an atom and its quantifiers.
-static peft__re_node *peft__re_piece(peft__re_parser *p) {
-    size_t begin = p->at;
-    int64_t min = 0, max = 0;
+static peft__re_width peft__re_piece(peft__re_parser *p) {
+    size_t start = p->at;
+    int64_t begin = p->re->count;
+    peft__re_repeat r;
     bool repeats = true;
-    if (peft__re_quantifier(p, &min, &max)) peft__re_wrong(p, begin, "nothing to repeat");
-    peft__re_node *d = peft__re_atom(p, &repeats);
+    if (peft__re_quantifier(p, &r)) peft__re_wrong(p, start, "nothing to repeat");
+    peft__re_width w = peft__re_atom(p, &repeats);
     for (bool first = true;; first = false) {
         size_t at = p->at;
-        if (!peft__re_quantifier(p, &min, &max)) return d;
+        if (!peft__re_quantifier(p, &r)) return w;
         if (!repeats) peft__re_wrong(p, at, "nothing to repeat");
         if (!first && !p->re->ruby) peft__re_wrong(p, at, "a repeat of a repeat");
-        // in Ruby x{2}? is (x{2})?, and x{2,3}+ is (x{2,3})+
-        bool braces = p->re->ruby && p->pattern[at] == '{';
-        peft__re_node *loop = peft__re_node_new(p, PEFT__RE_REPEAT, 0, 0);
-        loop->lazy = !(braces && min == max) && peft__re_eat(p, "?");
-        loop->possessive = !loop->lazy && !braces && peft__re_eat(p, "+");
-        if (loop->possessive && (d->code.op > PEFT__RE_ANY || p->backward))
-            peft__re_cannot(p, begin, "a possessive quantifier of more than one character");
-        loop->child = d;
-        peft__re_hold(p, loop, d);
-        loop->min = min;
-        loop->max = max;
-        loop->least = PEFT__MIN(d->least * min, (int64_t)PEFT__RE_ENDLESS);
-        loop->most = PEFT__MIN(d->most * max, (int64_t)PEFT__RE_ENDLESS);
-        d = loop;
+        bool single = p->re->count == begin + 1 && p->re->code[begin].op <= PEFT__RE_ANY;
+        if (r.possessive && (!single || p->backward))
+            peft__re_cannot(p, start, "a possessive quantifier of more than one character");
+        if (p->status) return w;
+        peft__re_loop(p, begin, w.least == 0, &r);
+        w = peft__re_width_of(w.least * r.min, w.most * r.max);
     }
 }
 
 // Reads pieces one after the other; in a lookbehind each goes before the earlier ones.
-static peft__re_node *peft__re_sequence(peft__re_parser *p) {
-    peft__re_node *all = peft__re_node_new(p, PEFT__RE_SEQUENCE, 0, 0), *last = NULL;
+static peft__re_width peft__re_sequence(peft__re_parser *p) {
+    peft__re_width w = {0, 0};
+    int64_t begin = p->re->count;
     while (p->at < p->n && peft__re_peek(p) != '|' && peft__re_peek(p) != ')') {
-        peft__re_node *d = peft__re_piece(p);
-        peft__re_hold(p, all, d);
-        all->least = PEFT__MIN(all->least + d->least, (int64_t)PEFT__RE_ENDLESS);
-        all->most = PEFT__MIN(all->most + d->most, (int64_t)PEFT__RE_ENDLESS);
-        if (p->backward || !last) {
-            d->next = all->child;
-            all->child = d;
-        } else {
-            last->next = d;
-        }
-        last = d;
+        int64_t end = p->re->count;
+        peft__re_width piece = peft__re_piece(p);
+        w = peft__re_width_of(w.least + piece.least, w.most + piece.most);
+        if (!p->backward || p->status) continue;
+        if (end - begin > PEFT__RE_BEHIND_LARGEST) peft__re_cannot(p, p->at, "too long a lookbehind");
+        peft__re_exchange(p, begin, end);
     }
-    return all->child && !all->child->next ? all->child : all;
+    return w;
 }
 
 // Reads alternatives, up to a parenthesis that closes or the end.
-static peft__re_node *peft__re_either(peft__re_parser *p) {
+static peft__re_width peft__re_either(peft__re_parser *p) {
     if (++p->depth > PEFT__RE_DEPTH) peft__re_cannot(p, p->at, "nesting too deep");
-    peft__re_node *first = peft__re_sequence(p), *all = first, *last = first;
-    while (peft__re_eat(p, "|")) {
-        peft__re_node *d = peft__re_sequence(p);
-        if (all == first) {
-            all = peft__re_node_new(p, PEFT__RE_EITHER, 0, 0);
-            all->child = first;
-            all->height = first->height + 1;
-            all->least = first->least;
-            all->most = first->most;
-        }
-        peft__re_hold(p, all, d);
-        all->least = PEFT__MIN(all->least, d->least);
-        all->most = PEFT__MAX(all->most, d->most);
-        last = last->next = d;
+    int64_t begin = p->re->count, last = begin;
+    peft__re_width w = peft__re_sequence(p);
+    while (peft__re_eat(p, "|")) {  // a split before the last alternative, and behind it a jump to the end
+        int64_t end = p->re->count;
+        peft__re_emit(p, PEFT__RE_SPLIT, false, 0, end - last + 2);
+        peft__re_exchange(p, last, end);
+        peft__re_emit(p, PEFT__RE_JUMP, false, 0, 0);
+        last = p->re->count;
+        peft__re_width other = peft__re_sequence(p);
+        w = peft__re_width_of(PEFT__MIN(w.least, other.least), PEFT__MAX(w.most, other.most));
     }
+    if (last > begin && !p->status) peft__re_land(p->re, begin);
     p->depth--;
-    return all;
-}
-
-// ---- from the tree to the program
-
-// Appends an instruction. A split or jump of 0 is open: peft__re_land sets it to the end of its construct.
-static void peft__re_emit(peft__re_parser *p, peft__re_op op, bool flag, int64_t arg, int64_t jump) {
-    peft__regex *re = p->re;
-    if (re->count == PEFT__RE_LARGEST) peft__re_cannot(p, p->n, "too large a program");
-    if (p->status) return;
-    void *code = peft__one_more(re->ctx, re->code, re->count, &re->code_room, sizeof(*re->code));
-    if (!code) {
-        peft__re_stop(p, PEFT_ERROR_MEMORY);
-        return;
-    }
-    re->code = (peft__re_code *)code;
-    peft__re_code c = {(unsigned char)op, flag, false, (int32_t)arg, (int32_t)jump};
-    re->code[re->count++] = c;
-}
-
-// Sets the open jumps from `begin` on to the next instruction.
-static void peft__re_land(peft__regex *re, int64_t begin) {
-    for (int64_t k = begin; k < re->count; k++) {
-        peft__re_code *c = &re->code[k];
-        if ((c->op == PEFT__RE_SPLIT || c->op == PEFT__RE_JUMP) && !c->jump)
-            c->jump = (int32_t)(re->count - k);
-    }
-}
-
-static void peft__re_generate(peft__re_parser *p, const peft__re_node *d);
-
-// x{2,4} is xx(x(x)?)?, x{2,} is xx+, x{0,} is (x)* with a jump back. In Python a repeat that matched nothing
-// is the last one. So where x can be empty, each repeat that another may follow begins in a first copy of x:
-// a character taken there leads into a second copy, and reaching the first copy's end leaves the loop.
-static void peft__re_loop(peft__re_parser *p, const peft__re_node *d) {
-    peft__regex *re = p->re;
-    bool endless = d->max == PEFT__RE_ENDLESS, nullable = d->child->least == 0;
-    int64_t begin = re->count, last = begin, more = endless ? 1 : d->max - d->min;
-    for (int64_t k = 0; k < d->min && !p->status; k++) {
-        last = re->count;
-        peft__re_generate(p, d->child);
-        if (re->count == last) return;  // an empty group
-    }
-    if (endless && d->min > 0 && !nullable) {
-        peft__re_emit(p, PEFT__RE_SPLIT, !d->lazy, 0, last - re->count);
-        return;
-    }
-    int64_t loop = re->count;
-    for (int64_t k = 0; k < more && !p->status; k++) {
-        peft__re_emit(p, PEFT__RE_SPLIT, d->lazy, 0, 0);
-        int64_t copy = re->count;
-        if (nullable && (endless || k < more - 1)) {
-            peft__re_generate(p, d->child);
-            peft__re_emit(p, PEFT__RE_JUMP, false, 0, 0);
-            for (int64_t i = copy; i < re->count; i += re->code[i].op == PEFT__RE_LOOK ? re->code[i].jump : 1)
-                if (re->code[i].op <= PEFT__RE_ANY) re->code[i].jump += (int32_t)(re->count - copy);
-        }
-        int64_t body = re->count;
-        peft__re_generate(p, d->child);
-        if (re->count > body) continue;
-        re->count = begin;  // an empty group
-        return;
-    }
-    if (endless) peft__re_emit(p, PEFT__RE_JUMP, false, 0, loop - re->count);
-}
-
-static void peft__re_generate(peft__re_parser *p, const peft__re_node *d) {
-    peft__regex *re = p->re;
-    int64_t begin = re->count;
-    const peft__re_node *child = d->child;
-    switch (d->code.op) {
-    case PEFT__RE_SEQUENCE:
-        for (; child && !p->status; child = child->next) peft__re_generate(p, child);
-        break;
-    case PEFT__RE_EITHER:
-        for (; child && !p->status; child = child->next) {
-            int64_t split = re->count;
-            if (child->next) peft__re_emit(p, PEFT__RE_SPLIT, false, 0, 0);
-            peft__re_generate(p, child);
-            if (!child->next) break;
-            peft__re_emit(p, PEFT__RE_JUMP, false, 0, 0);
-            if (!p->status) re->code[split].jump = (int32_t)(re->count - split);
-        }
-        break;
-    case PEFT__RE_SAVE:
-        peft__re_emit(p, PEFT__RE_SAVE, false, d->code.arg, 1);
-        peft__re_generate(p, child);
-        peft__re_emit(p, PEFT__RE_SAVE, false, d->code.arg + 1, 1);
-        break;
-    case PEFT__RE_AHEAD:
-    case PEFT__RE_BEHIND:
-        peft__re_emit(p, (peft__re_op)d->code.op, d->code.flag, 0, 2);
-        peft__re_generate(p, child);
-        break;
-    case PEFT__RE_LOOK:
-        peft__re_emit(p, PEFT__RE_LOOK, d->code.flag, d->code.arg, 0);
-        peft__re_generate(p, child);
-        peft__re_emit(p, PEFT__RE_END, false, 0, 0);
-        if (p->status) return;
-        re->code[begin].behind = d->code.behind;
-        re->code[begin].jump = (int32_t)(re->count - begin);
-        break;
-    case PEFT__RE_REPEAT:
-        peft__re_loop(p, d);
-        // possessive: no further x may follow, except where the greatest count was reached, which jumps over
-        // that test
-        if (!d->possessive || d->min == d->max) break;
-        if (d->max != PEFT__RE_ENDLESS) peft__re_emit(p, PEFT__RE_JUMP, false, 0, 3);
-        peft__re_land(re, begin);
-        peft__re_emit(p, PEFT__RE_AHEAD, true, 0, 2);
-        peft__re_generate(p, child);
-        break;
-    default: peft__re_emit(p, (peft__re_op)d->code.op, d->code.flag, d->code.arg, 1); break;
-    }
-    if (!p->status) peft__re_land(re, begin);
+    return w;
 }
 
 // `pattern` need not outlive the call. An error names the construct and its position, counted in characters.
 static peft_status peft__regex_compile(peft_context *ctx, const char *pattern, size_t n, int flags,
         peft__regex **out) {
     *out = NULL;
-    peft__regex *re = (peft__regex *)peft__calloc(ctx, 1, sizeof(*re));
+    peft__regex *re = PEFT__CALLOC(ctx, 1, peft__regex);
     if (!re) return PEFT_ERROR_MEMORY;
     peft__re_parser p;
     memset(&p, 0, sizeof(p));
-    peft__arena_init(&p.arena, ctx);
     re->ctx = ctx;
     re->ruby = flags & PEFT__REGEX_ONIGURUMA;
     re->groups = !(flags & PEFT__REGEX_NO_GROUPS);
@@ -4647,13 +4577,11 @@ static peft_status peft__regex_compile(peft_context *ctx, const char *pattern, s
     p.pattern = pattern;
     p.n = n;
     if (n > PEFT__RE_LONGEST) peft__re_cannot(&p, 0, "more than 65536 bytes");
-    peft__re_node *tree = peft__re_either(&p);
+    peft__re_either(&p);
     if (p.at < n) peft__re_wrong(&p, p.at, "a ) without its (");
-    if (!p.status) peft__re_generate(&p, tree);
     peft__re_emit(&p, PEFT__RE_END, false, 0, 0);
     if (!p.status && re->count * re->slots > PEFT__RE_SLOTS)
         peft__re_cannot(&p, n, "too many groups for a pattern of this size");
-    peft__arena_free(&p.arena);
     if (p.status) peft__regex_free(re);
     else *out = re;
     return p.status;
@@ -4671,14 +4599,12 @@ typedef struct peft__re_position {  // in the text, with the characters around i
     uint32_t before, after;
 } peft__re_position;
 
-// What matching needs beside the program, reused from text to text.
+// What matching needs beside the program. Its memory serves text after text.
 typedef struct peft__regex_scratch {
-    peft_context *ctx;
+    peft__arena arena;  // of the arrays
     const peft__regex *re;
     const char *text;
     size_t n;
-    void *block;  // holds all that follows
-    size_t capacity;
     // slots [code, re->slots] of the waiting threads; mark [code]: the last round that visited it
     size_t *slots[2], *mark, round, *now;
     peft__re_visit *stack;
@@ -4689,13 +4615,11 @@ typedef struct peft__regex_scratch {
 
 static void peft__regex_scratch_init(peft__regex_scratch *s, peft_context *ctx) {
     memset(s, 0, sizeof(*s));
-    s->ctx = ctx;
+    peft__arena_init(&s->arena, ctx);
 }
 
 static void peft__regex_scratch_free(peft__regex_scratch *s) {
-    peft__free(s->ctx, s->block);
-    s->block = NULL;
-    s->capacity = 0;
+    peft__arena_free(&s->arena);
 }
 
 static uint32_t peft__re_char_at(const peft__regex_scratch *s, size_t i, size_t *size) {
@@ -4718,9 +4642,17 @@ static uint32_t peft__re_char_before(const peft__regex_scratch *s, size_t i, siz
     return i > 0 ? 0xFFFD : PEFT__RE_NONE;
 }
 
-static bool peft__re_asserts(const peft__regex_scratch *s, int assertion, const peft__re_position *w) {
+// Whether the zero-width instruction at pc holds.
+static bool peft__re_passes(const peft__regex_scratch *s, int64_t pc, const peft__re_position *w) {
+    const peft__re_code *code = &s->re->code[pc];
+    if (code->op == PEFT__RE_BESIDE)
+        return peft__re_takes(s->re, code + 1, code->behind ? w->before : w->after) != code->flag;
+    if (code->op == PEFT__RE_LOOK) {
+        size_t bit = (size_t)code->arg * (s->n + 1) + w->at;
+        return (s->looks[bit >> 3] >> (bit & 7) & 1) != code->flag;
+    }
     bool begins = w->before == PEFT__RE_NONE, ends = w->after == PEFT__RE_NONE, ruby = s->re->ruby;
-    switch (assertion) {
+    switch (code->arg) {
     case PEFT__RE_TEXT_BEGINS: return begins;
     case PEFT__RE_LINE_BEGINS: return begins || w->before == '\n';
     case PEFT__RE_LINE_BEGINS_RUBY: return begins || (w->before == '\n' && !ends);
@@ -4730,19 +4662,8 @@ static bool peft__re_asserts(const peft__regex_scratch *s, int assertion, const 
     default:
         if (s->n == 0 && !ruby) return false;  // Python's \B is false in an empty text
         return (peft__regex_word(ruby, w->before) != peft__regex_word(ruby, w->after)) ==
-               (assertion == PEFT__RE_WORD_EDGE);
+               (code->arg == PEFT__RE_WORD_EDGE);
     }
-}
-
-// Whether the zero-width instruction at pc holds.
-static bool peft__re_passes(const peft__regex_scratch *s, int64_t pc, const peft__re_position *w) {
-    const peft__re_code *code = &s->re->code[pc];
-    if (code->op == PEFT__RE_ASSERT) return peft__re_asserts(s, code->arg, w);
-    if (code->op != PEFT__RE_LOOK)
-        return peft__re_takes(s->re, code + 1, code->op == PEFT__RE_AHEAD ? w->after : w->before) !=
-               code->flag;
-    size_t bit = (size_t)code->arg * (s->n + 1) + w->at;
-    return (s->looks[bit >> 3] >> (bit & 7) & 1) != code->flag;
 }
 
 // Fills the table of the lookaround at pc, from the end of the text to its beginning (of a lookbehind, whose
@@ -4784,47 +4705,30 @@ static void peft__re_look(peft__regex_scratch *s, int64_t pc) {
     }
 }
 
-// A part of `size` bytes of the scratch's block, which begins at *total; *total moves behind it.
-static void *peft__re_part(const peft__regex_scratch *s, size_t *total, size_t size) {
-    size_t at = *total;
-    *total += (size + 7) / 8 * 8;
-    return s->block ? (char *)s->block + at : NULL;
-}
-
-static size_t peft__re_lay_out(peft__regex_scratch *s, const peft__regex *re, size_t n) {
-    size_t count = (size_t)re->count, slots = (size_t)re->slots * sizeof(size_t), total = 0;
-    for (int k = 0; k < 2; k++) {
-        s->slots[k] = (size_t *)peft__re_part(s, &total, count * slots);
-        s->threads[k] = (int32_t *)peft__re_part(s, &total, count * sizeof(int32_t));
-        s->holds[k] = (unsigned char *)peft__re_part(s, &total, count);
-    }
-    s->mark = (size_t *)peft__re_part(s, &total, count * sizeof(size_t));
-    s->now = (size_t *)peft__re_part(s, &total, slots);
-    s->stack = (peft__re_visit *)peft__re_part(s, &total, (count + 1) * sizeof(peft__re_visit));
-    s->looks = (unsigned char *)peft__re_part(s, &total, (size_t)re->looks * (n + 1) / 8 + 1);
-    return total;
-}
-
 // Makes the scratch ready for a text, which must stay until the last match in it. Allocates where this text
 // needs more than those before.
-static peft_status peft__regex_begin(peft__regex_scratch *s, const peft__regex *re, const char *text,
-        size_t n) {
+static peft_status peft__regex_begin(peft__regex_scratch *s, const peft__regex *re, const char *text, size_t n) {
+    size_t count = (size_t)re->count, slots = (size_t)re->slots, table = (size_t)re->looks * (n + 1) / 8 + 1;
     if (n > SIZE_MAX / 64)
-        return peft__fail(s->ctx, PEFT_ERROR_MEMORY, "out of memory: %zu bytes of text", n);
-    size_t total = peft__re_lay_out(s, re, n);
-    if (total > s->capacity) {
-        peft__regex_scratch_free(s);
-        s->block = peft__alloc(s->ctx, total);
-        if (!s->block) return PEFT_ERROR_MEMORY;
-        s->capacity = total;
-        peft__re_lay_out(s, re, n);
+        return peft__fail(s->arena.ctx, PEFT_ERROR_MEMORY, "out of memory: %zu bytes of text", n);
+    peft__arena_reset(&s->arena);
+    for (int k = 0; k < 2; k++) {
+        s->slots[k] = PEFT__ARENA(&s->arena, count * slots, size_t);
+        s->threads[k] = PEFT__ARENA(&s->arena, count, int32_t);
+        s->holds[k] = PEFT__ARENA(&s->arena, count, unsigned char);
+        if (!s->slots[k] || !s->threads[k] || !s->holds[k]) return PEFT_ERROR_MEMORY;
     }
+    s->mark = PEFT__ARENA(&s->arena, count, size_t);
+    s->now = PEFT__ARENA(&s->arena, slots, size_t);
+    s->stack = PEFT__ARENA(&s->arena, count + 1, peft__re_visit);
+    s->looks = PEFT__ARENA(&s->arena, table, unsigned char);
+    if (!s->mark || !s->now || !s->stack || !s->looks) return PEFT_ERROR_MEMORY;
     s->re = re;
     s->text = text;
     s->n = n;
     s->round = 0;
-    memset(s->mark, 0, (size_t)re->count * sizeof(size_t));
-    memset(s->looks, 0, (size_t)re->looks * (n + 1) / 8 + 1);
+    memset(s->mark, 0, count * sizeof(size_t));
+    memset(s->looks, 0, table);
     uint32_t done = 0;
     // inner lookarounds stand behind the outer ones that need their tables
     for (int64_t pc = re->count - 1; pc >= 0 && re->looks; pc--) {
