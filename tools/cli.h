@@ -35,8 +35,9 @@ static inline int exit_code_of(peft_status status) {
 
 // OPTION_WORD is a name out of a list, whose case does not matter; OPTION_TEXTS can be given more than once.
 // OPTION_COUNT and OPTION_ABOVE are an OPTION_INT and an OPTION_REAL above 0: where 0 in a descriptor means the
-// default, a 0 that is typed in would be something else than it says.
-typedef enum option_kind { OPTION_FLAG, OPTION_INT, OPTION_COUNT, OPTION_REAL, OPTION_ABOVE, OPTION_TEXT,
+// default, a 0 that is typed in would be something else than it says. OPTION_HEADING is the title of the rows
+// below it on the help page; its name is empty.
+typedef enum option_kind { OPTION_HEADING, OPTION_FLAG, OPTION_INT, OPTION_COUNT, OPTION_REAL, OPTION_ABOVE, OPTION_TEXT,
                           OPTION_TEXTS, OPTION_WORD } option_kind;
 
 typedef struct texts {
@@ -50,6 +51,8 @@ typedef struct option {
     void *into;        // bool, int64_t, double, const char *, texts
     const char *value, *help;  // what --help prints
 } option;
+
+#define HEADING(text) {"", OPTION_HEADING, NULL, "", text}
 
 static inline bool texts_add(texts *list, const char *text) {
     const char **grown = (const char **)realloc(list->items, (size_t)(list->count + 1) * sizeof(char *));
@@ -211,7 +214,7 @@ static const char *const option_synonyms[][2] = {{"batch-size", "batch"},
                                                  {"html", "report"}};
 
 static inline const option *option_named(const option *options, int count, const char *name, size_t n) {
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count && n; i++)
         if (strlen(options[i].name) == n && memcmp(options[i].name, name, n) == 0) return &options[i];
     return NULL;
 }
@@ -231,7 +234,7 @@ static inline const option *option_meant(const option *options, int count, const
     int least = (int)strlen(asked) / 3 + 2;
     for (int i = 0; i < count; i++) {
         int d = likeness(asked, options[i].name);
-        if (d < least && d < 4) least = d, nearest = &options[i];
+        if (d < least && d < 4 && options[i].kind) least = d, nearest = &options[i];
     }
     return nearest;
 }
@@ -269,6 +272,7 @@ static inline bool option_set(const char *command, const option *o, char *value)
     }
     if (!texts_add(&options_given, o->name)) return false;
     switch (o->kind) {
+    case OPTION_HEADING: return false;
     case OPTION_FLAG: *(bool *)o->into = true; return true;
     case OPTION_WORD:
         for (char *p = value; *p; p++) *p = (char)tolower((unsigned char)*p);
@@ -342,9 +346,14 @@ static inline void options_print(const option *options, int count) {
     enum { LEFT = 32, WIDTH = 110 };
     for (int i = 0; i < count; i++) {
         char left[64];
+        if (options[i].kind == OPTION_HEADING) {
+            printf("%s%s\n", i ? "\n" : "", options[i].help);
+            continue;
+        }
         snprintf(left, sizeof(left), "--%s %s", options[i].name,
                  options[i].kind == OPTION_FLAG ? "" : options[i].value);
         printf("  %-*s", LEFT - 2, left);
+        if (strlen(left) >= LEFT - 2) printf("\n%*s", LEFT, "");
         int column = LEFT;
         for (const char *p = options[i].help; *p;) {  // word by word
             int n = (int)strcspn(p, " ");

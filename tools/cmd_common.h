@@ -17,6 +17,7 @@ typedef struct session {
 static session cli;
 
 #define COMMON_OPTIONS \
+    HEADING("Machine and output"), \
     {"threads", OPTION_COUNT, &cli.threads, "N", "threads (default: all cores); results do not depend on it"}, \
     {"simd", OPTION_WORD, &cli.simd, "NAME", \
      "portable, avx2, avx512, neon: instead of the widest there is"}, \
@@ -119,6 +120,7 @@ static struct {
 } kept;
 
 #define WEIGHT_OPTIONS \
+    HEADING("Weights in few bits"), \
     {"weights", OPTION_WORD, &kept.weights, "NAME", \
      "keep linear weights as f16, bf16, i8, nf4 or fp4 (as stored)"}, \
     {"double-quant", OPTION_FLAG, &kept.double_quant, "", "nf4, fp4: scales in 8 bits too"}, \
@@ -261,6 +263,7 @@ static struct {
 } answers = {.length_penalty = NAN};
 
 #define GENERATION_OPTIONS \
+    HEADING("Answers"), \
     {"max-new-tokens", OPTION_COUNT, &answers.max_new, "N", "at most that many tokens (64)"}, \
     {"min-new-tokens", OPTION_INT, &answers.min_new, "N", "no end before that many (0)"}, \
     {"beams", OPTION_COUNT, &answers.beams, "N", "beam search with that many beams (1: greedy)"}, \

@@ -25,6 +25,7 @@ static struct {
      "of conversations: chatml, llama2, llama3, a file with Jinja, or one of several that the model " \
      "has (the model's)"}
 #define DATA_OPTIONS \
+    HEADING("Data"), \
     {"data", OPTION_TEXTS, &input.data, "FILE", \
      ".jsonl, .json, .csv or .tsv; -: standard input; can be repeated"}, \
     PROMPT_OPTION, \

@@ -236,17 +236,18 @@ static int64_t eval_source, eval_target;
 static bool eval_loss_only;
 static const option eval_options[] = {
     {"adapter", OPTION_TEXT, &eval_adapter, "DIR", "with this adapter"},
-    WEIGHT_OPTIONS,
     DATA_OPTIONS,
     COMPLETION_OPTION,
     SHOT_OPTIONS,
+    HEADING("What is measured"),
     {"output", OPTION_TEXT, &eval_output, "FILE", "write prompts, predictions and references as JSON lines"},
     {"loss-only", OPTION_FLAG, &eval_loss_only, "", "no generation, no ROUGE"},
     {"max-source", OPTION_COUNT, &eval_source, "N",
      "tokens of the input, the rest is cut (512; with --shots the window says)"},
     {"max-target", OPTION_COUNT, &eval_target, "N", "tokens of the answer (128)"},
-    GENERATION_OPTIONS,
     {"seed", OPTION_INT, &cli.seed, "N", "of sampling, of --random and of the bootstrap"},
+    WEIGHT_OPTIONS,
+    GENERATION_OPTIONS,
     COMMON_OPTIONS};
 
 static int write_predictions(const char *path, const peft_dataset *data, const task_list *tasks,

@@ -17,6 +17,7 @@ static struct {
 } experiment;
 
 #define EXPERIMENT_OPTIONS \
+    HEADING("Training"), \
     {"epochs", OPTION_COUNT, &train.epochs, "N", "times through the data (3)"}, \
     {"max-steps", OPTION_COUNT, &train.max_steps, "N", "optimizer steps, instead of epochs"}, \
     {"batch", OPTION_COUNT, &train.batch, "N", "examples per batch (8)"}, \
@@ -304,14 +305,14 @@ static const option sweep_options[] = {
     {"r", OPTION_TEXT, &experiment.ranks, "LIST", "ranks (1,2,4,8,16)"},
     {"seeds", OPTION_COUNT, &experiment.seeds, "N", "runs of each rank (3)"},
     {"test", OPTION_TEXTS, &experiment.test, "FILE", "held-out examples (default: a tenth of --data)"},
+    {"markdown", OPTION_FLAG, &experiment.markdown, "", "the table in Markdown"},
     DATA_OPTIONS,
     COMPLETION_OPTION,
     MIXTURE_OPTIONS,
     EXPERIMENT_OPTIONS,
-    {"markdown", OPTION_FLAG, &experiment.markdown, "", "the table in Markdown"},
+    SAVING_OPTIONS,
     ADAPTER_OPTIONS,
     WEIGHT_OPTIONS,
-    SAVING_OPTIONS,
     GENERATION_OPTIONS,
     COMMON_OPTIONS};
 
@@ -349,15 +350,15 @@ static int run_sweep(void) {
 static const option compare_options[] = {
     {"seeds", OPTION_COUNT, &experiment.seeds, "N", "runs of each method (3)"},
     {"test", OPTION_TEXTS, &experiment.test, "FILE", "held-out examples (default: a tenth of --data)"},
+    {"markdown", OPTION_FLAG, &experiment.markdown, "", "the table in Markdown"},
     DATA_OPTIONS,
     COMPLETION_OPTION,
     MIXTURE_OPTIONS,
     EXPERIMENT_OPTIONS,
-    {"markdown", OPTION_FLAG, &experiment.markdown, "", "the table in Markdown"},
+    SAVING_OPTIONS,
     ADAPTER_OPTIONS,
     RANK_OPTION,
     WEIGHT_OPTIONS,
-    SAVING_OPTIONS,
     GENERATION_OPTIONS,
     COMMON_OPTIONS};
 
@@ -415,6 +416,7 @@ static const option forget_options[] = {
     {"seeds", OPTION_COUNT, &experiment.seeds, "N", "runs of each (1)"},
     {"markdown", OPTION_FLAG, &experiment.markdown, "", "the tables in Markdown"},
     EXPERIMENT_OPTIONS,
+    SAVING_OPTIONS,
     GENERATION_OPTIONS,
     COMMON_OPTIONS};
 

@@ -24,13 +24,13 @@ static const option generate_options[] = {
     {"chat", OPTION_FLAG, &asked.chat, "", "prompts are a user's turns: in the model's chat template"},
     {"system", OPTION_TEXT, &asked.system, "TEXT", "--chat: what the model is told about its part"},
     {"adapter", OPTION_TEXTS, &asked.adapters, "DIR", "with this adapter; several work together"},
-    WEIGHT_OPTIONS,
-    DATA_OPTIONS,
-    SHOT_OPTIONS,
-    COMPLETION_OPTION,
-    GENERATION_OPTIONS,
     {"stream", OPTION_FLAG, &asked.stream, "", "print the text while it is written; Ctrl-C ends it"},
     {"seed", OPTION_INT, &cli.seed, "N", "of sampling, and of --random"},
+    DATA_OPTIONS,
+    COMPLETION_OPTION,
+    SHOT_OPTIONS,
+    WEIGHT_OPTIONS,
+    GENERATION_OPTIONS,
     COMMON_OPTIONS};
 
 typedef struct generator {

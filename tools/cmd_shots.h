@@ -10,6 +10,7 @@ static struct {
 } shots = {.window = -1};
 
 #define SHOT_OPTIONS \
+    HEADING("Examples in the prompt"), \
     {"shots", OPTION_INT, &shots.count, "N", "show N examples before the question"}, \
     {"examples", OPTION_TEXTS, &shots.files, "FILE", \
      "where they come from, under --prompt and --completion"}, \

@@ -15,6 +15,7 @@ static struct {
 
 #define RANK_OPTION {"r", OPTION_COUNT, &tuned.r, "N", "lora, dora: rank (8)"}
 #define ADAPTER_OPTIONS \
+    HEADING("What is trained"), \
     {"method", OPTION_WORD, &tuned.method, "NAME", \
      "lora (default), dora, ia3, prompt, prefix, ptuning, bottleneck, bitfit, norms, head, selected, " \
      "full"}, \
@@ -187,14 +188,16 @@ static const option train_options[] = {
     {"validation", OPTION_TEXTS, &train.validation, "FILE",
      "held-out examples with the same fields; can be given more than once"},
     {"split", OPTION_REAL, &train.split, "X", "hold out this part of --data instead (0.1: a tenth)"},
+    HEADING("Where it goes"),
     {"out", OPTION_TEXT, &train.out, "DIR", "where the adapter, or the whole model, goes"},
     FORCE_OPTION,
+    {"type", OPTION_WORD, &train.type, "NAME", "of a saved model: f32 (default), f16, bf16, i8, nf4, fp4"},
+    {"report", OPTION_TEXT, &train.report, "FILE", "write an HTML page with curves, ROUGE and samples"},
+    {"samples", OPTION_INT, &train.samples, "N",
+     "held-out examples for ROUGE before and after (32; 0: none)"},
     ADAPTER_OPTIONS,
     RANK_OPTION,
-    WEIGHT_OPTIONS,
-    SAVING_OPTIONS,
-    {"optimizer-file", OPTION_TEXT, &train.optimizer_file, "FILE",
-     "a scratch file for its state, mapped into memory"},
+    HEADING("Training"),
     {"epochs", OPTION_COUNT, &train.epochs, "N", "times through the data (3)"},
     {"max-steps", OPTION_COUNT, &train.max_steps, "N", "optimizer steps, instead of epochs"},
     {"batch", OPTION_COUNT, &train.batch, "N", "examples per batch (8)"},
@@ -206,11 +209,18 @@ static const option train_options[] = {
     {"weight-decay", OPTION_REAL, &train.decay, "X", "of AdamW (0)"},
     {"max-grad-norm", OPTION_REAL, &train.norm, "X", "gradients are clipped to it (1; 0: never)"},
     {"dropout", OPTION_REAL, &train.dropout, "X", "in the model (0)"},
+    SAVING_OPTIONS,
+    {"optimizer-file", OPTION_TEXT, &train.optimizer_file, "FILE",
+     "a scratch file for its state, mapped into memory"},
     MAX_SOURCE_OPTION,
     {"max-target", OPTION_COUNT, &train.max_target, "N", "tokens of the answer (128)"},
     {"eval-every", OPTION_COUNT, &train.eval_every, "N", "steps (once per epoch)"},
     {"keep-best", OPTION_FLAG, &train.keep_best, "",
      "save the weights of the best evaluation, not the last ones"},
+    {"init", OPTION_FLAG, &train.init, "",
+     "start from random weights: MODEL needs only config.json and a tokenizer"},
+    {"seed", OPTION_INT, &cli.seed, "N", "of everything random"},
+    HEADING("Stopping and going on"),
     {"checkpoint", OPTION_TEXT, &train.checkpoint, "FILE",
      "where Ctrl-C and --checkpoint-every save (OUT.checkpoint)"},
     {"checkpoint-every", OPTION_COUNT, &train.checkpoint_every, "N", "steps (only on Ctrl-C)"},
@@ -218,14 +228,8 @@ static const option train_options[] = {
      "go on from the checkpoint, bit for bit; from the beginning if there is none"},
     {"resume-anyway", OPTION_FLAG, &train.resume_anyway, "",
      "the same with other data or settings, which are told"},
-    {"report", OPTION_TEXT, &train.report, "FILE", "write an HTML page with curves, ROUGE and samples"},
-    {"samples", OPTION_INT, &train.samples, "N",
-     "held-out examples for ROUGE before and after (32; 0: none)"},
-    {"init", OPTION_FLAG, &train.init, "",
-     "start from random weights: MODEL needs only config.json and a tokenizer"},
-    {"type", OPTION_WORD, &train.type, "NAME", "of a saved model: f32 (default), f16, bf16, i8, nf4, fp4"},
+    WEIGHT_OPTIONS,
     GENERATION_OPTIONS,
-    {"seed", OPTION_INT, &cli.seed, "N", "of everything random"},
     COMMON_OPTIONS};
 
 typedef struct watcher {
