@@ -2177,7 +2177,7 @@ static bool peft__mul(int64_t a, int64_t b, int64_t *out) {
 static void *peft__calloc(peft_context *ctx, int64_t count, size_t size) {
     int64_t total = 0;
     if (!peft__mul(count, (int64_t)size, &total) || (uint64_t)total > SIZE_MAX) {
-        peft__fail(ctx, PEFT_ERROR_MEMORY, "out of memory: %lld items of %zu bytes", (long long)count, size);
+        peft__fail(ctx, PEFT_ERROR_MEMORY, "out of memory: %ld items of %zu bytes", count, size);
         return NULL;
     }
     void *p = peft__alloc(ctx, (size_t)total);
@@ -6350,15 +6350,15 @@ PEFTDEF peft_status peft_sgemm(peft_context *ctx, bool trans_a, bool trans_b, in
         int64_t ldc) {
     if (!ctx) return PEFT_ERROR_ARGUMENT;
     if (m < 0 || n < 0 || k < 0)
-        return peft__fail(ctx, PEFT_ERROR_SHAPE, "peft_sgemm: m %lld, n %lld or k %lld is negative",
-                (long long)m, (long long)n, (long long)k);
+        return peft__fail(ctx, PEFT_ERROR_SHAPE, "peft_sgemm: m %ld, n %ld or k %ld is negative",
+                m, n, k);
     if (m == 0 || n == 0) return PEFT_OK;
     if (!c || (k > 0 && (!a || !b)))
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_sgemm: a matrix is NULL");
     if (lda < (trans_a ? m : k) || ldb < (trans_b ? k : n) || ldc < n)
         return peft__fail(ctx, PEFT_ERROR_SHAPE,
-                "peft_sgemm: lda %lld, ldb %lld or ldc %lld is less than a row", (long long)lda,
-                (long long)ldb, (long long)ldc);
+                "peft_sgemm: lda %ld, ldb %ld or ldc %ld is less than a row", lda,
+                ldb, ldc);
     return peft__matmul(ctx, peft__dense_rows(c, m, n, ldc), beta, alpha,
             trans_a ? peft__T(peft__dense_rows(a, k, m, lda)) : peft__dense_rows(a, m, k, lda),
             trans_b ? peft__T(peft__dense_rows(b, n, k, ldb)) : peft__dense_rows(b, k, n, ldb));
@@ -8157,8 +8157,8 @@ static peft_status peft__quantize_not_finite(peft_context *ctx, const peft_tenso
         float v;
         peft__to_f32(t, i, 1, &v);
         if (!(v - v == 0.0f))
-            return peft__fail(ctx, PEFT_ERROR_NUMERIC, "%s: weight %lld (row %lld, column %lld) is %g",
-                    t->name, (long long)i, (long long)(i / t->cols), (long long)(i % t->cols), (double)v);
+            return peft__fail(ctx, PEFT_ERROR_NUMERIC, "%s: weight %ld (row %ld, column %ld) is %g",
+                    t->name, i, (i / t->cols), (i % t->cols), (double)v);
     }
     return peft__fail(ctx, PEFT_ERROR_NUMERIC, "%s: a scale is not finite", t->name);
 }
@@ -8231,8 +8231,8 @@ PEFTDEF peft_status peft_quantize(
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: cannot be quantized to %s", source->name,
                 peft_dtype_name(d.type));
     if (d.block < 32 || d.block > PEFT__QUANT_MAX_BLOCK || (d.block & (d.block - 1)))
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: a block of %lld, not a power of two from 32 to 4096",
-                source->name, (long long)d.block);
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: a block of %ld, not a power of two from 32 to 4096",
+                source->name, d.block);
     if (d.type == PEFT_I8 && d.double_quant)
         return peft__fail(
                 ctx, PEFT_ERROR_ARGUMENT, "%s: double quantization is for nf4 and fp4", source->name);
@@ -8277,9 +8277,9 @@ PEFTDEF peft_status peft_quantize_compare(peft_context *ctx, const peft_tensor *
     if (!original || !original->data || !quantized || !quantized->data || !out)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_quantize_compare: a tensor or the result is NULL");
     if (original->rows != quantized->rows || original->cols != quantized->cols)
-        return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: [%lld, %lld] compared with [%lld, %lld]",
-                original->name, (long long)original->rows, (long long)original->cols,
-                (long long)quantized->rows, (long long)quantized->cols);
+        return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: [%ld, %ld] compared with [%ld, %ld]",
+                original->name, original->rows, original->cols,
+                quantized->rows, quantized->cols);
     float a[256], b[256];
     double squares = 0, differences = 0, sum = 0;
     memset(out, 0, sizeof(*out));
@@ -8353,7 +8353,7 @@ PEFTDEF peft_status peft_tensor_create(
     int64_t count = 0;
     if (rows < 1 || cols < 1 || !peft__mul(rows, cols, &count))
         return peft__fail(
-                ctx, PEFT_ERROR_SHAPE, "%s: a tensor of %lld x %lld", name, (long long)rows, (long long)cols);
+                ctx, PEFT_ERROR_SHAPE, "%s: a tensor of %ld x %ld", name, rows, cols);
     peft_tensor *t = (peft_tensor *)peft__calloc(ctx, 1, sizeof(peft_tensor));
     if (t) t->data = peft__calloc(ctx, count, sizeof(float));
     if (!t || !t->data) {
@@ -8433,7 +8433,8 @@ typedef struct peft__node {
     peft_tensor *out, *x, *y;  // its result and its operands
     const void *kept;          // ids, offsets, targets, ...
     int64_t first, count;      // of rows
-    float factor;
+    int64_t size, stride;
+    float factor, *values;
     uint64_t key;  // of a dropout mask
 } peft__node;
 
@@ -8448,16 +8449,15 @@ struct peft_tape {
     bool unrecorded;            // a segment runs for the first time: nothing is recorded
     bool differentiable;        // in that segment, a result would have required a gradient
     int64_t segment, segments;  // the running one, 0: none; how many have run
-    uint64_t seed,
-            dropouts;  // dropout masks are a hash of the seed, the count of dropouts so far, and the position
+    // dropout masks are a hash of the seed, the count of dropouts so far, and the position
+    uint64_t seed, dropouts;
 };
 
 PEFTDEF peft_status peft_tape_create(peft_context *ctx, peft_tape **out) {
     if (out) *out = NULL;
     PEFT__NEED(ctx, ctx, "ctx");
     PEFT__NEED(ctx, out, "out");
-    peft_tape *t = (peft_tape *)peft__calloc(ctx, 1, sizeof(peft_tape));
-    *out = t;
+    peft_tape *t = *out = PEFT__CALLOC(ctx, 1, peft_tape);
     if (!t) return PEFT_ERROR_MEMORY;
     t->ctx = ctx;
     peft__arena_init(&t->arena, ctx);
@@ -8587,7 +8587,7 @@ static void peft__tape_fail(peft_tape *t, peft_status status) {
     if (!t->status) t->status = status;
 }
 
-#define PEFT__SHAPE(t) (long long)(t)->rows, (long long)(t)->cols  // for "[%lld, %lld]"
+#define PEFT__SHAPE(t) (t)->rows, (t)->cols  // for "[%ld, %ld]"
 
 // Fails an operation: the reason goes to the context, the status to the tape. Returns NULL.
 static peft_tensor *peft__op_fail(peft_tape *t, peft_status status, const char *format, ...) {
@@ -8603,7 +8603,7 @@ static peft_tensor *peft__op_fail(peft_tape *t, peft_status status, const char *
 // The same for shapes of a and b that do not fit each other.
 static peft_tensor *peft__op_misfit(
         peft_tape *t, const char *operation, const peft_tensor *a, const peft_tensor *b) {
-    return peft__op_fail(t, PEFT_ERROR_SHAPE, "%s: [%lld, %lld] and [%lld, %lld]", operation,
+    return peft__op_fail(t, PEFT_ERROR_SHAPE, "%s: [%ld, %ld] and [%ld, %ld]", operation,
             PEFT__SHAPE(a), PEFT__SHAPE(b));
 }
 
@@ -8630,7 +8630,7 @@ static peft_tensor *peft__result(peft_tape *t, int64_t rows, int64_t cols, bool 
     if (rows < 0 || cols < 0 || !peft__mul(rows, cols, &bytes) ||
             !peft__mul(bytes, 2 * sizeof(float), &bytes) || (uint64_t)bytes > SIZE_MAX / 2)
         return peft__op_fail(
-                t, PEFT_ERROR_SHAPE, "a result of %lld x %lld", (long long)rows, (long long)cols);
+                t, PEFT_ERROR_SHAPE, "a result of %ld x %ld", rows, cols);
     peft_tensor *y = (peft_tensor *)peft__tape_copy(t, NULL, sizeof(peft_tensor));
     if (!y) return NULL;
     memset(y, 0, sizeof(*y));
@@ -8651,12 +8651,13 @@ static bool peft__holds_f32(peft_tape *t, const peft_tensor *x) {
     return false;
 }
 
+static bool peft__needs_grad(const peft_tensor *x) { return x && x->requires_grad; }
+
 // The result of an operation on up to three tensors of f32: it requires a gradient if one of them does.
 static peft_tensor *peft__op_result(peft_tape *t, int64_t rows, int64_t cols, const peft_tensor *a,
         const peft_tensor *b, const peft_tensor *c) {
     if (!peft__holds_f32(t, a) || !peft__holds_f32(t, b) || !peft__holds_f32(t, c)) return NULL;
-    return peft__result(
-            t, rows, cols, (a && a->requires_grad) || (b && b->requires_grad) || (c && c->requires_grad));
+    return peft__result(t, rows, cols, peft__needs_grad(a) || peft__needs_grad(b) || peft__needs_grad(c));
 }
 
 // Records an operation with result y, if a gradient will flow through it: the node is copied. Returns y, or
@@ -8836,11 +8837,7 @@ PEFTDEF peft_tensor *peft_recompute(peft_tape *t, peft_segment_fn fn, peft_tenso
     }
 #endif
 
-PEFT__LOOP(peft__loop_add,
-        (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT a, const float *PEFT__RESTRICT b, int64_t n),
-        (y, a, b, n), {
-            for (int64_t i = 0; i < n; i++) y[i] = a[i] + b[i];
-        })
+
 // y = factor * x + beta * y; y is not read when beta is 0
 PEFT__LOOP(peft__loop_scale,
         (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT x, float factor, float beta, int64_t n),
@@ -8907,43 +8904,43 @@ static size_t peft__aligned_size(size_t n) {
     return (n + PEFT__ALIGN - 1) / PEFT__ALIGN * PEFT__ALIGN;
 }
 
-typedef struct peft__copy_job {
+typedef struct peft__rows_job {
     peft_context *ctx;
     float *to;
     const float *from;
     int64_t rows, cols;
-} peft__copy_job;
+} peft__rows_job;
 
 static void peft__copy_range(void *arg, int64_t begin, int64_t end) {
-    const peft__copy_job *j = (const peft__copy_job *)arg;
+    const peft__rows_job *j = (const peft__rows_job *)arg;
     memcpy(j->to + begin, j->from + begin, (size_t)(end - begin) * sizeof(float));
 }
 
 static void peft__copy(const peft_tape *t, void *to, const void *from, int64_t floats) {
-    peft__copy_job j = {t->ctx, (float *)to, (const float *)from, 1, floats};
+    peft__rows_job j = {t->ctx, (float *)to, (const float *)from, 1, floats};
     peft__ranges(t->ctx, floats, 65536, peft__copy_range, &j);
 }
 
 static void peft__add_to_rows_range(void *arg, int64_t begin, int64_t end) {
-    const peft__copy_job *j = (const peft__copy_job *)arg;
+    const peft__rows_job *j = (const peft__rows_job *)arg;
     for (int64_t i = begin; i < end; i++) peft__axpy(j->ctx, j->to + i * j->cols, 1, j->from, j->cols);
 }
 
 // y [rows, cols] += a vector [cols] in every row
 static void peft__add_to_rows(peft_context *ctx, float *y, const float *vector, int64_t rows, int64_t cols) {
-    peft__copy_job j = {ctx, y, vector, rows, cols};
+    peft__rows_job j = {ctx, y, vector, rows, cols};
     peft__ranges(ctx, rows, peft__row_grain(cols), peft__add_to_rows_range, &j);
 }
 
 static void peft__column_range(void *arg, int64_t begin, int64_t end) {
-    const peft__copy_job *j = (const peft__copy_job *)arg;
+    const peft__rows_job *j = (const peft__rows_job *)arg;
     for (int64_t r = 0; r < j->rows; r++)
         for (int64_t c = begin; c < end; c++) j->to[c] += j->from[r * j->cols + c];
 }
 
 // sum [cols] += the sum of all rows of x [rows, cols]
 static void peft__add_column_sums(peft_context *ctx, float *sum, const float *x, int64_t rows, int64_t cols) {
-    peft__copy_job j = {ctx, sum, x, rows, cols};
+    peft__rows_job j = {ctx, sum, x, rows, cols};
     if (sum) peft__ranges(ctx, cols, 256, peft__column_range, &j);
 }
 
@@ -8982,15 +8979,16 @@ static void peft__embedding_backward(peft_tape *t, peft__node *node) {
     }
 }
 
-static peft_tensor *peft__op_embed(
-        peft_tape *t, peft_tensor *table, const int32_t *ids, int64_t count, bool columns) {
+// The callers have checked the ids.
+static peft_tensor *peft__embed(
+    peft_tape *t, peft_tensor *table, const int32_t *ids, int64_t count, bool columns) {
     int64_t d = columns ? table->rows : table->cols;
     peft_tensor *y = peft__result(t, count, d, table->requires_grad);
     if (!y) return NULL;
     for (int64_t i = 0; i < count && !t->ctx->dry; i++) {
-        if (!columns) peft__to_f32(table, ids[i] * d, d, peft__f32(y) + i * d);
-        for (int64_t k = 0; k < d && columns; k++)
-            peft__f32(y)[i * d + k] = peft__f32(table)[k * table->cols + ids[i]];
+        float *to = peft__f32(y) + i * d;
+        if (!columns) peft__to_f32(table, ids[i] * d, d, to);
+        for (int64_t k = 0; k < d && columns; k++) to[k] = peft__f32(table)[k * table->cols + ids[i]];
     }
     peft__node n = peft__node_of(table, NULL);
     n.kept = peft__tape_keep(t, y, ids, count, sizeof(*ids));
@@ -9002,14 +9000,9 @@ PEFTDEF peft_tensor *peft_embedding(peft_tape *t, peft_tensor *table, const int3
     if (!peft__ready(t, table && (ids || count <= 0), "embedding")) return NULL;
     for (int64_t i = 0; i < count; i++)
         if (ids[i] < 0 || ids[i] >= table->rows)
-            return peft__op_fail(t, PEFT_ERROR_ARGUMENT, "token id %d is outside the vocabulary of %lld",
-                    ids[i], (long long)table->rows);
-    return peft__op_embed(t, table, ids, count, false);
-}
-
-static peft_tensor *peft__column_embedding(
-        peft_tape *t, peft_tensor *table, const int32_t *ids, int64_t count) {
-    return peft__op_embed(t, table, ids, count, true);  // callers have checked the ids
+            return peft__op_fail(t, PEFT_ERROR_ARGUMENT, "token id %d is outside the vocabulary of %ld",
+                    ids[i], table->rows);
+    return peft__embed(t, table, ids, count, false);
 }
 
 // ---- y written over some rows or columns of x: tokens that are trained alone, as rows of the inputs and as
@@ -9132,9 +9125,8 @@ typedef struct peft__path_state {
 
 typedef struct peft__linear_node {
     peft__node node;
-    peft_tensor *x, *weight, *bias, *residual;
+    peft_linear_desc d;
     const peft__path_state *paths;
-    int path_count;
 } peft__linear_node;
 
 // C = beta C + s A B, if the tape has not failed
@@ -9147,16 +9139,6 @@ static void peft__tape_matmul(
 static void peft__grad_matmul(peft_tape *t, peft_tensor *x, float s, peft__matrix a, peft__matrix b) {
     float beta, *g = peft__grad_of(t, x, &beta);
     if (g) peft__tape_matmul(t, peft__dense(g, x->rows, x->cols), beta, s, a, b);
-}
-
-// dc of a path: the sums of dY are scaled separately, as the gradient may already hold sums of other batches.
-static void peft__path_bias_backward(peft_tape *t, const peft_low_rank *p, const float *dy, int64_t out) {
-    float *dc = p->bias ? peft__zeroed_grad_of(t, p->bias) : NULL, *sums = dc ? peft__take(t, out) : NULL;
-    if (!sums) return;
-    peft__clear(t, sums, out);
-    peft__add_column_sums(t->ctx, sums, dy, p->row_count, out);
-    peft__axpy(t->ctx, dc, p->scale, sums, out);
-    peft__give(sums);
 }
 
 // Forward of one low-rank path on rows [first_row, first_row + row_count); keeps H (and drop(X)) for
@@ -9185,26 +9167,33 @@ static void peft__path_forward(peft_tape *t, const peft_tensor *x, peft_tensor *
 }
 
 static void peft__path_backward(
-        peft_tape *t, peft_tensor *x, const peft_tensor *y, const peft__path_state *s) {
+    peft_tape *t, peft_tensor *x, const peft_tensor *y, const peft__path_state *s) {
     const peft_low_rank *p = &s->path;
-    int64_t n = p->row_count, in = x->cols, out = y->cols, r = p->a->rows;
+    int64_t n = p->row_count, in = x->cols, out = y->cols, r = p->a->rows, first = p->first_row * in;
     const float *dy_rows = y->grad + p->first_row * out;
-    peft__path_bias_backward(t, p, dy_rows, out);
-    float beta, *g_rows = peft__take(t, n * r);
+    // dc: the sums of dY are scaled apart, as the gradient may already hold sums of other batches
+    float beta, *dc = peft__zeroed_grad_of(t, p->bias), *sums = dc ? peft__take(t, out) : NULL;
+    if (sums) {
+        peft__clear(t, sums, out);
+        peft__add_column_sums(t->ctx, sums, dy_rows, n, out);
+        peft__axpy(t->ctx, dc, p->scale, sums, out);
+        peft__give(sums);
+    }
+    float *g_rows = peft__take(t, n * r);
     if (!g_rows) return;
-    peft__matrix dy = peft__dense(dy_rows, n, out), g = peft__dense(g_rows, n, r);
+    peft__matrix dy = peft__dense(dy_rows, n, out), g = peft__dense(g_rows, n, r), a = peft__matrix_of(p->a);
     peft__tape_matmul(t, g, 0, p->scale, dy, peft__matrix_of(p->b));  // g = s dY B
     peft__grad_matmul(t, p->b, p->scale, peft__T(dy), peft__dense(s->h, n, r));
-    const float *input = s->dropped ? s->dropped : peft__f32(x) + p->first_row * in;
+    const float *input = s->dropped ? s->dropped : peft__f32(x) + first;
     peft__grad_matmul(t, p->a, 1, peft__T(g), peft__dense(input, n, in));
     // dX += g A on the path's rows; a new gradient is 0 on the others
     if (n < x->rows) peft__zeroed_grad_of(t, x);
     float *dx = peft__grad_of(t, x, &beta);
     if (dx && s->dropped) {  // the gradient of drop(X) overwrites drop(X), which is no longer needed
-        peft__tape_matmul(t, peft__dense(s->dropped, n, in), 0, 1, g, peft__matrix_of(p->a));
-        peft__mask_all(t->ctx, dx + p->first_row * in, s->dropped, beta, p->dropout, s->key, n * in);
+        peft__tape_matmul(t, peft__dense(s->dropped, n, in), 0, 1, g, a);
+        peft__mask_all(t->ctx, dx + first, s->dropped, beta, p->dropout, s->key, n * in);
     } else if (dx) {
-        peft__tape_matmul(t, peft__dense(dx + p->first_row * in, n, in), beta, 1, g, peft__matrix_of(p->a));
+        peft__tape_matmul(t, peft__dense(dx + first, n, in), beta, 1, g, a);
     }
     peft__give(g_rows);
     peft__give(s->h);
@@ -9213,31 +9202,31 @@ static void peft__path_backward(
 
 static void peft__linear_backward(peft_tape *t, peft__node *node) {
     const peft__linear_node *n = (const peft__linear_node *)node;
-    peft_tensor *x = n->x, *w = n->weight, *y = node->out;
+    const peft_linear_desc *d = &n->d;
+    peft_tensor *x = d->x, *w = d->weight, *y = node->out;
     peft__matrix dy = peft__dense(y->grad, y->rows, y->cols),
                  input = peft__dense(peft__f32(x), x->rows, x->cols);
     peft__grad_matmul(t, x, 1, dy, w->in_out ? peft__T(peft__matrix_of(w)) : peft__matrix_of(w));
     if (w->in_out) peft__grad_matmul(t, w, 1, peft__T(input), dy);
     else peft__grad_matmul(t, w, 1, peft__T(dy), input);
-    peft__add_column_sums(t->ctx, peft__zeroed_grad_of(t, n->bias), y->grad, y->rows, y->cols);
-    for (int i = 0; i < n->path_count && !t->status; i++) peft__path_backward(t, x, y, &n->paths[i]);
-    peft__add_grad(t, n->residual, 1, y->grad);
+    peft__add_column_sums(t->ctx, peft__zeroed_grad_of(t, d->bias), y->grad, y->rows, y->cols);
+    for (int i = 0; i < d->path_count && !t->status; i++) peft__path_backward(t, x, y, &n->paths[i]);
+    peft__add_grad(t, d->residual, 1, y->grad);
 }
 
 static bool peft__linear_fits(const peft_linear_desc *d, int64_t out) {
-    const peft_tensor *x = d->x, *w = d->weight;
-    int64_t in = w->in_out ? w->rows : w->cols;
-    bool ok = x->cols == in && (!d->bias || peft__size(d->bias) == out) && d->path_count >= 0 &&
-            d->path_count <= PEFT_MAX_PATHS;
-    if (d->residual) ok = ok && d->residual->rows == x->rows && d->residual->cols == out;
+    const peft_tensor *x = d->x, *w = d->weight, *r = d->residual;
+    bool ok = x->cols == (w->in_out ? w->rows : w->cols) && (!d->bias || peft__size(d->bias) == out) &&
+        d->path_count >= 0 && d->path_count <= PEFT_MAX_PATHS && (!r || (r->rows == x->rows && r->cols == out));
     for (int i = 0; ok && i < d->path_count; i++) {
         const peft_low_rank *p = &d->paths[i];
-        ok = p->a->cols == in && p->b->rows == out && p->a->rows == p->b->cols && p->first_row >= 0 &&
-                p->first_row <= x->rows && p->row_count >= 0 && p->row_count <= x->rows - p->first_row &&
-                (!p->bias || peft__size(p->bias) == out);
+        ok = p->a->cols == x->cols && p->b->rows == out && p->a->rows == p->b->cols && p->first_row >= 0 &&
+            p->first_row <= x->rows && p->row_count >= 0 && p->row_count <= x->rows - p->first_row &&
+            (!p->bias || peft__size(p->bias) == out);
     }
     return ok;
 }
+
 
 PEFTDEF peft_tensor *peft_linear_with(peft_tape *t, const peft_linear_desc *d) {
     peft_tensor *x = d ? d->x : NULL, *w = d ? d->weight : NULL, *bias = d ? d->bias : NULL;
@@ -9246,39 +9235,36 @@ PEFTDEF peft_tensor *peft_linear_with(peft_tape *t, const peft_linear_desc *d) {
     for (int i = 0; given && i < paths; i++) given = d->paths[i].a && d->paths[i].b;
     if (!peft__ready(t, given, "linear")) return NULL;
     bool fits = peft__holds_f32(t, x) && peft__holds_f32(t, bias) && peft__holds_f32(t, d->residual);
-    for (int i = 0; fits && i < paths; i++) fits = peft__holds_f32(t, d->paths[i].bias);
+    bool grad = x->requires_grad || w->requires_grad || peft__needs_grad(bias) || peft__needs_grad(d->residual);
+    for (int i = 0; i < paths; i++) {
+        const peft_low_rank *p = &d->paths[i];
+        fits = fits && peft__holds_f32(t, p->bias);
+        grad = grad || p->a->requires_grad || p->b->requires_grad || peft__needs_grad(p->bias);
+    }
     if (!fits) return NULL;
     int64_t out = w->in_out ? w->cols : w->rows;
     if (!peft__linear_fits(d, out))
         return peft__op_fail(t, PEFT_ERROR_SHAPE,
-                "linear %s [%lld, %lld] does not fit its input [%lld, %lld] or its paths",
-                w->name ? w->name : "", PEFT__SHAPE(w), PEFT__SHAPE(x));
-    bool grad = x->requires_grad || w->requires_grad || (bias && bias->requires_grad) ||
-            (d->residual && d->residual->requires_grad);
-    for (int i = 0; i < d->path_count; i++) {
-        const peft_low_rank *p = &d->paths[i];
-        grad = grad || p->a->requires_grad || p->b->requires_grad || (p->bias && p->bias->requires_grad);
-    }
+            "linear %s [%ld, %ld] does not fit its input [%ld, %ld] or its paths",
+            w->name ? w->name : "", PEFT__SHAPE(w), PEFT__SHAPE(x));
     peft_tensor *y = peft__result(t, x->rows, out, grad);
     if (!y) return NULL;
     if (d->residual) peft__copy(t, y->data, d->residual->data, peft__size(y));
     peft__tape_matmul(t, peft__dense(peft__f32(y), x->rows, out), d->residual ? 1.0f : 0.0f, 1,
-            peft__dense(peft__f32(x), x->rows, x->cols),
-            w->in_out ? peft__matrix_of(w) : peft__T(peft__matrix_of(w)));
+        peft__dense(peft__f32(x), x->rows, x->cols),
+        w->in_out ? peft__matrix_of(w) : peft__T(peft__matrix_of(w)));
     if (bias) peft__add_to_rows(t->ctx, peft__f32(y), peft__f32(bias), x->rows, out);
     peft__path_state states[PEFT_MAX_PATHS];
     memset(states, 0, sizeof(states));
-    for (int i = 0; i < d->path_count && !t->status; i++) {
+    for (int i = 0; i < paths && !t->status; i++) {
         peft_low_rank *p = &states[i].path;
         *p = d->paths[i];
         if (!p->row_count) p->row_count = x->rows - p->first_row;
         if (peft__dropout_fits(t, p->dropout)) peft__path_forward(t, x, y, &states[i]);
     }
     if (t->status) return NULL;
-    const void *kept =
-            d->path_count ? peft__tape_keep(t, y, states, d->path_count, sizeof(states[0])) : NULL;
-    peft__linear_node n = {peft__node_of(NULL, NULL), x, w, bias, d->residual,
-            (const peft__path_state *)kept, d->path_count};
+    peft__linear_node n = {peft__node_of(NULL, NULL), *d, NULL};
+    if (paths) n.paths = (const peft__path_state *)peft__tape_keep(t, y, states, paths, sizeof(states[0]));
     return peft__record(t, y, peft__linear_backward, &n, sizeof(n));
 }
 
@@ -9391,8 +9377,8 @@ static peft_tensor *peft__norm(
     int64_t cols = peft__size(w), rows = peft__size(x) / cols;
     if ((center ? cols != x->cols : x->cols % cols != 0) || w->type != PEFT_F32 ||
             (b && (peft__size(b) != x->cols || b->type != PEFT_F32)))
-        return peft__op_fail(t, PEFT_ERROR_SHAPE, "norm %s: %lld weights (f32) for %lld columns",
-                w->name ? w->name : "", (long long)peft__size(w), (long long)x->cols);
+        return peft__op_fail(t, PEFT_ERROR_SHAPE, "norm %s: %ld weights (f32) for %ld columns",
+                w->name ? w->name : "", peft__size(w), x->cols);
     peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, w, b);
     float *inverse = peft__take(t, rows), *mean = center ? peft__take(t, rows) : NULL;
     if (t->status) return NULL;
@@ -9529,8 +9515,13 @@ static void peft__sum_backward(peft_tape *t, peft__node *node) {
     for (int64_t i = 0; g && i < rows; i++) peft__axpy(t->ctx, g, 1, dy + i * cols, cols);
 }
 
-static peft_tensor *peft__sum_record(
-        peft_tape *t, peft_tensor *y, peft_tensor *a, peft_tensor *b, float factor) {
+static peft_tensor *peft__sum(peft_tape *t, peft_tensor *a, peft_tensor *b, float factor) {
+    peft_tensor *y = peft__op_result(t, a->rows, a->cols, a, b, NULL);
+    if (!y) return NULL;
+    bool whole = b && b->rows == a->rows;
+    if (whole) peft__copy(t, y->data, b->data, peft__size(y));
+    peft__loop_scale(t->ctx, peft__f32(y), peft__f32(a), factor, whole ? 1.0f : 0.0f, peft__size(y));
+    if (b && !whole) peft__add_to_rows(t->ctx, peft__f32(y), peft__f32(b), a->rows, a->cols);
     peft__node n = peft__node_of(a, b);
     n.factor = factor;
     return peft__record(t, y, peft__sum_backward, &n, sizeof(n));
@@ -9539,28 +9530,16 @@ static peft_tensor *peft__sum_record(
 PEFTDEF peft_tensor *peft_add(peft_tape *t, peft_tensor *a, peft_tensor *b) {
     if (!peft__ready(t, a && b, "add")) return NULL;
     if (a->rows != b->rows || a->cols != b->cols) return peft__op_misfit(t, "add", a, b);
-    peft_tensor *y = peft__op_result(t, a->rows, a->cols, a, b, NULL);
-    if (!y) return NULL;
-    peft__loop_add(t->ctx, peft__f32(y), peft__f32(a), peft__f32(b), peft__size(y));
-    return peft__sum_record(t, y, a, b, 1);
+    return peft__sum(t, a, b, 1);
 }
 
 PEFTDEF peft_tensor *peft_scale(peft_tape *t, peft_tensor *x, float factor) {
-    if (!peft__ready(t, x, "scale")) return NULL;
-    peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, NULL, NULL);
-    if (!y) return NULL;
-    peft__loop_scale(t->ctx, peft__f32(y), peft__f32(x), factor, 0, peft__size(x));
-    return peft__sum_record(t, y, x, NULL, factor);
+    return peft__ready(t, x, "scale") ? peft__sum(t, x, NULL, factor) : NULL;
 }
 
 // y = x + row
 static peft_tensor *peft__add_row(peft_tape *t, peft_tensor *x, peft_tensor *row) {
-    if (!peft__ready(t, x && row, "add row")) return NULL;
-    peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, row, NULL);
-    if (!y) return NULL;
-    peft__copy(t, y->data, x->data, peft__size(x));
-    peft__add_to_rows(t->ctx, peft__f32(y), peft__f32(row), x->rows, x->cols);
-    return peft__sum_record(t, y, x, row, 1);
+    return peft__ready(t, x && row, "add row") ? peft__sum(t, x, row, 1) : NULL;
 }
 
 // ---- products with a row vector: y = x * v on rows [first, first + count), y = x elsewhere
@@ -9582,11 +9561,11 @@ PEFTDEF peft_tensor *peft_multiply(
         peft_tape *t, peft_tensor *x, peft_tensor *v, int64_t first, int64_t count) {
     if (!peft__ready(t, x && v, "multiply")) return NULL;
     if (peft__size(v) != x->cols)
-        return peft__op_fail(t, PEFT_ERROR_SHAPE, "multiply: %lld columns by a vector of %lld",
-                (long long)x->cols, (long long)peft__size(v));
+        return peft__op_fail(t, PEFT_ERROR_SHAPE, "multiply: %ld columns by a vector of %ld",
+                x->cols, peft__size(v));
     if (first < 0 || first > x->rows || count < 0 || count > x->rows - first)
-        return peft__op_fail(t, PEFT_ERROR_SHAPE, "multiply: %lld rows from %lld on, of %lld",
-                (long long)count, (long long)first, (long long)x->rows);
+        return peft__op_fail(t, PEFT_ERROR_SHAPE, "multiply: %ld rows from %ld on, of %ld",
+                count, first, x->rows);
     peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, v, NULL);
     if (!y) return NULL;
     if (count == 0) count = x->rows - first;
@@ -9600,17 +9579,11 @@ PEFTDEF peft_tensor *peft_multiply(
 
 // ---- columns: y[:, g*size + e] = x[:, first + g*stride + e]; takes q, k and v out of a fused projection
 
-typedef struct peft__columns_node {
-    peft__node node;  // first; count: groups
-    int64_t size, stride;
-} peft__columns_node;
-
 static void peft__columns_backward(peft_tape *t, peft__node *node) {
-    const peft__columns_node *n = (const peft__columns_node *)node;
     float *g = peft__zeroed_grad_of(t, node->x), *dy = node->out->grad;
     for (int64_t i = 0; g && i < node->out->rows; i++, g += node->x->cols)
-        for (int64_t k = 0; k < node->count; k++, dy += n->size)
-            peft__axpy(t->ctx, g + node->first + k * n->stride, 1, dy, n->size);
+        for (int64_t k = 0; k < node->count; k++, dy += node->size)
+            peft__axpy(t->ctx, g + node->first + k * node->stride, 1, dy, node->size);
 }
 
 PEFTDEF peft_tensor *peft_columns(
@@ -9620,15 +9593,15 @@ PEFTDEF peft_tensor *peft_columns(
     if (first < 0 || groups < 1 || size < 1 || size > x->cols || first > x->cols - size || stride < 0 ||
             !peft__mul(groups - 1, stride, &reach) || reach > x->cols - size - first)
         return peft__op_fail(t, PEFT_ERROR_SHAPE,
-                "columns: %lld groups of %lld from %lld on do not fit into %lld", (long long)groups,
-                (long long)size, (long long)first, (long long)x->cols);
+                "columns: %ld groups of %ld from %ld on do not fit into %ld", groups,
+                size, first, x->cols);
     peft_tensor *y = peft__op_result(t, x->rows, groups * size, x, NULL, NULL);
     if (!y) return NULL;
     float *to = peft__f32(y), *from = peft__f32(x);
     for (int64_t i = 0; i < x->rows; i++, from += x->cols)
         for (int64_t k = 0; k < groups; k++, to += size) peft__copy(t, to, from + first + k * stride, size);
-    peft__columns_node n = {peft__node_of(x, NULL), size, stride};
-    n.node.first = first, n.node.count = groups;
+    peft__node n = peft__node_of(x, NULL);
+    n.first = first, n.count = groups, n.size = size, n.stride = stride;
     return peft__record(t, y, peft__columns_backward, &n, sizeof(n));
 }
 
@@ -9676,8 +9649,8 @@ PEFTDEF peft_tensor *peft_rotary(peft_tape *t, peft_tensor *x, int64_t heads, in
         const float *turns, const int32_t *positions) {
     if (!peft__ready(t, x && turns && positions, "rotary")) return NULL;
     if (heads < 1 || x->cols % heads || dims < 0 || dims % 2 || dims > x->cols / heads)
-        return peft__op_fail(t, PEFT_ERROR_SHAPE, "rotary: %lld dimensions of %lld heads in %lld columns",
-                (long long)dims, (long long)heads, (long long)x->cols);
+        return peft__op_fail(t, PEFT_ERROR_SHAPE, "rotary: %ld dimensions of %ld heads in %ld columns",
+                dims, heads, x->cols);
     peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, NULL, NULL);
     if (!y) return NULL;
     peft__rotary_job j = {
@@ -9710,8 +9683,8 @@ PEFTDEF peft_tensor *peft_prepend(
     for (int64_t s = 0; s < sequences && fits; s++) fits = offsets[s] <= offsets[s + 1];
     if (!fits)
         return peft__op_fail(t, PEFT_ERROR_SHAPE,
-                "prepend: %lld columns before %lld sequences of [%lld, %lld]", (long long)prefix->cols,
-                (long long)sequences, PEFT__SHAPE(x));
+                "prepend: %ld columns before %ld sequences of [%ld, %ld]", prefix->cols,
+                sequences, PEFT__SHAPE(x));
     int64_t d = x->cols, v = prefix->rows;
     peft_tensor *y = peft__op_result(t, x->rows + sequences * v, d, x, prefix, NULL);
     if (!y) return NULL;
@@ -9823,6 +9796,10 @@ static int64_t peft__bucket(int64_t relative, int64_t buckets, int64_t max_dista
     return base + PEFT__MIN(exact + (int64_t)(scaled * (float)(buckets - exact)), buckets - 1);
 }
 
+static int64_t peft__bucket_of(const peft_attention_desc *d, int64_t relative) {
+    return peft__bucket(relative, d->bias->rows, d->max_distance, d->bidirectional);
+}
+
 // One head of one sequence: where its rows begin and how far apart they are.
 typedef struct peft__attention_head {
     int64_t nq, nk, row0, size;  // row0: the first query's row
@@ -9852,9 +9829,7 @@ static float peft__attention_score(
     for (int64_t e = 0; e < h->size; e++) s += q[e] * k[e];
     s *= d->scale;
     if (d->cap > 0) s = d->cap * tanhf(s / d->cap);
-    if (!d->bias) return s;
-    int64_t bucket = peft__bucket(relative, d->bias->rows, d->max_distance, d->bidirectional);
-    return s + peft__f32(d->bias)[bucket * d->heads + h->number];
+    return d->bias ? s + peft__f32(d->bias)[peft__bucket_of(d, relative) * d->heads + h->number] : s;
 }
 
 // O and L of one head without dropout, by the formula: the oracle of the tests of the blocks.
@@ -9881,40 +9856,33 @@ typedef struct peft__attention_job {
     float *lse;  // L [nq, heads]
     uint64_t key;
     peft_context *ctx;
-    const float *o, *d_o;  // [nq, heads * size], like out and dq
+    bool back;
+    const float *o, *d_o;       // [nq, heads * size], like out and dq
     float *out, *dq, *dk, *dv;  // dk, dv [nk, kv_heads * size]
-    float *bias_grads;  // [sequences, heads, buckets] partial sums, or NULL
+    float *bias_grads;          // [sequences, heads, buckets] partial sums, or NULL
     float *scratch;
     int64_t scratch_size, gemm_size, block, distances;  // floats of scratch per lane, and of its parts
-    int64_t longest_q, longest_k;
+    int64_t longest_k;
     float dropout;
 } peft__attention_job;
 
-// The scratch of a lane (one of ctx->threads workers): s, dp [rows, seen], row [rows], bias [nq + nk - 1].
-typedef struct peft__attention_scratch {
+// What a lane (one of ctx->threads workers) works on: a head, with scratch memory for s and dp [rows, seen],
+// row [rows], bias and its gradient [nq + nk - 1].
+typedef struct peft__attention_lane {
+    const peft__attention_job *j;
+    peft__attention_head h;
     float *gemm, *s, *dp, *row, *bias, *bias_grad;
-} peft__attention_scratch;
+} peft__attention_lane;
 
-// Lays out a lane's scratch memory.
-static void peft__attention_lane(const peft__attention_job *j, int64_t lane, peft__attention_scratch *s) {
-    s->gemm = j->scratch + lane * j->scratch_size;
-    s->s = s->gemm + j->gemm_size, s->dp = s->s + j->block;
-    s->row = s->dp + j->block;
-    s->bias = s->row + PEFT__QUERY_BLOCK, s->bias_grad = s->bias + j->distances;
+// Rows [first, first + rows) of this head in an array like Q.
+static peft__matrix peft__query_rows(
+    const peft__attention_lane *m, const float *x, int64_t first, int64_t rows) {
+    return peft__dense_rows(x + m->h.q + first * m->h.qcols, rows, m->h.size, m->h.qcols);
 }
 
-// bias[d + nq - 1] = the bias between query row i and key row i + d, whose relative position is d - shift
-static void peft__attention_bias(const peft_attention_desc *d, const peft__attention_head *h, float *bias) {
-    for (int64_t i = 0; d->bias && h->nq && i < h->nq + h->nk - 1; i++) {
-        int64_t relative = i - (h->nq - 1) - h->shift;
-        int64_t bucket = peft__bucket(relative, d->bias->rows, d->max_distance, d->bidirectional);
-        bias[i] = peft__f32(d->bias)[bucket * d->heads + h->number];
-    }
-}
-
-static peft__matrix peft__attention_rows(const float *x, int64_t offset, int64_t first, int64_t rows,
-        const peft__attention_head *h, int64_t cols) {
-    return peft__dense_rows(x + offset + first * cols, rows, h->size, cols);
+// The first rows of this head in an array like K.
+static peft__matrix peft__key_rows(const peft__attention_lane *m, const float *x, int64_t rows) {
+    return peft__dense_rows(x + m->h.k, rows, m->h.size, m->h.kcols);
 }
 
 // s = cap tanh(s / cap) [n]
@@ -9923,12 +9891,13 @@ static void peft__cap_scores(float *s, float cap, int64_t n) {
 }
 
 // m->s [rows, seen] = S of query rows [first, first + rows); returns `seen`, the keys the block may see.
-static int64_t peft__attention_scores(const peft__attention_job *j, const peft__attention_scratch *m,
-        const peft__attention_head *h, int64_t first, int64_t rows) {
+static int64_t peft__attention_scores(const peft__attention_lane *m, int64_t first, int64_t rows) {
+    const peft__attention_job *j = m->j;
     const peft_attention_desc *d = &j->d;
+    const peft__attention_head *h = &m->h;
     int64_t seen = d->causal ? PEFT__MIN(h->nk, first + rows + h->shift) : h->nk;
-    peft__matrix q = peft__attention_rows(peft__f32(d->q), h->q, first, rows, h, h->qcols);
-    peft__matrix k = peft__attention_rows(peft__f32(d->k), h->k, 0, seen, h, h->kcols);
+    peft__matrix q = peft__query_rows(m, peft__f32(d->q), first, rows);
+    peft__matrix k = peft__key_rows(m, peft__f32(d->k), seen);
     peft__matmul_serial(j->ctx, peft__dense(m->s, rows, seen), 0, d->scale, q, peft__T(k), m->gemm);
     for (int64_t i = 0; i < rows; i++) {
         float *s = m->s + i * seen;
@@ -9941,104 +9910,91 @@ static int64_t peft__attention_scores(const peft__attention_job *j, const peft__
     return seen;
 }
 
-static void peft__attention_dropout(
-        const peft__attention_job *j, float *p, const peft__attention_head *h, int64_t row, int64_t n) {
-    int64_t position = ((h->row0 + row) * j->d.heads + h->number) * j->longest_k;
+static void peft__attention_dropout(const peft__attention_lane *m, float *p, int64_t row, int64_t n) {
+    const peft__attention_job *j = m->j;
+    int64_t position = ((m->h.row0 + row) * j->d.heads + m->h.number) * j->longest_k;
     if (j->dropout > 0) peft__mask(p, p, 0, j->dropout, j->key, position, n);
 }
 
-static void peft__attention_forward_block(const peft__attention_job *j, const peft__attention_scratch *m,
-        const peft__attention_head *h, int64_t first, int64_t rows) {
-    int64_t seen = peft__attention_scores(j, m, h, first, rows);
+static void peft__attention_forward_block(const peft__attention_lane *m, int64_t first, int64_t rows) {
+    const peft__attention_job *j = m->j;
+    const peft__attention_head *h = &m->h;
+    int64_t seen = peft__attention_scores(m, first, rows);
     for (int64_t i = 0; i < rows; i++) {
         float max = 0, *s = m->s + i * seen;
         double sum = 0;
         peft__row_softmax_lse(j->ctx, s, seen, &max, &sum);
         j->lse[(h->row0 + first + i) * j->d.heads + h->number] = max + (float)log(sum);
         m->row[i] = (float)(1 / sum);
-        peft__attention_dropout(j, s, h, first + i, seen);
+        peft__attention_dropout(m, s, first + i, seen);
     }
-    peft__matrix v = peft__attention_rows(peft__f32(j->d.v), h->k, 0, seen, h, h->kcols);
-    peft__matrix out = peft__attention_rows(j->out, h->q, first, rows, h, h->qcols);
-    peft__matmul_serial(j->ctx, out, 0, 1, peft__dense(m->s, rows, seen), v, m->gemm);
+    peft__matmul_serial(j->ctx, peft__query_rows(m, j->out, first, rows), 0, 1,
+        peft__dense(m->s, rows, seen), peft__key_rows(m, peft__f32(j->d.v), seen), m->gemm);
     for (int64_t i = 0; i < rows; i++)
         for (int64_t c = 0; c < h->size; c++) j->out[h->q + (first + i) * h->qcols + c] *= m->row[i];
 }
 
-static void peft__attention_forward_lane(void *arg, int64_t lane) {
-    const peft__attention_job *j = (const peft__attention_job *)arg;
+static void peft__attention_backward_block(const peft__attention_lane *m, int64_t first, int64_t rows) {
+    const peft__attention_job *j = m->j;
     const peft_attention_desc *d = &j->d;
-    peft__attention_scratch m;
-    peft__attention_lane(j, lane, &m);
-    for (int64_t task = lane; task < d->sequences * d->heads; task += j->ctx->threads) {
-        peft__attention_head h = peft__attention_head_of(d, task / d->heads, task % d->heads);
-        if (h.nq * h.nk <= PEFT__FEW_SCORES && j->dropout <= 0) {
-            peft__attention_plain(d, &h, j->out, j->lse);
-            continue;
-        }
-        peft__attention_bias(d, &h, m.bias);
-        for (int64_t first = 0; first < h.nq; first += PEFT__QUERY_BLOCK)
-            peft__attention_forward_block(j, &m, &h, first, PEFT__MIN(PEFT__QUERY_BLOCK, h.nq - first));
-    }
-}
-
-static void peft__attention_backward_block(const peft__attention_job *j, const peft__attention_scratch *m,
-        const peft__attention_head *h, int64_t first, int64_t rows) {
-    const peft_attention_desc *d = &j->d;
-    int64_t seen = peft__attention_scores(j, m, h, first, rows), qc = h->qcols, kc = h->kcols;
+    const peft__attention_head *h = &m->h;
+    int64_t seen = peft__attention_scores(m, first, rows);
     peft__matrix s = peft__dense(m->s, rows, seen), dp = peft__dense(m->dp, rows, seen);
-    peft__matrix q = peft__attention_rows(peft__f32(d->q), h->q, first, rows, h, qc);
-    peft__matrix dout = peft__attention_rows(j->d_o, h->q, first, rows, h, qc);
-    peft__matrix k = peft__attention_rows(peft__f32(d->k), h->k, 0, seen, h, kc);
-    peft__matrix v = peft__attention_rows(peft__f32(d->v), h->k, 0, seen, h, kc);
+    peft__matrix q = peft__query_rows(m, peft__f32(d->q), first, rows);
+    peft__matrix dout = peft__query_rows(m, j->d_o, first, rows);
+    peft__matrix k = peft__key_rows(m, peft__f32(d->k), seen), v = peft__key_rows(m, peft__f32(d->v), seen);
     peft__matmul_serial(j->ctx, dp, 0, 1, dout, peft__T(v), m->gemm);
     for (int64_t i = 0; i < rows; i++) {  // S becomes P, dP becomes dS; dV needs the dropped P
         float *p = m->s + i * seen, *ds = m->dp + i * seen;
-        int64_t at = h->q + (first + i) * qc;
+        int64_t at = h->q + (first + i) * h->qcols;
         for (int64_t c = 0; c < seen && d->cap > 0; c++) {  // the cap's slope; hidden scores are -infinity
             float part = p[c] == -INFINITY ? 1 : p[c] / d->cap;
             m->bias[c] = 1 - part * part;
         }
         peft__loop_subtract(j->ctx, p, j->lse[(h->row0 + first + i) * d->heads + h->number], seen);
         peft__vexp(j->ctx, p, p, seen);
-        peft__attention_dropout(j, ds, h, first + i, seen);
+        peft__attention_dropout(m, ds, first + i, seen);
         peft__loop_softmax_backward(j->ctx, ds, p, peft__dot(j->ctx, j->d_o + at, j->o + at, h->size), seen);
         for (int64_t c = 0; c < seen && d->cap > 0; c++) ds[c] *= m->bias[c];
-        peft__attention_dropout(j, p, h, first + i, seen);
+        peft__attention_dropout(m, p, first + i, seen);
         if (j->bias_grads) peft__axpy(j->ctx, m->bias_grad + (h->nq - 1) - (first + i), 1, ds, seen);
     }
-    if (j->dv)
-        peft__matmul_serial(
-                j->ctx, peft__attention_rows(j->dv, h->k, 0, seen, h, kc), 1, 1, peft__T(s), dout, m->gemm);
+    if (j->dv) peft__matmul_serial(j->ctx, peft__key_rows(m, j->dv, seen), 1, 1, peft__T(s), dout, m->gemm);
     if (j->dk)
-        peft__matmul_serial(j->ctx, peft__attention_rows(j->dk, h->k, 0, seen, h, kc), 1, d->scale,
-                peft__T(dp), q, m->gemm);
+        peft__matmul_serial(j->ctx, peft__key_rows(m, j->dk, seen), 1, d->scale, peft__T(dp), q, m->gemm);
     if (j->dq)
-        peft__matmul_serial(
-                j->ctx, peft__attention_rows(j->dq, h->q, first, rows, h, qc), 1, d->scale, dp, k, m->gemm);
+        peft__matmul_serial(j->ctx, peft__query_rows(m, j->dq, first, rows), 1, d->scale, dp, k, m->gemm);
 }
 
-// One task is a sequence and a key head: its query heads add to the same dK and dV, one after the other.
-static void peft__attention_backward_lane(void *arg, int64_t lane) {
+// A task is a head of a sequence; in backward all query heads of a key head, which add to the same dK and dV,
+// one after the other.
+static void peft__attention_task(void *arg, int64_t lane) {
     const peft__attention_job *j = (const peft__attention_job *)arg;
     const peft_attention_desc *d = &j->d;
-    peft__attention_scratch m;
-    peft__attention_lane(j, lane, &m);
-    int64_t group = d->heads / d->kv_heads;
-    for (int64_t task = lane; task < d->sequences * d->kv_heads; task += j->ctx->threads)
-        for (int64_t i = 0; i < group; i++) {
-            int64_t seq = task / d->kv_heads, head = task % d->kv_heads * group + i;
-            peft__attention_head h = peft__attention_head_of(d, seq, head);
-            if (!h.nq) break;
-            peft__attention_bias(d, &h, m.bias);
-            memset(m.bias_grad, 0, (size_t)(h.nq + h.nk) * sizeof(float));
-            for (int64_t first = 0; first < h.nq; first += PEFT__QUERY_BLOCK)
-                peft__attention_backward_block(j, &m, &h, first, PEFT__MIN(PEFT__QUERY_BLOCK, h.nq - first));
-            for (int64_t r = 0; j->bias_grads && r < h.nq + h.nk - 1; r++) {
-                int64_t relative = r - (h.nq - 1) - h.shift;
-                int64_t bucket = peft__bucket(relative, d->bias->rows, d->max_distance, d->bidirectional);
-                j->bias_grads[(seq * d->heads + head) * d->bias->rows + bucket] += m.bias_grad[r];
+    peft__attention_lane m;
+    m.j = j;
+    m.gemm = j->scratch + lane * j->scratch_size;
+    m.s = m.gemm + j->gemm_size, m.dp = m.s + j->block, m.row = m.dp + j->block;
+    m.bias = m.row + PEFT__QUERY_BLOCK, m.bias_grad = m.bias + j->distances;
+    int64_t group = j->back ? d->heads / d->kv_heads : 1, tasks = d->sequences * d->heads / group;
+    for (int64_t task = lane; task < tasks; task += j->ctx->threads)
+        for (int64_t number = task * group; number < (task + 1) * group; number++) {
+            peft__attention_head *h = &m.h;
+            *h = peft__attention_head_of(d, number / d->heads, number % d->heads);
+            // the bias between query row i and key row i + r - (nq - 1)
+            int64_t distances = h->nq ? h->nq + h->nk - 1 : 0, nearest = h->nq - 1 + h->shift;
+            if (!j->back && h->nq * h->nk <= PEFT__FEW_SCORES && j->dropout <= 0) {
+                peft__attention_plain(d, h, j->out, j->lse);
+                continue;
             }
+            for (int64_t r = 0; d->bias && r < distances; r++)
+                m.bias[r] = peft__f32(d->bias)[peft__bucket_of(d, r - nearest) * d->heads + h->number];
+            if (j->back) memset(m.bias_grad, 0, (size_t)distances * sizeof(float));
+            for (int64_t first = 0; first < h->nq; first += PEFT__QUERY_BLOCK)
+                (j->back ? peft__attention_backward_block : peft__attention_forward_block)(
+                    &m, first, PEFT__MIN(PEFT__QUERY_BLOCK, h->nq - first));
+            for (int64_t r = 0; j->bias_grads && r < distances; r++)
+                j->bias_grads[number * d->bias->rows + peft__bucket_of(d, r - nearest)] += m.bias_grad[r];
         }
 }
 
@@ -10048,17 +10004,18 @@ static bool peft__attention_begin(peft_tape *t, peft__attention_job *j) {
     int64_t b = PEFT__QUERY_BLOCK, size = d->q->cols / d->heads;
     j->ctx = t->ctx;
     j->dropout = t->inference ? 0 : d->dropout;
-    j->longest_q = j->longest_k = 0;
+    int64_t longest_q = 0, longest_k = 0;
     for (int64_t s = 0; s < d->sequences; s++) {
-        j->longest_q = PEFT__MAX(j->longest_q, d->q_offsets[s + 1] - d->q_offsets[s]);
-        j->longest_k = PEFT__MAX(j->longest_k, d->k_offsets[s + 1] - d->k_offsets[s]);
+        longest_q = PEFT__MAX(longest_q, d->q_offsets[s + 1] - d->q_offsets[s]);
+        longest_k = PEFT__MAX(longest_k, d->k_offsets[s + 1] - d->k_offsets[s]);
     }
-    size_t gemm = peft__matmul_scratch(j->ctx, b, j->longest_k, size);
-    gemm = PEFT__MAX(gemm, peft__matmul_scratch(j->ctx, b, size, j->longest_k));
-    gemm = PEFT__MAX(gemm, peft__matmul_scratch(j->ctx, j->longest_k, size, b));
+    j->longest_k = longest_k;
+    size_t gemm = peft__matmul_scratch(j->ctx, b, longest_k, size);
+    gemm = PEFT__MAX(gemm, peft__matmul_scratch(j->ctx, b, size, longest_k));
+    gemm = PEFT__MAX(gemm, peft__matmul_scratch(j->ctx, longest_k, size, b));
     j->gemm_size = peft__round_up((int64_t)(gemm / sizeof(float)), 16);
-    j->block = b * peft__round_up(j->longest_k, 16);
-    j->distances = peft__round_up(j->longest_q + j->longest_k, 16);
+    j->block = b * peft__round_up(longest_k, 16);
+    j->distances = peft__round_up(longest_q + longest_k, 16);
     j->scratch_size = j->gemm_size + 2 * j->block + b + 2 * j->distances;
     j->scratch = peft__take(t, j->scratch_size * t->ctx->threads);
     return j->scratch != NULL;
@@ -10068,6 +10025,7 @@ static void peft__attention_backward(peft_tape *t, peft__node *node) {
     peft__attention_job *j = (peft__attention_job *)node;
     const peft_attention_desc *d = &j->d;
     if (!peft__attention_begin(t, j)) return;
+    j->back = true;
     j->o = peft__f32(node->out);
     j->d_o = node->out->grad;
     j->dq = peft__zeroed_grad_of(t, d->q);
@@ -10078,7 +10036,7 @@ static void peft__attention_backward(peft_tape *t, peft__node *node) {
     j->bias_grads = buckets ? peft__take(t, parts * buckets) : NULL;
     if (t->status) return;
     peft__clear(t, j->bias_grads, parts * buckets);
-    peft__parallel(t->ctx, t->ctx->threads, peft__attention_backward_lane, j);
+    peft__parallel(t->ctx, t->ctx->threads, peft__attention_task, j);
     for (int64_t p = 0; p < parts && !t->ctx->dry; p++)
         for (int64_t b = 0; b < buckets; b++)
             bias_grad[b * d->heads + p % d->heads] += j->bias_grads[p * buckets + b];
@@ -10088,27 +10046,26 @@ static void peft__attention_backward(peft_tape *t, peft__node *node) {
 }
 
 static bool peft__attention_fits(peft_tape *t, const peft_attention_desc *d) {
-    bool ok = d->heads > 0 && d->kv_heads > 0 && d->q->cols % d->heads == 0 && d->heads % d->kv_heads == 0 &&
-            d->k->rows == d->v->rows && d->k->cols == d->q->cols / d->heads * d->kv_heads &&
-            d->v->cols == d->k->cols && d->sequences > 0 && d->q_offsets[0] == 0 && d->k_offsets[0] == 0 &&
-            d->q_offsets[d->sequences] == d->q->rows && d->k_offsets[d->sequences] == d->k->rows;
-    if (d->bias) ok = ok && d->bias->cols == d->heads && d->bias->type == PEFT_F32 && !(d->cap > 0);
-    for (int64_t s = 0; ok && s < d->sequences; s++) {
-        int64_t nq = d->q_offsets[s + 1] - d->q_offsets[s], nk = d->k_offsets[s + 1] - d->k_offsets[s];
-        ok = nq >= 0 && nk >= 1 && (!d->causal || nk >= nq) && d->window >= 0 && (d->causal || !d->window);
+    const peft_tensor *q = d->q, *k = d->k, *v = d->v, *bias = d->bias;
+    const int64_t *qo = d->q_offsets, *ko = d->k_offsets, n = d->sequences;
+    bool ok = d->heads > 0 && d->kv_heads > 0 && q->cols % d->heads == 0 && d->heads % d->kv_heads == 0 &&
+        k->cols == q->cols / d->heads * d->kv_heads && v->cols == k->cols && v->rows == k->rows && n > 0 &&
+        qo[0] == 0 && ko[0] == 0 && qo[n] == q->rows && ko[n] == k->rows && d->window >= 0 &&
+        (d->causal || !d->window);
+    if (bias) ok = ok && bias->cols == d->heads && bias->type == PEFT_F32 && !(d->cap > 0);
+    for (int64_t s = 0; ok && s < n; s++) {
+        int64_t nq = qo[s + 1] - qo[s], nk = ko[s + 1] - ko[s];
+        ok = nq >= 0 && nk >= 1 && (!d->causal || nk >= nq);
     }
-    if (!ok) {
+    int64_t exact = bias ? bias->rows / (d->bidirectional ? 4 : 2) : 0;  // buckets of one distance each
+    if (!ok)
         peft__op_fail(t, PEFT_ERROR_SHAPE,
-                "attention: q [%lld, %lld], k [%lld, %lld], %lld heads, %lld key heads do not fit",
-                PEFT__SHAPE(d->q), PEFT__SHAPE(d->k),
-                (long long)d->heads, (long long)d->kv_heads);
-        return false;
-    }
-    int64_t exact = d->bias ? d->bias->rows / (d->bidirectional ? 4 : 2) : 0;  // buckets of one distance each
-    if (!d->bias || (exact >= 1 && d->max_distance > exact)) return true;
-    peft__op_fail(t, PEFT_ERROR_ARGUMENT, "attention: %lld buckets of relative positions up to distance %lld",
-            (long long)d->bias->rows, (long long)d->max_distance);
-    return false;
+            "attention: q [%ld, %ld], k [%ld, %ld], %ld heads, %ld key heads do not fit", PEFT__SHAPE(q),
+            PEFT__SHAPE(k), d->heads, d->kv_heads);
+    else if (bias && (exact < 1 || d->max_distance <= exact))
+        peft__op_fail(t, PEFT_ERROR_ARGUMENT, "attention: %ld buckets of relative positions up to distance %ld",
+            bias->rows, d->max_distance);
+    return !t->status;
 }
 
 PEFTDEF peft_tensor *peft_attention(peft_tape *t, const peft_attention_desc *desc) {
@@ -10123,14 +10080,13 @@ PEFTDEF peft_tensor *peft_attention(peft_tape *t, const peft_attention_desc *des
     if (!d->kv_heads) d->kv_heads = d->heads;
     if (d->scale == 0) d->scale = 1;
     if (!peft__attention_fits(t, d) || !peft__dropout_fits(t, d->dropout)) return NULL;
-    bool grad = d->q->requires_grad || d->k->requires_grad || d->v->requires_grad ||
-            (d->bias && d->bias->requires_grad);
+    bool grad = d->q->requires_grad || d->k->requires_grad || d->v->requires_grad || peft__needs_grad(d->bias);
     peft_tensor *y = peft__result(t, d->q->rows, d->q->cols, grad);
     j.lse = peft__take(t, d->q->rows * d->heads);
     if (t->status || !peft__attention_begin(t, &j)) return NULL;
     j.out = peft__f32(y);
     j.key = j.dropout > 0 ? peft__next_dropout_key(t) : 0;
-    peft__parallel(t->ctx, t->ctx->threads, peft__attention_forward_lane, &j);
+    peft__parallel(t->ctx, t->ctx->threads, peft__attention_task, &j);
     peft__give(j.scratch);
     if (!y->requires_grad) peft__give(j.lse);
     return peft__record(t, y, peft__attention_backward, &j, sizeof(j));
@@ -10141,11 +10097,6 @@ PEFTDEF peft_tensor *peft_attention(peft_tape *t, const peft_attention_desc *des
 //      dW += dZ^T X. The gradient is ready before backward. X [n, d], W [vocabulary, d], Z [n, vocabulary]
 
 #define PEFT__LOSS_ROWS ((int64_t)128)
-
-typedef struct peft__loss_node {
-    peft__node node;
-    float *dx;  // [node.count, d], the gradient of the rows that count; or NULL
-} peft__loss_node;
 
 typedef struct peft__loss_job {
     peft_context *ctx;
@@ -10171,13 +10122,12 @@ static void peft__loss_rows(void *arg, int64_t begin, int64_t end) {
 }
 
 static void peft__loss_backward(peft_tape *t, peft__node *node) {
-    const peft__loss_node *n = (const peft__loss_node *)node;
-    float *g = n->dx ? peft__zeroed_grad_of(t, node->x) : NULL;
+    float *dx = node->values, *g = dx ? peft__zeroed_grad_of(t, node->x) : NULL;
     const int32_t *rows = (const int32_t *)node->kept;
     int64_t d = node->x->cols;
     for (int64_t i = 0; g && i < node->count && !t->ctx->dry; i++)
-        peft__axpy(t->ctx, g + rows[i] * d, node->out->grad[0], n->dx + i * d, d);
-    peft__give(n->dx);
+        peft__axpy(t->ctx, g + rows[i] * d, node->out->grad[0], dx + i * d, d);
+    peft__give(dx);
 }
 
 // The rows whose label counts, and their labels. Returns how many there are, or -1 after a label outside the
@@ -10188,8 +10138,8 @@ static int64_t peft__loss_select(
     for (int64_t i = 0; i < n; i++) {
         if (labels[i] == -100) continue;
         if (labels[i] < 0 || labels[i] >= vocabulary) {
-            peft__op_fail(t, PEFT_ERROR_ARGUMENT, "label %d is outside the vocabulary of %lld", labels[i],
-                    (long long)vocabulary);
+            peft__op_fail(t, PEFT_ERROR_ARGUMENT, "label %d is outside the vocabulary of %ld", labels[i],
+                    vocabulary);
             return -1;
         }
         rows[count] = (int32_t)i;
@@ -10234,8 +10184,9 @@ static peft_tensor *peft__loss(
     peft__give(z);
     peft__give(h);
     if (!t->ctx->dry) peft__f32(y)[0] = (float)(sum / total);
-    peft__loss_node n = {peft__node_of(x, NULL), dx};
-    n.node.kept = rows, n.node.count = count;
+    peft__node n = peft__node_of(x, NULL);
+    n.kept = rows, n.count = count;
+    n.values = dx;  // [count, d], the gradient of the rows that count; or NULL
     if (!y->requires_grad) peft__give(dx);
     return peft__record(t, y, peft__loss_backward, &n, sizeof(n));
 }
@@ -10249,8 +10200,8 @@ PEFTDEF peft_tensor *peft_cross_entropy(
         peft_tape *t, peft_tensor *x, peft_tensor *w, const int32_t *labels, double denominator) {
     if (!peft__ready(t, x && w && labels, "cross entropy")) return NULL;
     if (x->cols == w->cols) return peft__loss(t, x, w, labels, denominator);
-    return peft__op_fail(t, PEFT_ERROR_SHAPE, "cross-entropy: %lld columns for a head of %lld",
-            (long long)x->cols, (long long)w->cols);
+    return peft__op_fail(t, PEFT_ERROR_SHAPE, "cross-entropy: %ld columns for a head of %ld",
+            x->cols, w->cols);
 }
 
 // How to add an operation: a struct that begins with a peft__node and keeps what backward reads; a function
@@ -20529,7 +20480,7 @@ static peft_tensor *peft__adapted_embedding(const peft__pass *p, const int64_t *
         if (s && s->rows) x = peft__trained_rows(t, s, x, ids);
         peft__active_module w = peft__active_module_at(p, i, rows, module);
         if (!x || !w.at || !s->a) continue;
-        peft_tensor *y = peft_linear(t, peft__column_embedding(t, s->a, ids, count), s->b, NULL);
+        peft_tensor *y = peft_linear(t, peft__embed(t, s->a, ids, count, true), s->b, NULL);
         x = peft_add(t, x, peft__only_rows(t, peft_scale(t, y, w.scale), &w));
         if (!s->magnitude) continue;
         peft_tensor one_hot = *weight;  // [entries, width] is a weight [in, out] for one-hot inputs
