@@ -1887,7 +1887,7 @@ static bool peft__simd_available(peft_simd simd) {
     case PEFT_SIMD_AVX2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     case PEFT_SIMD_AVX512:
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 #endif
     default: return false;
     }
@@ -2045,17 +2045,17 @@ static size_t peft__vformat(char *out, size_t capacity, const char *f, va_list a
             break;
         }
         case 'd': {
-            long long v = longs == 2   ? va_arg(args, long long)
-                          : longs == 1 ? va_arg(args, int64_t)
-                                       : va_arg(args, int);
+            long long v = longs == 2 ? va_arg(args, long long)
+                : longs == 1         ? va_arg(args, int64_t)
+                                     : va_arg(args, int);
             peft__sink_integer(&s, v < 0 ? 0ull - (unsigned long long)v : (unsigned long long)v, v < 0);
             break;
         }
         case 'u': {
-            unsigned long long v = size_type    ? va_arg(args, size_t)
-                                   : longs == 2 ? va_arg(args, unsigned long long)
-                                   : longs == 1 ? va_arg(args, unsigned long)
-                                                : va_arg(args, unsigned);
+            unsigned long long v = size_type ? va_arg(args, size_t)
+                : longs == 2                 ? va_arg(args, unsigned long long)
+                : longs == 1                 ? va_arg(args, unsigned long)
+                                             : va_arg(args, unsigned);
             peft__sink_integer(&s, v, false);
             break;
         }
@@ -2108,15 +2108,15 @@ static void peft__string_into(char *out, size_t capacity, const char *format, ..
 }
 
 PEFTDEF const char *peft_status_text(peft_status status) {
-    static const char *const texts[] = {
-        "ok", "out of memory", "file error", "file format error", "bad argument", "shapes do not fit",
-        "not found", "not supported", "not a finite number", "cancelled"};
+    static const char *const texts[] = {"ok", "out of memory", "file error", "file format error",
+        "bad argument", "shapes do not fit", "not found", "not supported", "not a finite number",
+        "cancelled"};
     return (size_t)status < sizeof(texts) / sizeof(texts[0]) ? texts[status] : "unknown status";
 }
 
 // Fails if an argument of a public call is NULL. `ctx` may be NULL too; then there is only the status.
-#define PEFT__NEED(ctx, argument, name)                            \
-    do {                                                           \
+#define PEFT__NEED(ctx, argument, name) \
+    do { \
         if (!(argument)) return peft__null((ctx), __func__, name); \
     } while (0)
 
@@ -2240,7 +2240,7 @@ struct peft__pool {
     int thread_count;
     unsigned generation;  // counts the jobs; a worker sleeps until it changes (atomic)
     int64_t next, count;  // the next task to take (atomic), how many there are
-    int busy;             // workers that have not left this job yet (atomic)
+    int busy;  // workers that have not left this job yet (atomic)
     bool quit;
     peft__task_fn fn;
     void *arg;
@@ -2255,9 +2255,7 @@ PEFT__INLINE void peft__cpu_relax(void) {
 }
 
 // Takes the next task of a counter that several threads share.
-PEFT__INLINE int64_t peft__take_task(int64_t *next) {
-    return __atomic_fetch_add(next, 1, __ATOMIC_RELAXED);
-}
+PEFT__INLINE int64_t peft__take_task(int64_t *next) { return __atomic_fetch_add(next, 1, __ATOMIC_RELAXED); }
 
 static void peft__pool_work(peft__pool *p) {
     for (;;) {
@@ -2276,7 +2274,7 @@ static void *peft__pool_thread(void *arg) {
     unsigned seen = 0;
     for (;;) {
         for (int spin = 0; spin < PEFT__SPINS && __atomic_load_n(&p->generation, __ATOMIC_ACQUIRE) == seen;
-             spin++)
+            spin++)
             peft__cpu_relax();
         if (__atomic_load_n(&p->generation, __ATOMIC_ACQUIRE) == seen) {
             pthread_mutex_lock(&p->mutex);
@@ -2327,8 +2325,8 @@ static peft_status peft__pool_create(peft_context *ctx) {
         if (pthread_create(&p->threads[p->thread_count], NULL, peft__pool_thread, p)) {
             int started = p->thread_count + 1;  // with the caller's own
             peft__pool_destroy(ctx);
-            return peft__fail(ctx, PEFT_ERROR_MEMORY, "could not start thread %d of %d", started + 1,
-                              ctx->threads);
+            return peft__fail(
+                ctx, PEFT_ERROR_MEMORY, "could not start thread %d of %d", started + 1, ctx->threads);
         }
     return PEFT_OK;
 }
@@ -2357,20 +2355,16 @@ static void peft__parallel(peft_context *ctx, int64_t count, peft__task_fn fn, v
 
 #else
 
-PEFT__INLINE int64_t peft__take_task(int64_t *next) {
-    return (*next)++;
-}
+PEFT__INLINE int64_t peft__take_task(int64_t *next) { return (*next)++; }
 
 static peft_status peft__pool_create(peft_context *ctx) {
     if (ctx->threads > 1)
         return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-                          "%d threads asked for, but built without PEFT_USE_PTHREADS", ctx->threads);
+            "%d threads asked for, but built without PEFT_USE_PTHREADS", ctx->threads);
     return PEFT_OK;
 }
 
-static void peft__pool_destroy(peft_context *ctx) {
-    (void)ctx;
-}
+static void peft__pool_destroy(peft_context *ctx) { (void)ctx; }
 
 static void peft__parallel(peft_context *ctx, int64_t count, peft__task_fn fn, void *arg) {
     for (int64_t i = 0; i < count && !ctx->dry; i++) fn(arg, i);
@@ -2422,8 +2416,8 @@ PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_cont
             "this machine or build has no instruction set \"%s\"", peft_simd_name(ctx->simd));
     else status = peft__pool_create(ctx);
     if (!status && !peft__sums_as_written())
-        status = peft__fail(
-            ctx, PEFT_ERROR_UNSUPPORTED, "built with -funsafe-math-optimizations or the like");
+        status =
+            peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "built with -funsafe-math-optimizations or the like");
     if (status) {
         if (d.log && ctx->error[0]) d.log(ctx->error, d.log_user);  // the text is lost with the context
         peft_context_destroy(ctx);
@@ -2450,13 +2444,9 @@ PEFTDEF const char *peft_error(const peft_context *ctx) {
     return ctx ? ctx->error : "there is no context: peft_context_create failed or was not called";
 }
 
-PEFTDEF peft_simd peft_simd_in_use(const peft_context *ctx) {
-    return ctx ? ctx->simd : PEFT_SIMD_PORTABLE;
-}
+PEFTDEF peft_simd peft_simd_in_use(const peft_context *ctx) { return ctx ? ctx->simd : PEFT_SIMD_PORTABLE; }
 
-PEFTDEF bool peft_bf16_is_fast(const peft_context *ctx) {
-    return ctx && peft__bf16_available(ctx->simd);
-}
+PEFTDEF bool peft_bf16_is_fast(const peft_context *ctx) { return ctx && peft__bf16_available(ctx->simd); }
 
 PEFTDEF const char *peft_simd_name(peft_simd simd) {
     static const char *const names[] = {"auto", "portable", "neon", "wasm", "avx2", "avx512"};
@@ -2468,17 +2458,11 @@ PEFTDEF const char *peft_dtype_name(peft_dtype type) {
     return (size_t)type < sizeof(names) / sizeof(names[0]) ? names[type] : "unknown";
 }
 
-PEFTDEF int peft_thread_count(const peft_context *ctx) {
-    return ctx ? ctx->threads : 0;
-}
+PEFTDEF int peft_thread_count(const peft_context *ctx) { return ctx ? ctx->threads : 0; }
 
-PEFTDEF size_t peft_memory_in_use(const peft_context *ctx) {
-    return ctx ? ctx->memory : 0;
-}
+PEFTDEF size_t peft_memory_in_use(const peft_context *ctx) { return ctx ? ctx->memory : 0; }
 
-PEFTDEF size_t peft_memory_peak(const peft_context *ctx) {
-    return ctx ? ctx->memory_peak : 0;
-}
+PEFTDEF size_t peft_memory_peak(const peft_context *ctx) { return ctx ? ctx->memory_peak : 0; }
 
 PEFTDEF void peft_free(peft_context *ctx, void *block) {
     if (ctx) peft__free(ctx, block);
@@ -2548,8 +2532,7 @@ static peft_status peft__stdio_open(const char *path, bool write, void **file, u
 static peft_status peft__stdio_read(void *file, uint64_t offset, void *into, size_t n, void *user) {
     FILE *f = (FILE *)file;
     (void)user;
-    return peft__io(
-        offset <= LONG_MAX && fseek(f, (long)offset, SEEK_SET) == 0 && fread(into, 1, n, f) == n);
+    return peft__io(offset <= LONG_MAX && fseek(f, (long)offset, SEEK_SET) == 0 && fread(into, 1, n, f) == n);
 }
 
 static peft_status peft__stdio_write(void *file, const void *data, size_t n, void *user) {
@@ -2599,8 +2582,7 @@ PEFTDEF peft_files peft_files_stdio(void) {
 
 // Calls the context's callback of that name. errno begins at 0, so that what the callback leaves in it can be
 // part of the message.
-#define PEFT__FILES(ctx, function, ...) \
-    (errno = 0, (ctx)->files.function(__VA_ARGS__, (ctx)->files.user))
+#define PEFT__FILES(ctx, function, ...) (errno = 0, (ctx)->files.function(__VA_ARGS__, (ctx)->files.user))
 
 static peft_status peft__file_failed(peft_context *ctx, peft_status status, const char *path) {
     return peft__fail(ctx, status, "%s: %s", path, errno ? strerror(errno) : peft_status_text(status));
@@ -2611,8 +2593,8 @@ typedef struct peft__file {
     const char *path;  // the caller's, for messages
     uint64_t size;
     const unsigned char *data;  // the whole file where it is addressable (mounted or mapped), else NULL
-    void *map;                  // to be unmapped
-    void *handle;               // of the callbacks
+    void *map;  // to be unmapped
+    void *handle;  // of the callbacks
 } peft__file;
 
 static bool peft__is_directory(const peft_context *ctx, const char *path) {
@@ -2668,14 +2650,14 @@ static peft_status peft__file_open(peft_context *ctx, const char *path, peft__fi
 static peft_status peft__file_read(peft__file *f, uint64_t offset, void *into, size_t n) {
     if (offset > f->size || n > f->size - offset)
         return peft__fail(f->ctx, PEFT_ERROR_FORMAT,
-                          "%s: truncated: %zu bytes wanted at %llu, the file has %llu", f->path, n,
-                          (unsigned long long)offset, (unsigned long long)f->size);
+            "%s: truncated: %zu bytes wanted at %llu, the file has %llu", f->path, n,
+            (unsigned long long)offset, (unsigned long long)f->size);
     if (f->data) memcpy(into, f->data + offset, n);
     if (f->data || !n) return PEFT_OK;
     peft_status status = PEFT__FILES(f->ctx, read, f->handle, offset, into, n);
     if (!status) return PEFT_OK;
-    return peft__fail(f->ctx, status, "%s: cannot read %zu bytes at %llu", f->path, n,
-                      (unsigned long long)offset);
+    return peft__fail(
+        f->ctx, status, "%s: cannot read %zu bytes at %llu", f->path, n, (unsigned long long)offset);
 }
 
 static void peft__file_close(peft__file *f) {
@@ -2695,8 +2677,8 @@ static void peft__file_forget(peft__file *f, const void *data, size_t size) {
     end = end / page * page;
     int fd = f->map && begin < end ? open(f->path, O_RDONLY) : -1;
     if (fd < 0) return;
-    void *p = mmap((char *)f->map + begin, (size_t)(end - begin), PROT_READ, MAP_PRIVATE | MAP_FIXED, fd,
-                   (off_t)begin);
+    void *p = mmap(
+        (char *)f->map + begin, (size_t)(end - begin), PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, (off_t)begin);
     (void)p;  // on failure the old mapping stands
     close(fd);
 #else
@@ -2842,7 +2824,7 @@ static peft_status peft__writer_open(peft_context *ctx, const char *path, peft__
     w->ctx = ctx;
     if (!ctx->files.open)
         return w->status = peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-                                      "%s: built with PEFT_NO_STDIO, and no `files` to write with", path);
+                   "%s: built with PEFT_NO_STDIO, and no `files` to write with", path);
     w->status = peft__link_target(ctx, path, &w->path);
     w->part = w->path ? peft__copy_text(ctx, w->path, strlen(w->path), ".part") : NULL;
     if (!w->status && !w->part) w->status = PEFT_ERROR_MEMORY;
@@ -2888,13 +2870,9 @@ static peft_status peft__writer_end(peft__writer *w, bool keep) {
     return w->status;
 }
 
-static void peft__writer_abort(peft__writer *w) {
-    peft__writer_end(w, false);
-}
+static void peft__writer_abort(peft__writer *w) { peft__writer_end(w, false); }
 
-static peft_status peft__writer_commit(peft__writer *w) {
-    return peft__writer_end(w, true);
-}
+static peft_status peft__writer_commit(peft__writer *w) { return peft__writer_end(w, true); }
 
 // How to add one. A platform: its CPU features in peft__simd_available, and what it lacks behind
 // PEFT_NO_STDIO, PEFT__MMAP and PEFT_USE_PTHREADS, with an error that says so. A conversion of messages: a
@@ -3234,31 +3212,30 @@ PEFT__INLINE uint32_t peft__uc_kept(const unsigned char *kept, uint32_t c) {
 }
 
 // Lower case, in rows of: first code point, count, step between them, distance to the lower-case one.
-static const int32_t peft__uc_lower[][4] = {
-    {0x41, 26, 1, 32}, {0xc0, 23, 1, 32}, {0xd8, 7, 1, 32}, {0x100, 24, 2, 1}, {0x132, 3, 2, 1},
-    {0x139, 8, 2, 1}, {0x14a, 23, 2, 1}, {0x178, 1, 1, -121}, {0x179, 3, 2, 1}, {0x181, 1, 1, 210},
-    {0x182, 2, 2, 1}, {0x186, 1, 1, 206}, {0x187, 1, 1, 1}, {0x189, 2, 1, 205}, {0x18b, 1, 1, 1},
-    {0x18e, 1, 1, 79}, {0x18f, 1, 1, 202}, {0x190, 1, 1, 203}, {0x191, 1, 1, 1}, {0x193, 1, 1, 205},
-    {0x194, 1, 1, 207}, {0x196, 1, 1, 211}, {0x197, 1, 1, 209}, {0x198, 1, 1, 1}, {0x19c, 1, 1, 211},
-    {0x19d, 1, 1, 213}, {0x19f, 1, 1, 214}, {0x1a0, 3, 2, 1}, {0x1a6, 1, 1, 218}, {0x1a7, 1, 1, 1},
-    {0x1a9, 1, 1, 218}, {0x1ac, 1, 1, 1}, {0x1ae, 1, 1, 218}, {0x1af, 1, 1, 1}, {0x1b1, 2, 1, 217},
-    {0x1b3, 2, 2, 1}, {0x1b7, 1, 1, 219}, {0x1b8, 1, 1, 1}, {0x1bc, 1, 1, 1}, {0x1c4, 1, 1, 2},
-    {0x1c5, 1, 1, 1}, {0x1c7, 1, 1, 2}, {0x1c8, 1, 1, 1}, {0x1ca, 1, 1, 2}, {0x1cb, 9, 2, 1},
-    {0x1de, 9, 2, 1}, {0x1f1, 1, 1, 2}, {0x1f2, 2, 2, 1}, {0x1f6, 1, 1, -97}, {0x1f7, 1, 1, -56},
-    {0x1f8, 20, 2, 1}, {0x220, 1, 1, -130}, {0x222, 9, 2, 1}, {0x23a, 1, 1, 10795}, {0x23b, 1, 1, 1},
-    {0x23d, 1, 1, -163}, {0x23e, 1, 1, 10792}, {0x241, 1, 1, 1}, {0x243, 1, 1, -195}, {0x244, 1, 1, 69},
-    {0x245, 1, 1, 71}, {0x246, 5, 2, 1}, {0x370, 2, 2, 1}, {0x376, 1, 1, 1}, {0x37f, 1, 1, 116},
-    {0x386, 1, 1, 38}, {0x388, 3, 1, 37}, {0x38c, 1, 1, 64}, {0x38e, 2, 1, 63}, {0x391, 17, 1, 32},
-    {0x3a3, 9, 1, 32}, {0x3cf, 1, 1, 8}, {0x3d8, 12, 2, 1}, {0x3f4, 1, 1, -60}, {0x3f7, 1, 1, 1},
-    {0x3f9, 1, 1, -7}, {0x3fa, 1, 1, 1}, {0x3fd, 3, 1, -130}, {0x400, 16, 1, 80}, {0x410, 32, 1, 32},
-    {0x460, 17, 2, 1}, {0x48a, 27, 2, 1}, {0x4c0, 1, 1, 15}, {0x4c1, 7, 2, 1}, {0x4d0, 48, 2, 1},
-    {0x531, 38, 1, 48}, {0x10a0, 38, 1, 7264}, {0x10c7, 1, 1, 7264}, {0x10cd, 1, 1, 7264},
-    {0x13a0, 80, 1, 38864}, {0x13f0, 6, 1, 8}, {0x1c90, 43, 1, -3008}, {0x1cbd, 3, 1, -3008},
-    {0x1e00, 75, 2, 1}, {0x1e9e, 1, 1, -7615}, {0x1ea0, 48, 2, 1}, {0x1f08, 8, 1, -8}, {0x1f18, 6, 1, -8},
-    {0x1f28, 8, 1, -8}, {0x1f38, 8, 1, -8}, {0x1f48, 6, 1, -8}, {0x1f59, 4, 2, -8}, {0x1f68, 8, 1, -8},
-    {0x1f88, 8, 1, -8}, {0x1f98, 8, 1, -8}, {0x1fa8, 8, 1, -8}, {0x1fb8, 2, 1, -8}, {0x1fba, 2, 1, -74},
-    {0x1fbc, 1, 1, -9}, {0x1fc8, 4, 1, -86}, {0x1fcc, 1, 1, -9}, {0x1fd8, 2, 1, -8}, {0x1fda, 2, 1, -100},
-    {0x1fe8, 2, 1, -8}, {0x1fea, 2, 1, -112}, {0x1fec, 1, 1, -7}, {0x1ff8, 2, 1, -128},
+static const int32_t peft__uc_lower[][4] = {{0x41, 26, 1, 32}, {0xc0, 23, 1, 32}, {0xd8, 7, 1, 32},
+    {0x100, 24, 2, 1}, {0x132, 3, 2, 1}, {0x139, 8, 2, 1}, {0x14a, 23, 2, 1}, {0x178, 1, 1, -121},
+    {0x179, 3, 2, 1}, {0x181, 1, 1, 210}, {0x182, 2, 2, 1}, {0x186, 1, 1, 206}, {0x187, 1, 1, 1},
+    {0x189, 2, 1, 205}, {0x18b, 1, 1, 1}, {0x18e, 1, 1, 79}, {0x18f, 1, 1, 202}, {0x190, 1, 1, 203},
+    {0x191, 1, 1, 1}, {0x193, 1, 1, 205}, {0x194, 1, 1, 207}, {0x196, 1, 1, 211}, {0x197, 1, 1, 209},
+    {0x198, 1, 1, 1}, {0x19c, 1, 1, 211}, {0x19d, 1, 1, 213}, {0x19f, 1, 1, 214}, {0x1a0, 3, 2, 1},
+    {0x1a6, 1, 1, 218}, {0x1a7, 1, 1, 1}, {0x1a9, 1, 1, 218}, {0x1ac, 1, 1, 1}, {0x1ae, 1, 1, 218},
+    {0x1af, 1, 1, 1}, {0x1b1, 2, 1, 217}, {0x1b3, 2, 2, 1}, {0x1b7, 1, 1, 219}, {0x1b8, 1, 1, 1},
+    {0x1bc, 1, 1, 1}, {0x1c4, 1, 1, 2}, {0x1c5, 1, 1, 1}, {0x1c7, 1, 1, 2}, {0x1c8, 1, 1, 1},
+    {0x1ca, 1, 1, 2}, {0x1cb, 9, 2, 1}, {0x1de, 9, 2, 1}, {0x1f1, 1, 1, 2}, {0x1f2, 2, 2, 1},
+    {0x1f6, 1, 1, -97}, {0x1f7, 1, 1, -56}, {0x1f8, 20, 2, 1}, {0x220, 1, 1, -130}, {0x222, 9, 2, 1},
+    {0x23a, 1, 1, 10795}, {0x23b, 1, 1, 1}, {0x23d, 1, 1, -163}, {0x23e, 1, 1, 10792}, {0x241, 1, 1, 1},
+    {0x243, 1, 1, -195}, {0x244, 1, 1, 69}, {0x245, 1, 1, 71}, {0x246, 5, 2, 1}, {0x370, 2, 2, 1},
+    {0x376, 1, 1, 1}, {0x37f, 1, 1, 116}, {0x386, 1, 1, 38}, {0x388, 3, 1, 37}, {0x38c, 1, 1, 64},
+    {0x38e, 2, 1, 63}, {0x391, 17, 1, 32}, {0x3a3, 9, 1, 32}, {0x3cf, 1, 1, 8}, {0x3d8, 12, 2, 1},
+    {0x3f4, 1, 1, -60}, {0x3f7, 1, 1, 1}, {0x3f9, 1, 1, -7}, {0x3fa, 1, 1, 1}, {0x3fd, 3, 1, -130},
+    {0x400, 16, 1, 80}, {0x410, 32, 1, 32}, {0x460, 17, 2, 1}, {0x48a, 27, 2, 1}, {0x4c0, 1, 1, 15},
+    {0x4c1, 7, 2, 1}, {0x4d0, 48, 2, 1}, {0x531, 38, 1, 48}, {0x10a0, 38, 1, 7264}, {0x10c7, 1, 1, 7264},
+    {0x10cd, 1, 1, 7264}, {0x13a0, 80, 1, 38864}, {0x13f0, 6, 1, 8}, {0x1c90, 43, 1, -3008},
+    {0x1cbd, 3, 1, -3008}, {0x1e00, 75, 2, 1}, {0x1e9e, 1, 1, -7615}, {0x1ea0, 48, 2, 1}, {0x1f08, 8, 1, -8},
+    {0x1f18, 6, 1, -8}, {0x1f28, 8, 1, -8}, {0x1f38, 8, 1, -8}, {0x1f48, 6, 1, -8}, {0x1f59, 4, 2, -8},
+    {0x1f68, 8, 1, -8}, {0x1f88, 8, 1, -8}, {0x1f98, 8, 1, -8}, {0x1fa8, 8, 1, -8}, {0x1fb8, 2, 1, -8},
+    {0x1fba, 2, 1, -74}, {0x1fbc, 1, 1, -9}, {0x1fc8, 4, 1, -86}, {0x1fcc, 1, 1, -9}, {0x1fd8, 2, 1, -8},
+    {0x1fda, 2, 1, -100}, {0x1fe8, 2, 1, -8}, {0x1fea, 2, 1, -112}, {0x1fec, 1, 1, -7}, {0x1ff8, 2, 1, -128},
     {0x1ffa, 2, 1, -126}, {0x1ffc, 1, 1, -9}, {0x2126, 1, 1, -7517}, {0x212a, 1, 1, -8383},
     {0x212b, 1, 1, -8262}, {0x2132, 1, 1, 28}, {0x2160, 16, 1, 16}, {0x2183, 1, 1, 1}, {0x24b6, 26, 1, 26},
     {0x2c00, 48, 1, 48}, {0x2c60, 1, 1, 1}, {0x2c62, 1, 1, -10743}, {0x2c63, 1, 1, -3814},
@@ -3291,19 +3268,17 @@ static uint32_t peft__uc_lower_of(uint32_t c) {
 PEFT__INLINE bool peft__uc_space(uint32_t c) {
     if (c < 0x80) return c == ' ' || (c >= 9 && c <= 13) || (c >= 28 && c <= 31);
     return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 ||
-           c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+        c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
 // The property White_Space, which \s of most pattern languages means: str.isspace without the four separators
 // of ASCII.
-PEFT__INLINE bool peft__uc_white(uint32_t c) {
-    return peft__uc_space(c) && (c < 28 || c > 31);
-}
+PEFT__INLINE bool peft__uc_white(uint32_t c) { return peft__uc_space(c) && (c < 28 || c > 31); }
 
 // Letters in circles and boxes, which have a case or are alphabetic without being letters.
 static bool peft__uc_enclosed(uint32_t c) {
     return (c >= 0x24b6 && c <= 0x24e9) || (c >= 0x1f130 && c <= 0x1f149) || (c >= 0x1f150 && c <= 0x1f169) ||
-           (c >= 0x1f170 && c <= 0x1f189);
+        (c >= 0x1f170 && c <= 0x1f189);
 }
 
 static bool peft__uc_among(const uint16_t (*ranges)[2], int64_t count, uint32_t c) {
@@ -3315,12 +3290,12 @@ static bool peft__uc_among(const uint16_t (*ranges)[2], int64_t count, uint32_t 
 // The final sigma depends on cased letters and skips ignorable characters (marks, apostrophes, ...).
 static bool peft__uc_is_cased(uint32_t c) {
     return (peft__uc_bit(c) & (PEFT__UC_LU | PEFT__UC_LL | PEFT__UC_LT)) || c == 0xaa || c == 0xba ||
-           (c >= 0x2160 && c <= 0x217f) || peft__uc_enclosed(c);
+        (c >= 0x2160 && c <= 0x217f) || peft__uc_enclosed(c);
 }
 
 static bool peft__uc_case_ignorable(uint32_t c) {
-    static const uint16_t punctuation[] = {0x27,   0x2e,   0x3a,   0xb7,   0x387,  0x55f,
-            0x5f4,  0x2018, 0x2019, 0x2024, 0x2027, 0xfe13, 0xfe52, 0xfe55, 0xff07, 0xff0e, 0xff1a};
+    static const uint16_t punctuation[] = {0x27, 0x2e, 0x3a, 0xb7, 0x387, 0x55f, 0x5f4, 0x2018, 0x2019,
+        0x2024, 0x2027, 0xfe13, 0xfe52, 0xfe55, 0xff07, 0xff0e, 0xff1a};
     for (int64_t i = 0; i < PEFT__COUNT(punctuation); i++)
         if (punctuation[i] == c) return true;
     return (peft__uc_bit(c) & (PEFT__UC_MN | PEFT__UC_ME | PEFT__UC_CF | PEFT__UC_LM | PEFT__UC_SK)) != 0;
@@ -3464,7 +3439,7 @@ typedef struct peft__json {
     int64_t integer;
     // unescaped, NUL-terminated; of other types: where the value begins in the parsed text
     const char *string;
-    size_t length;    // bytes of the string, or count of items
+    size_t length;  // bytes of the string, or count of items
     const char *key;  // of a member of an object
     size_t key_length;
     struct peft__json *child, *next;
@@ -3478,7 +3453,7 @@ typedef struct peft__json_reader {
 } peft__json_reader;
 
 enum { PEFT__JSON_TOO_LONG = 2 };  // a whole number of more than 64 bits
-enum { PEFT__JSON_DEPTH = 128 };   // deeper than any config, too shallow to overflow a stack
+enum { PEFT__JSON_DEPTH = 128 };  // deeper than any config, too shallow to overflow a stack
 
 PEFT__NOINLINE peft_status peft__json_error(peft__json_reader *r, const char *what) {
     long long line = 1;
@@ -3495,9 +3470,10 @@ static bool peft__json_hex4(peft__json_reader *r, uint32_t *out) {
     *out = 0;
     for (int i = 0; i < 4; i++) {
         char c = *r->at++;
-        int d = c >= '0' && c <= '9'   ? c - '0'
-                : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        int d = c >= '0' && c <= '9' ? c - '0'
+            : c >= 'a' && c <= 'f'   ? c - 'a' + 10
+            : c >= 'A' && c <= 'F'   ? c - 'A' + 10
+                                     : -1;
         if (d < 0) return false;
         *out = *out << 4 | (uint32_t)d;
     }
@@ -3712,8 +3688,8 @@ static peft_status peft__json_value(peft__json_reader *r, peft__json **out) {
 }
 
 // Parses text [n] into a tree that lives in the arena. `where` is the file's name, for messages.
-static peft_status peft__json_parse(peft_context *ctx, peft__arena *a, const char *text, size_t n,
-        const char *where, peft__json **out) {
+static peft_status peft__json_parse(
+    peft_context *ctx, peft__arena *a, const char *text, size_t n, const char *where, peft__json **out) {
     peft__json_reader r = {ctx, a, text, text, text + n, where, 0};
     peft_status status = peft__json_value(&r, out);
     if (status) return status;
@@ -3739,9 +3715,7 @@ PEFT__NOINLINE const peft__json *peft__json_get(const peft__json *object, const 
     return NULL;
 }
 
-static bool peft__json_is(const peft__json *v, peft__json_type type) {
-    return v && v->type == type;
-}
+static bool peft__json_is(const peft__json *v, peft__json_type type) { return v && v->type == type; }
 
 PEFT__NOINLINE double peft__json_double(const peft__json *object, const char *key, double missing) {
     const peft__json *v = peft__json_get(object, key);
@@ -3817,12 +3791,12 @@ enum {  // limits of what a pattern of unknown origin may cost
 #define PEFT__RE_NONE UINT32_MAX  // no character: the text begins or ends here
 
 typedef enum peft__re_op {
-    PEFT__RE_CHAR,   // the code point `arg`, then goes to `jump`; likewise the next two
-    PEFT__RE_SET,    // one of the set `arg`
-    PEFT__RE_ANY,    // any character; without `flag` no line feed
+    PEFT__RE_CHAR,  // the code point `arg`, then goes to `jump`; likewise the next two
+    PEFT__RE_SET,  // one of the set `arg`
+    PEFT__RE_ANY,  // any character; without `flag` no line feed
     PEFT__RE_SPLIT,  // goes to the next instruction and to `jump`; `flag`: prefers the jump
     PEFT__RE_JUMP,
-    PEFT__RE_SAVE,    // stores the position in slot `arg`
+    PEFT__RE_SAVE,  // stores the position in slot `arg`
     PEFT__RE_ASSERT,  // the zero-width test `arg`, a peft__re_assertion
     // the next instruction (CHAR, SET or ANY) matches the character after (`behind`: before) this position;
     // `flag`: it does not
@@ -3851,10 +3825,10 @@ typedef struct peft__re_code {
 } peft__re_code;
 
 typedef enum peft__re_item_kind {  // a set is OPEN item ... [AND item ...] CLOSE; AND is &&
-    PEFT__RE_RANGE,                // low..high
-    PEFT__RE_CATEGORY,             // general categories, the bits `low`
-    PEFT__RE_SPACE,                // \s
-    PEFT__RE_WORD,                 // \w
+    PEFT__RE_RANGE,  // low..high
+    PEFT__RE_CATEGORY,  // general categories, the bits `low`
+    PEFT__RE_SPACE,  // \s
+    PEFT__RE_WORD,  // \w
     PEFT__RE_OPEN,
     PEFT__RE_AND,
     PEFT__RE_CLOSE
@@ -3868,7 +3842,7 @@ typedef struct peft__re_item {
 
 typedef struct peft__re_set {
     uint32_t ascii[4];  // the answer for the first 128 characters
-    int32_t first;      // the item behind the opening bracket, for the other characters
+    int32_t first;  // the item behind the opening bracket, for the other characters
     bool negated, fold;
 } peft__re_set;
 
@@ -3892,12 +3866,12 @@ static void peft__regex_free(peft__regex *re) {
 }
 
 // Lower-case characters that (?i) also takes as equal. Oniguruma lacks the first row.
-static const uint16_t peft__re_equal[][3] = {
-    {0x69, 0x131, 0x130}, {0x73, 0x17f, 0}, {0xb5, 0x3bc, 0}, {0x345, 0x3b9, 0x1fbe}, {0x390, 0x1fd3, 0},
-    {0x3b0, 0x1fe3, 0}, {0x3b2, 0x3d0, 0}, {0x3b5, 0x3f5, 0}, {0x3b8, 0x3d1, 0}, {0x3ba, 0x3f0, 0},
-    {0x3c0, 0x3d6, 0}, {0x3c1, 0x3f1, 0}, {0x3c2, 0x3c3, 0}, {0x3c6, 0x3d5, 0}, {0x432, 0x1c80, 0},
-    {0x434, 0x1c81, 0}, {0x43e, 0x1c82, 0}, {0x441, 0x1c83, 0}, {0x442, 0x1c84, 0x1c85}, {0x44a, 0x1c86, 0},
-    {0x463, 0x1c87, 0}, {0x1c88, 0xa64b, 0}, {0x1e61, 0x1e9b, 0}, {0xfb05, 0xfb06, 0}};
+static const uint16_t peft__re_equal[][3] = {{0x69, 0x131, 0x130}, {0x73, 0x17f, 0}, {0xb5, 0x3bc, 0},
+    {0x345, 0x3b9, 0x1fbe}, {0x390, 0x1fd3, 0}, {0x3b0, 0x1fe3, 0}, {0x3b2, 0x3d0, 0}, {0x3b5, 0x3f5, 0},
+    {0x3b8, 0x3d1, 0}, {0x3ba, 0x3f0, 0}, {0x3c0, 0x3d6, 0}, {0x3c1, 0x3f1, 0}, {0x3c2, 0x3c3, 0},
+    {0x3c6, 0x3d5, 0}, {0x432, 0x1c80, 0}, {0x434, 0x1c81, 0}, {0x43e, 0x1c82, 0}, {0x441, 0x1c83, 0},
+    {0x442, 0x1c84, 0x1c85}, {0x44a, 0x1c86, 0}, {0x463, 0x1c87, 0}, {0x1c88, 0xa64b, 0}, {0x1e61, 0x1e9b, 0},
+    {0xfb05, 0xfb06, 0}};
 
 // All characters that (?i) takes as equal to c, c first -> how many: the lower case of c, its equals in the
 // table, and the capitals of these.
@@ -3914,7 +3888,8 @@ static int peft__re_variants(const peft__regex *re, uint32_t c, uint32_t out[16]
     for (int j = 0; j < count; j++) {
         out[n++] = small[j];
         for (int64_t k = 0; k < PEFT__COUNT(peft__uc_lower) && n < 12; k++) {
-            const int32_t *row = peft__uc_lower[k], capital = (int32_t)small[j] - row[3], at = capital - row[0];
+            const int32_t *row = peft__uc_lower[k], capital = (int32_t)small[j] - row[3],
+                          at = capital - row[0];
             if (at >= 0 && at <= (row[1] - 1) * row[2] && at % row[2] == 0) out[n++] = (uint32_t)capital;
         }
     }
@@ -3927,7 +3902,7 @@ static bool peft__regex_word(bool ruby, uint32_t c) {
     uint32_t bit = peft__uc_bit(c);
     if (!ruby) return c == '_' || (bit & (PEFT__UC_L | PEFT__UC_N));
     return (bit & (PEFT__UC_L | PEFT__UC_M | PEFT__UC_ND | PEFT__UC_NL | PEFT__UC_PC)) ||
-           (c < 0x100 && (bit & PEFT__UC_N)) || peft__uc_enclosed(c);
+        (c < 0x100 && (bit & PEFT__UC_N)) || peft__uc_enclosed(c);
 }
 
 // Whether a set holds one of the characters c [n]. *at is the item behind the set's opening bracket and moves
@@ -3944,10 +3919,10 @@ static bool peft__re_holds(const peft__regex *re, int32_t *at, const uint32_t *c
         }
         bool in = e->kind == PEFT__RE_OPEN && peft__re_holds(re, at, c, n);
         for (int k = 0; k < (e->fold ? n : 1) && !in; k++)
-            in = e->kind == PEFT__RE_RANGE      ? c[k] >= e->low && c[k] <= e->high
-                 : e->kind == PEFT__RE_CATEGORY ? (peft__uc_kept(re->kept, c[k]) & e->low) != 0
-                 : e->kind == PEFT__RE_SPACE    ? (re->ruby ? peft__uc_white(c[k]) : peft__uc_space(c[k]))
-                         : e->kind == PEFT__RE_WORD && peft__regex_word(re->ruby, c[k]);
+            in = e->kind == PEFT__RE_RANGE     ? c[k] >= e->low && c[k] <= e->high
+                : e->kind == PEFT__RE_CATEGORY ? (peft__uc_kept(re->kept, c[k]) & e->low) != 0
+                : e->kind == PEFT__RE_SPACE    ? (re->ruby ? peft__uc_white(c[k]) : peft__uc_space(c[k]))
+                                               : e->kind == PEFT__RE_WORD && peft__regex_word(re->ruby, c[k]);
         any = any || in != e->negated;
     }
 }
@@ -3983,7 +3958,7 @@ typedef struct peft__re_parser {
     size_t n, at, head;  // head: where (?i) may stand: at the beginning, behind others of its kind
     int depth;
     bool fold, dotall, lines;  // (?i) (?s) (?m)
-    bool around, backward;     // in a lookaround; in a lookbehind, whose last piece is matched first
+    bool around, backward;  // in a lookaround; in a lookbehind, whose last piece is matched first
     peft_status status;
 } peft__re_parser;
 
@@ -3992,7 +3967,8 @@ typedef struct peft__re_width {  // how many characters a piece matches
 } peft__re_width;
 
 static peft__re_width peft__re_width_of(int64_t least, int64_t most) {
-    peft__re_width w = {PEFT__MIN(least, (int64_t)PEFT__RE_ENDLESS), PEFT__MIN(most, (int64_t)PEFT__RE_ENDLESS)};
+    peft__re_width w = {
+        PEFT__MIN(least, (int64_t)PEFT__RE_ENDLESS), PEFT__MIN(most, (int64_t)PEFT__RE_ENDLESS)};
     return w;
 }
 
@@ -4006,7 +3982,7 @@ static void peft__re_error(peft__re_parser *p, peft_status status, size_t at, co
     for (size_t i = 0; i < at; i++) characters += ((unsigned char)p->pattern[i] & 0xC0) != 0x80;
     if (!p->status)
         peft__fail(p->re->ctx, status, "regular expression %.*s: %s at position %zu",
-                   (int)PEFT__MIN(p->n, (size_t)120), p->pattern, what, characters);
+            (int)PEFT__MIN(p->n, (size_t)120), p->pattern, what, characters);
     peft__re_stop(p, status);
 }
 
@@ -4040,8 +4016,8 @@ static uint32_t peft__re_next(peft__re_parser *p) {
 static void peft__re_put(peft__re_parser *p, peft__re_code c) {
     peft__regex *re = p->re;
     if (re->count == PEFT__RE_LARGEST) peft__re_cannot(p, p->at, "too large a program");
-    void *code = p->status ? NULL
-                           : peft__one_more(re->ctx, re->code, re->count, &re->code_room, sizeof(*re->code));
+    void *code =
+        p->status ? NULL : peft__one_more(re->ctx, re->code, re->count, &re->code_room, sizeof(*re->code));
     if (code) {
         re->code = (peft__re_code *)code;
         re->code[re->count++] = c;
@@ -4111,11 +4087,11 @@ static void peft__re_set_put(peft__re_parser *p, int64_t first, bool negated) {
 // character can express: low to high may hold no such letter and no part of what it equals.
 static void peft__re_check_fold(peft__re_parser *p, size_t begin, uint32_t low, uint32_t high) {
     static const char pairs[] = "ss\1ff\1fi\1fl\1st";
-    static const uint16_t several[][2] = {
-        {0xdf, 0xdf},   {0x149, 0x149}, {0x1f0, 0x1f0}, {0x2bc, 0x2be},   {0x300, 0x36f},   {0x390, 0x390},
-        {0x3b0, 0x3b0}, {0x3b9, 0x3b9}, {0x530, 0x58f}, {0x1e96, 0x1e9e}, {0x1f00, 0x1fff}, {0xfb00, 0xfb17}};
-    char pair[3] = {begin ? peft__lower(p->pattern[begin - 1]) : ' ',
-            low < 128 ? peft__lower((char)low) : ' ', 0};
+    static const uint16_t several[][2] = {{0xdf, 0xdf}, {0x149, 0x149}, {0x1f0, 0x1f0}, {0x2bc, 0x2be},
+        {0x300, 0x36f}, {0x390, 0x390}, {0x3b0, 0x3b0}, {0x3b9, 0x3b9}, {0x530, 0x58f}, {0x1e96, 0x1e9e},
+        {0x1f00, 0x1fff}, {0xfb00, 0xfb17}};
+    char pair[3] = {
+        begin ? peft__lower(p->pattern[begin - 1]) : ' ', low < 128 ? peft__lower((char)low) : ' ', 0};
     bool clear = !strstr(pairs, pair);
     for (int64_t k = 0; k < PEFT__COUNT(several); k++)
         clear = clear && (high < several[k][0] || low > several[k][1]);
@@ -4162,9 +4138,9 @@ static void peft__re_ranges(peft__re_parser *p, bool negated, const uint32_t (*r
 // Reads \p{...} behind the p as one item: a general category, its first letter alone, or the script Han, the
 // only one that published patterns name.
 static void peft__re_property(peft__re_parser *p, size_t begin, bool negated) {
-    static const uint32_t han[][2] = {
-        {0x2e80, 0x2fd5}, {0x3005, 0x3005}, {0x3007, 0x3007}, {0x3021, 0x3029}, {0x3038, 0x303b}, {0x3400, 0x4dbf},
-        {0x4e00, 0x9fff}, {0xf900, 0xfad9}, {0x16fe2, 0x16fe3}, {0x16ff0, 0x16ff1}, {0x20000, 0x323af}};
+    static const uint32_t han[][2] = {{0x2e80, 0x2fd5}, {0x3005, 0x3005}, {0x3007, 0x3007}, {0x3021, 0x3029},
+        {0x3038, 0x303b}, {0x3400, 0x4dbf}, {0x4e00, 0x9fff}, {0xf900, 0xfad9}, {0x16fe2, 0x16fe3},
+        {0x16ff0, 0x16ff1}, {0x20000, 0x323af}};
     if (!p->re->ruby || !peft__re_eat(p, "{")) {
         peft__re_wrong(p, begin, "a bad escape");
         return;
@@ -4220,7 +4196,7 @@ static bool peft__re_escape(peft__re_parser *p, bool in_class, uint32_t *c) {
     // octal: \0, three digits, or any in a class; else the number of a group
     else if (e >= '0' && e <= '9') {
         bool octal = p->n - p->at >= 2 && e < '4' && peft__re_digit(p->pattern[p->at]) < 8 &&
-                peft__re_digit(p->pattern[p->at + 1]) < 8;
+            peft__re_digit(p->pattern[p->at + 1]) < 8;
         if (e != '0' && !octal && !in_class)
             peft__re_cannot(p, begin, "a backreference, which takes more than linear time,");
         else p->at--;
@@ -4337,7 +4313,7 @@ static void peft__re_name(peft__re_parser *p, size_t begin) {
 static peft__re_width peft__re_group(peft__re_parser *p, bool *repeats) {
     static const char *const looks[] = {"?=", "?!", "?<=", "?<!"};
     static const char *const refused[][2] = {{"?P=", "a backreference, which takes more than linear time,"},
-            {"?(", "a conditional, which takes more than linear time,"}, {"?>", "an atomic group"}};
+        {"?(", "a conditional, which takes more than linear time,"}, {"?>", "an atomic group"}};
     size_t begin = p->at - 1;
     bool fold = p->fold, dotall = p->dotall, lines = p->lines, capture = true, done = false;
     peft__re_width width = {0, 0};
@@ -4383,10 +4359,11 @@ static int peft__re_assertion_of(const peft__re_parser *p, uint32_t c, int escap
     if (c == '$') return ruby || p->lines ? PEFT__RE_LINE_ENDS : PEFT__RE_LAST_LINE_ENDS;
     if (c != '\\') return -1;
     if (escaped == 'Z') return ruby ? PEFT__RE_LAST_LINE_ENDS : PEFT__RE_TEXT_ENDS;
-    return escaped == 'A'           ? (int)PEFT__RE_TEXT_BEGINS
-           : escaped == 'b'         ? (int)PEFT__RE_WORD_EDGE
-           : escaped == 'B'         ? (int)PEFT__RE_NO_WORD_EDGE
-           : escaped == 'z' && ruby ? (int)PEFT__RE_TEXT_ENDS : -1;
+    return escaped == 'A'        ? (int)PEFT__RE_TEXT_BEGINS
+        : escaped == 'b'         ? (int)PEFT__RE_WORD_EDGE
+        : escaped == 'B'         ? (int)PEFT__RE_NO_WORD_EDGE
+        : escaped == 'z' && ruby ? (int)PEFT__RE_TEXT_ENDS
+                                 : -1;
 }
 
 // Reads one character, class, group or zero-width test. *repeats: a quantifier may follow.
@@ -4459,10 +4436,10 @@ static bool peft__re_quantifier(peft__re_parser *p, peft__re_repeat *r) {
     return true;
 }
 
-// Makes the code x from `begin` on, which matches nothing if `nullable`, a loop: x{2,4} is xx(x(x)?)?, x{2,} is
-// xx+, x{0,} is (x)* with a jump back. In Python a repeat that matched nothing is the last one. So where x can
-// be empty, each repeat that another may follow begins in a first copy of x: a character taken there leads
-// into a second copy, and reaching the first copy's end leaves the loop.
+// Makes the code x from `begin` on, which matches nothing if `nullable`, a loop: x{2,4} is xx(x(x)?)?, x{2,}
+// is xx+, x{0,} is (x)* with a jump back. In Python a repeat that matched nothing is the last one. So where x
+// can be empty, each repeat that another may follow begins in a first copy of x: a character taken there
+// leads into a second copy, and reaching the first copy's end leaves the loop.
 static void peft__re_loop(peft__re_parser *p, int64_t begin, bool nullable, const peft__re_repeat *r) {
     peft__regex *re = p->re;
     bool endless = r->max == PEFT__RE_ENDLESS;
@@ -4479,7 +4456,8 @@ static void peft__re_loop(peft__re_parser *p, int64_t begin, bool nullable, cons
                 int64_t first = re->count;
                 peft__re_copy(p, begin, x);
                 peft__re_emit(p, PEFT__RE_JUMP, false, 0, 0);
-                for (int64_t i = first; i < re->count; i += re->code[i].op == PEFT__RE_LOOK ? re->code[i].jump : 1)
+                for (int64_t i = first; i < re->count;
+                    i += re->code[i].op == PEFT__RE_LOOK ? re->code[i].jump : 1)
                     if (re->code[i].op <= PEFT__RE_ANY) re->code[i].jump += (int32_t)(re->count - first);
             }
             peft__re_copy(p, begin, x);
@@ -4556,8 +4534,8 @@ static peft__re_width peft__re_either(peft__re_parser *p) {
 }
 
 // `pattern` need not outlive the call. An error names the construct and its position, counted in characters.
-static peft_status peft__regex_compile(peft_context *ctx, const char *pattern, size_t n, int flags,
-        peft__regex **out) {
+static peft_status peft__regex_compile(
+    peft_context *ctx, const char *pattern, size_t n, int flags, peft__regex **out) {
     *out = NULL;
     peft__regex *re = PEFT__CALLOC(ctx, 1, peft__regex);
     if (!re) return PEFT_ERROR_MEMORY;
@@ -4584,12 +4562,12 @@ static peft_status peft__regex_compile(peft_context *ctx, const char *pattern, s
 // ---- from the program to the match
 
 typedef struct peft__re_visit {  // work left while a thread branches
-    int32_t code, slot;          // code -1: the slot gets its old value back
+    int32_t code, slot;  // code -1: the slot gets its old value back
     size_t old;
 } peft__re_visit;
 
 typedef struct peft__re_position {  // in the text, with the characters around it
-    size_t at, size;                // size: bytes of the character after
+    size_t at, size;  // size: bytes of the character after
     uint32_t before, after;
 } peft__re_position;
 
@@ -4604,7 +4582,7 @@ typedef struct peft__regex_scratch {
     peft__re_visit *stack;
     int32_t *threads[2], waiting[2];
     unsigned char *looks, *holds[2];  // looks [re->looks, n + 1] bits; holds [code]
-    long long steps;                  // instructions visited since the scratch was made
+    long long steps;  // instructions visited since the scratch was made
 } peft__regex_scratch;
 
 static void peft__regex_scratch_init(peft__regex_scratch *s, peft_context *ctx) {
@@ -4612,9 +4590,7 @@ static void peft__regex_scratch_init(peft__regex_scratch *s, peft_context *ctx) 
     peft__arena_init(&s->arena, ctx);
 }
 
-static void peft__regex_scratch_free(peft__regex_scratch *s) {
-    peft__arena_free(&s->arena);
-}
+static void peft__regex_scratch_free(peft__regex_scratch *s) { peft__arena_free(&s->arena); }
 
 static uint32_t peft__re_char_at(const peft__regex_scratch *s, size_t i, size_t *size) {
     uint32_t c = PEFT__RE_NONE;
@@ -4656,7 +4632,7 @@ static bool peft__re_passes(const peft__regex_scratch *s, int64_t pc, const peft
     default:
         if (s->n == 0 && !ruby) return false;  // Python's \B is false in an empty text
         return (peft__regex_word(ruby, w->before) != peft__regex_word(ruby, w->after)) ==
-               (code->arg == PEFT__RE_WORD_EDGE);
+            (code->arg == PEFT__RE_WORD_EDGE);
     }
 }
 
@@ -4701,7 +4677,8 @@ static void peft__re_look(peft__regex_scratch *s, int64_t pc) {
 
 // Makes the scratch ready for a text, which must stay until the last match in it. Allocates where this text
 // needs more than those before.
-static peft_status peft__regex_begin(peft__regex_scratch *s, const peft__regex *re, const char *text, size_t n) {
+static peft_status peft__regex_begin(
+    peft__regex_scratch *s, const peft__regex *re, const char *text, size_t n) {
     size_t count = (size_t)re->count, slots = (size_t)re->slots, table = (size_t)re->looks * (n + 1) / 8 + 1;
     if (n > SIZE_MAX / 64)
         return peft__fail(s->arena.ctx, PEFT_ERROR_MEMORY, "out of memory: %zu bytes of text", n);
@@ -4814,8 +4791,8 @@ static bool peft__regex_match(peft__regex_scratch *s, size_t start, int mode, si
 }
 
 // Begins and matches in one call, for a text that is searched once.
-static peft_status peft__regex_test(peft__regex_scratch *s, const peft__regex *re, const char *text, size_t n,
-        int mode, bool *found) {
+static peft_status peft__regex_test(
+    peft__regex_scratch *s, const peft__regex *re, const char *text, size_t n, int mode, bool *found) {
     peft_status status = peft__regex_begin(s, re, text, n);
     *found = !status && peft__regex_match(s, 0, mode, NULL);
     return status;
@@ -4879,7 +4856,6 @@ static void peft__shuffle(peft_rng *r, int64_t *items, int64_t n) {
     }
 }
 
-
 // ---- half floats
 
 PEFT__INLINE uint32_t peft__float_bits(float f) {
@@ -4916,9 +4892,7 @@ static uint16_t peft__f32_to_f16(float f) {  // round to nearest, ties to even; 
     return (uint16_t)(sign | (u - 0x38000000 + 0xFFF + (u >> 13 & 1)) >> 13);
 }
 
-PEFT__INLINE float peft__bf16_to_f32(uint16_t h) {
-    return peft__bits_float((uint32_t)h << 16);
-}
+PEFT__INLINE float peft__bf16_to_f32(uint16_t h) { return peft__bits_float((uint32_t)h << 16); }
 
 static uint16_t peft__f32_to_bf16(float f) {
     uint32_t u = peft__float_bits(f);
@@ -4965,20 +4939,20 @@ typedef struct peft__matrix {
     const void *data;
     int64_t row_step, col_step;  // in elements
     peft_dtype type;
-    const peft_quant *quant;             // scales of a quantized matrix
+    const peft_quant *quant;  // scales of a quantized matrix
     const struct peft__packing *format;  // NULL: floats; else routines of its quantized format (chapter 4)
 } peft__matrix;
 
 // Writes rows [k0, k0+kc) and columns [n0, n0+nc) of b as panels [kc][nr], the last one padded with zeros.
 typedef void (*peft__pack_fn)(
-        const peft__matrix *b, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed);
+    const peft__matrix *b, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed);
 
 // The routines of a quantized format. `pack` gives the packer of an instruction set. Where A has few rows,
 // `few` computes C = beta C + s A B, or leaves *done false if it cannot.
 typedef struct peft__packing {
     peft__pack_fn (*pack)(peft_simd simd);
     peft_status (*few)(peft_context *ctx, const peft__matrix *c, float beta, float s, const peft__matrix *a,
-            const peft__matrix *b, bool *done);
+        const peft__matrix *b, bool *done);
 } peft__packing;
 
 // x [rows, cols] in f32, whose rows begin `stride` elements apart
@@ -5015,13 +4989,13 @@ PEFT__INLINE float peft__element(peft_dtype type, const void *row, int64_t i) {
 // C [m, n] = beta C + s A [m, k] B [k, n] for floats of any width: the oracle of the fast paths' tests, and
 // fast enough for tiny products. With beta = 0, C is not read.
 static void peft__matmul_plain(
-        const peft__matrix *c, float beta, float s, const peft__matrix *a, const peft__matrix *b) {
+    const peft__matrix *c, float beta, float s, const peft__matrix *a, const peft__matrix *b) {
     for (int64_t i = 0; i < c->rows; i++)
         for (int64_t j = 0; j < c->cols; j++) {
             float sum = 0, *to = (float *)(uintptr_t)c->data + i * c->row_step + j;
             for (int64_t p = 0; p < a->cols; p++)
                 sum += ((const float *)a->data)[i * a->row_step + p * a->col_step] *
-                        peft__element(b->type, b->data, p * b->row_step + j * b->col_step);
+                    peft__element(b->type, b->data, p * b->row_step + j * b->col_step);
             *to = beta == 0 ? s * sum : s * sum + beta * *to;
         }
 }
@@ -5034,11 +5008,11 @@ static void peft__matmul_plain(
 #define PEFT__REPEAT_3(X) X(0) X(1) X(2)
 #define PEFT__REPEAT_4(X) PEFT__REPEAT_3(X) X(3)
 #define PEFT__REPEAT_6(X) \
-    PEFT__REPEAT_4(X)     \
+    PEFT__REPEAT_4(X) \
     X(4) X(5)
 #define PEFT__REPEAT_8(X) PEFT__REPEAT_6(X) X(6) X(7)
 #define PEFT__REPEAT_12(X) \
-    PEFT__REPEAT_8(X)      \
+    PEFT__REPEAT_8(X) \
     X(8) X(9) X(10) X(11)
 #define PEFT__REPEAT_14(X) PEFT__REPEAT_12(X) X(12) X(13)
 #define PEFT__REPEAT_16(X) PEFT__REPEAT_14(X) X(14) X(15)
@@ -5067,7 +5041,7 @@ PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintp
 PEFT__INLINE float peft__scale_float(float x, float n) {
     int32_t i = n == n ? (int32_t)n : 0, half = i / 2;
     return x * peft__bits_float((uint32_t)(half + 127) << 23) *
-            peft__bits_float((uint32_t)(i - half + 127) << 23);
+        peft__bits_float((uint32_t)(i - half + 127) << 23);
 }
 // Rounds |x| < 2^22: the sum x + 1.5 * 2^23 has no fraction bits. Its bits are read as an integer, so that no
 // compiler flag or wider register can cancel the addition.
@@ -5084,7 +5058,7 @@ static void peft__put_sums(float *y, const float *sums, int64_t n, float s, floa
 }
 
 typedef void (*peft__tile_fn)(int rows, int64_t cols, int64_t kc, const float *a, int64_t a_row,
-        int64_t a_step, const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta);
+    int64_t a_step, const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta);
 
 // One table per instruction set: the tile's size mr x nr, the rows of dot products, the block kc of k, the
 // bytes of L2 to fill, and the kernels, which are explained where they are defined.
@@ -5093,18 +5067,18 @@ typedef struct peft__isa {
     int64_t kc, l2;
     peft__pack_fn pack;
     void (*pack_panel)(peft_dtype type, const void *source, int64_t rs, int64_t cs, int64_t kc, int64_t lanes,
-            int64_t width, int64_t step, float *out);
+        int64_t width, int64_t step, float *out);
     peft__tile_fn tile;
     // x [rows, width] rounded to bf16 and written as floats, or as words that hold rows 2p and 2p + 1
     void (*narrow)(bool pairs, const float *x, int64_t rows, int64_t width, float *out);
-    void (*dots)(int rows, peft_dtype type, int64_t k, const float *a, int64_t lda, const void *const *b,
-            float *out);
+    void (*dots)(
+        int rows, peft_dtype type, int64_t k, const float *a, int64_t lda, const void *const *b, float *out);
     void (*gemv)(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x, int64_t incx,
-            const void *b, int64_t stride, float beta, float *y);
+        const void *b, int64_t stride, float beta, float *y);
     void (*exp)(float *y, const float *x, int64_t n);
     void (*gate)(bool gelu, float *y, const float *x, const float *up, int64_t n);
     void (*gate_back)(
-            bool gelu, float *dx, float *dup, const float *x, const float *up, const float *dy, int64_t n);
+        bool gelu, float *dx, float *dup, const float *x, const float *up, const float *dy, int64_t n);
     float (*dot)(const float *a, const float *b, int64_t n);
     void (*axpy)(float *y, float alpha, const float *x, int64_t n);
     void (*softmax)(float *x, int64_t n, float *max, double *sum);
@@ -5184,7 +5158,7 @@ PEFT__INLINE peft__vec_plain peft__lanes_plain(float a, float b, float c, float 
     peft__vec_plain v = {a, b, c, d};
     return v;
 }
-#define PEFT__EACH_LANE(name, f)                                                              \
+#define PEFT__EACH_LANE(name, f) \
     PEFT__INLINE peft__vec_plain peft__##name##_plain(peft__vec_plain a, peft__vec_plain b) { \
         return peft__lanes_plain(f(a[0], b[0]), f(a[1], b[1]), f(a[2], b[2]), f(a[3], b[3])); \
     }
@@ -5195,8 +5169,8 @@ PEFT__INLINE peft__vec_plain peft__load_plain(const float *p) {
     return peft__lanes_plain(p[0], p[1], p[2], p[3]);
 }
 PEFT__INLINE peft__vec_plain peft__round_plain(peft__vec_plain v) {
-    return peft__lanes_plain(peft__round_float(v[0]), peft__round_float(v[1]), peft__round_float(v[2]),
-            peft__round_float(v[3]));
+    return peft__lanes_plain(
+        peft__round_float(v[0]), peft__round_float(v[1]), peft__round_float(v[2]), peft__round_float(v[3]));
 }
 PEFT__INLINE float peft__sum_plain(peft__vec_plain v) { return (v[0] + v[1]) + (v[2] + v[3]); }
 PEFT__INLINE void peft__transpose_plain(peft__vec_plain *r) {
@@ -5214,12 +5188,12 @@ PEFT__INLINE void peft__transpose_plain(peft__vec_plain *r) {
 #define v_round peft__round_plain
 #define v_sum peft__sum_plain
 #define v_transpose peft__transpose_plain
-#define v_load_f16(p)                                                                               \
+#define v_load_f16(p) \
     peft__lanes_plain(peft__f16_to_f32((p)[0]), peft__f16_to_f32((p)[1]), peft__f16_to_f32((p)[2]), \
-            peft__f16_to_f32((p)[3]))
-#define v_load_bf16(p)                                                                                 \
+        peft__f16_to_f32((p)[3]))
+#define v_load_bf16(p) \
     peft__lanes_plain(peft__bf16_to_f32((p)[0]), peft__bf16_to_f32((p)[1]), peft__bf16_to_f32((p)[2]), \
-            peft__bf16_to_f32((p)[3]))
+        peft__bf16_to_f32((p)[3]))
 #else  // a vector of one float
 #define v_width 1
 #define v_repeat_width PEFT__REPEAT_1
@@ -5301,15 +5275,15 @@ PEFT__INLINE void peft__transpose_neon(float32x4_t *r) {
     ((out)[0] = v_sum(a), (out)[1] = v_sum(b), (out)[2] = v_sum(c), (out)[3] = v_sum(d))
 #define v_scale peft__scale_wasm
 #define v_transpose peft__transpose_wasm
-#define v_load_f16(p)                                                                                       \
+#define v_load_f16(p) \
     ((v_float)wasm_f32x4_make(peft__f16_to_f32((p)[0]), peft__f16_to_f32((p)[1]), peft__f16_to_f32((p)[2]), \
-            peft__f16_to_f32((p)[3])))
+        peft__f16_to_f32((p)[3])))
 #define v_load_bf16(p) ((v_float)wasm_i32x4_shl(wasm_u32x4_load16x4(p), 16))
 #if PEFT__CHAPTER == 3
 typedef float peft__vec_wasm __attribute__((vector_size(16)));
 PEFT__INLINE float peft__sum_wasm(v128_t v) {
     return (wasm_f32x4_extract_lane(v, 0) + wasm_f32x4_extract_lane(v, 1)) +
-            (wasm_f32x4_extract_lane(v, 2) + wasm_f32x4_extract_lane(v, 3));
+        (wasm_f32x4_extract_lane(v, 2) + wasm_f32x4_extract_lane(v, 3));
 }
 PEFT__INLINE v_float peft__scale_wasm(v_float x, v_float n) {
     v128_t i = wasm_i32x4_trunc_sat_f32x4((v128_t)n), half = wasm_i32x4_shr(i, 1),
@@ -5348,9 +5322,8 @@ PEFT__INLINE void peft__transpose_wasm(v_float *r) {
 #define v_scale peft__scale_avx2
 #define v_transpose peft__transpose_avx2
 #define v_load_f16(p) _mm256_cvtph_ps(_mm_loadu_si128(PEFT__M128(p)))
-#define v_load_bf16(p)                     \
-    _mm256_castsi256_ps(_mm256_slli_epi32( \
-            _mm256_cvtepu16_epi32(_mm_loadu_si128(PEFT__M128(p))), 16))
+#define v_load_bf16(p) \
+    _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(PEFT__M128(p))), 16))
 #if PEFT__CHAPTER == 3
 #define PEFT__AVX2 PEFT__INLINE PEFT__TARGET_AVX2
 #define PEFT__M128(p) ((const __m128i *)(const void *)(p))
@@ -5413,16 +5386,15 @@ PEFT__AVX2 void peft__transpose_avx2(__m256 *r) {
 #define v_sum4(a, b, c, d, out) _mm_storeu_ps(out, peft__sum4_avx512(a, b, c, d))
 #define v_transpose peft__transpose_avx512
 #define v_load_f16(p) _mm512_cvtph_ps(_mm256_loadu_si256(PEFT__M256(p)))
-#define v_load_bf16(p)                     \
-    _mm512_castsi512_ps(_mm512_slli_epi32( \
-            _mm512_cvtepu16_epi32(_mm256_loadu_si256(PEFT__M256(p))), 16))
+#define v_load_bf16(p) \
+    _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(PEFT__M256(p))), 16))
 #if PEFT__CHAPTER == 3 && PEFT__PASS == PEFT__PASS_AVX512
 #define PEFT__AVX512 PEFT__INLINE PEFT__TARGET_AVX512
 PEFT__AVX512 __m128 peft__sum4_avx512(__m512 a, __m512 b, __m512 c, __m512 d) {
     __m512 ab = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xEE));
     __m512 cd = _mm512_add_ps(_mm512_shuffle_f32x4(c, d, 0x44), _mm512_shuffle_f32x4(c, d, 0xEE));
     __m512 s = _mm512_add_ps(
-            _mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xDD));  // lane i: operand i
+        _mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xDD));  // lane i: operand i
     s = _mm512_add_ps(s, _mm512_permute_ps(s, 0x4E));
     s = _mm512_add_ps(s, _mm512_permute_ps(s, 0xB1));
     return _mm512_castps512_ps128(_mm512_permutexvar_ps(_mm512_set4_epi32(12, 8, 4, 0), s));
@@ -5496,16 +5468,16 @@ PEFT__VECTOR v_float v_weight_n(peft_dtype type, const void *row, int64_t i, int
 // cs is 1. Whole vectors are stored where the next row of `out` (written later) or padding takes the excess,
 // so `out` needs v_width spare elements. Prefetching goes on from the end of these rows to those of the next
 // panel.
-#define PEFT__PACK_FETCH(i)   \
+#define PEFT__PACK_FETCH(i) \
     peft__fetch(type, source, \
-            p + PEFT__AHEAD < kc ? i * cs + p + PEFT__AHEAD : (i + width) * cs + p + PEFT__AHEAD - kc, 0);
+        p + PEFT__AHEAD < kc ? i * cs + p + PEFT__AHEAD : (i + width) * cs + p + PEFT__AHEAD - kc, 0);
 #define PEFT__PACK_LOAD(i) \
     r[i] = i < lanes ? v_weight(type, peft__advance(type, source, i * cs), p) : v_set(0.0f);
-#define PEFT__PACK_STORE(i)                         \
+#define PEFT__PACK_STORE(i) \
     if (whole) v_store(out + (p + i) * step, r[i]); \
     else v_store_n(out + (p + i) * step, r[i], width);
 PEFT__VECTOR void PEFT__V(pack_lanes)(peft_dtype type, const void *source, int64_t rs, int64_t cs, int64_t kc,
-        int64_t lanes, int64_t width, int64_t step, float *out) {
+    int64_t lanes, int64_t width, int64_t step, float *out) {
     bool whole = width >= v_width || step < v_width;
     if (rs != 1) {  // lanes are contiguous (cs == 1): copy rows
         for (int64_t p = 0; p < kc; p++) {
@@ -5520,35 +5492,32 @@ PEFT__VECTOR void PEFT__V(pack_lanes)(peft_dtype type, const void *source, int64
     int64_t p = 0;  // k is contiguous: transpose v_width x v_width blocks
     for (; p + v_width <= kc; p += v_width) {
         v_float r[v_width];
-        v_repeat_width(PEFT__PACK_FETCH)
-        v_repeat_width(PEFT__PACK_LOAD)
-        v_transpose(r);
+        v_repeat_width(PEFT__PACK_FETCH) v_repeat_width(PEFT__PACK_LOAD) v_transpose(r);
         v_repeat_width(PEFT__PACK_STORE)
     }
     for (; p < kc; p++)
         for (int64_t l = 0; l < width; l++)
             out[p * step + l] =
-                    l < lanes ? peft__element(type, peft__advance(type, source, l * cs), p) : 0.0f;
+                l < lanes ? peft__element(type, peft__advance(type, source, l * cs), p) : 0.0f;
 }
 PEFT__VECTOR void PEFT__V(pack_panel_of)(peft_dtype type, const void *source, int64_t rs, int64_t cs,
-        int64_t kc, int64_t lanes, int64_t width, int64_t step, float *out) {
+    int64_t kc, int64_t lanes, int64_t width, int64_t step, float *out) {
     for (int64_t l = 0; l < width; l += v_width)
         PEFT__V(pack_lanes)(type, l < lanes ? peft__advance(type, source, l * cs) : source, rs, cs, kc,
-                PEFT__MAX(PEFT__MIN(lanes - l, v_width), 0), PEFT__MIN(width - l, v_width), step, out + l);
+            PEFT__MAX(PEFT__MIN(lanes - l, v_width), 0), PEFT__MIN(width - l, v_width), step, out + l);
 }
 PEFT__KERNEL void PEFT__V(pack_panel)(peft_dtype type, const void *source, int64_t rs, int64_t cs, int64_t kc,
-        int64_t lanes, int64_t width, int64_t step, float *out) {
+    int64_t lanes, int64_t width, int64_t step, float *out) {
     if (type == PEFT_F32) PEFT__V(pack_panel_of)(PEFT_F32, source, rs, cs, kc, lanes, width, step, out);
     else PEFT__V(pack_panel_of)(PEFT__HALF(type), source, rs, cs, kc, lanes, width, step, out);
 }
 PEFT__KERNEL void PEFT__V(pack)(
-        const peft__matrix *b, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
+    const peft__matrix *b, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
     int64_t rs = b->row_step, cs = b->col_step;
     for (int64_t j = 0; j < nc; j += nr, packed += kc * nr)
         PEFT__V(pack_panel)(b->type, peft__advance(b->type, b->data, k0 * rs + (n0 + j) * cs), rs, cs, kc,
-                PEFT__MIN(nc - j, nr), nr, nr, packed);
+            PEFT__MIN(nc - j, nr), nr, nr, packed);
 }
-
 
 // Rounds to the nearest bf16, ties to even. A NaN stays one, in the bits that are left.
 #if PEFT__PASS == PEFT__PASS_PLAIN
@@ -5589,7 +5558,7 @@ PEFT__VECTOR void PEFT__V(tile_row)(float *c, v_float s, v_float t, float alpha,
 }
 // The same for the first `cols` columns of all rows of a tile, whose sums are in `rest` [rows, 2W].
 PEFT__KERNEL void PEFT__V(tile_edge)(
-        int rows, int64_t cols, const float *rest, float *c, int64_t ldc, float alpha, float beta) {
+    int rows, int64_t cols, const float *rest, float *c, int64_t ldc, float alpha, float beta) {
     v_float factor = v_set(alpha), old = v_set(beta);
     for (int r = 0; r < rows; r++, c += ldc, rest += 2 * v_width)
         for (int64_t j = 0; j < cols; j += v_width) {
@@ -5611,31 +5580,31 @@ PEFT__KERNEL void PEFT__V(tile_edge)(
 #endif
 #define PEFT__TILE_ZERO(i) v_float s##i = v_set(0.0f), t##i = s##i;
 // at[i / 3] points to a row of A; an address adds 0, 1 or 2 row steps: so few registers hold pointers.
-#define PEFT__TILE_STEP(i)                           \
-    if (R > i) {                                     \
+#define PEFT__TILE_STEP(i) \
+    if (R > i) { \
         v_float x = v_set(at[i / 3][i % 3 * a_row]); \
-        s##i = v_tile_add(x, b0, s##i);              \
-        t##i = v_tile_add(x, b1, t##i);              \
+        s##i = v_tile_add(x, b0, s##i); \
+        t##i = v_tile_add(x, b1, t##i); \
     }
 #define PEFT__TILE_STORE(i) \
     if (R > i) PEFT__V(tile_row)(c + i * ldc, s##i, t##i, alpha, beta);
 #define PEFT__TILE_KEEP(i) \
     if (R > i) v_store(rest + i * 2 * v_width, s##i), v_store(rest + (i * 2 + 1) * v_width, t##i);
 PEFT__VECTOR void PEFT__V(tile_rows)(const int R, int64_t cols, int64_t kc, const float *a, int64_t a_row,
-        int64_t a_step, const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta) {
+    int64_t a_step, const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta) {
     const float *at[5] = {a, a + (R > 3) * 3 * a_row, a + (R > 6) * 6 * a_row, a + (R > 9) * 9 * a_row,
-            a + (R > 12) * 12 * a_row};
+        a + (R > 12) * 12 * a_row};
     v_repeat_rows(PEFT__TILE_ZERO)
-    // C is fetched on the way, a row now and then: all of it at once would hold up the loads of A and B.
-    const float *row = c;
+        // C is fetched on the way, a row now and then: all of it at once would hold up the loads of A and B.
+        const float *row = c;
     int64_t part = kc / (R + 1), left = kc;
     for (int i = part ? 0 : R;; i++, row += ldc) {
         int64_t n = i < R ? part : left;
         left -= n;
         for (; n > 0; n--, b += b_step) {
             v_float b0 = v_load(b), b1 = v_load(b + v_width);
-            v_repeat_rows(PEFT__TILE_STEP)
-            at[0] += a_step, at[1] += a_step, at[2] += a_step, at[3] += a_step, at[4] += a_step;
+            v_repeat_rows(PEFT__TILE_STEP) at[0] += a_step, at[1] += a_step, at[2] += a_step, at[3] += a_step,
+                at[4] += a_step;
         }
         if (i == R) break;
         PEFT__PREFETCH(row), PEFT__PREFETCH(row + cols / 2), PEFT__PREFETCH(row + cols - 1);
@@ -5644,18 +5613,14 @@ PEFT__VECTOR void PEFT__V(tile_rows)(const int R, int64_t cols, int64_t kc, cons
         v_repeat_rows(PEFT__TILE_STORE)
     } else {
         float rest[16 * 2 * v_width];
-        v_repeat_rows(PEFT__TILE_KEEP)
-        PEFT__V(tile_edge)(R, cols, rest, c, ldc, alpha, beta);
+        v_repeat_rows(PEFT__TILE_KEEP) PEFT__V(tile_edge)(R, cols, rest, c, ldc, alpha, beta);
     }
 }
 #define PEFT__TILE_CASE(i) \
     case i + 1: PEFT__V(tile_rows)(i + 1, cols, kc, a, a_row, a_step, b, b_step, c, ldc, alpha, beta); break;
 PEFT__KERNEL void PEFT__V(tile)(int rows, int64_t cols, int64_t kc, const float *a, int64_t a_row,
-        int64_t a_step, const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta) {
-    switch (rows) {
-        v_repeat_rows(PEFT__TILE_CASE)
-    default: break;
-    }
+    int64_t a_step, const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta) {
+    switch (rows) { v_repeat_rows(PEFT__TILE_CASE) default : break; }
 }
 
 #if PEFT__PASS != PEFT__PASS_BF16
@@ -5666,7 +5631,7 @@ PEFT__KERNEL void PEFT__V(tile)(int rows, int64_t cols, int64_t kc, const float 
 #define PEFT__DOT_PART(i) \
     s##i = v_fma(v_load(a + p + i * v_width), v_weight(type, row, p + i * v_width), s##i);
 PEFT__VECTOR int64_t PEFT__V(dots_token)(
-        peft_dtype type, int64_t k, const float *a, const void *const *b, float *out) {
+    peft_dtype type, int64_t k, const float *a, const void *const *b, float *out) {
     int64_t p = 0;
     v_float total[4];
     for (int j = 0; j < 4; j++) {
@@ -5683,12 +5648,12 @@ PEFT__VECTOR int64_t PEFT__V(dots_token)(
     v_sum4(total[0], total[1], total[2], total[3], out);
     return p;
 }
-#define PEFT__DOT_ZERO(i)                                 \
+#define PEFT__DOT_ZERO(i) \
     const float *a##i = a + PEFT__MIN(i, rows - 1) * lda; \
     v_float d##i##0 = v_set(0.0f), d##i##1 = d##i##0, d##i##2 = d##i##0, d##i##3 = d##i##0;
-#define PEFT__DOT_STEP(i)                \
-    if (R > i) {                         \
-        v_float x = v_load(a##i + p);    \
+#define PEFT__DOT_STEP(i) \
+    if (R > i) { \
+        v_float x = v_load(a##i + p); \
         d##i##0 = v_fma(x, w0, d##i##0); \
         d##i##1 = v_fma(x, w1, d##i##1); \
         d##i##2 = v_fma(x, w2, d##i##2); \
@@ -5698,11 +5663,10 @@ PEFT__VECTOR int64_t PEFT__V(dots_token)(
     if (R > i) v_sum4(d##i##0, d##i##1, d##i##2, d##i##3, out + i * 4);
 // R >= rows: the last row stands in for missing ones.
 PEFT__VECTOR int64_t PEFT__V(dots_rows)(const int R, int rows, peft_dtype type, int64_t k, const float *a,
-        int64_t lda, const void *const *b, float *out) {
+    int64_t lda, const void *const *b, float *out) {
     const void *r0 = b[0], *r1 = b[1], *r2 = b[2], *r3 = b[3];
     uintptr_t ahead = 4 * ((uintptr_t)r1 - (uintptr_t)r0);
-    v_repeat_dots(PEFT__DOT_ZERO)
-    int64_t p = 0;
+    v_repeat_dots(PEFT__DOT_ZERO) int64_t p = 0;
     for (; p + v_width <= k; p += v_width) {
         if (R == 2) {  // memory-bound: fetch what the next four rows will read
             peft__fetch(type, r0, p, ahead), peft__fetch(type, r1, p, ahead);
@@ -5712,11 +5676,10 @@ PEFT__VECTOR int64_t PEFT__V(dots_rows)(const int R, int rows, peft_dtype type, 
         v_float w2 = v_weight(type, r2, p), w3 = v_weight(type, r3, p);
         v_repeat_dots(PEFT__DOT_STEP)
     }
-    v_repeat_dots(PEFT__DOT_STORE)
-    return p;
+    v_repeat_dots(PEFT__DOT_STORE) return p;
 }
 PEFT__KERNEL void PEFT__V(dots)(
-        int rows, peft_dtype type, int64_t k, const float *a, int64_t lda, const void *const *b, float *out) {
+    int rows, peft_dtype type, int64_t k, const float *a, int64_t lda, const void *const *b, float *out) {
     int64_t p;
     if (type == PEFT_F32 && rows == 1) p = PEFT__V(dots_token)(PEFT_F32, k, a, b, out);
     else if (type == PEFT_F32 && rows == 2) p = PEFT__V(dots_rows)(2, rows, PEFT_F32, k, a, lda, b, out);
@@ -5737,7 +5700,7 @@ PEFT__KERNEL void PEFT__V(dots)(
 #define PEFT__GEMV_STEP(i) s##i = v_fma(v, v_weight(type, row, j + i * v_width), s##i);
 #define PEFT__GEMV_STORE(i) v_store(sums + i * v_width, s##i);
 PEFT__VECTOR void PEFT__V(gemv_of)(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x,
-        int64_t incx, const void *b, int64_t stride, float beta, float *y) {
+    int64_t incx, const void *b, int64_t stride, float beta, float *y) {
     float sums[8 * v_width];
     int64_t j = 0;
     for (; j + 8 * v_width <= cols; j += 8 * v_width) {
@@ -5763,7 +5726,7 @@ PEFT__VECTOR void PEFT__V(gemv_of)(peft_dtype type, int64_t cols, int64_t k, flo
     }
 }
 PEFT__KERNEL void PEFT__V(gemv)(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x,
-        int64_t incx, const void *b, int64_t stride, float beta, float *y) {
+    int64_t incx, const void *b, int64_t stride, float beta, float *y) {
     if (type == PEFT_F32) PEFT__V(gemv_of)(PEFT_F32, cols, k, alpha, x, incx, b, stride, beta, y);
     else PEFT__V(gemv_of)(PEFT__HALF(type), cols, k, alpha, x, incx, b, stride, beta, y);
 }
@@ -5808,7 +5771,7 @@ PEFT__KERNEL void PEFT__V(gate)(bool gelu, float *y, const float *x, const float
 }
 // dx = dy f'(x) [* up], dup = dy f(x), where f'(x) = s + x s (1-s) u'(x).
 PEFT__KERNEL void PEFT__V(gate_back)(
-        bool gelu, float *dx, float *dup, const float *x, const float *up, const float *dy, int64_t n) {
+    bool gelu, float *dx, float *dup, const float *x, const float *up, const float *dy, int64_t n) {
     for (int64_t i = 0; i < n; i += v_width) {
         v_float v = v_load_part(x + i, n - i), g = v_load_part(dy + i, n - i), one = v_set(1.0f), slope = one;
         if (gelu) slope = v_fma(v * v, v_set(3 * PEFT__GELU_B), v_set(PEFT__GELU_A));
@@ -5872,8 +5835,8 @@ PEFT__KERNEL void PEFT__V(softmax)(float *x, int64_t n, float *max, double *sum)
 }
 
 static const peft__isa PEFT__V(isa) = {v_blocks, PEFT__V(pack), PEFT__V(pack_panel), PEFT__V(tile),
-        PEFT__V(narrow), PEFT__V(dots), PEFT__V(gemv), PEFT__V(exp), PEFT__V(gate), PEFT__V(gate_back),
-        PEFT__V(dot), PEFT__V(axpy), PEFT__V(softmax)};
+    PEFT__V(narrow), PEFT__V(dots), PEFT__V(gemv), PEFT__V(exp), PEFT__V(gate), PEFT__V(gate_back),
+    PEFT__V(dot), PEFT__V(axpy), PEFT__V(softmax)};
 #endif  // not PEFT__PASS_BF16
 #undef v_weight
 #undef v_weight_n
@@ -5909,13 +5872,9 @@ static void peft__row_softmax_lse(peft_context *ctx, float *x, int64_t n, float 
     peft__isa_of(ctx)->softmax(x, n, max, sum);
 }
 
-static int64_t peft__div_up(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
+static int64_t peft__div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-static int64_t peft__round_up(int64_t a, int64_t b) {
-    return peft__div_up(a, b) * b;
-}
+static int64_t peft__round_up(int64_t a, int64_t b) { return peft__div_up(a, b) * b; }
 
 // ---- the driver
 //
@@ -5926,14 +5885,14 @@ static int64_t peft__round_up(int64_t a, int64_t b) {
 
 #define PEFT__SHARED \
     1048576  // floats of the shared operand that are packed at once: they stay in the last-level cache
-#define PEFT__L1 6144     // floats that stay in the first-level cache beside other things
-#define PEFT__WIDE 2048   // columns beyond which packing A pays
+#define PEFT__L1 6144  // floats that stay in the first-level cache beside other things
+#define PEFT__WIDE 2048  // columns beyond which packing A pays
 #define PEFT__SHORT 1024  // columns of short rows of B
 #define PEFT__PAGE \
     1024  // floats in a page: rows so far apart would push each other out of the first-level cache
-#define PEFT__FEW 16             // at most this many columns count as few
+#define PEFT__FEW 16  // at most this many columns count as few
 #define PEFT__SERIAL_WORK 65536  // multiply-adds below which waking threads does not pay
-#define PEFT__TINY 64            // multiply-adds up to which the triple loop is used
+#define PEFT__TINY 64  // multiply-adds up to which the triple loop is used
 
 typedef struct peft__gemm_job {
     peft_context *ctx;  // NULL: serial
@@ -5948,10 +5907,10 @@ typedef struct peft__gemm_job {
     int64_t ldc;
     bool a_in_place, b_in_place, split_m;  // split_m: tasks own blocks of rows, else of columns
     int64_t row_panels,
-            col_panels;  // row panel i is rows [i*m/row_panels, (i+1)*m/row_panels): nearly equal heights
-    int64_t kc, a_panel, b_panel;                    // k per block; floats of a packed panel
-    int64_t blocks, block_panels, lanes;             // blocks, panels of the largest, threads that take them
-    int64_t shared_limit, slot_size;                 // panels of the shared operand at once; floats per slot
+        col_panels;  // row panel i is rows [i*m/row_panels, (i+1)*m/row_panels): nearly equal heights
+    int64_t kc, a_panel, b_panel;  // k per block; floats of a packed panel
+    int64_t blocks, block_panels, lanes;  // blocks, panels of the largest, threads that take them
+    int64_t shared_limit, slot_size;  // panels of the shared operand at once; floats per slot
     int64_t k0, kn, shared_begin, shared_end, next;  // where the loops are now; the next block to take
     float *shared, *slot;  // panels of the shared operand; [lanes, slot_size] panels of the other
 } peft__gemm_job;
@@ -5995,9 +5954,7 @@ static int64_t peft__gemm_floats(const peft__gemm_job *g) {
     return peft__round_up(shared, 16) + g->lanes * peft__round_up(g->slot_size, 16);
 }
 
-static int64_t peft__row_of(const peft__gemm_job *g, int64_t panel) {
-    return panel * g->m / g->row_panels;
-}
+static int64_t peft__row_of(const peft__gemm_job *g, int64_t panel) { return panel * g->m / g->row_panels; }
 
 // Where the lanes of a panel are contiguous in memory, panels are packed side by side, a few rows at a time:
 // whole stretches of a row are read then, not a piece of each page. So it is on the way to bf16, too.
@@ -6007,7 +5964,7 @@ static int64_t peft__pack_rows(const peft__gemm_job *g, bool side_by_side) {
 
 // Writes `count` rows of a panel, packed at x, as the tile reads rows p and on of the panel at `out`.
 static void peft__pack_narrow(
-        const peft__gemm_job *g, float *x, int64_t count, int64_t width, int64_t p, float *out) {
+    const peft__gemm_job *g, float *x, int64_t count, int64_t width, int64_t p, float *out) {
     if (g->pairs && count % 2) memset(x + count++ * width, 0, (size_t)width * sizeof(float));
     g->isa->narrow(g->pairs, x, count, width, out + (g->pairs ? p / 2 : p) * width);
 }
@@ -6021,30 +5978,29 @@ static void peft__pack_a(const peft__gemm_job *g, int64_t begin, int64_t end, fl
                     count = PEFT__MIN(step, g->kn - p);
             float *panel = out + (i - begin) * g->a_panel;
             g->isa->pack_panel(PEFT_F32, peft__matrix_at(&g->a, row, g->k0 + p), g->a.col_step, g->a.row_step,
-                    count, rows, mr, mr, g->narrow ? rounded : panel + p * mr);
+                count, rows, mr, mr, g->narrow ? rounded : panel + p * mr);
             if (g->narrow) peft__pack_narrow(g, rounded, count, mr, p, panel);
         }
 }
 
 // The same for B, rows [p0, p1) of this block of k.
 static void peft__pack_b(
-        const peft__gemm_job *g, int64_t begin, int64_t end, int64_t p0, int64_t p1, float *out) {
+    const peft__gemm_job *g, int64_t begin, int64_t end, int64_t p0, int64_t p1, float *out) {
     float rounded[PEFT__NARROW_ROWS * 32 + 16];
-    int64_t nr = g->isa->nr, limit = PEFT__MIN(end * nr, g->n),
-            step = peft__pack_rows(g, g->b.col_step == 1);
+    int64_t nr = g->isa->nr, limit = PEFT__MIN(end * nr, g->n), step = peft__pack_rows(g, g->b.col_step == 1);
     for (int64_t p = p0; p < p1; p += step)
         for (int64_t j = begin; j < end; j++) {
             int64_t count = PEFT__MIN(step, p1 - p);
             float *panel = out + (j - begin) * g->b_panel;
             g->pack(&g->b, g->k0 + p, count, j * nr, PEFT__MIN(nr, limit - j * nr), (int)nr,
-                    g->narrow ? rounded : panel + p * nr);
+                g->narrow ? rounded : panel + p * nr);
             if (g->narrow) peft__pack_narrow(g, rounded, count, nr, p, panel);
         }
 }
 
 // Panels [i0, i1) of A against panels [j0, j1) of B; `a` and `b` hold them packed (unless in place).
 static void peft__gemm_block(const peft__gemm_job *g, int64_t i0, int64_t i1, const float *a, int64_t j0,
-        int64_t j1, const float *b, float *edge) {
+    int64_t j1, const float *b, float *edge) {
     int64_t nr = g->isa->nr, chunk = PEFT__MAX(g->isa->l2 / (g->a_panel * (int64_t)sizeof(float)), 1);
     if ((j1 - j0) * g->b_panel <= PEFT__L1) chunk = 1;  // all of B stays in L1, so write C along its rows
     float beta = g->k0 == 0 ? g->beta : 1.0f;
@@ -6066,7 +6022,7 @@ static void peft__gemm_block(const peft__gemm_job *g, int64_t i0, int64_t i1, co
                 if (g->a_in_place)
                     ap = peft__matrix_at(&g->a, row, g->k0), a_row = g->a.row_step, a_step = g->a.col_step;
                 g->tile((int)rows, cols, g->pairs ? (g->kn + 1) / 2 : g->kn, ap, a_row, a_step, bp, b_step,
-                        g->c + row * g->ldc + col, g->ldc, g->s, beta);
+                    g->c + row * g->ldc + col, g->ldc, g->s, beta);
             }
         }
     }
@@ -6100,7 +6056,7 @@ static void peft__gemm_pack_task(void *arg, int64_t index) {
         peft__pack_b(g, g->shared_begin + begin, g->shared_begin + end, 0, g->kn, out);
     else
         peft__pack_b(g, g->shared_begin, g->shared_end, peft__round_up(index * g->kn / 16, 2),
-                PEFT__MIN(peft__round_up((index + 1) * g->kn / 16, 2), g->kn), g->shared);
+            PEFT__MIN(peft__round_up((index + 1) * g->kn / 16, 2), g->kn), g->shared);
 }
 
 // Runs tasks 0 ... count - 1: by all threads of ctx, or where it is NULL one after the other.
@@ -6187,7 +6143,7 @@ static void peft__gemv_task(void *arg, int64_t index) {
             end = PEFT__MIN((index + 1) * groups / v->tasks * unit, g->n);
     if (begin < end)
         g->isa->gemv(g->b.type, end - begin, g->k, g->s, (const float *)g->a.data, g->a.col_step,
-                peft__advance(g->b.type, g->b.data, begin), g->b.row_step, g->beta, g->c + begin);
+            peft__advance(g->b.type, g->b.data, begin), g->b.row_step, g->beta, g->c + begin);
 }
 
 // ---- choosing a path
@@ -6259,7 +6215,7 @@ static void peft__gemm_go(peft__gemm_job *g, peft__gemm_path path, int64_t threa
 }
 
 static void peft__gemm_job_init(peft__gemm_job *g, peft_context *ctx, const peft__matrix *c, float beta,
-        float s, const peft__matrix *a, const peft__matrix *b) {
+    float s, const peft__matrix *a, const peft__matrix *b) {
     memset(g, 0, sizeof(*g));
     g->isa = peft__isa_of(ctx);
     g->pack = b->format ? b->format->pack(ctx->simd) : g->isa->pack;
@@ -6292,7 +6248,7 @@ static peft_status peft__gemm_reserve(peft_context *ctx, size_t size) {
 // C [m, n] = beta C + s A [m, k] B [k, n]; C and A are f32, C's rows contiguous. Uses all threads of the
 // context: not to be called from a task. May grow the context's scratch memory, hence the status.
 static peft_status peft__matmul(
-        peft_context *ctx, peft__matrix c, float beta, float s, peft__matrix a, peft__matrix b) {
+    peft_context *ctx, peft__matrix c, float beta, float s, peft__matrix a, peft__matrix b) {
     if (c.rows <= 0 || c.cols <= 0) return PEFT_OK;
     if (s == 0.0f) a.cols = 0;
     double work = (double)c.rows * (double)c.cols * (double)a.cols;
@@ -6301,9 +6257,8 @@ static peft_status peft__matmul(
         return PEFT_OK;
     }
     bool done = false;
-    peft_status status = b.format && a.col_step == 1 && !ctx->dry
-            ? b.format->few(ctx, &c, beta, s, &a, &b, &done)
-            : PEFT_OK;
+    peft_status status =
+        b.format && a.col_step == 1 && !ctx->dry ? b.format->few(ctx, &c, beta, s, &a, &b, &done) : PEFT_OK;
     if (status || done) return status;
     peft__gemm_job g;
     peft__gemm_job_init(&g, ctx, &c, beta, s, &a, &b);
@@ -6316,8 +6271,8 @@ static peft_status peft__matmul(
 }
 
 // The same inside one task, f32 only. `scratch`: as many bytes as peft__matmul_scratch says, 64-byte aligned.
-static void peft__matmul_serial(peft_context *ctx, peft__matrix c, float beta, float s, peft__matrix a,
-        peft__matrix b, void *scratch) {
+static void peft__matmul_serial(
+    peft_context *ctx, peft__matrix c, float beta, float s, peft__matrix a, peft__matrix b, void *scratch) {
     if (c.rows <= 0 || c.cols <= 0) return;
     if (s == 0.0f) a.cols = 0;
     if (c.rows * c.cols * a.cols <= PEFT__TINY) {
@@ -6346,22 +6301,20 @@ static size_t peft__matmul_scratch(peft_context *ctx, int64_t m, int64_t n, int6
 }
 
 PEFTDEF peft_status peft_sgemm(peft_context *ctx, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k,
-        float alpha, const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c,
-        int64_t ldc) {
+    float alpha, const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c,
+    int64_t ldc) {
     if (!ctx) return PEFT_ERROR_ARGUMENT;
     if (m < 0 || n < 0 || k < 0)
-        return peft__fail(ctx, PEFT_ERROR_SHAPE, "peft_sgemm: m %ld, n %ld or k %ld is negative",
-                m, n, k);
+        return peft__fail(ctx, PEFT_ERROR_SHAPE, "peft_sgemm: m %ld, n %ld or k %ld is negative", m, n, k);
     if (m == 0 || n == 0) return PEFT_OK;
     if (!c || (k > 0 && (!a || !b)))
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_sgemm: a matrix is NULL");
     if (lda < (trans_a ? m : k) || ldb < (trans_b ? k : n) || ldc < n)
-        return peft__fail(ctx, PEFT_ERROR_SHAPE,
-                "peft_sgemm: lda %ld, ldb %ld or ldc %ld is less than a row", lda,
-                ldb, ldc);
+        return peft__fail(ctx, PEFT_ERROR_SHAPE, "peft_sgemm: lda %ld, ldb %ld or ldc %ld is less than a row",
+            lda, ldb, ldc);
     return peft__matmul(ctx, peft__dense_rows(c, m, n, ldc), beta, alpha,
-            trans_a ? peft__T(peft__dense_rows(a, k, m, lda)) : peft__dense_rows(a, m, k, lda),
-            trans_b ? peft__T(peft__dense_rows(b, n, k, ldb)) : peft__dense_rows(b, k, n, ldb));
+        trans_a ? peft__T(peft__dense_rows(a, k, m, lda)) : peft__dense_rows(a, m, k, lda),
+        trans_b ? peft__T(peft__dense_rows(b, n, k, ldb)) : peft__dense_rows(b, k, n, ldb));
 }
 
 // How to add an instruction set: a PEFT__PASS_... with its v_ names above (a vector type, some twenty
@@ -6388,12 +6341,12 @@ PEFTDEF peft_status peft_sgemm(peft_context *ctx, bool trans_a, bool trans_b, in
 // NF4: 8 positive and 7 negative quantiles of the normal distribution, and 0, scaled to [-1, 1] (QLoRA,
 // appendix E).
 static const float peft__nf4_map[16] = {-1.0f, -0.6961928009986877f, -0.5250730514526367f,
-        -0.39491748809814453f, -0.28444138169288635f, -0.18477343022823334f, -0.09105003625154495f, 0.0f,
-        0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f,
-        0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f};
+    -0.39491748809814453f, -0.28444138169288635f, -0.18477343022823334f, -0.09105003625154495f, 0.0f,
+    0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f,
+    0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f};
 // FP4: sign, 2 bits of exponent, 1 of mantissa, over 12; both zeros are +0.
 static const float peft__fp4_map[16] = {0.0f, 0.0625f / 12, 8.0f / 12, 1.0f, 4.0f / 12, 0.5f, 2.0f / 12,
-        0.25f, 0.0f, -0.0625f / 12, -8.0f / 12, -1.0f, -4.0f / 12, -0.5f, -2.0f / 12, -0.25f};
+    0.25f, 0.0f, -0.0625f / 12, -8.0f / 12, -1.0f, -4.0f / 12, -0.5f, -2.0f / 12, -0.25f};
 
 // a * b + c rounded after the product and after the sum, even where a compiler may fuse the two (gcc does by
 // default).
@@ -6427,7 +6380,7 @@ PEFT__INLINE void peft__quant_scales(const peft_quant *q, int64_t block, int64_t
 // The scales of weights [first, first + count), in place or in `copy`. At least `width` finite numbers follow
 // them, since a vector may read beyond.
 PEFT__INLINE const float *peft__quant_scales_at(
-        const peft_quant *q, int64_t first, int64_t count, int64_t width, float *copy) {
+    const peft_quant *q, int64_t first, int64_t count, int64_t width, float *copy) {
     int64_t block = first >> q->block_shift, n = ((first + count - 1) >> q->block_shift) - block + 1;
     if (q->absmax && block + n + width <= q->block_count) return q->absmax + block;
     peft__quant_scales(q, block, n, copy);
@@ -6437,17 +6390,13 @@ PEFT__INLINE const float *peft__quant_scales_at(
 
 // ---- GGUF's blocks
 
-PEFT__INLINE uint16_t peft__u16_at(const unsigned char *b) {
-    return (uint16_t)(b[0] | b[1] << 8);
-}
+PEFT__INLINE uint16_t peft__u16_at(const unsigned char *b) { return (uint16_t)(b[0] | b[1] << 8); }
 
 PEFT__INLINE uint32_t peft__u32_at(const unsigned char *b) {
     return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
 }
 
-PEFT__INLINE float peft__half_at(const unsigned char *b) {
-    return peft__f16_to_f32(peft__u16_at(b));
-}
+PEFT__INLINE float peft__half_at(const unsigned char *b) { return peft__f16_to_f32(peft__u16_at(b)); }
 
 // Weights come in blocks of a scale d, small integers q and sometimes a minimum m: x = d q or d q + m. Every
 // product of a half scale with small integers is exact in f32, and at most one sum rounds: fused or not, the
@@ -6463,8 +6412,8 @@ typedef struct peft__ggml_format {
 } peft__ggml_format;
 
 // F32, F16, BF16
-static void peft__unpack_floats(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
-                                float *PEFT__RESTRICT out) {
+static void peft__unpack_floats(
+    const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
     if (f->type == PEFT_GGML_F32)
         for (int64_t i = 0; i < n; i++) out[i] = peft__bits_float(peft__u32_at(b + 4 * i));
     else if (f->type == PEFT_GGML_F16)
@@ -6474,8 +6423,8 @@ static void peft__unpack_floats(const peft__ggml_format *f, const unsigned char 
 }
 
 // x = d q. Q8_0: scale, 32 signed bytes. Q8_K: f32 scale, 256 signed bytes, sums for dot products.
-static void peft__unpack_bytes(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
-                               float *PEFT__RESTRICT out) {
+static void peft__unpack_bytes(
+    const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
     bool half = f->type == PEFT_GGML_Q8_0;
     float d = half ? peft__half_at(b) : peft__bits_float(peft__u32_at(b));
     for (int i = 0; i < 32; i++) out[i] = d * (float)(signed char)b[(half ? 2 : 4) + 32 * n + i];
@@ -6483,14 +6432,14 @@ static void peft__unpack_bytes(const peft__ggml_format *f, const unsigned char *
 
 // Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL: scale, (_1: minimum,) (Q5: 32 fifth bits,) 16 bytes whose low nibbles are
 // the first 16 values and whose high nibbles the others. x = d map[q] + m
-static const float peft__small_integers[] = {
-    -16, -15, -14, -13, -12, -11, -10, -9, -8, -7, -6, -5, -4, -3, -2, -1, 0,  1,  2,  3,  4,  5,  6,  7,
-    8,   9,   10,  11,  12,  13,  14,  15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
-static const float peft__iq4_nl_map[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                           1,    13,   25,  38,  53,  69,  89,  113};
+static const float peft__small_integers[] = {-16, -15, -14, -13, -12, -11, -10, -9, -8, -7, -6, -5, -4, -3,
+    -2, -1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26,
+    27, 28, 29, 30, 31};
+static const float peft__iq4_nl_map[16] = {
+    -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
-static void peft__unpack_nibbles(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
-                                 float *PEFT__RESTRICT out) {
+static void peft__unpack_nibbles(
+    const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
     bool minimum = f->type == PEFT_GGML_Q4_1 || f->type == PEFT_GGML_Q5_1;
     int at = f->size - 16, fifth = at - (minimum ? 4 : 2);
     float d = peft__half_at(b), m = minimum ? peft__half_at(b + 2) : 0;
@@ -6508,8 +6457,8 @@ static void peft__unpack_nibbles(const peft__ggml_format *f, const unsigned char
 // bits, bit k for group k,) nibbles: 32 bytes hold two groups. Of the 12 bytes, 0 to 3 and 4 to 7 hold s and
 // m of groups 0 to 3 in their low 6 bits, and the high 2 bits of s and m of groups 4 to 7; bytes 8 to 11 hold
 // the low 4 bits of these, of s in the low nibble. x = (d s) q - (d_min m)
-static void peft__unpack_k(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
-                           float *PEFT__RESTRICT out) {
+static void peft__unpack_k(
+    const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
     const unsigned char *s = b + 4, *high = b + 16, *q = b + f->size - 128 + n / 2 * 32;
     bool fifth = f->type == PEFT_GGML_Q5_K;
     int k = (int)n, shift = k % 2 * 4;
@@ -6523,8 +6472,8 @@ static void peft__unpack_k(const peft__ggml_format *f, const unsigned char *PEFT
 // Q6_K: 128 bytes of nibbles, 64 of pairs of high bits, 16 signed scales s, d. Each half of 128 values takes
 // 64 + 32 bytes: the low nibbles are its first 64 values, the high nibbles the others; pair r of a byte
 // belongs to the r-th run of 32. x = (d s) (q - 32)
-static void peft__unpack_q6_k(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
-                              float *PEFT__RESTRICT out) {
+static void peft__unpack_q6_k(
+    const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
     const unsigned char *low = b + n / 4 * 64 + n % 2 * 32, *high = b + 128 + n / 4 * 32;
     float d = peft__half_at(b + 208);
     for (int i = 0; i < 32; i++) {
@@ -6582,7 +6531,8 @@ static bool peft__pack_blocks(const peft__ggml_format *f, const float *x, int64_
 }
 
 static const peft__ggml_format *peft__ggml_format_of(int64_t type) {
-#define PEFT__SKIPPED(type, name, block, size) {type, name, block, size, NULL, NULL, NULL}
+#define PEFT__SKIPPED(type, name, block, size) \
+    { type, name, block, size, NULL, NULL, NULL }
     static const peft__ggml_format formats[] = {
         {0, "F32", 1, 4, peft__unpack_floats, peft__pack_floats, NULL},
         {1, "F16", 1, 2, peft__unpack_floats, peft__pack_floats, NULL},
@@ -6611,12 +6561,11 @@ static const peft__ggml_format *peft__ggml_format_of(int64_t type) {
     return NULL;
 }
 
-typedef void (*peft__decode_fn)(
-        const peft__ggml_format *f, const unsigned char *b, int64_t run, float *out);
+typedef void (*peft__decode_fn)(const peft__ggml_format *f, const unsigned char *b, int64_t run, float *out);
 
 // out [count] = values [first, first + count) of the blocks, decoded 32 at a time
 static void peft__ggml_expand(const peft__ggml_format *f, peft__decode_fn decode, const unsigned char *blocks,
-        int64_t first, int64_t count, float *out) {
+    int64_t first, int64_t count, float *out) {
     for (int64_t end = first + count; first < end;) {
         const unsigned char *b = blocks + first / f->block * f->size;
         int64_t run = first % f->block / 32, skip = first % 32, n = PEFT__MIN(32 - skip, end - first);
@@ -6640,7 +6589,7 @@ PEFT__INLINE float peft__quant_value(const peft_quant *q, const uint8_t *data, i
 
 // out [count] = weights [first, first + count) of the flat tensor
 static void peft__quant_expand_plain(
-        const peft_quant *q, const uint8_t *data, int64_t first, int64_t count, float *out) {
+    const peft_quant *q, const uint8_t *data, int64_t first, int64_t count, float *out) {
     if (q->ggml) {
         peft__ggml_expand(q->ggml, q->ggml->decode, data, first, count, out);
         return;
@@ -6653,7 +6602,7 @@ static void peft__quant_expand_plain(
 }
 
 typedef void (*peft__expand_fn)(
-        const peft_quant *q, const uint8_t *data, int64_t first, int64_t count, float *out);
+    const peft_quant *q, const uint8_t *data, int64_t first, int64_t count, float *out);
 
 // ---- packing: panels of op(B) as chapter 3 reads them
 
@@ -6661,16 +6610,16 @@ typedef struct peft__quant_panel {
     const peft_quant *q;
     const uint8_t *data;
     int64_t stride;
-    bool transposed;     // k is contiguous: element (p, j) of op(B) is weight j*stride + p, else p*stride + j
+    bool transposed;  // k is contiguous: element (p, j) of op(B) is weight j*stride + p, else p*stride + j
     int64_t k0, kc, n0;  // element (p, l) of the panel is element (k0 + p, n0 + l) of op(B), p < kc
     int64_t lanes, width, step;  // lanes of weights, then zeros up to width; out[p*step + l]
 } peft__quant_panel;
 
-static peft__quant_panel peft__quant_panel_of(const peft__matrix *b, int64_t k0, int64_t kc, int64_t n0,
-        int64_t lanes, int64_t width, int64_t step) {
+static peft__quant_panel peft__quant_panel_of(
+    const peft__matrix *b, int64_t k0, int64_t kc, int64_t n0, int64_t lanes, int64_t width, int64_t step) {
     bool transposed = b->col_step != 1;
     peft__quant_panel p = {b->quant, (const uint8_t *)b->data, transposed ? b->col_step : b->row_step,
-            transposed, k0, kc, n0, lanes, width, step};
+        transposed, k0, kc, n0, lanes, width, step};
     return p;
 }
 
@@ -6734,10 +6683,10 @@ static float peft__quant_peak_plain(const float *x, int64_t n) {
 
 // x [n], a whole block -> codes [n / 2]; factor = 1 / absmax
 static void peft__quant_encode_plain(
-        const peft__codebook *book, const float *x, int64_t n, float factor, uint8_t *codes) {
+    const peft__codebook *book, const float *x, int64_t n, float factor, uint8_t *codes) {
     for (int64_t i = 0; i < n; i += 2)
-        *codes++ = (uint8_t)(peft__quant_code(book, x[i] * factor) << 4 |
-                peft__quant_code(book, x[i + 1] * factor));
+        *codes++ =
+            (uint8_t)(peft__quant_code(book, x[i] * factor) << 4 | peft__quant_code(book, x[i + 1] * factor));
 }
 
 // ---- products for few tokens
@@ -6761,9 +6710,9 @@ PEFT__INLINE const uint8_t *peft__quant_at(const peft_quant *q, const uint8_t *d
     return data + (q->ggml ? (i >> q->block_shift) * q->ggml->size : q->map ? i >> 1 : i);
 }
 
-#define PEFT__QUANT_ROWS 4     // at most this many rows of x count as few; more are the gemm's
+#define PEFT__QUANT_ROWS 4  // at most this many rows of x count as few; more are the gemm's
 #define PEFT__QUANT_SPAN 2048  // codes of a row whose scales are kept at a time
-#define PEFT__QUANT_BATCH 16   // rows whose scales are kept at a time where columns are added up
+#define PEFT__QUANT_BATCH 16  // rows whose scales are kept at a time where columns are added up
 #define PEFT__QUANT_LINES (PEFT_NO_STDIO ? 32 : 64)  // at most so many rows of the weight at a time
 #define PEFT__QUANT_SHORT \
     256  // shorter rows are not for integers: their rounding errors would not average out
@@ -6774,10 +6723,10 @@ PEFT__INLINE const uint8_t *peft__quant_at(const peft_quant *q, const uint8_t *d
 // Rows of the weight, to be multiplied with rows of x.
 typedef struct peft__quant_lines {
     const peft_quant *q;
-    const uint8_t *data, *end;               // end: where this thread's part of the codes ends
+    const uint8_t *data, *end;  // end: where this thread's part of the codes ends
     int64_t first, stride, count, k, grain;  // row i: weights [first + i*stride, ... + k)
-    int64_t ahead;                           // bytes from here to what is fetched
-    int64_t m, xs;                           // rows of x as the product reads them, at xp + r*xs
+    int64_t ahead;  // bytes from here to what is fetched
+    int64_t m, xs;  // rows of x as the product reads them, at xp + r*xs
     const float *xp;
     int16_t map[16];  // the table of 4-bit codes in integers
 } peft__quant_lines;
@@ -6798,7 +6747,7 @@ PEFT__INLINE void peft__quant_fetch_row(const uint8_t *p, int64_t pitch) {
 // sums.
 #define PEFT__RUNS_SIZE(k) ((k) / 2 + ((k) + 255) / 256 * 16)  // floats
 static void peft__round_runs(
-        float (*peak_of)(const float *x, int64_t n), const float *x, int64_t k, float *xp) {
+    float (*peak_of)(const float *x, int64_t n), const float *x, int64_t k, float *xp) {
     int16_t *codes = (int16_t *)(void *)xp;
     float *scales = xp + k / 2;
     memset(scales, 0, (size_t)(PEFT__RUNS_SIZE(k) - k / 2) * sizeof(float));
@@ -6819,9 +6768,7 @@ static void peft__round_runs(
 
 // The position (vector * W + lane) where `eight`, below, leaves the e-th code of W words: vector i holds the
 // i-th code of each word.
-static int peft__place_words(int width, int e) {
-    return e % 8 * width + e / 8;
-}
+static int peft__place_words(int width, int e) { return e % 8 * width + e / 8; }
 
 // One table per instruction set, as in chapter 3.
 typedef struct peft__quant_isa {
@@ -6837,20 +6784,20 @@ typedef struct peft__quant_isa {
     void (*dots4)(const peft__quant_lines *w, float *out);  // out[r * PEFT__QUANT_LINES + i]
     void (*dots)(const peft__quant_lines *w, float *out);  // int8 and blocks, x as peft__round_runs leaves it
     void (*sums4)(const peft_quant *q, const uint8_t *data, int64_t first, int64_t stride, int64_t k,
-            const float *x, float *out);
+        const float *x, float *out);
     void (*sums8)(const peft_quant *q, const uint8_t *data, int64_t first, int64_t stride, int64_t k,
-            const float *x, float *out);
+        const float *x, float *out);
 } peft__quant_isa;
 
 static void peft__quant_pack_plain(
-        const peft__matrix *m, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
+    const peft__matrix *m, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
     for (int64_t j = 0; j < nc; j += nr, packed += kc * nr) {
         peft__quant_panel b = peft__quant_panel_of(m, k0, kc, n0 + j, PEFT__MIN(nc - j, nr), nr, nr);
         peft__quant_pack_any(&b, 0, peft__quant_expand_plain, packed);
     }
 }
 static const peft__quant_isa peft__quant_isa_plain = {peft__quant_expand_plain, peft__quant_pack_plain,
-        peft__quant_peak_plain, peft__quant_encode_plain, 1, 0, NULL, NULL, NULL, NULL, NULL, NULL};
+    peft__quant_peak_plain, peft__quant_encode_plain, 1, 0, NULL, NULL, NULL, NULL, NULL, NULL};
 
 #undef PEFT__CHAPTER
 #define PEFT__CHAPTER 4
@@ -6953,8 +6900,8 @@ static int peft__place_avx2(int width, int e) {
 }
 typedef __m256i peft__lanes_avx2;
 PEFT__AVX2 __m256i peft__lanes_of_avx2(int64_t phase, int shift) {
-    __m256i at = _mm256_add_epi32(
-            _mm256_set1_epi32((int32_t)phase), _mm256_setr_epi32(0, 0, 0, 0, 32, 32, 32, 32));
+    __m256i at =
+        _mm256_add_epi32(_mm256_set1_epi32((int32_t)phase), _mm256_setr_epi32(0, 0, 0, 0, 32, 32, 32, 32));
     return _mm256_srl_epi32(at, _mm_cvtsi32_si128(shift));
 }
 PEFT__AVX2 __m256 peft__spread_avx2(const float *scales, __m256i lanes) {
@@ -6987,8 +6934,8 @@ PEFT__AVX2 void peft__columns_avx2(const float *x, __m256 *c) {
     PEFT__COLUMNS(a, b)
 }
 PEFT__AVX2 void peft__put_shorts_avx2(float *to, __m256 even, __m256 odd) {
-    __m256i s = _mm256_blend_epi16(
-            _mm256_cvtps_epi32(even), _mm256_slli_epi32(_mm256_cvtps_epi32(odd), 16), 0xAA);
+    __m256i s =
+        _mm256_blend_epi16(_mm256_cvtps_epi32(even), _mm256_slli_epi32(_mm256_cvtps_epi32(odd), 16), 0xAA);
     _mm256_storeu_ps(to, _mm256_castsi256_ps(s));
 }
 PEFT__AVX2 __m256i peft__add_products_avx2(__m256i s, __m256i v, const float *x) {
@@ -7039,7 +6986,7 @@ typedef __m512i peft__lanes_avx512;
 PEFT__AVX512 __m512i peft__lanes_of_avx512(int64_t phase, int shift) {
     __m512i at = _mm512_set_epi32(120, 112, 104, 96, 88, 80, 72, 64, 56, 48, 40, 32, 24, 16, 8, 0);
     return _mm512_srl_epi32(
-            _mm512_add_epi32(_mm512_set1_epi32((int32_t)phase), at), _mm_cvtsi32_si128(shift));
+        _mm512_add_epi32(_mm512_set1_epi32((int32_t)phase), at), _mm_cvtsi32_si128(shift));
 }
 PEFT__AVX512 __m512 peft__spread_avx512(const float *scales, __m512i lanes) {
     return _mm512_permutexvar_ps(lanes, _mm512_loadu_ps(scales));
@@ -7070,7 +7017,7 @@ PEFT__AVX512 void peft__columns_avx512(const float *x, __m512 *c) {
 }
 PEFT__AVX512 void peft__put_shorts_avx512(float *to, __m512 even, __m512 odd) {
     __m512i s = _mm512_mask_blend_epi16(
-            0xAAAAAAAA, _mm512_cvtps_epi32(even), _mm512_slli_epi32(_mm512_cvtps_epi32(odd), 16));
+        0xAAAAAAAA, _mm512_cvtps_epi32(even), _mm512_slli_epi32(_mm512_cvtps_epi32(odd), 16));
     _mm512_storeu_ps(to, _mm512_castsi512_ps(s));
 }
 PEFT__AVX512 __m512i peft__add_products_avx512(__m512i s, __m512i v, const float *x) {
@@ -7116,7 +7063,7 @@ PEFT__INLINE uint8x16x4_t peft__table_of_neon(const float *map, float scale) {
     return t;
 }
 PEFT__INLINE float32x4_t peft__look_neon(
-        uint8x16x4_t t, uint32x4_t index) {  // lane i: bytes 4i, 4i+1, 4i+2, 4i+3 of the table
+    uint8x16x4_t t, uint32x4_t index) {  // lane i: bytes 4i, 4i+1, 4i+2, 4i+3 of the table
     uint32x4_t at = vmlaq_n_u32(vdupq_n_u32(0x03020100), vandq_u32(index, vdupq_n_u32(15)), 0x04040404);
     return vreinterpretq_f32_u8(vqtbl4q_u8(t, vreinterpretq_u8_u32(at)));
 }
@@ -7147,7 +7094,7 @@ PEFT__INLINE void peft__zip_neon(peft__pairs_neon t, uint8x16_t code, int16x8_t 
 }
 PEFT__INLINE void peft__shorts_of_neon(peft__pairs_neon t, float32x4_t w, int16x8_t *v) {
     static const uint8_t order[16] = {
-            0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};  // so that a lane adds up its own word
+        0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};  // so that a lane adds up its own word
     uint8x16_t codes = vqtbl1q_u8(vreinterpretq_u8_f32(w), vld1q_u8(order));
     peft__zip_neon(t, vshrq_n_u8(codes, 4), v);
     peft__zip_neon(t, vandq_u8(codes, vdupq_n_u8(15)), v + 2);
@@ -7169,8 +7116,7 @@ PEFT__INLINE int32x4_t peft__add_products_neon(int32x4_t s, int16x8_t v, const f
 PEFT__INLINE peft__octets_neon peft__look16_neon(const int8_t *table, peft__octets_neon codes) {
     return (peft__octets_neon)vqtbl1_u8(vreinterpretq_u8_s8(vld1q_s8(table)), (uint8x8_t)codes);
 }
-#define v_half(b) \
-    vgetq_lane_f32(vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(peft__u16_at(b)))), 0)
+#define v_half(b) vgetq_lane_f32(vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(peft__u16_at(b)))), 0)
 #define v_widen(q) vmovl_s8((int8x8_t)(q))
 
 #elif PEFT__PASS == PEFT__PASS_WASM
@@ -7188,7 +7134,7 @@ PEFT__INLINE peft__table_wasm peft__table_of_wasm(const float *map, float scale)
     return t;
 }
 PEFT__INLINE v_float peft__look_wasm(
-        peft__table_wasm t, v128_t index) {  // swizzle gives 0 for bytes outside of its part
+    peft__table_wasm t, v128_t index) {  // swizzle gives 0 for bytes outside of its part
     v128_t at = wasm_i32x4_mul(wasm_v128_and(index, wasm_i32x4_splat(15)), wasm_i32x4_splat(0x04040404));
     at = wasm_i32x4_add(at, wasm_i32x4_splat(0x03020100));
     v128_t a = wasm_i8x16_swizzle(t.part[0], at),
@@ -7202,7 +7148,7 @@ PEFT__INLINE v128_t peft__codes_wasm(const uint8_t *p) {
 }
 PEFT__INLINE v_float peft__bytes_wasm(const uint8_t *p) {
     return (v_float)wasm_f32x4_convert_i32x4(
-            wasm_i32x4_make((int8_t)p[0], (int8_t)p[1], (int8_t)p[2], (int8_t)p[3]));
+        wasm_i32x4_make((int8_t)p[0], (int8_t)p[1], (int8_t)p[2], (int8_t)p[3]));
 }
 typedef v128_t peft__short_wasm, peft__int_wasm;
 typedef struct peft__pairs_wasm {
@@ -7216,7 +7162,7 @@ PEFT__INLINE peft__pairs_wasm peft__pairs_of_wasm(const int16_t *map) {
     return t;
 }
 PEFT__INLINE void peft__zip_wasm(
-        peft__pairs_wasm t, v128_t code, v128_t *v) {  // so that a lane adds up its own word
+    peft__pairs_wasm t, v128_t code, v128_t *v) {  // so that a lane adds up its own word
     v128_t low = wasm_i8x16_swizzle(t.low, code), high = wasm_i8x16_swizzle(t.high, code);
     v[0] = wasm_i8x16_shuffle(low, high, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29);
     v[1] = wasm_i8x16_shuffle(low, high, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
@@ -7244,12 +7190,12 @@ PEFT__INLINE peft__octets_wasm peft__look16_wasm(const int8_t *table, peft__octe
     return codes;
 }
 #define v_half(b) peft__half_at(b)
-#define v_widen(q) ((v128_t)__builtin_convertvector((PEFT__V(signs))(q), PEFT__V(shorts)))
+#define v_widen(q) ((v128_t) __builtin_convertvector((PEFT__V(signs))(q), PEFT__V(shorts)))
 #endif
 
 typedef float PEFT__V(real) __attribute__((vector_size(4 * v_width)));
 // Lanes of integers as floats.
-#define v_convert(v) ((v_float)__builtin_convertvector((PEFT__V(number))(v), PEFT__V(real)))
+#define v_convert(v) ((v_float) __builtin_convertvector((PEFT__V(number))(v), PEFT__V(real)))
 PEFT__VECTOR v_float PEFT__V(nibble)(PEFT__V(table) t, v_float w, int i) {
     return PEFT__V(look)(t, (PEFT__V(index))((PEFT__V(word))w >> (4 * (i ^ 1))));
 }
@@ -7315,8 +7261,8 @@ PEFT__VECTOR PEFT__V(octets) PEFT__V(fifths)(const uint8_t *bits, const int at) 
     static const uint8_t one[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
     PEFT__V(octets) v, mask = PEFT__V(octets_at)(one);
 #if PEFT__PASS == PEFT__PASS_AVX2
-    v = (PEFT__V(octets))_mm_shuffle_epi8(_mm_set1_epi16((int16_t)peft__u16_at(bits + at / 8)),
-            _mm_set_epi64x(0x0101010101010101, 0));
+    v = (PEFT__V(octets))_mm_shuffle_epi8(
+        _mm_set1_epi16((int16_t)peft__u16_at(bits + at / 8)), _mm_set_epi64x(0x0101010101010101, 0));
 #else
     v = (mask & 0) + bits[at / 8];
 #endif
@@ -7326,10 +7272,10 @@ PEFT__VECTOR PEFT__V(octets) PEFT__V(fifths)(const uint8_t *bits, const int at) 
 // Codes at, at + 1, ... of a run, without their offset: what x = scale code - minimum has. PEFT__GGML_OWN:
 // bytes of PEFT_I8.
 #define PEFT__GGML_OWN (-1)
-PEFT__VECTOR PEFT__V(octets) PEFT__V(ggml_codes)(
-        const int type, const uint8_t *b, const int run, const int at) {
+PEFT__VECTOR PEFT__V(octets)
+    PEFT__V(ggml_codes)(const int type, const uint8_t *b, const int run, const int at) {
     static const int8_t iq4_nl[16] = {
-            -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+        -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
     PEFT__V(octets) q, high;
     switch (type) {
     case PEFT_GGML_Q8_0: return PEFT__V(octets_at)(b + 2 + at);
@@ -7337,8 +7283,7 @@ PEFT__VECTOR PEFT__V(octets) PEFT__V(ggml_codes)(
     case PEFT_GGML_Q4_1: return PEFT__V(nibbles_at)(b + 4, at);
     case PEFT_GGML_Q5_0: return (PEFT__V(nibbles_at)(b + 6, at) | PEFT__V(fifths)(b + 2, at)) - 16;
     case PEFT_GGML_Q5_1: return PEFT__V(nibbles_at)(b + 8, at) | PEFT__V(fifths)(b + 4, at);
-    case PEFT_GGML_IQ4_NL:
-        return PEFT__V(look16)(iq4_nl, PEFT__V(nibbles_at)(b + 2, at));
+    case PEFT_GGML_IQ4_NL: return PEFT__V(look16)(iq4_nl, PEFT__V(nibbles_at)(b + 2, at));
     case PEFT_GGML_Q4_K: return v_shift(PEFT__V(octets_at)(b + 16 + run / 2 * 32 + at), run % 2 * 4) & 15;
     case PEFT_GGML_Q5_K:
         q = v_shift(PEFT__V(octets_at)(b + 48 + run / 2 * 32 + at), run % 2 * 4) & 15;
@@ -7389,10 +7334,11 @@ PEFT__VECTOR void PEFT__V(ggml_run_of)(const int type, const uint8_t *b, const i
     for (int i = 0; i < 32; i += v_width)
         v_store(out + i, v_fma(PEFT__V(bytes)(codes + i), v_set(scale[i / 16]), v_set(least)));
 }
-#define PEFT__GGML_TYPES(X)                                                                              \
-    X(PEFT_GGML_Q4_0, 32, 18) X(PEFT_GGML_Q4_1, 32, 20) X(PEFT_GGML_Q5_0, 32, 22)                        \
-    X(PEFT_GGML_Q5_1, 32, 24) X(PEFT_GGML_Q8_0, 32, 34) X(PEFT_GGML_IQ4_NL, 32, 18)                      \
-    X(PEFT_GGML_Q4_K, 256, 144) X(PEFT_GGML_Q5_K, 256, 176) X(PEFT_GGML_Q6_K, 256, 210)
+#define PEFT__GGML_TYPES(X) \
+    X(PEFT_GGML_Q4_0, 32, 18) \
+    X(PEFT_GGML_Q4_1, 32, 20) X(PEFT_GGML_Q5_0, 32, 22) X(PEFT_GGML_Q5_1, 32, 24) X(PEFT_GGML_Q8_0, 32, 34) \
+        X(PEFT_GGML_IQ4_NL, 32, 18) X(PEFT_GGML_Q4_K, 256, 144) X(PEFT_GGML_Q5_K, 256, 176) \
+            X(PEFT_GGML_Q6_K, 256, 210)
 #define PEFT__GGML_RUN_CASE(type, block, size) \
     case type: PEFT__V(ggml_run_of)(type, b, (int)run, out); break;
 PEFT__KERNEL void PEFT__V(ggml_run)(const peft__ggml_format *f, const uint8_t *b, int64_t run, float *out) {
@@ -7404,37 +7350,37 @@ PEFT__KERNEL void PEFT__V(ggml_run)(const peft__ggml_format *f, const uint8_t *b
 
 // out[r*LINES + i] = row r of x, r < R, times row i of the weight. Eight runs at a time: a block of 256, or
 // up to eight of 32.
-#define PEFT__GGML_SHORTS(i)                                                                                \
-    PEFT__V(short) v##i = v_widen(PEFT__V(ggml_codes)(type, b, e, i * 2 * v_width % 32));                   \
-    if (type == PEFT_GGML_Q6_K)                                                                             \
-        v##i = (PEFT__V(short))((PEFT__V(shorts))v##i *                                                     \
-                v_scales_of_16(b + 192 + 2 * e + i * 2 * v_width % 32 / 16));
+#define PEFT__GGML_SHORTS(i) \
+    PEFT__V(short) v##i = v_widen(PEFT__V(ggml_codes)(type, b, e, i * 2 * v_width % 32)); \
+    if (type == PEFT_GGML_Q6_K) \
+        v##i = (PEFT__V(short))( \
+            (PEFT__V(shorts))v##i * v_scales_of_16(b + 192 + 2 * e + i * 2 * v_width % 32 / 16));
 #define PEFT__GGML_ADD(i) \
     if (i * 2 * v_width < 32) s = PEFT__V(add_products)(s, v##i, x + i * v_width);
-#define PEFT__GGML_ROW(r)                                                                   \
-    if (r < R) {                                                                            \
-        const float *x = xp + r * xs;                                                       \
-        PEFT__V(int) s = (PEFT__V(int))none;                                                \
-        PEFT__REPEAT_4(PEFT__GGML_ADD)                                                      \
-        v_float by = v_set(products ? products[16 * r] : scale * scales[r * xs]);           \
-        if (R == 1 && e % 2) t[1] = v_fma(v_convert(s), by, t[1]);                          \
-        else t[r] = v_fma(v_convert(s), by, t[r]);                                          \
+#define PEFT__GGML_ROW(r) \
+    if (r < R) { \
+        const float *x = xp + r * xs; \
+        PEFT__V(int) s = (PEFT__V(int))none; \
+        PEFT__REPEAT_4(PEFT__GGML_ADD) \
+        v_float by = v_set(products ? products[16 * r] : scale * scales[r * xs]); \
+        if (R == 1 && e % 2) t[1] = v_fma(v_convert(s), by, t[1]); \
+        else t[r] = v_fma(v_convert(s), by, t[r]); \
         if (type == PEFT_GGML_Q4_1 || type == PEFT_GGML_Q5_1) rest[r] += least * scales[r * xs + 8]; \
     }
 // Adds the products of run e of block b with R rows of x, its run at xp + r*xs, to t and rest. They are
 // scaled by products[16*r], or where that is NULL by `scale` and that of x, at scales + r*xs.
 PEFT__VECTOR void PEFT__V(ggml_add)(const int type, const int e, const int R, const uint8_t *b,
-        const float *products, float scale, const float *scales, const float *xp, int64_t xs, v_float *t,
-        float *rest) {
+    const float *products, float scale, const float *scales, const float *xp, int64_t xs, v_float *t,
+    float *rest) {
     const PEFT__V(number) none = {0};
     float least = type == PEFT_GGML_Q4_1 || type == PEFT_GGML_Q5_1 ? v_half(b + 2) : 0;
     PEFT__REPEAT_4(PEFT__GGML_SHORTS)
-    PEFT__GGML_ROW(0) PEFT__GGML_ROW(1) PEFT__GGML_ROW(2) PEFT__GGML_ROW(3)
-    (void)least, (void)rest, (void)scales;
+    PEFT__GGML_ROW(0)
+    PEFT__GGML_ROW(1) PEFT__GGML_ROW(2) PEFT__GGML_ROW(3)(void) least, (void)rest, (void)scales;
 }
 // A row of blocks of 32, or of bytes of PEFT_I8.
 PEFT__VECTOR void PEFT__V(ggml_row_32)(const int type, const int size, const int R,
-        const peft__quant_lines *w, int64_t at, v_float *t, float *rest) {
+    const peft__quant_lines *w, int64_t at, v_float *t, float *rest) {
     const peft_quant *q = w->q;
     const uint8_t *b = peft__quant_at(q, w->data, at);
     const float *xp = w->xp, *scales = w->xp + w->k / 2;
@@ -7444,11 +7390,10 @@ PEFT__VECTOR void PEFT__V(ggml_row_32)(const int type, const int size, const int
         PEFT__V(ggml_add)(type, 0, R, b, NULL, scale, scales, xp, w->xs, t, rest);
     }
 }
-#define PEFT__GGML_RUN(e) \
-    PEFT__V(ggml_add)(type, e, R, b, products + e, 0, NULL, xp + 16 * e, xs, t, rest);
+#define PEFT__GGML_RUN(e) PEFT__V(ggml_add)(type, e, R, b, products + e, 0, NULL, xp + 16 * e, xs, t, rest);
 // A row of blocks of 256. u: the minima, scaled.
 PEFT__VECTOR void PEFT__V(ggml_row_256)(const int type, const int size, const int R,
-        const peft__quant_lines *w, int64_t at, v_float *t, float *rest) {
+    const peft__quant_lines *w, int64_t at, v_float *t, float *rest) {
     const int64_t xs = w->xs;
     const uint8_t *b = peft__quant_at(w->q, w->data, at);
     const float *xp = w->xp, *scales = w->xp + w->k / 2;
@@ -7474,8 +7419,8 @@ PEFT__VECTOR void PEFT__V(ggml_row_256)(const int type, const int size, const in
         for (int l = v_width > 8 ? 8 : 0; l < v_width; l++) rest[r] -= lane[l];
     }
 }
-PEFT__VECTOR void PEFT__V(ggml_dots_of)(const int type, const int block, const int size, const int R,
-        const peft__quant_lines *w, float *out) {
+PEFT__VECTOR void PEFT__V(ggml_dots_of)(
+    const int type, const int block, const int size, const int R, const peft__quant_lines *w, float *out) {
     for (int64_t i = 0; i < w->count; i++) {
         float rest[4] = {0, 0, 0, 0};
         v_float none = v_set(0.0f), t[4] = {none, none, none, none};
@@ -7485,10 +7430,10 @@ PEFT__VECTOR void PEFT__V(ggml_dots_of)(const int type, const int block, const i
         for (int r = 0; r < R; r++) out[r * PEFT__QUANT_LINES + i] = v_sum(t[r]) + rest[r];
     }
 }
-#define PEFT__GGML_DOTS_CASE(type, block, size)                                      \
-    case type:                                                                       \
-        if (w->m == 1) PEFT__V(ggml_dots_of)(type, block, size, 1, w, out);          \
-        else PEFT__V(ggml_dots_of)(type, block, size, 4, w, out);                    \
+#define PEFT__GGML_DOTS_CASE(type, block, size) \
+    case type: \
+        if (w->m == 1) PEFT__V(ggml_dots_of)(type, block, size, 1, w, out); \
+        else PEFT__V(ggml_dots_of)(type, block, size, 4, w, out); \
         break;
 PEFT__KERNEL void PEFT__V(quant_dots)(const peft__quant_lines *w, float *out) {
     switch (w->q->ggml ? w->q->ggml->type : PEFT__GGML_OWN) {
@@ -7503,7 +7448,7 @@ PEFT__KERNEL void PEFT__V(quant_dots)(const peft__quant_lines *w, float *out) {
 
 // Expands a run of weights: the table is scaled once per block, then every weight is one lookup.
 PEFT__KERNEL void PEFT__V(quant_expand)(
-        const peft_quant *q, const uint8_t *data, int64_t first, int64_t count, float *out) {
+    const peft_quant *q, const uint8_t *data, int64_t first, int64_t count, float *out) {
     if (q->ggml) {
         peft__ggml_expand(q->ggml, PEFT__V(ggml_run), data, first, count, out);
         return;
@@ -7527,7 +7472,7 @@ PEFT__KERNEL void PEFT__V(quant_expand)(
 // Packs panels with k contiguous: v_width rows of v_width words are transposed as words, so that lane l holds
 // the codes of row l; then each code of the words is a finished row of the panel. Rows that begin within a
 // word are left to peft__quant_pack_any. Returns how many of kc are done.
-#define PEFT__QUANT_LOAD(i)                             \
+#define PEFT__QUANT_LOAD(i) \
     r[i] = words == v_width ? v_row_at(row + i * pitch) \
                             : v_load_n((const float *)(const void *)(row + i * pitch), words);
 #define PEFT__QUANT_PUT4(i) v_store(to + i * b->step, PEFT__V(nibble)(table, r[w], i) * scale);
@@ -7542,8 +7487,7 @@ PEFT__VECTOR int64_t PEFT__V(quant_columns)(bool bytes, const peft__quant_panel 
     while (p + per_word <= b->kc) {
         int64_t words = PEFT__MIN(v_width, (b->kc - p) / per_word);
         const uint8_t *row = peft__quant_at(b->q, b->data, first + p);
-        v_repeat_width(PEFT__QUANT_LOAD)
-        v_transpose(r);
+        v_repeat_width(PEFT__QUANT_LOAD) v_transpose(r);
         for (int64_t w = 0; w < words; w++, p += per_word) {
             float *to = out + p * b->step, lane[v_width];
             if (p == 0 || ((b->k0 + p) & (grain - 1)) == 0) {
@@ -7567,15 +7511,15 @@ PEFT__VECTOR int64_t PEFT__V(quant_rows)(bool bytes, const peft__quant_panel *b,
     PEFT__V(table) table = PEFT__V(table_of)(bytes ? peft__nf4_map : b->q->map, 1.0f);
     for (int64_t p = 0, i = b->k0 * b->stride + b->n0; p < b->kc; p++, i += b->stride, out += b->step) {
         v_float scale = v_set(peft__quant_scale(b->q, i >> b->q->block_shift));
-        v_float v = bytes ? PEFT__V(bytes)(b->data + i)
-                          : PEFT__V(look)(table, PEFT__V(codes)(b->data + (i >> 1)));
+        v_float v =
+            bytes ? PEFT__V(bytes)(b->data + i) : PEFT__V(look)(table, PEFT__V(codes)(b->data + (i >> 1)));
         v_store(out, v * scale);
     }
     return b->kc;
 }
 // Blocks: runs are expanded, and where k is contiguous the floats of all lanes turned.
 PEFT__VECTOR void PEFT__V(ggml_pack)(
-        const peft__matrix *m, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
+    const peft__matrix *m, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
     float runs[2 * v_width * PEFT__QUANT_RUN];
     for (int64_t j = 0; j < nc; j += nr, packed += kc * nr) {
         peft__quant_panel b = peft__quant_panel_of(m, k0, kc, n0 + j, PEFT__MIN(nc - j, nr), nr, nr);
@@ -7583,15 +7527,14 @@ PEFT__VECTOR void PEFT__V(ggml_pack)(
         for (int64_t p = 0; b.transposed && p < kc; p += PEFT__QUANT_RUN) {
             int64_t count = PEFT__MIN(PEFT__QUANT_RUN, kc - p);
             for (int64_t l = 0; l < b.lanes; l++)
-                PEFT__V(quant_expand)(b.q, b.data, (b.n0 + l) * b.stride + k0 + p, count,
-                        runs + l * PEFT__QUANT_RUN);
-            PEFT__V(pack_panel)(
-                    PEFT_F32, runs, 1, PEFT__QUANT_RUN, count, b.lanes, nr, nr, packed + p * nr);
+                PEFT__V(quant_expand)(
+                    b.q, b.data, (b.n0 + l) * b.stride + k0 + p, count, runs + l * PEFT__QUANT_RUN);
+            PEFT__V(pack_panel)(PEFT_F32, runs, 1, PEFT__QUANT_RUN, count, b.lanes, nr, nr, packed + p * nr);
         }
     }
 }
 PEFT__KERNEL void PEFT__V(quant_pack)(
-        const peft__matrix *m, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
+    const peft__matrix *m, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
     const peft_quant *q = m->quant;
     if (q->ggml) {
         PEFT__V(ggml_pack)(m, k0, kc, n0, nc, nr, packed);
@@ -7626,7 +7569,7 @@ PEFT__KERNEL float PEFT__V(quant_peak)(const float *x, int64_t n) {
 #if PEFT__X86
 // peft__quant_encode_plain on v_width lanes. descend: one level of the tree.
 PEFT__KERNEL void PEFT__V(quant_encode)(
-        const peft__codebook *book, const float *x, int64_t n, float factor, uint8_t *codes) {
+    const peft__codebook *book, const float *x, int64_t n, float factor, uint8_t *codes) {
     v_float l0 = v_load(book->level[0]), l1 = v_load(book->level[1]);
     v_float l2 = v_load(book->level[2]), l3 = v_load(book->level[3]), scale = v_set(factor);
     const PEFT__V(number) none = {0};
@@ -7663,38 +7606,38 @@ PEFT__KERNEL void PEFT__V(quant_round_x)(float unit, const float *x, int64_t k, 
 // out[r*LINES + i] = row r of x, r < R, times row i of 4-bit codes; N rows at a time
 #define PEFT__QUANT_ZERO(i) \
     v_float t##i##0 = v_set(0.0f), t##i##1 = t##i##0, t##i##2 = t##i##0, t##i##3 = t##i##0;
-#define PEFT__QUANT_BEGIN(i)                                                         \
-    int64_t at##i = w->first + PEFT__MIN(g + i, w->count - 1) * w->stride + k0;      \
-    int64_t phase##i = at##i & (q->block - 1);                                       \
-    const uint8_t *row##i = w->data + (at##i >> 1);                                  \
+#define PEFT__QUANT_BEGIN(i) \
+    int64_t at##i = w->first + PEFT__MIN(g + i, w->count - 1) * w->stride + k0; \
+    int64_t phase##i = at##i & (q->block - 1); \
+    const uint8_t *row##i = w->data + (at##i >> 1); \
     const float *scale##i = peft__quant_scales_at(q, at##i, span, v_width, copy[i]); \
     PEFT__V(lanes) lanes##i = PEFT__V(lanes_of)(phase##i, q->block_shift);
-#define PEFT__QUANT_REST(i)                                                                       \
-    if (i < N) {                                                                                  \
+#define PEFT__QUANT_REST(i) \
+    if (i < N) { \
         memset(rest[i], 0, sizeof(rest[i])), memcpy(rest[i], row##i, (size_t)(span - p + 1) / 2); \
-        row##i = rest[i];                                                                         \
+        row##i = rest[i]; \
     }
-#define PEFT__QUANT_STEP(i, r)                                                           \
-    if (r < R) {                                                                         \
-        const float *x = xp + r * w->xs;                                                 \
-        PEFT__V(int) s = PEFT__V(add_products)((PEFT__V(int))none, v[0], x);             \
-        s = PEFT__V(add_products)(s, v[1], x + v_width);                                 \
-        s = PEFT__V(add_products)(s, v[2], x + 2 * v_width);                             \
-        s = PEFT__V(add_products)(s, v[3], x + 3 * v_width);                             \
+#define PEFT__QUANT_STEP(i, r) \
+    if (r < R) { \
+        const float *x = xp + r * w->xs; \
+        PEFT__V(int) s = PEFT__V(add_products)((PEFT__V(int))none, v[0], x); \
+        s = PEFT__V(add_products)(s, v[1], x + v_width); \
+        s = PEFT__V(add_products)(s, v[2], x + 2 * v_width); \
+        s = PEFT__V(add_products)(s, v[3], x + 3 * v_width); \
         t##i##r = v_fma(v_convert(s), by * v_load(x + 4 * v_width), t##i##r); \
     }
-#define PEFT__QUANT_ROW4(i)                                                                         \
-    if (i < N) {                                                                                    \
-        PEFT__V(short) v[4];                                                                        \
-        peft__fetch_far(row##i, w->ahead, w->end);                                                  \
-        PEFT__V(shorts_of)(table, v_row_at(row##i), v);                                             \
-        if (moving) lanes##i = PEFT__V(lanes_of)((phase##i + p) & (q->block - 1), q->block_shift);  \
-        int64_t block = (moving ? phase##i + p : p) >> q->block_shift;                              \
-        v_float by = PEFT__V(spread)(scale##i + block, lanes##i);                                   \
-        PEFT__QUANT_STEP(i, 0)                                                                      \
+#define PEFT__QUANT_ROW4(i) \
+    if (i < N) { \
+        PEFT__V(short) v[4]; \
+        peft__fetch_far(row##i, w->ahead, w->end); \
+        PEFT__V(shorts_of)(table, v_row_at(row##i), v); \
+        if (moving) lanes##i = PEFT__V(lanes_of)((phase##i + p) & (q->block - 1), q->block_shift); \
+        int64_t block = (moving ? phase##i + p : p) >> q->block_shift; \
+        v_float by = PEFT__V(spread)(scale##i + block, lanes##i); \
+        PEFT__QUANT_STEP(i, 0) \
         PEFT__QUANT_STEP(i, 1) PEFT__QUANT_STEP(i, 2) PEFT__QUANT_STEP(i, 3) row##i += 4 * v_width; \
     }
-#define PEFT__QUANT_SUM4(r)                                                                   \
+#define PEFT__QUANT_SUM4(r) \
     if (r < R && N == 4) v_sum4(t0##r, t1##r, t2##r, t3##r, out + r * PEFT__QUANT_LINES + g); \
     if (r < R && N == 1) out[r * PEFT__QUANT_LINES + g] = v_sum(t0##r);
 PEFT__VECTOR void PEFT__V(quant_dots4_of)(const int N, const int R, const peft__quant_lines *w, float *out) {
@@ -7729,7 +7672,7 @@ PEFT__KERNEL void PEFT__V(quant_dots4)(const peft__quant_lines *w, float *out) {
 #define PEFT__QUANT_STORE(i) v_store(out + i * v_width, s##i);
 #define PEFT__QUANT_COLUMN4(i) s##i = v_fma(v[i], by, s##i);
 PEFT__KERNEL void PEFT__V(quant_sums4)(const peft_quant *q, const uint8_t *data, int64_t first,
-        int64_t stride, int64_t k, const float *x, float *out) {
+    int64_t stride, int64_t k, const float *x, float *out) {
     float scales[PEFT__QUANT_BATCH][v_width / 4 + 1 + v_width] = {{0}};
     PEFT__V(eighths) table = PEFT__V(eighths_of)(q->map);
     PEFT__REPEAT_8(PEFT__QUANT_SUMS)
@@ -7743,7 +7686,7 @@ PEFT__KERNEL void PEFT__V(quant_sums4)(const peft_quant *q, const uint8_t *data,
         at = first + p0 * stride;
         for (int64_t p = 0; p < count; p++, at += stride) {
             v_float v[8],
-                    by = PEFT__V(spread)(scales[p], PEFT__V(lanes_of)(at & (q->block - 1), q->block_shift));
+                by = PEFT__V(spread)(scales[p], PEFT__V(lanes_of)(at & (q->block - 1), q->block_shift));
             by = by * v_set(x[p0 + p]);
             PEFT__V(eight)(table, v_row_at(data + (at >> 1)), v);
             PEFT__REPEAT_8(PEFT__QUANT_COLUMN4)
@@ -7751,11 +7694,11 @@ PEFT__KERNEL void PEFT__V(quant_sums4)(const peft_quant *q, const uint8_t *data,
     }
     PEFT__REPEAT_8(PEFT__QUANT_STORE)
 }
-#define PEFT__QUANT_COLUMN8(i)                                                     \
+#define PEFT__QUANT_COLUMN8(i) \
     by = v_set(x[p] * peft__quant_scale(q, (at + i * v_width) >> q->block_shift)); \
     s##i = v_fma(PEFT__V(bytes)(data + at + i * v_width), by, s##i);
 PEFT__KERNEL void PEFT__V(quant_sums8)(const peft_quant *q, const uint8_t *data, int64_t first,
-        int64_t stride, int64_t k, const float *x, float *out) {
+    int64_t stride, int64_t k, const float *x, float *out) {
     PEFT__REPEAT_8(PEFT__QUANT_SUMS)
     for (int64_t p = 0, at = first; p < k; p++, at += stride) {
         v_float by;
@@ -7766,8 +7709,8 @@ PEFT__KERNEL void PEFT__V(quant_sums8)(const peft_quant *q, const uint8_t *data,
 }
 
 static const peft__quant_isa PEFT__V(quant_isa) = {PEFT__V(quant_expand), PEFT__V(quant_pack),
-        PEFT__V(quant_peak), v_quant_encode, v_width, v_quant_grain, v_quant_place, PEFT__V(quant_round_x),
-        PEFT__V(quant_dots4), PEFT__V(quant_dots), PEFT__V(quant_sums4), PEFT__V(quant_sums8)};
+    PEFT__V(quant_peak), v_quant_encode, v_width, v_quant_grain, v_quant_place, PEFT__V(quant_round_x),
+    PEFT__V(quant_dots4), PEFT__V(quant_dots), PEFT__V(quant_sums4), PEFT__V(quant_sums8)};
 #undef v_row_at
 #undef v_quant_encode
 #undef v_convert
@@ -7815,26 +7758,20 @@ static const peft__quant_isa *peft__quant_isa_of(peft_simd simd) {
     return PEFT__CHOOSE_ISA(simd, peft__quant_isa);
 }
 
-static peft__pack_fn peft__quant_pack_of(peft_simd simd) {
-    return peft__quant_isa_of(simd)->pack;
-}
+static peft__pack_fn peft__quant_pack_of(peft_simd simd) { return peft__quant_isa_of(simd)->pack; }
 
 // ---- tensors of any format as floats
 
-PEFT__INLINE int64_t peft__size(const peft_tensor *t) {
-    return t->rows * t->cols;
-}
+PEFT__INLINE int64_t peft__size(const peft_tensor *t) { return t->rows * t->cols; }
 
-PEFT__INLINE float *peft__f32(const peft_tensor *t) {
-    return (float *)t->data;
-}
+PEFT__INLINE float *peft__f32(const peft_tensor *t) { return (float *)t->data; }
 
 // out [count] = elements [first, first + count) of the flat tensor. It has no context at hand: all
 // instruction sets give the same bits, so the widest will do.
 static void peft__to_f32(const peft_tensor *t, int64_t first, int64_t count, float *out) {
     if (t->quant)
         peft__quant_isa_of(peft__simd_widest())
-                ->expand(t->quant, (const uint8_t *)t->data, first, count, out);
+            ->expand(t->quant, (const uint8_t *)t->data, first, count, out);
     else if (t->type == PEFT_F32) memcpy(out, peft__f32(t) + first, (size_t)count * sizeof(float));
     else
         for (int64_t i = 0; i < count; i++) out[i] = peft__element(t->type, t->data, first + i);
@@ -7854,7 +7791,7 @@ typedef struct peft__quant_job {
     int64_t n, tasks;
     float s, beta;
     const float *x;  // [m, k]
-    bool fast;            // rows begin where the vectors need it
+    bool fast;  // rows begin where the vectors need it
     peft__quant_lines w;  // all rows of the weight, or all columns
     float *y;  // [m, n], rows ldy apart
     int64_t ldy;
@@ -7863,7 +7800,7 @@ typedef struct peft__quant_job {
 #define PEFT__QUANT_COLUMNS ((int64_t)256)  // weights expanded at a time, and columns of a task
 
 static void peft__quant_put(
-        const peft__quant_job *v, int64_t row, int64_t j, const float *sums, int64_t count) {
+    const peft__quant_job *v, int64_t row, int64_t j, const float *sums, int64_t count) {
     float *y = v->y + row * v->ldy + j;
     if (v->beta == 0.0f && v->s == 1.0f) memcpy(y, sums, (size_t)count * sizeof(float));
     else peft__put_sums(y, sums, count, v->s, v->beta);
@@ -7956,7 +7893,7 @@ static peft_status peft__quant_place_x(peft_context *ctx, peft__quant_job *v, in
 // C [m, n] = beta C + s X [m, k] B for few rows, where X's rows are contiguous. *done stays false if this
 // shape is the gemm's.
 static peft_status peft__quant_few(peft_context *ctx, const peft__matrix *c, float beta, float s,
-        const peft__matrix *x, const peft__matrix *b, bool *done) {
+    const peft__matrix *x, const peft__matrix *b, bool *done) {
     const peft__quant_isa *isa = peft__quant_isa_of(ctx->simd);
     const peft_quant *q = b->quant;
     bool transposed = b->col_step != 1;
@@ -7970,12 +7907,12 @@ static peft_status peft__quant_few(peft_context *ctx, const peft__matrix *c, flo
     if (q->ggml && (!transposed || q->ggml->type == PEFT_GGML_Q8_K)) fast = false;
     if (m > 1 && (m > PEFT__QUANT_ROWS || !fast || !transposed)) return PEFT_OK;
     peft__quant_lines w = {q, (const uint8_t *)b->data, NULL, 0, stride, 0, k, grain,
-            PEFT__MAX(PEFT__QUANT_AHEAD, 4 * stride / 2), m, 0, NULL, {0}};
+        PEFT__MAX(PEFT__QUANT_AHEAD, 4 * stride / 2), m, 0, NULL, {0}};
     peft__quant_job v = {peft__isa_of(ctx), isa, n, tasks, s, beta, (const float *)x->data, fast, w,
-            (float *)(uintptr_t)c->data, c->row_step};
+        (float *)(uintptr_t)c->data, c->row_step};
     if (transposed && fast && peft__quant_place_x(ctx, &v, x->row_step)) return PEFT_ERROR_MEMORY;
-    peft__each_task(threads > 1 ? ctx : NULL, tasks,
-            transposed ? peft__quant_rows_task : peft__quant_columns_task, &v);
+    peft__each_task(
+        threads > 1 ? ctx : NULL, tasks, transposed ? peft__quant_rows_task : peft__quant_columns_task, &v);
     *done = true;
     return PEFT_OK;
 }
@@ -7985,7 +7922,7 @@ static const peft__packing peft__quantized = {peft__quant_pack_of, peft__quant_f
 // A view of a tensor of any format: [rows, cols] as it is stored.
 static peft__matrix peft__matrix_of(const peft_tensor *t) {
     peft__matrix m = {
-            t->rows, t->cols, t->data, t->cols, 1, t->type, t->quant, t->quant ? &peft__quantized : NULL};
+        t->rows, t->cols, t->data, t->cols, 1, t->type, t->quant, t->quant ? &peft__quantized : NULL};
     return m;
 }
 
@@ -8063,8 +8000,8 @@ static float peft__torch_sum(const float *x, int64_t n) {
 
 // absmax [n] - offset in 8 bits, in blocks of 256. As for 4 bits, the midpoints of neighbours separate the
 // codes; a tie goes to the lower one.
-static void peft__quant_nested(const float *absmax, int64_t n, const float *map, float offset,
-        float *nested_absmax, uint8_t *codes) {
+static void peft__quant_nested(
+    const float *absmax, int64_t n, const float *map, float offset, float *nested_absmax, uint8_t *codes) {
     float middle[255], d[256];
     for (int i = 0; i < 255; i++) middle[i] = (map[i] + map[i + 1]) / 2;
     for (int64_t b = 0; b < n; b += 256) {
@@ -8103,7 +8040,7 @@ static void peft__quantize_int8(const float *x, int64_t n, float peak, uint8_t *
 }
 
 static void peft__quantize_short(
-        const peft__codebook *book, const float *x, int64_t n, float peak, uint8_t *codes) {
+    const peft__codebook *book, const float *x, int64_t n, float peak, uint8_t *codes) {
     for (int64_t i = 0; i < n; i += 2) {
         uint8_t first = peft__quant_code(book, x[i] / peak),
                 second = peft__quant_code(book, i + 1 < n ? x[i + 1] / peak : 0.0f);
@@ -8148,7 +8085,7 @@ static void peft__quantize_block(const peft__quantize_job *j, int64_t first, int
 static void peft__quantize_task(void *arg, int64_t index) {
     const peft__quantize_job *j = (const peft__quantize_job *)arg;
     for (int64_t i = index * PEFT__QUANT_TASK, end = PEFT__MIN(i + PEFT__QUANT_TASK, j->n); i < end;
-            i += j->block)
+        i += j->block)
         peft__quantize_block(j, i, PEFT__MIN(i + j->block, end));
 }
 
@@ -8157,15 +8094,15 @@ static peft_status peft__quantize_not_finite(peft_context *ctx, const peft_tenso
         float v;
         peft__to_f32(t, i, 1, &v);
         if (!(v - v == 0.0f))
-            return peft__fail(ctx, PEFT_ERROR_NUMERIC, "%s: weight %ld (row %ld, column %ld) is %g",
-                    t->name, i, (i / t->cols), (i % t->cols), (double)v);
+            return peft__fail(ctx, PEFT_ERROR_NUMERIC, "%s: weight %ld (row %ld, column %ld) is %g", t->name,
+                i, (i / t->cols), (i % t->cols), (double)v);
     }
     return peft__fail(ctx, PEFT_ERROR_NUMERIC, "%s: a scale is not finite", t->name);
 }
 
 // A peft_quant and its arrays in one block of memory. Fills in everything but the values.
 static peft_quant *peft__quant_create(
-        peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *d, bool nested) {
+    peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *d, bool nested) {
     int64_t count = peft__div_up(source->rows * source->cols, d->block), groups = peft__div_up(count, 256);
     size_t head = (sizeof(peft_quant) + 63) / 64 * 64, floats = sizeof(float);
     size_t size = nested ? (size_t)(groups + 256) * floats + (size_t)count : (size_t)count * floats;
@@ -8189,7 +8126,7 @@ static peft_quant *peft__quant_create(
 }
 
 static peft_status peft__quantize_into(
-        peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *d, peft_tensor *t) {
+    peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *d, peft_tensor *t) {
     int64_t n = source->rows * source->cols;
     peft__codebook book;
     peft_quant *q = peft__quant_create(ctx, source, d, d->double_quant);
@@ -8201,7 +8138,7 @@ static peft_status peft__quantize_into(
                                     : (float *)(uintptr_t)q->absmax;
     if (!absmax) return PEFT_ERROR_MEMORY;
     peft__quantize_job j = {source, peft__quant_isa_of(ctx->simd), q->map ? &book : NULL, n, d->block, absmax,
-            (uint8_t *)t->data};
+        (uint8_t *)t->data};
     peft__parallel(ctx, peft__div_up(n, PEFT__QUANT_TASK), peft__quantize_task, &j);
     peft_status status = PEFT_OK;
     for (int64_t b = 0; b < q->block_count && !status; b++)
@@ -8211,14 +8148,14 @@ static peft_status peft__quantize_into(
         peft__dynamic_map_of(map, true);
         q->nested_offset = peft__torch_sum(absmax, q->block_count) / (float)q->block_count;
         peft__quant_nested(
-                absmax, q->block_count, map, q->nested_offset, map + 256, (uint8_t *)(uintptr_t)q->codes);
+            absmax, q->block_count, map, q->nested_offset, map + 256, (uint8_t *)(uintptr_t)q->codes);
     }
     if (d->double_quant) peft__free(ctx, absmax);
     return status;
 }
 
 PEFTDEF peft_status peft_quantize(
-        peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *desc, peft_tensor **out) {
+    peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *desc, peft_tensor **out) {
     peft_quantize_desc d;
     memset(&d, 0, sizeof(d));
     if (desc) d = *desc;
@@ -8228,14 +8165,14 @@ PEFTDEF peft_status peft_quantize(
     *out = NULL;
     if (!source || !source->data) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_quantize: no source");
     if (d.type != PEFT_NF4 && d.type != PEFT_FP4 && d.type != PEFT_I8)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: cannot be quantized to %s", source->name,
-                peft_dtype_name(d.type));
+        return peft__fail(
+            ctx, PEFT_ERROR_ARGUMENT, "%s: cannot be quantized to %s", source->name, peft_dtype_name(d.type));
     if (d.block < 32 || d.block > PEFT__QUANT_MAX_BLOCK || (d.block & (d.block - 1)))
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: a block of %ld, not a power of two from 32 to 4096",
-                source->name, d.block);
+            source->name, d.block);
     if (d.type == PEFT_I8 && d.double_quant)
         return peft__fail(
-                ctx, PEFT_ERROR_ARGUMENT, "%s: double quantization is for nf4 and fp4", source->name);
+            ctx, PEFT_ERROR_ARGUMENT, "%s: double quantization is for nf4 and fp4", source->name);
     peft_tensor *t = (peft_tensor *)peft__calloc(ctx, 1, sizeof(peft_tensor));
     if (!t) return PEFT_ERROR_MEMORY;
     t->name = source->name, t->rows = source->rows, t->cols = source->cols, t->rank = source->rank,
@@ -8271,15 +8208,14 @@ PEFTDEF peft_status peft_dequantize(peft_context *ctx, const peft_tensor *t, flo
     return PEFT_OK;
 }
 
-PEFTDEF peft_status peft_quantize_compare(peft_context *ctx, const peft_tensor *original,
-        const peft_tensor *quantized, peft_quantize_error *out) {
+PEFTDEF peft_status peft_quantize_compare(
+    peft_context *ctx, const peft_tensor *original, const peft_tensor *quantized, peft_quantize_error *out) {
     if (!ctx) return PEFT_ERROR_ARGUMENT;
     if (!original || !original->data || !quantized || !quantized->data || !out)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_quantize_compare: a tensor or the result is NULL");
     if (original->rows != quantized->rows || original->cols != quantized->cols)
-        return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: [%ld, %ld] compared with [%ld, %ld]",
-                original->name, original->rows, original->cols,
-                quantized->rows, quantized->cols);
+        return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: [%ld, %ld] compared with [%ld, %ld]", original->name,
+            original->rows, original->cols, quantized->rows, quantized->cols);
     float a[256], b[256];
     double squares = 0, differences = 0, sum = 0;
     memset(out, 0, sizeof(*out));
@@ -8315,7 +8251,7 @@ PEFTDEF size_t peft_tensor_bytes(const peft_tensor *t) {
     if (t->type <= PEFT_BF16) return (size_t)n * (t->type == PEFT_F32 ? 4 : 2);
     if (q->ggml) return peft__quant_code_bytes(t);
     int64_t scales =
-            q->absmax ? 4 * q->block_count : q->block_count + 4 * (peft__div_up(q->block_count, 256) + 256);
+        q->absmax ? 4 * q->block_count : q->block_count + 4 * (peft__div_up(q->block_count, 256) + 256);
     return (size_t)((q->map ? (n + 1) / 2 + 64 : n) + scales);
 }
 
@@ -8346,14 +8282,13 @@ PEFTDEF size_t peft_tensor_bytes(const peft_tensor *t) {
 // ctx->dry.
 
 PEFTDEF peft_status peft_tensor_create(
-        peft_context *ctx, const char *name, int64_t rows, int64_t cols, peft_tensor **out) {
+    peft_context *ctx, const char *name, int64_t rows, int64_t cols, peft_tensor **out) {
     if (out) *out = NULL;
     PEFT__NEED(ctx, ctx, "ctx");
     PEFT__NEED(ctx, out, "out");
     int64_t count = 0;
     if (rows < 1 || cols < 1 || !peft__mul(rows, cols, &count))
-        return peft__fail(
-                ctx, PEFT_ERROR_SHAPE, "%s: a tensor of %ld x %ld", name, rows, cols);
+        return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: a tensor of %ld x %ld", name, rows, cols);
     peft_tensor *t = (peft_tensor *)peft__calloc(ctx, 1, sizeof(peft_tensor));
     if (t) t->data = peft__calloc(ctx, count, sizeof(float));
     if (!t || !t->data) {
@@ -8414,10 +8349,10 @@ PEFTDEF void peft_freeze(peft_context *ctx, peft_tensor *t) {
 // Buffers of floats for results and gradients. A released one serves a later request that is not much
 // smaller.
 typedef struct peft__buffer {
-    struct peft__buffer *next;      // in the list of free buffers of its bin
+    struct peft__buffer *next;  // in the list of free buffers of its bin
     struct peft__buffer *next_all;  // in the list of all buffers
     peft_tape *tape;
-    int64_t size;     // floats
+    int64_t size;  // floats
     int64_t segment;  // 0, or the segment that took it and releases it (see peft_recompute)
     bool free;
     bool used;  // taken since the tape was reset
@@ -8431,8 +8366,8 @@ typedef struct peft__node {
     struct peft__node *previous;
     void (*backward)(peft_tape *tape, struct peft__node *node);
     peft_tensor *out, *x, *y;  // its result and its operands
-    const void *kept;          // ids, offsets, targets, ...
-    int64_t first, count;      // of rows
+    const void *kept;  // ids, offsets, targets, ...
+    int64_t first, count;  // of rows
     int64_t size, stride;
     float factor, *values;
     uint64_t key;  // of a dropout mask
@@ -8446,8 +8381,8 @@ struct peft_tape {
     peft_status status;
     bool inference;
     bool checkpoint_blocks;
-    bool unrecorded;            // a segment runs for the first time: nothing is recorded
-    bool differentiable;        // in that segment, a result would have required a gradient
+    bool unrecorded;  // a segment runs for the first time: nothing is recorded
+    bool differentiable;  // in that segment, a result would have required a gradient
     int64_t segment, segments;  // the running one, 0: none; how many have run
     // dropout masks are a hash of the seed, the count of dropouts so far, and the position
     uint64_t seed, dropouts;
@@ -8502,9 +8437,7 @@ PEFTDEF void peft_tape_reset(peft_tape *t, uint64_t dropout_seed) {
     t->segment = t->segments = 0;
 }
 
-PEFTDEF peft_status peft_tape_status(const peft_tape *t) {
-    return t ? t->status : PEFT_ERROR_ARGUMENT;
-}
+PEFTDEF peft_status peft_tape_status(const peft_tape *t) { return t ? t->status : PEFT_ERROR_ARGUMENT; }
 
 PEFTDEF void peft_tape_inference(peft_tape *t, bool on) {
     if (t) t->inference = on;
@@ -8602,9 +8535,9 @@ static peft_tensor *peft__op_fail(peft_tape *t, peft_status status, const char *
 
 // The same for shapes of a and b that do not fit each other.
 static peft_tensor *peft__op_misfit(
-        peft_tape *t, const char *operation, const peft_tensor *a, const peft_tensor *b) {
-    return peft__op_fail(t, PEFT_ERROR_SHAPE, "%s: [%ld, %ld] and [%ld, %ld]", operation,
-            PEFT__SHAPE(a), PEFT__SHAPE(b));
+    peft_tape *t, const char *operation, const peft_tensor *a, const peft_tensor *b) {
+    return peft__op_fail(
+        t, PEFT_ERROR_SHAPE, "%s: [%ld, %ld] and [%ld, %ld]", operation, PEFT__SHAPE(a), PEFT__SHAPE(b));
 }
 
 // Whether an operation can begin: the tape has not failed, and the operands are there. Behind a failed
@@ -8628,9 +8561,8 @@ static peft_tensor *peft__result(peft_tape *t, int64_t rows, int64_t cols, bool 
     int64_t bytes = 0;
     if (t->status) return NULL;
     if (rows < 0 || cols < 0 || !peft__mul(rows, cols, &bytes) ||
-            !peft__mul(bytes, 2 * sizeof(float), &bytes) || (uint64_t)bytes > SIZE_MAX / 2)
-        return peft__op_fail(
-                t, PEFT_ERROR_SHAPE, "a result of %ld x %ld", rows, cols);
+        !peft__mul(bytes, 2 * sizeof(float), &bytes) || (uint64_t)bytes > SIZE_MAX / 2)
+        return peft__op_fail(t, PEFT_ERROR_SHAPE, "a result of %ld x %ld", rows, cols);
     peft_tensor *y = (peft_tensor *)peft__tape_copy(t, NULL, sizeof(peft_tensor));
     if (!y) return NULL;
     memset(y, 0, sizeof(*y));
@@ -8647,7 +8579,7 @@ static peft_tensor *peft__result(peft_tape *t, int64_t rows, int64_t cols, bool 
 static bool peft__holds_f32(peft_tape *t, const peft_tensor *x) {
     if (!x || x->type == PEFT_F32) return true;
     peft__op_fail(t, PEFT_ERROR_UNSUPPORTED, "%s: this operation reads f32, and the tensor holds %s",
-            x->name ? x->name : "an operand", peft_dtype_name(x->type));
+        x->name ? x->name : "an operand", peft_dtype_name(x->type));
     return false;
 }
 
@@ -8655,7 +8587,7 @@ static bool peft__needs_grad(const peft_tensor *x) { return x && x->requires_gra
 
 // The result of an operation on up to three tensors of f32: it requires a gradient if one of them does.
 static peft_tensor *peft__op_result(peft_tape *t, int64_t rows, int64_t cols, const peft_tensor *a,
-        const peft_tensor *b, const peft_tensor *c) {
+    const peft_tensor *b, const peft_tensor *c) {
     if (!peft__holds_f32(t, a) || !peft__holds_f32(t, b) || !peft__holds_f32(t, c)) return NULL;
     return peft__result(t, rows, cols, peft__needs_grad(a) || peft__needs_grad(b) || peft__needs_grad(c));
 }
@@ -8663,7 +8595,7 @@ static peft_tensor *peft__op_result(peft_tape *t, int64_t rows, int64_t cols, co
 // Records an operation with result y, if a gradient will flow through it: the node is copied. Returns y, or
 // NULL if the tape has failed.
 static peft_tensor *peft__record(peft_tape *t, peft_tensor *y, void (*backward)(peft_tape *, peft__node *),
-        const void *node, size_t size) {
+    const void *node, size_t size) {
     peft__node *n = y && !t->status && y->requires_grad ? (peft__node *)peft__tape_copy(t, node, size) : NULL;
     if (n) {
         n->backward = backward;
@@ -8684,7 +8616,7 @@ static peft__node peft__node_of(peft_tensor *x, peft_tensor *y) {
 
 // Copies data [count] for the backward of y, if there will be one.
 static const void *peft__tape_keep(
-        peft_tape *t, const peft_tensor *y, const void *data, int64_t count, size_t size) {
+    peft_tape *t, const peft_tensor *y, const void *data, int64_t count, size_t size) {
     return y->requires_grad ? peft__tape_copy(t, data, (size_t)count * size) : NULL;
 }
 
@@ -8787,14 +8719,14 @@ static void peft__segment_backward(peft_tape *t, peft__node *node) {
 }
 
 PEFTDEF peft_tensor *peft_recompute(peft_tape *t, peft_segment_fn fn, peft_tensor *const *inputs, int count,
-        const void *user, size_t user_size) {
+    const void *user, size_t user_size) {
     if (!peft__ready(t, fn && (inputs || count <= 0), "recompute")) return NULL;
     if (t->inference || t->segment) return fn(t, inputs, user);  // a segment within a segment is a part of it
     if (count < 0 || count > PEFT__SEGMENT_INPUTS)
         return peft__op_fail(
-                t, PEFT_ERROR_ARGUMENT, "recompute: %d inputs; at most %d", count, (int)PEFT__SEGMENT_INPUTS);
+            t, PEFT_ERROR_ARGUMENT, "recompute: %d inputs; at most %d", count, (int)PEFT__SEGMENT_INPUTS);
     peft__segment_node n = {
-            peft__node_of(NULL, NULL), fn, NULL, {NULL, NULL, NULL, NULL}, count, t->dropouts};
+        peft__node_of(NULL, NULL), fn, NULL, {NULL, NULL, NULL, NULL}, count, t->dropouts};
     t->segment = ++t->segments;
     t->unrecorded = true;
     t->differentiable = false;
@@ -8820,33 +8752,32 @@ PEFTDEF peft_tensor *peft_recompute(peft_tape *t, peft_segment_fn fn, peft_tenso
 #endif
 #if PEFT__X86
 #define PEFT__LOOP(name, parameters, arguments, body) \
-    PEFT__VECTORIZE static void name##_portable parameters body \
-    PEFT__VECTORIZE PEFT__TARGET_AVX2 static void name##_avx2 parameters body \
-    PEFT__VECTORIZE PEFT__TARGET_AVX512 static void name##_avx512 parameters body \
-    static void name(const peft_context *ctx, PEFT__UNWRAP parameters) { \
+    PEFT__VECTORIZE static void name##_portable parameters body PEFT__VECTORIZE \
+        PEFT__TARGET_AVX2 static void name##_avx2 parameters body PEFT__VECTORIZE \
+            PEFT__TARGET_AVX512 static void name##_avx512 parameters body static void \
+            name(const peft_context *ctx, PEFT__UNWRAP parameters) { \
         if (ctx->dry) return; \
         if (ctx->simd == PEFT_SIMD_AVX512) name##_avx512 arguments; \
         else if (ctx->simd == PEFT_SIMD_AVX2) name##_avx2 arguments; \
         else name##_portable arguments; \
     }
 #else
-#define PEFT__LOOP(name, parameters, arguments, body)                    \
+#define PEFT__LOOP(name, parameters, arguments, body) \
     static void name(const peft_context *ctx, PEFT__UNWRAP parameters) { \
-        if (ctx->dry) return;                                            \
-        body                                                             \
+        if (ctx->dry) return; \
+        body \
     }
 #endif
 
-
 // y = factor * x + beta * y; y is not read when beta is 0
 PEFT__LOOP(peft__loop_scale,
-        (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT x, float factor, float beta, int64_t n),
-        (y, x, factor, beta, n), {
-            if (beta == 0)
-                for (int64_t i = 0; i < n; i++) y[i] = factor * x[i];
-            else
-                for (int64_t i = 0; i < n; i++) y[i] = factor * x[i] + beta * y[i];
-        })
+    (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT x, float factor, float beta, int64_t n),
+    (y, x, factor, beta, n), {
+        if (beta == 0)
+            for (int64_t i = 0; i < n; i++) y[i] = factor * x[i];
+        else
+            for (int64_t i = 0; i < n; i++) y[i] = factor * x[i] + beta * y[i];
+    })
 PEFT__LOOP(peft__scale_in_place, (float *PEFT__RESTRICT x, float factor, int64_t n), (x, factor, n), {
     for (int64_t i = 0; i < n; i++) x[i] *= factor;
 })
@@ -8855,23 +8786,23 @@ PEFT__LOOP(peft__loop_subtract, (float *PEFT__RESTRICT x, float value, int64_t n
 })
 // dp becomes dS = P (dP - D)
 PEFT__LOOP(peft__loop_softmax_backward,
-        (float *PEFT__RESTRICT dp, const float *PEFT__RESTRICT p, float d, int64_t n), (dp, p, d, n), {
-            for (int64_t i = 0; i < n; i++) dp[i] = p[i] * (dp[i] - d);
-        })
+    (float *PEFT__RESTRICT dp, const float *PEFT__RESTRICT p, float d, int64_t n), (dp, p, d, n), {
+        for (int64_t i = 0; i < n; i++) dp[i] = p[i] * (dp[i] - d);
+    })
 // *out = sum of a b c, in 16 partial sums so that it vectorizes; added up in a fixed order
 PEFT__LOOP(peft__loop_dot3,
-        (const float *PEFT__RESTRICT a, const float *PEFT__RESTRICT b, const float *PEFT__RESTRICT c,
-                int64_t n, float *out),
-        (a, b, c, n, out), {
-            float lanes[16] = {0};
-            int64_t i = 0;
-            for (; i + 16 <= n; i += 16)
-                for (int k = 0; k < 16; k++) lanes[k] += a[i + k] * b[i + k] * c[i + k];
-            float sum = 0;
-            for (; i < n; i++) sum += a[i] * b[i] * c[i];
-            for (int k = 0; k < 16; k++) sum += lanes[k];
-            *out = sum;
-        })
+    (const float *PEFT__RESTRICT a, const float *PEFT__RESTRICT b, const float *PEFT__RESTRICT c, int64_t n,
+        float *out),
+    (a, b, c, n, out), {
+        float lanes[16] = {0};
+        int64_t i = 0;
+        for (; i + 16 <= n; i += 16)
+            for (int k = 0; k < 16; k++) lanes[k] += a[i + k] * b[i + k] * c[i + k];
+        float sum = 0;
+        for (; i < n; i++) sum += a[i] * b[i] * c[i];
+        for (int k = 0; k < 16; k++) sum += lanes[k];
+        *out = sum;
+    })
 
 // ---- helpers of the operations
 
@@ -8896,13 +8827,9 @@ static void peft__ranges(peft_context *ctx, int64_t count, int64_t grain, peft__
 }
 
 // Rows per piece: enough work to pay for waking a thread.
-static int64_t peft__row_grain(int64_t cols) {
-    return PEFT__MAX(1, 16384 / PEFT__MAX(cols, 1));
-}
+static int64_t peft__row_grain(int64_t cols) { return PEFT__MAX(1, 16384 / PEFT__MAX(cols, 1)); }
 
-static size_t peft__aligned_size(size_t n) {
-    return (n + PEFT__ALIGN - 1) / PEFT__ALIGN * PEFT__ALIGN;
-}
+static size_t peft__aligned_size(size_t n) { return (n + PEFT__ALIGN - 1) / PEFT__ALIGN * PEFT__ALIGN; }
 
 typedef struct peft__rows_job {
     peft_context *ctx;
@@ -9000,8 +8927,8 @@ PEFTDEF peft_tensor *peft_embedding(peft_tape *t, peft_tensor *table, const int3
     if (!peft__ready(t, table && (ids || count <= 0), "embedding")) return NULL;
     for (int64_t i = 0; i < count; i++)
         if (ids[i] < 0 || ids[i] >= table->rows)
-            return peft__op_fail(t, PEFT_ERROR_ARGUMENT, "token id %d is outside the vocabulary of %ld",
-                    ids[i], table->rows);
+            return peft__op_fail(
+                t, PEFT_ERROR_ARGUMENT, "token id %d is outside the vocabulary of %ld", ids[i], table->rows);
     return peft__embed(t, table, ids, count, false);
 }
 
@@ -9010,7 +8937,7 @@ PEFTDEF peft_tensor *peft_embedding(peft_tape *t, peft_tensor *table, const int3
 
 // Copies row or column k of `small` to row or column at[k] of `large` [rows, cols] (into_large) or back.
 static void peft__exchange(float *large, int64_t rows, int64_t cols, float *small, const int32_t *at,
-        int64_t count, bool columns, bool into_large, bool add) {
+    int64_t count, bool columns, bool into_large, bool add) {
     int64_t length = columns ? rows : cols;
     for (int64_t k = 0; k < count; k++)
         for (int64_t i = 0; i < length; i++) {
@@ -9038,7 +8965,7 @@ static void peft__overwrite_backward(peft_tape *t, peft__node *node) {
 // x [rows, cols]; y [count, cols] becomes rows at[0 .. count) of the result, or y [rows, count] columns at[0
 // .. count). The elements of `at` differ.
 static peft_tensor *peft__overwrite(
-        peft_tape *t, peft_tensor *x, peft_tensor *y, const int32_t *at, bool columns) {
+    peft_tape *t, peft_tensor *x, peft_tensor *y, const int32_t *at, bool columns) {
     peft_tensor *out = t->status || !x || !y ? NULL : peft__op_result(t, x->rows, x->cols, x, y, NULL);
     if (!out) return NULL;
     int64_t count = columns ? y->cols : y->rows;
@@ -9061,7 +8988,7 @@ static uint64_t peft__next_dropout_key(peft_tape *t) {
 
 // y[i] = x[i] * mask(key, first + i) / (1 - p) + beta * y[i], for i < n
 static void peft__mask(
-        float *y, const float *x, float beta, float p, uint64_t key, int64_t first, int64_t n) {
+    float *y, const float *x, float beta, float p, uint64_t key, int64_t first, int64_t n) {
     uint32_t threshold = (uint32_t)((double)p * 4294967296.0);
     float keep = 1 / (1 - p);
     for (int64_t i = 0; i < n; i++) {
@@ -9084,7 +9011,7 @@ static void peft__mask_range(void *arg, int64_t begin, int64_t end) {
 }
 
 static void peft__mask_all(
-        peft_context *ctx, float *y, const float *x, float beta, float p, uint64_t key, int64_t n) {
+    peft_context *ctx, float *y, const float *x, float beta, float p, uint64_t key, int64_t n) {
     peft__mask_job j = {y, x, beta, p, key};
     if (y) peft__ranges(ctx, n, 16384, peft__mask_range, &j);
 }
@@ -9131,7 +9058,7 @@ typedef struct peft__linear_node {
 
 // C = beta C + s A B, if the tape has not failed
 static void peft__tape_matmul(
-        peft_tape *t, peft__matrix c, float beta, float s, peft__matrix a, peft__matrix b) {
+    peft_tape *t, peft__matrix c, float beta, float s, peft__matrix a, peft__matrix b) {
     if (!t->status) t->status = peft__matmul(t->ctx, c, beta, s, a, b);
 }
 
@@ -9217,7 +9144,8 @@ static void peft__linear_backward(peft_tape *t, peft__node *node) {
 static bool peft__linear_fits(const peft_linear_desc *d, int64_t out) {
     const peft_tensor *x = d->x, *w = d->weight, *r = d->residual;
     bool ok = x->cols == (w->in_out ? w->rows : w->cols) && (!d->bias || peft__size(d->bias) == out) &&
-        d->path_count >= 0 && d->path_count <= PEFT_MAX_PATHS && (!r || (r->rows == x->rows && r->cols == out));
+        d->path_count >= 0 && d->path_count <= PEFT_MAX_PATHS &&
+        (!r || (r->rows == x->rows && r->cols == out));
     for (int i = 0; ok && i < d->path_count; i++) {
         const peft_low_rank *p = &d->paths[i];
         ok = p->a->cols == x->cols && p->b->rows == out && p->a->rows == p->b->cols && p->first_row >= 0 &&
@@ -9227,7 +9155,6 @@ static bool peft__linear_fits(const peft_linear_desc *d, int64_t out) {
     return ok;
 }
 
-
 PEFTDEF peft_tensor *peft_linear_with(peft_tape *t, const peft_linear_desc *d) {
     peft_tensor *x = d ? d->x : NULL, *w = d ? d->weight : NULL, *bias = d ? d->bias : NULL;
     int paths = x && w ? PEFT__MIN(d->path_count, PEFT_MAX_PATHS) : 0;
@@ -9235,7 +9162,8 @@ PEFTDEF peft_tensor *peft_linear_with(peft_tape *t, const peft_linear_desc *d) {
     for (int i = 0; given && i < paths; i++) given = d->paths[i].a && d->paths[i].b;
     if (!peft__ready(t, given, "linear")) return NULL;
     bool fits = peft__holds_f32(t, x) && peft__holds_f32(t, bias) && peft__holds_f32(t, d->residual);
-    bool grad = x->requires_grad || w->requires_grad || peft__needs_grad(bias) || peft__needs_grad(d->residual);
+    bool grad =
+        x->requires_grad || w->requires_grad || peft__needs_grad(bias) || peft__needs_grad(d->residual);
     for (int i = 0; i < paths; i++) {
         const peft_low_rank *p = &d->paths[i];
         fits = fits && peft__holds_f32(t, p->bias);
@@ -9245,8 +9173,8 @@ PEFTDEF peft_tensor *peft_linear_with(peft_tape *t, const peft_linear_desc *d) {
     int64_t out = w->in_out ? w->cols : w->rows;
     if (!peft__linear_fits(d, out))
         return peft__op_fail(t, PEFT_ERROR_SHAPE,
-            "linear %s [%ld, %ld] does not fit its input [%ld, %ld] or its paths",
-            w->name ? w->name : "", PEFT__SHAPE(w), PEFT__SHAPE(x));
+            "linear %s [%ld, %ld] does not fit its input [%ld, %ld] or its paths", w->name ? w->name : "",
+            PEFT__SHAPE(w), PEFT__SHAPE(x));
     peft_tensor *y = peft__result(t, x->rows, out, grad);
     if (!y) return NULL;
     if (d->residual) peft__copy(t, y->data, d->residual->data, peft__size(y));
@@ -9282,7 +9210,7 @@ PEFTDEF peft_tensor *peft_linear(peft_tape *t, peft_tensor *x, peft_tensor *weig
 typedef struct peft__norm_job {
     peft__node node;
     peft_tensor *x, *weight, *bias;  // bias NULL: RMSNorm, or LayerNorm without one
-    float *inverse, *mean;           // [rows]; mean NULL: RMSNorm
+    float *inverse, *mean;  // [rows]; mean NULL: RMSNorm
     float epsilon, beta;
     peft_context *ctx;
     float *y, *dx, *dw;  // outputs of forward and backward
@@ -9290,29 +9218,28 @@ typedef struct peft__norm_job {
 } peft__norm_job;
 
 PEFT__LOOP(peft__loop_normalize,
-        (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT x, const float *PEFT__RESTRICT w,
-                const float *PEFT__RESTRICT b, float mean, float inverse, int64_t n),
-        (y, x, w, b, mean, inverse, n), {
-            if (b)
-                for (int64_t i = 0; i < n; i++) y[i] = w[i] * ((x[i] - mean) * inverse) + b[i];
-            else
-                for (int64_t i = 0; i < n; i++) y[i] = w[i] * ((x[i] - mean) * inverse);
-        })
+    (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT x, const float *PEFT__RESTRICT w,
+        const float *PEFT__RESTRICT b, float mean, float inverse, int64_t n),
+    (y, x, w, b, mean, inverse, n), {
+        if (b)
+            for (int64_t i = 0; i < n; i++) y[i] = w[i] * ((x[i] - mean) * inverse) + b[i];
+        else
+            for (int64_t i = 0; i < n; i++) y[i] = w[i] * ((x[i] - mean) * inverse);
+    })
 // With g = dy w, the gradient of u:  dx = (g - mean(g) - u mean(g u)) * inverse. The first term is u's own;
 // the second is what x[i] does to all u through the mean (RMSNorm: 0), the third what it does to them through
 // rms or deviation.
 PEFT__LOOP(peft__loop_norm_backward,
-        (float *PEFT__RESTRICT dx, const float *PEFT__RESTRICT dy, const float *PEFT__RESTRICT w,
-                const float *PEFT__RESTRICT x, float mean, float inverse, float mean_g, float mean_gu,
-                float beta, int64_t n),
-        (dx, dy, w, x, mean, inverse, mean_g, mean_gu, beta, n), {
-            float f = inverse * mean_gu;
-            if (beta == 0)
-                for (int64_t i = 0; i < n; i++) dx[i] = (dy[i] * w[i] - mean_g - (x[i] - mean) * f) * inverse;
-            else
-                for (int64_t i = 0; i < n; i++)
-                    dx[i] += (dy[i] * w[i] - mean_g - (x[i] - mean) * f) * inverse;
-        })
+    (float *PEFT__RESTRICT dx, const float *PEFT__RESTRICT dy, const float *PEFT__RESTRICT w,
+        const float *PEFT__RESTRICT x, float mean, float inverse, float mean_g, float mean_gu, float beta,
+        int64_t n),
+    (dx, dy, w, x, mean, inverse, mean_g, mean_gu, beta, n), {
+        float f = inverse * mean_gu;
+        if (beta == 0)
+            for (int64_t i = 0; i < n; i++) dx[i] = (dy[i] * w[i] - mean_g - (x[i] - mean) * f) * inverse;
+        else
+            for (int64_t i = 0; i < n; i++) dx[i] += (dy[i] * w[i] - mean_g - (x[i] - mean) * f) * inverse;
+    })
 
 static void peft__norm_forward_rows(void *arg, int64_t begin, int64_t end) {
     const peft__norm_job *j = (const peft__norm_job *)arg;
@@ -9330,7 +9257,7 @@ static void peft__norm_forward_rows(void *arg, int64_t begin, int64_t end) {
         }
         j->inverse[r] = 1 / sqrtf(square + j->epsilon);
         peft__loop_normalize(j->ctx, j->y + r * n, x, peft__f32(j->weight),
-                j->bias ? peft__f32(j->bias) : NULL, mean, j->inverse[r], n);
+            j->bias ? peft__f32(j->bias) : NULL, mean, j->inverse[r], n);
     }
 }
 
@@ -9344,7 +9271,7 @@ static void peft__norm_backward_rows(void *arg, int64_t begin, int64_t end) {
               g = j->mean ? peft__dot(j->ctx, dy, w, n) : 0;  // sums of g x and g
         float mean_gu = (gx - mean * g) * inverse / (float)n;
         peft__loop_norm_backward(
-                j->ctx, j->dx + r * n, dy, w, x, mean, inverse, g / (float)n, mean_gu, j->beta, n);
+            j->ctx, j->dx + r * n, dy, w, x, mean, inverse, g / (float)n, mean_gu, j->beta, n);
     }
 }
 
@@ -9372,18 +9299,18 @@ static void peft__norm_backward(peft_tape *t, peft__node *node) {
 }
 
 static peft_tensor *peft__norm(
-        peft_tape *t, peft_tensor *x, peft_tensor *w, peft_tensor *b, float epsilon, bool center) {
+    peft_tape *t, peft_tensor *x, peft_tensor *w, peft_tensor *b, float epsilon, bool center) {
     if (!peft__ready(t, x && w, "norm")) return NULL;
     int64_t cols = peft__size(w), rows = peft__size(x) / cols;
     if ((center ? cols != x->cols : x->cols % cols != 0) || w->type != PEFT_F32 ||
-            (b && (peft__size(b) != x->cols || b->type != PEFT_F32)))
+        (b && (peft__size(b) != x->cols || b->type != PEFT_F32)))
         return peft__op_fail(t, PEFT_ERROR_SHAPE, "norm %s: %ld weights (f32) for %ld columns",
-                w->name ? w->name : "", peft__size(w), x->cols);
+            w->name ? w->name : "", peft__size(w), x->cols);
     peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, w, b);
     float *inverse = peft__take(t, rows), *mean = center ? peft__take(t, rows) : NULL;
     if (t->status) return NULL;
     peft__norm_job j = {peft__node_of(NULL, NULL), x, w, b, inverse, mean, epsilon, 0, t->ctx, peft__f32(y),
-            NULL, NULL, NULL};
+        NULL, NULL, NULL};
     peft__ranges(t->ctx, rows, peft__row_grain(cols), peft__norm_forward_rows, &j);
     if (!y->requires_grad) peft__give(inverse), peft__give(mean);
     return peft__record(t, y, peft__norm_backward, &j, sizeof(j));
@@ -9394,21 +9321,15 @@ PEFTDEF peft_tensor *peft_rms_norm(peft_tape *t, peft_tensor *x, peft_tensor *we
 }
 
 PEFTDEF peft_tensor *peft_layer_norm(
-        peft_tape *t, peft_tensor *x, peft_tensor *weight, peft_tensor *bias, float epsilon) {
+    peft_tape *t, peft_tensor *x, peft_tensor *weight, peft_tensor *bias, float epsilon) {
     return peft__norm(t, x, weight, bias, epsilon, true);
 }
 
 // ---- activations, alone and gated: y = f(x);  y = f(gate) up
 
-static float peft__relu(float x) {
-    return x > 0 ? x : 0;
-}
-static float peft__relu_slope(float x) {
-    return x > 0 ? 1.0f : 0.0f;
-}
-static float peft__gelu(float x) {
-    return 0.5f * x * (1 + erff(x * 0.70710678f));
-}
+static float peft__relu(float x) { return x > 0 ? x : 0; }
+static float peft__relu_slope(float x) { return x > 0 ? 1.0f : 0.0f; }
+static float peft__gelu(float x) { return 0.5f * x * (1 + erff(x * 0.70710678f)); }
 static float peft__gelu_slope(float x) {
     return 0.5f * (1 + erff(x * 0.70710678f)) + x * 0.39894228f * expf(-0.5f * x * x);
 }
@@ -9419,9 +9340,7 @@ static float peft__gelu_tanh_slope(float x) {
     float th = tanhf(0.79788456f * (x + 0.044715f * x * x * x));
     return 0.5f * (1 + th) + 0.5f * x * (1 - th * th) * 0.79788456f * (1 + 3 * 0.044715f * x * x);
 }
-static float peft__silu(float x) {
-    return x / (1 + expf(-x));
-}
+static float peft__silu(float x) { return x / (1 + expf(-x)); }
 static float peft__silu_slope(float x) {
     float s = 1 / (1 + expf(-x));
     return s * (1 + x * (1 - s));
@@ -9436,8 +9355,8 @@ static const struct peft__activation {
     float (*value)(float), (*slope)(float);
     bool vector, gelu;
 } peft__activations[] = {{peft__relu, peft__relu_slope, false, false},
-        {peft__gelu, peft__gelu_slope, false, false}, {peft__gelu_tanh, peft__gelu_tanh_slope, true, true},
-        {peft__silu, peft__silu_slope, true, false}, {tanhf, peft__tanh_slope, false, false}};
+    {peft__gelu, peft__gelu_slope, false, false}, {peft__gelu_tanh, peft__gelu_tanh_slope, true, true},
+    {peft__silu, peft__silu_slope, true, false}, {tanhf, peft__tanh_slope, false, false}};
 
 typedef struct peft__activation_job {
     peft__node node;
@@ -9461,10 +9380,10 @@ static void peft__activation_backward_range(void *arg, int64_t begin, int64_t en
     const peft__activation_job *j = (const peft__activation_job *)arg;
     const float *x = peft__f32(j->x), *up = j->up ? peft__f32(j->up) : NULL, *dy = j->dy;
     bool fresh =
-            j->dx && j->beta_x == 0 && (!up || (j->dup && j->beta_up == 0));  // the vector code overwrites
+        j->dx && j->beta_x == 0 && (!up || (j->dup && j->beta_up == 0));  // the vector code overwrites
     if (fresh && j->f->vector) {
         peft__isa_of(j->ctx)->gate_back(j->f->gelu, j->dx + begin, up ? j->dup + begin : NULL, x + begin,
-                up ? up + begin : NULL, dy + begin, end - begin);
+            up ? up + begin : NULL, dy + begin, end - begin);
         return;
     }
     for (int64_t i = begin; i < end; i++) {
@@ -9492,7 +9411,7 @@ PEFTDEF peft_tensor *peft_gated(peft_tape *t, peft_tensor *gate, peft_tensor *up
     if (!y) return NULL;
     const struct peft__activation *f = &peft__activations[kind];
     peft__activation_job j = {
-            peft__node_of(NULL, NULL), gate, up, f, t->ctx, NULL, peft__f32(y), NULL, NULL, 0, 0};
+        peft__node_of(NULL, NULL), gate, up, f, t->ctx, NULL, peft__f32(y), NULL, NULL, 0, 0};
     peft__ranges(t->ctx, peft__size(y), 16384, peft__activation_forward_range, &j);
     return peft__record(t, y, peft__activation_backward, &j, sizeof(j));
 }
@@ -9545,7 +9464,7 @@ static peft_tensor *peft__add_row(peft_tape *t, peft_tensor *x, peft_tensor *row
 // ---- products with a row vector: y = x * v on rows [first, first + count), y = x elsewhere
 
 static void peft__multiply_backward(
-        peft_tape *t, peft__node *node) {  // dx = dy * v, dv = sum over rows of dy * x
+    peft_tape *t, peft__node *node) {  // dx = dy * v, dv = sum over rows of dy * x
     int64_t d = node->out->cols;
     float beta, *gx = peft__grad_of(t, node->x, &beta), *gv = peft__zeroed_grad_of(t, node->y);
     for (int64_t i = 0; i < node->out->rows && !t->status && !t->ctx->dry; i++) {
@@ -9558,14 +9477,14 @@ static void peft__multiply_backward(
 }
 
 PEFTDEF peft_tensor *peft_multiply(
-        peft_tape *t, peft_tensor *x, peft_tensor *v, int64_t first, int64_t count) {
+    peft_tape *t, peft_tensor *x, peft_tensor *v, int64_t first, int64_t count) {
     if (!peft__ready(t, x && v, "multiply")) return NULL;
     if (peft__size(v) != x->cols)
-        return peft__op_fail(t, PEFT_ERROR_SHAPE, "multiply: %ld columns by a vector of %ld",
-                x->cols, peft__size(v));
+        return peft__op_fail(
+            t, PEFT_ERROR_SHAPE, "multiply: %ld columns by a vector of %ld", x->cols, peft__size(v));
     if (first < 0 || first > x->rows || count < 0 || count > x->rows - first)
-        return peft__op_fail(t, PEFT_ERROR_SHAPE, "multiply: %ld rows from %ld on, of %ld",
-                count, first, x->rows);
+        return peft__op_fail(
+            t, PEFT_ERROR_SHAPE, "multiply: %ld rows from %ld on, of %ld", count, first, x->rows);
     peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, v, NULL);
     if (!y) return NULL;
     if (count == 0) count = x->rows - first;
@@ -9587,14 +9506,13 @@ static void peft__columns_backward(peft_tape *t, peft__node *node) {
 }
 
 PEFTDEF peft_tensor *peft_columns(
-        peft_tape *t, peft_tensor *x, int64_t first, int64_t groups, int64_t size, int64_t stride) {
+    peft_tape *t, peft_tensor *x, int64_t first, int64_t groups, int64_t size, int64_t stride) {
     if (!peft__ready(t, x, "columns")) return NULL;
     int64_t reach = 0;  // where the last group begins, from `first` on
     if (first < 0 || groups < 1 || size < 1 || size > x->cols || first > x->cols - size || stride < 0 ||
-            !peft__mul(groups - 1, stride, &reach) || reach > x->cols - size - first)
+        !peft__mul(groups - 1, stride, &reach) || reach > x->cols - size - first)
         return peft__op_fail(t, PEFT_ERROR_SHAPE,
-                "columns: %ld groups of %ld from %ld on do not fit into %ld", groups,
-                size, first, x->cols);
+            "columns: %ld groups of %ld from %ld on do not fit into %ld", groups, size, first, x->cols);
     peft_tensor *y = peft__op_result(t, x->rows, groups * size, x, NULL, NULL);
     if (!y) return NULL;
     float *to = peft__f32(y), *from = peft__f32(x);
@@ -9645,16 +9563,16 @@ static void peft__rotary_backward(peft_tape *t, peft__node *node) {  // a rotati
     if (j->out) peft__ranges(t->ctx, j->x->rows, peft__row_grain(j->x->cols), peft__rotary_rows, j);
 }
 
-PEFTDEF peft_tensor *peft_rotary(peft_tape *t, peft_tensor *x, int64_t heads, int64_t dims,
-        const float *turns, const int32_t *positions) {
+PEFTDEF peft_tensor *peft_rotary(
+    peft_tape *t, peft_tensor *x, int64_t heads, int64_t dims, const float *turns, const int32_t *positions) {
     if (!peft__ready(t, x && turns && positions, "rotary")) return NULL;
     if (heads < 1 || x->cols % heads || dims < 0 || dims % 2 || dims > x->cols / heads)
-        return peft__op_fail(t, PEFT_ERROR_SHAPE, "rotary: %ld dimensions of %ld heads in %ld columns",
-                dims, heads, x->cols);
+        return peft__op_fail(
+            t, PEFT_ERROR_SHAPE, "rotary: %ld dimensions of %ld heads in %ld columns", dims, heads, x->cols);
     peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, NULL, NULL);
     if (!y) return NULL;
     peft__rotary_job j = {
-            peft__node_of(NULL, NULL), x, positions, turns, heads, dims, peft__f32(x), peft__f32(y), 1, 0};
+        peft__node_of(NULL, NULL), x, positions, turns, heads, dims, peft__f32(x), peft__f32(y), 1, 0};
     peft__ranges(t->ctx, x->rows, peft__row_grain(x->cols), peft__rotary_rows, &j);
     j.positions = (const int32_t *)peft__tape_keep(t, y, positions, x->rows, sizeof(*positions));
     return peft__record(t, y, peft__rotary_backward, &j, sizeof(j));
@@ -9677,14 +9595,13 @@ static void peft__prepend_backward(peft_tape *t, peft__node *node) {
 }
 
 PEFTDEF peft_tensor *peft_prepend(
-        peft_tape *t, peft_tensor *prefix, peft_tensor *x, const int64_t *offsets, int64_t sequences) {
+    peft_tape *t, peft_tensor *prefix, peft_tensor *x, const int64_t *offsets, int64_t sequences) {
     if (!peft__ready(t, prefix && x && offsets, "prepend")) return NULL;
     bool fits = prefix->cols == x->cols && sequences > 0 && offsets[0] == 0 && offsets[sequences] == x->rows;
     for (int64_t s = 0; s < sequences && fits; s++) fits = offsets[s] <= offsets[s + 1];
     if (!fits)
-        return peft__op_fail(t, PEFT_ERROR_SHAPE,
-                "prepend: %ld columns before %ld sequences of [%ld, %ld]", prefix->cols,
-                sequences, PEFT__SHAPE(x));
+        return peft__op_fail(t, PEFT_ERROR_SHAPE, "prepend: %ld columns before %ld sequences of [%ld, %ld]",
+            prefix->cols, sequences, PEFT__SHAPE(x));
     int64_t d = x->cols, v = prefix->rows;
     peft_tensor *y = peft__op_result(t, x->rows + sequences * v, d, x, prefix, NULL);
     if (!y) return NULL;
@@ -9713,7 +9630,7 @@ static void peft__dora_backward(peft_tape *t, peft__node *node) {
 
 // norms [out] of W + s B A, one per output; W [out, in], or with in_out [in, out], A [r, in], B [out, r]
 static bool peft__dora_norms(peft_tape *t, const peft_tensor *w, const peft_tensor *a, const peft_tensor *b,
-        float scale, float *norms) {
+    float scale, float *norms) {
     int64_t in = a->cols, out = b->rows;
     float *whole = peft__take(t, peft__size(w));
     if (!whole) return false;
@@ -9735,7 +9652,7 @@ static bool peft__dora_norms(peft_tape *t, const peft_tensor *w, const peft_tens
 }
 
 static peft_tensor *peft__dora_direction(peft_tape *t, const peft_tensor *w, const peft_tensor *a,
-        const peft_tensor *b, float scale, peft_tensor *magnitude) {
+    const peft_tensor *b, float scale, peft_tensor *magnitude) {
     peft_tensor *y = peft__op_result(t, 1, b->rows, magnitude, NULL, NULL);
     float *inverse = y ? (float *)peft__tape_copy(t, NULL, (size_t)b->rows * sizeof(float)) : NULL;
     if (!inverse || !peft__dora_norms(t, w, a, b, scale, inverse)) return NULL;
@@ -9804,8 +9721,8 @@ static int64_t peft__bucket_of(const peft_attention_desc *d, int64_t relative) {
 typedef struct peft__attention_head {
     int64_t nq, nk, row0, size;  // row0: the first query's row
     int64_t q, k, qcols, kcols,
-            number;  // elements of Q (and O) and K (and V) before it; columns; which head it is
-    int64_t shift;   // query i stands at position i + shift of the keys
+        number;  // elements of Q (and O) and K (and V) before it; columns; which head it is
+    int64_t shift;  // query i stands at position i + shift of the keys
 } peft__attention_head;
 
 static peft__attention_head peft__attention_head_of(const peft_attention_desc *d, int64_t seq, int64_t head) {
@@ -9821,7 +9738,7 @@ static peft__attention_head peft__attention_head_of(const peft_attention_desc *d
 
 // The score of query i and key c; -infinity if the query may not see the key.
 static float peft__attention_score(
-        const peft_attention_desc *d, const peft__attention_head *h, int64_t i, int64_t c) {
+    const peft_attention_desc *d, const peft__attention_head *h, int64_t i, int64_t c) {
     int64_t relative = c - (i + h->shift);
     if (d->causal && (relative > 0 || (d->window && relative <= -d->window))) return -INFINITY;
     const float *q = peft__f32(d->q) + h->q + i * h->qcols, *k = peft__f32(d->k) + h->k + c * h->kcols;
@@ -9834,7 +9751,7 @@ static float peft__attention_score(
 
 // O and L of one head without dropout, by the formula: the oracle of the tests of the blocks.
 static void peft__attention_plain(
-        const peft_attention_desc *d, const peft__attention_head *h, float *out, float *lse) {
+    const peft_attention_desc *d, const peft__attention_head *h, float *out, float *lse) {
     for (int64_t i = 0; i < h->nq; i++) {
         float max = -INFINITY, *o = out + h->q + i * h->qcols;
         double sum = 0;
@@ -9857,9 +9774,9 @@ typedef struct peft__attention_job {
     uint64_t key;
     peft_context *ctx;
     bool back;
-    const float *o, *d_o;       // [nq, heads * size], like out and dq
+    const float *o, *d_o;  // [nq, heads * size], like out and dq
     float *out, *dq, *dk, *dv;  // dk, dv [nk, kv_heads * size]
-    float *bias_grads;          // [sequences, heads, buckets] partial sums, or NULL
+    float *bias_grads;  // [sequences, heads, buckets] partial sums, or NULL
     float *scratch;
     int64_t scratch_size, gemm_size, block, distances;  // floats of scratch per lane, and of its parts
     int64_t longest_k;
@@ -9928,8 +9845,8 @@ static void peft__attention_forward_block(const peft__attention_lane *m, int64_t
         m->row[i] = (float)(1 / sum);
         peft__attention_dropout(m, s, first + i, seen);
     }
-    peft__matmul_serial(j->ctx, peft__query_rows(m, j->out, first, rows), 0, 1,
-        peft__dense(m->s, rows, seen), peft__key_rows(m, peft__f32(j->d.v), seen), m->gemm);
+    peft__matmul_serial(j->ctx, peft__query_rows(m, j->out, first, rows), 0, 1, peft__dense(m->s, rows, seen),
+        peft__key_rows(m, peft__f32(j->d.v), seen), m->gemm);
     for (int64_t i = 0; i < rows; i++)
         for (int64_t c = 0; c < h->size; c++) j->out[h->q + (first + i) * h->qcols + c] *= m->row[i];
 }
@@ -10063,15 +9980,15 @@ static bool peft__attention_fits(peft_tape *t, const peft_attention_desc *d) {
             "attention: q [%ld, %ld], k [%ld, %ld], %ld heads, %ld key heads do not fit", PEFT__SHAPE(q),
             PEFT__SHAPE(k), d->heads, d->kv_heads);
     else if (bias && (exact < 1 || d->max_distance <= exact))
-        peft__op_fail(t, PEFT_ERROR_ARGUMENT, "attention: %ld buckets of relative positions up to distance %ld",
-            bias->rows, d->max_distance);
+        peft__op_fail(t, PEFT_ERROR_ARGUMENT,
+            "attention: %ld buckets of relative positions up to distance %ld", bias->rows, d->max_distance);
     return !t->status;
 }
 
 PEFTDEF peft_tensor *peft_attention(peft_tape *t, const peft_attention_desc *desc) {
     bool given = desc && desc->q && desc->k && desc->v && desc->q_offsets && desc->k_offsets;
     if (!peft__ready(t, given, "attention") || !peft__holds_f32(t, desc->q) || !peft__holds_f32(t, desc->k) ||
-            !peft__holds_f32(t, desc->v))
+        !peft__holds_f32(t, desc->v))
         return NULL;
     peft__attention_job j;
     memset(&j, 0, sizeof(j));
@@ -10080,7 +9997,8 @@ PEFTDEF peft_tensor *peft_attention(peft_tape *t, const peft_attention_desc *des
     if (!d->kv_heads) d->kv_heads = d->heads;
     if (d->scale == 0) d->scale = 1;
     if (!peft__attention_fits(t, d) || !peft__dropout_fits(t, d->dropout)) return NULL;
-    bool grad = d->q->requires_grad || d->k->requires_grad || d->v->requires_grad || peft__needs_grad(d->bias);
+    bool grad =
+        d->q->requires_grad || d->k->requires_grad || d->v->requires_grad || peft__needs_grad(d->bias);
     peft_tensor *y = peft__result(t, d->q->rows, d->q->cols, grad);
     j.lse = peft__take(t, d->q->rows * d->heads);
     if (t->status || !peft__attention_begin(t, &j)) return NULL;
@@ -10133,13 +10051,13 @@ static void peft__loss_backward(peft_tape *t, peft__node *node) {
 // The rows whose label counts, and their labels. Returns how many there are, or -1 after a label outside the
 // vocabulary.
 static int64_t peft__loss_select(
-        peft_tape *t, int64_t n, int64_t vocabulary, const int32_t *labels, int32_t *rows, int32_t *kept) {
+    peft_tape *t, int64_t n, int64_t vocabulary, const int32_t *labels, int32_t *rows, int32_t *kept) {
     int64_t count = 0;
     for (int64_t i = 0; i < n; i++) {
         if (labels[i] == -100) continue;
         if (labels[i] < 0 || labels[i] >= vocabulary) {
-            peft__op_fail(t, PEFT_ERROR_ARGUMENT, "label %d is outside the vocabulary of %ld", labels[i],
-                    vocabulary);
+            peft__op_fail(
+                t, PEFT_ERROR_ARGUMENT, "label %d is outside the vocabulary of %ld", labels[i], vocabulary);
             return -1;
         }
         rows[count] = (int32_t)i;
@@ -10151,7 +10069,7 @@ static int64_t peft__loss_select(
 
 // The loss of x [n, d] before the head w [vocabulary, d]; with w NULL, of logits x [n, vocabulary].
 static peft_tensor *peft__loss(
-        peft_tape *t, peft_tensor *x, peft_tensor *w, const int32_t *labels, double denominator) {
+    peft_tape *t, peft_tensor *x, peft_tensor *w, const int32_t *labels, double denominator) {
     if (!peft__holds_f32(t, x)) return NULL;
     peft_tensor *y = peft__result(t, 1, 1, x->requires_grad || (w && w->requires_grad));
     int32_t *rows = (int32_t *)peft__tape_copy(t, NULL, (size_t)x->rows * 2 * sizeof(int32_t));
@@ -10174,7 +10092,7 @@ static peft_tensor *peft__loss(
         if (w) peft__tape_matmul(t, logits, 0, 1, hidden, peft__T(peft__matrix_of(w)));
         if (t->status) break;
         peft__loss_job j = {
-                t->ctx, w ? z : part, kept + first, losses, v, (float)(1 / total), y->requires_grad};
+            t->ctx, w ? z : part, kept + first, losses, v, (float)(1 / total), y->requires_grad};
         peft__ranges(t->ctx, n, 1, peft__loss_rows, &j);
         for (int64_t i = 0; i < n && !t->ctx->dry; i++) sum += losses[i];
         if (w && dx) peft__tape_matmul(t, peft__dense(part, n, d), 0, 1, logits, peft__matrix_of(w));
@@ -10192,16 +10110,16 @@ static peft_tensor *peft__loss(
 }
 
 static peft_tensor *peft__logits_cross_entropy(
-        peft_tape *t, peft_tensor *z, const int32_t *labels, double denominator) {
+    peft_tape *t, peft_tensor *z, const int32_t *labels, double denominator) {
     return peft__ready(t, z, "logits cross entropy") ? peft__loss(t, z, NULL, labels, denominator) : NULL;
 }
 
 PEFTDEF peft_tensor *peft_cross_entropy(
-        peft_tape *t, peft_tensor *x, peft_tensor *w, const int32_t *labels, double denominator) {
+    peft_tape *t, peft_tensor *x, peft_tensor *w, const int32_t *labels, double denominator) {
     if (!peft__ready(t, x && w && labels, "cross entropy")) return NULL;
     if (x->cols == w->cols) return peft__loss(t, x, w, labels, denominator);
-    return peft__op_fail(t, PEFT_ERROR_SHAPE, "cross-entropy: %ld columns for a head of %ld",
-            x->cols, w->cols);
+    return peft__op_fail(
+        t, PEFT_ERROR_SHAPE, "cross-entropy: %ld columns for a head of %ld", x->cols, w->cols);
 }
 
 // How to add an operation: a struct that begins with a peft__node and keeps what backward reads; a function
