@@ -2597,15 +2597,18 @@ typedef struct peft__file {
     void *handle;  // of the callbacks
 } peft__file;
 
-static bool peft__is_directory(const peft_context *ctx, const char *path) {
+// What a path names if not a file: 'd' a directory, 'p' a pipe, else 0, as where there is no stat.
+static char peft__file_kind(const peft_context *ctx, const char *path) {
 #if PEFT__MMAP
     struct stat s;
-    return ctx->files.native && stat(path, &s) == 0 && S_ISDIR(s.st_mode);
+    if (ctx->files.native && stat(path, &s) == 0) return S_ISDIR(s.st_mode) ? 'd' : S_ISFIFO(s.st_mode) ? 'p' : 0;
 #else
     (void)ctx, (void)path;
-    return false;
 #endif
+    return 0;
 }
+
+static bool peft__is_directory(const peft_context *ctx, const char *path) { return peft__file_kind(ctx, path) == 'd'; }
 
 #if PEFT__MMAP
 static void peft__file_map(peft__file *f) {
@@ -2633,12 +2636,8 @@ static peft_status peft__file_open(peft_context *ctx, const char *path, peft__fi
         }
     if (!ctx->files.open)
         return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: not mounted, and built with PEFT_NO_STDIO", path);
-    if (peft__is_directory(ctx, path)) return peft__fail(ctx, PEFT_ERROR_IO, "%s: is a directory", path);
-#if PEFT__MMAP
-    struct stat s;  // opening a pipe may wait forever
-    if (ctx->files.native && stat(path, &s) == 0 && S_ISFIFO(s.st_mode))
-        return peft__fail(ctx, PEFT_ERROR_IO, "%s: is a pipe", path);
-#endif
+    char kind = peft__file_kind(ctx, path);  // opening a pipe may wait forever
+    if (kind) return peft__fail(ctx, PEFT_ERROR_IO, "%s: is a %s", path, kind == 'd' ? "directory" : "pipe");
     peft_status status = PEFT__FILES(ctx, open, path, false, &f->handle, &f->size);
     if (status) return f->handle = NULL, peft__file_failed(ctx, status, path);
 #if PEFT__MMAP
@@ -3022,6 +3021,12 @@ static bool peft__string_format(peft__string *s, const char *format, ...) {
     return ok;
 }
 
+// The value of a hexadecimal digit; 99: it is none.
+static uint32_t peft__hex_digit(int c) {
+    int small = c | 32;
+    return (uint32_t)(c >= '0' && c <= '9' ? c - '0' : small >= 'a' && small <= 'f' ? small - 'a' + 10 : 99);
+}
+
 static char peft__lower(char c) {  // of ASCII only
     return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
 }
@@ -3100,10 +3105,11 @@ static const char peft__uc_names[] = "LuLlLtLmLoMnMcMeNdNlNoPcPdPsPePiPfPoSmScSk
 // The categories of all code points as runs from `first` on. A letter is a category (its index is the letter
 // - '@': A is 1, Ll), the number behind it how many code points have it (none: one). '^' stands for Lu and Ll
 // in turn with Lu at even code points, '_' with Lu at odd ones.
-static const struct peft__uc_runs {
+typedef struct peft__uc_runs {
     uint32_t first;
     const char *runs;
-} peft__uc_categories[] = {
+} peft__uc_runs;
+static const peft__uc_runs peft__uc_categories[] = {
     {0x0, "Y32VQ3SQ3MNQRQLQ2H10Q2R3Q2@26MQNTKTA26MRNRY33VQS4UQTUDORZUTURJ2TAQ2TJDPJ3Q@23R@7A24RA8^56_17"},
     {0x149, "^48_6A2@2^4_3@2A2@4A@2A@3A3@2A@2^6_4^4_3@2_4@A2D@A3D4@BA@BA@B_17^19A@B^4@2^59A6@2A@2A2_3@3^9"},
     {0x250, "A68DA27C18T4C12T14C5T7CTCT17E112^4CT@A]2CA3Q@]4T2@Q@3]@]@2A@17]@9A35@A2@3A3^24A4@AR_3@A2@51"},
@@ -3169,25 +3175,36 @@ static const struct peft__uc_runs {
     {0x2ebe1, "]3103D542]1506D4939]715958Z]30Z96]128E240]65040\\65534]2\\65534]2"},
 };
 
+PEFT__INLINE uint32_t peft__uc_number(const char **p) {
+    uint32_t n = 0;
+    for (; **p >= '0' && **p <= '9'; ++*p) n = n * 10 + (uint32_t)(**p - '0');
+    return n;
+}
+
 // Reads a run -> its category. *behind moves from the run's first code point to the one behind its last.
 PEFT__INLINE uint32_t peft__uc_run(const char **run, uint32_t *behind) {
-    uint32_t category = (uint32_t)(*(*run)++ - '@'), count = 0;
-    for (; **run >= '0' && **run <= '9'; ++*run) count = count * 10 + (uint32_t)(**run - '0');
+    uint32_t category = (uint32_t)(*(*run)++ - '@'), count = peft__uc_number(run);
     *behind += count ? count : 1;
     return category;
 }
 
-// The category of a code point, as a bit. Above U+10FFFF nothing is assigned.
-static uint32_t peft__uc_bit(uint32_t c) {
-    int64_t low = 0, high = PEFT__COUNT(peft__uc_categories);  // the row is one of low - 1 ... high - 1
-    if (c > 0x10FFFF) return PEFT__UC_CN;
-    while (low < high) {
+// The last row that begins at or before c, or the first one.
+static const peft__uc_runs *peft__uc_row(const peft__uc_runs *rows, int64_t count, uint32_t c) {
+    int64_t low = 0, high = count;
+    while (high - low > 1) {
         int64_t middle = (low + high) / 2;
-        if (peft__uc_categories[middle].first <= c) low = middle + 1;
+        if (rows[middle].first <= c) low = middle;
         else high = middle;
     }
-    const char *run = peft__uc_categories[low - 1].runs;
-    uint32_t category = 0, behind = peft__uc_categories[low - 1].first;
+    return &rows[low];
+}
+
+// The category of a code point, as a bit. Above U+10FFFF nothing is assigned.
+static uint32_t peft__uc_bit(uint32_t c) {
+    if (c > 0x10FFFF) return PEFT__UC_CN;
+    const peft__uc_runs *row = peft__uc_row(peft__uc_categories, PEFT__COUNT(peft__uc_categories), c);
+    const char *run = row->runs;
+    uint32_t category = 0, behind = row->first;
     while (behind <= c) category = peft__uc_run(&run, &behind);
     return 1u << (category < 30 ? category : (c ^ category) & 1);
 }
@@ -3211,57 +3228,68 @@ PEFT__INLINE uint32_t peft__uc_kept(const unsigned char *kept, uint32_t c) {
     return kept && c < PEFT__UC_KEPT ? 1u << kept[c] : peft__uc_bit(c);
 }
 
-// Lower case, in rows of: first code point, count, step between them, distance to the lower-case one.
-static const int32_t peft__uc_lower[][4] = {{0x41, 26, 1, 32}, {0xc0, 23, 1, 32}, {0xd8, 7, 1, 32},
-    {0x100, 24, 2, 1}, {0x132, 3, 2, 1}, {0x139, 8, 2, 1}, {0x14a, 23, 2, 1}, {0x178, 1, 1, -121},
-    {0x179, 3, 2, 1}, {0x181, 1, 1, 210}, {0x182, 2, 2, 1}, {0x186, 1, 1, 206}, {0x187, 1, 1, 1},
-    {0x189, 2, 1, 205}, {0x18b, 1, 1, 1}, {0x18e, 1, 1, 79}, {0x18f, 1, 1, 202}, {0x190, 1, 1, 203},
-    {0x191, 1, 1, 1}, {0x193, 1, 1, 205}, {0x194, 1, 1, 207}, {0x196, 1, 1, 211}, {0x197, 1, 1, 209},
-    {0x198, 1, 1, 1}, {0x19c, 1, 1, 211}, {0x19d, 1, 1, 213}, {0x19f, 1, 1, 214}, {0x1a0, 3, 2, 1},
-    {0x1a6, 1, 1, 218}, {0x1a7, 1, 1, 1}, {0x1a9, 1, 1, 218}, {0x1ac, 1, 1, 1}, {0x1ae, 1, 1, 218},
-    {0x1af, 1, 1, 1}, {0x1b1, 2, 1, 217}, {0x1b3, 2, 2, 1}, {0x1b7, 1, 1, 219}, {0x1b8, 1, 1, 1},
-    {0x1bc, 1, 1, 1}, {0x1c4, 1, 1, 2}, {0x1c5, 1, 1, 1}, {0x1c7, 1, 1, 2}, {0x1c8, 1, 1, 1},
-    {0x1ca, 1, 1, 2}, {0x1cb, 9, 2, 1}, {0x1de, 9, 2, 1}, {0x1f1, 1, 1, 2}, {0x1f2, 2, 2, 1},
-    {0x1f6, 1, 1, -97}, {0x1f7, 1, 1, -56}, {0x1f8, 20, 2, 1}, {0x220, 1, 1, -130}, {0x222, 9, 2, 1},
-    {0x23a, 1, 1, 10795}, {0x23b, 1, 1, 1}, {0x23d, 1, 1, -163}, {0x23e, 1, 1, 10792}, {0x241, 1, 1, 1},
-    {0x243, 1, 1, -195}, {0x244, 1, 1, 69}, {0x245, 1, 1, 71}, {0x246, 5, 2, 1}, {0x370, 2, 2, 1},
-    {0x376, 1, 1, 1}, {0x37f, 1, 1, 116}, {0x386, 1, 1, 38}, {0x388, 3, 1, 37}, {0x38c, 1, 1, 64},
-    {0x38e, 2, 1, 63}, {0x391, 17, 1, 32}, {0x3a3, 9, 1, 32}, {0x3cf, 1, 1, 8}, {0x3d8, 12, 2, 1},
-    {0x3f4, 1, 1, -60}, {0x3f7, 1, 1, 1}, {0x3f9, 1, 1, -7}, {0x3fa, 1, 1, 1}, {0x3fd, 3, 1, -130},
-    {0x400, 16, 1, 80}, {0x410, 32, 1, 32}, {0x460, 17, 2, 1}, {0x48a, 27, 2, 1}, {0x4c0, 1, 1, 15},
-    {0x4c1, 7, 2, 1}, {0x4d0, 48, 2, 1}, {0x531, 38, 1, 48}, {0x10a0, 38, 1, 7264}, {0x10c7, 1, 1, 7264},
-    {0x10cd, 1, 1, 7264}, {0x13a0, 80, 1, 38864}, {0x13f0, 6, 1, 8}, {0x1c90, 43, 1, -3008},
-    {0x1cbd, 3, 1, -3008}, {0x1e00, 75, 2, 1}, {0x1e9e, 1, 1, -7615}, {0x1ea0, 48, 2, 1}, {0x1f08, 8, 1, -8},
-    {0x1f18, 6, 1, -8}, {0x1f28, 8, 1, -8}, {0x1f38, 8, 1, -8}, {0x1f48, 6, 1, -8}, {0x1f59, 4, 2, -8},
-    {0x1f68, 8, 1, -8}, {0x1f88, 8, 1, -8}, {0x1f98, 8, 1, -8}, {0x1fa8, 8, 1, -8}, {0x1fb8, 2, 1, -8},
-    {0x1fba, 2, 1, -74}, {0x1fbc, 1, 1, -9}, {0x1fc8, 4, 1, -86}, {0x1fcc, 1, 1, -9}, {0x1fd8, 2, 1, -8},
-    {0x1fda, 2, 1, -100}, {0x1fe8, 2, 1, -8}, {0x1fea, 2, 1, -112}, {0x1fec, 1, 1, -7}, {0x1ff8, 2, 1, -128},
-    {0x1ffa, 2, 1, -126}, {0x1ffc, 1, 1, -9}, {0x2126, 1, 1, -7517}, {0x212a, 1, 1, -8383},
-    {0x212b, 1, 1, -8262}, {0x2132, 1, 1, 28}, {0x2160, 16, 1, 16}, {0x2183, 1, 1, 1}, {0x24b6, 26, 1, 26},
-    {0x2c00, 48, 1, 48}, {0x2c60, 1, 1, 1}, {0x2c62, 1, 1, -10743}, {0x2c63, 1, 1, -3814},
-    {0x2c64, 1, 1, -10727}, {0x2c67, 3, 2, 1}, {0x2c6d, 1, 1, -10780}, {0x2c6e, 1, 1, -10749},
-    {0x2c6f, 1, 1, -10783}, {0x2c70, 1, 1, -10782}, {0x2c72, 1, 1, 1}, {0x2c75, 1, 1, 1},
-    {0x2c7e, 2, 1, -10815}, {0x2c80, 50, 2, 1}, {0x2ceb, 2, 2, 1}, {0x2cf2, 1, 1, 1}, {0xa640, 23, 2, 1},
-    {0xa680, 14, 2, 1}, {0xa722, 7, 2, 1}, {0xa732, 31, 2, 1}, {0xa779, 2, 2, 1}, {0xa77d, 1, 1, -35332},
-    {0xa77e, 5, 2, 1}, {0xa78b, 1, 1, 1}, {0xa78d, 1, 1, -42280}, {0xa790, 2, 2, 1}, {0xa796, 10, 2, 1},
-    {0xa7aa, 1, 1, -42308}, {0xa7ab, 1, 1, -42319}, {0xa7ac, 1, 1, -42315}, {0xa7ad, 1, 1, -42305},
-    {0xa7ae, 1, 1, -42308}, {0xa7b0, 1, 1, -42258}, {0xa7b1, 1, 1, -42282}, {0xa7b2, 1, 1, -42261},
-    {0xa7b3, 1, 1, 928}, {0xa7b4, 8, 2, 1}, {0xa7c4, 1, 1, -48}, {0xa7c5, 1, 1, -42307},
-    {0xa7c6, 1, 1, -35384}, {0xa7c7, 2, 2, 1}, {0xa7d0, 1, 1, 1}, {0xa7d6, 2, 2, 1}, {0xa7f5, 1, 1, 1},
-    {0xff21, 26, 1, 32}, {0x10400, 40, 1, 40}, {0x104b0, 36, 1, 40}, {0x10570, 11, 1, 39},
-    {0x1057c, 15, 1, 39}, {0x1058c, 7, 1, 39}, {0x10594, 2, 1, 39}, {0x10c80, 51, 1, 64},
-    {0x118a0, 32, 1, 32}, {0x16e40, 32, 1, 32}, {0x1e900, 34, 1, 34}};
+// Lower case. An entry is how many code points to pass over, how many follow of which each (*) or of every two
+// the first (:) is a capital (neither mark: one), and the distance to the small letter.
+static const peft__uc_runs peft__uc_lower[] = {
+    {0x41, "*26+32 101*23+32 1*7+32 33:24+1 3:3+1 2:8+1 2:23+1 1-121 :3+1 3+210 :2+1 1+206 +1 1*2+205 +1"},
+    {0x18e, "+79 +202 +203 +1 1+205 +207 1+211 +209 +1 3+211 +213 1+214 :3+1 1+218 +1 1+218 2+1 1+218 +1"},
+    {0x1b1, "*2+217 :2+1 1+219 +1 3+1 7+2 +1 1+2 +1 1+2 :9+1 2:9+1 2+2 :2+1 1-97 -56 :20+1 1-130 1:9+1"},
+    {0x23a, "+10795 +1 1-163 +10792 2+1 1-195 +69 +71 :5+1 289:2+1 3+1 8+116 6+38 1*3+37 1+64 1*2+63"},
+    {0x391, "*17+32 1*9+32 35+8 8:12+1 5-60 2+1 1-7 +1 2*3-130 *16+80 *32+32 48:17+1 9:27+1 1+15 :7+1"},
+    {0x4d0, ":48+1 2*38+48 2889*38+7264 1+7264 5+7264 722*80+38864 *6+8 2202*43-3008 2*3-3008 320:75+1"},
+    {0x1e9e, "-7615 1:48+1 9*8-8 8*6-8 10*8-8 8*8-8 8*6-8 11:4-8 8*8-8 24*8-8 8*8-8 8*8-8 8*2-8 *2-74 -9"},
+    {0x1fc8, "*4-86 -9 11*2-8 *2-100 12*2-8 *2-112 -7 11*2-128 *2-126 -9 297-7517 3-8383 -8262 6+28"},
+    {0x2160, "*16+16 19+1 818*26+26 1840*48+48 48+1 1-10743 -3814 -10727 2:3+1 1-10780 -10749 -10783"},
+    {0x2c70, "-10782 1+1 2+1 8*2-10815 :50+1 8:2+1 4+1"},
+    {0xa640, ":23+1 19:14+1 135:7+1 3:31+1 10:2+1 1-35332 :5+1 4+1 1-42280 2:2+1 3:10+1 1-42308 -42319"},
+    {0xa7ac, "-42315 -42305 -42308 1-42258 -42282 -42261 +928 :8+1 1-48 -42307 -35384 :2+1 6+1 5:2+1 28+1"},
+    {0xff21, "*26+32 1221*40+40 136*36+40 156*11+39 1*15+39 1*7+39 1*2+39 1770*51+64"},
+    {0x118a0, "*32+32"},
+    {0x16e40, "*32+32"},
+    {0x1e900, "*34+34"},
+};
+
+typedef struct peft__uc_capitals {
+    int32_t first, count, step, distance;
+} peft__uc_capitals;
+
+// Reads an entry. *behind moves behind its last code point.
+static peft__uc_capitals peft__uc_capitals_of(const char **run, uint32_t *behind) {
+    peft__uc_capitals e = {(int32_t)*behind + (int32_t)peft__uc_number(run), 1, 1, 0};
+    if (**run == '*' || **run == ':') {
+        e.step = *(*run)++ == ':' ? 2 : 1;
+        e.count = (int32_t)peft__uc_number(run);
+    }
+    int32_t sign = *(*run)++ == '-' ? -1 : 1;
+    e.distance = sign * (int32_t)peft__uc_number(run);
+    *run += **run == ' ';
+    *behind = (uint32_t)(e.first + (e.count - 1) * e.step + 1);
+    return e;
+}
 
 static uint32_t peft__uc_lower_of(uint32_t c) {
-    int64_t low = 0, high = PEFT__COUNT(peft__uc_lower) - 1;
-    while (low <= high) {
-        int64_t mid = (low + high) / 2;
-        const int32_t *e = peft__uc_lower[mid];
-        if ((int32_t)c < e[0]) high = mid - 1;
-        else if ((int32_t)c > e[0] + (e[1] - 1) * e[2]) low = mid + 1;
-        else return ((int32_t)c - e[0]) % e[2] ? c : (uint32_t)((int32_t)c + e[3]);
+    const peft__uc_runs *row = peft__uc_row(peft__uc_lower, PEFT__COUNT(peft__uc_lower), c);
+    uint32_t behind = row->first;
+    for (const char *run = row->runs; *run && behind <= c;) {
+        peft__uc_capitals e = peft__uc_capitals_of(&run, &behind);
+        int32_t at = (int32_t)c - e.first;
+        if (c < behind) return at >= 0 && at % e.step == 0 ? (uint32_t)((int32_t)c + e.distance) : c;
     }
     return c;
+}
+
+// The capitals of a small letter, at most `room` -> how many.
+static int peft__uc_capitals_to(uint32_t c, uint32_t *out, int room) {
+    int n = 0;
+    for (int64_t k = 0; k < PEFT__COUNT(peft__uc_lower); k++) {
+        uint32_t behind = peft__uc_lower[k].first;
+        for (const char *run = peft__uc_lower[k].runs; *run && n < room;) {
+            peft__uc_capitals e = peft__uc_capitals_of(&run, &behind);
+            int32_t capital = (int32_t)c - e.distance, at = capital - e.first;
+            if (at >= 0 && capital < (int32_t)behind && at % e.step == 0) out[n++] = (uint32_t)capital;
+        }
+    }
+    return n;
 }
 
 // Python's str.isspace for one code point, as str.split() uses it.
@@ -3466,16 +3494,11 @@ static void peft__json_space(peft__json_reader *r) {
 }
 
 static bool peft__json_hex4(peft__json_reader *r, uint32_t *out) {
-    if (r->end - r->at < 4) return false;
     *out = 0;
     for (int i = 0; i < 4; i++) {
-        char c = *r->at++;
-        int d = c >= '0' && c <= '9' ? c - '0'
-            : c >= 'a' && c <= 'f'   ? c - 'a' + 10
-            : c >= 'A' && c <= 'F'   ? c - 'A' + 10
-                                     : -1;
-        if (d < 0) return false;
-        *out = *out << 4 | (uint32_t)d;
+        uint32_t d = r->at < r->end ? peft__hex_digit(*r->at++) : 99;
+        if (d > 15) return false;
+        *out = *out << 4 | d;
     }
     return true;
 }
@@ -3564,53 +3587,50 @@ static const char *peft__decimal_point(void) {
 #endif
 }
 
-// strtod for short numbers with a point, in any locale. *end, if asked for: behind the number, or `text`.
-static double peft__read_double(const char *text, const char **end) {
-    const char *point = peft__decimal_point(), *first = text + strspn(text, " ");
-    size_t n = PEFT__MIN(strspn(first, "+-.0123456789eE"), (size_t)40), m = strlen(point);
-    char copy[64], *stop;
-    memcpy(copy, first, n);
+// strtod of n < 500 characters with a point, in any locale. *used: how many it took.
+static double peft__read_number(const char *text, size_t n, size_t *used) {
+    const char *point = peft__decimal_point();
+    size_t m = strlen(point);
+    char copy[512], *stop;
+    memcpy(copy, text, n);
     copy[n] = 0;
     char *dot = strchr(copy, '.');
-    if (dot && m < 16) {
+    if (dot && m < 12) {
         memmove(dot + m, dot + 1, n - (size_t)(dot - copy));
         memcpy(dot, point, m);
     }
     double v = strtod(copy, &stop);
-    size_t used = (size_t)(stop - copy);
-    if (dot && stop > dot) used -= m - 1;
+    *used = (size_t)(stop - copy) - (dot && stop > dot ? m - 1 : 0);
+    return v;
+}
+
+// Reads a short number behind spaces. *end, if asked for: behind the number, or `text`.
+static double peft__read_double(const char *text, const char **end) {
+    const char *first = text + strspn(text, " ");
+    size_t used = 0;
+    double v = peft__read_number(first, PEFT__MIN(strspn(first, "+-.0123456789eE"), (size_t)40), &used);
     if (end) *end = used ? first + used : text;
     return v;
 }
 
 static peft_status peft__json_number(peft__json_reader *r, peft__json *out) {
-    const char *begin = r->at, *dot = NULL;
-    bool power = false;
+    const char *begin = r->at;
     peft__json_char(r, '-', '-');
-    bool ok = peft__json_char(r, '0', '0') || peft__json_digits(r);
+    bool ok = peft__json_char(r, '0', '0') || peft__json_digits(r), whole = true;
     if (ok && peft__json_char(r, '.', '.')) {
-        dot = r->at - 1;
+        whole = false;
         ok = peft__json_digits(r);
     }
     if (ok && peft__json_char(r, 'e', 'E')) {
-        power = true;
+        whole = false;
         peft__json_char(r, '+', '-');
         ok = peft__json_digits(r);
     }
-    if (ok && !dot && !power) peft__json_whole(begin, r->at, out);
+    size_t n = (size_t)(r->at - begin), used;
     if (!ok) return peft__json_error(r, "not a value");
-    const char *point = peft__decimal_point();  // strtod also wants a NUL
-    size_t n = (size_t)(r->at - begin), whole = dot ? (size_t)(dot - begin) : n, m = dot ? strlen(point) : 0;
-    char small[64], *text = n + m < sizeof(small) ? small : (char *)peft__arena_alloc(r->arena, n + m + 1);
-    if (!text) return PEFT_ERROR_MEMORY;
-    memcpy(text, begin, whole);
-    if (dot) {
-        memcpy(text + whole, point, m);
-        memcpy(text + whole + m, dot + 1, n - whole - 1);
-        n += m - 1;
-    }
-    text[n] = 0;
-    out->number = strtod(text, NULL);
+    if (n >= 500) return peft__json_error(r, "a number of 500 characters or more");
+    if (whole) peft__json_whole(begin, r->at, out);
+    out->number = peft__read_number(begin, n, &used);
     return PEFT_OK;
 }
 
@@ -3623,25 +3643,21 @@ static bool peft__json_word(peft__json_reader *r, const char *word) {
     return true;
 }
 
-// Reads the members of an object or the items of an array, behind its opening bracket.
 static peft_status peft__json_items(peft__json_reader *r, peft__json *parent, char close) {
     peft__json **tail = &parent->child;
+    peft_status status = PEFT_OK;
     peft__json_space(r);
-    if (r->at < r->end && *r->at == close) {
-        r->at++;
-        return PEFT_OK;
-    }
+    if (peft__json_char(r, close, close)) return PEFT_OK;
     for (;;) {
         const char *key = NULL;
         size_t key_length = 0;
-        peft_status status = PEFT_OK;
         peft__json_space(r);
         if (close == '}') {
             if (r->at >= r->end || *r->at != '"') return peft__json_error(r, "a member without a name");
             status = peft__json_string(r, &key, &key_length);
             if (status) return status;
             peft__json_space(r);
-            if (r->at >= r->end || *r->at++ != ':') return peft__json_error(r, "a ':' is missing");
+            if (!peft__json_char(r, ':', ':')) return peft__json_error(r, "a ':' is missing");
         }
         status = peft__json_value(r, tail);
         if (status) return status;
@@ -3650,23 +3666,22 @@ static peft_status peft__json_items(peft__json_reader *r, peft__json *parent, ch
         tail = &(*tail)->next;
         parent->length++;
         peft__json_space(r);
+        if (peft__json_char(r, close, close)) return PEFT_OK;
         if (r->at >= r->end) return peft__json_error(r, "ends in the middle");
-        char c = *r->at++;
-        if (c == close) return PEFT_OK;
-        if (c != ',') return peft__json_error(r, "a ',' is missing");
+        if (!peft__json_char(r, ',', ',')) return peft__json_error(r, "a ',' is missing");
     }
 }
 
 static peft_status peft__json_value(peft__json_reader *r, peft__json **out) {
-    peft__json *v = PEFT__ARENA(r->arena, 1, peft__json);
+    peft__json *v = *out = PEFT__ARENA(r->arena, 1, peft__json);
     if (!v) return PEFT_ERROR_MEMORY;
     memset(v, 0, sizeof(*v));
-    *out = v;
     peft__json_space(r);
     if (r->at >= r->end) return peft__json_error(r, "ends in the middle");
     v->string = r->at;
-    if (*r->at == '{' || *r->at == '[') {
-        bool object = *r->at++ == '{';
+    bool object = *r->at == '{';
+    if (object || *r->at == '[') {
+        r->at++;
         v->type = object ? PEFT__JSON_OBJECT : PEFT__JSON_ARRAY;
         if (++r->depth > PEFT__JSON_DEPTH) return peft__json_error(r, "nested too deep");
         peft_status status = peft__json_items(r, v, object ? '}' : ']');
@@ -3678,13 +3693,9 @@ static peft_status peft__json_value(peft__json_reader *r, peft__json **out) {
         return peft__json_string(r, &v->string, &v->length);
     }
     if (peft__json_word(r, "null")) return PEFT_OK;
-    if (peft__json_word(r, "true") || peft__json_word(r, "false")) {
-        v->type = PEFT__JSON_BOOL;
-        v->boolean = r->at[-2] == 'u';  // the u of true, the s of false
-        return PEFT_OK;
-    }
-    v->type = PEFT__JSON_NUMBER;
-    return peft__json_number(r, v);
+    v->boolean = peft__json_word(r, "true");
+    v->type = v->boolean || peft__json_word(r, "false") ? PEFT__JSON_BOOL : PEFT__JSON_NUMBER;
+    return v->type == PEFT__JSON_BOOL ? PEFT_OK : peft__json_number(r, v);
 }
 
 // Parses text [n] into a tree that lives in the arena. `where` is the file's name, for messages.
@@ -3738,21 +3749,14 @@ PEFT__NOINLINE const char *peft__json_text(const peft__json *object, const char 
 }
 
 static void peft__json_quote(peft__string *out, const char *s, size_t n) {
-    static const char hex[] = "0123456789abcdef";
+    static const char plain[] = "\"\\\n\t\r", escaped[] = "\"\\ntr";
     peft__string_append(out, "\"", 1);
     for (size_t i = 0; i < n; i++) {
         unsigned char c = (unsigned char)s[i];
-        if (c == '"' || c == '\\') {
-            char e[2] = {'\\', (char)c};
-            peft__string_append(out, e, 2);
-        } else if (c == '\n' || c == '\t' || c == '\r') {
-            peft__string_puts(out, c == '\n' ? "\\n" : c == '\t' ? "\\t" : "\\r");
-        } else if (c < 0x20) {
-            char e[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
-            peft__string_append(out, e, 6);
-        } else {
-            peft__string_append(out, s + i, 1);
-        }
+        const char *found = c ? strchr(plain, c) : NULL;
+        if (found) peft__string_format(out, "\\%c", escaped[found - plain]);
+        else if (c < 0x20) peft__string_format(out, "\\u00%d%c", c >> 4, "0123456789abcdef"[c & 15]);
+        else peft__string_append(out, s + i, 1);
     }
     peft__string_append(out, "\"", 1);
 }
@@ -3887,11 +3891,7 @@ static int peft__re_variants(const peft__regex *re, uint32_t c, uint32_t out[16]
     }
     for (int j = 0; j < count; j++) {
         out[n++] = small[j];
-        for (int64_t k = 0; k < PEFT__COUNT(peft__uc_lower) && n < 12; k++) {
-            const int32_t *row = peft__uc_lower[k], capital = (int32_t)small[j] - row[3],
-                          at = capital - row[0];
-            if (at >= 0 && at <= (row[1] - 1) * row[2] && at % row[2] == 0) out[n++] = (uint32_t)capital;
-        }
+        n += peft__uc_capitals_to(small[j], out + n, PEFT__MAX(12 - n, 0));
     }
     return n;
 }
@@ -4112,16 +4112,11 @@ static void peft__re_literal(peft__re_parser *p, size_t begin, uint32_t c) {
     }
 }
 
-static uint32_t peft__re_digit(int c) {
-    int small = c | 32;
-    return (uint32_t)(c >= '0' && c <= '9' ? c - '0' : small >= 'a' && small <= 'f' ? small - 'a' + 10 : 99);
-}
-
 // Reads a code point of `least` to `most` digits -> whether there is one.
 static bool peft__re_number(peft__re_parser *p, uint32_t base, int least, int most, uint32_t *c) {
     int n = 0;
-    for (*c = 0; n < most && peft__re_digit(peft__re_peek(p)) < base && *c <= 0x10FFFF; n++, p->at++)
-        *c = *c * base + peft__re_digit(peft__re_peek(p));
+    for (*c = 0; n < most && peft__hex_digit(peft__re_peek(p)) < base && *c <= 0x10FFFF; n++, p->at++)
+        *c = *c * base + peft__hex_digit(peft__re_peek(p));
     return n >= least && *c <= 0x10FFFF;
 }
 
@@ -4195,8 +4190,8 @@ static bool peft__re_escape(peft__re_parser *p, bool in_class, uint32_t *c) {
     else if (e == 'e' && ruby) *c = 27;
     // octal: \0, three digits, or any in a class; else the number of a group
     else if (e >= '0' && e <= '9') {
-        bool octal = p->n - p->at >= 2 && e < '4' && peft__re_digit(p->pattern[p->at]) < 8 &&
-            peft__re_digit(p->pattern[p->at + 1]) < 8;
+        bool octal = p->n - p->at >= 2 && e < '4' && peft__hex_digit(p->pattern[p->at]) < 8 &&
+            peft__hex_digit(p->pattern[p->at + 1]) < 8;
         if (e != '0' && !octal && !in_class)
             peft__re_cannot(p, begin, "a backreference, which takes more than linear time,");
         else p->at--;
@@ -4415,8 +4410,8 @@ static bool peft__re_quantifier(peft__re_parser *p, peft__re_repeat *r) {
         if (!peft__re_eat(p, "{")) return false;
         for (int k = 0; k <= comma; k++) {
             int64_t v = 0;
-            for (; peft__re_digit(peft__re_peek(p)) < 10; given[k] = true, p->at++)
-                v = PEFT__MIN(v * 10 + peft__re_digit(peft__re_peek(p)), (int64_t)PEFT__RE_ENDLESS);
+            for (; peft__hex_digit(peft__re_peek(p)) < 10; given[k] = true, p->at++)
+                v = PEFT__MIN(v * 10 + peft__hex_digit(peft__re_peek(p)), (int64_t)PEFT__RE_ENDLESS);
             if (given[k]) bound[k] = v;
             comma = comma || peft__re_eat(p, ",");
         }
@@ -5087,7 +5082,7 @@ typedef struct peft__isa {
 // ---- one source, compiled once per instruction set
 //
 // The header includes itself between here and the kernels' end, once for each instruction set: PEFT__PASS
-// says which. In such a pass the preprocessor keeps only the kernels. PEFT__V(name) is the name with that
+// says which. In such a pass the preprocessor keeps only the kernels. v_(name) is the name with that
 // set's ending (peft__tile_avx512), and v_load, v_fma, ... are its instructions.
 #ifndef PEFT_SELF
 #define PEFT_SELF "peft.h"  // this file's name, found in its own folder
@@ -5143,7 +5138,7 @@ typedef struct peft__isa {
 //      v_width. v_blocks: mr, nr, the rows of dot products, kc and the bytes of L2 of peft__isa.
 #if defined(PEFT__PASS)
 #if PEFT__PASS == PEFT__PASS_PLAIN
-#define PEFT__V(name) peft__##name##_plain
+#define v_(name) peft__##name##_plain
 #define PEFT__TARGET
 #define v_repeat_rows PEFT__REPEAT_4
 #define v_repeat_dots PEFT__REPEAT_3
@@ -5215,7 +5210,7 @@ PEFT__INLINE void peft__transpose_plain(peft__vec_plain *r) {
     ((out)[0] = v_sum(a), (out)[1] = v_sum(b), (out)[2] = v_sum(c), (out)[3] = v_sum(d))
 
 #elif PEFT__PASS == PEFT__PASS_NEON
-#define PEFT__V(name) peft__##name##_neon
+#define v_(name) peft__##name##_neon
 #define PEFT__TARGET
 #define v_repeat_rows PEFT__REPEAT_12
 #define v_repeat_dots PEFT__REPEAT_3
@@ -5235,26 +5230,26 @@ PEFT__INLINE void peft__transpose_plain(peft__vec_plain *r) {
 #define v_sum4(a, b, c, d, out) vst1q_f32(out, vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d)))
 #define v_scale peft__scale_neon
 #define v_transpose peft__transpose_neon
-#define v_load_f16(p) vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)))
-#define v_load_bf16(p) vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16))
+#define v_load_f16(p) vcvt_f32_f16((float16x4_t)vld1_u16(p))
+#define v_load_bf16(p) (float32x4_t)vshll_n_u16(vld1_u16(p), 16)
 #if PEFT__CHAPTER == 3
 PEFT__INLINE float32x4_t peft__scale_neon(float32x4_t x, float32x4_t n) {
     int32x4_t i = vcvtq_s32_f32(n), half = vshrq_n_s32(i, 1), bias = vdupq_n_s32(127);
-    x = vmulq_f32(x, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(half, bias), 23)));
-    return vmulq_f32(x, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vsubq_s32(i, half), bias), 23)));
+    x = vmulq_f32(x, (float32x4_t)vshlq_n_s32(vaddq_s32(half, bias), 23));
+    return vmulq_f32(x, (float32x4_t)vshlq_n_s32(vaddq_s32(vsubq_s32(i, half), bias), 23));
 }
 PEFT__INLINE void peft__transpose_neon(float32x4_t *r) {
-    float64x2_t a = vreinterpretq_f64_f32(vtrn1q_f32(r[0], r[1])),
-                b = vreinterpretq_f64_f32(vtrn2q_f32(r[0], r[1]));
-    float64x2_t c = vreinterpretq_f64_f32(vtrn1q_f32(r[2], r[3])),
-                d = vreinterpretq_f64_f32(vtrn2q_f32(r[2], r[3]));
-    r[0] = vreinterpretq_f32_f64(vtrn1q_f64(a, c)), r[1] = vreinterpretq_f32_f64(vtrn1q_f64(b, d));
-    r[2] = vreinterpretq_f32_f64(vtrn2q_f64(a, c)), r[3] = vreinterpretq_f32_f64(vtrn2q_f64(b, d));
+    float64x2_t a = (float64x2_t)vtrn1q_f32(r[0], r[1]),
+                b = (float64x2_t)vtrn2q_f32(r[0], r[1]);
+    float64x2_t c = (float64x2_t)vtrn1q_f32(r[2], r[3]),
+                d = (float64x2_t)vtrn2q_f32(r[2], r[3]);
+    r[0] = (float32x4_t)vtrn1q_f64(a, c), r[1] = (float32x4_t)vtrn1q_f64(b, d);
+    r[2] = (float32x4_t)vtrn2q_f64(a, c), r[3] = (float32x4_t)vtrn2q_f64(b, d);
 }
 #endif
 
 #elif PEFT__PASS == PEFT__PASS_WASM
-#define PEFT__V(name) peft__##name##_wasm
+#define v_(name) peft__##name##_wasm
 #define PEFT__TARGET
 #define v_repeat_rows PEFT__REPEAT_4
 #define v_repeat_dots PEFT__REPEAT_3
@@ -5301,7 +5296,7 @@ PEFT__INLINE void peft__transpose_wasm(v_float *r) {
 #endif
 
 #elif PEFT__PASS == PEFT__PASS_AVX2
-#define PEFT__V(name) peft__##name##_avx2
+#define v_(name) peft__##name##_avx2
 #define PEFT__TARGET PEFT__TARGET_AVX2
 #define v_repeat_rows PEFT__REPEAT_6
 #define v_repeat_dots PEFT__REPEAT_3
@@ -5323,7 +5318,7 @@ PEFT__INLINE void peft__transpose_wasm(v_float *r) {
 #define v_transpose peft__transpose_avx2
 #define v_load_f16(p) _mm256_cvtph_ps(_mm_loadu_si128(PEFT__M128(p)))
 #define v_load_bf16(p) \
-    _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(PEFT__M128(p))), 16))
+    (__m256)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(PEFT__M128(p))), 16)
 #if PEFT__CHAPTER == 3
 #define PEFT__AVX2 PEFT__INLINE PEFT__TARGET_AVX2
 #define PEFT__M128(p) ((const __m128i *)(const void *)(p))
@@ -5334,18 +5329,18 @@ PEFT__AVX2 __m128 peft__sum4_avx2(__m256 a, __m256 b, __m256 c, __m256 d) {
 }
 PEFT__AVX2 __m256 peft__scale_avx2(__m256 x, __m256 n) {
     __m256i i = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(i, 1), bias = _mm256_set1_epi32(127);
-    x = _mm256_mul_ps(x, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(half, bias), 23)));
+    x = _mm256_mul_ps(x, (__m256)_mm256_slli_epi32(_mm256_add_epi32(half, bias), 23));
     i = _mm256_add_epi32(_mm256_sub_epi32(i, half), bias);
-    return _mm256_mul_ps(x, _mm256_castsi256_ps(_mm256_slli_epi32(i, 23)));
+    return _mm256_mul_ps(x, (__m256)_mm256_slli_epi32(i, 23));
 }
 // 4 x 4 transposes within each 128-bit lane: afterwards lane L of r[j] is column 4L+j of the four rows.
 PEFT__AVX2 void peft__transpose4_avx2(__m256 *r) {
-    __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(r[0], r[1])),
-            b = _mm256_castps_pd(_mm256_unpackhi_ps(r[0], r[1]));
-    __m256d c = _mm256_castps_pd(_mm256_unpacklo_ps(r[2], r[3])),
-            d = _mm256_castps_pd(_mm256_unpackhi_ps(r[2], r[3]));
-    r[0] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, c)), r[1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, c));
-    r[2] = _mm256_castpd_ps(_mm256_unpacklo_pd(b, d)), r[3] = _mm256_castpd_ps(_mm256_unpackhi_pd(b, d));
+    __m256d a = (__m256d)_mm256_unpacklo_ps(r[0], r[1]),
+            b = (__m256d)_mm256_unpackhi_ps(r[0], r[1]);
+    __m256d c = (__m256d)_mm256_unpacklo_ps(r[2], r[3]),
+            d = (__m256d)_mm256_unpackhi_ps(r[2], r[3]);
+    r[0] = (__m256)_mm256_unpacklo_pd(a, c), r[1] = (__m256)_mm256_unpackhi_pd(a, c);
+    r[2] = (__m256)_mm256_unpacklo_pd(b, d), r[3] = (__m256)_mm256_unpackhi_pd(b, d);
 }
 PEFT__AVX2 void peft__transpose_avx2(__m256 *r) {
     peft__transpose4_avx2(r), peft__transpose4_avx2(r + 4);
@@ -5359,10 +5354,10 @@ PEFT__AVX2 void peft__transpose_avx2(__m256 *r) {
 
 #elif PEFT__PASS == PEFT__PASS_AVX512 || PEFT__PASS == PEFT__PASS_BF16
 #if PEFT__PASS == PEFT__PASS_AVX512
-#define PEFT__V(name) peft__##name##_avx512
+#define v_(name) peft__##name##_avx512
 #define PEFT__TARGET PEFT__TARGET_AVX512
 #else
-#define PEFT__V(name) peft__##name##_bf16
+#define v_(name) peft__##name##_bf16
 #define PEFT__TARGET PEFT__TARGET_BF16
 #endif
 #define v_repeat_rows PEFT__REPEAT_14
@@ -5387,7 +5382,7 @@ PEFT__AVX2 void peft__transpose_avx2(__m256 *r) {
 #define v_transpose peft__transpose_avx512
 #define v_load_f16(p) _mm512_cvtph_ps(_mm256_loadu_si256(PEFT__M256(p)))
 #define v_load_bf16(p) \
-    _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(PEFT__M256(p))), 16))
+    (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(PEFT__M256(p))), 16)
 #if PEFT__CHAPTER == 3 && PEFT__PASS == PEFT__PASS_AVX512
 #define PEFT__AVX512 PEFT__INLINE PEFT__TARGET_AVX512
 PEFT__AVX512 __m128 peft__sum4_avx512(__m512 a, __m512 b, __m512 c, __m512 d) {
@@ -5400,12 +5395,12 @@ PEFT__AVX512 __m128 peft__sum4_avx512(__m512 a, __m512 b, __m512 c, __m512 d) {
     return _mm512_castps512_ps128(_mm512_permutexvar_ps(_mm512_set4_epi32(12, 8, 4, 0), s));
 }
 PEFT__AVX512 void peft__transpose4_avx512(__m512 *r) {  // as for AVX2
-    __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(r[0], r[1])),
-            b = _mm512_castps_pd(_mm512_unpackhi_ps(r[0], r[1]));
-    __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(r[2], r[3])),
-            d = _mm512_castps_pd(_mm512_unpackhi_ps(r[2], r[3]));
-    r[0] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c)), r[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
-    r[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d)), r[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+    __m512d a = (__m512d)_mm512_unpacklo_ps(r[0], r[1]),
+            b = (__m512d)_mm512_unpackhi_ps(r[0], r[1]);
+    __m512d c = (__m512d)_mm512_unpacklo_ps(r[2], r[3]),
+            d = (__m512d)_mm512_unpackhi_ps(r[2], r[3]);
+    r[0] = (__m512)_mm512_unpacklo_pd(a, c), r[1] = (__m512)_mm512_unpackhi_pd(a, c);
+    r[2] = (__m512)_mm512_unpacklo_pd(b, d), r[3] = (__m512)_mm512_unpackhi_pd(b, d);
 }
 // The 4 x 4 matrix of lanes in r[0], r[4], r[8], r[12], transposed.
 PEFT__AVX512 void peft__transpose_lanes_avx512(__m512 *r) {
@@ -5423,18 +5418,18 @@ PEFT__AVX512 void peft__transpose_avx512(__m512 *r) {
 #endif
 #endif
 
-#define PEFT__VECTOR PEFT__INLINE PEFT__TARGET  // parts of kernels, inlined
-#define PEFT__KERNEL static PEFT__TARGET  // the functions in the tables
+#define v_inline PEFT__INLINE PEFT__TARGET  // parts of kernels, inlined
+#define v_kernel static PEFT__TARGET  // the functions in the tables
 #ifndef v_load_n  // without masks: through a small buffer
-#define v_load_n PEFT__V(load_n)
-#define v_store_n PEFT__V(store_n)
+#define v_load_n v_(load_n)
+#define v_store_n v_(store_n)
 #if PEFT__CHAPTER == 3
-PEFT__VECTOR v_float v_load_n(const float *p, int64_t n) {
+v_inline v_float v_load_n(const float *p, int64_t n) {
     float buffer[v_width] = {0};
     memcpy(buffer, p, (size_t)n * sizeof(float));
     return v_load(buffer);
 }
-PEFT__VECTOR void v_store_n(float *p, v_float v, int64_t n) {
+v_inline void v_store_n(float *p, v_float v, int64_t n) {
     float buffer[v_width];
     v_store(buffer, v);
     memcpy(p, buffer, (size_t)n * sizeof(float));
@@ -5444,20 +5439,20 @@ PEFT__VECTOR void v_store_n(float *p, v_float v, int64_t n) {
 
 // ---- the kernels of chapter 3
 #if PEFT__CHAPTER == 3
-#define v_weight PEFT__V(weight)
-#define v_weight_n PEFT__V(weight_n)
-#define v_exp PEFT__V(exp_of)
+#define v_weight v_(weight)
+#define v_weight_n v_(weight_n)
+#define v_exp v_(exp_of)
 #define v_load_part(p, n) ((n) < v_width ? v_load_n(p, n) : v_load(p))
 #define v_store_part(p, v, n) ((n) < v_width ? (void)v_store_n(p, v, n) : (void)v_store(p, v))
 #if PEFT__PASS != PEFT__PASS_BF16
 
 // Elements i, i + 1, ... of a row of weights.
-PEFT__VECTOR v_float v_weight(peft_dtype type, const void *row, int64_t i) {
+v_inline v_float v_weight(peft_dtype type, const void *row, int64_t i) {
     if (type == PEFT_F16) return v_load_f16((const uint16_t *)row + i);
     if (type == PEFT_BF16) return v_load_bf16((const uint16_t *)row + i);
     return v_load((const float *)row + i);
 }
-PEFT__VECTOR v_float v_weight_n(peft_dtype type, const void *row, int64_t i, int64_t n) {
+v_inline v_float v_weight_n(peft_dtype type, const void *row, int64_t i, int64_t n) {
     if (type == PEFT_F32) return v_load_n((const float *)row + i, n);
     float buffer[v_width] = {0};
     for (int64_t j = 0; j < n; j++) buffer[j] = peft__element(type, row, i + j);
@@ -5476,7 +5471,7 @@ PEFT__VECTOR v_float v_weight_n(peft_dtype type, const void *row, int64_t i, int
 #define PEFT__PACK_STORE(i) \
     if (whole) v_store(out + (p + i) * step, r[i]); \
     else v_store_n(out + (p + i) * step, r[i], width);
-PEFT__VECTOR void PEFT__V(pack_lanes)(peft_dtype type, const void *source, int64_t rs, int64_t cs, int64_t kc,
+v_inline void v_(pack_lanes)(peft_dtype type, const void *source, int64_t rs, int64_t cs, int64_t kc,
     int64_t lanes, int64_t width, int64_t step, float *out) {
     bool whole = width >= v_width || step < v_width;
     if (rs != 1) {  // lanes are contiguous (cs == 1): copy rows
@@ -5500,28 +5495,28 @@ PEFT__VECTOR void PEFT__V(pack_lanes)(peft_dtype type, const void *source, int64
             out[p * step + l] =
                 l < lanes ? peft__element(type, peft__advance(type, source, l * cs), p) : 0.0f;
 }
-PEFT__VECTOR void PEFT__V(pack_panel_of)(peft_dtype type, const void *source, int64_t rs, int64_t cs,
+v_inline void v_(pack_panel_of)(peft_dtype type, const void *source, int64_t rs, int64_t cs,
     int64_t kc, int64_t lanes, int64_t width, int64_t step, float *out) {
     for (int64_t l = 0; l < width; l += v_width)
-        PEFT__V(pack_lanes)(type, l < lanes ? peft__advance(type, source, l * cs) : source, rs, cs, kc,
+        v_(pack_lanes)(type, l < lanes ? peft__advance(type, source, l * cs) : source, rs, cs, kc,
             PEFT__MAX(PEFT__MIN(lanes - l, v_width), 0), PEFT__MIN(width - l, v_width), step, out + l);
 }
-PEFT__KERNEL void PEFT__V(pack_panel)(peft_dtype type, const void *source, int64_t rs, int64_t cs, int64_t kc,
+v_kernel void v_(pack_panel)(peft_dtype type, const void *source, int64_t rs, int64_t cs, int64_t kc,
     int64_t lanes, int64_t width, int64_t step, float *out) {
-    if (type == PEFT_F32) PEFT__V(pack_panel_of)(PEFT_F32, source, rs, cs, kc, lanes, width, step, out);
-    else PEFT__V(pack_panel_of)(PEFT__HALF(type), source, rs, cs, kc, lanes, width, step, out);
+    if (type == PEFT_F32) v_(pack_panel_of)(PEFT_F32, source, rs, cs, kc, lanes, width, step, out);
+    else v_(pack_panel_of)(PEFT__HALF(type), source, rs, cs, kc, lanes, width, step, out);
 }
-PEFT__KERNEL void PEFT__V(pack)(
+v_kernel void v_(pack)(
     const peft__matrix *b, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
     int64_t rs = b->row_step, cs = b->col_step;
     for (int64_t j = 0; j < nc; j += nr, packed += kc * nr)
-        PEFT__V(pack_panel)(b->type, peft__advance(b->type, b->data, k0 * rs + (n0 + j) * cs), rs, cs, kc,
+        v_(pack_panel)(b->type, peft__advance(b->type, b->data, k0 * rs + (n0 + j) * cs), rs, cs, kc,
             PEFT__MIN(nc - j, nr), nr, nr, packed);
 }
 
 // Rounds to the nearest bf16, ties to even. A NaN stays one, in the bits that are left.
 #if PEFT__PASS == PEFT__PASS_PLAIN
-PEFT__KERNEL void PEFT__V(narrow)(bool pairs, const float *x, int64_t rows, int64_t width, float *out) {
+v_kernel void v_(narrow)(bool pairs, const float *x, int64_t rows, int64_t width, float *out) {
     for (int64_t p = 0; p < rows; p += pairs ? 2 : 1, x += pairs ? 2 * width : width)
         for (int64_t l = 0; l < width; l++) {
             uint32_t word = peft__f32_to_bf16(x[l]);
@@ -5530,18 +5525,18 @@ PEFT__KERNEL void PEFT__V(narrow)(bool pairs, const float *x, int64_t rows, int6
         }
 }
 #else
-typedef uint32_t PEFT__V(word) __attribute__((vector_size(4 * v_width)));
-typedef int32_t PEFT__V(number) __attribute__((vector_size(4 * v_width)));
-PEFT__VECTOR PEFT__V(word) PEFT__V(rounded)(const float *x) {
-    PEFT__V(word) u = (PEFT__V(word))v_load(x), r = (u + 0x7FFF + (u >> 16 & 1)) & 0xFFFF0000;
-    PEFT__V(word) none = (PEFT__V(word))((PEFT__V(number))(u & 0x7FFFFFFF) > 0x7F800000);
+typedef uint32_t v_(word) __attribute__((vector_size(4 * v_width)));
+typedef int32_t v_(number) __attribute__((vector_size(4 * v_width)));
+v_inline v_(word) v_(rounded)(const float *x) {
+    v_(word) u = (v_(word))v_load(x), r = (u + 0x7FFF + (u >> 16 & 1)) & 0xFFFF0000;
+    v_(word) none = (v_(word))((v_(number))(u & 0x7FFFFFFF) > 0x7F800000);
     return (r & ~none) | ((u | 0x400000) & none & 0xFFFF0000);
 }
-PEFT__KERNEL void PEFT__V(narrow)(bool pairs, const float *x, int64_t rows, int64_t width, float *out) {
+v_kernel void v_(narrow)(bool pairs, const float *x, int64_t rows, int64_t width, float *out) {
     for (int64_t p = 0; p < rows; p += pairs ? 2 : 1, x += pairs ? 2 * width : width, out += width)
         for (int64_t l = 0; l < width; l += v_width) {  // what is beyond the width is overwritten
-            PEFT__V(word) word = PEFT__V(rounded)(x + l);
-            if (pairs) word = word >> 16 | PEFT__V(rounded)(x + width + l);
+            v_(word) word = v_(rounded)(x + l);
+            if (pairs) word = word >> 16 | v_(rounded)(x + width + l);
             v_store(out + l, (v_float)word);
         }
 }
@@ -5550,14 +5545,14 @@ PEFT__KERNEL void PEFT__V(narrow)(bool pairs, const float *x, int64_t rows, int6
 
 // The micro-kernel: C[R, 2W] = alpha * A[R, kc] * B[kc, 2W] + beta * C with W = v_width, for R = 1 ... mr.
 // a(i, p) = a[i*a_row + p*a_step], b(p, j) = b[p*b_step + j]; only the first `cols` columns of C are touched.
-PEFT__VECTOR void PEFT__V(tile_row)(float *c, v_float s, v_float t, float alpha, float beta) {
+v_inline void v_(tile_row)(float *c, v_float s, v_float t, float alpha, float beta) {
     v_float factor = v_set(alpha), old = v_set(beta);
     s = factor * s, t = factor * t;
     if (beta != 0.0f) s = v_fma(old, v_load(c), s), t = v_fma(old, v_load(c + v_width), t);
     v_store(c, s), v_store(c + v_width, t);
 }
 // The same for the first `cols` columns of all rows of a tile, whose sums are in `rest` [rows, 2W].
-PEFT__KERNEL void PEFT__V(tile_edge)(
+v_kernel void v_(tile_edge)(
     int rows, int64_t cols, const float *rest, float *c, int64_t ldc, float alpha, float beta) {
     v_float factor = v_set(alpha), old = v_set(beta);
     for (int r = 0; r < rows; r++, c += ldc, rest += 2 * v_width)
@@ -5572,8 +5567,8 @@ PEFT__KERNEL void PEFT__V(tile_edge)(
 #if PEFT__PASS != PEFT__PASS_BF16
 #define v_tile_add(a, b, c) v_fma(a, b, c)
 #elif defined(PEFT__EMULATE_BF16)
-#define v_high(v) _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(-65536)))
-#define v_low(v) _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(v), 16))
+#define v_high(v) (__m512)_mm512_and_si512((__m512i)v, _mm512_set1_epi32(-65536))
+#define v_low(v) (__m512)_mm512_slli_epi32((__m512i)v, 16)
 #define v_tile_add(a, b, c) v_fma(v_low(a), v_low(b), v_fma(v_high(a), v_high(b), c))
 #else
 #define v_tile_add(a, b, c) _mm512_dpbf16_ps(c, (__m512bh)(a), (__m512bh)(b))
@@ -5587,10 +5582,10 @@ PEFT__KERNEL void PEFT__V(tile_edge)(
         t##i = v_tile_add(x, b1, t##i); \
     }
 #define PEFT__TILE_STORE(i) \
-    if (R > i) PEFT__V(tile_row)(c + i * ldc, s##i, t##i, alpha, beta);
+    if (R > i) v_(tile_row)(c + i * ldc, s##i, t##i, alpha, beta);
 #define PEFT__TILE_KEEP(i) \
     if (R > i) v_store(rest + i * 2 * v_width, s##i), v_store(rest + (i * 2 + 1) * v_width, t##i);
-PEFT__VECTOR void PEFT__V(tile_rows)(const int R, int64_t cols, int64_t kc, const float *a, int64_t a_row,
+v_inline void v_(tile_rows)(const int R, int64_t cols, int64_t kc, const float *a, int64_t a_row,
     int64_t a_step, const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta) {
     const float *at[5] = {a, a + (R > 3) * 3 * a_row, a + (R > 6) * 6 * a_row, a + (R > 9) * 9 * a_row,
         a + (R > 12) * 12 * a_row};
@@ -5613,12 +5608,12 @@ PEFT__VECTOR void PEFT__V(tile_rows)(const int R, int64_t cols, int64_t kc, cons
         v_repeat_rows(PEFT__TILE_STORE)
     } else {
         float rest[16 * 2 * v_width];
-        v_repeat_rows(PEFT__TILE_KEEP) PEFT__V(tile_edge)(R, cols, rest, c, ldc, alpha, beta);
+        v_repeat_rows(PEFT__TILE_KEEP) v_(tile_edge)(R, cols, rest, c, ldc, alpha, beta);
     }
 }
 #define PEFT__TILE_CASE(i) \
-    case i + 1: PEFT__V(tile_rows)(i + 1, cols, kc, a, a_row, a_step, b, b_step, c, ldc, alpha, beta); break;
-PEFT__KERNEL void PEFT__V(tile)(int rows, int64_t cols, int64_t kc, const float *a, int64_t a_row,
+    case i + 1: v_(tile_rows)(i + 1, cols, kc, a, a_row, a_step, b, b_step, c, ldc, alpha, beta); break;
+v_kernel void v_(tile)(int rows, int64_t cols, int64_t kc, const float *a, int64_t a_row,
     int64_t a_step, const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta) {
     switch (rows) { v_repeat_rows(PEFT__TILE_CASE) default : break; }
 }
@@ -5630,7 +5625,7 @@ PEFT__KERNEL void PEFT__V(tile)(int rows, int64_t cols, int64_t kc, const float 
 // processor prefetches one stream by itself, better than with hints.
 #define PEFT__DOT_PART(i) \
     s##i = v_fma(v_load(a + p + i * v_width), v_weight(type, row, p + i * v_width), s##i);
-PEFT__VECTOR int64_t PEFT__V(dots_token)(
+v_inline int64_t v_(dots_token)(
     peft_dtype type, int64_t k, const float *a, const void *const *b, float *out) {
     int64_t p = 0;
     v_float total[4];
@@ -5662,7 +5657,7 @@ PEFT__VECTOR int64_t PEFT__V(dots_token)(
 #define PEFT__DOT_STORE(i) \
     if (R > i) v_sum4(d##i##0, d##i##1, d##i##2, d##i##3, out + i * 4);
 // R >= rows: the last row stands in for missing ones.
-PEFT__VECTOR int64_t PEFT__V(dots_rows)(const int R, int rows, peft_dtype type, int64_t k, const float *a,
+v_inline int64_t v_(dots_rows)(const int R, int rows, peft_dtype type, int64_t k, const float *a,
     int64_t lda, const void *const *b, float *out) {
     const void *r0 = b[0], *r1 = b[1], *r2 = b[2], *r3 = b[3];
     uintptr_t ahead = 4 * ((uintptr_t)r1 - (uintptr_t)r0);
@@ -5678,14 +5673,14 @@ PEFT__VECTOR int64_t PEFT__V(dots_rows)(const int R, int rows, peft_dtype type, 
     }
     v_repeat_dots(PEFT__DOT_STORE) return p;
 }
-PEFT__KERNEL void PEFT__V(dots)(
+v_kernel void v_(dots)(
     int rows, peft_dtype type, int64_t k, const float *a, int64_t lda, const void *const *b, float *out) {
     int64_t p;
-    if (type == PEFT_F32 && rows == 1) p = PEFT__V(dots_token)(PEFT_F32, k, a, b, out);
-    else if (type == PEFT_F32 && rows == 2) p = PEFT__V(dots_rows)(2, rows, PEFT_F32, k, a, lda, b, out);
-    else if (type == PEFT_F32) p = PEFT__V(dots_rows)(v_dot_rows, rows, PEFT_F32, k, a, lda, b, out);
-    else if (rows == 1) p = PEFT__V(dots_token)(PEFT__HALF(type), k, a, b, out);
-    else p = PEFT__V(dots_rows)(v_dot_rows, rows, PEFT__HALF(type), k, a, lda, b, out);
+    if (type == PEFT_F32 && rows == 1) p = v_(dots_token)(PEFT_F32, k, a, b, out);
+    else if (type == PEFT_F32 && rows == 2) p = v_(dots_rows)(2, rows, PEFT_F32, k, a, lda, b, out);
+    else if (type == PEFT_F32) p = v_(dots_rows)(v_dot_rows, rows, PEFT_F32, k, a, lda, b, out);
+    else if (rows == 1) p = v_(dots_token)(PEFT__HALF(type), k, a, b, out);
+    else p = v_(dots_rows)(v_dot_rows, rows, PEFT__HALF(type), k, a, lda, b, out);
     for (int i = 0; p < k && i < rows; i++)  // what whole vectors leave of k
         for (int j = 0; j < 4; j++) {
             float sum = 0.0f;
@@ -5699,7 +5694,7 @@ PEFT__KERNEL void PEFT__V(dots)(
 #define PEFT__GEMV_ZERO(i) v_float s##i = v_set(0.0f);
 #define PEFT__GEMV_STEP(i) s##i = v_fma(v, v_weight(type, row, j + i * v_width), s##i);
 #define PEFT__GEMV_STORE(i) v_store(sums + i * v_width, s##i);
-PEFT__VECTOR void PEFT__V(gemv_of)(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x,
+v_inline void v_(gemv_of)(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x,
     int64_t incx, const void *b, int64_t stride, float beta, float *y) {
     float sums[8 * v_width];
     int64_t j = 0;
@@ -5725,16 +5720,16 @@ PEFT__VECTOR void PEFT__V(gemv_of)(peft_dtype type, int64_t cols, int64_t k, flo
         peft__put_sums(y + j, sums, n, alpha, beta);
     }
 }
-PEFT__KERNEL void PEFT__V(gemv)(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x,
+v_kernel void v_(gemv)(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x,
     int64_t incx, const void *b, int64_t stride, float beta, float *y) {
-    if (type == PEFT_F32) PEFT__V(gemv_of)(PEFT_F32, cols, k, alpha, x, incx, b, stride, beta, y);
-    else PEFT__V(gemv_of)(PEFT__HALF(type), cols, k, alpha, x, incx, b, stride, beta, y);
+    if (type == PEFT_F32) v_(gemv_of)(PEFT_F32, cols, k, alpha, x, incx, b, stride, beta, y);
+    else v_(gemv_of)(PEFT__HALF(type), cols, k, alpha, x, incx, b, stride, beta, y);
 }
 
 // exp(x) = 2^n * exp(r), n = round(x / ln 2), r = x - n ln 2 in two steps (ln 2 = hi + lo, n*hi exact; Cody &
 // Waite 1980). |r| <= 0.347, where the Taylor series to r^7 is within 1e-8. Below -104 the result is 0, above
 // 89 it is infinity.
-PEFT__VECTOR v_float v_exp(v_float x) {
+v_inline v_float v_exp(v_float x) {
     x = v_max(v_set(-104.0f), v_min(v_set(89.0f), x));
     v_float n = v_round(x * v_set(1.44269504f));
     v_float r = v_fma(n, v_set(-0.693359375f), x);
@@ -5748,7 +5743,7 @@ PEFT__VECTOR v_float v_exp(v_float x) {
     y = v_fma(r * r, y, r);  // exp(r) - 1
     return v_scale(y + v_set(1.0f), n);
 }
-PEFT__KERNEL void PEFT__V(exp)(float *y, const float *x, int64_t n) {
+v_kernel void v_(exp)(float *y, const float *x, int64_t n) {
     for (int64_t i = 0; i < n; i += v_width) {
         v_float v = v_load_part(x + i, n - i);
         v_store_part(y + i, v_exp(v), n - i);
@@ -5757,26 +5752,26 @@ PEFT__KERNEL void PEFT__V(exp)(float *y, const float *x, int64_t n) {
 
 // gelu and silu are both x s(u) with s(u) = 1 / (1 + exp(-u)). silu: u = x. gelu in its tanh form:
 // u = sqrt(2/pi) 2 (x + 0.044715 x^3), since (1 + tanh(u/2)) / 2 = s(u).  y = x s(u) [* up]
-PEFT__VECTOR v_float PEFT__V(gate_u)(bool gelu, v_float x) {
+v_inline v_float v_(gate_u)(bool gelu, v_float x) {
     if (!gelu) return x;
     return x * v_fma(x * x, v_set(PEFT__GELU_B), v_set(PEFT__GELU_A));
 }
-PEFT__KERNEL void PEFT__V(gate)(bool gelu, float *y, const float *x, const float *up, int64_t n) {
+v_kernel void v_(gate)(bool gelu, float *y, const float *x, const float *up, int64_t n) {
     for (int64_t i = 0; i < n; i += v_width) {
         v_float v = v_load_part(x + i, n - i), one = v_set(1.0f);
-        v = v * (one / (one + v_exp(v_set(0.0f) - PEFT__V(gate_u)(gelu, v))));
+        v = v * (one / (one + v_exp(v_set(0.0f) - v_(gate_u)(gelu, v))));
         if (up) v = v * v_load_part(up + i, n - i);
         v_store_part(y + i, v, n - i);
     }
 }
 // dx = dy f'(x) [* up], dup = dy f(x), where f'(x) = s + x s (1-s) u'(x).
-PEFT__KERNEL void PEFT__V(gate_back)(
+v_kernel void v_(gate_back)(
     bool gelu, float *dx, float *dup, const float *x, const float *up, const float *dy, int64_t n) {
     for (int64_t i = 0; i < n; i += v_width) {
         v_float v = v_load_part(x + i, n - i), g = v_load_part(dy + i, n - i), one = v_set(1.0f), slope = one;
         if (gelu) slope = v_fma(v * v, v_set(3 * PEFT__GELU_B), v_set(PEFT__GELU_A));
         // e = exp(-u), kept finite; s = 1/(1+e), 1-s = e s without cancellation
-        v_float u = v_max(v_set(-87.0f), PEFT__V(gate_u)(gelu, v)), e = v_exp(v_set(0.0f) - u);
+        v_float u = v_max(v_set(-87.0f), v_(gate_u)(gelu, v)), e = v_exp(v_set(0.0f) - u);
         v_float s = one / (one + e), d = e * s * s, dv = g * v_fma(v * d, slope, s);
         if (up) {
             v_store_part(dup + i, g * (v * s), n - i);
@@ -5786,7 +5781,7 @@ PEFT__KERNEL void PEFT__V(gate_back)(
     }
 }
 
-PEFT__KERNEL float PEFT__V(dot)(const float *a, const float *b, int64_t n) {
+v_kernel float v_(dot)(const float *a, const float *b, int64_t n) {
     v_float s0 = v_set(0.0f), s1 = s0, s2 = s0, s3 = s0;
     int64_t i = 0;
     for (; i + 4 * v_width <= n; i += 4 * v_width) {
@@ -5801,14 +5796,14 @@ PEFT__KERNEL float PEFT__V(dot)(const float *a, const float *b, int64_t n) {
     return v_sum(s0);
 }
 // y += alpha x
-PEFT__KERNEL void PEFT__V(axpy)(float *y, float alpha, const float *x, int64_t n) {
+v_kernel void v_(axpy)(float *y, float alpha, const float *x, int64_t n) {
     int64_t i = 0;
     v_float v = v_set(alpha);
     for (; i + v_width <= n; i += v_width) v_store(y + i, v_fma(v, v_load(x + i), v_load(y + i)));
     if (i < n) v_store_n(y + i, v_fma(v, v_load_n(x + i, n - i), v_load_n(y + i, n - i)), n - i);
 }
 // x = exp(x - max); sums of 64 vectors in f32, then f64
-PEFT__KERNEL void PEFT__V(softmax)(float *x, int64_t n, float *max, double *sum) {
+v_kernel void v_(softmax)(float *x, int64_t n, float *max, double *sum) {
     float top = -INFINITY, lane[v_width];
     v_float m = v_set(top);
     int64_t i = 0;
@@ -5834,9 +5829,9 @@ PEFT__KERNEL void PEFT__V(softmax)(float *x, int64_t n, float *max, double *sum)
     *sum = total;
 }
 
-static const peft__isa PEFT__V(isa) = {v_blocks, PEFT__V(pack), PEFT__V(pack_panel), PEFT__V(tile),
-    PEFT__V(narrow), PEFT__V(dots), PEFT__V(gemv), PEFT__V(exp), PEFT__V(gate), PEFT__V(gate_back),
-    PEFT__V(dot), PEFT__V(axpy), PEFT__V(softmax)};
+static const peft__isa v_(isa) = {v_blocks, v_(pack), v_(pack_panel), v_(tile),
+    v_(narrow), v_(dots), v_(gemv), v_(exp), v_(gate), v_(gate_back),
+    v_(dot), v_(axpy), v_(softmax)};
 #endif  // not PEFT__PASS_BF16
 #undef v_weight
 #undef v_weight_n
@@ -5883,13 +5878,13 @@ static int64_t peft__round_up(int64_t a, int64_t b) { return peft__div_up(a, b) 
 // operand that the tile can read as it lies, and that is used too little to pay for packing, is read in
 // place.
 
-#define PEFT__SHARED \
-    1048576  // floats of the shared operand that are packed at once: they stay in the last-level cache
+// floats of the shared operand that are packed at once: they stay in the last-level cache
+#define PEFT__SHARED 1048576
 #define PEFT__L1 6144  // floats that stay in the first-level cache beside other things
 #define PEFT__WIDE 2048  // columns beyond which packing A pays
 #define PEFT__SHORT 1024  // columns of short rows of B
-#define PEFT__PAGE \
-    1024  // floats in a page: rows so far apart would push each other out of the first-level cache
+// floats in a page: rows so far apart would push each other out of the first-level cache
+#define PEFT__PAGE 1024
 #define PEFT__FEW 16  // at most this many columns count as few
 #define PEFT__SERIAL_WORK 65536  // multiply-adds below which waking threads does not pay
 #define PEFT__TINY 64  // multiply-adds up to which the triple loop is used
@@ -5905,14 +5900,17 @@ typedef struct peft__gemm_job {
     peft__matrix a, b;
     float *c;
     int64_t ldc;
-    bool a_in_place, b_in_place, split_m;  // split_m: tasks own blocks of rows, else of columns
-    int64_t row_panels,
-        col_panels;  // row panel i is rows [i*m/row_panels, (i+1)*m/row_panels): nearly equal heights
-    int64_t kc, a_panel, b_panel;  // k per block; floats of a packed panel
-    int64_t blocks, block_panels, lanes;  // blocks, panels of the largest, threads that take them
+    bool a_in_place, b_in_place, split_m;  // split_m: tasks own blocks of A's rows, else of B's columns
+    // row panel i is rows [i*m/row_panels, (i+1)*m/row_panels): nearly equal heights
+    int64_t row_panels, col_panels, own_panels, shared_panels;
+    int64_t kc, a_panel, b_panel, shared_panel;  // k per block; floats of a packed panel
+    int64_t blocks, lanes;  // how many blocks there are, and threads that take them
     int64_t shared_limit, slot_size;  // panels of the shared operand at once; floats per slot
     int64_t k0, kn, shared_begin, shared_end, next;  // where the loops are now; the next block to take
     float *shared, *slot;  // panels of the shared operand; [lanes, slot_size] panels of the other
+    // dot products and one row: the tasks; B's columns [n][k], `column_step` elements apart
+    int64_t tasks, column_step;
+    const void *columns;
 } peft__gemm_job;
 
 PEFT__INLINE const float *peft__matrix_at(const peft__matrix *m, int64_t i, int64_t j) {
@@ -5936,65 +5934,40 @@ static void peft__gemm_plan(peft__gemm_job *g, int64_t threads) {
     // Several threads would have to wait for that.
     bool short_rows = b_rows && g->n <= PEFT__SHORT && g->m >= 4 * isa->mr;
     g->split_m = g->m >= g->n || (threads == 1 && short_rows);
-    int64_t panels = g->split_m ? g->row_panels : g->col_panels, panel = g->split_m ? g->a_panel : g->b_panel;
-    int64_t others = g->split_m ? g->col_panels : g->row_panels;
-    int64_t most = PEFT__MAX(isa->l2 / (panel * (int64_t)sizeof(float)), 1);
-    g->blocks = peft__div_up(panels, most);
+    int64_t panel = g->split_m ? g->a_panel : g->b_panel;
+    g->own_panels = g->split_m ? g->row_panels : g->col_panels;
+    g->shared_panels = g->split_m ? g->col_panels : g->row_panels;
+    g->shared_panel = g->split_m ? g->b_panel : g->a_panel;
+    g->blocks = peft__div_up(g->own_panels, PEFT__MAX(isa->l2 / (panel * (int64_t)sizeof(float)), 1));
     if (threads > 1)
-        g->blocks = PEFT__MIN(peft__round_up(PEFT__MAX(g->blocks, 2 * threads), threads), panels);
-    g->block_panels = peft__div_up(panels, g->blocks);
+        g->blocks = PEFT__MIN(peft__round_up(PEFT__MAX(g->blocks, 2 * threads), threads), g->own_panels);
     g->lanes = PEFT__MIN(g->blocks, threads);
-    g->shared_limit = PEFT__MIN(others, PEFT__SHARED / (g->split_m ? g->b_panel : g->a_panel));
-    g->slot_size = g->block_panels * panel + g->b_panel;  // and an edge panel of B
-}
-
-// Floats of scratch memory for what is packed.
-static int64_t peft__gemm_floats(const peft__gemm_job *g) {
-    int64_t shared = g->shared_limit * (g->split_m ? g->b_panel : g->a_panel);
-    return peft__round_up(shared, 16) + g->lanes * peft__round_up(g->slot_size, 16);
+    g->shared_limit = PEFT__MIN(g->shared_panels, PEFT__SHARED / g->shared_panel);
+    g->slot_size = peft__div_up(g->own_panels, g->blocks) * panel + g->b_panel;  // and an edge panel of B
 }
 
 static int64_t peft__row_of(const peft__gemm_job *g, int64_t panel) { return panel * g->m / g->row_panels; }
 
-// Where the lanes of a panel are contiguous in memory, panels are packed side by side, a few rows at a time:
-// whole stretches of a row are read then, not a piece of each page. So it is on the way to bf16, too.
-static int64_t peft__pack_rows(const peft__gemm_job *g, bool side_by_side) {
-    return g->narrow ? PEFT__NARROW_ROWS : side_by_side ? PEFT__PACK_ROWS : g->kn;
-}
-
-// Writes `count` rows of a panel, packed at x, as the tile reads rows p and on of the panel at `out`.
-static void peft__pack_narrow(
-    const peft__gemm_job *g, float *x, int64_t count, int64_t width, int64_t p, float *out) {
-    if (g->pairs && count % 2) memset(x + count++ * width, 0, (size_t)width * sizeof(float));
-    g->isa->narrow(g->pairs, x, count, width, out + (g->pairs ? p / 2 : p) * width);
-}
-
-static void peft__pack_a(const peft__gemm_job *g, int64_t begin, int64_t end, float *out) {
-    float rounded[PEFT__NARROW_ROWS * 16 + 16];
-    int64_t mr = g->isa->mr, step = peft__pack_rows(g, g->a.row_step == 1 && g->a.col_step != 1);
-    for (int64_t p = 0; p < g->kn; p += step)
-        for (int64_t i = begin; i < end; i++) {
-            int64_t row = peft__row_of(g, i), rows = peft__row_of(g, i + 1) - row,
-                    count = PEFT__MIN(step, g->kn - p);
-            float *panel = out + (i - begin) * g->a_panel;
-            g->isa->pack_panel(PEFT_F32, peft__matrix_at(&g->a, row, g->k0 + p), g->a.col_step, g->a.row_step,
-                count, rows, mr, mr, g->narrow ? rounded : panel + p * mr);
-            if (g->narrow) peft__pack_narrow(g, rounded, count, mr, p, panel);
-        }
-}
-
-// The same for B, rows [p0, p1) of this block of k.
-static void peft__pack_b(
-    const peft__gemm_job *g, int64_t begin, int64_t end, int64_t p0, int64_t p1, float *out) {
+// Packs rows [p0, p1) of this block of k of panels [begin, end) of A or B. Where the lanes of a panel are
+// contiguous in memory, panels are packed side by side, a few rows at a time: whole stretches of a row are
+// read then, not a piece of each page. So it is on the way to bf16, too.
+static void peft__gemm_pack(
+    const peft__gemm_job *g, bool of_a, int64_t begin, int64_t end, int64_t p0, int64_t p1, float *out) {
     float rounded[PEFT__NARROW_ROWS * 32 + 16];
-    int64_t nr = g->isa->nr, limit = PEFT__MIN(end * nr, g->n), step = peft__pack_rows(g, g->b.col_step == 1);
+    int64_t width = of_a ? g->isa->mr : g->isa->nr, size = of_a ? g->a_panel : g->b_panel;
+    bool side_by_side = of_a ? g->a.row_step == 1 && g->a.col_step != 1 : g->b.col_step == 1;
+    int64_t step = g->narrow ? PEFT__NARROW_ROWS : side_by_side ? PEFT__PACK_ROWS : g->kn;
     for (int64_t p = p0; p < p1; p += step)
-        for (int64_t j = begin; j < end; j++) {
-            int64_t count = PEFT__MIN(step, p1 - p);
-            float *panel = out + (j - begin) * g->b_panel;
-            g->pack(&g->b, g->k0 + p, count, j * nr, PEFT__MIN(nr, limit - j * nr), (int)nr,
-                g->narrow ? rounded : panel + p * nr);
-            if (g->narrow) peft__pack_narrow(g, rounded, count, nr, p, panel);
+        for (int64_t i = begin; i < end; i++) {
+            int64_t count = PEFT__MIN(step, p1 - p), row = of_a ? peft__row_of(g, i) : 0;
+            float *panel = out + (i - begin) * size, *to = g->narrow ? rounded : panel + p * width;
+            if (of_a)
+                g->isa->pack_panel(PEFT_F32, peft__matrix_at(&g->a, row, g->k0 + p), g->a.col_step,
+                    g->a.row_step, count, peft__row_of(g, i + 1) - row, width, width, to);
+            else g->pack(&g->b, g->k0 + p, count, i * width, PEFT__MIN(width, g->n - i * width), (int)width, to);
+            if (!g->narrow) continue;
+            if (g->pairs && count % 2) memset(rounded + count++ * width, 0, (size_t)width * sizeof(float));
+            g->isa->narrow(g->pairs, rounded, count, width, panel + (g->pairs ? p / 2 : p) * width);
         }
 }
 
@@ -6012,7 +5985,7 @@ static void peft__gemm_block(const peft__gemm_job *g, int64_t i0, int64_t i1, co
                 bp = peft__matrix_at(&g->b, g->k0, col);
                 b_step = g->b.row_step;
             } else if (g->b_in_place) {
-                peft__pack_b(g, j, j + 1, 0, g->kn, edge);
+                peft__gemm_pack(g, false, j, j + 1, 0, g->kn, edge);
                 bp = edge;
             }
             for (int64_t r = i; r < PEFT__MIN(i + chunk, i1); r++) {
@@ -6030,33 +6003,29 @@ static void peft__gemm_block(const peft__gemm_job *g, int64_t i0, int64_t i1, co
 
 static void peft__gemm_lane(void *arg, int64_t lane) {
     peft__gemm_job *g = (peft__gemm_job *)arg;
-    float *slot = g->slot + lane * peft__round_up(g->slot_size, 16);
-    float *edge = slot + g->slot_size - g->b_panel;
-    int64_t panels = g->split_m ? g->row_panels : g->col_panels;
+    float *slot = g->slot + lane * peft__round_up(g->slot_size, 16), *edge = slot + g->slot_size - g->b_panel;
     for (int64_t block; (block = peft__take_task(&g->next)) < g->blocks;) {
-        int64_t begin = block * panels / g->blocks, end = (block + 1) * panels / g->blocks;
-        if (g->split_m) {
-            if (!g->a_in_place) peft__pack_a(g, begin, end, slot);
+        int64_t begin = block * g->own_panels / g->blocks, end = (block + 1) * g->own_panels / g->blocks;
+        if (!(g->split_m ? g->a_in_place : g->b_in_place))
+            peft__gemm_pack(g, g->split_m, begin, end, 0, g->kn, slot);
+        if (g->split_m)
             peft__gemm_block(g, begin, end, slot, g->shared_begin, g->shared_end, g->shared, edge);
-        } else {
-            if (!g->b_in_place) peft__pack_b(g, begin, end, 0, g->kn, slot);
-            peft__gemm_block(g, g->shared_begin, g->shared_end, g->shared, begin, end, slot, edge);
-        }
+        else peft__gemm_block(g, g->shared_begin, g->shared_end, g->shared, begin, end, slot, edge);
     }
 }
 
 // Packs one of 16 parts of the shared operand: of its panels; or of k, if those rows are contiguous.
 static void peft__gemm_pack_task(void *arg, int64_t index) {
     const peft__gemm_job *g = (const peft__gemm_job *)arg;
-    int64_t count = g->shared_end - g->shared_begin, begin = index * count / 16,
-            end = (index + 1) * count / 16;
-    float *out = g->shared + begin * (g->split_m ? g->b_panel : g->a_panel);
-    if (!g->split_m) peft__pack_a(g, g->shared_begin + begin, g->shared_begin + end, out);
-    else if (g->b.col_step != 1)
-        peft__pack_b(g, g->shared_begin + begin, g->shared_begin + end, 0, g->kn, out);
-    else
-        peft__pack_b(g, g->shared_begin, g->shared_end, peft__round_up(index * g->kn / 16, 2),
-            PEFT__MIN(peft__round_up((index + 1) * g->kn / 16, 2), g->kn), g->shared);
+    bool of_k = g->split_m && g->b.col_step == 1;
+    int64_t count = g->shared_end - g->shared_begin, p0 = 0, p1 = g->kn;
+    int64_t begin = of_k ? 0 : index * count / 16, end = of_k ? count : (index + 1) * count / 16;
+    if (of_k) {
+        p0 = peft__round_up(index * g->kn / 16, 2);
+        p1 = PEFT__MIN(peft__round_up((index + 1) * g->kn / 16, 2), g->kn);
+    }
+    peft__gemm_pack(g, !g->split_m, g->shared_begin + begin, g->shared_begin + end, p0, p1,
+        g->shared + begin * g->shared_panel);
 }
 
 // Runs tasks 0 ... count - 1: by all threads of ctx, or where it is NULL one after the other.
@@ -6068,15 +6037,14 @@ static void peft__each_task(peft_context *ctx, int64_t count, peft__task_fn fn, 
 
 static void peft__gemm_run(peft__gemm_job *g, int64_t threads, float *scratch) {
     peft__gemm_plan(g, threads);
-    int64_t others = g->split_m ? g->col_panels : g->row_panels;
     g->shared = scratch;
-    g->slot = scratch + peft__round_up(g->shared_limit * (g->split_m ? g->b_panel : g->a_panel), 16);
+    g->slot = scratch + peft__round_up(g->shared_limit * g->shared_panel, 16);
     for (g->k0 = 0; g->k0 < g->k; g->k0 += g->kc) {
         g->kn = PEFT__MIN(g->kc, g->k - g->k0);
-        for (g->shared_begin = 0; g->shared_begin < others; g->shared_begin = g->shared_end) {
-            g->shared_end = PEFT__MIN(g->shared_begin + g->shared_limit, others);
-            int64_t size = (g->shared_end - g->shared_begin) * g->kn * (g->split_m ? g->isa->nr : g->isa->mr);
+        for (g->shared_begin = 0; g->shared_begin < g->shared_panels; g->shared_begin = g->shared_end) {
+            g->shared_end = PEFT__MIN(g->shared_begin + g->shared_limit, g->shared_panels);
             // a small operand is packed before other threads would have woken
+            int64_t size = (g->shared_end - g->shared_begin) * g->shared_panel / g->kc * g->kn;
             if (!(g->split_m ? g->b_in_place : g->a_in_place))
                 peft__each_task(size > PEFT__SERIAL_WORK / 2 ? g->ctx : NULL, 16, peft__gemm_pack_task, g);
             g->next = 0;
@@ -6087,60 +6055,37 @@ static void peft__gemm_run(peft__gemm_job *g, int64_t threads, float *scratch) {
 
 // ---- few rows or few columns: dot products of rows of A and of B's transpose
 
-typedef struct peft__dots_job {
-    const peft__gemm_job *g;
-    int64_t tasks, ldb;
-    const void *b;  // [n][k]
-} peft__dots_job;
-
-// Rows [i, i+rows) times columns [j, j+cols), cols <= 4.
-static void peft__dots_block(const peft__dots_job *d, int64_t i, int64_t rows, int64_t j, int64_t cols) {
-    const peft__gemm_job *g = d->g;
-    float out[6 * 4];
+// Rows [i, i + dot_rows) times columns [j, j + 4), or as many as there are.
+static void peft__dots_block(const peft__gemm_job *g, int64_t i, int64_t j) {
+    float out[6 * 4], *o = out, *c = g->c + i * g->ldc + j, s = g->s;
+    int64_t rows = PEFT__MIN(g->isa->dot_rows, g->m - i), cols = PEFT__MIN(4, g->n - j);
     const void *b[4];
-    for (int64_t q = 0; q < 4; q++) b[q] = peft__advance(g->b.type, d->b, (j + (q < cols ? q : 0)) * d->ldb);
+    for (int64_t q = 0; q < 4; q++)
+        b[q] = peft__advance(g->b.type, g->columns, (j + (q < cols ? q : 0)) * g->column_step);
     g->isa->dots((int)rows, g->b.type, g->k, peft__matrix_at(&g->a, i, 0), g->a.row_step, b, out);
-    float *c = g->c + i * g->ldc + j, s = g->s;
-    const float *o = out;
-    if (cols == 4 && g->beta == 0.0f)  // the usual case
-        for (int64_t r = 0; r < rows; r++, c += g->ldc, o += 4)
+    for (int64_t r = 0; r < rows; r++, c += g->ldc, o += 4)
+        if (cols == 4 && g->beta == 0.0f)  // the usual case
             c[0] = s * o[0], c[1] = s * o[1], c[2] = s * o[2], c[3] = s * o[3];
-    else
-        for (int64_t r = 0; r < rows; r++) peft__put_sums(c + r * g->ldc, out + r * 4, cols, s, g->beta);
+        else peft__put_sums(c, o, cols, s, g->beta);
 }
 
 // A task owns a range of columns (few rows), or of rows (few columns), in whole groups.
 static void peft__dots_task(void *arg, int64_t index) {
-    const peft__dots_job *d = (const peft__dots_job *)arg;
-    int64_t m = d->g->m, n = d->g->n, step = d->g->isa->dot_rows;
-    if (n > m) {
-        int64_t groups = peft__div_up(n, 4), j0 = index * groups / d->tasks,
-                j1 = (index + 1) * groups / d->tasks;
-        for (int64_t j = j0 * 4; j < PEFT__MIN(j1 * 4, n); j += 4)
-            for (int64_t i = 0; i < m; i += step)
-                peft__dots_block(d, i, PEFT__MIN(step, m - i), j, PEFT__MIN(4, n - j));
-    } else {
-        int64_t groups = peft__div_up(m, step), i0 = index * groups / d->tasks,
-                i1 = (index + 1) * groups / d->tasks;
-        for (int64_t i = i0 * step; i < PEFT__MIN(i1 * step, m); i += step)
-            for (int64_t j = 0; j < n; j += 4)
-                peft__dots_block(d, i, PEFT__MIN(step, m - i), j, PEFT__MIN(4, n - j));
-    }
+    const peft__gemm_job *g = (const peft__gemm_job *)arg;
+    int64_t step = g->isa->dot_rows, groups = g->n > g->m ? peft__div_up(g->n, 4) : peft__div_up(g->m, step);
+    for (int64_t q = index * groups / g->tasks; q < (index + 1) * groups / g->tasks; q++)
+        if (g->n > g->m)
+            for (int64_t i = 0; i < g->m; i += step) peft__dots_block(g, i, q * 4);
+        else
+            for (int64_t j = 0; j < g->n; j += 4) peft__dots_block(g, q * step, j);
 }
 
 // ---- one row, rows of B contiguous
 
-typedef struct peft__gemv_job {
-    const peft__gemm_job *g;
-    int64_t tasks;
-} peft__gemv_job;
-
 static void peft__gemv_task(void *arg, int64_t index) {
-    const peft__gemv_job *v = (const peft__gemv_job *)arg;
-    const peft__gemm_job *g = v->g;
-    int64_t unit = g->isa->nr, groups = peft__div_up(g->n, unit);
-    int64_t begin = index * groups / v->tasks * unit,
-            end = PEFT__MIN((index + 1) * groups / v->tasks * unit, g->n);
+    const peft__gemm_job *g = (const peft__gemm_job *)arg;
+    int64_t unit = g->isa->nr, groups = peft__div_up(g->n, unit), begin = index * groups / g->tasks * unit,
+            end = PEFT__MIN((index + 1) * groups / g->tasks * unit, g->n);
     if (begin < end)
         g->isa->gemv(g->b.type, end - begin, g->k, g->s, (const float *)g->a.data, g->a.col_step,
             peft__advance(g->b.type, g->b.data, begin), g->b.row_step, g->beta, g->c + begin);
@@ -6187,7 +6132,8 @@ static int64_t peft__gemm_need(const peft__gemm_job *g, peft__gemm_path path, in
     if (path == PEFT__PATH_DOTS) return g->b.col_step == 1 ? g->n * g->k + 16 : 0;
     if (path == PEFT__PATH_FLIPPED) peft__gemm_flip(g, &f);
     peft__gemm_plan(&f, threads);
-    return peft__gemm_floats(&f) + (path == PEFT__PATH_FLIPPED ? peft__round_up(g->m * g->n, 16) : 0);
+    return peft__round_up(f.shared_limit * f.shared_panel, 16) + f.lanes * peft__round_up(f.slot_size, 16) +
+        (path == PEFT__PATH_FLIPPED ? peft__round_up(g->m * g->n, 16) : 0);
 }
 
 static void peft__gemm_go(peft__gemm_job *g, peft__gemm_path path, int64_t threads, float *scratch) {
@@ -6202,15 +6148,16 @@ static void peft__gemm_go(peft__gemm_job *g, peft__gemm_path path, int64_t threa
             for (int64_t j = 0; j < g->n; j++)
                 peft__put_sums(g->c + i * g->ldc + j, &f.c[j * g->m + i], 1, 1.0f, g->beta);
     } else if (path == PEFT__PATH_DOTS) {
-        peft__dots_job d = {g, threads > 1 ? 4 * threads : 1, g->b.col_step, g->b.data};
-        if (g->b.col_step == 1) {  // few columns: make B's columns contiguous
+        g->tasks = threads > 1 ? 4 * threads : 1;
+        g->columns = g->b.data, g->column_step = g->b.col_step;
+        if (g->b.col_step == 1) {  // few columns: make them contiguous
             g->isa->pack_panel(PEFT_F32, g->b.data, 1, g->b.row_step, g->n, g->k, g->k, g->k, scratch);
-            d.b = scratch, d.ldb = g->k;
+            g->columns = scratch, g->column_step = g->k;
         }
-        peft__each_task(g->ctx, d.tasks, peft__dots_task, &d);
+        peft__each_task(g->ctx, g->tasks, peft__dots_task, g);
     } else {
-        peft__gemv_job v = {g, threads > 1 ? 2 * threads : 1};
-        peft__each_task(g->ctx, v.tasks, peft__gemv_task, &v);
+        g->tasks = threads > 1 ? 2 * threads : 1;
+        peft__each_task(g->ctx, g->tasks, peft__gemv_task, g);
     }
 }
 
@@ -6408,47 +6355,41 @@ typedef struct peft__ggml_format {
     // Blocks: 32 values of block b, from 32 n on. Floats: n values from b on.
     void (*decode)(const struct peft__ggml_format *f, const unsigned char *b, int64_t n, float *out);
     bool (*encode)(const struct peft__ggml_format *f, const float *x, int64_t count, unsigned char *blocks);
-    const float *map;  // [16] or [32]: the value of each code
 } peft__ggml_format;
 
+#define PEFT__DECODER(name)                                                                                 \
+    static void name(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,          \
+        float *PEFT__RESTRICT out)
+
 // F32, F16, BF16
-static void peft__unpack_floats(
-    const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    if (f->type == PEFT_GGML_F32)
-        for (int64_t i = 0; i < n; i++) out[i] = peft__bits_float(peft__u32_at(b + 4 * i));
-    else if (f->type == PEFT_GGML_F16)
-        for (int64_t i = 0; i < n; i++) out[i] = peft__half_at(b + 2 * i);
-    else
-        for (int64_t i = 0; i < n; i++) out[i] = peft__bf16_to_f32(peft__u16_at(b + 2 * i));
+PEFT__DECODER(peft__unpack_floats) {
+    for (int64_t i = 0; i < n; i++)
+        out[i] = f->type == PEFT_GGML_F32 ? peft__bits_float(peft__u32_at(b + 4 * i))
+            : f->type == PEFT_GGML_F16    ? peft__half_at(b + 2 * i)
+                                          : peft__bf16_to_f32(peft__u16_at(b + 2 * i));
 }
 
 // x = d q. Q8_0: scale, 32 signed bytes. Q8_K: f32 scale, 256 signed bytes, sums for dot products.
-static void peft__unpack_bytes(
-    const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
+PEFT__DECODER(peft__unpack_bytes) {
     bool half = f->type == PEFT_GGML_Q8_0;
     float d = half ? peft__half_at(b) : peft__bits_float(peft__u32_at(b));
     for (int i = 0; i < 32; i++) out[i] = d * (float)(signed char)b[(half ? 2 : 4) + 32 * n + i];
 }
 
 // Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL: scale, (_1: minimum,) (Q5: 32 fifth bits,) 16 bytes whose low nibbles are
-// the first 16 values and whose high nibbles the others. x = d map[q] + m
-static const float peft__small_integers[] = {-16, -15, -14, -13, -12, -11, -10, -9, -8, -7, -6, -5, -4, -3,
-    -2, -1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26,
-    27, 28, 29, 30, 31};
+// the first 16 values and whose high nibbles the others. x = d (map[q] or q - middle) + m
 static const float peft__iq4_nl_map[16] = {
     -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
-static void peft__unpack_nibbles(
-    const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
+PEFT__DECODER(peft__unpack_nibbles) {
     bool minimum = f->type == PEFT_GGML_Q4_1 || f->type == PEFT_GGML_Q5_1;
-    int at = f->size - 16, fifth = at - (minimum ? 4 : 2);
+    int at = f->size - 16, fifth = at - (minimum ? 4 : 2), middle = minimum ? 0 : fifth ? 16 : 8;
     float d = peft__half_at(b), m = minimum ? peft__half_at(b + 2) : 0;
     uint32_t high = fifth ? peft__u32_at(b + at - 4) : 0;
-    for (int i = 0; i < 16; i++) {
-        float low = d * f->map[(b[at + i] & 15) | (high >> i & 1) << 4];
-        float up = d * f->map[b[at + i] >> 4 | (high >> (i + 16) & 1) << 4];
-        out[i] = minimum ? low + m : low;
-        out[i + 16] = minimum ? up + m : up;
+    for (int i = 0; i < 32; i++) {
+        int q = (b[at + i % 16] >> i / 16 * 4 & 15) | (high >> i & 1) << 4;
+        float x = d * (f->type == PEFT_GGML_IQ4_NL ? peft__iq4_nl_map[q] : (float)(q - middle));
+        out[i] = minimum ? x + m : x;
     }
     (void)n;
 }
@@ -6457,8 +6398,7 @@ static void peft__unpack_nibbles(
 // bits, bit k for group k,) nibbles: 32 bytes hold two groups. Of the 12 bytes, 0 to 3 and 4 to 7 hold s and
 // m of groups 0 to 3 in their low 6 bits, and the high 2 bits of s and m of groups 4 to 7; bytes 8 to 11 hold
 // the low 4 bits of these, of s in the low nibble. x = (d s) q - (d_min m)
-static void peft__unpack_k(
-    const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
+PEFT__DECODER(peft__unpack_k) {
     const unsigned char *s = b + 4, *high = b + 16, *q = b + f->size - 128 + n / 2 * 32;
     bool fifth = f->type == PEFT_GGML_Q5_K;
     int k = (int)n, shift = k % 2 * 4;
@@ -6472,8 +6412,7 @@ static void peft__unpack_k(
 // Q6_K: 128 bytes of nibbles, 64 of pairs of high bits, 16 signed scales s, d. Each half of 128 values takes
 // 64 + 32 bytes: the low nibbles are its first 64 values, the high nibbles the others; pair r of a byte
 // belongs to the r-th run of 32. x = (d s) (q - 32)
-static void peft__unpack_q6_k(
-    const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
+PEFT__DECODER(peft__unpack_q6_k) {
     const unsigned char *low = b + n / 4 * 64 + n % 2 * 32, *high = b + 128 + n / 4 * 32;
     float d = peft__half_at(b + 208);
     for (int i = 0; i < 32; i++) {
@@ -6531,31 +6470,27 @@ static bool peft__pack_blocks(const peft__ggml_format *f, const float *x, int64_
 }
 
 static const peft__ggml_format *peft__ggml_format_of(int64_t type) {
-#define PEFT__SKIPPED(type, name, block, size) \
-    { type, name, block, size, NULL, NULL, NULL }
     static const peft__ggml_format formats[] = {
-        {0, "F32", 1, 4, peft__unpack_floats, peft__pack_floats, NULL},
-        {1, "F16", 1, 2, peft__unpack_floats, peft__pack_floats, NULL},
-        {30, "BF16", 1, 2, peft__unpack_floats, peft__pack_floats, NULL},
-        {2, "Q4_0", 32, 18, peft__unpack_nibbles, peft__pack_blocks, peft__small_integers + 8},
-        {3, "Q4_1", 32, 20, peft__unpack_nibbles, NULL, peft__small_integers + 16},
-        {6, "Q5_0", 32, 22, peft__unpack_nibbles, NULL, peft__small_integers},
-        {7, "Q5_1", 32, 24, peft__unpack_nibbles, NULL, peft__small_integers + 16},
-        {8, "Q8_0", 32, 34, peft__unpack_bytes, peft__pack_blocks, NULL},
-        {12, "Q4_K", 256, 144, peft__unpack_k, NULL, NULL},
-        {13, "Q5_K", 256, 176, peft__unpack_k, NULL, NULL},
-        {14, "Q6_K", 256, 210, peft__unpack_q6_k, NULL, NULL},
-        {15, "Q8_K", 256, 292, peft__unpack_bytes, NULL, NULL},
-        {20, "IQ4_NL", 32, 18, peft__unpack_nibbles, NULL, peft__iq4_nl_map},
-        PEFT__SKIPPED(9, "Q8_1", 32, 36), PEFT__SKIPPED(10, "Q2_K", 256, 84),
-        PEFT__SKIPPED(11, "Q3_K", 256, 110), PEFT__SKIPPED(16, "IQ2_XXS", 256, 66),
-        PEFT__SKIPPED(17, "IQ2_XS", 256, 74), PEFT__SKIPPED(18, "IQ3_XXS", 256, 98),
-        PEFT__SKIPPED(19, "IQ1_S", 256, 50), PEFT__SKIPPED(21, "IQ3_S", 256, 110),
-        PEFT__SKIPPED(22, "IQ2_S", 256, 82), PEFT__SKIPPED(23, "IQ4_XS", 256, 136),
-        PEFT__SKIPPED(24, "I8", 1, 1), PEFT__SKIPPED(25, "I16", 1, 2), PEFT__SKIPPED(26, "I32", 1, 4),
-        PEFT__SKIPPED(27, "I64", 1, 8), PEFT__SKIPPED(28, "F64", 1, 8), PEFT__SKIPPED(29, "IQ1_M", 256, 56),
-        PEFT__SKIPPED(34, "TQ1_0", 256, 54), PEFT__SKIPPED(35, "TQ2_0", 256, 66),
-        PEFT__SKIPPED(39, "MXFP4", 32, 17)};
+        {0, "F32", 1, 4, peft__unpack_floats, peft__pack_floats},
+        {1, "F16", 1, 2, peft__unpack_floats, peft__pack_floats},
+        {30, "BF16", 1, 2, peft__unpack_floats, peft__pack_floats},
+        {2, "Q4_0", 32, 18, peft__unpack_nibbles, peft__pack_blocks},
+        {3, "Q4_1", 32, 20, peft__unpack_nibbles, NULL}, {6, "Q5_0", 32, 22, peft__unpack_nibbles, NULL},
+        {7, "Q5_1", 32, 24, peft__unpack_nibbles, NULL},
+        {8, "Q8_0", 32, 34, peft__unpack_bytes, peft__pack_blocks},
+        {12, "Q4_K", 256, 144, peft__unpack_k, NULL}, {13, "Q5_K", 256, 176, peft__unpack_k, NULL},
+        {14, "Q6_K", 256, 210, peft__unpack_q6_k, NULL}, {15, "Q8_K", 256, 292, peft__unpack_bytes, NULL},
+        {20, "IQ4_NL", 32, 18, peft__unpack_nibbles, NULL},
+        // not read
+        {9, "Q8_1", 32, 36, NULL, NULL}, {10, "Q2_K", 256, 84, NULL, NULL},
+        {11, "Q3_K", 256, 110, NULL, NULL}, {16, "IQ2_XXS", 256, 66, NULL, NULL},
+        {17, "IQ2_XS", 256, 74, NULL, NULL}, {18, "IQ3_XXS", 256, 98, NULL, NULL},
+        {19, "IQ1_S", 256, 50, NULL, NULL}, {21, "IQ3_S", 256, 110, NULL, NULL},
+        {22, "IQ2_S", 256, 82, NULL, NULL}, {23, "IQ4_XS", 256, 136, NULL, NULL}, {24, "I8", 1, 1, NULL, NULL},
+        {25, "I16", 1, 2, NULL, NULL}, {26, "I32", 1, 4, NULL, NULL}, {27, "I64", 1, 8, NULL, NULL},
+        {28, "F64", 1, 8, NULL, NULL}, {29, "IQ1_M", 256, 56, NULL, NULL}, {34, "TQ1_0", 256, 54, NULL, NULL},
+        {35, "TQ2_0", 256, 66, NULL, NULL}, {39, "MXFP4", 32, 17, NULL, NULL}};
+
     for (int64_t i = 0; i < PEFT__COUNT(formats); i++)
         if (formats[i].type == type) return &formats[i];
     return NULL;
@@ -6831,14 +6766,14 @@ static const peft__quant_isa peft__quant_isa_plain = {peft__quant_expand_plain, 
 //      columns(x, c)      the next 8 v_width floats of x in the order of shorts_of; put_shorts rounds them
 #if defined(PEFT__PASS)
 #if PEFT__CHAPTER == 4
-typedef uint8_t PEFT__V(octets) __attribute__((vector_size(2 * v_width)));  // bytes of codes
+typedef uint8_t v_(octets) __attribute__((vector_size(2 * v_width)));  // bytes of codes
 // Products of neighbouring c are added up: those of the even codes 0 2 4 6 of a word, then of the odd ones.
 #define PEFT__COLUMNS(a, b) \
     c[0] = a[0], c[1] = a[2], c[2] = b[0], c[3] = b[2], c[4] = a[1], c[5] = a[3], c[6] = b[1], c[7] = b[3];
 #if PEFT__PASS == PEFT__PASS_AVX2
 #define v_quant_grain 32
 typedef __m256i peft__index_avx2;
-#define v_max_bits(a, b) ((PEFT__V(number))_mm256_max_epi32((__m256i)(a), (__m256i)(b)))
+#define v_max_bits(a, b) ((v_(number))_mm256_max_epi32((__m256i)a, (__m256i)b))
 #define v_quant_place peft__place_avx2
 typedef struct peft__table_avx2 {
     __m256 low, high;
@@ -6851,7 +6786,7 @@ PEFT__AVX2 peft__table_avx2 peft__table_of_avx2(const float *map, float scale) {
 }
 PEFT__AVX2 __m256 peft__look_avx2(peft__table_avx2 t, __m256i index) {
     __m256 low = _mm256_permutevar8x32_ps(t.low, index), high = _mm256_permutevar8x32_ps(t.high, index);
-    return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)));
+    return _mm256_blendv_ps(low, high, (__m256)_mm256_slli_epi32(index, 28));
 }
 PEFT__AVX2 __m256i peft__codes_avx2(const uint8_t *p) {
     int32_t word;
@@ -6883,14 +6818,14 @@ PEFT__AVX2 void peft__four_avx2(peft__eighths_avx2 t, __m256i code, __m256 *v) {
     __m256i a = _mm256_shuffle_epi8(t.byte[0], code), b = _mm256_shuffle_epi8(t.byte[1], code);
     __m256i c = _mm256_shuffle_epi8(t.byte[2], code), d = _mm256_shuffle_epi8(t.byte[3], code);
     __m256i low = _mm256_unpacklo_epi8(a, b), high = _mm256_unpacklo_epi8(c, d);
-    v[0] = _mm256_castsi256_ps(_mm256_unpacklo_epi16(low, high)),
-    v[1] = _mm256_castsi256_ps(_mm256_unpackhi_epi16(low, high));
+    v[0] = (__m256)_mm256_unpacklo_epi16(low, high),
+    v[1] = (__m256)_mm256_unpackhi_epi16(low, high);
     low = _mm256_unpackhi_epi8(a, b), high = _mm256_unpackhi_epi8(c, d);
-    v[2] = _mm256_castsi256_ps(_mm256_unpacklo_epi16(low, high)),
-    v[3] = _mm256_castsi256_ps(_mm256_unpackhi_epi16(low, high));
+    v[2] = (__m256)_mm256_unpacklo_epi16(low, high),
+    v[3] = (__m256)_mm256_unpackhi_epi16(low, high);
 }
 PEFT__AVX2 void peft__eight_avx2(peft__eighths_avx2 t, __m256 w, __m256 *v) {
-    __m256i codes = _mm256_castps_si256(w), mask = _mm256_set1_epi8(15);
+    __m256i codes = (__m256i)w, mask = _mm256_set1_epi8(15);
     peft__four_avx2(t, _mm256_and_si256(_mm256_srli_epi16(codes, 4), mask), v);
     peft__four_avx2(t, _mm256_and_si256(codes, mask), v + 4);
 }
@@ -6921,7 +6856,7 @@ PEFT__AVX2 void peft__zip_avx2(peft__pairs_avx2 t, __m256i code, __m256i *v) {
     v[0] = _mm256_unpacklo_epi8(low, high), v[1] = _mm256_unpackhi_epi8(low, high);
 }
 PEFT__AVX2 void peft__shorts_of_avx2(peft__pairs_avx2 t, __m256 w, __m256i *v) {
-    __m256i codes = _mm256_castps_si256(w), mask = _mm256_set1_epi8(15);
+    __m256i codes = (__m256i)w, mask = _mm256_set1_epi8(15);
     peft__zip_avx2(t, _mm256_and_si256(_mm256_srli_epi16(codes, 4), mask), v);
     peft__zip_avx2(t, _mm256_and_si256(codes, mask), v + 2);
 }
@@ -6936,15 +6871,15 @@ PEFT__AVX2 void peft__columns_avx2(const float *x, __m256 *c) {
 PEFT__AVX2 void peft__put_shorts_avx2(float *to, __m256 even, __m256 odd) {
     __m256i s =
         _mm256_blend_epi16(_mm256_cvtps_epi32(even), _mm256_slli_epi32(_mm256_cvtps_epi32(odd), 16), 0xAA);
-    _mm256_storeu_ps(to, _mm256_castsi256_ps(s));
+    _mm256_storeu_ps(to, (__m256)s);
 }
 PEFT__AVX2 __m256i peft__add_products_avx2(__m256i s, __m256i v, const float *x) {
-    return _mm256_add_epi32(s, _mm256_madd_epi16(v, _mm256_castps_si256(_mm256_loadu_ps(x))));
+    return _mm256_add_epi32(s, _mm256_madd_epi16(v, (__m256i)_mm256_loadu_ps(x)));
 }
 // One level of the tree: e becomes 2 e + (s > the midpoint e of the level). A comparison's mask is -1.
 PEFT__AVX2 __m256i peft__descend_avx2(__m256i e, __m256 s, __m256 level) {
     __m256 above = _mm256_cmp_ps(s, _mm256_permutevar8x32_ps(level, e), _CMP_GT_OQ);
-    return _mm256_sub_epi32(_mm256_add_epi32(e, e), _mm256_castps_si256(above));
+    return _mm256_sub_epi32(_mm256_add_epi32(e, e), (__m256i)above);
 }
 
 PEFT__AVX2 void peft__put_codes_avx2(uint8_t *codes, __m256i e, const uint8_t *order) {
@@ -6966,7 +6901,7 @@ PEFT__AVX2 peft__octets_avx2 peft__look16_avx2(const int8_t *table, peft__octets
 #elif PEFT__PASS == PEFT__PASS_AVX512
 #define v_quant_grain 8
 typedef __m512i peft__index_avx512;
-#define v_max_bits(a, b) ((PEFT__V(number))_mm512_max_epi32((__m512i)(a), (__m512i)(b)))
+#define v_max_bits(a, b) ((v_(number))_mm512_max_epi32((__m512i)a, (__m512i)b))
 #define v_quant_place peft__place_words
 typedef __m512 peft__table_avx512;
 PEFT__AVX512 __m512 peft__table_of_avx512(const float *map, float scale) {
@@ -6997,7 +6932,7 @@ PEFT__AVX512 __m512i peft__pairs_of_avx512(const int16_t *map) {
     return _mm512_broadcast_i64x4(_mm256_loadu_si256(PEFT__M256(map)));
 }
 PEFT__AVX512 void peft__shorts_of_avx512(__m512i t, __m512 w, __m512i *v) {
-    __m512i codes = _mm512_castps_si512(w);
+    __m512i codes = (__m512i)w;
     v[0] = _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 4), t),
     v[1] = _mm512_permutexvar_epi16(codes, t);
     v[2] = _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 12), t),
@@ -7018,10 +6953,10 @@ PEFT__AVX512 void peft__columns_avx512(const float *x, __m512 *c) {
 PEFT__AVX512 void peft__put_shorts_avx512(float *to, __m512 even, __m512 odd) {
     __m512i s = _mm512_mask_blend_epi16(
         0xAAAAAAAA, _mm512_cvtps_epi32(even), _mm512_slli_epi32(_mm512_cvtps_epi32(odd), 16));
-    _mm512_storeu_ps(to, _mm512_castsi512_ps(s));
+    _mm512_storeu_ps(to, (__m512)s);
 }
 PEFT__AVX512 __m512i peft__add_products_avx512(__m512i s, __m512i v, const float *x) {
-    return _mm512_add_epi32(s, _mm512_madd_epi16(v, _mm512_castps_si512(_mm512_loadu_ps(x))));
+    return _mm512_add_epi32(s, _mm512_madd_epi16(v, (__m512i)_mm512_loadu_ps(x)));
 }
 
 PEFT__AVX512 __m512i peft__descend_avx512(__m512i e, __m512 s, __m512 level) {
@@ -7043,7 +6978,7 @@ PEFT__AVX512 __m512i peft__halves_avx512(const uint8_t *s) {  // two int8, each 
     return _mm512_mask_set1_epi16(_mm512_set1_epi16((int8_t)s[0]), 0xFFFF0000u, (int8_t)s[1]);
 }
 #define v_half(b) _cvtsh_ss(peft__u16_at(b))
-#define v_widen(q) _mm512_cvtepi8_epi16((__m256i)(q))
+#define v_widen(q) _mm512_cvtepi8_epi16((__m256i)q)
 
 PEFT__AVX512 void peft__put_codes_avx512(uint8_t *codes, __m512i e, const uint8_t *order) {
     __m128i c = _mm_shuffle_epi8(_mm_loadu_si128(PEFT__M128(order)), _mm512_cvtepi32_epi8(e));
@@ -7054,18 +6989,18 @@ PEFT__AVX512 void peft__put_codes_avx512(uint8_t *codes, __m512i e, const uint8_
 #elif PEFT__PASS == PEFT__PASS_NEON
 #define v_quant_grain 8
 typedef uint32x4_t peft__index_neon;
-#define v_max_bits(a, b) ((PEFT__V(number))vmaxq_s32((int32x4_t)(a), (int32x4_t)(b)))
+#define v_max_bits(a, b) ((v_(number))vmaxq_s32((int32x4_t)(a), (int32x4_t)(b)))
 #define v_quant_place peft__place_words
 typedef uint8x16x4_t peft__table_neon;
 PEFT__INLINE uint8x16x4_t peft__table_of_neon(const float *map, float scale) {
     uint8x16x4_t t;
-    for (int i = 0; i < 4; i++) t.val[i] = vreinterpretq_u8_f32(vmulq_n_f32(vld1q_f32(map + 4 * i), scale));
+    for (int i = 0; i < 4; i++) t.val[i] = (uint8x16_t)vmulq_n_f32(vld1q_f32(map + 4 * i), scale);
     return t;
 }
 PEFT__INLINE float32x4_t peft__look_neon(
     uint8x16x4_t t, uint32x4_t index) {  // lane i: bytes 4i, 4i+1, 4i+2, 4i+3 of the table
     uint32x4_t at = vmlaq_n_u32(vdupq_n_u32(0x03020100), vandq_u32(index, vdupq_n_u32(15)), 0x04040404);
-    return vreinterpretq_f32_u8(vqtbl4q_u8(t, vreinterpretq_u8_u32(at)));
+    return (float32x4_t)vqtbl4q_u8(t, (uint8x16_t)at);
 }
 PEFT__INLINE uint32x4_t peft__codes_neon(const uint8_t *p) {
     static const int32_t shifts[4] = {-4, 0, -12, -8};
@@ -7082,7 +7017,7 @@ typedef struct peft__pairs_neon {
     uint8x16_t low, high;  // the two bytes of each entry
 } peft__pairs_neon;
 PEFT__INLINE peft__pairs_neon peft__pairs_of_neon(const int16_t *map) {
-    uint16x8_t a = vreinterpretq_u16_s16(vld1q_s16(map)), b = vreinterpretq_u16_s16(vld1q_s16(map + 8));
+    uint16x8_t a = (uint16x8_t)vld1q_s16(map), b = (uint16x8_t)vld1q_s16(map + 8);
     peft__pairs_neon t;
     t.low = vcombine_u8(vmovn_u16(a), vmovn_u16(b));
     t.high = vcombine_u8(vshrn_n_u16(a, 8), vshrn_n_u16(b, 8));
@@ -7090,12 +7025,12 @@ PEFT__INLINE peft__pairs_neon peft__pairs_of_neon(const int16_t *map) {
 }
 PEFT__INLINE void peft__zip_neon(peft__pairs_neon t, uint8x16_t code, int16x8_t *v) {
     uint8x16_t low = vqtbl1q_u8(t.low, code), high = vqtbl1q_u8(t.high, code);
-    v[0] = vreinterpretq_s16_u8(vzip1q_u8(low, high)), v[1] = vreinterpretq_s16_u8(vzip2q_u8(low, high));
+    v[0] = (int16x8_t)vzip1q_u8(low, high), v[1] = (int16x8_t)vzip2q_u8(low, high);
 }
 PEFT__INLINE void peft__shorts_of_neon(peft__pairs_neon t, float32x4_t w, int16x8_t *v) {
     static const uint8_t order[16] = {
         0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};  // so that a lane adds up its own word
-    uint8x16_t codes = vqtbl1q_u8(vreinterpretq_u8_f32(w), vld1q_u8(order));
+    uint8x16_t codes = vqtbl1q_u8((uint8x16_t)w, vld1q_u8(order));
     peft__zip_neon(t, vshrq_n_u8(codes, 4), v);
     peft__zip_neon(t, vandq_u8(codes, vdupq_n_u8(15)), v + 2);
 }
@@ -7107,22 +7042,22 @@ PEFT__INLINE void peft__columns_neon(const float *x, float32x4_t *c) {
 }
 PEFT__INLINE void peft__put_shorts_neon(float *to, float32x4_t even, float32x4_t odd) {
     int16x8_t s = vcombine_s16(vmovn_s32(vcvtnq_s32_f32(even)), vmovn_s32(vcvtnq_s32_f32(odd)));
-    vst1q_f32(to, vreinterpretq_f32_s16(s));
+    vst1q_f32(to, (float32x4_t)s);
 }
 PEFT__INLINE int32x4_t peft__add_products_neon(int32x4_t s, int16x8_t v, const float *x) {
-    int16x8_t by = vreinterpretq_s16_f32(vld1q_f32(x));
+    int16x8_t by = (int16x8_t)vld1q_f32(x);
     return vmlal_high_s16(vmlal_s16(s, vget_low_s16(v), vget_low_s16(by)), v, by);
 }
 PEFT__INLINE peft__octets_neon peft__look16_neon(const int8_t *table, peft__octets_neon codes) {
-    return (peft__octets_neon)vqtbl1_u8(vreinterpretq_u8_s8(vld1q_s8(table)), (uint8x8_t)codes);
+    return (peft__octets_neon)vqtbl1_u8((uint8x16_t)vld1q_s8(table), (uint8x8_t)codes);
 }
-#define v_half(b) vgetq_lane_f32(vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(peft__u16_at(b)))), 0)
+#define v_half(b) vgetq_lane_f32(vcvt_f32_f16((float16x4_t)vdup_n_u16(peft__u16_at(b))), 0)
 #define v_widen(q) vmovl_s8((int8x8_t)(q))
 
 #elif PEFT__PASS == PEFT__PASS_WASM
 #define v_quant_grain 8
 typedef v128_t peft__index_wasm;
-#define v_max_bits(a, b) ((PEFT__V(number))wasm_i32x4_max((v128_t)(a), (v128_t)(b)))
+#define v_max_bits(a, b) ((v_(number))wasm_i32x4_max((v128_t)(a), (v128_t)(b)))
 #define v_quant_place peft__place_words
 typedef struct peft__table_wasm {
     v128_t part[4];
@@ -7190,114 +7125,114 @@ PEFT__INLINE peft__octets_wasm peft__look16_wasm(const int8_t *table, peft__octe
     return codes;
 }
 #define v_half(b) peft__half_at(b)
-#define v_widen(q) ((v128_t) __builtin_convertvector((PEFT__V(signs))(q), PEFT__V(shorts)))
+#define v_widen(q) ((v128_t) __builtin_convertvector((v_(signs))(q), v_(shorts)))
 #endif
 
-typedef float PEFT__V(real) __attribute__((vector_size(4 * v_width)));
+typedef float v_(real) __attribute__((vector_size(4 * v_width)));
 // Lanes of integers as floats.
-#define v_convert(v) ((v_float) __builtin_convertvector((PEFT__V(number))(v), PEFT__V(real)))
-PEFT__VECTOR v_float PEFT__V(nibble)(PEFT__V(table) t, v_float w, int i) {
-    return PEFT__V(look)(t, (PEFT__V(index))((PEFT__V(word))w >> (4 * (i ^ 1))));
+#define v_convert(v) ((v_float) __builtin_convertvector((v_(number))(v), v_(real)))
+v_inline v_float v_(nibble)(v_(table) t, v_float w, int i) {
+    return v_(look)(t, (v_(index))((v_(word))w >> (4 * (i ^ 1))));
 }
-PEFT__VECTOR v_float PEFT__V(byte)(v_float w, int i) {
-    return v_convert((PEFT__V(number))((PEFT__V(word))w << (24 - 8 * i)) >> 24);
+v_inline v_float v_(byte)(v_float w, int i) {
+    return v_convert((v_(number))((v_(word))w << (24 - 8 * i)) >> 24);
 }
 
 #if PEFT__PASS != PEFT__PASS_AVX2  // vector i holds the i-th code of each word
-typedef PEFT__V(table) PEFT__V(eighths);
-PEFT__VECTOR PEFT__V(eighths) PEFT__V(eighths_of)(const float *map) { return PEFT__V(table_of)(map, 1.0f); }
-PEFT__VECTOR void PEFT__V(eight)(PEFT__V(eighths) t, v_float w, v_float *v) {
-#define PEFT__EIGHT(i) v[i] = PEFT__V(nibble)(t, w, i);
+typedef v_(table) v_(eighths);
+v_inline v_(eighths) v_(eighths_of)(const float *map) { return v_(table_of)(map, 1.0f); }
+v_inline void v_(eight)(v_(eighths) t, v_float w, v_float *v) {
+#define PEFT__EIGHT(i) v[i] = v_(nibble)(t, w, i);
     PEFT__REPEAT_8(PEFT__EIGHT)
 }
 #endif
 #if PEFT__PASS == PEFT__PASS_NEON || PEFT__PASS == PEFT__PASS_WASM
-typedef struct PEFT__V(lanes) {
+typedef struct v_(lanes) {
     int at[4];
-} PEFT__V(lanes);
-PEFT__VECTOR PEFT__V(lanes) PEFT__V(lanes_of)(int64_t phase, int shift) {
-    PEFT__V(lanes) l;
+} v_(lanes);
+v_inline v_(lanes) v_(lanes_of)(int64_t phase, int shift) {
+    v_(lanes) l;
     for (int i = 0; i < 4; i++) l.at[i] = (int)((phase + 8 * i) >> shift);
     return l;
 }
-PEFT__VECTOR v_float PEFT__V(spread)(const float *s, PEFT__V(lanes) l) {
+v_inline v_float v_(spread)(const float *s, v_(lanes) l) {
     float lanes[4] = {s[l.at[0]], s[l.at[1]], s[l.at[2]], s[l.at[3]]};
     return v_load(lanes);
 }
 #endif
 
 // ---- GGUF's blocks and int8: 32 codes, a "run", are widened to 16 bits, 2 v_width at a time
-typedef int8_t PEFT__V(signs) __attribute__((vector_size(2 * v_width)));
-typedef uint16_t PEFT__V(twos) __attribute__((vector_size(2 * v_width)));  // the same bytes in pairs
-typedef int16_t PEFT__V(shorts) __attribute__((vector_size(4 * v_width)));
+typedef int8_t v_(signs) __attribute__((vector_size(2 * v_width)));
+typedef uint16_t v_(twos) __attribute__((vector_size(2 * v_width)));  // the same bytes in pairs
+typedef int16_t v_(shorts) __attribute__((vector_size(4 * v_width)));
 #if PEFT__PASS == PEFT__PASS_AVX512
-#define v_scales_of_16(s) ((PEFT__V(shorts))peft__halves_avx512(s))
+#define v_scales_of_16(s) ((v_(shorts))peft__halves_avx512(s))
 #else
 #define v_scales_of_16(s) (int16_t)(int8_t)(s)[0]
 #endif
-#define v_shift(q, n) ((PEFT__V(octets))((PEFT__V(twos))(q) >> (uint16_t)(n)))
-PEFT__VECTOR PEFT__V(octets) PEFT__V(octets_at)(const uint8_t *p) {
-    PEFT__V(octets) v;
+#define v_shift(q, n) ((v_(octets))((v_(twos))(q) >> (uint16_t)(n)))
+v_inline v_(octets) v_(octets_at)(const uint8_t *p) {
+    v_(octets) v;
     memcpy(&v, p, sizeof(v));
     return v;
 }
 // Codes at, at + 1, ... of 16 bytes whose low nibbles are the first 16 and whose high nibbles the others.
-PEFT__VECTOR PEFT__V(octets) PEFT__V(nibbles_at)(const uint8_t *p, const int at) {
+v_inline v_(octets) v_(nibbles_at)(const uint8_t *p, const int at) {
 #if PEFT__PASS == PEFT__PASS_AVX512
     (void)at;
-    return (PEFT__V(octets))peft__nibbles_avx512(p);
+    return (v_(octets))peft__nibbles_avx512(p);
 #else
-    PEFT__V(octets) q = PEFT__V(octets_at)(p + at % 16);
+    v_(octets) q = v_(octets_at)(p + at % 16);
     if (at >= 16) q = v_shift(q, 4);
     return q & 15;
 #endif
 }
 // 16 where bit at, at + 1, ... is set
-PEFT__VECTOR PEFT__V(octets) PEFT__V(fifths)(const uint8_t *bits, const int at) {
+v_inline v_(octets) v_(fifths)(const uint8_t *bits, const int at) {
 #if PEFT__PASS == PEFT__PASS_AVX512
     (void)at;
-    return (PEFT__V(octets))_mm256_maskz_set1_epi8(peft__u32_at(bits), 16);
+    return (v_(octets))_mm256_maskz_set1_epi8(peft__u32_at(bits), 16);
 #else
     static const uint8_t one[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
-    PEFT__V(octets) v, mask = PEFT__V(octets_at)(one);
+    v_(octets) v, mask = v_(octets_at)(one);
 #if PEFT__PASS == PEFT__PASS_AVX2
-    v = (PEFT__V(octets))_mm_shuffle_epi8(
+    v = (v_(octets))_mm_shuffle_epi8(
         _mm_set1_epi16((int16_t)peft__u16_at(bits + at / 8)), _mm_set_epi64x(0x0101010101010101, 0));
 #else
     v = (mask & 0) + bits[at / 8];
 #endif
-    return (PEFT__V(octets))((v & mask) == mask) & 16;
+    return (v_(octets))((v & mask) == mask) & 16;
 #endif
 }
 // Codes at, at + 1, ... of a run, without their offset: what x = scale code - minimum has. PEFT__GGML_OWN:
 // bytes of PEFT_I8.
 #define PEFT__GGML_OWN (-1)
-PEFT__VECTOR PEFT__V(octets)
-    PEFT__V(ggml_codes)(const int type, const uint8_t *b, const int run, const int at) {
+v_inline v_(octets)
+    v_(ggml_codes)(const int type, const uint8_t *b, const int run, const int at) {
     static const int8_t iq4_nl[16] = {
         -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
-    PEFT__V(octets) q, high;
+    v_(octets) q, high;
     switch (type) {
-    case PEFT_GGML_Q8_0: return PEFT__V(octets_at)(b + 2 + at);
-    case PEFT_GGML_Q4_0: return PEFT__V(nibbles_at)(b + 2, at) - 8;
-    case PEFT_GGML_Q4_1: return PEFT__V(nibbles_at)(b + 4, at);
-    case PEFT_GGML_Q5_0: return (PEFT__V(nibbles_at)(b + 6, at) | PEFT__V(fifths)(b + 2, at)) - 16;
-    case PEFT_GGML_Q5_1: return PEFT__V(nibbles_at)(b + 8, at) | PEFT__V(fifths)(b + 4, at);
-    case PEFT_GGML_IQ4_NL: return PEFT__V(look16)(iq4_nl, PEFT__V(nibbles_at)(b + 2, at));
-    case PEFT_GGML_Q4_K: return v_shift(PEFT__V(octets_at)(b + 16 + run / 2 * 32 + at), run % 2 * 4) & 15;
+    case PEFT_GGML_Q8_0: return v_(octets_at)(b + 2 + at);
+    case PEFT_GGML_Q4_0: return v_(nibbles_at)(b + 2, at) - 8;
+    case PEFT_GGML_Q4_1: return v_(nibbles_at)(b + 4, at);
+    case PEFT_GGML_Q5_0: return (v_(nibbles_at)(b + 6, at) | v_(fifths)(b + 2, at)) - 16;
+    case PEFT_GGML_Q5_1: return v_(nibbles_at)(b + 8, at) | v_(fifths)(b + 4, at);
+    case PEFT_GGML_IQ4_NL: return v_(look16)(iq4_nl, v_(nibbles_at)(b + 2, at));
+    case PEFT_GGML_Q4_K: return v_shift(v_(octets_at)(b + 16 + run / 2 * 32 + at), run % 2 * 4) & 15;
     case PEFT_GGML_Q5_K:
-        q = v_shift(PEFT__V(octets_at)(b + 48 + run / 2 * 32 + at), run % 2 * 4) & 15;
-        high = PEFT__V(octets_at)(b + 16 + at) & (uint8_t)(1 << run);
-        return q | ((PEFT__V(octets))(high != 0) & 16);
+        q = v_shift(v_(octets_at)(b + 48 + run / 2 * 32 + at), run % 2 * 4) & 15;
+        high = v_(octets_at)(b + 16 + at) & (uint8_t)(1 << run);
+        return q | ((v_(octets))(high != 0) & 16);
     case PEFT_GGML_Q6_K:
-        q = v_shift(PEFT__V(octets_at)(b + run / 4 * 64 + run % 2 * 32 + at), run % 4 / 2 * 4) & 15;
-        high = v_shift(PEFT__V(octets_at)(b + 128 + run / 4 * 32 + at), run % 4 * 2) & 3;
+        q = v_shift(v_(octets_at)(b + run / 4 * 64 + run % 2 * 32 + at), run % 4 / 2 * 4) & 15;
+        high = v_shift(v_(octets_at)(b + 128 + run / 4 * 32 + at), run % 4 * 2) & 3;
         return (q | high * 16) - 32;
-    default: return PEFT__V(octets_at)(b + at);
+    default: return v_(octets_at)(b + at);
     }
 }
 // The 8 scales of a block of 256, then its 8 minima; Q6_K: the scale of scales, and none.
-PEFT__VECTOR void PEFT__V(ggml_scales)(const int type, const uint8_t *b, v_float *out) {
+v_inline void v_(ggml_scales)(const int type, const uint8_t *b, v_float *out) {
     static const float first[16] = {1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0};
     static const float last[16] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1};
     bool six = type == PEFT_GGML_Q6_K;
@@ -7308,18 +7243,18 @@ PEFT__VECTOR void PEFT__V(ggml_scales)(const int type, const uint8_t *b, v_float
     to[2] = s[1] & 0x3F3F3F3F, to[3] = (s[2] >> 4 & 0x0F0F0F0F) | (s[1] >> 2 & 0x30303030);
     for (int i = 0; i < 16 / v_width; i++) {
         v_float by = v_fma(v_set(least), v_load(last + i * v_width), v_set(d) * v_load(first + i * v_width));
-        if (!six) by = by * PEFT__V(bytes)((const uint8_t *)to + i * v_width);
+        if (!six) by = by * v_(bytes)((const uint8_t *)to + i * v_width);
         out[i] = by;
     }
 }
 // A run as floats, with the bits that the plain decoders give: the product is exact, the sum rounds once.
-PEFT__VECTOR void PEFT__V(ggml_run_of)(const int type, const uint8_t *b, const int run, float *out) {
+v_inline void v_(ggml_run_of)(const int type, const uint8_t *b, const int run, float *out) {
     const bool wide = type == PEFT_GGML_Q4_K || type == PEFT_GGML_Q5_K || type == PEFT_GGML_Q6_K;
     v_float scales[16 / v_width];
     float all[16], scale[2];
     uint8_t codes[32];
     if (wide) {
-        PEFT__V(ggml_scales)(type, b, scales);
+        v_(ggml_scales)(type, b, scales);
         for (int i = 0; i < 16 / v_width; i++) v_store(all + i * v_width, scales[i]);
     }
     scale[0] = scale[1] = wide ? all[run] : v_half(b);
@@ -7328,11 +7263,11 @@ PEFT__VECTOR void PEFT__V(ggml_run_of)(const int type, const uint8_t *b, const i
     float least = wide ? -all[8 + run] : 0;
     if (type == PEFT_GGML_Q4_1 || type == PEFT_GGML_Q5_1) least = v_half(b + 2);
     for (int at = 0; at < 32; at += 2 * v_width) {
-        PEFT__V(octets) q = PEFT__V(ggml_codes)(type, b, run, at);
+        v_(octets) q = v_(ggml_codes)(type, b, run, at);
         memcpy(codes + at, &q, sizeof(q));
     }
     for (int i = 0; i < 32; i += v_width)
-        v_store(out + i, v_fma(PEFT__V(bytes)(codes + i), v_set(scale[i / 16]), v_set(least)));
+        v_store(out + i, v_fma(v_(bytes)(codes + i), v_set(scale[i / 16]), v_set(least)));
 }
 #define PEFT__GGML_TYPES(X) \
     X(PEFT_GGML_Q4_0, 32, 18) \
@@ -7340,8 +7275,8 @@ PEFT__VECTOR void PEFT__V(ggml_run_of)(const int type, const uint8_t *b, const i
         X(PEFT_GGML_IQ4_NL, 32, 18) X(PEFT_GGML_Q4_K, 256, 144) X(PEFT_GGML_Q5_K, 256, 176) \
             X(PEFT_GGML_Q6_K, 256, 210)
 #define PEFT__GGML_RUN_CASE(type, block, size) \
-    case type: PEFT__V(ggml_run_of)(type, b, (int)run, out); break;
-PEFT__KERNEL void PEFT__V(ggml_run)(const peft__ggml_format *f, const uint8_t *b, int64_t run, float *out) {
+    case type: v_(ggml_run_of)(type, b, (int)run, out); break;
+v_kernel void v_(ggml_run)(const peft__ggml_format *f, const uint8_t *b, int64_t run, float *out) {
     switch (f->type) {
         PEFT__GGML_TYPES(PEFT__GGML_RUN_CASE)
     default: f->decode(f, b, run, out); break;
@@ -7351,16 +7286,16 @@ PEFT__KERNEL void PEFT__V(ggml_run)(const peft__ggml_format *f, const uint8_t *b
 // out[r*LINES + i] = row r of x, r < R, times row i of the weight. Eight runs at a time: a block of 256, or
 // up to eight of 32.
 #define PEFT__GGML_SHORTS(i) \
-    PEFT__V(short) v##i = v_widen(PEFT__V(ggml_codes)(type, b, e, i * 2 * v_width % 32)); \
+    v_(short) v##i = v_widen(v_(ggml_codes)(type, b, e, i * 2 * v_width % 32)); \
     if (type == PEFT_GGML_Q6_K) \
-        v##i = (PEFT__V(short))( \
-            (PEFT__V(shorts))v##i * v_scales_of_16(b + 192 + 2 * e + i * 2 * v_width % 32 / 16));
+        v##i = (v_(short))( \
+            (v_(shorts))v##i * v_scales_of_16(b + 192 + 2 * e + i * 2 * v_width % 32 / 16));
 #define PEFT__GGML_ADD(i) \
-    if (i * 2 * v_width < 32) s = PEFT__V(add_products)(s, v##i, x + i * v_width);
+    if (i * 2 * v_width < 32) s = v_(add_products)(s, v##i, x + i * v_width);
 #define PEFT__GGML_ROW(r) \
     if (r < R) { \
         const float *x = xp + r * xs; \
-        PEFT__V(int) s = (PEFT__V(int))none; \
+        v_(int) s = (v_(int))none; \
         PEFT__REPEAT_4(PEFT__GGML_ADD) \
         v_float by = v_set(products ? products[16 * r] : scale * scales[r * xs]); \
         if (R == 1 && e % 2) t[1] = v_fma(v_convert(s), by, t[1]); \
@@ -7369,17 +7304,17 @@ PEFT__KERNEL void PEFT__V(ggml_run)(const peft__ggml_format *f, const uint8_t *b
     }
 // Adds the products of run e of block b with R rows of x, its run at xp + r*xs, to t and rest. They are
 // scaled by products[16*r], or where that is NULL by `scale` and that of x, at scales + r*xs.
-PEFT__VECTOR void PEFT__V(ggml_add)(const int type, const int e, const int R, const uint8_t *b,
+v_inline void v_(ggml_add)(const int type, const int e, const int R, const uint8_t *b,
     const float *products, float scale, const float *scales, const float *xp, int64_t xs, v_float *t,
     float *rest) {
-    const PEFT__V(number) none = {0};
+    const v_(number) none = {0};
     float least = type == PEFT_GGML_Q4_1 || type == PEFT_GGML_Q5_1 ? v_half(b + 2) : 0;
     PEFT__REPEAT_4(PEFT__GGML_SHORTS)
     PEFT__GGML_ROW(0)
     PEFT__GGML_ROW(1) PEFT__GGML_ROW(2) PEFT__GGML_ROW(3)(void) least, (void)rest, (void)scales;
 }
 // A row of blocks of 32, or of bytes of PEFT_I8.
-PEFT__VECTOR void PEFT__V(ggml_row_32)(const int type, const int size, const int R,
+v_inline void v_(ggml_row_32)(const int type, const int size, const int R,
     const peft__quant_lines *w, int64_t at, v_float *t, float *rest) {
     const peft_quant *q = w->q;
     const uint8_t *b = peft__quant_at(q, w->data, at);
@@ -7387,12 +7322,12 @@ PEFT__VECTOR void PEFT__V(ggml_row_32)(const int type, const int size, const int
     for (int64_t p = 0; p < w->k; p += 32, b += size, xp += 16, scales += p % 256 ? 1 : 9) {
         float scale = type == PEFT__GGML_OWN ? peft__quant_scale(q, (at + p) >> q->block_shift) : v_half(b);
         peft__fetch_far(b, PEFT__QUANT_AHEAD, w->end);
-        PEFT__V(ggml_add)(type, 0, R, b, NULL, scale, scales, xp, w->xs, t, rest);
+        v_(ggml_add)(type, 0, R, b, NULL, scale, scales, xp, w->xs, t, rest);
     }
 }
-#define PEFT__GGML_RUN(e) PEFT__V(ggml_add)(type, e, R, b, products + e, 0, NULL, xp + 16 * e, xs, t, rest);
+#define PEFT__GGML_RUN(e) v_(ggml_add)(type, e, R, b, products + e, 0, NULL, xp + 16 * e, xs, t, rest);
 // A row of blocks of 256. u: the minima, scaled.
-PEFT__VECTOR void PEFT__V(ggml_row_256)(const int type, const int size, const int R,
+v_inline void v_(ggml_row_256)(const int type, const int size, const int R,
     const peft__quant_lines *w, int64_t at, v_float *t, float *rest) {
     const int64_t xs = w->xs;
     const uint8_t *b = peft__quant_at(w->q, w->data, at);
@@ -7401,7 +7336,7 @@ PEFT__VECTOR void PEFT__V(ggml_row_256)(const int type, const int size, const in
     v_float all[16 / v_width], u[4] = {t[0], t[0], t[0], t[0]};
     for (int64_t p = 0; p < w->k; p += 256, b += size, xp += 128, scales += 16) {
         for (int line = 0; line < size; line += 64) peft__fetch_far(b + line, PEFT__QUANT_AHEAD, w->end);
-        PEFT__V(ggml_scales)(type, b, all);
+        v_(ggml_scales)(type, b, all);
         for (int r = 0; r < R; r++)
             for (int j = 0; j < 16 / v_width; j++) {
                 v_float y = all[j] * v_load(scales + r * xs + j * v_width);
@@ -7419,23 +7354,23 @@ PEFT__VECTOR void PEFT__V(ggml_row_256)(const int type, const int size, const in
         for (int l = v_width > 8 ? 8 : 0; l < v_width; l++) rest[r] -= lane[l];
     }
 }
-PEFT__VECTOR void PEFT__V(ggml_dots_of)(
+v_inline void v_(ggml_dots_of)(
     const int type, const int block, const int size, const int R, const peft__quant_lines *w, float *out) {
     for (int64_t i = 0; i < w->count; i++) {
         float rest[4] = {0, 0, 0, 0};
         v_float none = v_set(0.0f), t[4] = {none, none, none, none};
-        if (block == 32) PEFT__V(ggml_row_32)(type, size, R, w, w->first + i * w->stride, t, rest);
-        else PEFT__V(ggml_row_256)(type, size, R, w, w->first + i * w->stride, t, rest);
+        if (block == 32) v_(ggml_row_32)(type, size, R, w, w->first + i * w->stride, t, rest);
+        else v_(ggml_row_256)(type, size, R, w, w->first + i * w->stride, t, rest);
         if (R == 1) t[0] = t[0] + t[1];
         for (int r = 0; r < R; r++) out[r * PEFT__QUANT_LINES + i] = v_sum(t[r]) + rest[r];
     }
 }
 #define PEFT__GGML_DOTS_CASE(type, block, size) \
     case type: \
-        if (w->m == 1) PEFT__V(ggml_dots_of)(type, block, size, 1, w, out); \
-        else PEFT__V(ggml_dots_of)(type, block, size, 4, w, out); \
+        if (w->m == 1) v_(ggml_dots_of)(type, block, size, 1, w, out); \
+        else v_(ggml_dots_of)(type, block, size, 4, w, out); \
         break;
-PEFT__KERNEL void PEFT__V(quant_dots)(const peft__quant_lines *w, float *out) {
+v_kernel void v_(quant_dots)(const peft__quant_lines *w, float *out) {
     switch (w->q->ggml ? w->q->ggml->type : PEFT__GGML_OWN) {
         PEFT__GGML_TYPES(PEFT__GGML_DOTS_CASE)
         PEFT__GGML_DOTS_CASE(PEFT__GGML_OWN, 32, 32)
@@ -7447,23 +7382,23 @@ PEFT__KERNEL void PEFT__V(quant_dots)(const peft__quant_lines *w, float *out) {
 #define v_row_at(p) v_load((const float *)(const void *)(p))  // words of codes as the lanes of a vector
 
 // Expands a run of weights: the table is scaled once per block, then every weight is one lookup.
-PEFT__KERNEL void PEFT__V(quant_expand)(
+v_kernel void v_(quant_expand)(
     const peft_quant *q, const uint8_t *data, int64_t first, int64_t count, float *out) {
     if (q->ggml) {
-        peft__ggml_expand(q->ggml, PEFT__V(ggml_run), data, first, count, out);
+        peft__ggml_expand(q->ggml, v_(ggml_run), data, first, count, out);
         return;
     }
     for (int64_t i = first, end = first + count; i < end;) {
         int64_t stop = PEFT__MIN((i | (q->block - 1)) + 1, end);
         float scale = peft__quant_scale(q, i >> q->block_shift);
         if (q->map) {
-            PEFT__V(table) table = PEFT__V(table_of)(q->map, scale);
+            v_(table) table = v_(table_of)(q->map, scale);
             if (i & 1) *out++ = peft__quant_value(q, data, i++) * scale;
             for (; i + v_width <= stop; i += v_width, out += v_width)
-                v_store(out, PEFT__V(look)(table, PEFT__V(codes)(data + (i >> 1))));
+                v_store(out, v_(look)(table, v_(codes)(data + (i >> 1))));
         } else {
             for (; i + v_width <= stop; i += v_width, out += v_width)
-                v_store(out, PEFT__V(bytes)(data + i) * v_set(scale));
+                v_store(out, v_(bytes)(data + i) * v_set(scale));
         }
         for (; i < stop; i++) *out++ = peft__quant_value(q, data, i) * scale;
     }
@@ -7475,13 +7410,13 @@ PEFT__KERNEL void PEFT__V(quant_expand)(
 #define PEFT__QUANT_LOAD(i) \
     r[i] = words == v_width ? v_row_at(row + i * pitch) \
                             : v_load_n((const float *)(const void *)(row + i * pitch), words);
-#define PEFT__QUANT_PUT4(i) v_store(to + i * b->step, PEFT__V(nibble)(table, r[w], i) * scale);
-#define PEFT__QUANT_PUT8(i) v_store(to + i * b->step, PEFT__V(byte)(r[w], i) * scale);
-PEFT__VECTOR int64_t PEFT__V(quant_columns)(bool bytes, const peft__quant_panel *b, float *out) {
+#define PEFT__QUANT_PUT4(i) v_store(to + i * b->step, v_(nibble)(table, r[w], i) * scale);
+#define PEFT__QUANT_PUT8(i) v_store(to + i * b->step, v_(byte)(r[w], i) * scale);
+v_inline int64_t v_(quant_columns)(bool bytes, const peft__quant_panel *b, float *out) {
     const int64_t per_word = bytes ? 4 : 8, first = b->n0 * b->stride + b->k0;
     const int64_t pitch = bytes ? b->stride : b->stride / 2, grain = peft__quant_grain(b->q, b->stride);
     if (grain < per_word || b->k0 % per_word) return 0;
-    PEFT__V(table) table = PEFT__V(table_of)(bytes ? peft__nf4_map : b->q->map, 1.0f);
+    v_(table) table = v_(table_of)(bytes ? peft__nf4_map : b->q->map, 1.0f);
     v_float scale = v_set(0.0f), r[v_width];
     int64_t p = 0;
     while (p + per_word <= b->kc) {
@@ -7506,38 +7441,38 @@ PEFT__VECTOR int64_t PEFT__V(quant_columns)(bool bytes, const peft__quant_panel 
     return p;
 }
 // Packs panels of v_width columns that are contiguous in each row.
-PEFT__VECTOR int64_t PEFT__V(quant_rows)(bool bytes, const peft__quant_panel *b, float *out) {
+v_inline int64_t v_(quant_rows)(bool bytes, const peft__quant_panel *b, float *out) {
     if (b->stride % v_width || b->n0 % v_width) return 0;
-    PEFT__V(table) table = PEFT__V(table_of)(bytes ? peft__nf4_map : b->q->map, 1.0f);
+    v_(table) table = v_(table_of)(bytes ? peft__nf4_map : b->q->map, 1.0f);
     for (int64_t p = 0, i = b->k0 * b->stride + b->n0; p < b->kc; p++, i += b->stride, out += b->step) {
         v_float scale = v_set(peft__quant_scale(b->q, i >> b->q->block_shift));
         v_float v =
-            bytes ? PEFT__V(bytes)(b->data + i) : PEFT__V(look)(table, PEFT__V(codes)(b->data + (i >> 1)));
+            bytes ? v_(bytes)(b->data + i) : v_(look)(table, v_(codes)(b->data + (i >> 1)));
         v_store(out, v * scale);
     }
     return b->kc;
 }
 // Blocks: runs are expanded, and where k is contiguous the floats of all lanes turned.
-PEFT__VECTOR void PEFT__V(ggml_pack)(
+v_inline void v_(ggml_pack)(
     const peft__matrix *m, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
     float runs[2 * v_width * PEFT__QUANT_RUN];
     for (int64_t j = 0; j < nc; j += nr, packed += kc * nr) {
         peft__quant_panel b = peft__quant_panel_of(m, k0, kc, n0 + j, PEFT__MIN(nc - j, nr), nr, nr);
-        if (!b.transposed) peft__quant_pack_any(&b, 0, PEFT__V(quant_expand), packed);
+        if (!b.transposed) peft__quant_pack_any(&b, 0, v_(quant_expand), packed);
         for (int64_t p = 0; b.transposed && p < kc; p += PEFT__QUANT_RUN) {
             int64_t count = PEFT__MIN(PEFT__QUANT_RUN, kc - p);
             for (int64_t l = 0; l < b.lanes; l++)
-                PEFT__V(quant_expand)(
+                v_(quant_expand)(
                     b.q, b.data, (b.n0 + l) * b.stride + k0 + p, count, runs + l * PEFT__QUANT_RUN);
-            PEFT__V(pack_panel)(PEFT_F32, runs, 1, PEFT__QUANT_RUN, count, b.lanes, nr, nr, packed + p * nr);
+            v_(pack_panel)(PEFT_F32, runs, 1, PEFT__QUANT_RUN, count, b.lanes, nr, nr, packed + p * nr);
         }
     }
 }
-PEFT__KERNEL void PEFT__V(quant_pack)(
+v_kernel void v_(quant_pack)(
     const peft__matrix *m, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
     const peft_quant *q = m->quant;
     if (q->ggml) {
-        PEFT__V(ggml_pack)(m, k0, kc, n0, nc, nr, packed);
+        v_(ggml_pack)(m, k0, kc, n0, nc, nr, packed);
         return;
     }
     for (int64_t j = 0; j < nc; j += nr, packed += kc * nr)
@@ -7547,19 +7482,19 @@ PEFT__KERNEL void PEFT__V(quant_pack)(
             peft__quant_panel b = peft__quant_panel_of(m, k0, kc, n0 + j + l, lanes, width, nr);
             float *out = packed + l;
             if (lanes == v_width && b.transposed)
-                p = q->map ? PEFT__V(quant_columns)(false, &b, out) : PEFT__V(quant_columns)(true, &b, out);
+                p = q->map ? v_(quant_columns)(false, &b, out) : v_(quant_columns)(true, &b, out);
             else if (lanes == v_width)
-                p = q->map ? PEFT__V(quant_rows)(false, &b, out) : PEFT__V(quant_rows)(true, &b, out);
-            peft__quant_pack_any(&b, p, PEFT__V(quant_expand), out);
+                p = q->map ? v_(quant_rows)(false, &b, out) : v_(quant_rows)(true, &b, out);
+            peft__quant_pack_any(&b, p, v_(quant_expand), out);
         }
 }
 
 // peft__quant_peak_plain on v_width lanes
-PEFT__KERNEL float PEFT__V(quant_peak)(const float *x, int64_t n) {
-    PEFT__V(number) peak = {0};
+v_kernel float v_(quant_peak)(const float *x, int64_t n) {
+    v_(number) peak = {0};
     for (int64_t i = 0; i < n; i += v_width) {
         v_float v = n - i < v_width ? v_load_n(x + i, n - i) : v_load(x + i);
-        peak = v_max_bits(peak, (PEFT__V(number))v & 0x7FFFFFFF);
+        peak = v_max_bits(peak, (v_(number))v & 0x7FFFFFFF);
     }
     float lane[v_width];
     v_store(lane, (v_float)peak);
@@ -7568,38 +7503,38 @@ PEFT__KERNEL float PEFT__V(quant_peak)(const float *x, int64_t n) {
 
 #if PEFT__X86
 // peft__quant_encode_plain on v_width lanes. descend: one level of the tree.
-PEFT__KERNEL void PEFT__V(quant_encode)(
+v_kernel void v_(quant_encode)(
     const peft__codebook *book, const float *x, int64_t n, float factor, uint8_t *codes) {
     v_float l0 = v_load(book->level[0]), l1 = v_load(book->level[1]);
     v_float l2 = v_load(book->level[2]), l3 = v_load(book->level[3]), scale = v_set(factor);
-    const PEFT__V(number) none = {0};
+    const v_(number) none = {0};
     for (int64_t i = 0; i < n; i += v_width, codes += v_width / 2) {
         v_float s = v_load(x + i) * scale;
-        PEFT__V(index) e = PEFT__V(descend)(PEFT__V(descend)((PEFT__V(index))none, s, l0), s, l1);
-        PEFT__V(put_codes)(codes, PEFT__V(descend)(PEFT__V(descend)(e, s, l2), s, l3), book->order);
+        v_(index) e = v_(descend)(v_(descend)((v_(index))none, s, l0), s, l1);
+        v_(put_codes)(codes, v_(descend)(v_(descend)(e, s, l2), s, l3), book->order);
     }
 }
-#define v_quant_encode PEFT__V(quant_encode)
+#define v_quant_encode v_(quant_encode)
 #else
 #define v_quant_encode peft__quant_encode_plain
 #endif
 
 // x [k] -> xp, the integers for dots4: per 8 v_width numbers 4 vectors of 2 v_width integers, then v_width
 // scales. Eight products of 16383 with a table of at most 16320 fit into 32 bits.
-PEFT__KERNEL void PEFT__V(quant_round_x)(float unit, const float *x, int64_t k, float *xp) {
+v_kernel void v_(quant_round_x)(float unit, const float *x, int64_t k, float *xp) {
     float rest[8 * v_width];
     for (int64_t p = 0; p < k; p += 8 * v_width, xp += 5 * v_width) {
         v_float c[8], peak = v_set(1e-30f), nothing = v_set(0.0f), factor;
         if (p + 8 * v_width > k)
             memset(rest, 0, sizeof(rest)), memcpy(rest, x + p, (size_t)(k - p) * sizeof(float));
-        PEFT__V(columns)(p + 8 * v_width > k ? rest : x + p, c);
+        v_(columns)(p + 8 * v_width > k ? rest : x + p, c);
         for (int i = 0; i < 8; i++) {
             peak = v_max(peak, v_max(c[i], v_set(0.0f) - c[i]));
             nothing = v_fma(c[i], v_set(0.0f), nothing);  // NaN if c[i] is NaN or infinite
         }
         factor = v_set(16383.0f) / peak;
         for (int i = 0; i < 4; i++)
-            PEFT__V(put_shorts)(xp + i * v_width, c[2 * i] * factor, c[2 * i + 1] * factor);
+            v_(put_shorts)(xp + i * v_width, c[2 * i] * factor, c[2 * i + 1] * factor);
         v_store(xp + 4 * v_width, v_fma(peak, v_set(unit / 16383.0f), nothing));
     }
 }
@@ -7611,7 +7546,7 @@ PEFT__KERNEL void PEFT__V(quant_round_x)(float unit, const float *x, int64_t k, 
     int64_t phase##i = at##i & (q->block - 1); \
     const uint8_t *row##i = w->data + (at##i >> 1); \
     const float *scale##i = peft__quant_scales_at(q, at##i, span, v_width, copy[i]); \
-    PEFT__V(lanes) lanes##i = PEFT__V(lanes_of)(phase##i, q->block_shift);
+    v_(lanes) lanes##i = v_(lanes_of)(phase##i, q->block_shift);
 #define PEFT__QUANT_REST(i) \
     if (i < N) { \
         memset(rest[i], 0, sizeof(rest[i])), memcpy(rest[i], row##i, (size_t)(span - p + 1) / 2); \
@@ -7620,33 +7555,33 @@ PEFT__KERNEL void PEFT__V(quant_round_x)(float unit, const float *x, int64_t k, 
 #define PEFT__QUANT_STEP(i, r) \
     if (r < R) { \
         const float *x = xp + r * w->xs; \
-        PEFT__V(int) s = PEFT__V(add_products)((PEFT__V(int))none, v[0], x); \
-        s = PEFT__V(add_products)(s, v[1], x + v_width); \
-        s = PEFT__V(add_products)(s, v[2], x + 2 * v_width); \
-        s = PEFT__V(add_products)(s, v[3], x + 3 * v_width); \
+        v_(int) s = v_(add_products)((v_(int))none, v[0], x); \
+        s = v_(add_products)(s, v[1], x + v_width); \
+        s = v_(add_products)(s, v[2], x + 2 * v_width); \
+        s = v_(add_products)(s, v[3], x + 3 * v_width); \
         t##i##r = v_fma(v_convert(s), by * v_load(x + 4 * v_width), t##i##r); \
     }
 #define PEFT__QUANT_ROW4(i) \
     if (i < N) { \
-        PEFT__V(short) v[4]; \
+        v_(short) v[4]; \
         peft__fetch_far(row##i, w->ahead, w->end); \
-        PEFT__V(shorts_of)(table, v_row_at(row##i), v); \
-        if (moving) lanes##i = PEFT__V(lanes_of)((phase##i + p) & (q->block - 1), q->block_shift); \
+        v_(shorts_of)(table, v_row_at(row##i), v); \
+        if (moving) lanes##i = v_(lanes_of)((phase##i + p) & (q->block - 1), q->block_shift); \
         int64_t block = (moving ? phase##i + p : p) >> q->block_shift; \
-        v_float by = PEFT__V(spread)(scale##i + block, lanes##i); \
+        v_float by = v_(spread)(scale##i + block, lanes##i); \
         PEFT__QUANT_STEP(i, 0) \
         PEFT__QUANT_STEP(i, 1) PEFT__QUANT_STEP(i, 2) PEFT__QUANT_STEP(i, 3) row##i += 4 * v_width; \
     }
 #define PEFT__QUANT_SUM4(r) \
     if (r < R && N == 4) v_sum4(t0##r, t1##r, t2##r, t3##r, out + r * PEFT__QUANT_LINES + g); \
     if (r < R && N == 1) out[r * PEFT__QUANT_LINES + g] = v_sum(t0##r);
-PEFT__VECTOR void PEFT__V(quant_dots4_of)(const int N, const int R, const peft__quant_lines *w, float *out) {
+v_inline void v_(quant_dots4_of)(const int N, const int R, const peft__quant_lines *w, float *out) {
     const peft_quant *q = w->q;
-    const PEFT__V(number) none = {0};
+    const v_(number) none = {0};
     const bool moving = q->block > 8 * v_width;  // the places where scales change differ from chunk to chunk
     float copy[4][PEFT__QUANT_SPAN / 32 + 1 + v_width];
     uint8_t rest[4][4 * v_width];
-    PEFT__V(pairs) table = PEFT__V(pairs_of)(w->map);
+    v_(pairs) table = v_(pairs_of)(w->map);
     for (int64_t g = 0; g < w->count; g += N) {
         const float *xp = w->xp;
         PEFT__REPEAT_4(PEFT__QUANT_ZERO)
@@ -7663,18 +7598,18 @@ PEFT__VECTOR void PEFT__V(quant_dots4_of)(const int N, const int R, const peft__
         PEFT__REPEAT_4(PEFT__QUANT_SUM4)
     }
 }
-PEFT__KERNEL void PEFT__V(quant_dots4)(const peft__quant_lines *w, float *out) {
-    if (w->m == 1) PEFT__V(quant_dots4_of)(4, 1, w, out);
-    else PEFT__V(quant_dots4_of)(1, 4, w, out);
+v_kernel void v_(quant_dots4)(const peft__quant_lines *w, float *out) {
+    if (w->m == 1) v_(quant_dots4_of)(4, 1, w, out);
+    else v_(quant_dots4_of)(1, 4, w, out);
 }
 // out[place] = x [k] times 8 v_width columns of codes, those of row p from first + p*stride on
 #define PEFT__QUANT_SUMS(i) v_float s##i = v_set(0.0f);
 #define PEFT__QUANT_STORE(i) v_store(out + i * v_width, s##i);
 #define PEFT__QUANT_COLUMN4(i) s##i = v_fma(v[i], by, s##i);
-PEFT__KERNEL void PEFT__V(quant_sums4)(const peft_quant *q, const uint8_t *data, int64_t first,
+v_kernel void v_(quant_sums4)(const peft_quant *q, const uint8_t *data, int64_t first,
     int64_t stride, int64_t k, const float *x, float *out) {
     float scales[PEFT__QUANT_BATCH][v_width / 4 + 1 + v_width] = {{0}};
-    PEFT__V(eighths) table = PEFT__V(eighths_of)(q->map);
+    v_(eighths) table = v_(eighths_of)(q->map);
     PEFT__REPEAT_8(PEFT__QUANT_SUMS)
     for (int64_t p0 = 0; p0 < k; p0 += PEFT__QUANT_BATCH) {
         int64_t count = PEFT__MIN(PEFT__QUANT_BATCH, k - p0), at = first + p0 * stride;
@@ -7686,9 +7621,9 @@ PEFT__KERNEL void PEFT__V(quant_sums4)(const peft_quant *q, const uint8_t *data,
         at = first + p0 * stride;
         for (int64_t p = 0; p < count; p++, at += stride) {
             v_float v[8],
-                by = PEFT__V(spread)(scales[p], PEFT__V(lanes_of)(at & (q->block - 1), q->block_shift));
+                by = v_(spread)(scales[p], v_(lanes_of)(at & (q->block - 1), q->block_shift));
             by = by * v_set(x[p0 + p]);
-            PEFT__V(eight)(table, v_row_at(data + (at >> 1)), v);
+            v_(eight)(table, v_row_at(data + (at >> 1)), v);
             PEFT__REPEAT_8(PEFT__QUANT_COLUMN4)
         }
     }
@@ -7696,8 +7631,8 @@ PEFT__KERNEL void PEFT__V(quant_sums4)(const peft_quant *q, const uint8_t *data,
 }
 #define PEFT__QUANT_COLUMN8(i) \
     by = v_set(x[p] * peft__quant_scale(q, (at + i * v_width) >> q->block_shift)); \
-    s##i = v_fma(PEFT__V(bytes)(data + at + i * v_width), by, s##i);
-PEFT__KERNEL void PEFT__V(quant_sums8)(const peft_quant *q, const uint8_t *data, int64_t first,
+    s##i = v_fma(v_(bytes)(data + at + i * v_width), by, s##i);
+v_kernel void v_(quant_sums8)(const peft_quant *q, const uint8_t *data, int64_t first,
     int64_t stride, int64_t k, const float *x, float *out) {
     PEFT__REPEAT_8(PEFT__QUANT_SUMS)
     for (int64_t p = 0, at = first; p < k; p++, at += stride) {
@@ -7708,9 +7643,9 @@ PEFT__KERNEL void PEFT__V(quant_sums8)(const peft_quant *q, const uint8_t *data,
     PEFT__REPEAT_8(PEFT__QUANT_STORE)
 }
 
-static const peft__quant_isa PEFT__V(quant_isa) = {PEFT__V(quant_expand), PEFT__V(quant_pack),
-    PEFT__V(quant_peak), v_quant_encode, v_width, v_quant_grain, v_quant_place, PEFT__V(quant_round_x),
-    PEFT__V(quant_dots4), PEFT__V(quant_dots), PEFT__V(quant_sums4), PEFT__V(quant_sums8)};
+static const peft__quant_isa v_(quant_isa) = {v_(quant_expand), v_(quant_pack),
+    v_(quant_peak), v_quant_encode, v_width, v_quant_grain, v_quant_place, v_(quant_round_x),
+    v_(quant_dots4), v_(quant_dots), v_(quant_sums4), v_(quant_sums8)};
 #undef v_row_at
 #undef v_quant_encode
 #undef v_convert
@@ -7724,10 +7659,10 @@ static const peft__quant_isa PEFT__V(quant_isa) = {PEFT__V(quant_expand), PEFT__
 #endif
 
 // The next pass begins with none of these names.
-#undef PEFT__V
+#undef v_
 #undef PEFT__TARGET
-#undef PEFT__VECTOR
-#undef PEFT__KERNEL
+#undef v_inline
+#undef v_kernel
 #undef v_width
 #undef v_float
 #undef v_blocks
@@ -8039,47 +7974,35 @@ static void peft__quantize_int8(const float *x, int64_t n, float peak, uint8_t *
     }
 }
 
-static void peft__quantize_short(
-    const peft__codebook *book, const float *x, int64_t n, float peak, uint8_t *codes) {
-    for (int64_t i = 0; i < n; i += 2) {
-        uint8_t first = peft__quant_code(book, x[i] / peak),
-                second = peft__quant_code(book, i + 1 < n ? x[i + 1] / peak : 0.0f);
-        codes[i / 2] = (uint8_t)(first << 4 | second);
-    }
-}
-
 #define PEFT__QUANT_MAX_BLOCK 4096
 #define PEFT__QUANT_TASK ((int64_t)4 * PEFT__QUANT_MAX_BLOCK)  // weights per task
 #define PEFT__QUANT_WIDENED ((int64_t)512)  // weights widened at a time: stacks are small on some machines
 
-// Weights [at, at + n) of the source as f32: where they are, or widened into `room`.
-static const float *peft__quantize_values(const peft__quantize_job *j, int64_t at, int64_t n, float *room) {
-    if (j->source->type == PEFT_F32) return (const float *)j->source->data + at;
-    peft__to_f32(j->source, at, n, room);
-    return room;
-}
-
 // Quantizes weights [first, end): a block, or the last weights. PEFT__QUANT_WIDENED divides a longer block.
 static void peft__quantize_block(const peft__quantize_job *j, int64_t first, int64_t end) {
-    float room[PEFT__QUANT_WIDENED], peak = 0, *absmax = &j->absmax[first / j->block];
-    const float *x = room;
-    bool whole = end - first == j->block;
-    for (int64_t at = first, n; at < end && peak - peak == 0.0f; at += n) {
-        n = PEFT__MIN(PEFT__QUANT_WIDENED, end - at);
-        x = peft__quantize_values(j, at, n, room);
-        float most = j->isa->peak(x, n);
-        if (!(most <= peak)) peak = most;
+    float room[PEFT__QUANT_WIDENED], peak = 0;
+    bool whole = end - first == j->block, narrow = j->source->type != PEFT_F32;
+    for (int pass = 0; pass < 2; pass++) {  // first the largest magnitude, then the codes
+        for (int64_t at = first, n; at < end && peak - peak == 0.0f; at += n) {
+            n = PEFT__MIN(PEFT__QUANT_WIDENED, end - at);
+            const float *x = narrow ? room : (const float *)j->source->data + at;
+            if (narrow && (!pass || end - first > n)) peft__to_f32(j->source, at, n, room);
+            float most = pass ? 0 : j->isa->peak(x, n);
+            if (!pass && !(most <= peak)) peak = most;
+            if (!pass) continue;
+            if (!j->book) {
+                peft__quantize_int8(x, n, peak, j->codes + at);
+            } else if (whole) {
+                j->isa->encode(j->book, x, n, 1.0f / PEFT__MAX(peak, PEFT__QUANT_LEAST), j->codes + at / 2);
+            } else {
+                for (int64_t i = 0; i < n; i++) room[i] = x[i] / peak;
+                if (n % 2) room[n] = 0;
+                peft__quant_encode_plain(j->book, room, n, 1.0f, j->codes + at / 2);
+            }
+        }
+        if (!whole && j->book && peak < PEFT__QUANT_LEAST) peak = PEFT__QUANT_LEAST;
     }
-    if (!whole && j->book && peak < PEFT__QUANT_LEAST) peak = PEFT__QUANT_LEAST;
-    *absmax = j->book ? peak : peak / 127.0f;
-    if (!(peak - peak == 0.0f)) return;  // not finite: peft__quantize_into reports it
-    for (int64_t at = first, n; at < end; at += n) {
-        n = PEFT__MIN(PEFT__QUANT_WIDENED, end - at);
-        if (end - first > n) x = peft__quantize_values(j, at, n, room);
-        if (!j->book) peft__quantize_int8(x, n, peak, j->codes + at);
-        else if (!whole) peft__quantize_short(j->book, x, n, peak, j->codes + at / 2);
-        else j->isa->encode(j->book, x, n, 1.0f / PEFT__MAX(peak, PEFT__QUANT_LEAST), j->codes + at / 2);
-    }
+    j->absmax[first / j->block] = j->book ? peak : peak / 127.0f;  // not finite: peft__quantize_into reports it
 }
 
 static void peft__quantize_task(void *arg, int64_t index) {
@@ -8746,14 +8669,14 @@ PEFTDEF peft_tensor *peft_recompute(peft_tape *t, peft_segment_fn fn, peft_tenso
 
 #define PEFT__UNWRAP(...) __VA_ARGS__
 #if defined(__GNUC__) && !defined(__clang__)
-#define PEFT__VECTORIZE __attribute__((optimize("O3")))
+#define v_inlineIZE __attribute__((optimize("O3")))
 #else
-#define PEFT__VECTORIZE
+#define v_inlineIZE
 #endif
 #if PEFT__X86
 #define PEFT__LOOP(name, parameters, arguments, body) \
-    PEFT__VECTORIZE static void name##_portable parameters body PEFT__VECTORIZE \
-        PEFT__TARGET_AVX2 static void name##_avx2 parameters body PEFT__VECTORIZE \
+    v_inlineIZE static void name##_portable parameters body v_inlineIZE \
+        PEFT__TARGET_AVX2 static void name##_avx2 parameters body v_inlineIZE \
             PEFT__TARGET_AVX512 static void name##_avx512 parameters body static void \
             name(const peft_context *ctx, PEFT__UNWRAP parameters) { \
         if (ctx->dry) return; \
@@ -27542,11 +27465,8 @@ static uint32_t peft__upper_of(uint32_t c) {
     if (c < 128) return c >= 'a' && c <= 'z' ? c - 32 : c;
     for (int64_t i = 0; i < PEFT__COUNT(others); i++)
         if (others[i][0] == c) return others[i][1];
-    for (int64_t i = 0; i < PEFT__COUNT(peft__uc_lower); i++) {
-        const int32_t *e = peft__uc_lower[i], u = (int32_t)c - e[3];
-        if (u >= e[0] && u <= e[0] + (e[1] - 1) * e[2] && (u - e[0]) % e[2] == 0) return (uint32_t)u;
-    }
-    return c;
+    uint32_t capital;
+    return peft__uc_capitals_to(c, &capital, 1) ? capital : c;
 }
 
 static void peft__put_upper(peft__jinja *j, uint32_t c, bool title) {
