@@ -2601,14 +2601,17 @@ typedef struct peft__file {
 static char peft__file_kind(const peft_context *ctx, const char *path) {
 #if PEFT__MMAP
     struct stat s;
-    if (ctx->files.native && stat(path, &s) == 0) return S_ISDIR(s.st_mode) ? 'd' : S_ISFIFO(s.st_mode) ? 'p' : 0;
+    if (ctx->files.native && stat(path, &s) == 0)
+        return S_ISDIR(s.st_mode) ? 'd' : S_ISFIFO(s.st_mode) ? 'p' : 0;
 #else
     (void)ctx, (void)path;
 #endif
     return 0;
 }
 
-static bool peft__is_directory(const peft_context *ctx, const char *path) { return peft__file_kind(ctx, path) == 'd'; }
+static bool peft__is_directory(const peft_context *ctx, const char *path) {
+    return peft__file_kind(ctx, path) == 'd';
+}
 
 #if PEFT__MMAP
 static void peft__file_map(peft__file *f) {
@@ -3228,8 +3231,8 @@ PEFT__INLINE uint32_t peft__uc_kept(const unsigned char *kept, uint32_t c) {
     return kept && c < PEFT__UC_KEPT ? 1u << kept[c] : peft__uc_bit(c);
 }
 
-// Lower case. An entry is how many code points to pass over, how many follow of which each (*) or of every two
-// the first (:) is a capital (neither mark: one), and the distance to the small letter.
+// Lower case. An entry is how many code points to pass over, how many follow of which each (*) or of every
+// two the first (:) is a capital (neither mark: one), and the distance to the small letter.
 static const peft__uc_runs peft__uc_lower[] = {
     {0x41, "*26+32 101*23+32 1*7+32 33:24+1 3:3+1 2:8+1 2:23+1 1-121 :3+1 3+210 :2+1 1+206 +1 1*2+205 +1"},
     {0x18e, "+79 +202 +203 +1 1+205 +207 1+211 +209 +1 3+211 +213 1+214 :3+1 1+218 +1 1+218 2+1 1+218 +1"},
@@ -5015,6 +5018,9 @@ static void peft__matmul_plain(
 // Kernels are compiled for f32 and once more for both 16-bit formats: their callers pass the constant
 // PEFT_F32, or PEFT__HALF(type), a branch at each load that costs nothing beside the memory access.
 #define PEFT__HALF(type) ((type) == PEFT_F16 ? PEFT_F16 : PEFT_BF16)
+#define PEFT__BY_TYPE(kernel, type, ...) \
+    if (type == PEFT_F32) kernel(PEFT_F32, __VA_ARGS__); \
+    else kernel(PEFT__HALF(type), __VA_ARGS__);
 
 #define PEFT__PACK_ROWS 8  // rows packed at a time where panels lie side by side
 #define PEFT__NARROW_ROWS 32  // likewise on the way to bf16: even, and they stay in the first-level cache
@@ -5153,42 +5159,19 @@ PEFT__INLINE peft__vec_plain peft__lanes_plain(float a, float b, float c, float 
     peft__vec_plain v = {a, b, c, d};
     return v;
 }
-#define PEFT__EACH_LANE(name, f) \
-    PEFT__INLINE peft__vec_plain peft__##name##_plain(peft__vec_plain a, peft__vec_plain b) { \
-        return peft__lanes_plain(f(a[0], b[0]), f(a[1], b[1]), f(a[2], b[2]), f(a[3], b[3])); \
-    }
-PEFT__EACH_LANE(min, peft__min_float)
-PEFT__EACH_LANE(max, peft__max_float)
-PEFT__EACH_LANE(scale, peft__scale_float)
-PEFT__INLINE peft__vec_plain peft__load_plain(const float *p) {
-    return peft__lanes_plain(p[0], p[1], p[2], p[3]);
-}
-PEFT__INLINE peft__vec_plain peft__round_plain(peft__vec_plain v) {
-    return peft__lanes_plain(
-        peft__round_float(v[0]), peft__round_float(v[1]), peft__round_float(v[2]), peft__round_float(v[3]));
-}
-PEFT__INLINE float peft__sum_plain(peft__vec_plain v) { return (v[0] + v[1]) + (v[2] + v[3]); }
-PEFT__INLINE void peft__transpose_plain(peft__vec_plain *r) {
-    peft__vec_plain a = r[0], b = r[1], c = r[2], d = r[3];
-    for (int i = 0; i < 4; i++) r[i] = peft__lanes_plain(a[i], b[i], c[i], d[i]);
-}
 #endif
 #define v_float peft__vec_plain
+#define v_lanes(f, p) peft__lanes_plain(f((p)[0]), f((p)[1]), f((p)[2]), f((p)[3]))
 #define v_set(a) peft__lanes_plain(a, a, a, a)
-#define v_load(p) peft__load_plain(p)
+#define v_load(p) v_lanes(, p)
 #define v_store(p, v) ((p)[0] = (v)[0], (p)[1] = (v)[1], (p)[2] = (v)[2], (p)[3] = (v)[3])
-#define v_min peft__min_plain
-#define v_max peft__max_plain
-#define v_scale peft__scale_plain
-#define v_round peft__round_plain
-#define v_sum peft__sum_plain
-#define v_transpose peft__transpose_plain
-#define v_load_f16(p) \
-    peft__lanes_plain(peft__f16_to_f32((p)[0]), peft__f16_to_f32((p)[1]), peft__f16_to_f32((p)[2]), \
-        peft__f16_to_f32((p)[3]))
-#define v_load_bf16(p) \
-    peft__lanes_plain(peft__bf16_to_f32((p)[0]), peft__bf16_to_f32((p)[1]), peft__bf16_to_f32((p)[2]), \
-        peft__bf16_to_f32((p)[3]))
+#define v_min(a, b) v_(choose)((a) < (b), a, b)
+#define v_max(a, b) v_(choose)((a) > (b), a, b)
+#define v_to_number(a) __builtin_convertvector(a, v_(number))
+#define v_round(a) __builtin_convertvector((v_(number))((a) + 12582912.0f) - 0x4B400000, v_float)
+#define v_sum(v) (((v)[0] + (v)[1]) + ((v)[2] + (v)[3]))
+#define v_load_f16(p) v_lanes(peft__f16_to_f32, p)
+#define v_load_bf16(p) v_lanes(peft__bf16_to_f32, p)
 #else  // a vector of one float
 #define v_width 1
 #define v_repeat_width PEFT__REPEAT_1
@@ -5206,8 +5189,6 @@ PEFT__INLINE void peft__transpose_plain(peft__vec_plain *r) {
 #define v_load_bf16(p) peft__bf16_to_f32(*(p))
 #endif
 #define v_fma(a, b, c) ((a) * (b) + (c))
-#define v_sum4(a, b, c, d, out) \
-    ((out)[0] = v_sum(a), (out)[1] = v_sum(b), (out)[2] = v_sum(c), (out)[3] = v_sum(d))
 
 #elif PEFT__PASS == PEFT__PASS_NEON
 #define v_(name) peft__##name##_neon
@@ -5226,27 +5207,11 @@ PEFT__INLINE void peft__transpose_plain(peft__vec_plain *r) {
 #define v_max(a, b) vmaxq_f32(a, b)
 #define v_fma(a, b, c) vfmaq_f32(c, a, b)
 #define v_round(a) vrndnq_f32(a)
+#define v_to_number(a) (v_(number)) vcvtq_s32_f32(a)
 #define v_sum(v) vaddvq_f32(v)
 #define v_sum4(a, b, c, d, out) vst1q_f32(out, vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d)))
-#define v_scale peft__scale_neon
-#define v_transpose peft__transpose_neon
 #define v_load_f16(p) vcvt_f32_f16((float16x4_t)vld1_u16(p))
-#define v_load_bf16(p) (float32x4_t)vshll_n_u16(vld1_u16(p), 16)
-#if PEFT__CHAPTER == 3
-PEFT__INLINE float32x4_t peft__scale_neon(float32x4_t x, float32x4_t n) {
-    int32x4_t i = vcvtq_s32_f32(n), half = vshrq_n_s32(i, 1), bias = vdupq_n_s32(127);
-    x = vmulq_f32(x, (float32x4_t)vshlq_n_s32(vaddq_s32(half, bias), 23));
-    return vmulq_f32(x, (float32x4_t)vshlq_n_s32(vaddq_s32(vsubq_s32(i, half), bias), 23));
-}
-PEFT__INLINE void peft__transpose_neon(float32x4_t *r) {
-    float64x2_t a = (float64x2_t)vtrn1q_f32(r[0], r[1]),
-                b = (float64x2_t)vtrn2q_f32(r[0], r[1]);
-    float64x2_t c = (float64x2_t)vtrn1q_f32(r[2], r[3]),
-                d = (float64x2_t)vtrn2q_f32(r[2], r[3]);
-    r[0] = (float32x4_t)vtrn1q_f64(a, c), r[1] = (float32x4_t)vtrn1q_f64(b, d);
-    r[2] = (float32x4_t)vtrn2q_f64(a, c), r[3] = (float32x4_t)vtrn2q_f64(b, d);
-}
-#endif
+#define v_load_bf16(p) (float32x4_t) vshll_n_u16(vld1_u16(p), 16)
 
 #elif PEFT__PASS == PEFT__PASS_WASM
 #define v_(name) peft__##name##_wasm
@@ -5257,6 +5222,9 @@ PEFT__INLINE void peft__transpose_neon(float32x4_t *r) {
 #define v_blocks 4, 2 * v_width, v_dot_rows, 256, 131072
 #define v_width 4
 #define v_repeat_width PEFT__REPEAT_4
+#if PEFT__CHAPTER == 3
+typedef float peft__vec_wasm __attribute__((vector_size(16)));
+#endif
 #define v_float peft__vec_wasm
 #define v_set(a) ((v_float)wasm_f32x4_splat(a))
 #define v_load(p) ((v_float)wasm_v128_load(p))
@@ -5265,35 +5233,12 @@ PEFT__INLINE void peft__transpose_neon(float32x4_t *r) {
 #define v_max(a, b) ((v_float)wasm_f32x4_max((v128_t)(a), (v128_t)(b)))
 #define v_fma(a, b, c) ((a) * (b) + (c))
 #define v_round(a) ((v_float)wasm_f32x4_nearest((v128_t)(a)))
-#define v_sum(v) peft__sum_wasm((v128_t)(v))
-#define v_sum4(a, b, c, d, out) \
-    ((out)[0] = v_sum(a), (out)[1] = v_sum(b), (out)[2] = v_sum(c), (out)[3] = v_sum(d))
-#define v_scale peft__scale_wasm
-#define v_transpose peft__transpose_wasm
+#define v_to_number(a) (v_(number)) wasm_i32x4_trunc_sat_f32x4((v128_t)(a))
+#define v_sum(v) (((v)[0] + (v)[1]) + ((v)[2] + (v)[3]))
 #define v_load_f16(p) \
     ((v_float)wasm_f32x4_make(peft__f16_to_f32((p)[0]), peft__f16_to_f32((p)[1]), peft__f16_to_f32((p)[2]), \
         peft__f16_to_f32((p)[3])))
 #define v_load_bf16(p) ((v_float)wasm_i32x4_shl(wasm_u32x4_load16x4(p), 16))
-#if PEFT__CHAPTER == 3
-typedef float peft__vec_wasm __attribute__((vector_size(16)));
-PEFT__INLINE float peft__sum_wasm(v128_t v) {
-    return (wasm_f32x4_extract_lane(v, 0) + wasm_f32x4_extract_lane(v, 1)) +
-        (wasm_f32x4_extract_lane(v, 2) + wasm_f32x4_extract_lane(v, 3));
-}
-PEFT__INLINE v_float peft__scale_wasm(v_float x, v_float n) {
-    v128_t i = wasm_i32x4_trunc_sat_f32x4((v128_t)n), half = wasm_i32x4_shr(i, 1),
-           bias = wasm_i32x4_splat(127);
-    x = x * (v_float)wasm_i32x4_shl(wasm_i32x4_add(half, bias), 23);
-    return x * (v_float)wasm_i32x4_shl(wasm_i32x4_add(wasm_i32x4_sub(i, half), bias), 23);
-}
-PEFT__INLINE void peft__transpose_wasm(v_float *r) {
-    v128_t r0 = (v128_t)r[0], r1 = (v128_t)r[1], r2 = (v128_t)r[2], r3 = (v128_t)r[3];
-    v128_t a = wasm_i32x4_shuffle(r0, r1, 0, 4, 1, 5), b = wasm_i32x4_shuffle(r0, r1, 2, 6, 3, 7);
-    v128_t c = wasm_i32x4_shuffle(r2, r3, 0, 4, 1, 5), d = wasm_i32x4_shuffle(r2, r3, 2, 6, 3, 7);
-    r[0] = (v_float)wasm_i64x2_shuffle(a, c, 0, 2), r[1] = (v_float)wasm_i64x2_shuffle(a, c, 1, 3);
-    r[2] = (v_float)wasm_i64x2_shuffle(b, d, 0, 2), r[3] = (v_float)wasm_i64x2_shuffle(b, d, 1, 3);
-}
-#endif
 
 #elif PEFT__PASS == PEFT__PASS_AVX2
 #define v_(name) peft__##name##_avx2
@@ -5312,43 +5257,27 @@ PEFT__INLINE void peft__transpose_wasm(v_float *r) {
 #define v_max(a, b) _mm256_max_ps(a, b)
 #define v_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
 #define v_round(a) _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
+#define v_to_number(a) (v_(number)) _mm256_cvtps_epi32(a)
 #define v_sum(v) _mm_cvtss_f32(peft__sum4_avx2(v, v, v, v))
 #define v_sum4(a, b, c, d, out) _mm_storeu_ps(out, peft__sum4_avx2(a, b, c, d))
-#define v_scale peft__scale_avx2
 #define v_transpose peft__transpose_avx2
 #define v_load_f16(p) _mm256_cvtph_ps(_mm_loadu_si128(PEFT__M128(p)))
-#define v_load_bf16(p) \
-    (__m256)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(PEFT__M128(p))), 16)
+#define v_load_bf16(p) (__m256) _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(PEFT__M128(p))), 16)
 #if PEFT__CHAPTER == 3
 #define PEFT__AVX2 PEFT__INLINE PEFT__TARGET_AVX2
 #define PEFT__M128(p) ((const __m128i *)(const void *)(p))
 #define PEFT__M256(p) ((const __m256i *)(const void *)(p))
+// Transposes 4 x 4 within each 128-bit lane: afterwards lane L of r[j] is column 4L+j of the four rows.
+#define PEFT__TRANSPOSE4(suffix, ps, pd, mm) \
+    v_inline void peft__transpose4_##suffix(ps *r) { \
+        pd a = (pd)mm##_unpacklo_ps(r[0], r[1]), b = (pd)mm##_unpackhi_ps(r[0], r[1]); \
+        pd c = (pd)mm##_unpacklo_ps(r[2], r[3]), d = (pd)mm##_unpackhi_ps(r[2], r[3]); \
+        r[0] = (ps)mm##_unpacklo_pd(a, c), r[1] = (ps)mm##_unpackhi_pd(a, c); \
+        r[2] = (ps)mm##_unpacklo_pd(b, d), r[3] = (ps)mm##_unpackhi_pd(b, d); \
+    }
 PEFT__AVX2 __m128 peft__sum4_avx2(__m256 a, __m256 b, __m256 c, __m256 d) {
     __m256 s = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
     return _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
-}
-PEFT__AVX2 __m256 peft__scale_avx2(__m256 x, __m256 n) {
-    __m256i i = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(i, 1), bias = _mm256_set1_epi32(127);
-    x = _mm256_mul_ps(x, (__m256)_mm256_slli_epi32(_mm256_add_epi32(half, bias), 23));
-    i = _mm256_add_epi32(_mm256_sub_epi32(i, half), bias);
-    return _mm256_mul_ps(x, (__m256)_mm256_slli_epi32(i, 23));
-}
-// 4 x 4 transposes within each 128-bit lane: afterwards lane L of r[j] is column 4L+j of the four rows.
-PEFT__AVX2 void peft__transpose4_avx2(__m256 *r) {
-    __m256d a = (__m256d)_mm256_unpacklo_ps(r[0], r[1]),
-            b = (__m256d)_mm256_unpackhi_ps(r[0], r[1]);
-    __m256d c = (__m256d)_mm256_unpacklo_ps(r[2], r[3]),
-            d = (__m256d)_mm256_unpackhi_ps(r[2], r[3]);
-    r[0] = (__m256)_mm256_unpacklo_pd(a, c), r[1] = (__m256)_mm256_unpackhi_pd(a, c);
-    r[2] = (__m256)_mm256_unpacklo_pd(b, d), r[3] = (__m256)_mm256_unpackhi_pd(b, d);
-}
-PEFT__AVX2 void peft__transpose_avx2(__m256 *r) {
-    peft__transpose4_avx2(r), peft__transpose4_avx2(r + 4);
-    for (int i = 0; i < 4; i++) {
-        __m256 low = _mm256_permute2f128_ps(r[i], r[i + 4], 0x20);
-        r[i + 4] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
-        r[i] = low;
-    }
 }
 #endif
 
@@ -5382,26 +5311,59 @@ PEFT__AVX2 void peft__transpose_avx2(__m256 *r) {
 #define v_transpose peft__transpose_avx512
 #define v_load_f16(p) _mm512_cvtph_ps(_mm256_loadu_si256(PEFT__M256(p)))
 #define v_load_bf16(p) \
-    (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(PEFT__M256(p))), 16)
+    (__m512) _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(PEFT__M256(p))), 16)
 #if PEFT__CHAPTER == 3 && PEFT__PASS == PEFT__PASS_AVX512
 #define PEFT__AVX512 PEFT__INLINE PEFT__TARGET_AVX512
 PEFT__AVX512 __m128 peft__sum4_avx512(__m512 a, __m512 b, __m512 c, __m512 d) {
-    __m512 ab = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xEE));
-    __m512 cd = _mm512_add_ps(_mm512_shuffle_f32x4(c, d, 0x44), _mm512_shuffle_f32x4(c, d, 0xEE));
-    __m512 s = _mm512_add_ps(
-        _mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xDD));  // lane i: operand i
-    s = _mm512_add_ps(s, _mm512_permute_ps(s, 0x4E));
-    s = _mm512_add_ps(s, _mm512_permute_ps(s, 0xB1));
+    __m512 ab = _mm512_shuffle_f32x4(a, b, 0x44) + _mm512_shuffle_f32x4(a, b, 0xEE);
+    __m512 cd = _mm512_shuffle_f32x4(c, d, 0x44) + _mm512_shuffle_f32x4(c, d, 0xEE);
+    // lane i: operand i
+    __m512 s = _mm512_shuffle_f32x4(ab, cd, 0x88) + _mm512_shuffle_f32x4(ab, cd, 0xDD);
+    s = s + _mm512_permute_ps(s, 0x4E);
+    s = s + _mm512_permute_ps(s, 0xB1);
     return _mm512_castps512_ps128(_mm512_permutexvar_ps(_mm512_set4_epi32(12, 8, 4, 0), s));
 }
-PEFT__AVX512 void peft__transpose4_avx512(__m512 *r) {  // as for AVX2
-    __m512d a = (__m512d)_mm512_unpacklo_ps(r[0], r[1]),
-            b = (__m512d)_mm512_unpackhi_ps(r[0], r[1]);
-    __m512d c = (__m512d)_mm512_unpacklo_ps(r[2], r[3]),
-            d = (__m512d)_mm512_unpackhi_ps(r[2], r[3]);
-    r[0] = (__m512)_mm512_unpacklo_pd(a, c), r[1] = (__m512)_mm512_unpackhi_pd(a, c);
-    r[2] = (__m512)_mm512_unpacklo_pd(b, d), r[3] = (__m512)_mm512_unpackhi_pd(b, d);
+#endif
+#endif
+
+#define v_inline PEFT__INLINE PEFT__TARGET  // parts of kernels, inlined
+#define v_kernel static PEFT__TARGET  // the functions in the tables
+#define v_vector(type) type __attribute__((vector_size(4 * v_width)))
+#if PEFT__CHAPTER == 3 && PEFT__PASS != PEFT__PASS_BF16 && v_width > 1
+typedef uint32_t v_vector(v_(word));
+typedef int32_t v_vector(v_(number));
+#endif
+#if PEFT__CHAPTER == 3 && PEFT__PASS == PEFT__PASS_PLAIN && v_width > 1
+v_inline v_float v_(choose)(v_(number) which, v_float a, v_float b) {
+    return (v_float)(((v_(number))a & which) | ((v_(number))b & ~which));
 }
+#endif
+#ifndef v_scale
+#define v_scale v_(scale)
+#if PEFT__CHAPTER == 3
+v_inline v_float v_(scale)(v_float x, v_float n) {
+    v_(number) i = v_to_number(n), half = i >> 1;
+    return x * (v_float)((half + 127) << 23) * (v_float)((i - half + 127) << 23);
+}
+#endif
+#endif
+#ifndef v_sum4
+#define v_sum4(a, b, c, d, out) \
+    ((out)[0] = v_sum(a), (out)[1] = v_sum(b), (out)[2] = v_sum(c), (out)[3] = v_sum(d))
+#endif
+#if PEFT__CHAPTER == 3
+#if PEFT__PASS == PEFT__PASS_AVX2
+PEFT__TRANSPOSE4(avx2, __m256, __m256d, _mm256)
+PEFT__AVX2 void peft__transpose_avx2(__m256 *r) {
+    peft__transpose4_avx2(r), peft__transpose4_avx2(r + 4);
+    for (int i = 0; i < 4; i++) {
+        __m256 low = _mm256_permute2f128_ps(r[i], r[i + 4], 0x20);
+        r[i + 4] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
+        r[i] = low;
+    }
+}
+#elif PEFT__PASS == PEFT__PASS_AVX512
+PEFT__TRANSPOSE4(avx512, __m512, __m512d, _mm512)
 // The 4 x 4 matrix of lanes in r[0], r[4], r[8], r[12], transposed.
 PEFT__AVX512 void peft__transpose_lanes_avx512(__m512 *r) {
     __m512 a = _mm512_shuffle_f32x4(r[0], r[4], 0x44), b = _mm512_shuffle_f32x4(r[8], r[12], 0x44);
@@ -5410,33 +5372,41 @@ PEFT__AVX512 void peft__transpose_lanes_avx512(__m512 *r) {
     r[8] = _mm512_shuffle_f32x4(c, d, 0x88), r[12] = _mm512_shuffle_f32x4(c, d, 0xDD);
 }
 PEFT__AVX512 void peft__transpose_avx512(__m512 *r) {
-    peft__transpose4_avx512(r), peft__transpose4_avx512(r + 4);
-    peft__transpose4_avx512(r + 8), peft__transpose4_avx512(r + 12);
-    peft__transpose_lanes_avx512(r), peft__transpose_lanes_avx512(r + 1);
-    peft__transpose_lanes_avx512(r + 2), peft__transpose_lanes_avx512(r + 3);
+    for (int i = 0; i < 16; i += 4) peft__transpose4_avx512(r + i);
+    for (int i = 0; i < 4; i++) peft__transpose_lanes_avx512(r + i);
 }
 #endif
 #endif
-
-#define v_inline PEFT__INLINE PEFT__TARGET  // parts of kernels, inlined
-#define v_kernel static PEFT__TARGET  // the functions in the tables
+#ifndef v_transpose  // four lanes
+#define v_transpose v_(transpose)
+#if PEFT__CHAPTER == 3
+v_inline void v_(transpose)(v_float *r) {
+    v_float a = r[0], b = r[1], c = r[2],
+            d = r[3];  // a vector from two: compilers have instructions for that
+    v_float ab = {a[0], b[0], a[1], b[1]}, cd = {c[0], d[0], c[1], d[1]};
+    v_float e = {a[2], b[2], a[3], b[3]}, f = {c[2], d[2], c[3], d[3]};
+    v_float r0 = {ab[0], ab[1], cd[0], cd[1]}, r1 = {ab[2], ab[3], cd[2], cd[3]};
+    v_float r2 = {e[0], e[1], f[0], f[1]}, r3 = {e[2], e[3], f[2], f[3]};
+    r[0] = r0, r[1] = r1, r[2] = r2, r[3] = r3;
+}
+#endif
+#endif
 #ifndef v_load_n  // without masks: through a small buffer
 #define v_load_n v_(load_n)
 #define v_store_n v_(store_n)
 #if PEFT__CHAPTER == 3
-v_inline v_float v_load_n(const float *p, int64_t n) {
+v_inline v_float v_(load_n)(const float *p, int64_t n) {
     float buffer[v_width] = {0};
     memcpy(buffer, p, (size_t)n * sizeof(float));
     return v_load(buffer);
 }
-v_inline void v_store_n(float *p, v_float v, int64_t n) {
+v_inline void v_(store_n)(float *p, v_float v, int64_t n) {
     float buffer[v_width];
     v_store(buffer, v);
     memcpy(p, buffer, (size_t)n * sizeof(float));
 }
 #endif
 #endif
-
 // ---- the kernels of chapter 3
 #if PEFT__CHAPTER == 3
 #define v_weight v_(weight)
@@ -5495,17 +5465,15 @@ v_inline void v_(pack_lanes)(peft_dtype type, const void *source, int64_t rs, in
             out[p * step + l] =
                 l < lanes ? peft__element(type, peft__advance(type, source, l * cs), p) : 0.0f;
 }
-v_inline void v_(pack_panel_of)(peft_dtype type, const void *source, int64_t rs, int64_t cs,
-    int64_t kc, int64_t lanes, int64_t width, int64_t step, float *out) {
-    for (int64_t l = 0; l < width; l += v_width)
-        v_(pack_lanes)(type, l < lanes ? peft__advance(type, source, l * cs) : source, rs, cs, kc,
-            PEFT__MAX(PEFT__MIN(lanes - l, v_width), 0), PEFT__MIN(width - l, v_width), step, out + l);
-}
 v_kernel void v_(pack_panel)(peft_dtype type, const void *source, int64_t rs, int64_t cs, int64_t kc,
     int64_t lanes, int64_t width, int64_t step, float *out) {
-    if (type == PEFT_F32) v_(pack_panel_of)(PEFT_F32, source, rs, cs, kc, lanes, width, step, out);
-    else v_(pack_panel_of)(PEFT__HALF(type), source, rs, cs, kc, lanes, width, step, out);
+    for (int64_t l = 0; l < width; l += v_width) {
+        int64_t n = PEFT__MAX(PEFT__MIN(lanes - l, v_width), 0), w = PEFT__MIN(width - l, v_width);
+        const void *from = n ? peft__advance(type, source, l * cs) : source;
+        PEFT__BY_TYPE(v_(pack_lanes), type, from, rs, cs, kc, n, w, step, out + l)
+    }
 }
+
 v_kernel void v_(pack)(
     const peft__matrix *b, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
     int64_t rs = b->row_step, cs = b->col_step;
@@ -5525,8 +5493,6 @@ v_kernel void v_(narrow)(bool pairs, const float *x, int64_t rows, int64_t width
         }
 }
 #else
-typedef uint32_t v_(word) __attribute__((vector_size(4 * v_width)));
-typedef int32_t v_(number) __attribute__((vector_size(4 * v_width)));
 v_inline v_(word) v_(rounded)(const float *x) {
     v_(word) u = (v_(word))v_load(x), r = (u + 0x7FFF + (u >> 16 & 1)) & 0xFFFF0000;
     v_(word) none = (v_(word))((v_(number))(u & 0x7FFFFFFF) > 0x7F800000);
@@ -5567,8 +5533,8 @@ v_kernel void v_(tile_edge)(
 #if PEFT__PASS != PEFT__PASS_BF16
 #define v_tile_add(a, b, c) v_fma(a, b, c)
 #elif defined(PEFT__EMULATE_BF16)
-#define v_high(v) (__m512)_mm512_and_si512((__m512i)v, _mm512_set1_epi32(-65536))
-#define v_low(v) (__m512)_mm512_slli_epi32((__m512i)v, 16)
+#define v_high(v) (__m512) _mm512_and_si512((__m512i)v, _mm512_set1_epi32(-65536))
+#define v_low(v) (__m512) _mm512_slli_epi32((__m512i)v, 16)
 #define v_tile_add(a, b, c) v_fma(v_low(a), v_low(b), v_fma(v_high(a), v_high(b), c))
 #else
 #define v_tile_add(a, b, c) _mm512_dpbf16_ps(c, (__m512bh)(a), (__m512bh)(b))
@@ -5613,8 +5579,8 @@ v_inline void v_(tile_rows)(const int R, int64_t cols, int64_t kc, const float *
 }
 #define PEFT__TILE_CASE(i) \
     case i + 1: v_(tile_rows)(i + 1, cols, kc, a, a_row, a_step, b, b_step, c, ldc, alpha, beta); break;
-v_kernel void v_(tile)(int rows, int64_t cols, int64_t kc, const float *a, int64_t a_row,
-    int64_t a_step, const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta) {
+v_kernel void v_(tile)(int rows, int64_t cols, int64_t kc, const float *a, int64_t a_row, int64_t a_step,
+    const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta) {
     switch (rows) { v_repeat_rows(PEFT__TILE_CASE) default : break; }
 }
 
@@ -5657,8 +5623,8 @@ v_inline int64_t v_(dots_token)(
 #define PEFT__DOT_STORE(i) \
     if (R > i) v_sum4(d##i##0, d##i##1, d##i##2, d##i##3, out + i * 4);
 // R >= rows: the last row stands in for missing ones.
-v_inline int64_t v_(dots_rows)(const int R, int rows, peft_dtype type, int64_t k, const float *a,
-    int64_t lda, const void *const *b, float *out) {
+v_inline int64_t v_(dots_rows)(const int R, int rows, peft_dtype type, int64_t k, const float *a, int64_t lda,
+    const void *const *b, float *out) {
     const void *r0 = b[0], *r1 = b[1], *r2 = b[2], *r3 = b[3];
     uintptr_t ahead = 4 * ((uintptr_t)r1 - (uintptr_t)r0);
     v_repeat_dots(PEFT__DOT_ZERO) int64_t p = 0;
@@ -5694,8 +5660,8 @@ v_kernel void v_(dots)(
 #define PEFT__GEMV_ZERO(i) v_float s##i = v_set(0.0f);
 #define PEFT__GEMV_STEP(i) s##i = v_fma(v, v_weight(type, row, j + i * v_width), s##i);
 #define PEFT__GEMV_STORE(i) v_store(sums + i * v_width, s##i);
-v_inline void v_(gemv_of)(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x,
-    int64_t incx, const void *b, int64_t stride, float beta, float *y) {
+v_inline void v_(gemv_of)(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x, int64_t incx,
+    const void *b, int64_t stride, float beta, float *y) {
     float sums[8 * v_width];
     int64_t j = 0;
     for (; j + 8 * v_width <= cols; j += 8 * v_width) {
@@ -5720,11 +5686,9 @@ v_inline void v_(gemv_of)(peft_dtype type, int64_t cols, int64_t k, float alpha,
         peft__put_sums(y + j, sums, n, alpha, beta);
     }
 }
-v_kernel void v_(gemv)(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x,
-    int64_t incx, const void *b, int64_t stride, float beta, float *y) {
-    if (type == PEFT_F32) v_(gemv_of)(PEFT_F32, cols, k, alpha, x, incx, b, stride, beta, y);
-    else v_(gemv_of)(PEFT__HALF(type), cols, k, alpha, x, incx, b, stride, beta, y);
-}
+v_kernel void v_(gemv)(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x, int64_t incx,
+    const void *b, int64_t stride, float beta,
+    float *y){PEFT__BY_TYPE(v_(gemv_of), type, cols, k, alpha, x, incx, b, stride, beta, y)}
 
 // exp(x) = 2^n * exp(r), n = round(x / ln 2), r = x - n ln 2 in two steps (ln 2 = hi + lo, n*hi exact; Cody &
 // Waite 1980). |r| <= 0.347, where the Taylor series to r^7 is within 1e-8. Below -104 the result is 0, above
@@ -5829,9 +5793,8 @@ v_kernel void v_(softmax)(float *x, int64_t n, float *max, double *sum) {
     *sum = total;
 }
 
-static const peft__isa v_(isa) = {v_blocks, v_(pack), v_(pack_panel), v_(tile),
-    v_(narrow), v_(dots), v_(gemv), v_(exp), v_(gate), v_(gate_back),
-    v_(dot), v_(axpy), v_(softmax)};
+static const peft__isa v_(isa) = {v_blocks, v_(pack), v_(pack_panel), v_(tile), v_(narrow), v_(dots),
+    v_(gemv), v_(exp), v_(gate), v_(gate_back), v_(dot), v_(axpy), v_(softmax)};
 #endif  // not PEFT__PASS_BF16
 #undef v_weight
 #undef v_weight_n
@@ -5964,7 +5927,9 @@ static void peft__gemm_pack(
             if (of_a)
                 g->isa->pack_panel(PEFT_F32, peft__matrix_at(&g->a, row, g->k0 + p), g->a.col_step,
                     g->a.row_step, count, peft__row_of(g, i + 1) - row, width, width, to);
-            else g->pack(&g->b, g->k0 + p, count, i * width, PEFT__MIN(width, g->n - i * width), (int)width, to);
+            else
+                g->pack(
+                    &g->b, g->k0 + p, count, i * width, PEFT__MIN(width, g->n - i * width), (int)width, to);
             if (!g->narrow) continue;
             if (g->pairs && count % 2) memset(rounded + count++ * width, 0, (size_t)width * sizeof(float));
             g->isa->narrow(g->pairs, rounded, count, width, panel + (g->pairs ? p / 2 : p) * width);
@@ -6357,8 +6322,8 @@ typedef struct peft__ggml_format {
     bool (*encode)(const struct peft__ggml_format *f, const float *x, int64_t count, unsigned char *blocks);
 } peft__ggml_format;
 
-#define PEFT__DECODER(name)                                                                                 \
-    static void name(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,          \
+#define PEFT__DECODER(name) \
+    static void name(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n, \
         float *PEFT__RESTRICT out)
 
 // F32, F16, BF16
@@ -6470,8 +6435,7 @@ static bool peft__pack_blocks(const peft__ggml_format *f, const float *x, int64_
 }
 
 static const peft__ggml_format *peft__ggml_format_of(int64_t type) {
-    static const peft__ggml_format formats[] = {
-        {0, "F32", 1, 4, peft__unpack_floats, peft__pack_floats},
+    static const peft__ggml_format formats[] = {{0, "F32", 1, 4, peft__unpack_floats, peft__pack_floats},
         {1, "F16", 1, 2, peft__unpack_floats, peft__pack_floats},
         {30, "BF16", 1, 2, peft__unpack_floats, peft__pack_floats},
         {2, "Q4_0", 32, 18, peft__unpack_nibbles, peft__pack_blocks},
@@ -6486,10 +6450,11 @@ static const peft__ggml_format *peft__ggml_format_of(int64_t type) {
         {11, "Q3_K", 256, 110, NULL, NULL}, {16, "IQ2_XXS", 256, 66, NULL, NULL},
         {17, "IQ2_XS", 256, 74, NULL, NULL}, {18, "IQ3_XXS", 256, 98, NULL, NULL},
         {19, "IQ1_S", 256, 50, NULL, NULL}, {21, "IQ3_S", 256, 110, NULL, NULL},
-        {22, "IQ2_S", 256, 82, NULL, NULL}, {23, "IQ4_XS", 256, 136, NULL, NULL}, {24, "I8", 1, 1, NULL, NULL},
-        {25, "I16", 1, 2, NULL, NULL}, {26, "I32", 1, 4, NULL, NULL}, {27, "I64", 1, 8, NULL, NULL},
-        {28, "F64", 1, 8, NULL, NULL}, {29, "IQ1_M", 256, 56, NULL, NULL}, {34, "TQ1_0", 256, 54, NULL, NULL},
-        {35, "TQ2_0", 256, 66, NULL, NULL}, {39, "MXFP4", 32, 17, NULL, NULL}};
+        {22, "IQ2_S", 256, 82, NULL, NULL}, {23, "IQ4_XS", 256, 136, NULL, NULL},
+        {24, "I8", 1, 1, NULL, NULL}, {25, "I16", 1, 2, NULL, NULL}, {26, "I32", 1, 4, NULL, NULL},
+        {27, "I64", 1, 8, NULL, NULL}, {28, "F64", 1, 8, NULL, NULL}, {29, "IQ1_M", 256, 56, NULL, NULL},
+        {34, "TQ1_0", 256, 54, NULL, NULL}, {35, "TQ2_0", 256, 66, NULL, NULL},
+        {39, "MXFP4", 32, 17, NULL, NULL}};
 
     for (int64_t i = 0; i < PEFT__COUNT(formats); i++)
         if (formats[i].type == type) return &formats[i];
@@ -6762,26 +6727,27 @@ static const peft__quant_isa peft__quant_isa_plain = {peft__quant_expand_plain, 
 //      eight(t, w, v)     all codes of v_width words as eight vectors; place(v_width, e) finds the e-th code
 //      spread(s, lanes_of(phase, shift))  scales s of blocks of 2^shift for the lanes of those vectors; the
 //                         first code is `phase` codes into the first block; reads v_width floats
-//      shorts_of(t, w, v) the codes of v_width words as 16-bit integers in four vectors
+//      shorts_of(t, w, v) the codes of v_width words as 16-bit integers in four vectors: v_lookup finds the
+//                         two bytes of an entry in two tables, v_zip_low and v_zip_high join them
 //      columns(x, c)      the next 8 v_width floats of x in the order of shorts_of; put_shorts rounds them
 #if defined(PEFT__PASS)
 #if PEFT__CHAPTER == 4
 typedef uint8_t v_(octets) __attribute__((vector_size(2 * v_width)));  // bytes of codes
+typedef uint8_t v_vector(v_(bytes_of_words));
 // Products of neighbouring c are added up: those of the even codes 0 2 4 6 of a word, then of the odd ones.
 #define PEFT__COLUMNS(a, b) \
     c[0] = a[0], c[1] = a[2], c[2] = b[0], c[3] = b[2], c[4] = a[1], c[5] = a[3], c[6] = b[1], c[7] = b[3];
 #if PEFT__PASS == PEFT__PASS_AVX2
 #define v_quant_grain 32
-typedef __m256i peft__index_avx2;
-#define v_max_bits(a, b) ((v_(number))_mm256_max_epi32((__m256i)a, (__m256i)b))
+typedef __m256i peft__index_avx2, peft__lanes_avx2, peft__short_avx2, peft__int_avx2;
+#define v_max_bits(a, b) ((v_(number))_mm256_max_epi32((__m256i)(a), (__m256i)(b)))
 #define v_quant_place peft__place_avx2
 typedef struct peft__table_avx2 {
     __m256 low, high;
 } peft__table_avx2;
 PEFT__AVX2 peft__table_avx2 peft__table_of_avx2(const float *map, float scale) {
     peft__table_avx2 t;
-    t.low = _mm256_mul_ps(_mm256_loadu_ps(map), _mm256_set1_ps(scale));
-    t.high = _mm256_mul_ps(_mm256_loadu_ps(map + 8), _mm256_set1_ps(scale));
+    t.low = v_load(map) * v_set(scale), t.high = v_load(map + 8) * v_set(scale);
     return t;
 }
 PEFT__AVX2 __m256 peft__look_avx2(peft__table_avx2 t, __m256i index) {
@@ -6796,70 +6762,23 @@ PEFT__AVX2 __m256i peft__codes_avx2(const uint8_t *p) {
 PEFT__AVX2 __m256 peft__bytes_avx2(const uint8_t *p) {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(PEFT__M128(p))));
 }
-// Two lookups of 8 floats and a blend per vector would cost more than looking up each of a float's four bytes
-// for 32 codes at once and zipping them to floats. The low half of a vector then holds the codes of four
-// neighbouring bytes of the first 32 codes, the high half those of the second 32.
-typedef struct peft__eighths_avx2 {
-    __m256i byte[4];
-} peft__eighths_avx2;
-PEFT__AVX2 peft__eighths_avx2 peft__eighths_of_avx2(const float *map) {
-    peft__eighths_avx2 t;
-    uint8_t bytes[4][16];
-    for (int i = 0; i < 16; i++)
-        for (int k = 0; k < 4; k++) bytes[k][i] = (uint8_t)(peft__float_bits(map[i]) >> 8 * k);
-    for (int k = 0; k < 4; k++)
-        t.byte[k] = _mm256_broadcastsi128_si256(_mm_loadu_si128(PEFT__M128(bytes[k])));
-    return t;
-}
-typedef struct peft__pairs_avx2 {
-    __m256i low, high;  // the two bytes of each entry
-} peft__pairs_avx2;
-PEFT__AVX2 void peft__four_avx2(peft__eighths_avx2 t, __m256i code, __m256 *v) {
-    __m256i a = _mm256_shuffle_epi8(t.byte[0], code), b = _mm256_shuffle_epi8(t.byte[1], code);
-    __m256i c = _mm256_shuffle_epi8(t.byte[2], code), d = _mm256_shuffle_epi8(t.byte[3], code);
-    __m256i low = _mm256_unpacklo_epi8(a, b), high = _mm256_unpacklo_epi8(c, d);
-    v[0] = (__m256)_mm256_unpacklo_epi16(low, high),
-    v[1] = (__m256)_mm256_unpackhi_epi16(low, high);
-    low = _mm256_unpackhi_epi8(a, b), high = _mm256_unpackhi_epi8(c, d);
-    v[2] = (__m256)_mm256_unpacklo_epi16(low, high),
-    v[3] = (__m256)_mm256_unpackhi_epi16(low, high);
-}
-PEFT__AVX2 void peft__eight_avx2(peft__eighths_avx2 t, __m256 w, __m256 *v) {
-    __m256i codes = (__m256i)w, mask = _mm256_set1_epi8(15);
-    peft__four_avx2(t, _mm256_and_si256(_mm256_srli_epi16(codes, 4), mask), v);
-    peft__four_avx2(t, _mm256_and_si256(codes, mask), v + 4);
-}
 static int peft__place_avx2(int width, int e) {
     int byte = e / 2;
     return (e % 2 * 4 + byte % 16 / 4) * width + byte / 16 * 4 + byte % 4;
 }
-typedef __m256i peft__lanes_avx2;
 PEFT__AVX2 __m256i peft__lanes_of_avx2(int64_t phase, int shift) {
-    __m256i at =
-        _mm256_add_epi32(_mm256_set1_epi32((int32_t)phase), _mm256_setr_epi32(0, 0, 0, 0, 32, 32, 32, 32));
-    return _mm256_srl_epi32(at, _mm_cvtsi32_si128(shift));
+    __m256i at = _mm256_setr_epi32(0, 0, 0, 0, 32, 32, 32, 32);
+    return _mm256_srl_epi32(
+        _mm256_add_epi32(_mm256_set1_epi32((int32_t)phase), at), _mm_cvtsi32_si128(shift));
 }
 PEFT__AVX2 __m256 peft__spread_avx2(const float *scales, __m256i lanes) {
-    return _mm256_permutevar8x32_ps(_mm256_loadu_ps(scales), lanes);
+    return _mm256_permutevar8x32_ps(v_load(scales), lanes);
 }
-typedef __m256i peft__short_avx2, peft__int_avx2;
-PEFT__AVX2 peft__pairs_avx2 peft__pairs_of_avx2(const int16_t *map) {
-    peft__pairs_avx2 t;
-    __m256i entries = _mm256_loadu_si256(PEFT__M256(map));
-    __m256i low = _mm256_and_si256(entries, _mm256_set1_epi16(255)), high = _mm256_srli_epi16(entries, 8);
-    t.low = _mm256_permute4x64_epi64(_mm256_packus_epi16(low, low), 0x88);
-    t.high = _mm256_permute4x64_epi64(_mm256_packus_epi16(high, high), 0x88);
-    return t;
-}
-PEFT__AVX2 void peft__zip_avx2(peft__pairs_avx2 t, __m256i code, __m256i *v) {
-    __m256i low = _mm256_shuffle_epi8(t.low, code), high = _mm256_shuffle_epi8(t.high, code);
-    v[0] = _mm256_unpacklo_epi8(low, high), v[1] = _mm256_unpackhi_epi8(low, high);
-}
-PEFT__AVX2 void peft__shorts_of_avx2(peft__pairs_avx2 t, __m256 w, __m256i *v) {
-    __m256i codes = (__m256i)w, mask = _mm256_set1_epi8(15);
-    peft__zip_avx2(t, _mm256_and_si256(_mm256_srli_epi16(codes, 4), mask), v);
-    peft__zip_avx2(t, _mm256_and_si256(codes, mask), v + 2);
-}
+#define v_table16(p) (v_(bytes_of_words)) _mm256_broadcastsi128_si256(_mm_loadu_si128(PEFT__M128(p)))
+#define v_lookup(t, code) (v_(bytes_of_words)) _mm256_shuffle_epi8((__m256i)(t), (__m256i)(code))
+#define v_zip_low(a, b) _mm256_unpacklo_epi8((__m256i)(a), (__m256i)(b))
+#define v_zip_high(a, b) _mm256_unpackhi_epi8((__m256i)(a), (__m256i)(b))
+#define v_bytes_of_words(w) (v_(bytes_of_words))(w)
 PEFT__AVX2 void peft__columns_avx2(const float *x, __m256 *c) {
     __m256 a[4], b[4];
     for (int i = 0; i < 4; i++)
@@ -6869,29 +6788,25 @@ PEFT__AVX2 void peft__columns_avx2(const float *x, __m256 *c) {
     PEFT__COLUMNS(a, b)
 }
 PEFT__AVX2 void peft__put_shorts_avx2(float *to, __m256 even, __m256 odd) {
-    __m256i s =
-        _mm256_blend_epi16(_mm256_cvtps_epi32(even), _mm256_slli_epi32(_mm256_cvtps_epi32(odd), 16), 0xAA);
-    _mm256_storeu_ps(to, (__m256)s);
+    __m256i high = _mm256_slli_epi32(_mm256_cvtps_epi32(odd), 16);
+    v_store(to, (__m256)_mm256_blend_epi16(_mm256_cvtps_epi32(even), high, 0xAA));
 }
 PEFT__AVX2 __m256i peft__add_products_avx2(__m256i s, __m256i v, const float *x) {
-    return _mm256_add_epi32(s, _mm256_madd_epi16(v, (__m256i)_mm256_loadu_ps(x)));
+    return _mm256_add_epi32(s, _mm256_madd_epi16(v, (__m256i)v_load(x)));
 }
 // One level of the tree: e becomes 2 e + (s > the midpoint e of the level). A comparison's mask is -1.
 PEFT__AVX2 __m256i peft__descend_avx2(__m256i e, __m256 s, __m256 level) {
     __m256 above = _mm256_cmp_ps(s, _mm256_permutevar8x32_ps(level, e), _CMP_GT_OQ);
     return _mm256_sub_epi32(_mm256_add_epi32(e, e), (__m256i)above);
 }
-
 PEFT__AVX2 void peft__put_codes_avx2(uint8_t *codes, __m256i e, const uint8_t *order) {
-    e = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128(PEFT__M128(order))), e);
-    e = _mm256_and_si256(e, _mm256_set1_epi32(15));
+    e = (__m256i)(v_lookup(v_table16(order), e) & 15);
     // byte 0 of each pair of lanes: both codes; then bytes 0 and 8 of each half
     e = _mm256_or_si256(_mm256_slli_epi64(e, 4), _mm256_srli_epi64(e, 32));
     e = _mm256_shuffle_epi8(e, _mm256_set1_epi32((int)0x80800800));
     uint16_t pairs[2] = {(uint16_t)_mm256_extract_epi16(e, 0), (uint16_t)_mm256_extract_epi16(e, 8)};
     memcpy(codes, pairs, 4);
 }
-
 PEFT__AVX2 peft__octets_avx2 peft__look16_avx2(const int8_t *table, peft__octets_avx2 codes) {
     return (peft__octets_avx2)_mm_shuffle_epi8(_mm_loadu_si128(PEFT__M128(table)), (__m128i)codes);
 }
@@ -6900,12 +6815,12 @@ PEFT__AVX2 peft__octets_avx2 peft__look16_avx2(const int8_t *table, peft__octets
 
 #elif PEFT__PASS == PEFT__PASS_AVX512
 #define v_quant_grain 8
-typedef __m512i peft__index_avx512;
-#define v_max_bits(a, b) ((v_(number))_mm512_max_epi32((__m512i)a, (__m512i)b))
+typedef __m512i peft__index_avx512, peft__lanes_avx512, peft__short_avx512, peft__int_avx512;
+#define v_max_bits(a, b) ((v_(number))_mm512_max_epi32((__m512i)(a), (__m512i)(b)))
 #define v_quant_place peft__place_words
 typedef __m512 peft__table_avx512;
 PEFT__AVX512 __m512 peft__table_of_avx512(const float *map, float scale) {
-    return _mm512_mul_ps(_mm512_loadu_ps(map), _mm512_set1_ps(scale));
+    return v_load(map) * v_set(scale);
 }
 PEFT__AVX512 __m512 peft__look_avx512(__m512 t, __m512i index) { return _mm512_permutexvar_ps(index, t); }
 PEFT__AVX512 __m512i peft__codes_avx512(const uint8_t *p) {
@@ -6917,26 +6832,23 @@ PEFT__AVX512 __m512i peft__codes_avx512(const uint8_t *p) {
 PEFT__AVX512 __m512 peft__bytes_avx512(const uint8_t *p) {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(PEFT__M128(p))));
 }
-typedef __m512i peft__lanes_avx512;
 PEFT__AVX512 __m512i peft__lanes_of_avx512(int64_t phase, int shift) {
     __m512i at = _mm512_set_epi32(120, 112, 104, 96, 88, 80, 72, 64, 56, 48, 40, 32, 24, 16, 8, 0);
     return _mm512_srl_epi32(
         _mm512_add_epi32(_mm512_set1_epi32((int32_t)phase), at), _mm_cvtsi32_si128(shift));
 }
 PEFT__AVX512 __m512 peft__spread_avx512(const float *scales, __m512i lanes) {
-    return _mm512_permutexvar_ps(lanes, _mm512_loadu_ps(scales));
+    return _mm512_permutexvar_ps(lanes, v_load(scales));
 }
-typedef __m512i peft__short_avx512, peft__int_avx512;
 typedef __m512i peft__pairs_avx512;  // the table twice, as the fifth bit of an index is the next code's
 PEFT__AVX512 __m512i peft__pairs_of_avx512(const int16_t *map) {
     return _mm512_broadcast_i64x4(_mm256_loadu_si256(PEFT__M256(map)));
 }
 PEFT__AVX512 void peft__shorts_of_avx512(__m512i t, __m512 w, __m512i *v) {
-    __m512i codes = (__m512i)w;
-    v[0] = _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 4), t),
-    v[1] = _mm512_permutexvar_epi16(codes, t);
-    v[2] = _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 12), t),
-    v[3] = _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 8), t);
+    __m512i c = (__m512i)w;
+    v[0] = _mm512_permutexvar_epi16(_mm512_srli_epi16(c, 4), t), v[1] = _mm512_permutexvar_epi16(c, t);
+    v[2] = _mm512_permutexvar_epi16(_mm512_srli_epi16(c, 12), t);
+    v[3] = _mm512_permutexvar_epi16(_mm512_srli_epi16(c, 8), t);
 }
 PEFT__AVX512 __m512 peft__pieces_avx512(const float *x) {
     __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(x));
@@ -6951,20 +6863,17 @@ PEFT__AVX512 void peft__columns_avx512(const float *x, __m512 *c) {
     for (int i = 0; i < 4; i++) c[2 * i] = a[i], c[2 * i + 1] = b[i];
 }
 PEFT__AVX512 void peft__put_shorts_avx512(float *to, __m512 even, __m512 odd) {
-    __m512i s = _mm512_mask_blend_epi16(
-        0xAAAAAAAA, _mm512_cvtps_epi32(even), _mm512_slli_epi32(_mm512_cvtps_epi32(odd), 16));
-    _mm512_storeu_ps(to, (__m512)s);
+    __m512i high = _mm512_slli_epi32(_mm512_cvtps_epi32(odd), 16);
+    v_store(to, (__m512)_mm512_mask_blend_epi16(0xAAAAAAAA, _mm512_cvtps_epi32(even), high));
 }
 PEFT__AVX512 __m512i peft__add_products_avx512(__m512i s, __m512i v, const float *x) {
-    return _mm512_add_epi32(s, _mm512_madd_epi16(v, (__m512i)_mm512_loadu_ps(x)));
+    return _mm512_add_epi32(s, _mm512_madd_epi16(v, (__m512i)v_load(x)));
 }
-
 PEFT__AVX512 __m512i peft__descend_avx512(__m512i e, __m512 s, __m512 level) {
     __mmask16 above = _mm512_cmp_ps_mask(s, _mm512_permutexvar_ps(e, level), _CMP_GT_OQ);
     e = _mm512_add_epi32(e, e);
     return _mm512_mask_add_epi32(e, above, e, _mm512_set1_epi32(1));
 }
-
 PEFT__AVX512 peft__octets_avx512 peft__look16_avx512(const int8_t *table, peft__octets_avx512 codes) {
     __m256i t = _mm256_broadcastsi128_si256(_mm_loadu_si128(PEFT__M128(table)));
     return (peft__octets_avx512)_mm256_shuffle_epi8(t, (__m256i)codes);
@@ -6978,8 +6887,7 @@ PEFT__AVX512 __m512i peft__halves_avx512(const uint8_t *s) {  // two int8, each 
     return _mm512_mask_set1_epi16(_mm512_set1_epi16((int8_t)s[0]), 0xFFFF0000u, (int8_t)s[1]);
 }
 #define v_half(b) _cvtsh_ss(peft__u16_at(b))
-#define v_widen(q) _mm512_cvtepi8_epi16((__m256i)q)
-
+#define v_widen(q) _mm512_cvtepi8_epi16((__m256i)(q))
 PEFT__AVX512 void peft__put_codes_avx512(uint8_t *codes, __m512i e, const uint8_t *order) {
     __m128i c = _mm_shuffle_epi8(_mm_loadu_si128(PEFT__M128(order)), _mm512_cvtepi32_epi8(e));
     c = _mm_maddubs_epi16(c, _mm_set1_epi16(0x0110));  // first * 16 + second
@@ -6989,63 +6897,39 @@ PEFT__AVX512 void peft__put_codes_avx512(uint8_t *codes, __m512i e, const uint8_
 #elif PEFT__PASS == PEFT__PASS_NEON
 #define v_quant_grain 8
 typedef uint32x4_t peft__index_neon;
+typedef int16x8_t peft__short_neon;
+typedef int32x4_t peft__int_neon;
 #define v_max_bits(a, b) ((v_(number))vmaxq_s32((int32x4_t)(a), (int32x4_t)(b)))
 #define v_quant_place peft__place_words
 typedef uint8x16x4_t peft__table_neon;
 PEFT__INLINE uint8x16x4_t peft__table_of_neon(const float *map, float scale) {
     uint8x16x4_t t;
-    for (int i = 0; i < 4; i++) t.val[i] = (uint8x16_t)vmulq_n_f32(vld1q_f32(map + 4 * i), scale);
+    for (int i = 0; i < 4; i++) t.val[i] = (uint8x16_t)(v_load(map + 4 * i) * v_set(scale));
     return t;
 }
-PEFT__INLINE float32x4_t peft__look_neon(
-    uint8x16x4_t t, uint32x4_t index) {  // lane i: bytes 4i, 4i+1, 4i+2, 4i+3 of the table
-    uint32x4_t at = vmlaq_n_u32(vdupq_n_u32(0x03020100), vandq_u32(index, vdupq_n_u32(15)), 0x04040404);
-    return (float32x4_t)vqtbl4q_u8(t, (uint8x16_t)at);
+PEFT__INLINE float32x4_t peft__look_neon(uint8x16x4_t t, uint32x4_t index) {
+    // lane i: bytes 4i, 4i+1, 4i+2, 4i+3 of the table
+    return (float32x4_t)vqtbl4q_u8(t, (uint8x16_t)((index & 15) * 0x04040404 + 0x03020100));
 }
 PEFT__INLINE uint32x4_t peft__codes_neon(const uint8_t *p) {
     static const int32_t shifts[4] = {-4, 0, -12, -8};
-    return vshlq_u32(vdupq_n_u32((uint32_t)p[0] | (uint32_t)p[1] << 8), vld1q_s32(shifts));
+    return vshlq_u32(vdupq_n_u32(peft__u16_at(p)), vld1q_s32(shifts));
 }
 PEFT__INLINE float32x4_t peft__bytes_neon(const uint8_t *p) {
-    uint32_t word;
-    memcpy(&word, p, 4);
-    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vcreate_s8(word)))));
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vcreate_s8(peft__u32_at(p))))));
 }
-typedef int16x8_t peft__short_neon;
-typedef int32x4_t peft__int_neon;
-typedef struct peft__pairs_neon {
-    uint8x16_t low, high;  // the two bytes of each entry
-} peft__pairs_neon;
-PEFT__INLINE peft__pairs_neon peft__pairs_of_neon(const int16_t *map) {
-    uint16x8_t a = (uint16x8_t)vld1q_s16(map), b = (uint16x8_t)vld1q_s16(map + 8);
-    peft__pairs_neon t;
-    t.low = vcombine_u8(vmovn_u16(a), vmovn_u16(b));
-    t.high = vcombine_u8(vshrn_n_u16(a, 8), vshrn_n_u16(b, 8));
-    return t;
-}
-PEFT__INLINE void peft__zip_neon(peft__pairs_neon t, uint8x16_t code, int16x8_t *v) {
-    uint8x16_t low = vqtbl1q_u8(t.low, code), high = vqtbl1q_u8(t.high, code);
-    v[0] = (int16x8_t)vzip1q_u8(low, high), v[1] = (int16x8_t)vzip2q_u8(low, high);
-}
-PEFT__INLINE void peft__shorts_of_neon(peft__pairs_neon t, float32x4_t w, int16x8_t *v) {
-    static const uint8_t order[16] = {
-        0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};  // so that a lane adds up its own word
-    uint8x16_t codes = vqtbl1q_u8((uint8x16_t)w, vld1q_u8(order));
-    peft__zip_neon(t, vshrq_n_u8(codes, 4), v);
-    peft__zip_neon(t, vandq_u8(codes, vdupq_n_u8(15)), v + 2);
-}
-PEFT__INLINE void peft__columns_neon(const float *x, float32x4_t *c) {
-    float32x4_t a[4], b[4];
-    for (int i = 0; i < 4; i++) a[i] = vld1q_f32(x + 8 * i), b[i] = vld1q_f32(x + 8 * i + 4);
-    peft__transpose_neon(a), peft__transpose_neon(b);
-    PEFT__COLUMNS(a, b)
-}
+#define v_table16(p) (v_(bytes_of_words)) vld1q_u8(p)
+#define v_lookup(t, code) (v_(bytes_of_words)) vqtbl1q_u8((uint8x16_t)(t), (uint8x16_t)(code))
+#define v_zip_low(a, b) (int16x8_t) vzip1q_u8((uint8x16_t)(a), (uint8x16_t)(b))
+#define v_zip_high(a, b) (int16x8_t) vzip2q_u8((uint8x16_t)(a), (uint8x16_t)(b))
+static const uint8_t peft__order_neon[16] = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
+#define v_bytes_of_words(w) v_lookup(w, vld1q_u8(peft__order_neon))  // so that a lane adds up its own word
 PEFT__INLINE void peft__put_shorts_neon(float *to, float32x4_t even, float32x4_t odd) {
     int16x8_t s = vcombine_s16(vmovn_s32(vcvtnq_s32_f32(even)), vmovn_s32(vcvtnq_s32_f32(odd)));
-    vst1q_f32(to, (float32x4_t)s);
+    v_store(to, (float32x4_t)s);
 }
 PEFT__INLINE int32x4_t peft__add_products_neon(int32x4_t s, int16x8_t v, const float *x) {
-    int16x8_t by = (int16x8_t)vld1q_f32(x);
+    int16x8_t by = (int16x8_t)v_load(x);
     return vmlal_high_s16(vmlal_s16(s, vget_low_s16(v), vget_low_s16(by)), v, by);
 }
 PEFT__INLINE peft__octets_neon peft__look16_neon(const int8_t *table, peft__octets_neon codes) {
@@ -7056,27 +6940,23 @@ PEFT__INLINE peft__octets_neon peft__look16_neon(const int8_t *table, peft__octe
 
 #elif PEFT__PASS == PEFT__PASS_WASM
 #define v_quant_grain 8
-typedef v128_t peft__index_wasm;
+typedef v128_t peft__index_wasm, peft__short_wasm, peft__int_wasm;
 #define v_max_bits(a, b) ((v_(number))wasm_i32x4_max((v128_t)(a), (v128_t)(b)))
 #define v_quant_place peft__place_words
 typedef struct peft__table_wasm {
-    v128_t part[4];
+    v_float part[4];
 } peft__table_wasm;
 PEFT__INLINE peft__table_wasm peft__table_of_wasm(const float *map, float scale) {
     peft__table_wasm t;
-    for (int i = 0; i < 4; i++)
-        t.part[i] = wasm_f32x4_mul(wasm_v128_load(map + 4 * i), wasm_f32x4_splat(scale));
+    for (int i = 0; i < 4; i++) t.part[i] = v_load(map + 4 * i) * v_set(scale);
     return t;
 }
-PEFT__INLINE v_float peft__look_wasm(
-    peft__table_wasm t, v128_t index) {  // swizzle gives 0 for bytes outside of its part
-    v128_t at = wasm_i32x4_mul(wasm_v128_and(index, wasm_i32x4_splat(15)), wasm_i32x4_splat(0x04040404));
-    at = wasm_i32x4_add(at, wasm_i32x4_splat(0x03020100));
-    v128_t a = wasm_i8x16_swizzle(t.part[0], at),
-           b = wasm_i8x16_swizzle(t.part[1], wasm_i8x16_sub(at, wasm_i8x16_splat(16)));
-    v128_t c = wasm_i8x16_swizzle(t.part[2], wasm_i8x16_sub(at, wasm_i8x16_splat(32)));
-    v128_t d = wasm_i8x16_swizzle(t.part[3], wasm_i8x16_sub(at, wasm_i8x16_splat(48)));
-    return (v_float)wasm_v128_or(wasm_v128_or(a, b), wasm_v128_or(c, d));
+PEFT__INLINE v_float peft__look_wasm(peft__table_wasm t, v128_t index) {
+    v128_t at = (v128_t)(((v_(word))index & 15) * 0x04040404 + 0x03020100), found = wasm_i32x4_splat(0);
+    for (int i = 0; i < 4;
+        i++, at = wasm_i8x16_sub(at, wasm_i8x16_splat(16)))  // 0 for bytes outside of a part
+        found = wasm_v128_or(found, wasm_i8x16_swizzle((v128_t)t.part[i], at));
+    return (v_float)found;
 }
 PEFT__INLINE v128_t peft__codes_wasm(const uint8_t *p) {
     return wasm_u32x4_make((uint32_t)p[0] >> 4, p[0], (uint32_t)p[1] >> 4, p[1]);
@@ -7085,37 +6965,16 @@ PEFT__INLINE v_float peft__bytes_wasm(const uint8_t *p) {
     return (v_float)wasm_f32x4_convert_i32x4(
         wasm_i32x4_make((int8_t)p[0], (int8_t)p[1], (int8_t)p[2], (int8_t)p[3]));
 }
-typedef v128_t peft__short_wasm, peft__int_wasm;
-typedef struct peft__pairs_wasm {
-    v128_t low, high;  // the two bytes of each entry
-} peft__pairs_wasm;
-PEFT__INLINE peft__pairs_wasm peft__pairs_of_wasm(const int16_t *map) {
-    v128_t a = wasm_v128_load(map), b = wasm_v128_load(map + 8);
-    peft__pairs_wasm t;
-    t.low = wasm_i8x16_shuffle(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    t.high = wasm_i8x16_shuffle(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
-    return t;
-}
-PEFT__INLINE void peft__zip_wasm(
-    peft__pairs_wasm t, v128_t code, v128_t *v) {  // so that a lane adds up its own word
-    v128_t low = wasm_i8x16_swizzle(t.low, code), high = wasm_i8x16_swizzle(t.high, code);
-    v[0] = wasm_i8x16_shuffle(low, high, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29);
-    v[1] = wasm_i8x16_shuffle(low, high, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
-}
-PEFT__INLINE void peft__shorts_of_wasm(peft__pairs_wasm t, v_float w, v128_t *v) {
-    peft__zip_wasm(t, wasm_u8x16_shr((v128_t)w, 4), v);
-    peft__zip_wasm(t, wasm_v128_and((v128_t)w, wasm_i8x16_splat(15)), v + 2);
-}
-PEFT__INLINE void peft__columns_wasm(const float *x, v_float *c) {
-    v_float a[4], b[4];
-    for (int i = 0; i < 4; i++) a[i] = v_load(x + 8 * i), b[i] = v_load(x + 8 * i + 4);
-    peft__transpose_wasm(a), peft__transpose_wasm(b);
-    PEFT__COLUMNS(a, b)
-}
+#define v_table16(p) (v_(bytes_of_words)) wasm_v128_load(p)
+#define v_lookup(t, code) (v_(bytes_of_words)) wasm_i8x16_swizzle((v128_t)(t), (v128_t)(code))
+#define v_zip_low(a, b) \
+    wasm_i8x16_shuffle((v128_t)(a), (v128_t)(b), 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29)
+#define v_zip_high(a, b) \
+    wasm_i8x16_shuffle((v128_t)(a), (v128_t)(b), 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31)
+#define v_bytes_of_words(w) (v_(bytes_of_words))(w)
 PEFT__INLINE void peft__put_shorts_wasm(float *to, v_float even, v_float odd) {
-    v128_t a = wasm_i32x4_trunc_sat_f32x4((v128_t)v_round(even)),
-           b = wasm_i32x4_trunc_sat_f32x4((v128_t)v_round(odd));
-    wasm_v128_store(to, wasm_v128_or(wasm_v128_and(a, wasm_i32x4_splat(65535)), wasm_i32x4_shl(b, 16)));
+    v_(word) low = (v_(word))v_to_number(v_round(even)), high = (v_(word))v_to_number(v_round(odd));
+    v_store(to, (low & 65535) | high << 16);
 }
 PEFT__INLINE v128_t peft__add_products_wasm(v128_t s, v128_t v, const float *x) {
     return wasm_i32x4_add(s, wasm_i32x4_dot_i16x8(v, wasm_v128_load(x)));
@@ -7128,7 +6987,7 @@ PEFT__INLINE peft__octets_wasm peft__look16_wasm(const int8_t *table, peft__octe
 #define v_widen(q) ((v128_t) __builtin_convertvector((v_(signs))(q), v_(shorts)))
 #endif
 
-typedef float v_(real) __attribute__((vector_size(4 * v_width)));
+typedef float v_vector(v_(real));
 // Lanes of integers as floats.
 #define v_convert(v) ((v_float) __builtin_convertvector((v_(number))(v), v_(real)))
 v_inline v_float v_(nibble)(v_(table) t, v_float w, int i) {
@@ -7138,7 +6997,51 @@ v_inline v_float v_(byte)(v_float w, int i) {
     return v_convert((v_(number))((v_(word))w << (24 - 8 * i)) >> 24);
 }
 
-#if PEFT__PASS != PEFT__PASS_AVX2  // vector i holds the i-th code of each word
+#if PEFT__PASS != PEFT__PASS_AVX512
+typedef struct v_(pairs) {
+    v_(bytes_of_words) low, high;  // the two bytes of each entry
+} v_(pairs);
+v_inline v_(pairs) v_(pairs_of)(const int16_t *map) {
+    uint8_t low[16], high[16];
+    for (int i = 0; i < 16; i++) low[i] = (uint8_t)map[i], high[i] = (uint8_t)(map[i] >> 8);
+    v_(pairs) t = {v_table16(low), v_table16(high)};
+    return t;
+}
+v_inline void v_(zip)(v_(pairs) t, v_(bytes_of_words) code, v_(short) * v) {
+    v_(bytes_of_words) low = v_lookup(t.low, code), high = v_lookup(t.high, code);
+    v[0] = v_zip_low(low, high), v[1] = v_zip_high(low, high);
+}
+v_inline void v_(shorts_of)(v_(pairs) t, v_float w, v_(short) * v) {
+    v_(bytes_of_words) codes = v_bytes_of_words(w);
+    v_(zip)(t, codes >> 4, v);
+    v_(zip)(t, codes & 15, v + 2);
+}
+#endif
+#if PEFT__PASS == PEFT__PASS_AVX2
+// Two lookups of 8 floats and a blend per vector would cost more than looking up each of a float's four bytes
+// for 32 codes at once and zipping them to floats. The low half of a vector then holds the codes of four
+// neighbouring bytes of the first 32 codes, the high half those of the second 32.
+typedef struct peft__eighths_avx2 {
+    peft__pairs_avx2 low, high;
+} peft__eighths_avx2;
+PEFT__AVX2 peft__eighths_avx2 peft__eighths_of_avx2(const float *map) {
+    int16_t low[16], high[16];
+    for (int i = 0; i < 16; i++) {
+        uint32_t bits = peft__float_bits(map[i]);
+        low[i] = (int16_t)(uint16_t)bits, high[i] = (int16_t)(bits >> 16);
+    }
+    peft__eighths_avx2 t = {peft__pairs_of_avx2(low), peft__pairs_of_avx2(high)};
+    return t;
+}
+PEFT__AVX2 void peft__eight_avx2(peft__eighths_avx2 t, __m256 w, __m256 *v) {
+    __m256i low[4], high[4];
+    peft__shorts_of_avx2(t.low, w, low), peft__shorts_of_avx2(t.high, w, high);
+    for (int i = 0; i < 4; i++) {
+        v[2 * i] = (__m256)_mm256_unpacklo_epi16(low[i], high[i]);
+        v[2 * i + 1] = (__m256)_mm256_unpackhi_epi16(low[i], high[i]);
+    }
+}
+#else  // vector i holds the i-th code of each word
 typedef v_(table) v_(eighths);
 v_inline v_(eighths) v_(eighths_of)(const float *map) { return v_(table_of)(map, 1.0f); }
 v_inline void v_(eight)(v_(eighths) t, v_float w, v_float *v) {
@@ -7159,8 +7062,13 @@ v_inline v_float v_(spread)(const float *s, v_(lanes) l) {
     float lanes[4] = {s[l.at[0]], s[l.at[1]], s[l.at[2]], s[l.at[3]]};
     return v_load(lanes);
 }
+v_inline void v_(columns)(const float *x, v_float *c) {
+    v_float a[4], b[4];
+    for (int i = 0; i < 4; i++) a[i] = v_load(x + 8 * i), b[i] = v_load(x + 8 * i + 4);
+    v_transpose(a), v_transpose(b);
+    PEFT__COLUMNS(a, b)
+}
 #endif
-
 // ---- GGUF's blocks and int8: 32 codes, a "run", are widened to 16 bits, 2 v_width at a time
 typedef int8_t v_(signs) __attribute__((vector_size(2 * v_width)));
 typedef uint16_t v_(twos) __attribute__((vector_size(2 * v_width)));  // the same bytes in pairs
@@ -7207,8 +7115,7 @@ v_inline v_(octets) v_(fifths)(const uint8_t *bits, const int at) {
 // Codes at, at + 1, ... of a run, without their offset: what x = scale code - minimum has. PEFT__GGML_OWN:
 // bytes of PEFT_I8.
 #define PEFT__GGML_OWN (-1)
-v_inline v_(octets)
-    v_(ggml_codes)(const int type, const uint8_t *b, const int run, const int at) {
+v_inline v_(octets) v_(ggml_codes)(const int type, const uint8_t *b, const int run, const int at) {
     static const int8_t iq4_nl[16] = {
         -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
     v_(octets) q, high;
@@ -7271,7 +7178,8 @@ v_inline void v_(ggml_run_of)(const int type, const uint8_t *b, const int run, f
 }
 #define PEFT__GGML_TYPES(X) \
     X(PEFT_GGML_Q4_0, 32, 18) \
-    X(PEFT_GGML_Q4_1, 32, 20) X(PEFT_GGML_Q5_0, 32, 22) X(PEFT_GGML_Q5_1, 32, 24) X(PEFT_GGML_Q8_0, 32, 34) \
+    X(PEFT_GGML_Q4_1, 32, 20) \
+    X(PEFT_GGML_Q5_0, 32, 22) X(PEFT_GGML_Q5_1, 32, 24) X(PEFT_GGML_Q8_0, 32, 34) \
         X(PEFT_GGML_IQ4_NL, 32, 18) X(PEFT_GGML_Q4_K, 256, 144) X(PEFT_GGML_Q5_K, 256, 176) \
             X(PEFT_GGML_Q6_K, 256, 210)
 #define PEFT__GGML_RUN_CASE(type, block, size) \
@@ -7288,8 +7196,7 @@ v_kernel void v_(ggml_run)(const peft__ggml_format *f, const uint8_t *b, int64_t
 #define PEFT__GGML_SHORTS(i) \
     v_(short) v##i = v_widen(v_(ggml_codes)(type, b, e, i * 2 * v_width % 32)); \
     if (type == PEFT_GGML_Q6_K) \
-        v##i = (v_(short))( \
-            (v_(shorts))v##i * v_scales_of_16(b + 192 + 2 * e + i * 2 * v_width % 32 / 16));
+        v##i = (v_(short))((v_(shorts))v##i * v_scales_of_16(b + 192 + 2 * e + i * 2 * v_width % 32 / 16));
 #define PEFT__GGML_ADD(i) \
     if (i * 2 * v_width < 32) s = v_(add_products)(s, v##i, x + i * v_width);
 #define PEFT__GGML_ROW(r) \
@@ -7304,9 +7211,8 @@ v_kernel void v_(ggml_run)(const peft__ggml_format *f, const uint8_t *b, int64_t
     }
 // Adds the products of run e of block b with R rows of x, its run at xp + r*xs, to t and rest. They are
 // scaled by products[16*r], or where that is NULL by `scale` and that of x, at scales + r*xs.
-v_inline void v_(ggml_add)(const int type, const int e, const int R, const uint8_t *b,
-    const float *products, float scale, const float *scales, const float *xp, int64_t xs, v_float *t,
-    float *rest) {
+v_inline void v_(ggml_add)(const int type, const int e, const int R, const uint8_t *b, const float *products,
+    float scale, const float *scales, const float *xp, int64_t xs, v_float *t, float *rest) {
     const v_(number) none = {0};
     float least = type == PEFT_GGML_Q4_1 || type == PEFT_GGML_Q5_1 ? v_half(b + 2) : 0;
     PEFT__REPEAT_4(PEFT__GGML_SHORTS)
@@ -7314,8 +7220,8 @@ v_inline void v_(ggml_add)(const int type, const int e, const int R, const uint8
     PEFT__GGML_ROW(1) PEFT__GGML_ROW(2) PEFT__GGML_ROW(3)(void) least, (void)rest, (void)scales;
 }
 // A row of blocks of 32, or of bytes of PEFT_I8.
-v_inline void v_(ggml_row_32)(const int type, const int size, const int R,
-    const peft__quant_lines *w, int64_t at, v_float *t, float *rest) {
+v_inline void v_(ggml_row_32)(const int type, const int size, const int R, const peft__quant_lines *w,
+    int64_t at, v_float *t, float *rest) {
     const peft_quant *q = w->q;
     const uint8_t *b = peft__quant_at(q, w->data, at);
     const float *xp = w->xp, *scales = w->xp + w->k / 2;
@@ -7327,8 +7233,8 @@ v_inline void v_(ggml_row_32)(const int type, const int size, const int R,
 }
 #define PEFT__GGML_RUN(e) v_(ggml_add)(type, e, R, b, products + e, 0, NULL, xp + 16 * e, xs, t, rest);
 // A row of blocks of 256. u: the minima, scaled.
-v_inline void v_(ggml_row_256)(const int type, const int size, const int R,
-    const peft__quant_lines *w, int64_t at, v_float *t, float *rest) {
+v_inline void v_(ggml_row_256)(const int type, const int size, const int R, const peft__quant_lines *w,
+    int64_t at, v_float *t, float *rest) {
     const int64_t xs = w->xs;
     const uint8_t *b = peft__quant_at(w->q, w->data, at);
     const float *xp = w->xp, *scales = w->xp + w->k / 2;
@@ -7446,8 +7352,7 @@ v_inline int64_t v_(quant_rows)(bool bytes, const peft__quant_panel *b, float *o
     v_(table) table = v_(table_of)(bytes ? peft__nf4_map : b->q->map, 1.0f);
     for (int64_t p = 0, i = b->k0 * b->stride + b->n0; p < b->kc; p++, i += b->stride, out += b->step) {
         v_float scale = v_set(peft__quant_scale(b->q, i >> b->q->block_shift));
-        v_float v =
-            bytes ? v_(bytes)(b->data + i) : v_(look)(table, v_(codes)(b->data + (i >> 1)));
+        v_float v = bytes ? v_(bytes)(b->data + i) : v_(look)(table, v_(codes)(b->data + (i >> 1)));
         v_store(out, v * scale);
     }
     return b->kc;
@@ -7606,8 +7511,8 @@ v_kernel void v_(quant_dots4)(const peft__quant_lines *w, float *out) {
 #define PEFT__QUANT_SUMS(i) v_float s##i = v_set(0.0f);
 #define PEFT__QUANT_STORE(i) v_store(out + i * v_width, s##i);
 #define PEFT__QUANT_COLUMN4(i) s##i = v_fma(v[i], by, s##i);
-v_kernel void v_(quant_sums4)(const peft_quant *q, const uint8_t *data, int64_t first,
-    int64_t stride, int64_t k, const float *x, float *out) {
+v_kernel void v_(quant_sums4)(const peft_quant *q, const uint8_t *data, int64_t first, int64_t stride,
+    int64_t k, const float *x, float *out) {
     float scales[PEFT__QUANT_BATCH][v_width / 4 + 1 + v_width] = {{0}};
     v_(eighths) table = v_(eighths_of)(q->map);
     PEFT__REPEAT_8(PEFT__QUANT_SUMS)
@@ -7620,8 +7525,7 @@ v_kernel void v_(quant_sums4)(const peft_quant *q, const uint8_t *data, int64_t 
         }
         at = first + p0 * stride;
         for (int64_t p = 0; p < count; p++, at += stride) {
-            v_float v[8],
-                by = v_(spread)(scales[p], v_(lanes_of)(at & (q->block - 1), q->block_shift));
+            v_float v[8], by = v_(spread)(scales[p], v_(lanes_of)(at & (q->block - 1), q->block_shift));
             by = by * v_set(x[p0 + p]);
             v_(eight)(table, v_row_at(data + (at >> 1)), v);
             PEFT__REPEAT_8(PEFT__QUANT_COLUMN4)
@@ -7632,8 +7536,8 @@ v_kernel void v_(quant_sums4)(const peft_quant *q, const uint8_t *data, int64_t 
 #define PEFT__QUANT_COLUMN8(i) \
     by = v_set(x[p] * peft__quant_scale(q, (at + i * v_width) >> q->block_shift)); \
     s##i = v_fma(v_(bytes)(data + at + i * v_width), by, s##i);
-v_kernel void v_(quant_sums8)(const peft_quant *q, const uint8_t *data, int64_t first,
-    int64_t stride, int64_t k, const float *x, float *out) {
+v_kernel void v_(quant_sums8)(const peft_quant *q, const uint8_t *data, int64_t first, int64_t stride,
+    int64_t k, const float *x, float *out) {
     PEFT__REPEAT_8(PEFT__QUANT_SUMS)
     for (int64_t p = 0, at = first; p < k; p++, at += stride) {
         v_float by;
@@ -7643,9 +7547,9 @@ v_kernel void v_(quant_sums8)(const peft_quant *q, const uint8_t *data, int64_t 
     PEFT__REPEAT_8(PEFT__QUANT_STORE)
 }
 
-static const peft__quant_isa v_(quant_isa) = {v_(quant_expand), v_(quant_pack),
-    v_(quant_peak), v_quant_encode, v_width, v_quant_grain, v_quant_place, v_(quant_round_x),
-    v_(quant_dots4), v_(quant_dots), v_(quant_sums4), v_(quant_sums8)};
+static const peft__quant_isa v_(quant_isa) = {v_(quant_expand), v_(quant_pack), v_(quant_peak),
+    v_quant_encode, v_width, v_quant_grain, v_quant_place, v_(quant_round_x), v_(quant_dots4), v_(quant_dots),
+    v_(quant_sums4), v_(quant_sums8)};
 #undef v_row_at
 #undef v_quant_encode
 #undef v_convert
@@ -7654,6 +7558,11 @@ static const peft__quant_isa v_(quant_isa) = {v_(quant_expand), v_(quant_pack),
 #undef v_quant_place
 #undef v_half
 #undef v_widen
+#undef v_table16
+#undef v_lookup
+#undef v_zip_low
+#undef v_zip_high
+#undef v_bytes_of_words
 #undef v_shift
 #undef v_scales_of_16
 #endif
@@ -7663,6 +7572,9 @@ static const peft__quant_isa v_(quant_isa) = {v_(quant_expand), v_(quant_pack),
 #undef PEFT__TARGET
 #undef v_inline
 #undef v_kernel
+#undef v_vector
+#undef v_to_number
+#undef v_lanes
 #undef v_width
 #undef v_float
 #undef v_blocks
@@ -8002,7 +7914,8 @@ static void peft__quantize_block(const peft__quantize_job *j, int64_t first, int
         }
         if (!whole && j->book && peak < PEFT__QUANT_LEAST) peak = PEFT__QUANT_LEAST;
     }
-    j->absmax[first / j->block] = j->book ? peak : peak / 127.0f;  // not finite: peft__quantize_into reports it
+    j->absmax[first / j->block] =
+        j->book ? peak : peak / 127.0f;  // not finite: peft__quantize_into reports it
 }
 
 static void peft__quantize_task(void *arg, int64_t index) {
@@ -8025,40 +7938,37 @@ static peft_status peft__quantize_not_finite(peft_context *ctx, const peft_tenso
 
 // A peft_quant and its arrays in one block of memory. Fills in everything but the values.
 static peft_quant *peft__quant_create(
-    peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *d, bool nested) {
-    int64_t count = peft__div_up(source->rows * source->cols, d->block), groups = peft__div_up(count, 256);
-    size_t head = (sizeof(peft_quant) + 63) / 64 * 64, floats = sizeof(float);
-    size_t size = nested ? (size_t)(groups + 256) * floats + (size_t)count : (size_t)count * floats;
-    peft_quant *q = (peft_quant *)peft__alloc(ctx, head + size);
+    peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *d) {
+    bool twice = d->double_quant;
+    int64_t count = peft__div_up(peft__size(source), d->block), groups = peft__div_up(count, 256);
+    size_t head = (sizeof(peft_quant) + 63) / 64 * 64;
+    peft_quant *q =
+        (peft_quant *)peft__alloc(ctx, head + (size_t)(twice ? 4 * (groups + 256) + count : 4 * count));
     if (!q) return NULL;
     memset(q, 0, sizeof(*q));
     float *values = (float *)(void *)((char *)q + head);
-    q->block = d->block;
+    q->block = d->block, q->block_count = count;
     while ((int64_t)1 << q->block_shift < q->block) q->block_shift++;
-    q->block_count = count;
     q->map = d->type == PEFT_NF4 ? peft__nf4_map : d->type == PEFT_FP4 ? peft__fp4_map : NULL;
     q->source = source->quant ? source->quant->source : source->type;
-    if (!nested) {
-        q->absmax = values;
-        return q;
-    }
-    q->nested_map = values;
-    q->nested_absmax = values + 256;
+    q->absmax = twice ? NULL : values;
+    if (!twice) return q;
+    q->nested_map = values, q->nested_absmax = values + 256;
     q->codes = (const uint8_t *)(values + 256 + groups);
     return q;
 }
 
 static peft_status peft__quantize_into(
     peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *d, peft_tensor *t) {
-    int64_t n = source->rows * source->cols;
+    int64_t n = peft__size(source);
     peft__codebook book;
-    peft_quant *q = peft__quant_create(ctx, source, d, d->double_quant);
+    peft_quant *q = peft__quant_create(ctx, source, d);
     t->quant = q;
     t->data = peft__calloc(ctx, d->type == PEFT_I8 ? n : (n + 1) / 2, 1);
     if (!q || !t->data) return PEFT_ERROR_MEMORY;
     if (q->map) peft__codebook_of(q->map, &book);
-    float *absmax = d->double_quant ? (float *)peft__calloc(ctx, q->block_count, sizeof(float))
-                                    : (float *)(uintptr_t)q->absmax;
+    float *absmax =
+        d->double_quant ? PEFT__CALLOC(ctx, q->block_count, float) : (float *)(uintptr_t)q->absmax;
     if (!absmax) return PEFT_ERROR_MEMORY;
     peft__quantize_job j = {source, peft__quant_isa_of(ctx->simd), q->map ? &book : NULL, n, d->block, absmax,
         (uint8_t *)t->data};
