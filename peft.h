@@ -1847,6 +1847,8 @@ extern "C" {
 
 #define PEFT__MIN(a, b) ((a) < (b) ? (a) : (b))
 #define PEFT__MAX(a, b) ((a) > (b) ? (a) : (b))
+// Declares `name` as what `from` points to: the argument of a task, the node of an operation.
+#define PEFT__AS(type, name, from) type *name = (type *)(from)
 #define PEFT__COUNT(array) ((int64_t)(sizeof(array) / sizeof((array)[0])))
 
 // PEFT__INLINE: for the innermost loops. PEFT__NOINLINE: for functions with many callers, none of them hot,
@@ -2073,14 +2075,20 @@ static size_t peft__vformat(char *out, size_t capacity, const char *f, va_list a
     return s.size;
 }
 
+// The text of a function's format and variable arguments.
+#define PEFT__FORMAT(out, size, format) \
+    do { \
+        va_list args; \
+        va_start(args, format); \
+        peft__vformat(out, size, format, args); \
+        va_end(args); \
+    } while (0)
+
 // Sets the context's error text and returns `status`, so that a failing function reads `return
 // peft__fail(...)`.
 static peft_status peft__fail(peft_context *ctx, peft_status status, const char *format, ...) {
     char text[PEFT__ERROR_SIZE];  // not ctx->error itself, which may be among the arguments
-    va_list args;
-    va_start(args, format);
-    peft__vformat(text, sizeof(text), format, args);
-    va_end(args);
+    PEFT__FORMAT(text, sizeof(text), format);
     memcpy(ctx->error, text, sizeof(text));
     return status;
 }
@@ -2093,18 +2101,12 @@ static peft_status peft__null(peft_context *ctx, const char *call, const char *w
 static void peft__log(peft_context *ctx, const char *format, ...) {
     if (!ctx->log) return;
     char text[PEFT__ERROR_SIZE];
-    va_list args;
-    va_start(args, format);
-    peft__vformat(text, sizeof(text), format, args);
-    va_end(args);
+    PEFT__FORMAT(text, sizeof(text), format);
     ctx->log(text, ctx->log_user);
 }
 
 static void peft__string_into(char *out, size_t capacity, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    peft__vformat(out, capacity, format, args);
-    va_end(args);
+    PEFT__FORMAT(out, capacity, format);
 }
 
 PEFTDEF const char *peft_status_text(peft_status status) {
@@ -2270,7 +2272,7 @@ static void peft__pool_work(peft__pool *p) {
 enum { PEFT__SPINS = 4000 };
 
 static void *peft__pool_thread(void *arg) {
-    peft__pool *p = (peft__pool *)arg;
+    PEFT__AS(peft__pool, p, arg);
     unsigned seen = 0;
     for (;;) {
         for (int spin = 0; spin < PEFT__SPINS && __atomic_load_n(&p->generation, __ATOMIC_ACQUIRE) == seen;
@@ -5967,7 +5969,7 @@ static void peft__gemm_block(const peft__gemm_job *g, int64_t i0, int64_t i1, co
 }
 
 static void peft__gemm_lane(void *arg, int64_t lane) {
-    peft__gemm_job *g = (peft__gemm_job *)arg;
+    PEFT__AS(peft__gemm_job, g, arg);
     float *slot = g->slot + lane * peft__round_up(g->slot_size, 16), *edge = slot + g->slot_size - g->b_panel;
     for (int64_t block; (block = peft__take_task(&g->next)) < g->blocks;) {
         int64_t begin = block * g->own_panels / g->blocks, end = (block + 1) * g->own_panels / g->blocks;
@@ -5981,7 +5983,7 @@ static void peft__gemm_lane(void *arg, int64_t lane) {
 
 // Packs one of 16 parts of the shared operand: of its panels; or of k, if those rows are contiguous.
 static void peft__gemm_pack_task(void *arg, int64_t index) {
-    const peft__gemm_job *g = (const peft__gemm_job *)arg;
+    PEFT__AS(const peft__gemm_job, g, arg);
     bool of_k = g->split_m && g->b.col_step == 1;
     int64_t count = g->shared_end - g->shared_begin, p0 = 0, p1 = g->kn;
     int64_t begin = of_k ? 0 : index * count / 16, end = of_k ? count : (index + 1) * count / 16;
@@ -6036,7 +6038,7 @@ static void peft__dots_block(const peft__gemm_job *g, int64_t i, int64_t j) {
 
 // A task owns a range of columns (few rows), or of rows (few columns), in whole groups.
 static void peft__dots_task(void *arg, int64_t index) {
-    const peft__gemm_job *g = (const peft__gemm_job *)arg;
+    PEFT__AS(const peft__gemm_job, g, arg);
     int64_t step = g->isa->dot_rows, groups = g->n > g->m ? peft__div_up(g->n, 4) : peft__div_up(g->m, step);
     for (int64_t q = index * groups / g->tasks; q < (index + 1) * groups / g->tasks; q++)
         if (g->n > g->m)
@@ -6048,7 +6050,7 @@ static void peft__dots_task(void *arg, int64_t index) {
 // ---- one row, rows of B contiguous
 
 static void peft__gemv_task(void *arg, int64_t index) {
-    const peft__gemm_job *g = (const peft__gemm_job *)arg;
+    PEFT__AS(const peft__gemm_job, g, arg);
     int64_t unit = g->isa->nr, groups = peft__div_up(g->n, unit), begin = index * groups / g->tasks * unit,
             end = PEFT__MIN((index + 1) * groups / g->tasks * unit, g->n);
     if (begin < end)
@@ -7666,7 +7668,7 @@ static float peft__quant_dot(const peft__quant_job *v, int64_t j) {
 
 // A task owns whole groups of four rows of the weight.
 static void peft__quant_rows_task(void *arg, int64_t index) {
-    const peft__quant_job *v = (const peft__quant_job *)arg;
+    PEFT__AS(const peft__quant_job, v, arg);
     int64_t groups = peft__div_up(v->n, 4), begin = index * groups / v->tasks * 4,
             end = PEFT__MIN((index + 1) * groups / v->tasks * 4, v->n);
     peft__quant_lines w = v->w;
@@ -7691,7 +7693,7 @@ static void peft__quant_add_columns(const peft__quant_job *v, int64_t j, int64_t
 }
 
 static void peft__quant_columns_task(void *arg, int64_t index) {
-    const peft__quant_job *v = (const peft__quant_job *)arg;
+    PEFT__AS(const peft__quant_job, v, arg);
     const peft__quant_isa *isa = v->quant_isa;
     int64_t j = index * PEFT__QUANT_COLUMNS, end = PEFT__MIN(j + PEFT__QUANT_COLUMNS, v->n);
     float sums[PEFT__QUANT_COLUMNS], placed[PEFT__QUANT_COLUMNS];
@@ -7919,7 +7921,7 @@ static void peft__quantize_block(const peft__quantize_job *j, int64_t first, int
 }
 
 static void peft__quantize_task(void *arg, int64_t index) {
-    const peft__quantize_job *j = (const peft__quantize_job *)arg;
+    PEFT__AS(const peft__quantize_job, j, arg);
     for (int64_t i = index * PEFT__QUANT_TASK, end = PEFT__MIN(i + PEFT__QUANT_TASK, j->n); i < end;
         i += j->block)
         peft__quantize_block(j, i, PEFT__MIN(i + j->block, end));
@@ -8006,7 +8008,7 @@ PEFTDEF peft_status peft_quantize(
     if (d.type == PEFT_I8 && d.double_quant)
         return peft__fail(
             ctx, PEFT_ERROR_ARGUMENT, "%s: double quantization is for nf4 and fp4", source->name);
-    peft_tensor *t = (peft_tensor *)peft__calloc(ctx, 1, sizeof(peft_tensor));
+    peft_tensor *t = PEFT__CALLOC(ctx, 1, peft_tensor);
     if (!t) return PEFT_ERROR_MEMORY;
     t->name = source->name, t->rows = source->rows, t->cols = source->cols, t->rank = source->rank,
     t->in_out = source->in_out;
@@ -8025,7 +8027,7 @@ typedef struct peft__dequantize_job {
 } peft__dequantize_job;
 
 static void peft__dequantize_task(void *arg, int64_t index) {
-    const peft__dequantize_job *j = (const peft__dequantize_job *)arg;
+    PEFT__AS(const peft__dequantize_job, j, arg);
     int64_t first = index * PEFT__QUANT_TASK,
             count = PEFT__MIN(PEFT__QUANT_TASK, j->t->rows * j->t->cols - first);
     if (!j->t->quant) peft__to_f32(j->t, first, count, j->out + first);
@@ -8122,7 +8124,7 @@ PEFTDEF peft_status peft_tensor_create(
     int64_t count = 0;
     if (rows < 1 || cols < 1 || !peft__mul(rows, cols, &count))
         return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: a tensor of %ld x %ld", name, rows, cols);
-    peft_tensor *t = (peft_tensor *)peft__calloc(ctx, 1, sizeof(peft_tensor));
+    peft_tensor *t = PEFT__CALLOC(ctx, 1, peft_tensor);
     if (t) t->data = peft__calloc(ctx, count, sizeof(float));
     if (!t || !t->data) {
         peft__free(ctx, t);
@@ -8151,7 +8153,7 @@ PEFTDEF void peft_tensor_destroy(peft_context *ctx, peft_tensor *t) {
 
 static peft_status peft__make_f32(peft_context *ctx, peft_tensor *t) {
     if (t->type == PEFT_F32 && t->owned) return PEFT_OK;
-    float *data = (float *)peft__calloc(ctx, peft__size(t), sizeof(float));
+    float *data = PEFT__CALLOC(ctx, peft__size(t), float);
     if (!data) return PEFT_ERROR_MEMORY;
     peft__to_f32(t, 0, peft__size(t), data);
     peft__free_data(ctx, t);
@@ -8164,7 +8166,7 @@ PEFTDEF peft_status peft_require_grad(peft_context *ctx, peft_tensor *t) {
     PEFT__NEED(ctx, t, "tensor");
     peft_status status = t->narrow ? PEFT_OK : peft__make_f32(ctx, t);
     if (status) return status;
-    if (!t->grad) t->grad = (float *)peft__calloc(ctx, peft__size(t), sizeof(float));
+    if (!t->grad) t->grad = PEFT__CALLOC(ctx, peft__size(t), float);
     if (!t->grad) return PEFT_ERROR_MEMORY;
     t->requires_grad = true;
     return PEFT_OK;
@@ -8358,10 +8360,7 @@ static void peft__tape_fail(peft_tape *t, peft_status status) {
 // Fails an operation: the reason goes to the context, the status to the tape. Returns NULL.
 static peft_tensor *peft__op_fail(peft_tape *t, peft_status status, const char *format, ...) {
     char text[PEFT__ERROR_SIZE];
-    va_list args;
-    va_start(args, format);
-    peft__vformat(text, sizeof(text), format, args);
-    va_end(args);
+    PEFT__FORMAT(text, sizeof(text), format);
     peft__tape_fail(t, peft__fail(t->ctx, status, "%s", text));
     return NULL;
 }
@@ -8532,7 +8531,7 @@ static void peft__segment_release(peft_tape *t) {
 }
 
 static void peft__segment_backward(peft_tape *t, peft__node *node) {
-    const peft__segment_node *n = (const peft__segment_node *)node;
+    PEFT__AS(const peft__segment_node, n, node);
     peft__node *outer = t->last;
     uint64_t dropouts = t->dropouts;
     t->last = NULL;
@@ -8579,21 +8578,23 @@ PEFTDEF peft_tensor *peft_recompute(peft_tape *t, peft_segment_fn fn, peft_tenso
 
 #define PEFT__UNWRAP(...) __VA_ARGS__
 #if defined(__GNUC__) && !defined(__clang__)
-#define v_inlineIZE __attribute__((optimize("O3")))
+#define PEFT__VECTORIZE __attribute__((optimize("O3")))
 #else
-#define v_inlineIZE
+#define PEFT__VECTORIZE
 #endif
 #if PEFT__X86
+// clang-format off
 #define PEFT__LOOP(name, parameters, arguments, body) \
-    v_inlineIZE static void name##_portable parameters body v_inlineIZE \
-        PEFT__TARGET_AVX2 static void name##_avx2 parameters body v_inlineIZE \
-            PEFT__TARGET_AVX512 static void name##_avx512 parameters body static void \
-            name(const peft_context *ctx, PEFT__UNWRAP parameters) { \
+    PEFT__VECTORIZE static void name##_portable parameters body \
+    PEFT__VECTORIZE PEFT__TARGET_AVX2 static void name##_avx2 parameters body \
+    PEFT__VECTORIZE PEFT__TARGET_AVX512 static void name##_avx512 parameters body \
+    static void name(const peft_context *ctx, PEFT__UNWRAP parameters) { \
         if (ctx->dry) return; \
         if (ctx->simd == PEFT_SIMD_AVX512) name##_avx512 arguments; \
         else if (ctx->simd == PEFT_SIMD_AVX2) name##_avx2 arguments; \
         else name##_portable arguments; \
     }
+// clang-format on
 #else
 #define PEFT__LOOP(name, parameters, arguments, body) \
     static void name(const peft_context *ctx, PEFT__UNWRAP parameters) { \
@@ -8650,7 +8651,7 @@ typedef struct peft__range_job {
 } peft__range_job;
 
 static void peft__range_task(void *p, int64_t i) {
-    const peft__range_job *j = (const peft__range_job *)p;
+    PEFT__AS(const peft__range_job, j, p);
     j->fn(j->arg, i * j->grain, PEFT__MIN(j->count, (i + 1) * j->grain));
 }
 
@@ -8672,7 +8673,7 @@ typedef struct peft__rows_job {
 } peft__rows_job;
 
 static void peft__copy_range(void *arg, int64_t begin, int64_t end) {
-    const peft__rows_job *j = (const peft__rows_job *)arg;
+    PEFT__AS(const peft__rows_job, j, arg);
     memcpy(j->to + begin, j->from + begin, (size_t)(end - begin) * sizeof(float));
 }
 
@@ -8682,7 +8683,7 @@ static void peft__copy(const peft_tape *t, void *to, const void *from, int64_t f
 }
 
 static void peft__add_to_rows_range(void *arg, int64_t begin, int64_t end) {
-    const peft__rows_job *j = (const peft__rows_job *)arg;
+    PEFT__AS(const peft__rows_job, j, arg);
     for (int64_t i = begin; i < end; i++) peft__axpy(j->ctx, j->to + i * j->cols, 1, j->from, j->cols);
 }
 
@@ -8693,7 +8694,7 @@ static void peft__add_to_rows(peft_context *ctx, float *y, const float *vector, 
 }
 
 static void peft__column_range(void *arg, int64_t begin, int64_t end) {
-    const peft__rows_job *j = (const peft__rows_job *)arg;
+    PEFT__AS(const peft__rows_job, j, arg);
     for (int64_t r = 0; r < j->rows; r++)
         for (int64_t c = begin; c < end; c++) j->to[c] += j->from[r * j->cols + c];
 }
@@ -8839,7 +8840,7 @@ typedef struct peft__mask_job {
 } peft__mask_job;
 
 static void peft__mask_range(void *arg, int64_t begin, int64_t end) {
-    const peft__mask_job *j = (const peft__mask_job *)arg;
+    PEFT__AS(const peft__mask_job, j, arg);
     peft__mask(j->y + begin, j->x + begin, j->beta, j->p, j->key, begin, end - begin);
 }
 
@@ -8961,7 +8962,7 @@ static void peft__path_backward(
 }
 
 static void peft__linear_backward(peft_tape *t, peft__node *node) {
-    const peft__linear_node *n = (const peft__linear_node *)node;
+    PEFT__AS(const peft__linear_node, n, node);
     const peft_linear_desc *d = &n->d;
     peft_tensor *x = d->x, *w = d->weight, *y = node->out;
     peft__matrix dy = peft__dense(y->grad, y->rows, y->cols),
@@ -9075,7 +9076,7 @@ PEFT__LOOP(peft__loop_norm_backward,
     })
 
 static void peft__norm_forward_rows(void *arg, int64_t begin, int64_t end) {
-    const peft__norm_job *j = (const peft__norm_job *)arg;
+    PEFT__AS(const peft__norm_job, j, arg);
     int64_t n = peft__size(j->weight);
     for (int64_t r = begin; r < end; r++) {
         const float *x = peft__f32(j->x) + r * n;
@@ -9095,7 +9096,7 @@ static void peft__norm_forward_rows(void *arg, int64_t begin, int64_t end) {
 }
 
 static void peft__norm_backward_rows(void *arg, int64_t begin, int64_t end) {
-    const peft__norm_job *j = (const peft__norm_job *)arg;
+    PEFT__AS(const peft__norm_job, j, arg);
     int64_t n = peft__size(j->weight);
     for (int64_t r = begin; r < end; r++) {
         const float *x = peft__f32(j->x) + r * n, *dy = j->dy + r * n, *w = peft__f32(j->weight);
@@ -9109,7 +9110,7 @@ static void peft__norm_backward_rows(void *arg, int64_t begin, int64_t end) {
 }
 
 static void peft__norm_weight_columns(void *arg, int64_t begin, int64_t end) {  // dw += sum over rows of dy u
-    const peft__norm_job *j = (const peft__norm_job *)arg;
+    PEFT__AS(const peft__norm_job, j, arg);
     int64_t n = peft__size(j->weight), rows = peft__size(j->x) / n;
     for (int64_t r = 0; r < rows; r++) {
         const float *x = peft__f32(j->x) + r * n, *dy = j->dy + r * n;
@@ -9119,7 +9120,7 @@ static void peft__norm_weight_columns(void *arg, int64_t begin, int64_t end) {  
 }
 
 static void peft__norm_backward(peft_tape *t, peft__node *node) {
-    peft__norm_job *j = (peft__norm_job *)node;
+    PEFT__AS(peft__norm_job, j, node);
     int64_t cols = peft__size(j->weight), rows = peft__size(j->x) / cols;
     j->dy = node->out->grad;
     j->dw = peft__zeroed_grad_of(t, j->weight);
@@ -9201,7 +9202,7 @@ typedef struct peft__activation_job {
 } peft__activation_job;
 
 static void peft__activation_forward_range(void *arg, int64_t begin, int64_t end) {
-    const peft__activation_job *j = (const peft__activation_job *)arg;
+    PEFT__AS(const peft__activation_job, j, arg);
     const float *x = peft__f32(j->x), *up = j->up ? peft__f32(j->up) : NULL;
     if (j->f->vector)
         peft__isa_of(j->ctx)->gate(j->f->gelu, j->y + begin, x + begin, up ? up + begin : NULL, end - begin);
@@ -9210,7 +9211,7 @@ static void peft__activation_forward_range(void *arg, int64_t begin, int64_t end
 }
 
 static void peft__activation_backward_range(void *arg, int64_t begin, int64_t end) {
-    const peft__activation_job *j = (const peft__activation_job *)arg;
+    PEFT__AS(const peft__activation_job, j, arg);
     const float *x = peft__f32(j->x), *up = j->up ? peft__f32(j->up) : NULL, *dy = j->dy;
     bool fresh =
         j->dx && j->beta_x == 0 && (!up || (j->dup && j->beta_up == 0));  // the vector code overwrites
@@ -9227,7 +9228,7 @@ static void peft__activation_backward_range(void *arg, int64_t begin, int64_t en
 }
 
 static void peft__activation_backward(peft_tape *t, peft__node *node) {
-    peft__activation_job *j = (peft__activation_job *)node;
+    PEFT__AS(peft__activation_job, j, node);
     j->dy = node->out->grad;
     j->dx = peft__grad_of(t, j->x, &j->beta_x);
     j->dup = peft__grad_of(t, j->up, &j->beta_up);
@@ -9371,7 +9372,7 @@ typedef struct peft__rotary_job {
 } peft__rotary_job;
 
 static void peft__rotary_rows(void *arg, int64_t begin, int64_t end) {
-    const peft__rotary_job *j = (const peft__rotary_job *)arg;
+    PEFT__AS(const peft__rotary_job, j, arg);
     int64_t half = j->dims / 2, cols = j->x->cols, size = cols / j->heads;
     for (int64_t r = begin; r < end; r++) {
         const float *turn = j->turns + (int64_t)j->positions[r] * 2 * half;
@@ -9389,7 +9390,7 @@ static void peft__rotary_rows(void *arg, int64_t begin, int64_t end) {
 }
 
 static void peft__rotary_backward(peft_tape *t, peft__node *node) {  // a rotation's transpose rotates back
-    peft__rotary_job *j = (peft__rotary_job *)node;
+    PEFT__AS(peft__rotary_job, j, node);
     j->out = peft__grad_of(t, j->x, &j->keep);
     j->in = node->out->grad;
     j->direction = -1;
@@ -9719,7 +9720,7 @@ static void peft__attention_backward_block(const peft__attention_lane *m, int64_
 // A task is a head of a sequence; in backward all query heads of a key head, which add to the same dK and dV,
 // one after the other.
 static void peft__attention_task(void *arg, int64_t lane) {
-    const peft__attention_job *j = (const peft__attention_job *)arg;
+    PEFT__AS(const peft__attention_job, j, arg);
     const peft_attention_desc *d = &j->d;
     peft__attention_lane m;
     m.j = j;
@@ -9772,7 +9773,7 @@ static bool peft__attention_begin(peft_tape *t, peft__attention_job *j) {
 }
 
 static void peft__attention_backward(peft_tape *t, peft__node *node) {
-    peft__attention_job *j = (peft__attention_job *)node;
+    PEFT__AS(peft__attention_job, j, node);
     const peft_attention_desc *d = &j->d;
     if (!peft__attention_begin(t, j)) return;
     j->back = true;
@@ -9860,7 +9861,7 @@ typedef struct peft__loss_job {
 } peft__loss_job;
 
 static void peft__loss_rows(void *arg, int64_t begin, int64_t end) {
-    const peft__loss_job *j = (const peft__loss_job *)arg;
+    PEFT__AS(const peft__loss_job, j, arg);
     for (int64_t i = begin; i < end; i++) {
         float *z = j->z + i * j->vocabulary, max = 0, target = z[j->labels[i]];
         double sum = 0;
