@@ -2018,58 +2018,44 @@ static void peft__sink_double(peft__sink *s, double v) {
     peft__sink_integer(s, (unsigned long long)(exponent < 0 ? -exponent : exponent), exponent < 0);
 }
 
-// Formats %s %.*s %d %ld (an int64_t, whatever a long is) %u %lld %llu %zu %g %c %%, all that the library's
-// messages use. Returns the length without the NUL.
+// Formats %s %.*s %d %ld (an int64_t, whatever a long is) %u %lu %lld %llu %zu %g %c %%, all that the
+// library's messages use. Returns the length without the NUL.
 static size_t peft__vformat(char *out, size_t capacity, const char *f, va_list args) {
     peft__sink s = {out, 0, capacity};
     for (; *f; f++) {
+        int precision = -1, longs = 0;
         if (*f != '%') {
             peft__sink_put(&s, f, 1);
             continue;
         }
         f++;
-        int precision = -1;
         if (f[0] == '.' && f[1] == '*') {
             precision = va_arg(args, int);
             f += 2;
         }
-        int longs = 0;
-        bool size_type = false;
-        for (; *f == 'l' || *f == 'z'; f++) {
-            if (*f == 'l') longs++;
-            else size_type = true;
-        }
-        switch (*f) {
-        case 's': {
+        for (; *f == 'l' || *f == 'z'; f++) longs += *f == 'z' ? 4 : 1;
+        if (*f == 's') {
             const char *text = va_arg(args, const char *);
             if (!text) text = "(none)";
             peft__sink_put(&s, text, precision >= 0 ? (size_t)precision : strlen(text));
-            break;
-        }
-        case 'd': {
+        } else if (*f == 'd') {
             long long v = longs == 2 ? va_arg(args, long long)
-                : longs == 1         ? va_arg(args, int64_t)
+                : longs              ? va_arg(args, int64_t)
                                      : va_arg(args, int);
             peft__sink_integer(&s, v < 0 ? 0ull - (unsigned long long)v : (unsigned long long)v, v < 0);
-            break;
-        }
-        case 'u': {
-            unsigned long long v = size_type ? va_arg(args, size_t)
-                : longs == 2                 ? va_arg(args, unsigned long long)
-                : longs == 1                 ? va_arg(args, unsigned long)
-                                             : va_arg(args, unsigned);
+        } else if (*f == 'u') {
+            unsigned long long v = longs == 4 ? va_arg(args, size_t)
+                : longs == 2                  ? va_arg(args, unsigned long long)
+                : longs                       ? va_arg(args, unsigned long)
+                                              : va_arg(args, unsigned);
             peft__sink_integer(&s, v, false);
-            break;
-        }
-        case 'g': peft__sink_double(&s, va_arg(args, double)); break;
-        case 'c': {
-            char c = (char)va_arg(args, int);
+        } else if (*f == 'g') {
+            peft__sink_double(&s, va_arg(args, double));
+        } else {
+            char c = *f == 'c' ? (char)va_arg(args, int) : '%';
             peft__sink_put(&s, &c, 1);
-            break;
+            if (!*f) break;
         }
-        default: peft__sink_put(&s, "%", 1); break;
-        }
-        if (!*f) break;
     }
     if (capacity) out[PEFT__MIN(s.size, capacity - 1)] = 0;
     return s.size;
@@ -2131,6 +2117,8 @@ typedef struct peft__block {
 } peft__block;
 
 #define PEFT__ALIGN ((size_t)64)
+
+static size_t peft__aligned_size(size_t n) { return (n + PEFT__ALIGN - 1) / PEFT__ALIGN * PEFT__ALIGN; }
 
 PEFT__INLINE peft__block *peft__block_of(void *p) {
     return (peft__block *)(void *)((char *)p - sizeof(peft__block));
@@ -2931,13 +2919,13 @@ static void *peft__arena_alloc(peft__arena *a, size_t size) {
         peft__fail(a->ctx, PEFT_ERROR_MEMORY, "out of memory: %zu bytes", size);
         return NULL;
     }
-    size = (size + PEFT__ALIGN - 1) / PEFT__ALIGN * PEFT__ALIGN;
+    size = peft__aligned_size(size);
     while (a->current && a->current->size - a->current->used < size && a->current->next)
         a->current = a->current->next;
     peft__chunk *c = a->current;
     if (!c || c->size - c->used < size) {
         size_t twice = c ? PEFT__MIN(2 * c->size, (size_t)1 << 24) : 4096, want = PEFT__MAX(size, twice);
-        size_t header = (sizeof(peft__chunk) + PEFT__ALIGN - 1) / PEFT__ALIGN * PEFT__ALIGN;
+        size_t header = peft__aligned_size(sizeof(peft__chunk));
         peft__chunk *fresh = (peft__chunk *)peft__alloc(a->ctx, header + want);
         if (!fresh) return NULL;
         fresh->next = NULL;
@@ -3315,9 +3303,8 @@ static bool peft__uc_enclosed(uint32_t c) {
 }
 
 static bool peft__uc_among(const uint16_t (*ranges)[2], int64_t count, uint32_t c) {
-    for (int64_t i = 0; i < count && c >= ranges[i][0]; i++)
-        if (c <= ranges[i][1]) return true;
-    return false;
+    while (count > 0 && c > (*ranges)[1]) ranges++, count--;
+    return count > 0 && c >= (*ranges)[0];
 }
 
 // The final sigma depends on cased letters and skips ignorable characters (marks, apostrophes, ...).
@@ -3327,11 +3314,12 @@ static bool peft__uc_is_cased(uint32_t c) {
 }
 
 static bool peft__uc_case_ignorable(uint32_t c) {
-    static const uint16_t punctuation[] = {0x27, 0x2e, 0x3a, 0xb7, 0x387, 0x55f, 0x5f4, 0x2018, 0x2019,
-        0x2024, 0x2027, 0xfe13, 0xfe52, 0xfe55, 0xff07, 0xff0e, 0xff1a};
-    for (int64_t i = 0; i < PEFT__COUNT(punctuation); i++)
-        if (punctuation[i] == c) return true;
-    return (peft__uc_bit(c) & (PEFT__UC_MN | PEFT__UC_ME | PEFT__UC_CF | PEFT__UC_LM | PEFT__UC_SK)) != 0;
+    static const uint16_t punctuation[][2] = {{0x27, 0x27}, {0x2e, 0x2e}, {0x3a, 0x3a}, {0xb7, 0xb7},
+        {0x387, 0x387}, {0x55f, 0x55f}, {0x5f4, 0x5f4}, {0x2018, 0x2019}, {0x2024, 0x2024}, {0x2027, 0x2027},
+        {0xfe13, 0xfe13}, {0xfe52, 0xfe52}, {0xfe55, 0xfe55}, {0xff07, 0xff07}, {0xff0e, 0xff0e},
+        {0xff1a, 0xff1a}};
+    return peft__uc_among(punctuation, PEFT__COUNT(punctuation), c) ||
+        (peft__uc_bit(c) & (PEFT__UC_MN | PEFT__UC_ME | PEFT__UC_CF | PEFT__UC_LM | PEFT__UC_SK));
 }
 
 // Whether the sigma s[before .. after) ends a word: a cased letter comes before it and none behind.
@@ -3355,23 +3343,19 @@ static bool peft__uc_final_sigma(const char *s, size_t n, size_t before, size_t 
 // Python's str.lower of s [n] into out (room: 2 n + 8); bytes that are not UTF-8 stay. Sigma at the end of a
 // word is final.
 static size_t peft__uc_lower_text(const char *s, size_t n, char *out) {
-    size_t i = 0, size = 0;
-    while (i < n) {
-        unsigned char b = (unsigned char)s[i];
-        if (b < 0x80) {
-            out[size++] = peft__lower((char)b);
-            i++;
-            continue;
-        }
+    size_t size = 0;
+    for (size_t i = 0; i < n;) {
         size_t start = i;
         uint32_t c = 0;
-        if (!peft__utf8_next(s, n, &i, &c)) {
+        if ((unsigned char)s[i] < 0x80) {
+            out[size++] = peft__lower(s[i++]);
+        } else if (!peft__utf8_next(s, n, &i, &c)) {
             out[size++] = s[start];
-            continue;
+        } else {
+            bool final = c == 0x3A3 && peft__uc_final_sigma(s, n, start, i);
+            size += peft__utf8_put(out + size, c == 0x130 ? 'i' : final ? 0x3C2 : peft__uc_lower_of(c));
+            if (c == 0x130) size += peft__utf8_put(out + size, 0x307);
         }
-        bool final = c == 0x3A3 && peft__uc_final_sigma(s, n, start, i);
-        size += peft__utf8_put(out + size, c == 0x130 ? 'i' : final ? 0x3C2 : peft__uc_lower_of(c));
-        if (c == 0x130) size += peft__utf8_put(out + size, 0x307);
     }
     return size;
 }
@@ -5004,16 +4988,14 @@ static void peft__matmul_plain(
 
 // A repeated statement X(0) X(1) ... keeps each accumulator a named variable, which compilers hold in
 // registers at -O2.
+#define PEFT__REPEAT(n, X) PEFT__REPEAT_N(n, X)
+#define PEFT__REPEAT_N(n, X) PEFT__REPEAT_##n(X)
 #define PEFT__REPEAT_1(X) X(0)
 #define PEFT__REPEAT_3(X) X(0) X(1) X(2)
 #define PEFT__REPEAT_4(X) PEFT__REPEAT_3(X) X(3)
-#define PEFT__REPEAT_6(X) \
-    PEFT__REPEAT_4(X) \
-    X(4) X(5)
+#define PEFT__REPEAT_6(X) PEFT__REPEAT_4(X) X(4) X(5)
 #define PEFT__REPEAT_8(X) PEFT__REPEAT_6(X) X(6) X(7)
-#define PEFT__REPEAT_12(X) \
-    PEFT__REPEAT_8(X) \
-    X(8) X(9) X(10) X(11)
+#define PEFT__REPEAT_12(X) PEFT__REPEAT_8(X) X(8) X(9) X(10) X(11)
 #define PEFT__REPEAT_14(X) PEFT__REPEAT_12(X) X(12) X(13)
 #define PEFT__REPEAT_16(X) PEFT__REPEAT_14(X) X(14) X(15)
 
@@ -5143,18 +5125,16 @@ typedef struct peft__isa {
 //      + - * / work on it. v_load_n and v_store_n take the first n < v_width lanes. v_fma(a, b, c) = a*b + c.
 //      If an argument is NaN, v_min and v_max return the second one, or NaN. v_sum adds up the lanes, v_sum4
 //      those of four vectors. v_scale(x, n) = x * 2^n for integral n. v_transpose transposes v_width x
-//      v_width. v_blocks: mr, nr, the rows of dot products, kc and the bytes of L2 of peft__isa.
+//      v_width. v_rows: mr of peft__isa. v_blocks: its kc and bytes of L2.
 #if defined(PEFT__PASS)
 #if PEFT__PASS == PEFT__PASS_PLAIN
 #define v_(name) peft__##name##_plain
 #define PEFT__TARGET
-#define v_repeat_rows PEFT__REPEAT_4
-#define v_repeat_dots PEFT__REPEAT_3
+#define v_rows 4
 #define v_dot_rows 3
-#define v_blocks 4, 2 * v_width, v_dot_rows, 256, 131072
+#define v_blocks 256, 131072
 #ifdef __GNUC__  // four lanes even where registers hold one float: shorter sums lose fewer digits
 #define v_width 4
-#define v_repeat_width PEFT__REPEAT_4
 #if PEFT__CHAPTER == 3
 typedef float peft__vec_plain __attribute__((vector_size(16)));
 PEFT__INLINE peft__vec_plain peft__lanes_plain(float a, float b, float c, float d) {
@@ -5176,7 +5156,6 @@ PEFT__INLINE peft__vec_plain peft__lanes_plain(float a, float b, float c, float 
 #define v_load_bf16(p) v_lanes(peft__bf16_to_f32, p)
 #else  // a vector of one float
 #define v_width 1
-#define v_repeat_width PEFT__REPEAT_1
 #define v_float float
 #define v_set(a) (a)
 #define v_load(p) (*(p))
@@ -5195,12 +5174,10 @@ PEFT__INLINE peft__vec_plain peft__lanes_plain(float a, float b, float c, float 
 #elif PEFT__PASS == PEFT__PASS_NEON
 #define v_(name) peft__##name##_neon
 #define PEFT__TARGET
-#define v_repeat_rows PEFT__REPEAT_12
-#define v_repeat_dots PEFT__REPEAT_3
+#define v_rows 12
 #define v_dot_rows 3
-#define v_blocks 12, 2 * v_width, v_dot_rows, 384, 262144
+#define v_blocks 384, 262144
 #define v_width 4
-#define v_repeat_width PEFT__REPEAT_4
 #define v_float float32x4_t
 #define v_set(a) vdupq_n_f32(a)
 #define v_load(p) vld1q_f32(p)
@@ -5218,12 +5195,10 @@ PEFT__INLINE peft__vec_plain peft__lanes_plain(float a, float b, float c, float 
 #elif PEFT__PASS == PEFT__PASS_WASM
 #define v_(name) peft__##name##_wasm
 #define PEFT__TARGET
-#define v_repeat_rows PEFT__REPEAT_4
-#define v_repeat_dots PEFT__REPEAT_3
+#define v_rows 4
 #define v_dot_rows 3
-#define v_blocks 4, 2 * v_width, v_dot_rows, 256, 131072
+#define v_blocks 256, 131072
 #define v_width 4
-#define v_repeat_width PEFT__REPEAT_4
 #if PEFT__CHAPTER == 3
 typedef float peft__vec_wasm __attribute__((vector_size(16)));
 #endif
@@ -5245,12 +5220,10 @@ typedef float peft__vec_wasm __attribute__((vector_size(16)));
 #elif PEFT__PASS == PEFT__PASS_AVX2
 #define v_(name) peft__##name##_avx2
 #define PEFT__TARGET PEFT__TARGET_AVX2
-#define v_repeat_rows PEFT__REPEAT_6
-#define v_repeat_dots PEFT__REPEAT_3
+#define v_rows 6
 #define v_dot_rows 3
-#define v_blocks 6, 2 * v_width, v_dot_rows, 768, 262144
+#define v_blocks 768, 262144
 #define v_width 8
-#define v_repeat_width PEFT__REPEAT_8
 #define v_float __m256
 #define v_set(a) _mm256_set1_ps(a)
 #define v_load(p) _mm256_loadu_ps(p)
@@ -5291,12 +5264,10 @@ PEFT__AVX2 __m128 peft__sum4_avx2(__m256 a, __m256 b, __m256 c, __m256 d) {
 #define v_(name) peft__##name##_bf16
 #define PEFT__TARGET PEFT__TARGET_BF16
 #endif
-#define v_repeat_rows PEFT__REPEAT_14
-#define v_repeat_dots PEFT__REPEAT_6
+#define v_rows 14
 #define v_dot_rows 6
-#define v_blocks 14, 2 * v_width, v_dot_rows, 1024, 393216
+#define v_blocks 1024, 393216
 #define v_width 16
-#define v_repeat_width PEFT__REPEAT_16
 #define v_float __m512
 #define v_set(a) _mm512_set1_ps(a)
 #define v_load(p) _mm512_loadu_ps(p)
@@ -5459,8 +5430,8 @@ v_inline void v_(pack_lanes)(peft_dtype type, const void *source, int64_t rs, in
     int64_t p = 0;  // k is contiguous: transpose v_width x v_width blocks
     for (; p + v_width <= kc; p += v_width) {
         v_float r[v_width];
-        v_repeat_width(PEFT__PACK_FETCH) v_repeat_width(PEFT__PACK_LOAD) v_transpose(r);
-        v_repeat_width(PEFT__PACK_STORE)
+        PEFT__REPEAT(v_width, PEFT__PACK_FETCH) PEFT__REPEAT(v_width, PEFT__PACK_LOAD) v_transpose(r);
+        PEFT__REPEAT(v_width, PEFT__PACK_STORE)
     }
     for (; p < kc; p++)
         for (int64_t l = 0; l < width; l++)
@@ -5557,33 +5528,34 @@ v_inline void v_(tile_rows)(const int R, int64_t cols, int64_t kc, const float *
     int64_t a_step, const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta) {
     const float *at[5] = {a, a + (R > 3) * 3 * a_row, a + (R > 6) * 6 * a_row, a + (R > 9) * 9 * a_row,
         a + (R > 12) * 12 * a_row};
-    v_repeat_rows(PEFT__TILE_ZERO)
-        // C is fetched on the way, a row now and then: all of it at once would hold up the loads of A and B.
-        const float *row = c;
+    PEFT__REPEAT(v_rows, PEFT__TILE_ZERO)
+    // C is fetched on the way, a row now and then: all of it at once would hold up the loads of A and B.
+    const float *row = c;
     int64_t part = kc / (R + 1), left = kc;
     for (int i = part ? 0 : R;; i++, row += ldc) {
         int64_t n = i < R ? part : left;
         left -= n;
         for (; n > 0; n--, b += b_step) {
             v_float b0 = v_load(b), b1 = v_load(b + v_width);
-            v_repeat_rows(PEFT__TILE_STEP) at[0] += a_step, at[1] += a_step, at[2] += a_step, at[3] += a_step,
-                at[4] += a_step;
+            PEFT__REPEAT(v_rows, PEFT__TILE_STEP)
+            at[0] += a_step,
+                at[1] += a_step, at[2] += a_step, at[3] += a_step, at[4] += a_step;
         }
         if (i == R) break;
         PEFT__PREFETCH(row), PEFT__PREFETCH(row + cols / 2), PEFT__PREFETCH(row + cols - 1);
     }
     if (cols == 2 * v_width) {
-        v_repeat_rows(PEFT__TILE_STORE)
+        PEFT__REPEAT(v_rows, PEFT__TILE_STORE)
     } else {
         float rest[16 * 2 * v_width];
-        v_repeat_rows(PEFT__TILE_KEEP) v_(tile_edge)(R, cols, rest, c, ldc, alpha, beta);
+        PEFT__REPEAT(v_rows, PEFT__TILE_KEEP) v_(tile_edge)(R, cols, rest, c, ldc, alpha, beta);
     }
 }
 #define PEFT__TILE_CASE(i) \
     case i + 1: v_(tile_rows)(i + 1, cols, kc, a, a_row, a_step, b, b_step, c, ldc, alpha, beta); break;
 v_kernel void v_(tile)(int rows, int64_t cols, int64_t kc, const float *a, int64_t a_row, int64_t a_step,
     const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta) {
-    switch (rows) { v_repeat_rows(PEFT__TILE_CASE) default : break; }
+    switch (rows) { PEFT__REPEAT(v_rows, PEFT__TILE_CASE) default : break; }
 }
 
 #if PEFT__PASS != PEFT__PASS_BF16
@@ -5629,7 +5601,7 @@ v_inline int64_t v_(dots_rows)(const int R, int rows, peft_dtype type, int64_t k
     const void *const *b, float *out) {
     const void *r0 = b[0], *r1 = b[1], *r2 = b[2], *r3 = b[3];
     uintptr_t ahead = 4 * ((uintptr_t)r1 - (uintptr_t)r0);
-    v_repeat_dots(PEFT__DOT_ZERO) int64_t p = 0;
+    PEFT__REPEAT(v_dot_rows, PEFT__DOT_ZERO) int64_t p = 0;
     for (; p + v_width <= k; p += v_width) {
         if (R == 2) {  // memory-bound: fetch what the next four rows will read
             peft__fetch(type, r0, p, ahead), peft__fetch(type, r1, p, ahead);
@@ -5637,9 +5609,9 @@ v_inline int64_t v_(dots_rows)(const int R, int rows, peft_dtype type, int64_t k
         }
         v_float w0 = v_weight(type, r0, p), w1 = v_weight(type, r1, p);
         v_float w2 = v_weight(type, r2, p), w3 = v_weight(type, r3, p);
-        v_repeat_dots(PEFT__DOT_STEP)
+        PEFT__REPEAT(v_dot_rows, PEFT__DOT_STEP)
     }
-    v_repeat_dots(PEFT__DOT_STORE) return p;
+    PEFT__REPEAT(v_dot_rows, PEFT__DOT_STORE) return p;
 }
 v_kernel void v_(dots)(
     int rows, peft_dtype type, int64_t k, const float *a, int64_t lda, const void *const *b, float *out) {
@@ -5795,8 +5767,9 @@ v_kernel void v_(softmax)(float *x, int64_t n, float *max, double *sum) {
     *sum = total;
 }
 
-static const peft__isa v_(isa) = {v_blocks, v_(pack), v_(pack_panel), v_(tile), v_(narrow), v_(dots),
-    v_(gemv), v_(exp), v_(gate), v_(gate_back), v_(dot), v_(axpy), v_(softmax)};
+static const peft__isa v_(isa) = {v_rows, 2 * v_width, v_dot_rows, v_blocks, v_(pack), v_(pack_panel),
+    v_(tile), v_(narrow), v_(dots), v_(gemv), v_(exp), v_(gate), v_(gate_back), v_(dot), v_(axpy),
+    v_(softmax)};
 #endif  // not PEFT__PASS_BF16
 #undef v_weight
 #undef v_weight_n
@@ -7181,9 +7154,9 @@ v_inline void v_(ggml_run_of)(const int type, const uint8_t *b, const int run, f
 #define PEFT__GGML_TYPES(X) \
     X(PEFT_GGML_Q4_0, 32, 18) \
     X(PEFT_GGML_Q4_1, 32, 20) \
-    X(PEFT_GGML_Q5_0, 32, 22) X(PEFT_GGML_Q5_1, 32, 24) X(PEFT_GGML_Q8_0, 32, 34) \
-        X(PEFT_GGML_IQ4_NL, 32, 18) X(PEFT_GGML_Q4_K, 256, 144) X(PEFT_GGML_Q5_K, 256, 176) \
-            X(PEFT_GGML_Q6_K, 256, 210)
+    X(PEFT_GGML_Q5_0, 32, 22) \
+    X(PEFT_GGML_Q5_1, 32, 24) X(PEFT_GGML_Q8_0, 32, 34) X(PEFT_GGML_IQ4_NL, 32, 18) \
+        X(PEFT_GGML_Q4_K, 256, 144) X(PEFT_GGML_Q5_K, 256, 176) X(PEFT_GGML_Q6_K, 256, 210)
 #define PEFT__GGML_RUN_CASE(type, block, size) \
     case type: v_(ggml_run_of)(type, b, (int)run, out); break;
 v_kernel void v_(ggml_run)(const peft__ggml_format *f, const uint8_t *b, int64_t run, float *out) {
@@ -7330,7 +7303,7 @@ v_inline int64_t v_(quant_columns)(bool bytes, const peft__quant_panel *b, float
     while (p + per_word <= b->kc) {
         int64_t words = PEFT__MIN(v_width, (b->kc - p) / per_word);
         const uint8_t *row = peft__quant_at(b->q, b->data, first + p);
-        v_repeat_width(PEFT__QUANT_LOAD) v_transpose(r);
+        PEFT__REPEAT(v_width, PEFT__QUANT_LOAD) v_transpose(r);
         for (int64_t w = 0; w < words; w++, p += per_word) {
             float *to = out + p * b->step, lane[v_width];
             if (p == 0 || ((b->k0 + p) & (grain - 1)) == 0) {
@@ -7581,9 +7554,7 @@ static const peft__quant_isa v_(quant_isa) = {v_(quant_expand), v_(quant_pack), 
 #undef v_float
 #undef v_blocks
 #undef v_dot_rows
-#undef v_repeat_rows
-#undef v_repeat_dots
-#undef v_repeat_width
+#undef v_rows
 #undef v_set
 #undef v_load
 #undef v_store
@@ -7943,7 +7914,7 @@ static peft_quant *peft__quant_create(
     peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *d) {
     bool twice = d->double_quant;
     int64_t count = peft__div_up(peft__size(source), d->block), groups = peft__div_up(count, 256);
-    size_t head = (sizeof(peft_quant) + 63) / 64 * 64;
+    size_t head = peft__aligned_size(sizeof(peft_quant));
     peft_quant *q =
         (peft_quant *)peft__alloc(ctx, head + (size_t)(twice ? 4 * (groups + 256) + count : 4 * count));
     if (!q) return NULL;
@@ -8282,7 +8253,7 @@ PEFTDEF void peft_tape_checkpoint_blocks(peft_tape *t, bool on) {
     if (t) t->checkpoint_blocks = on;
 }
 
-#define PEFT__BUFFER_HEADER ((sizeof(peft__buffer) + PEFT__ALIGN - 1) / PEFT__ALIGN * PEFT__ALIGN)
+#define PEFT__BUFFER_HEADER peft__aligned_size(sizeof(peft__buffer))
 
 // The list link to the free buffer that wastes the least. NULL: none fits.
 static peft__buffer **peft__best_fit(peft_tape *t, int64_t size) {
@@ -8577,13 +8548,14 @@ PEFTDEF peft_tensor *peft_recompute(peft_tape *t, peft_segment_fn fn, peft_tenso
 // ---- loops over floats, compiled once per instruction set: plain C that the compiler vectorizes
 
 #define PEFT__UNWRAP(...) __VA_ARGS__
+#define PEFT__IN const float *PEFT__RESTRICT
+#define PEFT__OUT float *PEFT__RESTRICT
 #if defined(__GNUC__) && !defined(__clang__)
 #define PEFT__VECTORIZE __attribute__((optimize("O3")))
 #else
 #define PEFT__VECTORIZE
 #endif
 #if PEFT__X86
-// clang-format off
 #define PEFT__LOOP(name, parameters, arguments, body) \
     PEFT__VECTORIZE static void name##_portable parameters body \
     PEFT__VECTORIZE PEFT__TARGET_AVX2 static void name##_avx2 parameters body \
@@ -8594,7 +8566,6 @@ PEFTDEF peft_tensor *peft_recompute(peft_tape *t, peft_segment_fn fn, peft_tenso
         else if (ctx->simd == PEFT_SIMD_AVX2) name##_avx2 arguments; \
         else name##_portable arguments; \
     }
-// clang-format on
 #else
 #define PEFT__LOOP(name, parameters, arguments, body) \
     static void name(const peft_context *ctx, PEFT__UNWRAP parameters) { \
@@ -8604,39 +8575,34 @@ PEFTDEF peft_tensor *peft_recompute(peft_tape *t, peft_segment_fn fn, peft_tenso
 #endif
 
 // y = factor * x + beta * y; y is not read when beta is 0
-PEFT__LOOP(peft__loop_scale,
-    (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT x, float factor, float beta, int64_t n),
+PEFT__LOOP(peft__loop_scale, (PEFT__OUT y, PEFT__IN x, float factor, float beta, int64_t n),
     (y, x, factor, beta, n), {
         if (beta == 0)
             for (int64_t i = 0; i < n; i++) y[i] = factor * x[i];
         else
             for (int64_t i = 0; i < n; i++) y[i] = factor * x[i] + beta * y[i];
     })
-PEFT__LOOP(peft__scale_in_place, (float *PEFT__RESTRICT x, float factor, int64_t n), (x, factor, n), {
+PEFT__LOOP(peft__scale_in_place, (PEFT__OUT x, float factor, int64_t n), (x, factor, n), {
     for (int64_t i = 0; i < n; i++) x[i] *= factor;
 })
-PEFT__LOOP(peft__loop_subtract, (float *PEFT__RESTRICT x, float value, int64_t n), (x, value, n), {
+PEFT__LOOP(peft__loop_subtract, (PEFT__OUT x, float value, int64_t n), (x, value, n), {
     for (int64_t i = 0; i < n; i++) x[i] -= value;
 })
 // dp becomes dS = P (dP - D)
-PEFT__LOOP(peft__loop_softmax_backward,
-    (float *PEFT__RESTRICT dp, const float *PEFT__RESTRICT p, float d, int64_t n), (dp, p, d, n), {
-        for (int64_t i = 0; i < n; i++) dp[i] = p[i] * (dp[i] - d);
-    })
+PEFT__LOOP(peft__loop_softmax_backward, (PEFT__OUT dp, PEFT__IN p, float d, int64_t n), (dp, p, d, n), {
+    for (int64_t i = 0; i < n; i++) dp[i] = p[i] * (dp[i] - d);
+})
 // *out = sum of a b c, in 16 partial sums so that it vectorizes; added up in a fixed order
-PEFT__LOOP(peft__loop_dot3,
-    (const float *PEFT__RESTRICT a, const float *PEFT__RESTRICT b, const float *PEFT__RESTRICT c, int64_t n,
-        float *out),
-    (a, b, c, n, out), {
-        float lanes[16] = {0};
-        int64_t i = 0;
-        for (; i + 16 <= n; i += 16)
-            for (int k = 0; k < 16; k++) lanes[k] += a[i + k] * b[i + k] * c[i + k];
-        float sum = 0;
-        for (; i < n; i++) sum += a[i] * b[i] * c[i];
-        for (int k = 0; k < 16; k++) sum += lanes[k];
-        *out = sum;
-    })
+PEFT__LOOP(peft__loop_dot3, (PEFT__IN a, PEFT__IN b, PEFT__IN c, int64_t n, float *out), (a, b, c, n, out), {
+    float lanes[16] = {0};
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        for (int k = 0; k < 16; k++) lanes[k] += a[i + k] * b[i + k] * c[i + k];
+    float sum = 0;
+    for (; i < n; i++) sum += a[i] * b[i] * c[i];
+    for (int k = 0; k < 16; k++) sum += lanes[k];
+    *out = sum;
+})
 
 // ---- helpers of the operations
 
@@ -8662,8 +8628,6 @@ static void peft__ranges(peft_context *ctx, int64_t count, int64_t grain, peft__
 
 // Rows per piece: enough work to pay for waking a thread.
 static int64_t peft__row_grain(int64_t cols) { return PEFT__MAX(1, 16384 / PEFT__MAX(cols, 1)); }
-
-static size_t peft__aligned_size(size_t n) { return (n + PEFT__ALIGN - 1) / PEFT__ALIGN * PEFT__ALIGN; }
 
 typedef struct peft__rows_job {
     peft_context *ctx;
@@ -9052,8 +9016,7 @@ typedef struct peft__norm_job {
 } peft__norm_job;
 
 PEFT__LOOP(peft__loop_normalize,
-    (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT x, const float *PEFT__RESTRICT w,
-        const float *PEFT__RESTRICT b, float mean, float inverse, int64_t n),
+    (PEFT__OUT y, PEFT__IN x, PEFT__IN w, PEFT__IN b, float mean, float inverse, int64_t n),
     (y, x, w, b, mean, inverse, n), {
         if (b)
             for (int64_t i = 0; i < n; i++) y[i] = w[i] * ((x[i] - mean) * inverse) + b[i];
@@ -9064,9 +9027,8 @@ PEFT__LOOP(peft__loop_normalize,
 // the second is what x[i] does to all u through the mean (RMSNorm: 0), the third what it does to them through
 // rms or deviation.
 PEFT__LOOP(peft__loop_norm_backward,
-    (float *PEFT__RESTRICT dx, const float *PEFT__RESTRICT dy, const float *PEFT__RESTRICT w,
-        const float *PEFT__RESTRICT x, float mean, float inverse, float mean_g, float mean_gu, float beta,
-        int64_t n),
+    (PEFT__OUT dx, PEFT__IN dy, PEFT__IN w, PEFT__IN x, float mean, float inverse, float mean_g,
+        float mean_gu, float beta, int64_t n),
     (dx, dy, w, x, mean, inverse, mean_g, mean_gu, beta, n), {
         float f = inverse * mean_gu;
         if (beta == 0)
