@@ -8675,12 +8675,6 @@ static void peft__add_grad(peft_tape *t, peft_tensor *x, float factor, const flo
     if (g) peft__loop_scale(t->ctx, g, dy, factor, beta, peft__size(x));
 }
 
-static float peft__dot3(const peft_context *ctx, const float *a, const float *b, const float *c, int64_t n) {
-    float sum = 0;
-    peft__loop_dot3(ctx, a, b, c, n, &sum);
-    return sum;
-}
-
 // ---- inputs and embeddings
 
 PEFTDEF peft_tensor *peft_input(peft_tape *t, int64_t rows, int64_t cols, const float *values) {
@@ -9063,8 +9057,8 @@ static void peft__norm_backward_rows(void *arg, int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; r++) {
         const float *x = peft__f32(j->x) + r * n, *dy = j->dy + r * n, *w = peft__f32(j->weight);
         float mean = j->mean ? j->mean[r] : 0, inverse = j->inverse[r];
-        float gx = peft__dot3(j->ctx, dy, w, x, n),
-              g = j->mean ? peft__dot(j->ctx, dy, w, n) : 0;  // sums of g x and g
+        float gx = 0, g = j->mean ? peft__dot(j->ctx, dy, w, n) : 0;  // sums of g x and g
+        peft__loop_dot3(j->ctx, dy, w, x, n, &gx);
         float mean_gu = (gx - mean * g) * inverse / (float)n;
         peft__loop_norm_backward(
             j->ctx, j->dx + r * n, dy, w, x, mean, inverse, g / (float)n, mean_gu, j->beta, n);
