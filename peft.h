@@ -4905,19 +4905,17 @@ static uint16_t peft__f32_to_bf16(float f) {
 // exchanged.
 //
 // peft__matmul_plain is the definition, a triple loop. What makes the others faster (Goto & van de Geijn
-// 2008; Van Zee & van de Geijn 2015, BLIS): a micro-kernel ("tile") keeps a block of mr x nr elements of C in
-// registers and walks over k. At each step it loads one row of nr elements of B and multiplies it by mr
-// scalars of A, so that mr*nr multiply-adds cost only mr+nr loads. It reads packed panels, A as [k][mr] and B
-// as [k][nr], so that every load is sequential. Around it are loops that cut the matrices so that a panel of
-// B stays in the L1 cache, and a block of A in L2.
+// 2008; BLIS, Van Zee & van de Geijn 2015): a micro-kernel ("tile") keeps mr x nr elements of C in registers
+// and walks over k. Each step loads nr elements of a row of B and multiplies them by mr scalars of A, so that
+// mr*nr multiply-adds cost only mr+nr loads. It reads packed panels, A as [k][mr] and B as [k][nr], in order.
+// Around it are loops that keep a panel of B in the L1 cache, and a block of A in L2.
 //
-// Determinism: element (i, j) of C is always the sum over p = 0, 1, ... in the same order and the same blocks
-// of k, whatever tile or thread computes it. So results do not depend on the number of threads.
+// Element (i, j) of C is always the sum over p in the same order and the same blocks of k, whatever tile or
+// thread computes it: results do not depend on the number of threads.
 
 struct peft__packing;
 
-// A view of a matrix of any storage format: element (i, j) is data[i*row_step + j*col_step]. One of the steps
-// is 1.
+// A view of a matrix of any format: element (i, j) is data[i*row_step + j*col_step]. One of the steps is 1.
 typedef struct peft__matrix {
     int64_t rows, cols;
     const void *data;
@@ -4949,7 +4947,6 @@ static peft__matrix peft__dense(const float *x, int64_t rows, int64_t cols) {
     return peft__dense_rows(x, rows, cols, cols);
 }
 
-// The transpose of m.
 static peft__matrix peft__T(peft__matrix m) {
     peft__matrix t = m;
     t.rows = m.cols, t.cols = m.rows, t.row_step = m.col_step, t.col_step = m.row_step;
@@ -5402,10 +5399,9 @@ v_inline v_float v_weight_n(peft_dtype type, const void *row, int64_t i, int64_t
     return v_load(buffer);
 }
 
-// Packing: out[p*step + l] = source[p*rs + l*cs] for p < kc, l < lanes, and 0 for lanes <= l < width. rs or
-// cs is 1. Whole vectors are stored where the next row of `out` (written later) or padding takes the excess,
-// so `out` needs v_width spare elements. Prefetching goes on from the end of these rows to those of the next
-// panel.
+// Packing: out[p*step + l] = source[p*rs + l*cs] for p < kc, l < lanes, and 0 for lanes <= l < width; rs or
+// cs is 1. A whole vector is stored where the next row of `out` (written later) or padding takes the excess,
+// so `out` needs v_width spare elements. Prefetching goes on from the end of these rows to the next panel's.
 #define PEFT__PACK_FETCH(i) \
     peft__fetch(type, source, \
         p + PEFT__AHEAD < kc ? i * cs + p + PEFT__AHEAD : (i + width) * cs + p + PEFT__AHEAD - kc, 0);
@@ -5560,9 +5556,8 @@ v_kernel void v_(tile)(int rows, int64_t cols, int64_t kc, const float *a, int64
 
 #if PEFT__PASS != PEFT__PASS_BF16
 // Dot products: out[i*4 + j] = sum over p of a(i, p) * b(j, p) for rows of A and 4 rows of the transposed B,
-// all contiguous in k. Each weight is read once: for few rows of A (a token) or few columns (LoRA's rank).
-// The functions return how much of k is done. A single row of A meets one row of B after the other: the
-// processor prefetches one stream by itself, better than with hints.
+// contiguous in k. Each weight is read once: for few rows of A (a token) or few columns (LoRA's rank). Return
+// how much of k is done. One row of A meets one row of B after the other: a processor prefetches one stream.
 #define PEFT__DOT_PART(i) \
     s##i = v_fma(v_load(a + p + i * v_width), v_weight(type, row, p + i * v_width), s##i);
 v_inline int64_t v_(dots_token)(
@@ -5789,12 +5784,10 @@ static void peft__vexp(peft_context *ctx, float *y, const float *x, int64_t n) {
     peft__isa_of(ctx)->exp(y, x, n);
 }
 
-// The sum of a[i] b[i].
 static float peft__dot(peft_context *ctx, const float *a, const float *b, int64_t n) {
     return peft__isa_of(ctx)->dot(a, b, n);
 }
 
-// y += alpha x
 static void peft__axpy(peft_context *ctx, float *y, float alpha, const float *x, int64_t n) {
     if (!ctx->dry) peft__isa_of(ctx)->axpy(y, alpha, x, n);
 }
@@ -5813,8 +5806,7 @@ static int64_t peft__round_up(int64_t a, int64_t b) { return peft__div_up(a, b) 
 //
 // For each block of k: one operand is packed as a whole by all threads ("shared": mostly the smaller one),
 // then each thread takes block after block of the other, packs it into a slot of its own and multiplies. An
-// operand that the tile can read as it lies, and that is used too little to pay for packing, is read in
-// place.
+// operand that the tile can read as it lies and that is used too little to pay for packing is read in place.
 
 // floats of the shared operand that are packed at once: they stay in the last-level cache
 #define PEFT__SHARED 1048576
@@ -6221,12 +6213,10 @@ PEFTDEF peft_status peft_sgemm(peft_context *ctx, bool trans_a, bool trans_b, in
 // are entries 15, 2, 10 and 7: the codes, two in a byte, the first one in the high half: F2 A7. Read back:
 // [0.4 -0.21 0.098 0].
 //
-// peft__quant_expand_plain is the reference decoder; the vector decoders match it bit for bit, as all round
-// in the same places (table entry or code times scale, once). Codes are expanded by a table lookup in
-// registers.
+// peft__quant_expand_plain is the reference decoder; the vector decoders, lookups in registers, match it bit
+// for bit, as all round in the same places (table entry or code times scale, once).
 
-// NF4: 8 positive and 7 negative quantiles of the normal distribution, and 0, scaled to [-1, 1] (QLoRA,
-// appendix E).
+// NF4: 8 positive and 7 negative quantiles of the normal distribution, and 0, in [-1, 1] (QLoRA, appendix E)
 static const float peft__nf4_map[16] = {-1.0f, -0.6961928009986877f, -0.5250730514526367f,
     -0.39491748809814453f, -0.28444138169288635f, -0.18477343022823334f, -0.09105003625154495f, 0.0f,
     0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f,
@@ -6235,8 +6225,7 @@ static const float peft__nf4_map[16] = {-1.0f, -0.6961928009986877f, -0.52507305
 static const float peft__fp4_map[16] = {0.0f, 0.0625f / 12, 8.0f / 12, 1.0f, 4.0f / 12, 0.5f, 2.0f / 12,
     0.25f, 0.0f, -0.0625f / 12, -8.0f / 12, -1.0f, -4.0f / 12, -0.5f, -2.0f / 12, -0.25f};
 
-// a * b + c rounded after the product and after the sum, even where a compiler may fuse the two (gcc does by
-// default).
+// a * b + c rounded after the product and after the sum, even where a compiler would fuse the two
 PEFT__INLINE float peft__mul_add(float a, float b, float c) {
     volatile float product = a * b;
     return product + c;
@@ -6247,8 +6236,7 @@ PEFT__INLINE float peft__quant_scale(const peft_quant *q, int64_t block) {
     return peft__mul_add(q->nested_map[q->codes[block]], q->nested_absmax[block >> 8], q->nested_offset);
 }
 
-// The scales of blocks [block, block + count), for products, where it does not matter whether multiplication
-// and addition are fused.
+// The scales of blocks [block, block + count), for products, where fused or not does not matter
 PEFT__INLINE void peft__quant_scales(const peft_quant *q, int64_t block, int64_t count, float *out) {
     if (q->absmax) memcpy(out, q->absmax + block, (size_t)count * sizeof(float));
     for (int64_t b = block, end = block + count; !q->absmax && b < end;) {
@@ -6264,8 +6252,8 @@ PEFT__INLINE void peft__quant_scales(const peft_quant *q, int64_t block, int64_t
     }
 }
 
-// The scales of weights [first, first + count), in place or in `copy`. At least `width` finite numbers follow
-// them, since a vector may read beyond.
+// The scales of weights [first, first + count), in place or in `copy`, with at least `width` finite numbers
+// behind them, since a vector may read beyond.
 PEFT__INLINE const float *peft__quant_scales_at(
     const peft_quant *q, int64_t first, int64_t count, int64_t width, float *copy) {
     int64_t block = first >> q->block_shift, n = ((first + count - 1) >> q->block_shift) - block + 1;
@@ -6285,9 +6273,8 @@ PEFT__INLINE uint32_t peft__u32_at(const unsigned char *b) {
 
 PEFT__INLINE float peft__half_at(const unsigned char *b) { return peft__f16_to_f32(peft__u16_at(b)); }
 
-// Weights come in blocks of a scale d, small integers q and sometimes a minimum m: x = d q or d q + m. Every
-// product of a half scale with small integers is exact in f32, and at most one sum rounds: fused or not, the
-// compiler cannot change a bit.
+// Blocks have a scale d, small integers q and sometimes a minimum m: x = d q or d q + m. A product of a half
+// scale with small integers is exact in f32, and at most one sum rounds: fused or not, the bits are the same.
 typedef struct peft__ggml_format {
     int type;  // ggml's number
     const char *name;
@@ -6500,8 +6487,7 @@ static peft__quant_panel peft__quant_panel_of(
 
 #define PEFT__QUANT_RUN 64
 
-// Packs rows p ... kc - 1 of a panel of any shape and alignment: expands weights in runs and stores them one
-// by one.
+// Packs rows p ... kc - 1 of a panel of any shape and alignment: expands runs and stores weights one by one.
 static void peft__quant_pack_any(const peft__quant_panel *b, int64_t p, peft__expand_fn expand, float *out) {
     float run[PEFT__QUANT_RUN];
     for (int64_t i = p; i < b->kc; i++)
@@ -6545,8 +6531,7 @@ static uint8_t peft__quant_code(const peft__codebook *book, float s) {
     return book->order[e];
 }
 
-// The largest magnitude of x [n], or something not finite if there is any. As integers, magnitudes keep their
-// order.
+// The largest magnitude of x [n], or something not finite. As integers, magnitudes keep their order.
 static float peft__quant_peak_plain(const float *x, int64_t n) {
     uint32_t peak = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -6567,16 +6552,14 @@ static void peft__quant_encode_plain(
 // ---- products for few tokens
 //
 // These products read and look up every code once. With k contiguous, 4-bit codes and x become 16-bit
-// integers: one instruction multiplies and adds up twice as many of them as of floats, and one lookup gives
-// twice as many. A chunk is v_width words of 32 bits, that is 8 codes. The integer products of a chunk are
-// added up exactly; then each lane is multiplied by its weights' absmax and by the scale of its own eight
-// numbers of x. The cost is the rounding of x to 1/16383 of the largest of eight and of the table to 1/15684:
-// together about 5e-5 of the result. The codes of int8 and of GGUF's blocks are widened to 16 bits as they
-// are, x is rounded to 1/32767 of the largest of 32, and each run of 32 is scaled on its own: about 2e-5.
-// With n contiguous, sums of one chunk of columns stay in registers while the rows stream by.
+// integers: an instruction multiplies and adds up, and a lookup gives, twice as many of them as of floats.
+// The products of a chunk, v_width words of 8 codes, are added up exactly; then each lane is multiplied by
+// its weights' absmax and by the scale of its own eight numbers of x. The cost is the rounding of x to
+// 1/16383 of the largest of eight and of the table to 1/15684: about 5e-5 of the result. Codes of int8 and of
+// GGUF's blocks are widened as they are, x is rounded to 1/32767 of the largest of 32, and each run of 32 is
+// scaled on its own: about 2e-5. With n contiguous, sums of one chunk of columns stay in registers.
 
-// The largest power of two that divides both row stride and block: scales change only at positions that it
-// divides, in all rows.
+// The largest power of two that divides row stride and block: scales change only at multiples of it.
 PEFT__INLINE int64_t peft__quant_grain(const peft_quant *q, int64_t stride) {
     return PEFT__MIN(q->block, stride & -stride);
 }
@@ -6607,8 +6590,7 @@ typedef struct peft__quant_lines {
 } peft__quant_lines;
 
 // A product with one token reads its weights once, and at full speed only if they are prefetched early: into
-// the second-level cache, 8 KiB ahead, or as far as the four rows after the current ones. Not beyond `end`,
-// where another thread's part may begin.
+// the second-level cache, 8 KiB ahead or four rows, but not beyond `end`, where another thread's part begins.
 PEFT__INLINE void peft__fetch_far(const void *p, int64_t ahead, const void *end) {
     if ((uintptr_t)p + (uintptr_t)ahead < (uintptr_t)end)
         PEFT__PREFETCH_L2((const void *)((uintptr_t)p + (uintptr_t)ahead));
@@ -6618,8 +6600,7 @@ PEFT__INLINE void peft__quant_fetch_row(const uint8_t *p, int64_t pitch) {
     (void)p, (void)pitch;
 }
 
-// How x [k] lies for `dots`: k 16-bit integers, then for each 8 runs of 32 their 8 scales and their 8 scaled
-// sums.
+// How x [k] lies for `dots`: k 16-bit integers, then for each 8 runs of 32 their scales and scaled sums
 #define PEFT__RUNS_SIZE(k) ((k) / 2 + ((k) + 255) / 256 * 16)  // floats
 static void peft__round_runs(
     float (*peak_of)(const float *x, int64_t n), const float *x, int64_t k, float *xp) {
@@ -7286,8 +7267,8 @@ v_kernel void v_(quant_expand)(
 }
 
 // Packs panels with k contiguous: v_width rows of v_width words are transposed as words, so that lane l holds
-// the codes of row l; then each code of the words is a finished row of the panel. Rows that begin within a
-// word are left to peft__quant_pack_any. Returns how many of kc are done.
+// the codes of row l; then each code of the words is a row of the panel. Rows that begin within a word are
+// left to peft__quant_pack_any. Returns how many of kc are done.
 #define PEFT__QUANT_LOAD(i) \
     r[i] = words == v_width ? v_row_at(row + i * pitch) \
                             : v_load_n((const float *)(const void *)(row + i * pitch), words);
@@ -7586,8 +7567,7 @@ PEFT__INLINE int64_t peft__size(const peft_tensor *t) { return t->rows * t->cols
 
 PEFT__INLINE float *peft__f32(const peft_tensor *t) { return (float *)t->data; }
 
-// out [count] = elements [first, first + count) of the flat tensor. It has no context at hand: all
-// instruction sets give the same bits, so the widest will do.
+// out [count] = elements [first, first + count) of the flat tensor. All instruction sets give the same bits.
 static void peft__to_f32(const peft_tensor *t, int64_t first, int64_t count, float *out) {
     if (t->quant)
         peft__quant_isa_of(peft__simd_widest())
