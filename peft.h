@@ -5342,8 +5342,10 @@ PEFT__AVX512 void peft__transpose_lanes_avx512(__m512 *r) {
     r[8] = _mm512_shuffle_f32x4(c, d, 0x88), r[12] = _mm512_shuffle_f32x4(c, d, 0xDD);
 }
 PEFT__AVX512 void peft__transpose_avx512(__m512 *r) {
-    for (int i = 0; i < 16; i += 4) peft__transpose4_avx512(r + i);
-    for (int i = 0; i < 4; i++) peft__transpose_lanes_avx512(r + i);
+    peft__transpose4_avx512(r), peft__transpose4_avx512(r + 4);
+    peft__transpose4_avx512(r + 8), peft__transpose4_avx512(r + 12);
+    peft__transpose_lanes_avx512(r), peft__transpose_lanes_avx512(r + 1);
+    peft__transpose_lanes_avx512(r + 2), peft__transpose_lanes_avx512(r + 3);
 }
 #endif
 #endif
@@ -6992,10 +6994,10 @@ PEFT__AVX2 peft__eighths_avx2 peft__eighths_of_avx2(const float *map) {
 PEFT__AVX2 void peft__eight_avx2(peft__eighths_avx2 t, __m256 w, __m256 *v) {
     __m256i low[4], high[4];
     peft__shorts_of_avx2(t.low, w, low), peft__shorts_of_avx2(t.high, w, high);
-    for (int i = 0; i < 4; i++) {
-        v[2 * i] = (__m256)_mm256_unpacklo_epi16(low[i], high[i]);
-        v[2 * i + 1] = (__m256)_mm256_unpackhi_epi16(low[i], high[i]);
-    }
+#define PEFT__JOIN(i) \
+    v[2 * i] = (__m256)_mm256_unpacklo_epi16(low[i], high[i]), \
+    v[2 * i + 1] = (__m256)_mm256_unpackhi_epi16(low[i], high[i]);
+    PEFT__REPEAT_4(PEFT__JOIN)
 }
 #else  // vector i holds the i-th code of each word
 typedef v_(table) v_(eighths);
