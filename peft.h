@@ -4885,7 +4885,7 @@ static uint16_t peft__f32_to_bf16(float f) {
 }
 
 // How to add one. An escape of regular expressions: a case of peft__re_escape; a zero-width test: a
-// peft__re_assertion, its letters in peft__re_assertion_of and its meaning in peft__re_asserts. A newer
+// peft__re_assertion, its letters in peft__re_assertion_of and its meaning in peft__re_passes. A newer
 // Unicode: replace all three tables at once, as they are made from one version of UnicodeData.txt.
 #if !defined(PEFT_ONLY_METRICS)
 // ==========================================================================================================
