@@ -4784,8 +4784,8 @@ static peft_status peft__regex_test(
 
 // ---- random numbers
 
-static uint64_t peft__splitmix(
-    uint64_t *state) {  // Steele et al. 2014; seeds the generator and hashes counters
+// Steele et al. 2014; seeds the generator and hashes counters
+static uint64_t peft__splitmix(uint64_t *state) {
     uint64_t z = *state += 0x9E3779B97F4A7C15ull;
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
     z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
@@ -4818,14 +4818,14 @@ PEFTDEF double peft_rng_uniform(peft_rng *r) {
     return (double)(peft__rng_next(r) >> 11) * (1.0 / 9007199254740992.0);
 }
 
-PEFTDEF double peft_rng_normal(
-    peft_rng *r) {  // Box-Muller; the second value is dropped so that the state stays 4 words
+// Box-Muller; the second value is dropped so that the state stays 4 words
+PEFTDEF double peft_rng_normal(peft_rng *r) {
     double u = 1 - peft_rng_uniform(r), v = peft_rng_uniform(r);
     return sqrt(-2 * log(u)) * cos(6.283185307179586476925 * v);
 }
 
-static int64_t peft__rng_below(
-    peft_rng *r, int64_t n) {  // unbiased: the part of the range that does not divide is redrawn
+// Unbiased: the part of the range that does not divide is redrawn.
+static int64_t peft__rng_below(peft_rng *r, int64_t n) {
     uint64_t bound = (uint64_t)n, limit = UINT64_MAX - UINT64_MAX % bound, x;
     do x = peft__rng_next(r);
     while (x >= limit);
@@ -4868,8 +4868,7 @@ static uint16_t peft__f32_to_f16(float f) {  // round to nearest, ties to even; 
     u &= 0x7FFFFFFF;
     if (u > 0x7F800000) return (uint16_t)(sign | 0x7E00 | (u >> 13 & 0x3FF));
     if (u >= 0x477FF000) return (uint16_t)(sign | 0x7C00);
-    if (u <
-        0x38800000) {  // subnormal: adding 0.5 puts the mantissa's last bit at 2^-24 and lets the FPU round
+    if (u < 0x38800000) {  // subnormal: adding 0.5 puts the last bit at 2^-24 and lets the FPU round
         uint32_t m = peft__float_bits(peft__bits_float(u) + 0.5f);
         return (uint16_t)(sign | (m - 0x3F000000));
     }
@@ -5353,8 +5352,8 @@ PEFT__AVX512 void peft__transpose_avx512(__m512 *r) {
 #define v_transpose v_(transpose)
 #if PEFT__CHAPTER == 3
 v_inline void v_(transpose)(v_float *r) {
-    v_float a = r[0], b = r[1], c = r[2],
-            d = r[3];  // a vector from two: compilers have instructions for that
+    // each vector comes from two: compilers have instructions for that
+    v_float a = r[0], b = r[1], c = r[2], d = r[3];
     v_float ab = {a[0], b[0], a[1], b[1]}, cd = {c[0], d[0], c[1], d[1]};
     v_float e = {a[2], b[2], a[3], b[3]}, f = {c[2], d[2], c[3], d[3]};
     v_float r0 = {ab[0], ab[1], cd[0], cd[1]}, r1 = {ab[2], ab[3], cd[2], cd[3]};
@@ -9235,8 +9234,8 @@ static peft_tensor *peft__add_row(peft_tape *t, peft_tensor *x, peft_tensor *row
 
 // ---- products with a row vector: y = x * v on rows [first, first + count), y = x elsewhere
 
-static void peft__multiply_backward(
-    peft_tape *t, peft__node *node) {  // dx = dy * v, dv = sum over rows of dy * x
+// dx = dy * v, dv = sum over rows of dy * x
+static void peft__multiply_backward(peft_tape *t, peft__node *node) {
     int64_t d = node->out->cols;
     float beta, *gx = peft__grad_of(t, node->x, &beta), *gv = peft__zeroed_grad_of(t, node->y);
     for (int64_t i = 0; i < node->out->rows && !t->status && !t->ctx->dry; i++) {
@@ -9492,8 +9491,8 @@ static int64_t peft__bucket_of(const peft_attention_desc *d, int64_t relative) {
 // One head of one sequence: where its rows begin and how far apart they are.
 typedef struct peft__attention_head {
     int64_t nq, nk, row0, size;  // row0: the first query's row
-    int64_t q, k, qcols, kcols,
-        number;  // elements of Q (and O) and K (and V) before it; columns; which head it is
+    // elements of Q (and O) and K (and V) before it; columns; which head it is
+    int64_t q, k, qcols, kcols, number;
     int64_t shift;  // query i stands at position i + shift of the keys
 } peft__attention_head;
 
