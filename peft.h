@@ -342,10 +342,6 @@ PEFTDEF peft_tensor *peft_rotary(peft_tape *tape, peft_tensor *x, int64_t heads,
 // The rows of `prefix` [v, cols] before every sequence: result [x->rows + sequences * v, cols].
 PEFTDEF peft_tensor *peft_prepend(
     peft_tape *tape, peft_tensor *prefix, peft_tensor *x, const int64_t *offsets, int64_t sequences);
-// A bidirectional LSTM layer over the rows as one sequence. gates[0], gates[1]: x W_ih^T + b of each
-// direction [n, 4 h], in torch's order input, forget, cell, output; recurrent: W_hh [4 h, h], f32. Result [n,
-// 2 h]: forward, backward states.
-PEFTDEF peft_tensor *peft_lstm(peft_tape *tape, peft_tensor *const gates[2], peft_tensor *const recurrent[2]);
 
 // Attention over sequences that lie end to end: query rows q_offsets[s]..q_offsets[s + 1] see key rows
 // k_offsets[s]..k_offsets[s + 1]. It works in blocks: the probabilities of a batch never exist.
@@ -750,7 +746,7 @@ typedef enum peft_method {
     PEFT_IA3,            // Liu et al. 2022
     PEFT_PROMPT_TUNING,  // Lester et al. 2021
     PEFT_PREFIX_TUNING,  // Li & Liang 2021
-    PEFT_P_TUNING,       // Liu et al. 2021, MLP or LSTM
+    PEFT_P_TUNING,       // Liu et al. 2021, with an MLP
     PEFT_BOTTLENECK,     // Houlsby et al. 2019, Pfeiffer et al. 2021
     PEFT_BITFIT,         // Ben Zaken et al. 2022
     PEFT_NORMS,
@@ -811,8 +807,6 @@ typedef struct peft_adapter_desc {
     const char *init_text;
     bool prefix_projection;           // prefix tuning: Linear, tanh, Linear
     int64_t encoder_hidden;           // width of the network behind a prompt; default d_model
-    bool encoder_lstm;                // P-tuning: a bidirectional LSTM before the MLP; files hold the prompt
-    int64_t encoder_layers;           // of the LSTM; default 2
     int64_t bottleneck;               // width of bottleneck adapters; default d_model / reduction_factor
     float reduction_factor;           // default 16
     peft_activation_kind activation;  // of bottleneck adapters; default relu
@@ -1853,6 +1847,8 @@ extern "C" {
 
 #define PEFT__MIN(a, b) ((a) < (b) ? (a) : (b))
 #define PEFT__MAX(a, b) ((a) > (b) ? (a) : (b))
+// Declares `name` as what `from` points to: the argument of a task, the node of an operation.
+#define PEFT__AS(type, name, from) type *name = (type *)(from)
 #define PEFT__COUNT(array) ((int64_t)(sizeof(array) / sizeof((array)[0])))
 
 // PEFT__INLINE: for the innermost loops. PEFT__NOINLINE: for functions with many callers, none of them hot,
@@ -1893,7 +1889,7 @@ static bool peft__simd_available(peft_simd simd) {
     case PEFT_SIMD_AVX2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     case PEFT_SIMD_AVX512:
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 #endif
     default: return false;
     }
@@ -2022,71 +2018,63 @@ static void peft__sink_double(peft__sink *s, double v) {
     peft__sink_integer(s, (unsigned long long)(exponent < 0 ? -exponent : exponent), exponent < 0);
 }
 
-// Formats %s %.*s %d %ld (an int64_t, whatever a long is) %u %lld %llu %zu %g %c %%, all that the library's
-// messages use. Returns the length without the NUL.
+// Formats %s %.*s %d %ld (an int64_t, whatever a long is) %u %lu %lld %llu %zu %g %c %%, all that the
+// library's messages use. Returns the length without the NUL.
 static size_t peft__vformat(char *out, size_t capacity, const char *f, va_list args) {
     peft__sink s = {out, 0, capacity};
     for (; *f; f++) {
+        int precision = -1, longs = 0;
         if (*f != '%') {
             peft__sink_put(&s, f, 1);
             continue;
         }
         f++;
-        int precision = -1;
         if (f[0] == '.' && f[1] == '*') {
             precision = va_arg(args, int);
             f += 2;
         }
-        int longs = 0;
-        bool size_type = false;
-        for (; *f == 'l' || *f == 'z'; f++) {
-            if (*f == 'l') longs++;
-            else size_type = true;
-        }
-        switch (*f) {
-        case 's': {
+        for (; *f == 'l' || *f == 'z'; f++) longs += *f == 'z' ? 4 : 1;
+        if (*f == 's') {
             const char *text = va_arg(args, const char *);
             if (!text) text = "(none)";
             peft__sink_put(&s, text, precision >= 0 ? (size_t)precision : strlen(text));
-            break;
-        }
-        case 'd': {
-            long long v = longs == 2   ? va_arg(args, long long)
-                          : longs == 1 ? va_arg(args, int64_t)
-                                       : va_arg(args, int);
+        } else if (*f == 'd') {
+            long long v = longs == 2 ? va_arg(args, long long)
+                : longs              ? va_arg(args, int64_t)
+                                     : va_arg(args, int);
             peft__sink_integer(&s, v < 0 ? 0ull - (unsigned long long)v : (unsigned long long)v, v < 0);
-            break;
-        }
-        case 'u': {
-            unsigned long long v = size_type    ? va_arg(args, size_t)
-                                   : longs == 2 ? va_arg(args, unsigned long long)
-                                   : longs == 1 ? va_arg(args, unsigned long)
-                                                : va_arg(args, unsigned);
+        } else if (*f == 'u') {
+            unsigned long long v = longs == 4 ? va_arg(args, size_t)
+                : longs == 2                  ? va_arg(args, unsigned long long)
+                : longs                       ? va_arg(args, unsigned long)
+                                              : va_arg(args, unsigned);
             peft__sink_integer(&s, v, false);
-            break;
-        }
-        case 'g': peft__sink_double(&s, va_arg(args, double)); break;
-        case 'c': {
-            char c = (char)va_arg(args, int);
+        } else if (*f == 'g') {
+            peft__sink_double(&s, va_arg(args, double));
+        } else {
+            char c = *f == 'c' ? (char)va_arg(args, int) : '%';
             peft__sink_put(&s, &c, 1);
-            break;
+            if (!*f) break;
         }
-        default: peft__sink_put(&s, "%", 1); break;
-        }
-        if (!*f) break;
     }
     if (capacity) out[PEFT__MIN(s.size, capacity - 1)] = 0;
     return s.size;
 }
 
+// The text of a function's format and variable arguments.
+#define PEFT__FORMAT(out, size, format) \
+    do { \
+        va_list args; \
+        va_start(args, format); \
+        peft__vformat(out, size, format, args); \
+        va_end(args); \
+    } while (0)
+
 // Sets the context's error text and returns `status`, so that a failing function reads `return
 // peft__fail(...)`.
 static peft_status peft__fail(peft_context *ctx, peft_status status, const char *format, ...) {
     char text[PEFT__ERROR_SIZE];  // not ctx->error itself, which may be among the arguments
-    va_list args;
-    va_start(args, format);
-    peft__vformat(text, sizeof(text), format, args);
-    va_end(args);
+    PEFT__FORMAT(text, sizeof(text), format);
     memcpy(ctx->error, text, sizeof(text));
     return status;
 }
@@ -2099,30 +2087,24 @@ static peft_status peft__null(peft_context *ctx, const char *call, const char *w
 static void peft__log(peft_context *ctx, const char *format, ...) {
     if (!ctx->log) return;
     char text[PEFT__ERROR_SIZE];
-    va_list args;
-    va_start(args, format);
-    peft__vformat(text, sizeof(text), format, args);
-    va_end(args);
+    PEFT__FORMAT(text, sizeof(text), format);
     ctx->log(text, ctx->log_user);
 }
 
 static void peft__string_into(char *out, size_t capacity, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    peft__vformat(out, capacity, format, args);
-    va_end(args);
+    PEFT__FORMAT(out, capacity, format);
 }
 
 PEFTDEF const char *peft_status_text(peft_status status) {
-    static const char *const texts[] = {
-        "ok", "out of memory", "file error", "file format error", "bad argument", "shapes do not fit",
-        "not found", "not supported", "not a finite number", "cancelled"};
+    static const char *const texts[] = {"ok", "out of memory", "file error", "file format error",
+        "bad argument", "shapes do not fit", "not found", "not supported", "not a finite number",
+        "cancelled"};
     return (size_t)status < sizeof(texts) / sizeof(texts[0]) ? texts[status] : "unknown status";
 }
 
 // Fails if an argument of a public call is NULL. `ctx` may be NULL too; then there is only the status.
-#define PEFT__NEED(ctx, argument, name)                            \
-    do {                                                           \
+#define PEFT__NEED(ctx, argument, name) \
+    do { \
         if (!(argument)) return peft__null((ctx), __func__, name); \
     } while (0)
 
@@ -2135,6 +2117,8 @@ typedef struct peft__block {
 } peft__block;
 
 #define PEFT__ALIGN ((size_t)64)
+
+static size_t peft__aligned_size(size_t n) { return (n + PEFT__ALIGN - 1) / PEFT__ALIGN * PEFT__ALIGN; }
 
 PEFT__INLINE peft__block *peft__block_of(void *p) {
     return (peft__block *)(void *)((char *)p - sizeof(peft__block));
@@ -2183,7 +2167,7 @@ static bool peft__mul(int64_t a, int64_t b, int64_t *out) {
 static void *peft__calloc(peft_context *ctx, int64_t count, size_t size) {
     int64_t total = 0;
     if (!peft__mul(count, (int64_t)size, &total) || (uint64_t)total > SIZE_MAX) {
-        peft__fail(ctx, PEFT_ERROR_MEMORY, "out of memory: %lld items of %zu bytes", (long long)count, size);
+        peft__fail(ctx, PEFT_ERROR_MEMORY, "out of memory: %ld items of %zu bytes", count, size);
         return NULL;
     }
     void *p = peft__alloc(ctx, (size_t)total);
@@ -2246,7 +2230,7 @@ struct peft__pool {
     int thread_count;
     unsigned generation;  // counts the jobs; a worker sleeps until it changes (atomic)
     int64_t next, count;  // the next task to take (atomic), how many there are
-    int busy;             // workers that have not left this job yet (atomic)
+    int busy;  // workers that have not left this job yet (atomic)
     bool quit;
     peft__task_fn fn;
     void *arg;
@@ -2261,9 +2245,7 @@ PEFT__INLINE void peft__cpu_relax(void) {
 }
 
 // Takes the next task of a counter that several threads share.
-PEFT__INLINE int64_t peft__take_task(int64_t *next) {
-    return __atomic_fetch_add(next, 1, __ATOMIC_RELAXED);
-}
+PEFT__INLINE int64_t peft__take_task(int64_t *next) { return __atomic_fetch_add(next, 1, __ATOMIC_RELAXED); }
 
 static void peft__pool_work(peft__pool *p) {
     for (;;) {
@@ -2278,11 +2260,11 @@ static void peft__pool_work(peft__pool *p) {
 enum { PEFT__SPINS = 4000 };
 
 static void *peft__pool_thread(void *arg) {
-    peft__pool *p = (peft__pool *)arg;
+    PEFT__AS(peft__pool, p, arg);
     unsigned seen = 0;
     for (;;) {
         for (int spin = 0; spin < PEFT__SPINS && __atomic_load_n(&p->generation, __ATOMIC_ACQUIRE) == seen;
-             spin++)
+            spin++)
             peft__cpu_relax();
         if (__atomic_load_n(&p->generation, __ATOMIC_ACQUIRE) == seen) {
             pthread_mutex_lock(&p->mutex);
@@ -2333,8 +2315,8 @@ static peft_status peft__pool_create(peft_context *ctx) {
         if (pthread_create(&p->threads[p->thread_count], NULL, peft__pool_thread, p)) {
             int started = p->thread_count + 1;  // with the caller's own
             peft__pool_destroy(ctx);
-            return peft__fail(ctx, PEFT_ERROR_MEMORY, "could not start thread %d of %d", started + 1,
-                              ctx->threads);
+            return peft__fail(
+                ctx, PEFT_ERROR_MEMORY, "could not start thread %d of %d", started + 1, ctx->threads);
         }
     return PEFT_OK;
 }
@@ -2363,20 +2345,16 @@ static void peft__parallel(peft_context *ctx, int64_t count, peft__task_fn fn, v
 
 #else
 
-PEFT__INLINE int64_t peft__take_task(int64_t *next) {
-    return (*next)++;
-}
+PEFT__INLINE int64_t peft__take_task(int64_t *next) { return (*next)++; }
 
 static peft_status peft__pool_create(peft_context *ctx) {
     if (ctx->threads > 1)
         return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-                          "%d threads asked for, but built without PEFT_USE_PTHREADS", ctx->threads);
+            "%d threads asked for, but built without PEFT_USE_PTHREADS", ctx->threads);
     return PEFT_OK;
 }
 
-static void peft__pool_destroy(peft_context *ctx) {
-    (void)ctx;
-}
+static void peft__pool_destroy(peft_context *ctx) { (void)ctx; }
 
 static void peft__parallel(peft_context *ctx, int64_t count, peft__task_fn fn, void *arg) {
     for (int64_t i = 0; i < count && !ctx->dry; i++) fn(arg, i);
@@ -2428,8 +2406,8 @@ PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_cont
             "this machine or build has no instruction set \"%s\"", peft_simd_name(ctx->simd));
     else status = peft__pool_create(ctx);
     if (!status && !peft__sums_as_written())
-        status = peft__fail(
-            ctx, PEFT_ERROR_UNSUPPORTED, "built with -funsafe-math-optimizations or the like");
+        status =
+            peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "built with -funsafe-math-optimizations or the like");
     if (status) {
         if (d.log && ctx->error[0]) d.log(ctx->error, d.log_user);  // the text is lost with the context
         peft_context_destroy(ctx);
@@ -2456,13 +2434,9 @@ PEFTDEF const char *peft_error(const peft_context *ctx) {
     return ctx ? ctx->error : "there is no context: peft_context_create failed or was not called";
 }
 
-PEFTDEF peft_simd peft_simd_in_use(const peft_context *ctx) {
-    return ctx ? ctx->simd : PEFT_SIMD_PORTABLE;
-}
+PEFTDEF peft_simd peft_simd_in_use(const peft_context *ctx) { return ctx ? ctx->simd : PEFT_SIMD_PORTABLE; }
 
-PEFTDEF bool peft_bf16_is_fast(const peft_context *ctx) {
-    return ctx && peft__bf16_available(ctx->simd);
-}
+PEFTDEF bool peft_bf16_is_fast(const peft_context *ctx) { return ctx && peft__bf16_available(ctx->simd); }
 
 PEFTDEF const char *peft_simd_name(peft_simd simd) {
     static const char *const names[] = {"auto", "portable", "neon", "wasm", "avx2", "avx512"};
@@ -2474,17 +2448,11 @@ PEFTDEF const char *peft_dtype_name(peft_dtype type) {
     return (size_t)type < sizeof(names) / sizeof(names[0]) ? names[type] : "unknown";
 }
 
-PEFTDEF int peft_thread_count(const peft_context *ctx) {
-    return ctx ? ctx->threads : 0;
-}
+PEFTDEF int peft_thread_count(const peft_context *ctx) { return ctx ? ctx->threads : 0; }
 
-PEFTDEF size_t peft_memory_in_use(const peft_context *ctx) {
-    return ctx ? ctx->memory : 0;
-}
+PEFTDEF size_t peft_memory_in_use(const peft_context *ctx) { return ctx ? ctx->memory : 0; }
 
-PEFTDEF size_t peft_memory_peak(const peft_context *ctx) {
-    return ctx ? ctx->memory_peak : 0;
-}
+PEFTDEF size_t peft_memory_peak(const peft_context *ctx) { return ctx ? ctx->memory_peak : 0; }
 
 PEFTDEF void peft_free(peft_context *ctx, void *block) {
     if (ctx) peft__free(ctx, block);
@@ -2554,8 +2522,7 @@ static peft_status peft__stdio_open(const char *path, bool write, void **file, u
 static peft_status peft__stdio_read(void *file, uint64_t offset, void *into, size_t n, void *user) {
     FILE *f = (FILE *)file;
     (void)user;
-    return peft__io(
-        offset <= LONG_MAX && fseek(f, (long)offset, SEEK_SET) == 0 && fread(into, 1, n, f) == n);
+    return peft__io(offset <= LONG_MAX && fseek(f, (long)offset, SEEK_SET) == 0 && fread(into, 1, n, f) == n);
 }
 
 static peft_status peft__stdio_write(void *file, const void *data, size_t n, void *user) {
@@ -2605,8 +2572,7 @@ PEFTDEF peft_files peft_files_stdio(void) {
 
 // Calls the context's callback of that name. errno begins at 0, so that what the callback leaves in it can be
 // part of the message.
-#define PEFT__FILES(ctx, function, ...) \
-    (errno = 0, (ctx)->files.function(__VA_ARGS__, (ctx)->files.user))
+#define PEFT__FILES(ctx, function, ...) (errno = 0, (ctx)->files.function(__VA_ARGS__, (ctx)->files.user))
 
 static peft_status peft__file_failed(peft_context *ctx, peft_status status, const char *path) {
     return peft__fail(ctx, status, "%s: %s", path, errno ? strerror(errno) : peft_status_text(status));
@@ -2617,18 +2583,24 @@ typedef struct peft__file {
     const char *path;  // the caller's, for messages
     uint64_t size;
     const unsigned char *data;  // the whole file where it is addressable (mounted or mapped), else NULL
-    void *map;                  // to be unmapped
-    void *handle;               // of the callbacks
+    void *map;  // to be unmapped
+    void *handle;  // of the callbacks
 } peft__file;
 
-static bool peft__is_directory(const peft_context *ctx, const char *path) {
+// What a path names if not a file: 'd' a directory, 'p' a pipe, else 0, as where there is no stat.
+static char peft__file_kind(const peft_context *ctx, const char *path) {
 #if PEFT__MMAP
     struct stat s;
-    return ctx->files.native && stat(path, &s) == 0 && S_ISDIR(s.st_mode);
+    if (ctx->files.native && stat(path, &s) == 0)
+        return S_ISDIR(s.st_mode) ? 'd' : S_ISFIFO(s.st_mode) ? 'p' : 0;
 #else
     (void)ctx, (void)path;
-    return false;
 #endif
+    return 0;
+}
+
+static bool peft__is_directory(const peft_context *ctx, const char *path) {
+    return peft__file_kind(ctx, path) == 'd';
 }
 
 #if PEFT__MMAP
@@ -2657,12 +2629,8 @@ static peft_status peft__file_open(peft_context *ctx, const char *path, peft__fi
         }
     if (!ctx->files.open)
         return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: not mounted, and built with PEFT_NO_STDIO", path);
-    if (peft__is_directory(ctx, path)) return peft__fail(ctx, PEFT_ERROR_IO, "%s: is a directory", path);
-#if PEFT__MMAP
-    struct stat s;  // opening a pipe may wait forever
-    if (ctx->files.native && stat(path, &s) == 0 && S_ISFIFO(s.st_mode))
-        return peft__fail(ctx, PEFT_ERROR_IO, "%s: is a pipe", path);
-#endif
+    char kind = peft__file_kind(ctx, path);  // opening a pipe may wait forever
+    if (kind) return peft__fail(ctx, PEFT_ERROR_IO, "%s: is a %s", path, kind == 'd' ? "directory" : "pipe");
     peft_status status = PEFT__FILES(ctx, open, path, false, &f->handle, &f->size);
     if (status) return f->handle = NULL, peft__file_failed(ctx, status, path);
 #if PEFT__MMAP
@@ -2674,14 +2642,14 @@ static peft_status peft__file_open(peft_context *ctx, const char *path, peft__fi
 static peft_status peft__file_read(peft__file *f, uint64_t offset, void *into, size_t n) {
     if (offset > f->size || n > f->size - offset)
         return peft__fail(f->ctx, PEFT_ERROR_FORMAT,
-                          "%s: truncated: %zu bytes wanted at %llu, the file has %llu", f->path, n,
-                          (unsigned long long)offset, (unsigned long long)f->size);
+            "%s: truncated: %zu bytes wanted at %llu, the file has %llu", f->path, n,
+            (unsigned long long)offset, (unsigned long long)f->size);
     if (f->data) memcpy(into, f->data + offset, n);
     if (f->data || !n) return PEFT_OK;
     peft_status status = PEFT__FILES(f->ctx, read, f->handle, offset, into, n);
     if (!status) return PEFT_OK;
-    return peft__fail(f->ctx, status, "%s: cannot read %zu bytes at %llu", f->path, n,
-                      (unsigned long long)offset);
+    return peft__fail(
+        f->ctx, status, "%s: cannot read %zu bytes at %llu", f->path, n, (unsigned long long)offset);
 }
 
 static void peft__file_close(peft__file *f) {
@@ -2701,8 +2669,8 @@ static void peft__file_forget(peft__file *f, const void *data, size_t size) {
     end = end / page * page;
     int fd = f->map && begin < end ? open(f->path, O_RDONLY) : -1;
     if (fd < 0) return;
-    void *p = mmap((char *)f->map + begin, (size_t)(end - begin), PROT_READ, MAP_PRIVATE | MAP_FIXED, fd,
-                   (off_t)begin);
+    void *p = mmap(
+        (char *)f->map + begin, (size_t)(end - begin), PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, (off_t)begin);
     (void)p;  // on failure the old mapping stands
     close(fd);
 #else
@@ -2848,7 +2816,7 @@ static peft_status peft__writer_open(peft_context *ctx, const char *path, peft__
     w->ctx = ctx;
     if (!ctx->files.open)
         return w->status = peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-                                      "%s: built with PEFT_NO_STDIO, and no `files` to write with", path);
+                   "%s: built with PEFT_NO_STDIO, and no `files` to write with", path);
     w->status = peft__link_target(ctx, path, &w->path);
     w->part = w->path ? peft__copy_text(ctx, w->path, strlen(w->path), ".part") : NULL;
     if (!w->status && !w->part) w->status = PEFT_ERROR_MEMORY;
@@ -2894,13 +2862,9 @@ static peft_status peft__writer_end(peft__writer *w, bool keep) {
     return w->status;
 }
 
-static void peft__writer_abort(peft__writer *w) {
-    peft__writer_end(w, false);
-}
+static void peft__writer_abort(peft__writer *w) { peft__writer_end(w, false); }
 
-static peft_status peft__writer_commit(peft__writer *w) {
-    return peft__writer_end(w, true);
-}
+static peft_status peft__writer_commit(peft__writer *w) { return peft__writer_end(w, true); }
 
 // How to add one. A platform: its CPU features in peft__simd_available, and what it lacks behind
 // PEFT_NO_STDIO, PEFT__MMAP and PEFT_USE_PTHREADS, with an error that says so. A conversion of messages: a
@@ -2955,13 +2919,13 @@ static void *peft__arena_alloc(peft__arena *a, size_t size) {
         peft__fail(a->ctx, PEFT_ERROR_MEMORY, "out of memory: %zu bytes", size);
         return NULL;
     }
-    size = (size + PEFT__ALIGN - 1) / PEFT__ALIGN * PEFT__ALIGN;
+    size = peft__aligned_size(size);
     while (a->current && a->current->size - a->current->used < size && a->current->next)
         a->current = a->current->next;
     peft__chunk *c = a->current;
     if (!c || c->size - c->used < size) {
         size_t twice = c ? PEFT__MIN(2 * c->size, (size_t)1 << 24) : 4096, want = PEFT__MAX(size, twice);
-        size_t header = (sizeof(peft__chunk) + PEFT__ALIGN - 1) / PEFT__ALIGN * PEFT__ALIGN;
+        size_t header = peft__aligned_size(sizeof(peft__chunk));
         peft__chunk *fresh = (peft__chunk *)peft__alloc(a->ctx, header + want);
         if (!fresh) return NULL;
         fresh->next = NULL;
@@ -3050,6 +3014,12 @@ static bool peft__string_format(peft__string *s, const char *format, ...) {
     return ok;
 }
 
+// The value of a hexadecimal digit; 99: it is none.
+static uint32_t peft__hex_digit(int c) {
+    int small = c | 32;
+    return (uint32_t)(c >= '0' && c <= '9' ? c - '0' : small >= 'a' && small <= 'f' ? small - 'a' + 10 : 99);
+}
+
 static char peft__lower(char c) {  // of ASCII only
     return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
 }
@@ -3128,10 +3098,11 @@ static const char peft__uc_names[] = "LuLlLtLmLoMnMcMeNdNlNoPcPdPsPePiPfPoSmScSk
 // The categories of all code points as runs from `first` on. A letter is a category (its index is the letter
 // - '@': A is 1, Ll), the number behind it how many code points have it (none: one). '^' stands for Lu and Ll
 // in turn with Lu at even code points, '_' with Lu at odd ones.
-static const struct peft__uc_runs {
+typedef struct peft__uc_runs {
     uint32_t first;
     const char *runs;
-} peft__uc_categories[] = {
+} peft__uc_runs;
+static const peft__uc_runs peft__uc_categories[] = {
     {0x0, "Y32VQ3SQ3MNQRQLQ2H10Q2R3Q2@26MQNTKTA26MRNRY33VQS4UQTUDORZUTURJ2TAQ2TJDPJ3Q@23R@7A24RA8^56_17"},
     {0x149, "^48_6A2@2^4_3@2A2@4A@2A@3A3@2A@2^6_4^4_3@2_4@A2D@A3D4@BA@BA@B_17^19A@B^4@2^59A6@2A@2A2_3@3^9"},
     {0x250, "A68DA27C18T4C12T14C5T7CTCT17E112^4CT@A]2CA3Q@]4T2@Q@3]@]@2A@17]@9A35@A2@3A3^24A4@AR_3@A2@51"},
@@ -3197,25 +3168,36 @@ static const struct peft__uc_runs {
     {0x2ebe1, "]3103D542]1506D4939]715958Z]30Z96]128E240]65040\\65534]2\\65534]2"},
 };
 
+PEFT__INLINE uint32_t peft__uc_number(const char **p) {
+    uint32_t n = 0;
+    for (; **p >= '0' && **p <= '9'; ++*p) n = n * 10 + (uint32_t)(**p - '0');
+    return n;
+}
+
 // Reads a run -> its category. *behind moves from the run's first code point to the one behind its last.
 PEFT__INLINE uint32_t peft__uc_run(const char **run, uint32_t *behind) {
-    uint32_t category = (uint32_t)(*(*run)++ - '@'), count = 0;
-    for (; **run >= '0' && **run <= '9'; ++*run) count = count * 10 + (uint32_t)(**run - '0');
+    uint32_t category = (uint32_t)(*(*run)++ - '@'), count = peft__uc_number(run);
     *behind += count ? count : 1;
     return category;
 }
 
-// The category of a code point, as a bit. Above U+10FFFF nothing is assigned.
-static uint32_t peft__uc_bit(uint32_t c) {
-    int64_t low = 0, high = PEFT__COUNT(peft__uc_categories);  // the row is one of low - 1 ... high - 1
-    if (c > 0x10FFFF) return PEFT__UC_CN;
-    while (low < high) {
+// The last row that begins at or before c, or the first one.
+static const peft__uc_runs *peft__uc_row(const peft__uc_runs *rows, int64_t count, uint32_t c) {
+    int64_t low = 0, high = count;
+    while (high - low > 1) {
         int64_t middle = (low + high) / 2;
-        if (peft__uc_categories[middle].first <= c) low = middle + 1;
+        if (rows[middle].first <= c) low = middle;
         else high = middle;
     }
-    const char *run = peft__uc_categories[low - 1].runs;
-    uint32_t category = 0, behind = peft__uc_categories[low - 1].first;
+    return &rows[low];
+}
+
+// The category of a code point, as a bit. Above U+10FFFF nothing is assigned.
+static uint32_t peft__uc_bit(uint32_t c) {
+    if (c > 0x10FFFF) return PEFT__UC_CN;
+    const peft__uc_runs *row = peft__uc_row(peft__uc_categories, PEFT__COUNT(peft__uc_categories), c);
+    const char *run = row->runs;
+    uint32_t category = 0, behind = row->first;
     while (behind <= c) category = peft__uc_run(&run, &behind);
     return 1u << (category < 30 ? category : (c ^ category) & 1);
 }
@@ -3239,97 +3221,105 @@ PEFT__INLINE uint32_t peft__uc_kept(const unsigned char *kept, uint32_t c) {
     return kept && c < PEFT__UC_KEPT ? 1u << kept[c] : peft__uc_bit(c);
 }
 
-// Lower case, in rows of: first code point, count, step between them, distance to the lower-case one.
-static const int32_t peft__uc_lower[][4] = {
-    {0x41, 26, 1, 32}, {0xc0, 23, 1, 32}, {0xd8, 7, 1, 32}, {0x100, 24, 2, 1}, {0x132, 3, 2, 1},
-    {0x139, 8, 2, 1}, {0x14a, 23, 2, 1}, {0x178, 1, 1, -121}, {0x179, 3, 2, 1}, {0x181, 1, 1, 210},
-    {0x182, 2, 2, 1}, {0x186, 1, 1, 206}, {0x187, 1, 1, 1}, {0x189, 2, 1, 205}, {0x18b, 1, 1, 1},
-    {0x18e, 1, 1, 79}, {0x18f, 1, 1, 202}, {0x190, 1, 1, 203}, {0x191, 1, 1, 1}, {0x193, 1, 1, 205},
-    {0x194, 1, 1, 207}, {0x196, 1, 1, 211}, {0x197, 1, 1, 209}, {0x198, 1, 1, 1}, {0x19c, 1, 1, 211},
-    {0x19d, 1, 1, 213}, {0x19f, 1, 1, 214}, {0x1a0, 3, 2, 1}, {0x1a6, 1, 1, 218}, {0x1a7, 1, 1, 1},
-    {0x1a9, 1, 1, 218}, {0x1ac, 1, 1, 1}, {0x1ae, 1, 1, 218}, {0x1af, 1, 1, 1}, {0x1b1, 2, 1, 217},
-    {0x1b3, 2, 2, 1}, {0x1b7, 1, 1, 219}, {0x1b8, 1, 1, 1}, {0x1bc, 1, 1, 1}, {0x1c4, 1, 1, 2},
-    {0x1c5, 1, 1, 1}, {0x1c7, 1, 1, 2}, {0x1c8, 1, 1, 1}, {0x1ca, 1, 1, 2}, {0x1cb, 9, 2, 1},
-    {0x1de, 9, 2, 1}, {0x1f1, 1, 1, 2}, {0x1f2, 2, 2, 1}, {0x1f6, 1, 1, -97}, {0x1f7, 1, 1, -56},
-    {0x1f8, 20, 2, 1}, {0x220, 1, 1, -130}, {0x222, 9, 2, 1}, {0x23a, 1, 1, 10795}, {0x23b, 1, 1, 1},
-    {0x23d, 1, 1, -163}, {0x23e, 1, 1, 10792}, {0x241, 1, 1, 1}, {0x243, 1, 1, -195}, {0x244, 1, 1, 69},
-    {0x245, 1, 1, 71}, {0x246, 5, 2, 1}, {0x370, 2, 2, 1}, {0x376, 1, 1, 1}, {0x37f, 1, 1, 116},
-    {0x386, 1, 1, 38}, {0x388, 3, 1, 37}, {0x38c, 1, 1, 64}, {0x38e, 2, 1, 63}, {0x391, 17, 1, 32},
-    {0x3a3, 9, 1, 32}, {0x3cf, 1, 1, 8}, {0x3d8, 12, 2, 1}, {0x3f4, 1, 1, -60}, {0x3f7, 1, 1, 1},
-    {0x3f9, 1, 1, -7}, {0x3fa, 1, 1, 1}, {0x3fd, 3, 1, -130}, {0x400, 16, 1, 80}, {0x410, 32, 1, 32},
-    {0x460, 17, 2, 1}, {0x48a, 27, 2, 1}, {0x4c0, 1, 1, 15}, {0x4c1, 7, 2, 1}, {0x4d0, 48, 2, 1},
-    {0x531, 38, 1, 48}, {0x10a0, 38, 1, 7264}, {0x10c7, 1, 1, 7264}, {0x10cd, 1, 1, 7264},
-    {0x13a0, 80, 1, 38864}, {0x13f0, 6, 1, 8}, {0x1c90, 43, 1, -3008}, {0x1cbd, 3, 1, -3008},
-    {0x1e00, 75, 2, 1}, {0x1e9e, 1, 1, -7615}, {0x1ea0, 48, 2, 1}, {0x1f08, 8, 1, -8}, {0x1f18, 6, 1, -8},
-    {0x1f28, 8, 1, -8}, {0x1f38, 8, 1, -8}, {0x1f48, 6, 1, -8}, {0x1f59, 4, 2, -8}, {0x1f68, 8, 1, -8},
-    {0x1f88, 8, 1, -8}, {0x1f98, 8, 1, -8}, {0x1fa8, 8, 1, -8}, {0x1fb8, 2, 1, -8}, {0x1fba, 2, 1, -74},
-    {0x1fbc, 1, 1, -9}, {0x1fc8, 4, 1, -86}, {0x1fcc, 1, 1, -9}, {0x1fd8, 2, 1, -8}, {0x1fda, 2, 1, -100},
-    {0x1fe8, 2, 1, -8}, {0x1fea, 2, 1, -112}, {0x1fec, 1, 1, -7}, {0x1ff8, 2, 1, -128},
-    {0x1ffa, 2, 1, -126}, {0x1ffc, 1, 1, -9}, {0x2126, 1, 1, -7517}, {0x212a, 1, 1, -8383},
-    {0x212b, 1, 1, -8262}, {0x2132, 1, 1, 28}, {0x2160, 16, 1, 16}, {0x2183, 1, 1, 1}, {0x24b6, 26, 1, 26},
-    {0x2c00, 48, 1, 48}, {0x2c60, 1, 1, 1}, {0x2c62, 1, 1, -10743}, {0x2c63, 1, 1, -3814},
-    {0x2c64, 1, 1, -10727}, {0x2c67, 3, 2, 1}, {0x2c6d, 1, 1, -10780}, {0x2c6e, 1, 1, -10749},
-    {0x2c6f, 1, 1, -10783}, {0x2c70, 1, 1, -10782}, {0x2c72, 1, 1, 1}, {0x2c75, 1, 1, 1},
-    {0x2c7e, 2, 1, -10815}, {0x2c80, 50, 2, 1}, {0x2ceb, 2, 2, 1}, {0x2cf2, 1, 1, 1}, {0xa640, 23, 2, 1},
-    {0xa680, 14, 2, 1}, {0xa722, 7, 2, 1}, {0xa732, 31, 2, 1}, {0xa779, 2, 2, 1}, {0xa77d, 1, 1, -35332},
-    {0xa77e, 5, 2, 1}, {0xa78b, 1, 1, 1}, {0xa78d, 1, 1, -42280}, {0xa790, 2, 2, 1}, {0xa796, 10, 2, 1},
-    {0xa7aa, 1, 1, -42308}, {0xa7ab, 1, 1, -42319}, {0xa7ac, 1, 1, -42315}, {0xa7ad, 1, 1, -42305},
-    {0xa7ae, 1, 1, -42308}, {0xa7b0, 1, 1, -42258}, {0xa7b1, 1, 1, -42282}, {0xa7b2, 1, 1, -42261},
-    {0xa7b3, 1, 1, 928}, {0xa7b4, 8, 2, 1}, {0xa7c4, 1, 1, -48}, {0xa7c5, 1, 1, -42307},
-    {0xa7c6, 1, 1, -35384}, {0xa7c7, 2, 2, 1}, {0xa7d0, 1, 1, 1}, {0xa7d6, 2, 2, 1}, {0xa7f5, 1, 1, 1},
-    {0xff21, 26, 1, 32}, {0x10400, 40, 1, 40}, {0x104b0, 36, 1, 40}, {0x10570, 11, 1, 39},
-    {0x1057c, 15, 1, 39}, {0x1058c, 7, 1, 39}, {0x10594, 2, 1, 39}, {0x10c80, 51, 1, 64},
-    {0x118a0, 32, 1, 32}, {0x16e40, 32, 1, 32}, {0x1e900, 34, 1, 34}};
+// Lower case. An entry is how many code points to pass over, how many follow of which each (*) or of every
+// two the first (:) is a capital (neither mark: one), and the distance to the small letter.
+static const peft__uc_runs peft__uc_lower[] = {
+    {0x41, "*26+32 101*23+32 1*7+32 33:24+1 3:3+1 2:8+1 2:23+1 1-121 :3+1 3+210 :2+1 1+206 +1 1*2+205 +1"},
+    {0x18e, "+79 +202 +203 +1 1+205 +207 1+211 +209 +1 3+211 +213 1+214 :3+1 1+218 +1 1+218 2+1 1+218 +1"},
+    {0x1b1, "*2+217 :2+1 1+219 +1 3+1 7+2 +1 1+2 +1 1+2 :9+1 2:9+1 2+2 :2+1 1-97 -56 :20+1 1-130 1:9+1"},
+    {0x23a, "+10795 +1 1-163 +10792 2+1 1-195 +69 +71 :5+1 289:2+1 3+1 8+116 6+38 1*3+37 1+64 1*2+63"},
+    {0x391, "*17+32 1*9+32 35+8 8:12+1 5-60 2+1 1-7 +1 2*3-130 *16+80 *32+32 48:17+1 9:27+1 1+15 :7+1"},
+    {0x4d0, ":48+1 2*38+48 2889*38+7264 1+7264 5+7264 722*80+38864 *6+8 2202*43-3008 2*3-3008 320:75+1"},
+    {0x1e9e, "-7615 1:48+1 9*8-8 8*6-8 10*8-8 8*8-8 8*6-8 11:4-8 8*8-8 24*8-8 8*8-8 8*8-8 8*2-8 *2-74 -9"},
+    {0x1fc8, "*4-86 -9 11*2-8 *2-100 12*2-8 *2-112 -7 11*2-128 *2-126 -9 297-7517 3-8383 -8262 6+28"},
+    {0x2160, "*16+16 19+1 818*26+26 1840*48+48 48+1 1-10743 -3814 -10727 2:3+1 1-10780 -10749 -10783"},
+    {0x2c70, "-10782 1+1 2+1 8*2-10815 :50+1 8:2+1 4+1"},
+    {0xa640, ":23+1 19:14+1 135:7+1 3:31+1 10:2+1 1-35332 :5+1 4+1 1-42280 2:2+1 3:10+1 1-42308 -42319"},
+    {0xa7ac, "-42315 -42305 -42308 1-42258 -42282 -42261 +928 :8+1 1-48 -42307 -35384 :2+1 6+1 5:2+1 28+1"},
+    {0xff21, "*26+32 1221*40+40 136*36+40 156*11+39 1*15+39 1*7+39 1*2+39 1770*51+64"},
+    {0x118a0, "*32+32"},
+    {0x16e40, "*32+32"},
+    {0x1e900, "*34+34"},
+};
+
+typedef struct peft__uc_capitals {
+    int32_t first, count, step, distance;
+} peft__uc_capitals;
+
+// Reads an entry. *behind moves behind its last code point.
+static peft__uc_capitals peft__uc_capitals_of(const char **run, uint32_t *behind) {
+    peft__uc_capitals e = {(int32_t)*behind + (int32_t)peft__uc_number(run), 1, 1, 0};
+    if (**run == '*' || **run == ':') {
+        e.step = *(*run)++ == ':' ? 2 : 1;
+        e.count = (int32_t)peft__uc_number(run);
+    }
+    int32_t sign = *(*run)++ == '-' ? -1 : 1;
+    e.distance = sign * (int32_t)peft__uc_number(run);
+    *run += **run == ' ';
+    *behind = (uint32_t)(e.first + (e.count - 1) * e.step + 1);
+    return e;
+}
 
 static uint32_t peft__uc_lower_of(uint32_t c) {
-    int64_t low = 0, high = PEFT__COUNT(peft__uc_lower) - 1;
-    while (low <= high) {
-        int64_t mid = (low + high) / 2;
-        const int32_t *e = peft__uc_lower[mid];
-        if ((int32_t)c < e[0]) high = mid - 1;
-        else if ((int32_t)c > e[0] + (e[1] - 1) * e[2]) low = mid + 1;
-        else return ((int32_t)c - e[0]) % e[2] ? c : (uint32_t)((int32_t)c + e[3]);
+    const peft__uc_runs *row = peft__uc_row(peft__uc_lower, PEFT__COUNT(peft__uc_lower), c);
+    uint32_t behind = row->first;
+    for (const char *run = row->runs; *run && behind <= c;) {
+        peft__uc_capitals e = peft__uc_capitals_of(&run, &behind);
+        int32_t at = (int32_t)c - e.first;
+        if (c < behind) return at >= 0 && at % e.step == 0 ? (uint32_t)((int32_t)c + e.distance) : c;
     }
     return c;
+}
+
+// The capitals of a small letter, at most `room` -> how many.
+static int peft__uc_capitals_to(uint32_t c, uint32_t *out, int room) {
+    int n = 0;
+    for (int64_t k = 0; k < PEFT__COUNT(peft__uc_lower); k++) {
+        uint32_t behind = peft__uc_lower[k].first;
+        for (const char *run = peft__uc_lower[k].runs; *run && n < room;) {
+            peft__uc_capitals e = peft__uc_capitals_of(&run, &behind);
+            int32_t capital = (int32_t)c - e.distance, at = capital - e.first;
+            if (at >= 0 && capital < (int32_t)behind && at % e.step == 0) out[n++] = (uint32_t)capital;
+        }
+    }
+    return n;
 }
 
 // Python's str.isspace for one code point, as str.split() uses it.
 PEFT__INLINE bool peft__uc_space(uint32_t c) {
     if (c < 0x80) return c == ' ' || (c >= 9 && c <= 13) || (c >= 28 && c <= 31);
     return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 ||
-           c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+        c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
 // The property White_Space, which \s of most pattern languages means: str.isspace without the four separators
 // of ASCII.
-PEFT__INLINE bool peft__uc_white(uint32_t c) {
-    return peft__uc_space(c) && (c < 28 || c > 31);
-}
+PEFT__INLINE bool peft__uc_white(uint32_t c) { return peft__uc_space(c) && (c < 28 || c > 31); }
 
 // Letters in circles and boxes, which have a case or are alphabetic without being letters.
 static bool peft__uc_enclosed(uint32_t c) {
     return (c >= 0x24b6 && c <= 0x24e9) || (c >= 0x1f130 && c <= 0x1f149) || (c >= 0x1f150 && c <= 0x1f169) ||
-           (c >= 0x1f170 && c <= 0x1f189);
+        (c >= 0x1f170 && c <= 0x1f189);
 }
 
 static bool peft__uc_among(const uint16_t (*ranges)[2], int64_t count, uint32_t c) {
-    for (int64_t i = 0; i < count && c >= ranges[i][0]; i++)
-        if (c <= ranges[i][1]) return true;
-    return false;
+    while (count > 0 && c > (*ranges)[1]) ranges++, count--;
+    return count > 0 && c >= (*ranges)[0];
 }
 
 // The final sigma depends on cased letters and skips ignorable characters (marks, apostrophes, ...).
 static bool peft__uc_is_cased(uint32_t c) {
     return (peft__uc_bit(c) & (PEFT__UC_LU | PEFT__UC_LL | PEFT__UC_LT)) || c == 0xaa || c == 0xba ||
-           (c >= 0x2160 && c <= 0x217f) || peft__uc_enclosed(c);
+        (c >= 0x2160 && c <= 0x217f) || peft__uc_enclosed(c);
 }
 
 static bool peft__uc_case_ignorable(uint32_t c) {
-    static const uint16_t punctuation[] = {0x27,   0x2e,   0x3a,   0xb7,   0x387,  0x55f,
-            0x5f4,  0x2018, 0x2019, 0x2024, 0x2027, 0xfe13, 0xfe52, 0xfe55, 0xff07, 0xff0e, 0xff1a};
-    for (int64_t i = 0; i < PEFT__COUNT(punctuation); i++)
-        if (punctuation[i] == c) return true;
-    return (peft__uc_bit(c) & (PEFT__UC_MN | PEFT__UC_ME | PEFT__UC_CF | PEFT__UC_LM | PEFT__UC_SK)) != 0;
+    static const uint16_t punctuation[][2] = {{0x27, 0x27}, {0x2e, 0x2e}, {0x3a, 0x3a}, {0xb7, 0xb7},
+        {0x387, 0x387}, {0x55f, 0x55f}, {0x5f4, 0x5f4}, {0x2018, 0x2019}, {0x2024, 0x2024}, {0x2027, 0x2027},
+        {0xfe13, 0xfe13}, {0xfe52, 0xfe52}, {0xfe55, 0xfe55}, {0xff07, 0xff07}, {0xff0e, 0xff0e},
+        {0xff1a, 0xff1a}};
+    return peft__uc_among(punctuation, PEFT__COUNT(punctuation), c) ||
+        (peft__uc_bit(c) & (PEFT__UC_MN | PEFT__UC_ME | PEFT__UC_CF | PEFT__UC_LM | PEFT__UC_SK));
 }
 
 // Whether the sigma s[before .. after) ends a word: a cased letter comes before it and none behind.
@@ -3353,23 +3343,19 @@ static bool peft__uc_final_sigma(const char *s, size_t n, size_t before, size_t 
 // Python's str.lower of s [n] into out (room: 2 n + 8); bytes that are not UTF-8 stay. Sigma at the end of a
 // word is final.
 static size_t peft__uc_lower_text(const char *s, size_t n, char *out) {
-    size_t i = 0, size = 0;
-    while (i < n) {
-        unsigned char b = (unsigned char)s[i];
-        if (b < 0x80) {
-            out[size++] = peft__lower((char)b);
-            i++;
-            continue;
-        }
+    size_t size = 0;
+    for (size_t i = 0; i < n;) {
         size_t start = i;
         uint32_t c = 0;
-        if (!peft__utf8_next(s, n, &i, &c)) {
+        if ((unsigned char)s[i] < 0x80) {
+            out[size++] = peft__lower(s[i++]);
+        } else if (!peft__utf8_next(s, n, &i, &c)) {
             out[size++] = s[start];
-            continue;
+        } else {
+            bool final = c == 0x3A3 && peft__uc_final_sigma(s, n, start, i);
+            size += peft__utf8_put(out + size, c == 0x130 ? 'i' : final ? 0x3C2 : peft__uc_lower_of(c));
+            if (c == 0x130) size += peft__utf8_put(out + size, 0x307);
         }
-        bool final = c == 0x3A3 && peft__uc_final_sigma(s, n, start, i);
-        size += peft__utf8_put(out + size, c == 0x130 ? 'i' : final ? 0x3C2 : peft__uc_lower_of(c));
-        if (c == 0x130) size += peft__utf8_put(out + size, 0x307);
     }
     return size;
 }
@@ -3470,7 +3456,7 @@ typedef struct peft__json {
     int64_t integer;
     // unescaped, NUL-terminated; of other types: where the value begins in the parsed text
     const char *string;
-    size_t length;    // bytes of the string, or count of items
+    size_t length;  // bytes of the string, or count of items
     const char *key;  // of a member of an object
     size_t key_length;
     struct peft__json *child, *next;
@@ -3484,7 +3470,7 @@ typedef struct peft__json_reader {
 } peft__json_reader;
 
 enum { PEFT__JSON_TOO_LONG = 2 };  // a whole number of more than 64 bits
-enum { PEFT__JSON_DEPTH = 128 };   // deeper than any config, too shallow to overflow a stack
+enum { PEFT__JSON_DEPTH = 128 };  // deeper than any config, too shallow to overflow a stack
 
 PEFT__NOINLINE peft_status peft__json_error(peft__json_reader *r, const char *what) {
     long long line = 1;
@@ -3497,15 +3483,11 @@ static void peft__json_space(peft__json_reader *r) {
 }
 
 static bool peft__json_hex4(peft__json_reader *r, uint32_t *out) {
-    if (r->end - r->at < 4) return false;
     *out = 0;
     for (int i = 0; i < 4; i++) {
-        char c = *r->at++;
-        int d = c >= '0' && c <= '9'   ? c - '0'
-                : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-        if (d < 0) return false;
-        *out = *out << 4 | (uint32_t)d;
+        uint32_t d = r->at < r->end ? peft__hex_digit(*r->at++) : 99;
+        if (d > 15) return false;
+        *out = *out << 4 | d;
     }
     return true;
 }
@@ -3594,53 +3576,50 @@ static const char *peft__decimal_point(void) {
 #endif
 }
 
-// strtod for short numbers with a point, in any locale. *end, if asked for: behind the number, or `text`.
-static double peft__read_double(const char *text, const char **end) {
-    const char *point = peft__decimal_point(), *first = text + strspn(text, " ");
-    size_t n = PEFT__MIN(strspn(first, "+-.0123456789eE"), (size_t)40), m = strlen(point);
-    char copy[64], *stop;
-    memcpy(copy, first, n);
+// strtod of n < 500 characters with a point, in any locale. *used: how many it took.
+static double peft__read_number(const char *text, size_t n, size_t *used) {
+    const char *point = peft__decimal_point();
+    size_t m = strlen(point);
+    char copy[512], *stop;
+    memcpy(copy, text, n);
     copy[n] = 0;
     char *dot = strchr(copy, '.');
-    if (dot && m < 16) {
+    if (dot && m < 12) {
         memmove(dot + m, dot + 1, n - (size_t)(dot - copy));
         memcpy(dot, point, m);
     }
     double v = strtod(copy, &stop);
-    size_t used = (size_t)(stop - copy);
-    if (dot && stop > dot) used -= m - 1;
+    *used = (size_t)(stop - copy) - (dot && stop > dot ? m - 1 : 0);
+    return v;
+}
+
+// Reads a short number behind spaces. *end, if asked for: behind the number, or `text`.
+static double peft__read_double(const char *text, const char **end) {
+    const char *first = text + strspn(text, " ");
+    size_t used = 0;
+    double v = peft__read_number(first, PEFT__MIN(strspn(first, "+-.0123456789eE"), (size_t)40), &used);
     if (end) *end = used ? first + used : text;
     return v;
 }
 
 static peft_status peft__json_number(peft__json_reader *r, peft__json *out) {
-    const char *begin = r->at, *dot = NULL;
-    bool power = false;
+    const char *begin = r->at;
     peft__json_char(r, '-', '-');
-    bool ok = peft__json_char(r, '0', '0') || peft__json_digits(r);
+    bool ok = peft__json_char(r, '0', '0') || peft__json_digits(r), whole = true;
     if (ok && peft__json_char(r, '.', '.')) {
-        dot = r->at - 1;
+        whole = false;
         ok = peft__json_digits(r);
     }
     if (ok && peft__json_char(r, 'e', 'E')) {
-        power = true;
+        whole = false;
         peft__json_char(r, '+', '-');
         ok = peft__json_digits(r);
     }
-    if (ok && !dot && !power) peft__json_whole(begin, r->at, out);
+    size_t n = (size_t)(r->at - begin), used;
     if (!ok) return peft__json_error(r, "not a value");
-    const char *point = peft__decimal_point();  // strtod also wants a NUL
-    size_t n = (size_t)(r->at - begin), whole = dot ? (size_t)(dot - begin) : n, m = dot ? strlen(point) : 0;
-    char small[64], *text = n + m < sizeof(small) ? small : (char *)peft__arena_alloc(r->arena, n + m + 1);
-    if (!text) return PEFT_ERROR_MEMORY;
-    memcpy(text, begin, whole);
-    if (dot) {
-        memcpy(text + whole, point, m);
-        memcpy(text + whole + m, dot + 1, n - whole - 1);
-        n += m - 1;
-    }
-    text[n] = 0;
-    out->number = strtod(text, NULL);
+    if (n >= 500) return peft__json_error(r, "a number of 500 characters or more");
+    if (whole) peft__json_whole(begin, r->at, out);
+    out->number = peft__read_number(begin, n, &used);
     return PEFT_OK;
 }
 
@@ -3653,25 +3632,21 @@ static bool peft__json_word(peft__json_reader *r, const char *word) {
     return true;
 }
 
-// Reads the members of an object or the items of an array, behind its opening bracket.
 static peft_status peft__json_items(peft__json_reader *r, peft__json *parent, char close) {
     peft__json **tail = &parent->child;
+    peft_status status = PEFT_OK;
     peft__json_space(r);
-    if (r->at < r->end && *r->at == close) {
-        r->at++;
-        return PEFT_OK;
-    }
+    if (peft__json_char(r, close, close)) return PEFT_OK;
     for (;;) {
         const char *key = NULL;
         size_t key_length = 0;
-        peft_status status = PEFT_OK;
         peft__json_space(r);
         if (close == '}') {
             if (r->at >= r->end || *r->at != '"') return peft__json_error(r, "a member without a name");
             status = peft__json_string(r, &key, &key_length);
             if (status) return status;
             peft__json_space(r);
-            if (r->at >= r->end || *r->at++ != ':') return peft__json_error(r, "a ':' is missing");
+            if (!peft__json_char(r, ':', ':')) return peft__json_error(r, "a ':' is missing");
         }
         status = peft__json_value(r, tail);
         if (status) return status;
@@ -3680,23 +3655,22 @@ static peft_status peft__json_items(peft__json_reader *r, peft__json *parent, ch
         tail = &(*tail)->next;
         parent->length++;
         peft__json_space(r);
+        if (peft__json_char(r, close, close)) return PEFT_OK;
         if (r->at >= r->end) return peft__json_error(r, "ends in the middle");
-        char c = *r->at++;
-        if (c == close) return PEFT_OK;
-        if (c != ',') return peft__json_error(r, "a ',' is missing");
+        if (!peft__json_char(r, ',', ',')) return peft__json_error(r, "a ',' is missing");
     }
 }
 
 static peft_status peft__json_value(peft__json_reader *r, peft__json **out) {
-    peft__json *v = PEFT__ARENA(r->arena, 1, peft__json);
+    peft__json *v = *out = PEFT__ARENA(r->arena, 1, peft__json);
     if (!v) return PEFT_ERROR_MEMORY;
     memset(v, 0, sizeof(*v));
-    *out = v;
     peft__json_space(r);
     if (r->at >= r->end) return peft__json_error(r, "ends in the middle");
     v->string = r->at;
-    if (*r->at == '{' || *r->at == '[') {
-        bool object = *r->at++ == '{';
+    bool object = *r->at == '{';
+    if (object || *r->at == '[') {
+        r->at++;
         v->type = object ? PEFT__JSON_OBJECT : PEFT__JSON_ARRAY;
         if (++r->depth > PEFT__JSON_DEPTH) return peft__json_error(r, "nested too deep");
         peft_status status = peft__json_items(r, v, object ? '}' : ']');
@@ -3708,18 +3682,14 @@ static peft_status peft__json_value(peft__json_reader *r, peft__json **out) {
         return peft__json_string(r, &v->string, &v->length);
     }
     if (peft__json_word(r, "null")) return PEFT_OK;
-    if (peft__json_word(r, "true") || peft__json_word(r, "false")) {
-        v->type = PEFT__JSON_BOOL;
-        v->boolean = r->at[-2] == 'u';  // the u of true, the s of false
-        return PEFT_OK;
-    }
-    v->type = PEFT__JSON_NUMBER;
-    return peft__json_number(r, v);
+    v->boolean = peft__json_word(r, "true");
+    v->type = v->boolean || peft__json_word(r, "false") ? PEFT__JSON_BOOL : PEFT__JSON_NUMBER;
+    return v->type == PEFT__JSON_BOOL ? PEFT_OK : peft__json_number(r, v);
 }
 
 // Parses text [n] into a tree that lives in the arena. `where` is the file's name, for messages.
-static peft_status peft__json_parse(peft_context *ctx, peft__arena *a, const char *text, size_t n,
-        const char *where, peft__json **out) {
+static peft_status peft__json_parse(
+    peft_context *ctx, peft__arena *a, const char *text, size_t n, const char *where, peft__json **out) {
     peft__json_reader r = {ctx, a, text, text, text + n, where, 0};
     peft_status status = peft__json_value(&r, out);
     if (status) return status;
@@ -3745,9 +3715,7 @@ PEFT__NOINLINE const peft__json *peft__json_get(const peft__json *object, const 
     return NULL;
 }
 
-static bool peft__json_is(const peft__json *v, peft__json_type type) {
-    return v && v->type == type;
-}
+static bool peft__json_is(const peft__json *v, peft__json_type type) { return v && v->type == type; }
 
 PEFT__NOINLINE double peft__json_double(const peft__json *object, const char *key, double missing) {
     const peft__json *v = peft__json_get(object, key);
@@ -3770,34 +3738,27 @@ PEFT__NOINLINE const char *peft__json_text(const peft__json *object, const char 
 }
 
 static void peft__json_quote(peft__string *out, const char *s, size_t n) {
-    static const char hex[] = "0123456789abcdef";
+    static const char plain[] = "\"\\\n\t\r", escaped[] = "\"\\ntr";
     peft__string_append(out, "\"", 1);
     for (size_t i = 0; i < n; i++) {
         unsigned char c = (unsigned char)s[i];
-        if (c == '"' || c == '\\') {
-            char e[2] = {'\\', (char)c};
-            peft__string_append(out, e, 2);
-        } else if (c == '\n' || c == '\t' || c == '\r') {
-            peft__string_puts(out, c == '\n' ? "\\n" : c == '\t' ? "\\t" : "\\r");
-        } else if (c < 0x20) {
-            char e[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
-            peft__string_append(out, e, 6);
-        } else {
-            peft__string_append(out, s + i, 1);
-        }
+        const char *found = c ? strchr(plain, c) : NULL;
+        if (found) peft__string_format(out, "\\%c", escaped[found - plain]);
+        else if (c < 0x20) peft__string_format(out, "\\u00%d%c", c >> 4, "0123456789abcdef"[c & 15]);
+        else peft__string_append(out, s + i, 1);
     }
     peft__string_append(out, "\"", 1);
 }
 
 // ---- regular expressions: as Python's re, or as the Oniguruma of tokenizer.json; linear in pattern x text
 //
-// A pattern is parsed into a tree, and the tree becomes a program of splits and single characters. All ways
-// through the program walk over the text side by side, at most one per instruction and in the order in which
-// a backtracking matcher would try them (Thompson 1968, Pike 1987; Cox 2007 explains both). What a lookaround
-// finds at each position is computed before, over the whole text. The program of a(b|c)*d is
+// While a pattern is read it becomes a program of splits and single characters. All ways through the program
+// walk over the text side by side, at most one per instruction and in the order in which a backtracking
+// matcher would try them (Thompson 1968, Pike 1987; Cox 2007 explains both). What a lookaround finds at each
+// position is computed before, over the whole text. The program of a(b|c)*d is
 //     0 CHAR a    1 SPLIT 9    2 SAVE 2    3 SPLIT 6    4 CHAR b    5 JUMP 7    6 CHAR c    7 SAVE 3
 //     8 JUMP 1    9 CHAR d    10 END
-// but targets are stored relative to their instruction, so that a block of code may stand anywhere.
+// but targets are stored relative to their instruction, so that a block of code can be moved and copied.
 
 enum {  // flags of peft__regex_compile
     // as the `tokenizers` library reads a pattern (Ruby's syntax): \p{...}, nested classes, ^ and $ at lines
@@ -3815,31 +3776,28 @@ enum {  // limits of what a pattern of unknown origin may cost
     PEFT__RE_LONGEST = 1 << 16,
     PEFT__RE_LARGEST = 100000,
     PEFT__RE_SLOTS = 1 << 20,
-    PEFT__RE_DEPTH = 200, PEFT__RE_HEIGHT = 1000,
+    PEFT__RE_DEPTH = 200,
     PEFT__RE_LOOKS = 32,
+    PEFT__RE_BEHIND_LARGEST = 4096,
     PEFT__RE_ENDLESS = 1 << 30
 };
 #define PEFT__RE_NONE UINT32_MAX  // no character: the text begins or ends here
 
-typedef enum peft__re_op {  // of an instruction, and of a node of the tree
-    PEFT__RE_CHAR,          // the code point `arg`, then goes to `jump`; likewise the next two
-    PEFT__RE_SET,           // one of the set `arg`
-    PEFT__RE_ANY,           // any character; without `flag` no line feed
-    PEFT__RE_SPLIT,         // goes to the next instruction and to `jump`; `flag`: prefers the jump
+typedef enum peft__re_op {
+    PEFT__RE_CHAR,  // the code point `arg`, then goes to `jump`; likewise the next two
+    PEFT__RE_SET,  // one of the set `arg`
+    PEFT__RE_ANY,  // any character; without `flag` no line feed
+    PEFT__RE_SPLIT,  // goes to the next instruction and to `jump`; `flag`: prefers the jump
     PEFT__RE_JUMP,
-    PEFT__RE_SAVE,    // stores the position in slot `arg`; as a node: a capturing group
+    PEFT__RE_SAVE,  // stores the position in slot `arg`
     PEFT__RE_ASSERT,  // the zero-width test `arg`, a peft__re_assertion
-    // the next instruction (CHAR, SET or ANY) matches the character after (BEHIND: before) this position;
+    // the next instruction (CHAR, SET or ANY) matches the character after (`behind`: before) this position;
     // `flag`: it does not
-    PEFT__RE_AHEAD,
-    PEFT__RE_BEHIND,
+    PEFT__RE_BESIDE,
     // the table `arg` says that the body up to `jump` matches from here (`behind`: up to here); `flag`: it
     // does not
     PEFT__RE_LOOK,
-    PEFT__RE_END,
-    PEFT__RE_SEQUENCE,
-    PEFT__RE_EITHER,
-    PEFT__RE_REPEAT  // nodes only
+    PEFT__RE_END
 } peft__re_op;
 
 typedef enum peft__re_assertion {
@@ -3860,11 +3818,10 @@ typedef struct peft__re_code {
 } peft__re_code;
 
 typedef enum peft__re_item_kind {  // a set is OPEN item ... [AND item ...] CLOSE; AND is &&
-    PEFT__RE_RANGE,                // low..high
-    PEFT__RE_CATEGORY,             // general categories, the bits `low`
-    PEFT__RE_SPACE,
-    PEFT__RE_WHITE,
-    PEFT__RE_WORD,  // Python's \s, Ruby's \s, \w
+    PEFT__RE_RANGE,  // low..high
+    PEFT__RE_CATEGORY,  // general categories, the bits `low`
+    PEFT__RE_SPACE,  // \s
+    PEFT__RE_WORD,  // \w
     PEFT__RE_OPEN,
     PEFT__RE_AND,
     PEFT__RE_CLOSE
@@ -3878,7 +3835,7 @@ typedef struct peft__re_item {
 
 typedef struct peft__re_set {
     uint32_t ascii[4];  // the answer for the first 128 characters
-    int32_t first;      // the item behind the opening bracket, for the other characters
+    int32_t first;  // the item behind the opening bracket, for the other characters
     bool negated, fold;
 } peft__re_set;
 
@@ -3902,12 +3859,12 @@ static void peft__regex_free(peft__regex *re) {
 }
 
 // Lower-case characters that (?i) also takes as equal. Oniguruma lacks the first row.
-static const uint16_t peft__re_equal[][3] = {
-    {0x69, 0x131, 0x130}, {0x73, 0x17f, 0}, {0xb5, 0x3bc, 0}, {0x345, 0x3b9, 0x1fbe}, {0x390, 0x1fd3, 0},
-    {0x3b0, 0x1fe3, 0}, {0x3b2, 0x3d0, 0}, {0x3b5, 0x3f5, 0}, {0x3b8, 0x3d1, 0}, {0x3ba, 0x3f0, 0},
-    {0x3c0, 0x3d6, 0}, {0x3c1, 0x3f1, 0}, {0x3c2, 0x3c3, 0}, {0x3c6, 0x3d5, 0}, {0x432, 0x1c80, 0},
-    {0x434, 0x1c81, 0}, {0x43e, 0x1c82, 0}, {0x441, 0x1c83, 0}, {0x442, 0x1c84, 0x1c85}, {0x44a, 0x1c86, 0},
-    {0x463, 0x1c87, 0}, {0x1c88, 0xa64b, 0}, {0x1e61, 0x1e9b, 0}, {0xfb05, 0xfb06, 0}};
+static const uint16_t peft__re_equal[][3] = {{0x69, 0x131, 0x130}, {0x73, 0x17f, 0}, {0xb5, 0x3bc, 0},
+    {0x345, 0x3b9, 0x1fbe}, {0x390, 0x1fd3, 0}, {0x3b0, 0x1fe3, 0}, {0x3b2, 0x3d0, 0}, {0x3b5, 0x3f5, 0},
+    {0x3b8, 0x3d1, 0}, {0x3ba, 0x3f0, 0}, {0x3c0, 0x3d6, 0}, {0x3c1, 0x3f1, 0}, {0x3c2, 0x3c3, 0},
+    {0x3c6, 0x3d5, 0}, {0x432, 0x1c80, 0}, {0x434, 0x1c81, 0}, {0x43e, 0x1c82, 0}, {0x441, 0x1c83, 0},
+    {0x442, 0x1c84, 0x1c85}, {0x44a, 0x1c86, 0}, {0x463, 0x1c87, 0}, {0x1c88, 0xa64b, 0}, {0x1e61, 0x1e9b, 0},
+    {0xfb05, 0xfb06, 0}};
 
 // All characters that (?i) takes as equal to c, c first -> how many: the lower case of c, its equals in the
 // table, and the capitals of these.
@@ -3923,12 +3880,7 @@ static int peft__re_variants(const peft__regex *re, uint32_t c, uint32_t out[16]
     }
     for (int j = 0; j < count; j++) {
         out[n++] = small[j];
-        for (int64_t k = 0; k < PEFT__COUNT(peft__uc_lower) && n < 12; k++) {
-            const int32_t *row = peft__uc_lower[k], capital = (int32_t)small[j] - row[3],
-                    offset = capital - row[0];
-            if (offset >= 0 && offset <= (row[1] - 1) * row[2] && offset % row[2] == 0)
-                out[n++] = (uint32_t)capital;
-        }
+        n += peft__uc_capitals_to(small[j], out + n, PEFT__MAX(12 - n, 0));
     }
     return n;
 }
@@ -3939,7 +3891,7 @@ static bool peft__regex_word(bool ruby, uint32_t c) {
     uint32_t bit = peft__uc_bit(c);
     if (!ruby) return c == '_' || (bit & (PEFT__UC_L | PEFT__UC_N));
     return (bit & (PEFT__UC_L | PEFT__UC_M | PEFT__UC_ND | PEFT__UC_NL | PEFT__UC_PC)) ||
-           (c < 0x100 && (bit & PEFT__UC_N)) || peft__uc_enclosed(c);
+        (c < 0x100 && (bit & PEFT__UC_N)) || peft__uc_enclosed(c);
 }
 
 // Whether a set holds one of the characters c [n]. *at is the item behind the set's opening bracket and moves
@@ -3948,19 +3900,18 @@ static bool peft__re_holds(const peft__regex *re, int32_t *at, const uint32_t *c
     bool all = true, any = false;  // of the parts before &&, and of this part
     for (;;) {
         const peft__re_item *e = &re->items[(*at)++];
-        if (e->kind == PEFT__RE_CLOSE) return all && any;
-        if (e->kind == PEFT__RE_AND) {
+        if (e->kind >= PEFT__RE_AND) {
             all = all && any;
             any = false;
+            if (e->kind == PEFT__RE_CLOSE) return all;
             continue;
         }
         bool in = e->kind == PEFT__RE_OPEN && peft__re_holds(re, at, c, n);
         for (int k = 0; k < (e->fold ? n : 1) && !in; k++)
-            in = e->kind == PEFT__RE_RANGE      ? c[k] >= e->low && c[k] <= e->high
-                 : e->kind == PEFT__RE_CATEGORY ? (peft__uc_kept(re->kept, c[k]) & e->low) != 0
-                 : e->kind == PEFT__RE_SPACE    ? peft__uc_space(c[k])
-                 : e->kind == PEFT__RE_WHITE    ? peft__uc_white(c[k])
-                         : e->kind == PEFT__RE_WORD && peft__regex_word(re->ruby, c[k]);
+            in = e->kind == PEFT__RE_RANGE     ? c[k] >= e->low && c[k] <= e->high
+                : e->kind == PEFT__RE_CATEGORY ? (peft__uc_kept(re->kept, c[k]) & e->low) != 0
+                : e->kind == PEFT__RE_SPACE    ? (re->ruby ? peft__uc_white(c[k]) : peft__uc_space(c[k]))
+                                               : e->kind == PEFT__RE_WORD && peft__regex_word(re->ruby, c[k]);
         any = any || in != e->negated;
     }
 }
@@ -3987,29 +3938,28 @@ PEFT__INLINE bool peft__re_takes(const peft__regex *re, const peft__re_code *cod
     return c < 128 ? set->ascii[c >> 5] >> (c & 31) & 1 : peft__re_in_set(re, set, c);
 }
 
-// ---- from the pattern to the tree
-
-typedef struct peft__re_node {
-    struct peft__re_node *child, *next;  // of SAVE, LOOK, SEQUENCE, EITHER, REPEAT: what stands inside
-    peft__re_code code;
-    bool lazy, possessive;  // of REPEAT; so are min and max
-    int64_t min, max;
-    int64_t least, most;  // how many characters the node matches
-    int height;           // of the tree below
-} peft__re_node;
+// ---- from the pattern to the program
 
 // The parser keeps its first failure and moves to the pattern's end, so that nothing is left to parse.
 typedef struct peft__re_parser {
     peft__regex *re;
-    peft__arena arena;    // of the nodes
-    peft__re_node spare;  // stands in for a node when memory runs out
     const char *pattern;
     size_t n, at, head;  // head: where (?i) may stand: at the beginning, behind others of its kind
     int depth;
     bool fold, dotall, lines;  // (?i) (?s) (?m)
-    bool around, backward;     // in a lookaround; in a lookbehind, whose last piece is matched first
+    bool around, backward;  // in a lookaround; in a lookbehind, whose last piece is matched first
     peft_status status;
 } peft__re_parser;
+
+typedef struct peft__re_width {  // how many characters a piece matches
+    int64_t least, most;
+} peft__re_width;
+
+static peft__re_width peft__re_width_of(int64_t least, int64_t most) {
+    peft__re_width w = {
+        PEFT__MIN(least, (int64_t)PEFT__RE_ENDLESS), PEFT__MIN(most, (int64_t)PEFT__RE_ENDLESS)};
+    return w;
+}
 
 static void peft__re_stop(peft__re_parser *p, peft_status status) {
     if (!p->status) p->status = status;
@@ -4021,7 +3971,7 @@ static void peft__re_error(peft__re_parser *p, peft_status status, size_t at, co
     for (size_t i = 0; i < at; i++) characters += ((unsigned char)p->pattern[i] & 0xC0) != 0x80;
     if (!p->status)
         peft__fail(p->re->ctx, status, "regular expression %.*s: %s at position %zu",
-                   (int)PEFT__MIN(p->n, (size_t)120), p->pattern, what, characters);
+            (int)PEFT__MIN(p->n, (size_t)120), p->pattern, what, characters);
     peft__re_stop(p, status);
 }
 
@@ -4052,24 +4002,46 @@ static uint32_t peft__re_next(peft__re_parser *p) {
     return c;
 }
 
-static peft__re_node *peft__re_node_new(peft__re_parser *p, peft__re_op op, int64_t arg, int64_t width) {
-    peft__re_node *d = (peft__re_node *)peft__arena_alloc(&p->arena, sizeof(*d));
-    if (!d) {
+static void peft__re_put(peft__re_parser *p, peft__re_code c) {
+    peft__regex *re = p->re;
+    if (re->count == PEFT__RE_LARGEST) peft__re_cannot(p, p->at, "too large a program");
+    void *code =
+        p->status ? NULL : peft__one_more(re->ctx, re->code, re->count, &re->code_room, sizeof(*re->code));
+    if (code) {
+        re->code = (peft__re_code *)code;
+        re->code[re->count++] = c;
+    } else {
         peft__re_stop(p, PEFT_ERROR_MEMORY);
-        d = &p->spare;
     }
-    memset(d, 0, sizeof(*d));
-    d->code.op = (unsigned char)op;
-    d->code.arg = (int32_t)arg;
-    d->code.jump = 1;
-    d->least = d->most = width;
-    return d;
 }
 
-// Counts `child` as part of `d`. The tree's height is limited, since walks over it use the stack.
-static void peft__re_hold(peft__re_parser *p, peft__re_node *d, const peft__re_node *child) {
-    d->height = PEFT__MAX(d->height, child->height + 1);
-    if (d->height > PEFT__RE_HEIGHT) peft__re_cannot(p, p->at, "nesting too deep");
+// A split or jump of 0 is open: peft__re_land sets it to the end of its construct.
+static void peft__re_emit(peft__re_parser *p, peft__re_op op, bool flag, int64_t arg, int64_t jump) {
+    peft__re_code c = {(unsigned char)op, flag, false, (int32_t)arg, (int32_t)jump};
+    peft__re_put(p, c);
+}
+
+// Sets the open jumps from `begin` on to the next instruction.
+static void peft__re_land(peft__regex *re, int64_t begin) {
+    for (int64_t k = begin; k < re->count; k++) {
+        peft__re_code *c = &re->code[k];
+        if ((c->op == PEFT__RE_SPLIT || c->op == PEFT__RE_JUMP) && !c->jump)
+            c->jump = (int32_t)(re->count - k);
+    }
+}
+
+static void peft__re_copy(peft__re_parser *p, int64_t begin, int64_t count) {
+    for (int64_t k = begin; k < begin + count && !p->status; k++) peft__re_put(p, p->re->code[k]);
+}
+
+// Exchanges the code from `begin` to `middle` with that behind it.
+static void peft__re_exchange(peft__re_parser *p, int64_t begin, int64_t middle) {
+    int64_t end = p->re->count;
+    peft__re_copy(p, begin, middle - begin);
+    if (p->status || begin == middle) return;
+    peft__re_code *code = p->re->code;
+    memmove(code + begin, code + middle, (size_t)(p->re->count - middle) * sizeof(*code));
+    p->re->count = end;
 }
 
 static void peft__re_item_put(peft__re_parser *p, int kind, bool negated, uint32_t low, uint32_t high) {
@@ -4079,36 +4051,36 @@ static void peft__re_item_put(peft__re_parser *p, int kind, bool negated, uint32
         peft__re_stop(p, PEFT_ERROR_MEMORY);
         return;
     }
+    bool fold = p->fold && kind == PEFT__RE_RANGE && !re->ruby;
+    peft__re_item e = {(unsigned char)kind, negated, fold, low, high};
     re->items = (peft__re_item *)items;
-    peft__re_item e = {(unsigned char)kind, negated, p->fold && kind == PEFT__RE_RANGE && !re->ruby, low,
-            high};
     re->items[re->item_count++] = e;
 }
 
 // Makes a set of the items from `first` on.
-static peft__re_node *peft__re_set_put(peft__re_parser *p, int64_t first, bool negated) {
+static void peft__re_set_put(peft__re_parser *p, int64_t first, bool negated) {
     peft__regex *re = p->re;
     peft__re_item_put(p, PEFT__RE_CLOSE, false, 0, 0);
     void *sets = peft__one_more(re->ctx, re->sets, re->set_count, &re->set_room, sizeof(*re->sets));
     if (!sets) peft__re_stop(p, PEFT_ERROR_MEMORY);
     else re->sets = (peft__re_set *)sets;
-    if (p->status) return &p->spare;
+    if (p->status) return;
     peft__re_set set = {{0}, (int32_t)first, negated, p->fold};
     for (uint32_t c = 0; c < 128; c++)
         set.ascii[c >> 5] |= (uint32_t)peft__re_in_set(re, &set, c) << (c & 31);
     re->sets[re->set_count] = set;
-    return peft__re_node_new(p, PEFT__RE_SET, re->set_count++, 1);
+    peft__re_emit(p, PEFT__RE_SET, false, re->set_count++, 1);
 }
 
 // Ruby's (?i) takes some letters as equal to several (the German sharp s to ss), which no instruction for one
 // character can express: low to high may hold no such letter and no part of what it equals.
 static void peft__re_check_fold(peft__re_parser *p, size_t begin, uint32_t low, uint32_t high) {
     static const char pairs[] = "ss\1ff\1fi\1fl\1st";
-    static const uint16_t several[][2] = {
-        {0xdf, 0xdf},   {0x149, 0x149}, {0x1f0, 0x1f0}, {0x2bc, 0x2be},   {0x300, 0x36f},   {0x390, 0x390},
-        {0x3b0, 0x3b0}, {0x3b9, 0x3b9}, {0x530, 0x58f}, {0x1e96, 0x1e9e}, {0x1f00, 0x1fff}, {0xfb00, 0xfb17}};
-    char pair[3] = {begin ? peft__lower(p->pattern[begin - 1]) : ' ',
-            low < 128 ? peft__lower((char)low) : ' ', 0};
+    static const uint16_t several[][2] = {{0xdf, 0xdf}, {0x149, 0x149}, {0x1f0, 0x1f0}, {0x2bc, 0x2be},
+        {0x300, 0x36f}, {0x390, 0x390}, {0x3b0, 0x3b0}, {0x3b9, 0x3b9}, {0x530, 0x58f}, {0x1e96, 0x1e9e},
+        {0x1f00, 0x1fff}, {0xfb00, 0xfb17}};
+    char pair[3] = {
+        begin ? peft__lower(p->pattern[begin - 1]) : ' ', low < 128 ? peft__lower((char)low) : ' ', 0};
     bool clear = !strstr(pairs, pair);
     for (int64_t k = 0; k < PEFT__COUNT(several); k++)
         clear = clear && (high < several[k][0] || low > several[k][1]);
@@ -4116,26 +4088,24 @@ static void peft__re_check_fold(peft__re_parser *p, size_t begin, uint32_t low, 
         peft__re_cannot(p, begin, "(?i) and a letter that may equal several");
 }
 
-static peft__re_node *peft__re_literal(peft__re_parser *p, size_t begin, uint32_t c) {
+static void peft__re_literal(peft__re_parser *p, size_t begin, uint32_t c) {
     uint32_t all[16];
     bool cased = false;
     peft__re_check_fold(p, begin, c, c);
     for (int n = p->fold ? peft__re_variants(p->re, c, all) : 0; n > 0; n--) cased = cased || all[n - 1] != c;
-    if (!cased) return peft__re_node_new(p, PEFT__RE_CHAR, c, 1);
-    peft__re_item_put(p, PEFT__RE_RANGE, false, c, c);
-    return peft__re_set_put(p, p->re->item_count - 1, false);
-}
-
-static uint32_t peft__re_digit(int c) {
-    int small = c | 32;
-    return (uint32_t)(c >= '0' && c <= '9' ? c - '0' : small >= 'a' && small <= 'f' ? small - 'a' + 10 : 99);
+    if (cased) {
+        peft__re_item_put(p, PEFT__RE_RANGE, false, c, c);
+        peft__re_set_put(p, p->re->item_count - 1, false);
+    } else {
+        peft__re_emit(p, PEFT__RE_CHAR, false, c, 1);
+    }
 }
 
 // Reads a code point of `least` to `most` digits -> whether there is one.
 static bool peft__re_number(peft__re_parser *p, uint32_t base, int least, int most, uint32_t *c) {
     int n = 0;
-    for (*c = 0; n < most && peft__re_digit(peft__re_peek(p)) < base && *c <= 0x10FFFF; n++, p->at++)
-        *c = *c * base + peft__re_digit(peft__re_peek(p));
+    for (*c = 0; n < most && peft__hex_digit(peft__re_peek(p)) < base && *c <= 0x10FFFF; n++, p->at++)
+        *c = *c * base + peft__hex_digit(peft__re_peek(p));
     return n >= least && *c <= 0x10FFFF;
 }
 
@@ -4152,10 +4122,9 @@ static void peft__re_ranges(peft__re_parser *p, bool negated, const uint32_t (*r
 // Reads \p{...} behind the p as one item: a general category, its first letter alone, or the script Han, the
 // only one that published patterns name.
 static void peft__re_property(peft__re_parser *p, size_t begin, bool negated) {
-    static const uint32_t han[][2] = {{0x2e80, 0x2fd5},   {0x3005, 0x3005},  {0x3007, 0x3007},
-            {0x3021, 0x3029},   {0x3038, 0x303b},  {0x3400, 0x4dbf},
-            {0x4e00, 0x9fff},   {0xf900, 0xfad9},  {0x16fe2, 0x16fe3},
-            {0x16ff0, 0x16ff1}, {0x20000, 0x323af}};
+    static const uint32_t han[][2] = {{0x2e80, 0x2fd5}, {0x3005, 0x3005}, {0x3007, 0x3007}, {0x3021, 0x3029},
+        {0x3038, 0x303b}, {0x3400, 0x4dbf}, {0x4e00, 0x9fff}, {0xf900, 0xfad9}, {0x16fe2, 0x16fe3},
+        {0x16ff0, 0x16ff1}, {0x20000, 0x323af}};
     if (!p->re->ruby || !peft__re_eat(p, "{")) {
         peft__re_wrong(p, begin, "a bad escape");
         return;
@@ -4178,15 +4147,13 @@ static void peft__re_property(peft__re_parser *p, size_t begin, bool negated) {
 static bool peft__re_shorthand(peft__re_parser *p, int c) {
     static const uint32_t hex[][2] = {{'0', '9'}, {'a', 'f'}, {'A', 'F'}};
     bool negated = c < 'a';
-    switch (c | 32) {
-    case 'd': peft__re_item_put(p, PEFT__RE_CATEGORY, negated, PEFT__UC_ND, 0); return true;
-    case 's': peft__re_item_put(p, p->re->ruby ? PEFT__RE_WHITE : PEFT__RE_SPACE, negated, 0, 0); return true;
-    case 'w': peft__re_item_put(p, PEFT__RE_WORD, negated, 0, 0); return true;
-    case 'h':
-        if (p->re->ruby) peft__re_ranges(p, negated, hex, 3);
-        return p->re->ruby;
-    default: return false;
-    }
+    int small = c | 32;
+    if (small == 'd') peft__re_item_put(p, PEFT__RE_CATEGORY, negated, PEFT__UC_ND, 0);
+    else if (small == 's') peft__re_item_put(p, PEFT__RE_SPACE, negated, 0, 0);
+    else if (small == 'w') peft__re_item_put(p, PEFT__RE_WORD, negated, 0, 0);
+    else if (small == 'h' && p->re->ruby) peft__re_ranges(p, negated, hex, 3);
+    else return false;
+    return true;
 }
 
 // Reads an escape behind its backslash, in a class or outside. True: an item was put; false: it is *c.
@@ -4195,14 +4162,9 @@ static bool peft__re_escape(peft__re_parser *p, bool in_class, uint32_t *c) {
     size_t begin = p->at - 1;
     bool ok = true, ruby = p->re->ruby;
     int e = peft__re_peek(p);
-    if (e >= 0x80) {
-        *c = peft__re_next(p);
-        return false;
-    }
-    if (e < 0) {
-        peft__re_wrong(p, begin, "a backslash at the end");
-        return false;
-    }
+    if (e < 0) peft__re_wrong(p, begin, "a backslash at the end");
+    if (e >= 0x80) *c = peft__re_next(p);
+    if (e < 0 || e >= 0x80) return false;
     p->at++;
     if (peft__re_shorthand(p, e)) return true;
     if (e == 'p' || e == 'P') {
@@ -4217,8 +4179,8 @@ static bool peft__re_escape(peft__re_parser *p, bool in_class, uint32_t *c) {
     else if (e == 'e' && ruby) *c = 27;
     // octal: \0, three digits, or any in a class; else the number of a group
     else if (e >= '0' && e <= '9') {
-        bool octal = p->n - p->at >= 2 && e < '4' && peft__re_digit(p->pattern[p->at]) < 8 &&
-                peft__re_digit(p->pattern[p->at + 1]) < 8;
+        bool octal = p->n - p->at >= 2 && e < '4' && peft__hex_digit(p->pattern[p->at]) < 8 &&
+            peft__hex_digit(p->pattern[p->at + 1]) < 8;
         if (e != '0' && !octal && !in_class)
             peft__re_cannot(p, begin, "a backreference, which takes more than linear time,");
         else p->at--;
@@ -4230,12 +4192,23 @@ static bool peft__re_escape(peft__re_parser *p, bool in_class, uint32_t *c) {
     return false;
 }
 
-static void peft__re_class_items(peft__re_parser *p, size_t begin);
-
 static bool peft__re_class_char(peft__re_parser *p, uint32_t *c) {  // -> whether it is an item instead
     if (peft__re_eat(p, "\\")) return peft__re_escape(p, true, c);
     *c = peft__re_next(p);
     return false;
+}
+
+static void peft__re_class_item(peft__re_parser *p);
+
+// Reads the items of a class with its closing bracket; a ] that comes first is a plain character.
+static void peft__re_class_items(peft__re_parser *p, size_t begin) {
+    for (bool first = true; first || !peft__re_eat(p, "]"); first = false) {
+        if (p->at >= p->n) {
+            peft__re_wrong(p, begin, "a class without its ]");
+            return;
+        }
+        peft__re_class_item(p);
+    }
 }
 
 // Reads one character, range, escape or nested class of [...].
@@ -4265,37 +4238,29 @@ static void peft__re_class_item(peft__re_parser *p) {
     }
 }
 
-// Reads the items of a class with its closing bracket; a ] that comes first is a plain character.
-static void peft__re_class_items(peft__re_parser *p, size_t begin) {
-    for (bool first = true; first || !peft__re_eat(p, "]"); first = false) {
-        if (p->at >= p->n) {
-            peft__re_wrong(p, begin, "a class without its ]");
-            return;
-        }
-        peft__re_class_item(p);
-    }
-}
-
-static peft__re_node *peft__re_either(peft__re_parser *p);
+static peft__re_width peft__re_either(peft__re_parser *p);
 
 // Reads (?=...) (?!...) (?<=...) (?<!...) behind its sign. A body of one character needs no table.
-static peft__re_node *peft__re_around(peft__re_parser *p, size_t begin, bool behind, bool negated) {
+static void peft__re_around(peft__re_parser *p, size_t begin, bool behind, bool negated) {
     bool around = p->around, backward = p->backward;
-    peft__re_node *d = peft__re_node_new(p, PEFT__RE_LOOK, 0, 0);
+    int64_t at = p->re->count;
+    peft__re_emit(p, PEFT__RE_LOOK, negated, 0, 2);
     p->around = true;
     p->backward = behind;
-    d->child = peft__re_either(p);
-    peft__re_hold(p, d, d->child);
+    peft__re_width body = peft__re_either(p);
     p->around = around;
     p->backward = backward;
-    d->code.behind = behind;
-    d->code.flag = negated;
-    if (behind && d->child->least != d->child->most && !p->re->ruby)
+    if (behind && body.least != body.most && !p->re->ruby)
         peft__re_wrong(p, begin, "a lookbehind whose width is not fixed");
-    if (d->child->code.op <= PEFT__RE_ANY) d->code.op = behind ? PEFT__RE_BEHIND : PEFT__RE_AHEAD;
-    else if (p->re->looks == PEFT__RE_LOOKS) peft__re_cannot(p, begin, "one lookaround too many");
-    else d->code.arg = p->re->looks++;
-    return d;
+    if (p->status) return;
+    bool single = p->re->count == at + 2 && p->re->code[at + 1].op <= PEFT__RE_ANY;
+    if (!single) peft__re_emit(p, PEFT__RE_END, false, 0, 0);
+    if (!single && p->re->looks == PEFT__RE_LOOKS) peft__re_cannot(p, begin, "one lookaround too many");
+    peft__re_code *look = &p->re->code[at];
+    look->behind = behind;
+    look->jump = (int32_t)(p->re->count - at);
+    if (single) look->op = PEFT__RE_BESIDE;
+    else look->arg = p->re->looks++;
 }
 
 // Reads flags up to : or ), behind "(?" -> whether they hold for the rest of the pattern.
@@ -4329,48 +4294,45 @@ static void peft__re_name(peft__re_parser *p, size_t begin) {
 }
 
 // Reads a group behind its opening parenthesis. *repeats: a quantifier may follow.
-static peft__re_node *peft__re_group(peft__re_parser *p, bool *repeats) {
+static peft__re_width peft__re_group(peft__re_parser *p, bool *repeats) {
     static const char *const looks[] = {"?=", "?!", "?<=", "?<!"};
     static const char *const refused[][2] = {{"?P=", "a backreference, which takes more than linear time,"},
-            {"?(", "a conditional, which takes more than linear time,"}, {"?>", "an atomic group"}};
+        {"?(", "a conditional, which takes more than linear time,"}, {"?>", "an atomic group"}};
     size_t begin = p->at - 1;
-    bool fold = p->fold, dotall = p->dotall, lines = p->lines, capture = true;
-    peft__re_node *d = NULL;
-    for (int k = 0; k < 4 && !d; k++)
-        if (peft__re_eat(p, looks[k])) d = peft__re_around(p, begin, k > 1, k % 2 == 1);
-    for (int k = 0; k < 3 && !d; k++)
+    bool fold = p->fold, dotall = p->dotall, lines = p->lines, capture = true, done = false;
+    peft__re_width width = {0, 0};
+    for (int k = 0; k < 4 && !done; k++)
+        if ((done = peft__re_eat(p, looks[k])) == true) peft__re_around(p, begin, k > 1, k % 2 == 1);
+    for (int k = 0; k < 3 && !done; k++)
         if (peft__re_eat(p, refused[k][0])) peft__re_cannot(p, begin, refused[k][1]);
-    if (!d && peft__re_eat(p, "?#")) {
+    if (!done && peft__re_eat(p, "?#")) {
         while (p->at < p->n && p->pattern[p->at] != ')') p->at++;
-        d = peft__re_node_new(p, PEFT__RE_SEQUENCE, 0, 0);
+        done = true;
     }
-    if (!d) {
+    if (!done) {
         if (peft__re_eat(p, "?:")) capture = false;
         else if (peft__re_eat(p, p->re->ruby ? "?<" : "?P<")) peft__re_name(p, begin);
         else if (peft__re_eat(p, "?")) {
             capture = *repeats = false;
-            if (peft__re_flags(p, begin)) return peft__re_node_new(p, PEFT__RE_SEQUENCE, 0, 0);
+            if (peft__re_flags(p, begin)) return width;
             *repeats = true;
         }
         capture = capture && p->re->groups;
+        int slot = p->re->slots;
         if (capture && p->around)
             peft__re_cannot(p, begin, "a capturing group in a lookaround (write (?:...))");
         if (capture) {
-            d = peft__re_node_new(p, PEFT__RE_SAVE, p->re->slots, 0);
             p->re->slots += 2;
-            d->child = peft__re_either(p);
-            peft__re_hold(p, d, d->child);
-            d->least = d->child->least;
-            d->most = d->child->most;
-        } else {
-            d = peft__re_either(p);
+            peft__re_emit(p, PEFT__RE_SAVE, false, slot, 1);
         }
+        width = peft__re_either(p);
+        if (capture) peft__re_emit(p, PEFT__RE_SAVE, false, slot + 1, 1);
     }
     p->fold = fold;
     p->dotall = dotall;
     p->lines = lines;
     if (!peft__re_eat(p, ")")) peft__re_wrong(p, begin, "a parenthesis that is not closed");
-    return d;
+    return width;
 }
 
 // The zero-width test that a character, or one behind a backslash, stands for; -1: it is none.
@@ -4380,15 +4342,16 @@ static int peft__re_assertion_of(const peft__re_parser *p, uint32_t c, int escap
         return ruby ? PEFT__RE_LINE_BEGINS_RUBY : p->lines ? PEFT__RE_LINE_BEGINS : PEFT__RE_TEXT_BEGINS;
     if (c == '$') return ruby || p->lines ? PEFT__RE_LINE_ENDS : PEFT__RE_LAST_LINE_ENDS;
     if (c != '\\') return -1;
-    return escaped == 'A'                               ? (int)PEFT__RE_TEXT_BEGINS
-           : escaped == 'b'                             ? (int)PEFT__RE_WORD_EDGE
-           : escaped == 'B'                             ? (int)PEFT__RE_NO_WORD_EDGE
-           : escaped == 'Z' && ruby                     ? (int)PEFT__RE_LAST_LINE_ENDS
-           : escaped == 'Z' || (escaped == 'z' && ruby) ? (int)PEFT__RE_TEXT_ENDS : -1;
+    if (escaped == 'Z') return ruby ? PEFT__RE_LAST_LINE_ENDS : PEFT__RE_TEXT_ENDS;
+    return escaped == 'A'        ? (int)PEFT__RE_TEXT_BEGINS
+        : escaped == 'b'         ? (int)PEFT__RE_WORD_EDGE
+        : escaped == 'B'         ? (int)PEFT__RE_NO_WORD_EDGE
+        : escaped == 'z' && ruby ? (int)PEFT__RE_TEXT_ENDS
+                                 : -1;
 }
 
 // Reads one character, class, group or zero-width test. *repeats: a quantifier may follow.
-static peft__re_node *peft__re_atom(peft__re_parser *p, bool *repeats) {
+static peft__re_width peft__re_atom(peft__re_parser *p, bool *repeats) {
     size_t begin = p->at;
     uint32_t c = peft__re_next(p);
     int64_t first = p->re->item_count;
@@ -4396,249 +4359,172 @@ static peft__re_node *peft__re_atom(peft__re_parser *p, bool *repeats) {
     *repeats = assertion < 0;
     if (assertion >= 0) {
         p->at += c == '\\';
-        return peft__re_node_new(p, PEFT__RE_ASSERT, assertion, 0);
+        peft__re_emit(p, PEFT__RE_ASSERT, false, assertion, 1);
+        return peft__re_width_of(0, 0);
     }
     if (c == '(') return peft__re_group(p, repeats);
     if (c == '.') {
-        peft__re_node *d = peft__re_node_new(p, PEFT__RE_ANY, 0, 1);
-        d->code.flag = p->dotall;
-        return d;
-    }
-    if (c == '[') {
+        peft__re_emit(p, PEFT__RE_ANY, p->dotall, 0, 1);
+    } else if (c == '[') {
         bool negated = peft__re_eat(p, "^");
         peft__re_class_items(p, begin);
-        return peft__re_set_put(p, first, negated);
+        peft__re_set_put(p, first, negated);
+    } else {
+        bool fold = p->fold;
+        p->fold = false;  // (?i) applies to characters: \p{Lu} outside of brackets is unchanged
+        bool item = c == '\\' && peft__re_escape(p, false, &c);
+        if (item) peft__re_set_put(p, first, false);
+        p->fold = fold;
+        if (!item) peft__re_literal(p, begin, c);
     }
-    bool fold = p->fold, item = c == '\\';
-    p->fold = false;  // (?i) applies to characters: \p{Lu} outside of brackets is unchanged
-    item = item && peft__re_escape(p, false, &c);
-    peft__re_node *set = item ? peft__re_set_put(p, first, false) : NULL;
-    p->fold = fold;
-    return set ? set : peft__re_literal(p, begin, c);
+    return peft__re_width_of(1, 1);
 }
 
+typedef struct peft__re_repeat {
+    int64_t min, max;
+    bool lazy, possessive;
+} peft__re_repeat;
+
 // Reads a quantifier -> whether there is one. A { that begins none is a plain character.
-static bool peft__re_quantifier(peft__re_parser *p, int64_t *min, int64_t *max) {
+static bool peft__re_quantifier(peft__re_parser *p, peft__re_repeat *r) {
     size_t begin = p->at;
     int64_t bound[2] = {0, PEFT__RE_ENDLESS};
-    bool given[2] = {false, false}, comma = false;
+    bool given[2] = {false, false}, comma = false, ruby = p->re->ruby;
     int c = peft__re_peek(p);
-    *min = c == '+';
-    *max = c == '?' ? 1 : PEFT__RE_ENDLESS;
-    if (c == '*' || c == '+' || c == '?') return p->at++, true;
-    if (!peft__re_eat(p, "{")) return false;
-    for (int k = 0; k <= comma; k++) {
-        int64_t v = 0;
-        for (; peft__re_digit(peft__re_peek(p)) < 10; given[k] = true, p->at++)
-            v = PEFT__MIN(v * 10 + peft__re_digit(peft__re_peek(p)), (int64_t)PEFT__RE_ENDLESS);
-        if (given[k]) bound[k] = v;
-        comma = comma || peft__re_eat(p, ",");
+    r->min = c == '+';
+    r->max = c == '?' ? 1 : PEFT__RE_ENDLESS;
+    if (c == '*' || c == '+' || c == '?') {
+        p->at++;
+    } else {
+        if (!peft__re_eat(p, "{")) return false;
+        for (int k = 0; k <= comma; k++) {
+            int64_t v = 0;
+            for (; peft__hex_digit(peft__re_peek(p)) < 10; given[k] = true, p->at++)
+                v = PEFT__MIN(v * 10 + peft__hex_digit(peft__re_peek(p)), (int64_t)PEFT__RE_ENDLESS);
+            if (given[k]) bound[k] = v;
+            comma = comma || peft__re_eat(p, ",");
+        }
+        if (!(given[0] || (comma && (given[1] || !ruby))) || !peft__re_eat(p, "}")) {
+            p->at = begin;
+            return false;
+        }
+        r->min = bound[0];
+        r->max = comma ? bound[1] : bound[0];
+        if (r->min > PEFT__RE_LARGEST || (given[1] && r->max > PEFT__RE_LARGEST))
+            peft__re_cannot(p, begin, "too large a count");
+        if (r->max < r->min) peft__re_wrong(p, begin, "a least count above the greatest");
     }
-    if (!(given[0] || (comma && (given[1] || !p->re->ruby))) || !peft__re_eat(p, "}")) {
-        p->at = begin;
-        return false;
-    }
-    *min = bound[0];
-    *max = comma ? bound[1] : bound[0];
-    if (*min > PEFT__RE_LARGEST || (given[1] && *max > PEFT__RE_LARGEST))
-        peft__re_cannot(p, begin, "too large a count");
-    if (*max < *min) peft__re_wrong(p, begin, "a least count above the greatest");
+    bool braces = ruby && c == '{';  // in Ruby x{2}? is (x{2})?, and x{2,3}+ is (x{2,3})+
+    r->lazy = !(braces && r->min == r->max) && peft__re_eat(p, "?");
+    r->possessive = !r->lazy && !braces && peft__re_eat(p, "+");
     return true;
 }
 
+// Makes the code x from `begin` on, which matches nothing if `nullable`, a loop: x{2,4} is xx(x(x)?)?, x{2,}
+// is xx+, x{0,} is (x)* with a jump back. In Python a repeat that matched nothing is the last one. So where x
+// can be empty, each repeat that another may follow begins in a first copy of x: a character taken there
+// leads into a second copy, and reaching the first copy's end leaves the loop.
+static void peft__re_loop(peft__re_parser *p, int64_t begin, bool nullable, const peft__re_repeat *r) {
+    peft__regex *re = p->re;
+    bool endless = r->max == PEFT__RE_ENDLESS;
+    int64_t x = re->count - begin, from = re->count, more = endless ? 1 : r->max - r->min;
+    if (x == 0) return;
+    for (int64_t k = 0; k < r->min && !p->status; k++) peft__re_copy(p, begin, x);
+    int64_t loop = re->count;
+    if (endless && r->min > 0 && !nullable) {
+        peft__re_emit(p, PEFT__RE_SPLIT, !r->lazy, 0, -x);
+    } else {
+        for (int64_t k = 0; k < more && !p->status; k++) {
+            peft__re_emit(p, PEFT__RE_SPLIT, r->lazy, 0, 0);
+            if (nullable && (endless || k < more - 1)) {
+                int64_t first = re->count;
+                peft__re_copy(p, begin, x);
+                peft__re_emit(p, PEFT__RE_JUMP, false, 0, 0);
+                for (int64_t i = first; i < re->count;
+                    i += re->code[i].op == PEFT__RE_LOOK ? re->code[i].jump : 1)
+                    if (re->code[i].op <= PEFT__RE_ANY) re->code[i].jump += (int32_t)(re->count - first);
+            }
+            peft__re_copy(p, begin, x);
+        }
+        if (endless) peft__re_emit(p, PEFT__RE_JUMP, false, 0, loop - re->count);
+    }
+    // possessive: no further x may follow, except where the greatest count was reached, which jumps over that
+    if (r->possessive && r->min != r->max) {
+        if (!endless) peft__re_emit(p, PEFT__RE_JUMP, false, 0, 3);
+        peft__re_land(re, from);
+        peft__re_emit(p, PEFT__RE_BESIDE, true, 0, 2);
+        peft__re_copy(p, begin, x);
+    }
+    if (p->status) return;
+    peft__re_land(re, from);
+    memmove(re->code + begin, re->code + from, (size_t)(re->count - from) * sizeof(*re->code));
+    re->count -= x;
+}
+
 // Reads an atom and its quantifiers.
-static peft__re_node *peft__re_piece(peft__re_parser *p) {
-    size_t begin = p->at;
-    int64_t min = 0, max = 0;
+static peft__re_width peft__re_piece(peft__re_parser *p) {
+    size_t start = p->at;
+    int64_t begin = p->re->count;
+    peft__re_repeat r;
     bool repeats = true;
-    if (peft__re_quantifier(p, &min, &max)) peft__re_wrong(p, begin, "nothing to repeat");
-    peft__re_node *d = peft__re_atom(p, &repeats);
+    if (peft__re_quantifier(p, &r)) peft__re_wrong(p, start, "nothing to repeat");
+    peft__re_width w = peft__re_atom(p, &repeats);
     for (bool first = true;; first = false) {
         size_t at = p->at;
-        if (!peft__re_quantifier(p, &min, &max)) return d;
+        if (!peft__re_quantifier(p, &r)) return w;
         if (!repeats) peft__re_wrong(p, at, "nothing to repeat");
         if (!first && !p->re->ruby) peft__re_wrong(p, at, "a repeat of a repeat");
-        // in Ruby x{2}? is (x{2})?, and x{2,3}+ is (x{2,3})+
-        bool braces = p->re->ruby && p->pattern[at] == '{';
-        peft__re_node *loop = peft__re_node_new(p, PEFT__RE_REPEAT, 0, 0);
-        loop->lazy = !(braces && min == max) && peft__re_eat(p, "?");
-        loop->possessive = !loop->lazy && !braces && peft__re_eat(p, "+");
-        if (loop->possessive && (d->code.op > PEFT__RE_ANY || p->backward))
-            peft__re_cannot(p, begin, "a possessive quantifier of more than one character");
-        loop->child = d;
-        peft__re_hold(p, loop, d);
-        loop->min = min;
-        loop->max = max;
-        loop->least = PEFT__MIN(d->least * min, (int64_t)PEFT__RE_ENDLESS);
-        loop->most = PEFT__MIN(d->most * max, (int64_t)PEFT__RE_ENDLESS);
-        d = loop;
+        bool single = p->re->count == begin + 1 && p->re->code[begin].op <= PEFT__RE_ANY;
+        if (r.possessive && (!single || p->backward))
+            peft__re_cannot(p, start, "a possessive quantifier of more than one character");
+        if (p->status) return w;
+        peft__re_loop(p, begin, w.least == 0, &r);
+        w = peft__re_width_of(w.least * r.min, w.most * r.max);
     }
 }
 
 // Reads pieces one after the other; in a lookbehind each goes before the earlier ones.
-static peft__re_node *peft__re_sequence(peft__re_parser *p) {
-    peft__re_node *all = peft__re_node_new(p, PEFT__RE_SEQUENCE, 0, 0), *last = NULL;
+static peft__re_width peft__re_sequence(peft__re_parser *p) {
+    peft__re_width w = {0, 0};
+    int64_t begin = p->re->count;
     while (p->at < p->n && peft__re_peek(p) != '|' && peft__re_peek(p) != ')') {
-        peft__re_node *d = peft__re_piece(p);
-        peft__re_hold(p, all, d);
-        all->least = PEFT__MIN(all->least + d->least, (int64_t)PEFT__RE_ENDLESS);
-        all->most = PEFT__MIN(all->most + d->most, (int64_t)PEFT__RE_ENDLESS);
-        if (p->backward || !last) {
-            d->next = all->child;
-            all->child = d;
-        } else {
-            last->next = d;
-        }
-        last = d;
+        int64_t end = p->re->count;
+        peft__re_width piece = peft__re_piece(p);
+        w = peft__re_width_of(w.least + piece.least, w.most + piece.most);
+        if (!p->backward || p->status) continue;
+        if (end - begin > PEFT__RE_BEHIND_LARGEST) peft__re_cannot(p, p->at, "too long a lookbehind");
+        peft__re_exchange(p, begin, end);
     }
-    return all->child && !all->child->next ? all->child : all;
+    return w;
 }
 
 // Reads alternatives, up to a parenthesis that closes or the end.
-static peft__re_node *peft__re_either(peft__re_parser *p) {
+static peft__re_width peft__re_either(peft__re_parser *p) {
     if (++p->depth > PEFT__RE_DEPTH) peft__re_cannot(p, p->at, "nesting too deep");
-    peft__re_node *first = peft__re_sequence(p), *all = first, *last = first;
-    while (peft__re_eat(p, "|")) {
-        peft__re_node *d = peft__re_sequence(p);
-        if (all == first) {
-            all = peft__re_node_new(p, PEFT__RE_EITHER, 0, 0);
-            all->child = first;
-            all->height = first->height + 1;
-            all->least = first->least;
-            all->most = first->most;
-        }
-        peft__re_hold(p, all, d);
-        all->least = PEFT__MIN(all->least, d->least);
-        all->most = PEFT__MAX(all->most, d->most);
-        last = last->next = d;
+    int64_t begin = p->re->count, last = begin;
+    peft__re_width w = peft__re_sequence(p);
+    while (peft__re_eat(p, "|")) {  // a split before the last alternative, and behind it a jump to the end
+        int64_t end = p->re->count;
+        peft__re_emit(p, PEFT__RE_SPLIT, false, 0, end - last + 2);
+        peft__re_exchange(p, last, end);
+        peft__re_emit(p, PEFT__RE_JUMP, false, 0, 0);
+        last = p->re->count;
+        peft__re_width other = peft__re_sequence(p);
+        w = peft__re_width_of(PEFT__MIN(w.least, other.least), PEFT__MAX(w.most, other.most));
     }
+    if (last > begin && !p->status) peft__re_land(p->re, begin);
     p->depth--;
-    return all;
-}
-
-// ---- from the tree to the program
-
-// Appends an instruction. A split or jump of 0 is open: peft__re_land sets it to the end of its construct.
-static void peft__re_emit(peft__re_parser *p, peft__re_op op, bool flag, int64_t arg, int64_t jump) {
-    peft__regex *re = p->re;
-    if (re->count == PEFT__RE_LARGEST) peft__re_cannot(p, p->n, "too large a program");
-    if (p->status) return;
-    void *code = peft__one_more(re->ctx, re->code, re->count, &re->code_room, sizeof(*re->code));
-    if (!code) {
-        peft__re_stop(p, PEFT_ERROR_MEMORY);
-        return;
-    }
-    re->code = (peft__re_code *)code;
-    peft__re_code c = {(unsigned char)op, flag, false, (int32_t)arg, (int32_t)jump};
-    re->code[re->count++] = c;
-}
-
-// Sets the open jumps from `begin` on to the next instruction.
-static void peft__re_land(peft__regex *re, int64_t begin) {
-    for (int64_t k = begin; k < re->count; k++) {
-        peft__re_code *c = &re->code[k];
-        if ((c->op == PEFT__RE_SPLIT || c->op == PEFT__RE_JUMP) && !c->jump)
-            c->jump = (int32_t)(re->count - k);
-    }
-}
-
-static void peft__re_generate(peft__re_parser *p, const peft__re_node *d);
-
-// x{2,4} is xx(x(x)?)?, x{2,} is xx+, x{0,} is (x)* with a jump back. In Python a repeat that matched nothing
-// is the last one. So where x can be empty, each repeat that another may follow begins in a first copy of x:
-// a character taken there leads into a second copy, and reaching the first copy's end leaves the loop.
-static void peft__re_loop(peft__re_parser *p, const peft__re_node *d) {
-    peft__regex *re = p->re;
-    bool endless = d->max == PEFT__RE_ENDLESS, nullable = d->child->least == 0;
-    int64_t begin = re->count, last = begin, more = endless ? 1 : d->max - d->min;
-    for (int64_t k = 0; k < d->min && !p->status; k++) {
-        last = re->count;
-        peft__re_generate(p, d->child);
-        if (re->count == last) return;  // an empty group
-    }
-    if (endless && d->min > 0 && !nullable) {
-        peft__re_emit(p, PEFT__RE_SPLIT, !d->lazy, 0, last - re->count);
-        return;
-    }
-    int64_t loop = re->count;
-    for (int64_t k = 0; k < more && !p->status; k++) {
-        peft__re_emit(p, PEFT__RE_SPLIT, d->lazy, 0, 0);
-        int64_t copy = re->count;
-        if (nullable && (endless || k < more - 1)) {
-            peft__re_generate(p, d->child);
-            peft__re_emit(p, PEFT__RE_JUMP, false, 0, 0);
-            for (int64_t i = copy; i < re->count; i += re->code[i].op == PEFT__RE_LOOK ? re->code[i].jump : 1)
-                if (re->code[i].op <= PEFT__RE_ANY) re->code[i].jump += (int32_t)(re->count - copy);
-        }
-        int64_t body = re->count;
-        peft__re_generate(p, d->child);
-        if (re->count > body) continue;
-        re->count = begin;  // an empty group
-        return;
-    }
-    if (endless) peft__re_emit(p, PEFT__RE_JUMP, false, 0, loop - re->count);
-}
-
-static void peft__re_generate(peft__re_parser *p, const peft__re_node *d) {
-    peft__regex *re = p->re;
-    int64_t begin = re->count;
-    const peft__re_node *child = d->child;
-    switch (d->code.op) {
-    case PEFT__RE_SEQUENCE:
-        for (; child && !p->status; child = child->next) peft__re_generate(p, child);
-        break;
-    case PEFT__RE_EITHER:
-        for (; child && !p->status; child = child->next) {
-            int64_t split = re->count;
-            if (child->next) peft__re_emit(p, PEFT__RE_SPLIT, false, 0, 0);
-            peft__re_generate(p, child);
-            if (!child->next) break;
-            peft__re_emit(p, PEFT__RE_JUMP, false, 0, 0);
-            if (!p->status) re->code[split].jump = (int32_t)(re->count - split);
-        }
-        break;
-    case PEFT__RE_SAVE:
-        peft__re_emit(p, PEFT__RE_SAVE, false, d->code.arg, 1);
-        peft__re_generate(p, child);
-        peft__re_emit(p, PEFT__RE_SAVE, false, d->code.arg + 1, 1);
-        break;
-    case PEFT__RE_AHEAD:
-    case PEFT__RE_BEHIND:
-        peft__re_emit(p, (peft__re_op)d->code.op, d->code.flag, 0, 2);
-        peft__re_generate(p, child);
-        break;
-    case PEFT__RE_LOOK:
-        peft__re_emit(p, PEFT__RE_LOOK, d->code.flag, d->code.arg, 0);
-        peft__re_generate(p, child);
-        peft__re_emit(p, PEFT__RE_END, false, 0, 0);
-        if (p->status) return;
-        re->code[begin].behind = d->code.behind;
-        re->code[begin].jump = (int32_t)(re->count - begin);
-        break;
-    case PEFT__RE_REPEAT:
-        peft__re_loop(p, d);
-        // possessive: no further x may follow, except where the greatest count was reached, which jumps over
-        // that test
-        if (!d->possessive || d->min == d->max) break;
-        if (d->max != PEFT__RE_ENDLESS) peft__re_emit(p, PEFT__RE_JUMP, false, 0, 3);
-        peft__re_land(re, begin);
-        peft__re_emit(p, PEFT__RE_AHEAD, true, 0, 2);
-        peft__re_generate(p, child);
-        break;
-    default: peft__re_emit(p, (peft__re_op)d->code.op, d->code.flag, d->code.arg, 1); break;
-    }
-    if (!p->status) peft__re_land(re, begin);
+    return w;
 }
 
 // `pattern` need not outlive the call. An error names the construct and its position, counted in characters.
-static peft_status peft__regex_compile(peft_context *ctx, const char *pattern, size_t n, int flags,
-        peft__regex **out) {
+static peft_status peft__regex_compile(
+    peft_context *ctx, const char *pattern, size_t n, int flags, peft__regex **out) {
     *out = NULL;
-    peft__regex *re = (peft__regex *)peft__calloc(ctx, 1, sizeof(*re));
+    peft__regex *re = PEFT__CALLOC(ctx, 1, peft__regex);
     if (!re) return PEFT_ERROR_MEMORY;
     peft__re_parser p;
     memset(&p, 0, sizeof(p));
-    peft__arena_init(&p.arena, ctx);
     re->ctx = ctx;
     re->ruby = flags & PEFT__REGEX_ONIGURUMA;
     re->groups = !(flags & PEFT__REGEX_NO_GROUPS);
@@ -4647,13 +4533,11 @@ static peft_status peft__regex_compile(peft_context *ctx, const char *pattern, s
     p.pattern = pattern;
     p.n = n;
     if (n > PEFT__RE_LONGEST) peft__re_cannot(&p, 0, "more than 65536 bytes");
-    peft__re_node *tree = peft__re_either(&p);
+    peft__re_either(&p);
     if (p.at < n) peft__re_wrong(&p, p.at, "a ) without its (");
-    if (!p.status) peft__re_generate(&p, tree);
     peft__re_emit(&p, PEFT__RE_END, false, 0, 0);
     if (!p.status && re->count * re->slots > PEFT__RE_SLOTS)
         peft__re_cannot(&p, n, "too many groups for a pattern of this size");
-    peft__arena_free(&p.arena);
     if (p.status) peft__regex_free(re);
     else *out = re;
     return p.status;
@@ -4662,41 +4546,35 @@ static peft_status peft__regex_compile(peft_context *ctx, const char *pattern, s
 // ---- from the program to the match
 
 typedef struct peft__re_visit {  // work left while a thread branches
-    int32_t code, slot;          // code -1: the slot gets its old value back
+    int32_t code, slot;  // code -1: the slot gets its old value back
     size_t old;
 } peft__re_visit;
 
 typedef struct peft__re_position {  // in the text, with the characters around it
-    size_t at, size;                // size: bytes of the character after
+    size_t at, size;  // size: bytes of the character after
     uint32_t before, after;
 } peft__re_position;
 
-// What matching needs beside the program, reused from text to text.
+// What matching needs beside the program. Its memory serves text after text.
 typedef struct peft__regex_scratch {
-    peft_context *ctx;
+    peft__arena arena;  // of the arrays
     const peft__regex *re;
     const char *text;
     size_t n;
-    void *block;  // holds all that follows
-    size_t capacity;
     // slots [code, re->slots] of the waiting threads; mark [code]: the last round that visited it
     size_t *slots[2], *mark, round, *now;
     peft__re_visit *stack;
     int32_t *threads[2], waiting[2];
     unsigned char *looks, *holds[2];  // looks [re->looks, n + 1] bits; holds [code]
-    long long steps;                  // instructions visited since the scratch was made
+    long long steps;  // instructions visited since the scratch was made
 } peft__regex_scratch;
 
 static void peft__regex_scratch_init(peft__regex_scratch *s, peft_context *ctx) {
     memset(s, 0, sizeof(*s));
-    s->ctx = ctx;
+    peft__arena_init(&s->arena, ctx);
 }
 
-static void peft__regex_scratch_free(peft__regex_scratch *s) {
-    peft__free(s->ctx, s->block);
-    s->block = NULL;
-    s->capacity = 0;
-}
+static void peft__regex_scratch_free(peft__regex_scratch *s) { peft__arena_free(&s->arena); }
 
 static uint32_t peft__re_char_at(const peft__regex_scratch *s, size_t i, size_t *size) {
     uint32_t c = PEFT__RE_NONE;
@@ -4718,9 +4596,17 @@ static uint32_t peft__re_char_before(const peft__regex_scratch *s, size_t i, siz
     return i > 0 ? 0xFFFD : PEFT__RE_NONE;
 }
 
-static bool peft__re_asserts(const peft__regex_scratch *s, int assertion, const peft__re_position *w) {
+// Whether the zero-width instruction at pc holds.
+static bool peft__re_passes(const peft__regex_scratch *s, int64_t pc, const peft__re_position *w) {
+    const peft__re_code *code = &s->re->code[pc];
+    if (code->op == PEFT__RE_BESIDE)
+        return peft__re_takes(s->re, code + 1, code->behind ? w->before : w->after) != code->flag;
+    if (code->op == PEFT__RE_LOOK) {
+        size_t bit = (size_t)code->arg * (s->n + 1) + w->at;
+        return (s->looks[bit >> 3] >> (bit & 7) & 1) != code->flag;
+    }
     bool begins = w->before == PEFT__RE_NONE, ends = w->after == PEFT__RE_NONE, ruby = s->re->ruby;
-    switch (assertion) {
+    switch (code->arg) {
     case PEFT__RE_TEXT_BEGINS: return begins;
     case PEFT__RE_LINE_BEGINS: return begins || w->before == '\n';
     case PEFT__RE_LINE_BEGINS_RUBY: return begins || (w->before == '\n' && !ends);
@@ -4730,19 +4616,8 @@ static bool peft__re_asserts(const peft__regex_scratch *s, int assertion, const 
     default:
         if (s->n == 0 && !ruby) return false;  // Python's \B is false in an empty text
         return (peft__regex_word(ruby, w->before) != peft__regex_word(ruby, w->after)) ==
-               (assertion == PEFT__RE_WORD_EDGE);
+            (code->arg == PEFT__RE_WORD_EDGE);
     }
-}
-
-// Whether the zero-width instruction at pc holds.
-static bool peft__re_passes(const peft__regex_scratch *s, int64_t pc, const peft__re_position *w) {
-    const peft__re_code *code = &s->re->code[pc];
-    if (code->op == PEFT__RE_ASSERT) return peft__re_asserts(s, code->arg, w);
-    if (code->op != PEFT__RE_LOOK)
-        return peft__re_takes(s->re, code + 1, code->op == PEFT__RE_AHEAD ? w->after : w->before) !=
-               code->flag;
-    size_t bit = (size_t)code->arg * (s->n + 1) + w->at;
-    return (s->looks[bit >> 3] >> (bit & 7) & 1) != code->flag;
 }
 
 // Fills the table of the lookaround at pc, from the end of the text to its beginning (of a lookbehind, whose
@@ -4784,47 +4659,31 @@ static void peft__re_look(peft__regex_scratch *s, int64_t pc) {
     }
 }
 
-// A part of `size` bytes of the scratch's block, which begins at *total; *total moves behind it.
-static void *peft__re_part(const peft__regex_scratch *s, size_t *total, size_t size) {
-    size_t at = *total;
-    *total += (size + 7) / 8 * 8;
-    return s->block ? (char *)s->block + at : NULL;
-}
-
-static size_t peft__re_lay_out(peft__regex_scratch *s, const peft__regex *re, size_t n) {
-    size_t count = (size_t)re->count, slots = (size_t)re->slots * sizeof(size_t), total = 0;
-    for (int k = 0; k < 2; k++) {
-        s->slots[k] = (size_t *)peft__re_part(s, &total, count * slots);
-        s->threads[k] = (int32_t *)peft__re_part(s, &total, count * sizeof(int32_t));
-        s->holds[k] = (unsigned char *)peft__re_part(s, &total, count);
-    }
-    s->mark = (size_t *)peft__re_part(s, &total, count * sizeof(size_t));
-    s->now = (size_t *)peft__re_part(s, &total, slots);
-    s->stack = (peft__re_visit *)peft__re_part(s, &total, (count + 1) * sizeof(peft__re_visit));
-    s->looks = (unsigned char *)peft__re_part(s, &total, (size_t)re->looks * (n + 1) / 8 + 1);
-    return total;
-}
-
 // Makes the scratch ready for a text, which must stay until the last match in it. Allocates where this text
 // needs more than those before.
-static peft_status peft__regex_begin(peft__regex_scratch *s, const peft__regex *re, const char *text,
-        size_t n) {
+static peft_status peft__regex_begin(
+    peft__regex_scratch *s, const peft__regex *re, const char *text, size_t n) {
+    size_t count = (size_t)re->count, slots = (size_t)re->slots, table = (size_t)re->looks * (n + 1) / 8 + 1;
     if (n > SIZE_MAX / 64)
-        return peft__fail(s->ctx, PEFT_ERROR_MEMORY, "out of memory: %zu bytes of text", n);
-    size_t total = peft__re_lay_out(s, re, n);
-    if (total > s->capacity) {
-        peft__regex_scratch_free(s);
-        s->block = peft__alloc(s->ctx, total);
-        if (!s->block) return PEFT_ERROR_MEMORY;
-        s->capacity = total;
-        peft__re_lay_out(s, re, n);
+        return peft__fail(s->arena.ctx, PEFT_ERROR_MEMORY, "out of memory: %zu bytes of text", n);
+    peft__arena_reset(&s->arena);
+    for (int k = 0; k < 2; k++) {
+        s->slots[k] = PEFT__ARENA(&s->arena, count * slots, size_t);
+        s->threads[k] = PEFT__ARENA(&s->arena, count, int32_t);
+        s->holds[k] = PEFT__ARENA(&s->arena, count, unsigned char);
+        if (!s->slots[k] || !s->threads[k] || !s->holds[k]) return PEFT_ERROR_MEMORY;
     }
+    s->mark = PEFT__ARENA(&s->arena, count, size_t);
+    s->now = PEFT__ARENA(&s->arena, slots, size_t);
+    s->stack = PEFT__ARENA(&s->arena, count + 1, peft__re_visit);
+    s->looks = PEFT__ARENA(&s->arena, table, unsigned char);
+    if (!s->mark || !s->now || !s->stack || !s->looks) return PEFT_ERROR_MEMORY;
     s->re = re;
     s->text = text;
     s->n = n;
     s->round = 0;
-    memset(s->mark, 0, (size_t)re->count * sizeof(size_t));
-    memset(s->looks, 0, (size_t)re->looks * (n + 1) / 8 + 1);
+    memset(s->mark, 0, count * sizeof(size_t));
+    memset(s->looks, 0, table);
     uint32_t done = 0;
     // inner lookarounds stand behind the outer ones that need their tables
     for (int64_t pc = re->count - 1; pc >= 0 && re->looks; pc--) {
@@ -4916,8 +4775,8 @@ static bool peft__regex_match(peft__regex_scratch *s, size_t start, int mode, si
 }
 
 // Begins and matches in one call, for a text that is searched once.
-static peft_status peft__regex_test(peft__regex_scratch *s, const peft__regex *re, const char *text, size_t n,
-        int mode, bool *found) {
+static peft_status peft__regex_test(
+    peft__regex_scratch *s, const peft__regex *re, const char *text, size_t n, int mode, bool *found) {
     peft_status status = peft__regex_begin(s, re, text, n);
     *found = !status && peft__regex_match(s, 0, mode, NULL);
     return status;
@@ -4925,8 +4784,8 @@ static peft_status peft__regex_test(peft__regex_scratch *s, const peft__regex *r
 
 // ---- random numbers
 
-static uint64_t peft__splitmix(
-    uint64_t *state) {  // Steele et al. 2014; seeds the generator and hashes counters
+// Steele et al. 2014; seeds the generator and hashes counters
+static uint64_t peft__splitmix(uint64_t *state) {
     uint64_t z = *state += 0x9E3779B97F4A7C15ull;
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
     z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
@@ -4959,14 +4818,14 @@ PEFTDEF double peft_rng_uniform(peft_rng *r) {
     return (double)(peft__rng_next(r) >> 11) * (1.0 / 9007199254740992.0);
 }
 
-PEFTDEF double peft_rng_normal(
-    peft_rng *r) {  // Box-Muller; the second value is dropped so that the state stays 4 words
+// Box-Muller; the second value is dropped so that the state stays 4 words
+PEFTDEF double peft_rng_normal(peft_rng *r) {
     double u = 1 - peft_rng_uniform(r), v = peft_rng_uniform(r);
     return sqrt(-2 * log(u)) * cos(6.283185307179586476925 * v);
 }
 
-static int64_t peft__rng_below(
-    peft_rng *r, int64_t n) {  // unbiased: the part of the range that does not divide is redrawn
+// Unbiased: the part of the range that does not divide is redrawn.
+static int64_t peft__rng_below(peft_rng *r, int64_t n) {
     uint64_t bound = (uint64_t)n, limit = UINT64_MAX - UINT64_MAX % bound, x;
     do x = peft__rng_next(r);
     while (x >= limit);
@@ -4980,7 +4839,6 @@ static void peft__shuffle(peft_rng *r, int64_t *items, int64_t n) {
         items[j] = t;
     }
 }
-
 
 // ---- half floats
 
@@ -5010,17 +4868,14 @@ static uint16_t peft__f32_to_f16(float f) {  // round to nearest, ties to even; 
     u &= 0x7FFFFFFF;
     if (u > 0x7F800000) return (uint16_t)(sign | 0x7E00 | (u >> 13 & 0x3FF));
     if (u >= 0x477FF000) return (uint16_t)(sign | 0x7C00);
-    if (u <
-        0x38800000) {  // subnormal: adding 0.5 puts the mantissa's last bit at 2^-24 and lets the FPU round
+    if (u < 0x38800000) {  // subnormal: adding 0.5 puts the last bit at 2^-24 and lets the FPU round
         uint32_t m = peft__float_bits(peft__bits_float(u) + 0.5f);
         return (uint16_t)(sign | (m - 0x3F000000));
     }
     return (uint16_t)(sign | (u - 0x38000000 + 0xFFF + (u >> 13 & 1)) >> 13);
 }
 
-PEFT__INLINE float peft__bf16_to_f32(uint16_t h) {
-    return peft__bits_float((uint32_t)h << 16);
-}
+PEFT__INLINE float peft__bf16_to_f32(uint16_t h) { return peft__bits_float((uint32_t)h << 16); }
 
 static uint16_t peft__f32_to_bf16(float f) {
     uint32_t u = peft__float_bits(f);
@@ -5029,7 +4884,7 @@ static uint16_t peft__f32_to_bf16(float f) {
 }
 
 // How to add one. An escape of regular expressions: a case of peft__re_escape; a zero-width test: a
-// peft__re_assertion, its letters in peft__re_assertion_of and its meaning in peft__re_asserts. A newer
+// peft__re_assertion, its letters in peft__re_assertion_of and its meaning in peft__re_passes. A newer
 // Unicode: replace all three tables at once, as they are made from one version of UnicodeData.txt.
 #if !defined(PEFT_ONLY_METRICS)
 // ==========================================================================================================
@@ -5049,38 +4904,36 @@ static uint16_t peft__f32_to_bf16(float f) {
 // exchanged.
 //
 // peft__matmul_plain is the definition, a triple loop. What makes the others faster (Goto & van de Geijn
-// 2008; Van Zee & van de Geijn 2015, BLIS): a micro-kernel ("tile") keeps a block of mr x nr elements of C in
-// registers and walks over k. At each step it loads one row of nr elements of B and multiplies it by mr
-// scalars of A, so that mr*nr multiply-adds cost only mr+nr loads. It reads packed panels, A as [k][mr] and B
-// as [k][nr], so that every load is sequential. Around it are loops that cut the matrices so that a panel of
-// B stays in the L1 cache, and a block of A in L2.
+// 2008; BLIS, Van Zee & van de Geijn 2015): a micro-kernel ("tile") keeps mr x nr elements of C in registers
+// and walks over k. Each step loads nr elements of a row of B and multiplies them by mr scalars of A, so that
+// mr*nr multiply-adds cost only mr+nr loads. It reads packed panels, A as [k][mr] and B as [k][nr], in order.
+// Around it are loops that keep a panel of B in the L1 cache, and a block of A in L2.
 //
-// Determinism: element (i, j) of C is always the sum over p = 0, 1, ... in the same order and the same blocks
-// of k, whatever tile or thread computes it. So results do not depend on the number of threads.
+// Element (i, j) of C is always the sum over p in the same order and the same blocks of k, whatever tile or
+// thread computes it: results do not depend on the number of threads.
 
 struct peft__packing;
 
-// A view of a matrix of any storage format: element (i, j) is data[i*row_step + j*col_step]. One of the steps
-// is 1.
+// A view of a matrix of any format: element (i, j) is data[i*row_step + j*col_step]. One of the steps is 1.
 typedef struct peft__matrix {
     int64_t rows, cols;
     const void *data;
     int64_t row_step, col_step;  // in elements
     peft_dtype type;
-    const peft_quant *quant;             // scales of a quantized matrix
+    const peft_quant *quant;  // scales of a quantized matrix
     const struct peft__packing *format;  // NULL: floats; else routines of its quantized format (chapter 4)
 } peft__matrix;
 
 // Writes rows [k0, k0+kc) and columns [n0, n0+nc) of b as panels [kc][nr], the last one padded with zeros.
 typedef void (*peft__pack_fn)(
-        const peft__matrix *b, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed);
+    const peft__matrix *b, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed);
 
 // The routines of a quantized format. `pack` gives the packer of an instruction set. Where A has few rows,
 // `few` computes C = beta C + s A B, or leaves *done false if it cannot.
 typedef struct peft__packing {
     peft__pack_fn (*pack)(peft_simd simd);
     peft_status (*few)(peft_context *ctx, const peft__matrix *c, float beta, float s, const peft__matrix *a,
-            const peft__matrix *b, bool *done);
+        const peft__matrix *b, bool *done);
 } peft__packing;
 
 // x [rows, cols] in f32, whose rows begin `stride` elements apart
@@ -5093,7 +4946,6 @@ static peft__matrix peft__dense(const float *x, int64_t rows, int64_t cols) {
     return peft__dense_rows(x, rows, cols, cols);
 }
 
-// The transpose of m.
 static peft__matrix peft__T(peft__matrix m) {
     peft__matrix t = m;
     t.rows = m.cols, t.cols = m.rows, t.row_step = m.col_step, t.col_step = m.row_step;
@@ -5117,13 +4969,13 @@ PEFT__INLINE float peft__element(peft_dtype type, const void *row, int64_t i) {
 // C [m, n] = beta C + s A [m, k] B [k, n] for floats of any width: the oracle of the fast paths' tests, and
 // fast enough for tiny products. With beta = 0, C is not read.
 static void peft__matmul_plain(
-        const peft__matrix *c, float beta, float s, const peft__matrix *a, const peft__matrix *b) {
+    const peft__matrix *c, float beta, float s, const peft__matrix *a, const peft__matrix *b) {
     for (int64_t i = 0; i < c->rows; i++)
         for (int64_t j = 0; j < c->cols; j++) {
             float sum = 0, *to = (float *)(uintptr_t)c->data + i * c->row_step + j;
             for (int64_t p = 0; p < a->cols; p++)
                 sum += ((const float *)a->data)[i * a->row_step + p * a->col_step] *
-                        peft__element(b->type, b->data, p * b->row_step + j * b->col_step);
+                    peft__element(b->type, b->data, p * b->row_step + j * b->col_step);
             *to = beta == 0 ? s * sum : s * sum + beta * *to;
         }
 }
@@ -5132,22 +4984,23 @@ static void peft__matmul_plain(
 
 // A repeated statement X(0) X(1) ... keeps each accumulator a named variable, which compilers hold in
 // registers at -O2.
+#define PEFT__REPEAT(n, X) PEFT__REPEAT_N(n, X)
+#define PEFT__REPEAT_N(n, X) PEFT__REPEAT_##n(X)
 #define PEFT__REPEAT_1(X) X(0)
 #define PEFT__REPEAT_3(X) X(0) X(1) X(2)
 #define PEFT__REPEAT_4(X) PEFT__REPEAT_3(X) X(3)
-#define PEFT__REPEAT_6(X) \
-    PEFT__REPEAT_4(X)     \
-    X(4) X(5)
+#define PEFT__REPEAT_6(X) PEFT__REPEAT_4(X) X(4) X(5)
 #define PEFT__REPEAT_8(X) PEFT__REPEAT_6(X) X(6) X(7)
-#define PEFT__REPEAT_12(X) \
-    PEFT__REPEAT_8(X)      \
-    X(8) X(9) X(10) X(11)
+#define PEFT__REPEAT_12(X) PEFT__REPEAT_8(X) X(8) X(9) X(10) X(11)
 #define PEFT__REPEAT_14(X) PEFT__REPEAT_12(X) X(12) X(13)
 #define PEFT__REPEAT_16(X) PEFT__REPEAT_14(X) X(14) X(15)
 
 // Kernels are compiled for f32 and once more for both 16-bit formats: their callers pass the constant
 // PEFT_F32, or PEFT__HALF(type), a branch at each load that costs nothing beside the memory access.
 #define PEFT__HALF(type) ((type) == PEFT_F16 ? PEFT_F16 : PEFT_BF16)
+#define PEFT__BY_TYPE(kernel, type, ...) \
+    if (type == PEFT_F32) kernel(PEFT_F32, __VA_ARGS__); \
+    else kernel(PEFT__HALF(type), __VA_ARGS__);
 
 #define PEFT__PACK_ROWS 8  // rows packed at a time where panels lie side by side
 #ifdef PEFT_NO_SIMD
@@ -5173,7 +5026,7 @@ PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintp
 PEFT__INLINE float peft__scale_float(float x, float n) {
     int32_t i = n == n ? (int32_t)n : 0, half = i / 2;
     return x * peft__bits_float((uint32_t)(half + 127) << 23) *
-            peft__bits_float((uint32_t)(i - half + 127) << 23);
+        peft__bits_float((uint32_t)(i - half + 127) << 23);
 }
 // Rounds |x| < 2^22: the sum x + 1.5 * 2^23 has no fraction bits. Its bits are read as an integer, so that no
 // compiler flag or wider register can cancel the addition.
@@ -5190,7 +5043,7 @@ static void peft__put_sums(float *y, const float *sums, int64_t n, float s, floa
 }
 
 typedef void (*peft__tile_fn)(int rows, int64_t cols, int64_t kc, const float *a, int64_t a_row,
-        int64_t a_step, const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta);
+    int64_t a_step, const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta);
 
 // One table per instruction set: the tile's size mr x nr, the rows of dot products, the block kc of k, the
 // bytes of L2 to fill, and the kernels, which are explained where they are defined.
@@ -5199,18 +5052,18 @@ typedef struct peft__isa {
     int64_t kc, l2;
     peft__pack_fn pack;
     void (*pack_panel)(peft_dtype type, const void *source, int64_t rs, int64_t cs, int64_t kc, int64_t lanes,
-            int64_t width, int64_t step, float *out);
+        int64_t width, int64_t step, float *out);
     peft__tile_fn tile;
     // x [rows, width] rounded to bf16 and written as floats, or as words that hold rows 2p and 2p + 1
     void (*narrow)(bool pairs, const float *x, int64_t rows, int64_t width, float *out);
-    void (*dots)(int rows, peft_dtype type, int64_t k, const float *a, int64_t lda, const void *const *b,
-            float *out);
+    void (*dots)(
+        int rows, peft_dtype type, int64_t k, const float *a, int64_t lda, const void *const *b, float *out);
     void (*gemv)(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x, int64_t incx,
-            const void *b, int64_t stride, float beta, float *y);
+        const void *b, int64_t stride, float beta, float *y);
     void (*exp)(float *y, const float *x, int64_t n);
     void (*gate)(bool gelu, float *y, const float *x, const float *up, int64_t n);
     void (*gate_back)(
-            bool gelu, float *dx, float *dup, const float *x, const float *up, const float *dy, int64_t n);
+        bool gelu, float *dx, float *dup, const float *x, const float *up, const float *dy, int64_t n);
     float (*dot)(const float *a, const float *b, int64_t n);
     void (*axpy)(float *y, float alpha, const float *x, int64_t n);
     void (*softmax)(float *x, int64_t n, float *max, double *sum);
@@ -5219,7 +5072,7 @@ typedef struct peft__isa {
 // ---- one source, compiled once per instruction set
 //
 // The header includes itself between here and the kernels' end, once for each instruction set: PEFT__PASS
-// says which. In such a pass the preprocessor keeps only the kernels. PEFT__V(name) is the name with that
+// says which. In such a pass the preprocessor keeps only the kernels. v_(name) is the name with that
 // set's ending (peft__tile_avx512), and v_load, v_fma, ... are its instructions.
 #ifndef PEFT_SELF
 #define PEFT_SELF "peft.h"  // this file's name, found in its own folder
@@ -5272,63 +5125,37 @@ typedef struct peft__isa {
 //      + - * / work on it. v_load_n and v_store_n take the first n < v_width lanes. v_fma(a, b, c) = a*b + c.
 //      If an argument is NaN, v_min and v_max return the second one, or NaN. v_sum adds up the lanes, v_sum4
 //      those of four vectors. v_scale(x, n) = x * 2^n for integral n. v_transpose transposes v_width x
-//      v_width. v_blocks: mr, nr, the rows of dot products, kc and the bytes of L2 of peft__isa.
+//      v_width. v_rows: mr of peft__isa. v_blocks: its kc and bytes of L2.
 #if defined(PEFT__PASS)
 #if PEFT__PASS == PEFT__PASS_PLAIN
-#define PEFT__V(name) peft__##name##_plain
+#define v_(name) peft__##name##_plain
 #define PEFT__TARGET
-#define v_repeat_rows PEFT__REPEAT_4
-#define v_repeat_dots PEFT__REPEAT_3
+#define v_rows 4
 #define v_dot_rows 3
-#define v_blocks 4, 2 * v_width, v_dot_rows, 256, 131072
+#define v_blocks 256, 131072
 #ifdef __GNUC__  // four lanes even where registers hold one float: shorter sums lose fewer digits
 #define v_width 4
-#define v_repeat_width PEFT__REPEAT_4
 #if PEFT__CHAPTER == 3
 typedef float peft__vec_plain __attribute__((vector_size(16)));
 PEFT__INLINE peft__vec_plain peft__lanes_plain(float a, float b, float c, float d) {
     peft__vec_plain v = {a, b, c, d};
     return v;
 }
-#define PEFT__EACH_LANE(name, f)                                                              \
-    PEFT__INLINE peft__vec_plain peft__##name##_plain(peft__vec_plain a, peft__vec_plain b) { \
-        return peft__lanes_plain(f(a[0], b[0]), f(a[1], b[1]), f(a[2], b[2]), f(a[3], b[3])); \
-    }
-PEFT__EACH_LANE(min, peft__min_float)
-PEFT__EACH_LANE(max, peft__max_float)
-PEFT__EACH_LANE(scale, peft__scale_float)
-PEFT__INLINE peft__vec_plain peft__load_plain(const float *p) {
-    return peft__lanes_plain(p[0], p[1], p[2], p[3]);
-}
-PEFT__INLINE peft__vec_plain peft__round_plain(peft__vec_plain v) {
-    return peft__lanes_plain(peft__round_float(v[0]), peft__round_float(v[1]), peft__round_float(v[2]),
-            peft__round_float(v[3]));
-}
-PEFT__INLINE float peft__sum_plain(peft__vec_plain v) { return (v[0] + v[1]) + (v[2] + v[3]); }
-PEFT__INLINE void peft__transpose_plain(peft__vec_plain *r) {
-    peft__vec_plain a = r[0], b = r[1], c = r[2], d = r[3];
-    for (int i = 0; i < 4; i++) r[i] = peft__lanes_plain(a[i], b[i], c[i], d[i]);
-}
 #endif
 #define v_float peft__vec_plain
+#define v_lanes(f, p) peft__lanes_plain(f((p)[0]), f((p)[1]), f((p)[2]), f((p)[3]))
 #define v_set(a) peft__lanes_plain(a, a, a, a)
-#define v_load(p) peft__load_plain(p)
+#define v_load(p) v_lanes(, p)
 #define v_store(p, v) ((p)[0] = (v)[0], (p)[1] = (v)[1], (p)[2] = (v)[2], (p)[3] = (v)[3])
-#define v_min peft__min_plain
-#define v_max peft__max_plain
-#define v_scale peft__scale_plain
-#define v_round peft__round_plain
-#define v_sum peft__sum_plain
-#define v_transpose peft__transpose_plain
-#define v_load_f16(p)                                                                               \
-    peft__lanes_plain(peft__f16_to_f32((p)[0]), peft__f16_to_f32((p)[1]), peft__f16_to_f32((p)[2]), \
-            peft__f16_to_f32((p)[3]))
-#define v_load_bf16(p)                                                                                 \
-    peft__lanes_plain(peft__bf16_to_f32((p)[0]), peft__bf16_to_f32((p)[1]), peft__bf16_to_f32((p)[2]), \
-            peft__bf16_to_f32((p)[3]))
+#define v_min(a, b) v_(choose)((a) < (b), a, b)
+#define v_max(a, b) v_(choose)((a) > (b), a, b)
+#define v_to_number(a) __builtin_convertvector(a, v_(number))
+#define v_round(a) __builtin_convertvector((v_(number))((a) + 12582912.0f) - 0x4B400000, v_float)
+#define v_sum(v) (((v)[0] + (v)[1]) + ((v)[2] + (v)[3]))
+#define v_load_f16(p) v_lanes(peft__f16_to_f32, p)
+#define v_load_bf16(p) v_lanes(peft__bf16_to_f32, p)
 #else  // a vector of one float
 #define v_width 1
-#define v_repeat_width PEFT__REPEAT_1
 #define v_float float
 #define v_set(a) (a)
 #define v_load(p) (*(p))
@@ -5343,18 +5170,14 @@ PEFT__INLINE void peft__transpose_plain(peft__vec_plain *r) {
 #define v_load_bf16(p) peft__bf16_to_f32(*(p))
 #endif
 #define v_fma(a, b, c) ((a) * (b) + (c))
-#define v_sum4(a, b, c, d, out) \
-    ((out)[0] = v_sum(a), (out)[1] = v_sum(b), (out)[2] = v_sum(c), (out)[3] = v_sum(d))
 
 #elif PEFT__PASS == PEFT__PASS_NEON
-#define PEFT__V(name) peft__##name##_neon
+#define v_(name) peft__##name##_neon
 #define PEFT__TARGET
-#define v_repeat_rows PEFT__REPEAT_12
-#define v_repeat_dots PEFT__REPEAT_3
+#define v_rows 12
 #define v_dot_rows 3
-#define v_blocks 12, 2 * v_width, v_dot_rows, 384, 262144
+#define v_blocks 384, 262144
 #define v_width 4
-#define v_repeat_width PEFT__REPEAT_4
 #define v_float float32x4_t
 #define v_set(a) vdupq_n_f32(a)
 #define v_load(p) vld1q_f32(p)
@@ -5363,37 +5186,22 @@ PEFT__INLINE void peft__transpose_plain(peft__vec_plain *r) {
 #define v_max(a, b) vmaxq_f32(a, b)
 #define v_fma(a, b, c) vfmaq_f32(c, a, b)
 #define v_round(a) vrndnq_f32(a)
+#define v_to_number(a) (v_(number)) vcvtq_s32_f32(a)
 #define v_sum(v) vaddvq_f32(v)
 #define v_sum4(a, b, c, d, out) vst1q_f32(out, vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d)))
-#define v_scale peft__scale_neon
-#define v_transpose peft__transpose_neon
-#define v_load_f16(p) vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)))
-#define v_load_bf16(p) vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16))
-#if PEFT__CHAPTER == 3
-PEFT__INLINE float32x4_t peft__scale_neon(float32x4_t x, float32x4_t n) {
-    int32x4_t i = vcvtq_s32_f32(n), half = vshrq_n_s32(i, 1), bias = vdupq_n_s32(127);
-    x = vmulq_f32(x, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(half, bias), 23)));
-    return vmulq_f32(x, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vsubq_s32(i, half), bias), 23)));
-}
-PEFT__INLINE void peft__transpose_neon(float32x4_t *r) {
-    float64x2_t a = vreinterpretq_f64_f32(vtrn1q_f32(r[0], r[1])),
-                b = vreinterpretq_f64_f32(vtrn2q_f32(r[0], r[1]));
-    float64x2_t c = vreinterpretq_f64_f32(vtrn1q_f32(r[2], r[3])),
-                d = vreinterpretq_f64_f32(vtrn2q_f32(r[2], r[3]));
-    r[0] = vreinterpretq_f32_f64(vtrn1q_f64(a, c)), r[1] = vreinterpretq_f32_f64(vtrn1q_f64(b, d));
-    r[2] = vreinterpretq_f32_f64(vtrn2q_f64(a, c)), r[3] = vreinterpretq_f32_f64(vtrn2q_f64(b, d));
-}
-#endif
+#define v_load_f16(p) vcvt_f32_f16((float16x4_t)vld1_u16(p))
+#define v_load_bf16(p) (float32x4_t) vshll_n_u16(vld1_u16(p), 16)
 
 #elif PEFT__PASS == PEFT__PASS_WASM
-#define PEFT__V(name) peft__##name##_wasm
+#define v_(name) peft__##name##_wasm
 #define PEFT__TARGET
-#define v_repeat_rows PEFT__REPEAT_4
-#define v_repeat_dots PEFT__REPEAT_3
+#define v_rows 4
 #define v_dot_rows 3
-#define v_blocks 4, 2 * v_width, v_dot_rows, 256, 131072
+#define v_blocks 256, 131072
 #define v_width 4
-#define v_repeat_width PEFT__REPEAT_4
+#if PEFT__CHAPTER == 3
+typedef float peft__vec_wasm __attribute__((vector_size(16)));
+#endif
 #define v_float peft__vec_wasm
 #define v_set(a) ((v_float)wasm_f32x4_splat(a))
 #define v_load(p) ((v_float)wasm_v128_load(p))
@@ -5402,45 +5210,20 @@ PEFT__INLINE void peft__transpose_neon(float32x4_t *r) {
 #define v_max(a, b) ((v_float)wasm_f32x4_max((v128_t)(a), (v128_t)(b)))
 #define v_fma(a, b, c) ((a) * (b) + (c))
 #define v_round(a) ((v_float)wasm_f32x4_nearest((v128_t)(a)))
-#define v_sum(v) peft__sum_wasm((v128_t)(v))
-#define v_sum4(a, b, c, d, out) \
-    ((out)[0] = v_sum(a), (out)[1] = v_sum(b), (out)[2] = v_sum(c), (out)[3] = v_sum(d))
-#define v_scale peft__scale_wasm
-#define v_transpose peft__transpose_wasm
-#define v_load_f16(p)                                                                                       \
+#define v_to_number(a) (v_(number)) wasm_i32x4_trunc_sat_f32x4((v128_t)(a))
+#define v_sum(v) (((v)[0] + (v)[1]) + ((v)[2] + (v)[3]))
+#define v_load_f16(p) \
     ((v_float)wasm_f32x4_make(peft__f16_to_f32((p)[0]), peft__f16_to_f32((p)[1]), peft__f16_to_f32((p)[2]), \
-            peft__f16_to_f32((p)[3])))
+        peft__f16_to_f32((p)[3])))
 #define v_load_bf16(p) ((v_float)wasm_i32x4_shl(wasm_u32x4_load16x4(p), 16))
-#if PEFT__CHAPTER == 3
-typedef float peft__vec_wasm __attribute__((vector_size(16)));
-PEFT__INLINE float peft__sum_wasm(v128_t v) {
-    return (wasm_f32x4_extract_lane(v, 0) + wasm_f32x4_extract_lane(v, 1)) +
-            (wasm_f32x4_extract_lane(v, 2) + wasm_f32x4_extract_lane(v, 3));
-}
-PEFT__INLINE v_float peft__scale_wasm(v_float x, v_float n) {
-    v128_t i = wasm_i32x4_trunc_sat_f32x4((v128_t)n), half = wasm_i32x4_shr(i, 1),
-           bias = wasm_i32x4_splat(127);
-    x = x * (v_float)wasm_i32x4_shl(wasm_i32x4_add(half, bias), 23);
-    return x * (v_float)wasm_i32x4_shl(wasm_i32x4_add(wasm_i32x4_sub(i, half), bias), 23);
-}
-PEFT__INLINE void peft__transpose_wasm(v_float *r) {
-    v128_t r0 = (v128_t)r[0], r1 = (v128_t)r[1], r2 = (v128_t)r[2], r3 = (v128_t)r[3];
-    v128_t a = wasm_i32x4_shuffle(r0, r1, 0, 4, 1, 5), b = wasm_i32x4_shuffle(r0, r1, 2, 6, 3, 7);
-    v128_t c = wasm_i32x4_shuffle(r2, r3, 0, 4, 1, 5), d = wasm_i32x4_shuffle(r2, r3, 2, 6, 3, 7);
-    r[0] = (v_float)wasm_i64x2_shuffle(a, c, 0, 2), r[1] = (v_float)wasm_i64x2_shuffle(a, c, 1, 3);
-    r[2] = (v_float)wasm_i64x2_shuffle(b, d, 0, 2), r[3] = (v_float)wasm_i64x2_shuffle(b, d, 1, 3);
-}
-#endif
 
 #elif PEFT__PASS == PEFT__PASS_AVX2
-#define PEFT__V(name) peft__##name##_avx2
+#define v_(name) peft__##name##_avx2
 #define PEFT__TARGET PEFT__TARGET_AVX2
-#define v_repeat_rows PEFT__REPEAT_6
-#define v_repeat_dots PEFT__REPEAT_3
+#define v_rows 6
 #define v_dot_rows 3
-#define v_blocks 6, 2 * v_width, v_dot_rows, 768, 262144
+#define v_blocks 768, 262144
 #define v_width 8
-#define v_repeat_width PEFT__REPEAT_8
 #define v_float __m256
 #define v_set(a) _mm256_set1_ps(a)
 #define v_load(p) _mm256_loadu_ps(p)
@@ -5449,61 +5232,42 @@ PEFT__INLINE void peft__transpose_wasm(v_float *r) {
 #define v_max(a, b) _mm256_max_ps(a, b)
 #define v_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
 #define v_round(a) _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
+#define v_to_number(a) (v_(number)) _mm256_cvtps_epi32(a)
 #define v_sum(v) _mm_cvtss_f32(peft__sum4_avx2(v, v, v, v))
 #define v_sum4(a, b, c, d, out) _mm_storeu_ps(out, peft__sum4_avx2(a, b, c, d))
-#define v_scale peft__scale_avx2
 #define v_transpose peft__transpose_avx2
 #define v_load_f16(p) _mm256_cvtph_ps(_mm_loadu_si128(PEFT__M128(p)))
-#define v_load_bf16(p)                     \
-    _mm256_castsi256_ps(_mm256_slli_epi32( \
-            _mm256_cvtepu16_epi32(_mm_loadu_si128(PEFT__M128(p))), 16))
+#define v_load_bf16(p) (__m256) _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(PEFT__M128(p))), 16)
 #if PEFT__CHAPTER == 3
 #define PEFT__AVX2 PEFT__INLINE PEFT__TARGET_AVX2
 #define PEFT__M128(p) ((const __m128i *)(const void *)(p))
 #define PEFT__M256(p) ((const __m256i *)(const void *)(p))
+// Transposes 4 x 4 within each 128-bit lane: afterwards lane L of r[j] is column 4L+j of the four rows.
+#define PEFT__TRANSPOSE4(suffix, ps, pd, mm) \
+    v_inline void peft__transpose4_##suffix(ps *r) { \
+        pd a = (pd)mm##_unpacklo_ps(r[0], r[1]), b = (pd)mm##_unpackhi_ps(r[0], r[1]); \
+        pd c = (pd)mm##_unpacklo_ps(r[2], r[3]), d = (pd)mm##_unpackhi_ps(r[2], r[3]); \
+        r[0] = (ps)mm##_unpacklo_pd(a, c), r[1] = (ps)mm##_unpackhi_pd(a, c); \
+        r[2] = (ps)mm##_unpacklo_pd(b, d), r[3] = (ps)mm##_unpackhi_pd(b, d); \
+    }
 PEFT__AVX2 __m128 peft__sum4_avx2(__m256 a, __m256 b, __m256 c, __m256 d) {
     __m256 s = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
     return _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
-}
-PEFT__AVX2 __m256 peft__scale_avx2(__m256 x, __m256 n) {
-    __m256i i = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(i, 1), bias = _mm256_set1_epi32(127);
-    x = _mm256_mul_ps(x, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(half, bias), 23)));
-    i = _mm256_add_epi32(_mm256_sub_epi32(i, half), bias);
-    return _mm256_mul_ps(x, _mm256_castsi256_ps(_mm256_slli_epi32(i, 23)));
-}
-// 4 x 4 transposes within each 128-bit lane: afterwards lane L of r[j] is column 4L+j of the four rows.
-PEFT__AVX2 void peft__transpose4_avx2(__m256 *r) {
-    __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(r[0], r[1])),
-            b = _mm256_castps_pd(_mm256_unpackhi_ps(r[0], r[1]));
-    __m256d c = _mm256_castps_pd(_mm256_unpacklo_ps(r[2], r[3])),
-            d = _mm256_castps_pd(_mm256_unpackhi_ps(r[2], r[3]));
-    r[0] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, c)), r[1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, c));
-    r[2] = _mm256_castpd_ps(_mm256_unpacklo_pd(b, d)), r[3] = _mm256_castpd_ps(_mm256_unpackhi_pd(b, d));
-}
-PEFT__AVX2 void peft__transpose_avx2(__m256 *r) {
-    peft__transpose4_avx2(r), peft__transpose4_avx2(r + 4);
-    for (int i = 0; i < 4; i++) {
-        __m256 low = _mm256_permute2f128_ps(r[i], r[i + 4], 0x20);
-        r[i + 4] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
-        r[i] = low;
-    }
 }
 #endif
 
 #elif PEFT__PASS == PEFT__PASS_AVX512 || PEFT__PASS == PEFT__PASS_BF16
 #if PEFT__PASS == PEFT__PASS_AVX512
-#define PEFT__V(name) peft__##name##_avx512
+#define v_(name) peft__##name##_avx512
 #define PEFT__TARGET PEFT__TARGET_AVX512
 #else
-#define PEFT__V(name) peft__##name##_bf16
+#define v_(name) peft__##name##_bf16
 #define PEFT__TARGET PEFT__TARGET_BF16
 #endif
-#define v_repeat_rows PEFT__REPEAT_14
-#define v_repeat_dots PEFT__REPEAT_6
+#define v_rows 14
 #define v_dot_rows 6
-#define v_blocks 14, 2 * v_width, v_dot_rows, 1024, 393216
+#define v_blocks 1024, 393216
 #define v_width 16
-#define v_repeat_width PEFT__REPEAT_16
 #define v_float __m512
 #define v_set(a) _mm512_set1_ps(a)
 #define v_load(p) _mm512_loadu_ps(p)
@@ -5519,28 +5283,60 @@ PEFT__AVX2 void peft__transpose_avx2(__m256 *r) {
 #define v_sum4(a, b, c, d, out) _mm_storeu_ps(out, peft__sum4_avx512(a, b, c, d))
 #define v_transpose peft__transpose_avx512
 #define v_load_f16(p) _mm512_cvtph_ps(_mm256_loadu_si256(PEFT__M256(p)))
-#define v_load_bf16(p)                     \
-    _mm512_castsi512_ps(_mm512_slli_epi32( \
-            _mm512_cvtepu16_epi32(_mm256_loadu_si256(PEFT__M256(p))), 16))
+#define v_load_bf16(p) \
+    (__m512) _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(PEFT__M256(p))), 16)
 #if PEFT__CHAPTER == 3 && PEFT__PASS == PEFT__PASS_AVX512
 #define PEFT__AVX512 PEFT__INLINE PEFT__TARGET_AVX512
 PEFT__AVX512 __m128 peft__sum4_avx512(__m512 a, __m512 b, __m512 c, __m512 d) {
-    __m512 ab = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xEE));
-    __m512 cd = _mm512_add_ps(_mm512_shuffle_f32x4(c, d, 0x44), _mm512_shuffle_f32x4(c, d, 0xEE));
-    __m512 s = _mm512_add_ps(
-            _mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xDD));  // lane i: operand i
-    s = _mm512_add_ps(s, _mm512_permute_ps(s, 0x4E));
-    s = _mm512_add_ps(s, _mm512_permute_ps(s, 0xB1));
+    __m512 ab = _mm512_shuffle_f32x4(a, b, 0x44) + _mm512_shuffle_f32x4(a, b, 0xEE);
+    __m512 cd = _mm512_shuffle_f32x4(c, d, 0x44) + _mm512_shuffle_f32x4(c, d, 0xEE);
+    // lane i: operand i
+    __m512 s = _mm512_shuffle_f32x4(ab, cd, 0x88) + _mm512_shuffle_f32x4(ab, cd, 0xDD);
+    s = s + _mm512_permute_ps(s, 0x4E);
+    s = s + _mm512_permute_ps(s, 0xB1);
     return _mm512_castps512_ps128(_mm512_permutexvar_ps(_mm512_set4_epi32(12, 8, 4, 0), s));
 }
-PEFT__AVX512 void peft__transpose4_avx512(__m512 *r) {  // as for AVX2
-    __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(r[0], r[1])),
-            b = _mm512_castps_pd(_mm512_unpackhi_ps(r[0], r[1]));
-    __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(r[2], r[3])),
-            d = _mm512_castps_pd(_mm512_unpackhi_ps(r[2], r[3]));
-    r[0] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c)), r[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
-    r[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d)), r[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+#endif
+#endif
+
+#define v_inline PEFT__INLINE PEFT__TARGET  // parts of kernels, inlined
+#define v_kernel static PEFT__TARGET  // the functions in the tables
+#define v_vector(type) type __attribute__((vector_size(4 * v_width)))
+#if PEFT__CHAPTER == 3 && PEFT__PASS != PEFT__PASS_BF16 && v_width > 1
+typedef uint32_t v_vector(v_(word));
+typedef int32_t v_vector(v_(number));
+#endif
+#if PEFT__CHAPTER == 3 && PEFT__PASS == PEFT__PASS_PLAIN && v_width > 1
+v_inline v_float v_(choose)(v_(number) which, v_float a, v_float b) {
+    return (v_float)(((v_(number))a & which) | ((v_(number))b & ~which));
 }
+#endif
+#ifndef v_scale
+#define v_scale v_(scale)
+#if PEFT__CHAPTER == 3
+v_inline v_float v_(scale)(v_float x, v_float n) {
+    v_(number) i = v_to_number(n), half = i >> 1;
+    return x * (v_float)((half + 127) << 23) * (v_float)((i - half + 127) << 23);
+}
+#endif
+#endif
+#ifndef v_sum4
+#define v_sum4(a, b, c, d, out) \
+    ((out)[0] = v_sum(a), (out)[1] = v_sum(b), (out)[2] = v_sum(c), (out)[3] = v_sum(d))
+#endif
+#if PEFT__CHAPTER == 3
+#if PEFT__PASS == PEFT__PASS_AVX2
+PEFT__TRANSPOSE4(avx2, __m256, __m256d, _mm256)
+PEFT__AVX2 void peft__transpose_avx2(__m256 *r) {
+    peft__transpose4_avx2(r), peft__transpose4_avx2(r + 4);
+    for (int i = 0; i < 4; i++) {
+        __m256 low = _mm256_permute2f128_ps(r[i], r[i + 4], 0x20);
+        r[i + 4] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
+        r[i] = low;
+    }
+}
+#elif PEFT__PASS == PEFT__PASS_AVX512
+PEFT__TRANSPOSE4(avx512, __m512, __m512d, _mm512)
 // The 4 x 4 matrix of lanes in r[0], r[4], r[8], r[12], transposed.
 PEFT__AVX512 void peft__transpose_lanes_avx512(__m512 *r) {
     __m512 a = _mm512_shuffle_f32x4(r[0], r[4], 0x44), b = _mm512_shuffle_f32x4(r[8], r[12], 0x44);
@@ -5556,62 +5352,71 @@ PEFT__AVX512 void peft__transpose_avx512(__m512 *r) {
 }
 #endif
 #endif
-
-#define PEFT__VECTOR PEFT__INLINE PEFT__TARGET  // parts of kernels, inlined
-#define PEFT__KERNEL static PEFT__TARGET  // the functions in the tables
-#ifndef v_load_n  // without masks: through a small buffer
-#define v_load_n PEFT__V(load_n)
-#define v_store_n PEFT__V(store_n)
+#ifndef v_transpose  // four lanes
+#define v_transpose v_(transpose)
 #if PEFT__CHAPTER == 3
-PEFT__VECTOR v_float v_load_n(const float *p, int64_t n) {
+v_inline void v_(transpose)(v_float *r) {
+    // each vector comes from two: compilers have instructions for that
+    v_float a = r[0], b = r[1], c = r[2], d = r[3];
+    v_float ab = {a[0], b[0], a[1], b[1]}, cd = {c[0], d[0], c[1], d[1]};
+    v_float e = {a[2], b[2], a[3], b[3]}, f = {c[2], d[2], c[3], d[3]};
+    v_float r0 = {ab[0], ab[1], cd[0], cd[1]}, r1 = {ab[2], ab[3], cd[2], cd[3]};
+    v_float r2 = {e[0], e[1], f[0], f[1]}, r3 = {e[2], e[3], f[2], f[3]};
+    r[0] = r0, r[1] = r1, r[2] = r2, r[3] = r3;
+}
+#endif
+#endif
+#ifndef v_load_n  // without masks: through a small buffer
+#define v_load_n v_(load_n)
+#define v_store_n v_(store_n)
+#if PEFT__CHAPTER == 3
+v_inline v_float v_(load_n)(const float *p, int64_t n) {
     float buffer[v_width] = {0};
     memcpy(buffer, p, (size_t)n * sizeof(float));
     return v_load(buffer);
 }
-PEFT__VECTOR void v_store_n(float *p, v_float v, int64_t n) {
+v_inline void v_(store_n)(float *p, v_float v, int64_t n) {
     float buffer[v_width];
     v_store(buffer, v);
     memcpy(p, buffer, (size_t)n * sizeof(float));
 }
 #endif
 #endif
-
 // ---- the kernels of chapter 3
 #if PEFT__CHAPTER == 3
-#define v_weight PEFT__V(weight)
-#define v_weight_n PEFT__V(weight_n)
-#define v_exp PEFT__V(exp_of)
+#define v_weight v_(weight)
+#define v_weight_n v_(weight_n)
+#define v_exp v_(exp_of)
 #define v_load_part(p, n) ((n) < v_width ? v_load_n(p, n) : v_load(p))
 #define v_store_part(p, v, n) ((n) < v_width ? (void)v_store_n(p, v, n) : (void)v_store(p, v))
 #if PEFT__PASS != PEFT__PASS_BF16
 
 // Elements i, i + 1, ... of a row of weights.
-PEFT__VECTOR v_float v_weight(peft_dtype type, const void *row, int64_t i) {
+v_inline v_float v_weight(peft_dtype type, const void *row, int64_t i) {
     if (type == PEFT_F16) return v_load_f16((const uint16_t *)row + i);
     if (type == PEFT_BF16) return v_load_bf16((const uint16_t *)row + i);
     return v_load((const float *)row + i);
 }
-PEFT__VECTOR v_float v_weight_n(peft_dtype type, const void *row, int64_t i, int64_t n) {
+v_inline v_float v_weight_n(peft_dtype type, const void *row, int64_t i, int64_t n) {
     if (type == PEFT_F32) return v_load_n((const float *)row + i, n);
     float buffer[v_width] = {0};
     for (int64_t j = 0; j < n; j++) buffer[j] = peft__element(type, row, i + j);
     return v_load(buffer);
 }
 
-// Packing: out[p*step + l] = source[p*rs + l*cs] for p < kc, l < lanes, and 0 for lanes <= l < width. rs or
-// cs is 1. Whole vectors are stored where the next row of `out` (written later) or padding takes the excess,
-// so `out` needs v_width spare elements. Prefetching goes on from the end of these rows to those of the next
-// panel.
-#define PEFT__PACK_FETCH(i)   \
+// Packing: out[p*step + l] = source[p*rs + l*cs] for p < kc, l < lanes, and 0 for lanes <= l < width; rs or
+// cs is 1. A whole vector is stored where the next row of `out` (written later) or padding takes the excess,
+// so `out` needs v_width spare elements. Prefetching goes on from the end of these rows to the next panel's.
+#define PEFT__PACK_FETCH(i) \
     peft__fetch(type, source, \
-            p + PEFT__AHEAD < kc ? i * cs + p + PEFT__AHEAD : (i + width) * cs + p + PEFT__AHEAD - kc, 0);
+        p + PEFT__AHEAD < kc ? i * cs + p + PEFT__AHEAD : (i + width) * cs + p + PEFT__AHEAD - kc, 0);
 #define PEFT__PACK_LOAD(i) \
     r[i] = i < lanes ? v_weight(type, peft__advance(type, source, i * cs), p) : v_set(0.0f);
-#define PEFT__PACK_STORE(i)                         \
+#define PEFT__PACK_STORE(i) \
     if (whole) v_store(out + (p + i) * step, r[i]); \
     else v_store_n(out + (p + i) * step, r[i], width);
-PEFT__VECTOR void PEFT__V(pack_lanes)(peft_dtype type, const void *source, int64_t rs, int64_t cs, int64_t kc,
-        int64_t lanes, int64_t width, int64_t step, float *out) {
+v_inline void v_(pack_lanes)(peft_dtype type, const void *source, int64_t rs, int64_t cs, int64_t kc,
+    int64_t lanes, int64_t width, int64_t step, float *out) {
     bool whole = width >= v_width || step < v_width;
     if (rs != 1) {  // lanes are contiguous (cs == 1): copy rows
         for (int64_t p = 0; p < kc; p++) {
@@ -5626,39 +5431,34 @@ PEFT__VECTOR void PEFT__V(pack_lanes)(peft_dtype type, const void *source, int64
     int64_t p = 0;  // k is contiguous: transpose v_width x v_width blocks
     for (; p + v_width <= kc; p += v_width) {
         v_float r[v_width];
-        v_repeat_width(PEFT__PACK_FETCH)
-        v_repeat_width(PEFT__PACK_LOAD)
-        v_transpose(r);
-        v_repeat_width(PEFT__PACK_STORE)
+        PEFT__REPEAT(v_width, PEFT__PACK_FETCH) PEFT__REPEAT(v_width, PEFT__PACK_LOAD) v_transpose(r);
+        PEFT__REPEAT(v_width, PEFT__PACK_STORE)
     }
     for (; p < kc; p++)
         for (int64_t l = 0; l < width; l++)
             out[p * step + l] =
-                    l < lanes ? peft__element(type, peft__advance(type, source, l * cs), p) : 0.0f;
+                l < lanes ? peft__element(type, peft__advance(type, source, l * cs), p) : 0.0f;
 }
-PEFT__VECTOR void PEFT__V(pack_panel_of)(peft_dtype type, const void *source, int64_t rs, int64_t cs,
-        int64_t kc, int64_t lanes, int64_t width, int64_t step, float *out) {
-    for (int64_t l = 0; l < width; l += v_width)
-        PEFT__V(pack_lanes)(type, l < lanes ? peft__advance(type, source, l * cs) : source, rs, cs, kc,
-                PEFT__MAX(PEFT__MIN(lanes - l, v_width), 0), PEFT__MIN(width - l, v_width), step, out + l);
-}
-PEFT__KERNEL void PEFT__V(pack_panel)(peft_dtype type, const void *source, int64_t rs, int64_t cs, int64_t kc,
-        int64_t lanes, int64_t width, int64_t step, float *out) {
-    if (type == PEFT_F32) PEFT__V(pack_panel_of)(PEFT_F32, source, rs, cs, kc, lanes, width, step, out);
-    else PEFT__V(pack_panel_of)(PEFT__HALF(type), source, rs, cs, kc, lanes, width, step, out);
-}
-PEFT__KERNEL void PEFT__V(pack)(
-        const peft__matrix *b, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
-    int64_t rs = b->row_step, cs = b->col_step;
-    for (int64_t j = 0; j < nc; j += nr, packed += kc * nr)
-        PEFT__V(pack_panel)(b->type, peft__advance(b->type, b->data, k0 * rs + (n0 + j) * cs), rs, cs, kc,
-                PEFT__MIN(nc - j, nr), nr, nr, packed);
+v_kernel void v_(pack_panel)(peft_dtype type, const void *source, int64_t rs, int64_t cs, int64_t kc,
+    int64_t lanes, int64_t width, int64_t step, float *out) {
+    for (int64_t l = 0; l < width; l += v_width) {
+        int64_t n = PEFT__MAX(PEFT__MIN(lanes - l, v_width), 0), w = PEFT__MIN(width - l, v_width);
+        const void *from = n ? peft__advance(type, source, l * cs) : source;
+        PEFT__BY_TYPE(v_(pack_lanes), type, from, rs, cs, kc, n, w, step, out + l)
+    }
 }
 
+v_kernel void v_(pack)(
+    const peft__matrix *b, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
+    int64_t rs = b->row_step, cs = b->col_step;
+    for (int64_t j = 0; j < nc; j += nr, packed += kc * nr)
+        v_(pack_panel)(b->type, peft__advance(b->type, b->data, k0 * rs + (n0 + j) * cs), rs, cs, kc,
+            PEFT__MIN(nc - j, nr), nr, nr, packed);
+}
 
 // Rounds to the nearest bf16, ties to even. A NaN stays one, in the bits that are left.
 #if PEFT__PASS == PEFT__PASS_PLAIN
-PEFT__KERNEL void PEFT__V(narrow)(bool pairs, const float *x, int64_t rows, int64_t width, float *out) {
+v_kernel void v_(narrow)(bool pairs, const float *x, int64_t rows, int64_t width, float *out) {
     for (int64_t p = 0; p < rows; p += pairs ? 2 : 1, x += pairs ? 2 * width : width)
         for (int64_t l = 0; l < width; l++) {
             uint32_t word = peft__f32_to_bf16(x[l]);
@@ -5667,18 +5467,16 @@ PEFT__KERNEL void PEFT__V(narrow)(bool pairs, const float *x, int64_t rows, int6
         }
 }
 #else
-typedef uint32_t PEFT__V(word) __attribute__((vector_size(4 * v_width)));
-typedef int32_t PEFT__V(number) __attribute__((vector_size(4 * v_width)));
-PEFT__VECTOR PEFT__V(word) PEFT__V(rounded)(const float *x) {
-    PEFT__V(word) u = (PEFT__V(word))v_load(x), r = (u + 0x7FFF + (u >> 16 & 1)) & 0xFFFF0000;
-    PEFT__V(word) none = (PEFT__V(word))((PEFT__V(number))(u & 0x7FFFFFFF) > 0x7F800000);
+v_inline v_(word) v_(rounded)(const float *x) {
+    v_(word) u = (v_(word))v_load(x), r = (u + 0x7FFF + (u >> 16 & 1)) & 0xFFFF0000;
+    v_(word) none = (v_(word))((v_(number))(u & 0x7FFFFFFF) > 0x7F800000);
     return (r & ~none) | ((u | 0x400000) & none & 0xFFFF0000);
 }
-PEFT__KERNEL void PEFT__V(narrow)(bool pairs, const float *x, int64_t rows, int64_t width, float *out) {
+v_kernel void v_(narrow)(bool pairs, const float *x, int64_t rows, int64_t width, float *out) {
     for (int64_t p = 0; p < rows; p += pairs ? 2 : 1, x += pairs ? 2 * width : width, out += width)
         for (int64_t l = 0; l < width; l += v_width) {  // what is beyond the width is overwritten
-            PEFT__V(word) word = PEFT__V(rounded)(x + l);
-            if (pairs) word = word >> 16 | PEFT__V(rounded)(x + width + l);
+            v_(word) word = v_(rounded)(x + l);
+            if (pairs) word = word >> 16 | v_(rounded)(x + width + l);
             v_store(out + l, (v_float)word);
         }
 }
@@ -5687,15 +5485,15 @@ PEFT__KERNEL void PEFT__V(narrow)(bool pairs, const float *x, int64_t rows, int6
 
 // The micro-kernel: C[R, 2W] = alpha * A[R, kc] * B[kc, 2W] + beta * C with W = v_width, for R = 1 ... mr.
 // a(i, p) = a[i*a_row + p*a_step], b(p, j) = b[p*b_step + j]; only the first `cols` columns of C are touched.
-PEFT__VECTOR void PEFT__V(tile_row)(float *c, v_float s, v_float t, float alpha, float beta) {
+v_inline void v_(tile_row)(float *c, v_float s, v_float t, float alpha, float beta) {
     v_float factor = v_set(alpha), old = v_set(beta);
     s = factor * s, t = factor * t;
     if (beta != 0.0f) s = v_fma(old, v_load(c), s), t = v_fma(old, v_load(c + v_width), t);
     v_store(c, s), v_store(c + v_width, t);
 }
 // The same for the first `cols` columns of all rows of a tile, whose sums are in `rest` [rows, 2W].
-PEFT__KERNEL void PEFT__V(tile_edge)(
-        int rows, int64_t cols, const float *rest, float *c, int64_t ldc, float alpha, float beta) {
+v_kernel void v_(tile_edge)(
+    int rows, int64_t cols, const float *rest, float *c, int64_t ldc, float alpha, float beta) {
     v_float factor = v_set(alpha), old = v_set(beta);
     for (int r = 0; r < rows; r++, c += ldc, rest += 2 * v_width)
         for (int64_t j = 0; j < cols; j += v_width) {
@@ -5709,29 +5507,29 @@ PEFT__KERNEL void PEFT__V(tile_edge)(
 #if PEFT__PASS != PEFT__PASS_BF16
 #define v_tile_add(a, b, c) v_fma(a, b, c)
 #elif defined(PEFT__EMULATE_BF16)
-#define v_high(v) _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(-65536)))
-#define v_low(v) _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(v), 16))
+#define v_high(v) (__m512) _mm512_and_si512((__m512i)v, _mm512_set1_epi32(-65536))
+#define v_low(v) (__m512) _mm512_slli_epi32((__m512i)v, 16)
 #define v_tile_add(a, b, c) v_fma(v_low(a), v_low(b), v_fma(v_high(a), v_high(b), c))
 #else
 #define v_tile_add(a, b, c) _mm512_dpbf16_ps(c, (__m512bh)(a), (__m512bh)(b))
 #endif
 #define PEFT__TILE_ZERO(i) v_float s##i = v_set(0.0f), t##i = s##i;
 // at[i / 3] points to a row of A; an address adds 0, 1 or 2 row steps: so few registers hold pointers.
-#define PEFT__TILE_STEP(i)                           \
-    if (R > i) {                                     \
+#define PEFT__TILE_STEP(i) \
+    if (R > i) { \
         v_float x = v_set(at[i / 3][i % 3 * a_row]); \
-        s##i = v_tile_add(x, b0, s##i);              \
-        t##i = v_tile_add(x, b1, t##i);              \
+        s##i = v_tile_add(x, b0, s##i); \
+        t##i = v_tile_add(x, b1, t##i); \
     }
 #define PEFT__TILE_STORE(i) \
-    if (R > i) PEFT__V(tile_row)(c + i * ldc, s##i, t##i, alpha, beta);
+    if (R > i) v_(tile_row)(c + i * ldc, s##i, t##i, alpha, beta);
 #define PEFT__TILE_KEEP(i) \
     if (R > i) v_store(rest + i * 2 * v_width, s##i), v_store(rest + (i * 2 + 1) * v_width, t##i);
-PEFT__VECTOR void PEFT__V(tile_rows)(const int R, int64_t cols, int64_t kc, const float *a, int64_t a_row,
-        int64_t a_step, const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta) {
+v_inline void v_(tile_rows)(const int R, int64_t cols, int64_t kc, const float *a, int64_t a_row,
+    int64_t a_step, const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta) {
     const float *at[5] = {a, a + (R > 3) * 3 * a_row, a + (R > 6) * 6 * a_row, a + (R > 9) * 9 * a_row,
-            a + (R > 12) * 12 * a_row};
-    v_repeat_rows(PEFT__TILE_ZERO)
+        a + (R > 12) * 12 * a_row};
+    PEFT__REPEAT(v_rows, PEFT__TILE_ZERO)
     // C is fetched on the way, a row now and then: all of it at once would hold up the loads of A and B.
     const float *row = c;
     int64_t part = kc / (R + 1), left = kc;
@@ -5740,39 +5538,35 @@ PEFT__VECTOR void PEFT__V(tile_rows)(const int R, int64_t cols, int64_t kc, cons
         left -= n;
         for (; n > 0; n--, b += b_step) {
             v_float b0 = v_load(b), b1 = v_load(b + v_width);
-            v_repeat_rows(PEFT__TILE_STEP)
-            at[0] += a_step, at[1] += a_step, at[2] += a_step, at[3] += a_step, at[4] += a_step;
+            PEFT__REPEAT(v_rows, PEFT__TILE_STEP)
+            at[0] += a_step,
+                at[1] += a_step, at[2] += a_step, at[3] += a_step, at[4] += a_step;
         }
         if (i == R) break;
         PEFT__PREFETCH(row), PEFT__PREFETCH(row + cols / 2), PEFT__PREFETCH(row + cols - 1);
     }
     if (cols == 2 * v_width) {
-        v_repeat_rows(PEFT__TILE_STORE)
+        PEFT__REPEAT(v_rows, PEFT__TILE_STORE)
     } else {
         float rest[16 * 2 * v_width];
-        v_repeat_rows(PEFT__TILE_KEEP)
-        PEFT__V(tile_edge)(R, cols, rest, c, ldc, alpha, beta);
+        PEFT__REPEAT(v_rows, PEFT__TILE_KEEP) v_(tile_edge)(R, cols, rest, c, ldc, alpha, beta);
     }
 }
 #define PEFT__TILE_CASE(i) \
-    case i + 1: PEFT__V(tile_rows)(i + 1, cols, kc, a, a_row, a_step, b, b_step, c, ldc, alpha, beta); break;
-PEFT__KERNEL void PEFT__V(tile)(int rows, int64_t cols, int64_t kc, const float *a, int64_t a_row,
-        int64_t a_step, const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta) {
-    switch (rows) {
-        v_repeat_rows(PEFT__TILE_CASE)
-    default: break;
-    }
+    case i + 1: v_(tile_rows)(i + 1, cols, kc, a, a_row, a_step, b, b_step, c, ldc, alpha, beta); break;
+v_kernel void v_(tile)(int rows, int64_t cols, int64_t kc, const float *a, int64_t a_row, int64_t a_step,
+    const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta) {
+    switch (rows) { PEFT__REPEAT(v_rows, PEFT__TILE_CASE) default : break; }
 }
 
 #if PEFT__PASS != PEFT__PASS_BF16
 // Dot products: out[i*4 + j] = sum over p of a(i, p) * b(j, p) for rows of A and 4 rows of the transposed B,
-// all contiguous in k. Each weight is read once: for few rows of A (a token) or few columns (LoRA's rank).
-// The functions return how much of k is done. A single row of A meets one row of B after the other: the
-// processor prefetches one stream by itself, better than with hints.
+// contiguous in k. Each weight is read once: for few rows of A (a token) or few columns (LoRA's rank). Return
+// how much of k is done. One row of A meets one row of B after the other: a processor prefetches one stream.
 #define PEFT__DOT_PART(i) \
     s##i = v_fma(v_load(a + p + i * v_width), v_weight(type, row, p + i * v_width), s##i);
-PEFT__VECTOR int64_t PEFT__V(dots_token)(
-        peft_dtype type, int64_t k, const float *a, const void *const *b, float *out) {
+v_inline int64_t v_(dots_token)(
+    peft_dtype type, int64_t k, const float *a, const void *const *b, float *out) {
     int64_t p = 0;
     v_float total[4];
     for (int j = 0; j < 4; j++) {
@@ -5789,12 +5583,12 @@ PEFT__VECTOR int64_t PEFT__V(dots_token)(
     v_sum4(total[0], total[1], total[2], total[3], out);
     return p;
 }
-#define PEFT__DOT_ZERO(i)                                 \
+#define PEFT__DOT_ZERO(i) \
     const float *a##i = a + PEFT__MIN(i, rows - 1) * lda; \
     v_float d##i##0 = v_set(0.0f), d##i##1 = d##i##0, d##i##2 = d##i##0, d##i##3 = d##i##0;
-#define PEFT__DOT_STEP(i)                \
-    if (R > i) {                         \
-        v_float x = v_load(a##i + p);    \
+#define PEFT__DOT_STEP(i) \
+    if (R > i) { \
+        v_float x = v_load(a##i + p); \
         d##i##0 = v_fma(x, w0, d##i##0); \
         d##i##1 = v_fma(x, w1, d##i##1); \
         d##i##2 = v_fma(x, w2, d##i##2); \
@@ -5803,12 +5597,11 @@ PEFT__VECTOR int64_t PEFT__V(dots_token)(
 #define PEFT__DOT_STORE(i) \
     if (R > i) v_sum4(d##i##0, d##i##1, d##i##2, d##i##3, out + i * 4);
 // R >= rows: the last row stands in for missing ones.
-PEFT__VECTOR int64_t PEFT__V(dots_rows)(const int R, int rows, peft_dtype type, int64_t k, const float *a,
-        int64_t lda, const void *const *b, float *out) {
+v_inline int64_t v_(dots_rows)(const int R, int rows, peft_dtype type, int64_t k, const float *a, int64_t lda,
+    const void *const *b, float *out) {
     const void *r0 = b[0], *r1 = b[1], *r2 = b[2], *r3 = b[3];
     uintptr_t ahead = 4 * ((uintptr_t)r1 - (uintptr_t)r0);
-    v_repeat_dots(PEFT__DOT_ZERO)
-    int64_t p = 0;
+    PEFT__REPEAT(v_dot_rows, PEFT__DOT_ZERO) int64_t p = 0;
     for (; p + v_width <= k; p += v_width) {
         if (R == 2) {  // memory-bound: fetch what the next four rows will read
             peft__fetch(type, r0, p, ahead), peft__fetch(type, r1, p, ahead);
@@ -5816,19 +5609,18 @@ PEFT__VECTOR int64_t PEFT__V(dots_rows)(const int R, int rows, peft_dtype type, 
         }
         v_float w0 = v_weight(type, r0, p), w1 = v_weight(type, r1, p);
         v_float w2 = v_weight(type, r2, p), w3 = v_weight(type, r3, p);
-        v_repeat_dots(PEFT__DOT_STEP)
+        PEFT__REPEAT(v_dot_rows, PEFT__DOT_STEP)
     }
-    v_repeat_dots(PEFT__DOT_STORE)
-    return p;
+    PEFT__REPEAT(v_dot_rows, PEFT__DOT_STORE) return p;
 }
-PEFT__KERNEL void PEFT__V(dots)(
-        int rows, peft_dtype type, int64_t k, const float *a, int64_t lda, const void *const *b, float *out) {
+v_kernel void v_(dots)(
+    int rows, peft_dtype type, int64_t k, const float *a, int64_t lda, const void *const *b, float *out) {
     int64_t p;
-    if (type == PEFT_F32 && rows == 1) p = PEFT__V(dots_token)(PEFT_F32, k, a, b, out);
-    else if (type == PEFT_F32 && rows == 2) p = PEFT__V(dots_rows)(2, rows, PEFT_F32, k, a, lda, b, out);
-    else if (type == PEFT_F32) p = PEFT__V(dots_rows)(v_dot_rows, rows, PEFT_F32, k, a, lda, b, out);
-    else if (rows == 1) p = PEFT__V(dots_token)(PEFT__HALF(type), k, a, b, out);
-    else p = PEFT__V(dots_rows)(v_dot_rows, rows, PEFT__HALF(type), k, a, lda, b, out);
+    if (type == PEFT_F32 && rows == 1) p = v_(dots_token)(PEFT_F32, k, a, b, out);
+    else if (type == PEFT_F32 && rows == 2) p = v_(dots_rows)(2, rows, PEFT_F32, k, a, lda, b, out);
+    else if (type == PEFT_F32) p = v_(dots_rows)(v_dot_rows, rows, PEFT_F32, k, a, lda, b, out);
+    else if (rows == 1) p = v_(dots_token)(PEFT__HALF(type), k, a, b, out);
+    else p = v_(dots_rows)(v_dot_rows, rows, PEFT__HALF(type), k, a, lda, b, out);
     for (int i = 0; p < k && i < rows; i++)  // what whole vectors leave of k
         for (int j = 0; j < 4; j++) {
             float sum = 0.0f;
@@ -5842,8 +5634,8 @@ PEFT__KERNEL void PEFT__V(dots)(
 #define PEFT__GEMV_ZERO(i) v_float s##i = v_set(0.0f);
 #define PEFT__GEMV_STEP(i) s##i = v_fma(v, v_weight(type, row, j + i * v_width), s##i);
 #define PEFT__GEMV_STORE(i) v_store(sums + i * v_width, s##i);
-PEFT__VECTOR void PEFT__V(gemv_of)(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x,
-        int64_t incx, const void *b, int64_t stride, float beta, float *y) {
+v_inline void v_(gemv_of)(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x, int64_t incx,
+    const void *b, int64_t stride, float beta, float *y) {
     float sums[8 * v_width];
     int64_t j = 0;
     for (; j + 8 * v_width <= cols; j += 8 * v_width) {
@@ -5868,16 +5660,14 @@ PEFT__VECTOR void PEFT__V(gemv_of)(peft_dtype type, int64_t cols, int64_t k, flo
         peft__put_sums(y + j, sums, n, alpha, beta);
     }
 }
-PEFT__KERNEL void PEFT__V(gemv)(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x,
-        int64_t incx, const void *b, int64_t stride, float beta, float *y) {
-    if (type == PEFT_F32) PEFT__V(gemv_of)(PEFT_F32, cols, k, alpha, x, incx, b, stride, beta, y);
-    else PEFT__V(gemv_of)(PEFT__HALF(type), cols, k, alpha, x, incx, b, stride, beta, y);
-}
+v_kernel void v_(gemv)(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x, int64_t incx,
+    const void *b, int64_t stride, float beta,
+    float *y){PEFT__BY_TYPE(v_(gemv_of), type, cols, k, alpha, x, incx, b, stride, beta, y)}
 
 // exp(x) = 2^n * exp(r), n = round(x / ln 2), r = x - n ln 2 in two steps (ln 2 = hi + lo, n*hi exact; Cody &
 // Waite 1980). |r| <= 0.347, where the Taylor series to r^7 is within 1e-8. Below -104 the result is 0, above
 // 89 it is infinity.
-PEFT__VECTOR v_float v_exp(v_float x) {
+v_inline v_float v_exp(v_float x) {
     x = v_max(v_set(-104.0f), v_min(v_set(89.0f), x));
     v_float n = v_round(x * v_set(1.44269504f));
     v_float r = v_fma(n, v_set(-0.693359375f), x);
@@ -5891,7 +5681,7 @@ PEFT__VECTOR v_float v_exp(v_float x) {
     y = v_fma(r * r, y, r);  // exp(r) - 1
     return v_scale(y + v_set(1.0f), n);
 }
-PEFT__KERNEL void PEFT__V(exp)(float *y, const float *x, int64_t n) {
+v_kernel void v_(exp)(float *y, const float *x, int64_t n) {
     for (int64_t i = 0; i < n; i += v_width) {
         v_float v = v_load_part(x + i, n - i);
         v_store_part(y + i, v_exp(v), n - i);
@@ -5900,26 +5690,26 @@ PEFT__KERNEL void PEFT__V(exp)(float *y, const float *x, int64_t n) {
 
 // gelu and silu are both x s(u) with s(u) = 1 / (1 + exp(-u)). silu: u = x. gelu in its tanh form:
 // u = sqrt(2/pi) 2 (x + 0.044715 x^3), since (1 + tanh(u/2)) / 2 = s(u).  y = x s(u) [* up]
-PEFT__VECTOR v_float PEFT__V(gate_u)(bool gelu, v_float x) {
+v_inline v_float v_(gate_u)(bool gelu, v_float x) {
     if (!gelu) return x;
     return x * v_fma(x * x, v_set(PEFT__GELU_B), v_set(PEFT__GELU_A));
 }
-PEFT__KERNEL void PEFT__V(gate)(bool gelu, float *y, const float *x, const float *up, int64_t n) {
+v_kernel void v_(gate)(bool gelu, float *y, const float *x, const float *up, int64_t n) {
     for (int64_t i = 0; i < n; i += v_width) {
         v_float v = v_load_part(x + i, n - i), one = v_set(1.0f);
-        v = v * (one / (one + v_exp(v_set(0.0f) - PEFT__V(gate_u)(gelu, v))));
+        v = v * (one / (one + v_exp(v_set(0.0f) - v_(gate_u)(gelu, v))));
         if (up) v = v * v_load_part(up + i, n - i);
         v_store_part(y + i, v, n - i);
     }
 }
 // dx = dy f'(x) [* up], dup = dy f(x), where f'(x) = s + x s (1-s) u'(x).
-PEFT__KERNEL void PEFT__V(gate_back)(
-        bool gelu, float *dx, float *dup, const float *x, const float *up, const float *dy, int64_t n) {
+v_kernel void v_(gate_back)(
+    bool gelu, float *dx, float *dup, const float *x, const float *up, const float *dy, int64_t n) {
     for (int64_t i = 0; i < n; i += v_width) {
         v_float v = v_load_part(x + i, n - i), g = v_load_part(dy + i, n - i), one = v_set(1.0f), slope = one;
         if (gelu) slope = v_fma(v * v, v_set(3 * PEFT__GELU_B), v_set(PEFT__GELU_A));
         // e = exp(-u), kept finite; s = 1/(1+e), 1-s = e s without cancellation
-        v_float u = v_max(v_set(-87.0f), PEFT__V(gate_u)(gelu, v)), e = v_exp(v_set(0.0f) - u);
+        v_float u = v_max(v_set(-87.0f), v_(gate_u)(gelu, v)), e = v_exp(v_set(0.0f) - u);
         v_float s = one / (one + e), d = e * s * s, dv = g * v_fma(v * d, slope, s);
         if (up) {
             v_store_part(dup + i, g * (v * s), n - i);
@@ -5929,7 +5719,7 @@ PEFT__KERNEL void PEFT__V(gate_back)(
     }
 }
 
-PEFT__KERNEL float PEFT__V(dot)(const float *a, const float *b, int64_t n) {
+v_kernel float v_(dot)(const float *a, const float *b, int64_t n) {
     v_float s0 = v_set(0.0f), s1 = s0, s2 = s0, s3 = s0;
     int64_t i = 0;
     for (; i + 4 * v_width <= n; i += 4 * v_width) {
@@ -5944,14 +5734,14 @@ PEFT__KERNEL float PEFT__V(dot)(const float *a, const float *b, int64_t n) {
     return v_sum(s0);
 }
 // y += alpha x
-PEFT__KERNEL void PEFT__V(axpy)(float *y, float alpha, const float *x, int64_t n) {
+v_kernel void v_(axpy)(float *y, float alpha, const float *x, int64_t n) {
     int64_t i = 0;
     v_float v = v_set(alpha);
     for (; i + v_width <= n; i += v_width) v_store(y + i, v_fma(v, v_load(x + i), v_load(y + i)));
     if (i < n) v_store_n(y + i, v_fma(v, v_load_n(x + i, n - i), v_load_n(y + i, n - i)), n - i);
 }
 // x = exp(x - max); sums of 64 vectors in f32, then f64
-PEFT__KERNEL void PEFT__V(softmax)(float *x, int64_t n, float *max, double *sum) {
+v_kernel void v_(softmax)(float *x, int64_t n, float *max, double *sum) {
     float top = -INFINITY, lane[v_width];
     v_float m = v_set(top);
     int64_t i = 0;
@@ -5977,9 +5767,9 @@ PEFT__KERNEL void PEFT__V(softmax)(float *x, int64_t n, float *max, double *sum)
     *sum = total;
 }
 
-static const peft__isa PEFT__V(isa) = {v_blocks, PEFT__V(pack), PEFT__V(pack_panel), PEFT__V(tile),
-        PEFT__V(narrow), PEFT__V(dots), PEFT__V(gemv), PEFT__V(exp), PEFT__V(gate), PEFT__V(gate_back),
-        PEFT__V(dot), PEFT__V(axpy), PEFT__V(softmax)};
+static const peft__isa v_(isa) = {v_rows, 2 * v_width, v_dot_rows, v_blocks, v_(pack), v_(pack_panel),
+    v_(tile), v_(narrow), v_(dots), v_(gemv), v_(exp), v_(gate), v_(gate_back), v_(dot), v_(axpy),
+    v_(softmax)};
 #endif  // not PEFT__PASS_BF16
 #undef v_weight
 #undef v_weight_n
@@ -5999,12 +5789,10 @@ static void peft__vexp(peft_context *ctx, float *y, const float *x, int64_t n) {
     peft__isa_of(ctx)->exp(y, x, n);
 }
 
-// The sum of a[i] b[i].
 static float peft__dot(peft_context *ctx, const float *a, const float *b, int64_t n) {
     return peft__isa_of(ctx)->dot(a, b, n);
 }
 
-// y += alpha x
 static void peft__axpy(peft_context *ctx, float *y, float alpha, const float *x, int64_t n) {
     if (!ctx->dry) peft__isa_of(ctx)->axpy(y, alpha, x, n);
 }
@@ -6015,31 +5803,26 @@ static void peft__row_softmax_lse(peft_context *ctx, float *x, int64_t n, float 
     peft__isa_of(ctx)->softmax(x, n, max, sum);
 }
 
-static int64_t peft__div_up(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
+static int64_t peft__div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-static int64_t peft__round_up(int64_t a, int64_t b) {
-    return peft__div_up(a, b) * b;
-}
+static int64_t peft__round_up(int64_t a, int64_t b) { return peft__div_up(a, b) * b; }
 
 // ---- the driver
 //
 // For each block of k: one operand is packed as a whole by all threads ("shared": mostly the smaller one),
 // then each thread takes block after block of the other, packs it into a slot of its own and multiplies. An
-// operand that the tile can read as it lies, and that is used too little to pay for packing, is read in
-// place.
+// operand that the tile can read as it lies and that is used too little to pay for packing is read in place.
 
-#define PEFT__SHARED \
-    1048576  // floats of the shared operand that are packed at once: they stay in the last-level cache
-#define PEFT__L1 6144     // floats that stay in the first-level cache beside other things
-#define PEFT__WIDE 2048   // columns beyond which packing A pays
+// floats of the shared operand that are packed at once: they stay in the last-level cache
+#define PEFT__SHARED 1048576
+#define PEFT__L1 6144  // floats that stay in the first-level cache beside other things
+#define PEFT__WIDE 2048  // columns beyond which packing A pays
 #define PEFT__SHORT 1024  // columns of short rows of B
-#define PEFT__PAGE \
-    1024  // floats in a page: rows so far apart would push each other out of the first-level cache
-#define PEFT__FEW 16             // at most this many columns count as few
+// floats in a page: rows so far apart would push each other out of the first-level cache
+#define PEFT__PAGE 1024
+#define PEFT__FEW 16  // at most this many columns count as few
 #define PEFT__SERIAL_WORK 65536  // multiply-adds below which waking threads does not pay
-#define PEFT__TINY 64            // multiply-adds up to which the triple loop is used
+#define PEFT__TINY 64  // multiply-adds up to which the triple loop is used
 
 typedef struct peft__gemm_job {
     peft_context *ctx;  // NULL: serial
@@ -6052,14 +5835,17 @@ typedef struct peft__gemm_job {
     peft__matrix a, b;
     float *c;
     int64_t ldc;
-    bool a_in_place, b_in_place, split_m;  // split_m: tasks own blocks of rows, else of columns
-    int64_t row_panels,
-            col_panels;  // row panel i is rows [i*m/row_panels, (i+1)*m/row_panels): nearly equal heights
-    int64_t kc, a_panel, b_panel;                    // k per block; floats of a packed panel
-    int64_t blocks, block_panels, lanes;             // blocks, panels of the largest, threads that take them
-    int64_t shared_limit, slot_size;                 // panels of the shared operand at once; floats per slot
+    bool a_in_place, b_in_place, split_m;  // split_m: tasks own blocks of A's rows, else of B's columns
+    // row panel i is rows [i*m/row_panels, (i+1)*m/row_panels): nearly equal heights
+    int64_t row_panels, col_panels, own_panels, shared_panels;
+    int64_t kc, a_panel, b_panel, shared_panel;  // k per block; floats of a packed panel
+    int64_t blocks, lanes;  // how many blocks there are, and threads that take them
+    int64_t shared_limit, slot_size;  // panels of the shared operand at once; floats per slot
     int64_t k0, kn, shared_begin, shared_end, next;  // where the loops are now; the next block to take
     float *shared, *slot;  // panels of the shared operand; [lanes, slot_size] panels of the other
+    // dot products and one row: the tasks; B's columns [n][k], `column_step` elements apart
+    int64_t tasks, column_step;
+    const void *columns;
 } peft__gemm_job;
 
 PEFT__INLINE const float *peft__matrix_at(const peft__matrix *m, int64_t i, int64_t j) {
@@ -6083,74 +5869,48 @@ static void peft__gemm_plan(peft__gemm_job *g, int64_t threads) {
     // Several threads would have to wait for that.
     bool short_rows = b_rows && g->n <= PEFT__SHORT && g->m >= 4 * isa->mr;
     g->split_m = g->m >= g->n || (threads == 1 && short_rows);
-    int64_t panels = g->split_m ? g->row_panels : g->col_panels, panel = g->split_m ? g->a_panel : g->b_panel;
-    int64_t others = g->split_m ? g->col_panels : g->row_panels;
-    int64_t most = PEFT__MAX(isa->l2 / (panel * (int64_t)sizeof(float)), 1);
-    g->blocks = peft__div_up(panels, most);
+    int64_t panel = g->split_m ? g->a_panel : g->b_panel;
+    g->own_panels = g->split_m ? g->row_panels : g->col_panels;
+    g->shared_panels = g->split_m ? g->col_panels : g->row_panels;
+    g->shared_panel = g->split_m ? g->b_panel : g->a_panel;
+    g->blocks = peft__div_up(g->own_panels, PEFT__MAX(isa->l2 / (panel * (int64_t)sizeof(float)), 1));
     if (threads > 1)
-        g->blocks = PEFT__MIN(peft__round_up(PEFT__MAX(g->blocks, 2 * threads), threads), panels);
-    g->block_panels = peft__div_up(panels, g->blocks);
+        g->blocks = PEFT__MIN(peft__round_up(PEFT__MAX(g->blocks, 2 * threads), threads), g->own_panels);
     g->lanes = PEFT__MIN(g->blocks, threads);
-    g->shared_limit = PEFT__MIN(others, PEFT__SHARED / (g->split_m ? g->b_panel : g->a_panel));
-    g->slot_size = g->block_panels * panel + g->b_panel;  // and an edge panel of B
+    g->shared_limit = PEFT__MIN(g->shared_panels, PEFT__SHARED / g->shared_panel);
+    g->slot_size = peft__div_up(g->own_panels, g->blocks) * panel + g->b_panel;  // and an edge panel of B
 }
 
-// Floats of scratch memory for what is packed.
-static int64_t peft__gemm_floats(const peft__gemm_job *g) {
-    int64_t shared = g->shared_limit * (g->split_m ? g->b_panel : g->a_panel);
-    return peft__round_up(shared, 16) + g->lanes * peft__round_up(g->slot_size, 16);
-}
+static int64_t peft__row_of(const peft__gemm_job *g, int64_t panel) { return panel * g->m / g->row_panels; }
 
-static int64_t peft__row_of(const peft__gemm_job *g, int64_t panel) {
-    return panel * g->m / g->row_panels;
-}
-
-// Where the lanes of a panel are contiguous in memory, panels are packed side by side, a few rows at a time:
-// whole stretches of a row are read then, not a piece of each page. So it is on the way to bf16, too.
-static int64_t peft__pack_rows(const peft__gemm_job *g, bool side_by_side) {
-    return g->narrow ? PEFT__NARROW_ROWS : side_by_side ? PEFT__PACK_ROWS : g->kn;
-}
-
-// Writes `count` rows of a panel, packed at x, as the tile reads rows p and on of the panel at `out`.
-static void peft__pack_narrow(
-        const peft__gemm_job *g, float *x, int64_t count, int64_t width, int64_t p, float *out) {
-    if (g->pairs && count % 2) memset(x + count++ * width, 0, (size_t)width * sizeof(float));
-    g->isa->narrow(g->pairs, x, count, width, out + (g->pairs ? p / 2 : p) * width);
-}
-
-static void peft__pack_a(const peft__gemm_job *g, int64_t begin, int64_t end, float *out) {
-    float rounded[PEFT__NARROW_ROWS * 16 + 16];
-    int64_t mr = g->isa->mr, step = peft__pack_rows(g, g->a.row_step == 1 && g->a.col_step != 1);
-    for (int64_t p = 0; p < g->kn; p += step)
-        for (int64_t i = begin; i < end; i++) {
-            int64_t row = peft__row_of(g, i), rows = peft__row_of(g, i + 1) - row,
-                    count = PEFT__MIN(step, g->kn - p);
-            float *panel = out + (i - begin) * g->a_panel;
-            g->isa->pack_panel(PEFT_F32, peft__matrix_at(&g->a, row, g->k0 + p), g->a.col_step, g->a.row_step,
-                    count, rows, mr, mr, g->narrow ? rounded : panel + p * mr);
-            if (g->narrow) peft__pack_narrow(g, rounded, count, mr, p, panel);
-        }
-}
-
-// The same for B, rows [p0, p1) of this block of k.
-static void peft__pack_b(
-        const peft__gemm_job *g, int64_t begin, int64_t end, int64_t p0, int64_t p1, float *out) {
+// Packs rows [p0, p1) of this block of k of panels [begin, end) of A or B. Where the lanes of a panel are
+// contiguous in memory, panels are packed side by side, a few rows at a time: whole stretches of a row are
+// read then, not a piece of each page. So it is on the way to bf16, too.
+static void peft__gemm_pack(
+    const peft__gemm_job *g, bool of_a, int64_t begin, int64_t end, int64_t p0, int64_t p1, float *out) {
     float rounded[PEFT__NARROW_ROWS * 32 + 16];
-    int64_t nr = g->isa->nr, limit = PEFT__MIN(end * nr, g->n),
-            step = peft__pack_rows(g, g->b.col_step == 1);
+    int64_t width = of_a ? g->isa->mr : g->isa->nr, size = of_a ? g->a_panel : g->b_panel;
+    bool side_by_side = of_a ? g->a.row_step == 1 && g->a.col_step != 1 : g->b.col_step == 1;
+    int64_t step = g->narrow ? PEFT__NARROW_ROWS : side_by_side ? PEFT__PACK_ROWS : g->kn;
     for (int64_t p = p0; p < p1; p += step)
-        for (int64_t j = begin; j < end; j++) {
-            int64_t count = PEFT__MIN(step, p1 - p);
-            float *panel = out + (j - begin) * g->b_panel;
-            g->pack(&g->b, g->k0 + p, count, j * nr, PEFT__MIN(nr, limit - j * nr), (int)nr,
-                    g->narrow ? rounded : panel + p * nr);
-            if (g->narrow) peft__pack_narrow(g, rounded, count, nr, p, panel);
+        for (int64_t i = begin; i < end; i++) {
+            int64_t count = PEFT__MIN(step, p1 - p), row = of_a ? peft__row_of(g, i) : 0;
+            float *panel = out + (i - begin) * size, *to = g->narrow ? rounded : panel + p * width;
+            if (of_a)
+                g->isa->pack_panel(PEFT_F32, peft__matrix_at(&g->a, row, g->k0 + p), g->a.col_step,
+                    g->a.row_step, count, peft__row_of(g, i + 1) - row, width, width, to);
+            else
+                g->pack(
+                    &g->b, g->k0 + p, count, i * width, PEFT__MIN(width, g->n - i * width), (int)width, to);
+            if (!g->narrow) continue;
+            if (g->pairs && count % 2) memset(rounded + count++ * width, 0, (size_t)width * sizeof(float));
+            g->isa->narrow(g->pairs, rounded, count, width, panel + (g->pairs ? p / 2 : p) * width);
         }
 }
 
 // Panels [i0, i1) of A against panels [j0, j1) of B; `a` and `b` hold them packed (unless in place).
 static void peft__gemm_block(const peft__gemm_job *g, int64_t i0, int64_t i1, const float *a, int64_t j0,
-        int64_t j1, const float *b, float *edge) {
+    int64_t j1, const float *b, float *edge) {
     int64_t nr = g->isa->nr, chunk = PEFT__MAX(g->isa->l2 / (g->a_panel * (int64_t)sizeof(float)), 1);
     if ((j1 - j0) * g->b_panel <= PEFT__L1) chunk = 1;  // all of B stays in L1, so write C along its rows
     float beta = g->k0 == 0 ? g->beta : 1.0f;
@@ -6162,7 +5922,7 @@ static void peft__gemm_block(const peft__gemm_job *g, int64_t i0, int64_t i1, co
                 bp = peft__matrix_at(&g->b, g->k0, col);
                 b_step = g->b.row_step;
             } else if (g->b_in_place) {
-                peft__pack_b(g, j, j + 1, 0, g->kn, edge);
+                peft__gemm_pack(g, false, j, j + 1, 0, g->kn, edge);
                 bp = edge;
             }
             for (int64_t r = i; r < PEFT__MIN(i + chunk, i1); r++) {
@@ -6172,41 +5932,37 @@ static void peft__gemm_block(const peft__gemm_job *g, int64_t i0, int64_t i1, co
                 if (g->a_in_place)
                     ap = peft__matrix_at(&g->a, row, g->k0), a_row = g->a.row_step, a_step = g->a.col_step;
                 g->tile((int)rows, cols, g->pairs ? (g->kn + 1) / 2 : g->kn, ap, a_row, a_step, bp, b_step,
-                        g->c + row * g->ldc + col, g->ldc, g->s, beta);
+                    g->c + row * g->ldc + col, g->ldc, g->s, beta);
             }
         }
     }
 }
 
 static void peft__gemm_lane(void *arg, int64_t lane) {
-    peft__gemm_job *g = (peft__gemm_job *)arg;
-    float *slot = g->slot + lane * peft__round_up(g->slot_size, 16);
-    float *edge = slot + g->slot_size - g->b_panel;
-    int64_t panels = g->split_m ? g->row_panels : g->col_panels;
+    PEFT__AS(peft__gemm_job, g, arg);
+    float *slot = g->slot + lane * peft__round_up(g->slot_size, 16), *edge = slot + g->slot_size - g->b_panel;
     for (int64_t block; (block = peft__take_task(&g->next)) < g->blocks;) {
-        int64_t begin = block * panels / g->blocks, end = (block + 1) * panels / g->blocks;
-        if (g->split_m) {
-            if (!g->a_in_place) peft__pack_a(g, begin, end, slot);
+        int64_t begin = block * g->own_panels / g->blocks, end = (block + 1) * g->own_panels / g->blocks;
+        if (!(g->split_m ? g->a_in_place : g->b_in_place))
+            peft__gemm_pack(g, g->split_m, begin, end, 0, g->kn, slot);
+        if (g->split_m)
             peft__gemm_block(g, begin, end, slot, g->shared_begin, g->shared_end, g->shared, edge);
-        } else {
-            if (!g->b_in_place) peft__pack_b(g, begin, end, 0, g->kn, slot);
-            peft__gemm_block(g, g->shared_begin, g->shared_end, g->shared, begin, end, slot, edge);
-        }
+        else peft__gemm_block(g, g->shared_begin, g->shared_end, g->shared, begin, end, slot, edge);
     }
 }
 
 // Packs one of 16 parts of the shared operand: of its panels; or of k, if those rows are contiguous.
 static void peft__gemm_pack_task(void *arg, int64_t index) {
-    const peft__gemm_job *g = (const peft__gemm_job *)arg;
-    int64_t count = g->shared_end - g->shared_begin, begin = index * count / 16,
-            end = (index + 1) * count / 16;
-    float *out = g->shared + begin * (g->split_m ? g->b_panel : g->a_panel);
-    if (!g->split_m) peft__pack_a(g, g->shared_begin + begin, g->shared_begin + end, out);
-    else if (g->b.col_step != 1)
-        peft__pack_b(g, g->shared_begin + begin, g->shared_begin + end, 0, g->kn, out);
-    else
-        peft__pack_b(g, g->shared_begin, g->shared_end, peft__round_up(index * g->kn / 16, 2),
-                PEFT__MIN(peft__round_up((index + 1) * g->kn / 16, 2), g->kn), g->shared);
+    PEFT__AS(const peft__gemm_job, g, arg);
+    bool of_k = g->split_m && g->b.col_step == 1;
+    int64_t count = g->shared_end - g->shared_begin, p0 = 0, p1 = g->kn;
+    int64_t begin = of_k ? 0 : index * count / 16, end = of_k ? count : (index + 1) * count / 16;
+    if (of_k) {
+        p0 = peft__round_up(index * g->kn / 16, 2);
+        p1 = PEFT__MIN(peft__round_up((index + 1) * g->kn / 16, 2), g->kn);
+    }
+    peft__gemm_pack(g, !g->split_m, g->shared_begin + begin, g->shared_begin + end, p0, p1,
+        g->shared + begin * g->shared_panel);
 }
 
 // Runs tasks 0 ... count - 1: by all threads of ctx, or where it is NULL one after the other.
@@ -6218,15 +5974,14 @@ static void peft__each_task(peft_context *ctx, int64_t count, peft__task_fn fn, 
 
 static void peft__gemm_run(peft__gemm_job *g, int64_t threads, float *scratch) {
     peft__gemm_plan(g, threads);
-    int64_t others = g->split_m ? g->col_panels : g->row_panels;
     g->shared = scratch;
-    g->slot = scratch + peft__round_up(g->shared_limit * (g->split_m ? g->b_panel : g->a_panel), 16);
+    g->slot = scratch + peft__round_up(g->shared_limit * g->shared_panel, 16);
     for (g->k0 = 0; g->k0 < g->k; g->k0 += g->kc) {
         g->kn = PEFT__MIN(g->kc, g->k - g->k0);
-        for (g->shared_begin = 0; g->shared_begin < others; g->shared_begin = g->shared_end) {
-            g->shared_end = PEFT__MIN(g->shared_begin + g->shared_limit, others);
-            int64_t size = (g->shared_end - g->shared_begin) * g->kn * (g->split_m ? g->isa->nr : g->isa->mr);
+        for (g->shared_begin = 0; g->shared_begin < g->shared_panels; g->shared_begin = g->shared_end) {
+            g->shared_end = PEFT__MIN(g->shared_begin + g->shared_limit, g->shared_panels);
             // a small operand is packed before other threads would have woken
+            int64_t size = (g->shared_end - g->shared_begin) * g->shared_panel / g->kc * g->kn;
             if (!(g->split_m ? g->b_in_place : g->a_in_place))
                 peft__each_task(size > PEFT__SERIAL_WORK / 2 ? g->ctx : NULL, 16, peft__gemm_pack_task, g);
             g->next = 0;
@@ -6237,63 +5992,40 @@ static void peft__gemm_run(peft__gemm_job *g, int64_t threads, float *scratch) {
 
 // ---- few rows or few columns: dot products of rows of A and of B's transpose
 
-typedef struct peft__dots_job {
-    const peft__gemm_job *g;
-    int64_t tasks, ldb;
-    const void *b;  // [n][k]
-} peft__dots_job;
-
-// Rows [i, i+rows) times columns [j, j+cols), cols <= 4.
-static void peft__dots_block(const peft__dots_job *d, int64_t i, int64_t rows, int64_t j, int64_t cols) {
-    const peft__gemm_job *g = d->g;
-    float out[6 * 4];
+// Rows [i, i + dot_rows) times columns [j, j + 4), or as many as there are.
+static void peft__dots_block(const peft__gemm_job *g, int64_t i, int64_t j) {
+    float out[6 * 4], *o = out, *c = g->c + i * g->ldc + j, s = g->s;
+    int64_t rows = PEFT__MIN(g->isa->dot_rows, g->m - i), cols = PEFT__MIN(4, g->n - j);
     const void *b[4];
-    for (int64_t q = 0; q < 4; q++) b[q] = peft__advance(g->b.type, d->b, (j + (q < cols ? q : 0)) * d->ldb);
+    for (int64_t q = 0; q < 4; q++)
+        b[q] = peft__advance(g->b.type, g->columns, (j + (q < cols ? q : 0)) * g->column_step);
     g->isa->dots((int)rows, g->b.type, g->k, peft__matrix_at(&g->a, i, 0), g->a.row_step, b, out);
-    float *c = g->c + i * g->ldc + j, s = g->s;
-    const float *o = out;
-    if (cols == 4 && g->beta == 0.0f)  // the usual case
-        for (int64_t r = 0; r < rows; r++, c += g->ldc, o += 4)
+    for (int64_t r = 0; r < rows; r++, c += g->ldc, o += 4)
+        if (cols == 4 && g->beta == 0.0f)  // the usual case
             c[0] = s * o[0], c[1] = s * o[1], c[2] = s * o[2], c[3] = s * o[3];
-    else
-        for (int64_t r = 0; r < rows; r++) peft__put_sums(c + r * g->ldc, out + r * 4, cols, s, g->beta);
+        else peft__put_sums(c, o, cols, s, g->beta);
 }
 
 // A task owns a range of columns (few rows), or of rows (few columns), in whole groups.
 static void peft__dots_task(void *arg, int64_t index) {
-    const peft__dots_job *d = (const peft__dots_job *)arg;
-    int64_t m = d->g->m, n = d->g->n, step = d->g->isa->dot_rows;
-    if (n > m) {
-        int64_t groups = peft__div_up(n, 4), j0 = index * groups / d->tasks,
-                j1 = (index + 1) * groups / d->tasks;
-        for (int64_t j = j0 * 4; j < PEFT__MIN(j1 * 4, n); j += 4)
-            for (int64_t i = 0; i < m; i += step)
-                peft__dots_block(d, i, PEFT__MIN(step, m - i), j, PEFT__MIN(4, n - j));
-    } else {
-        int64_t groups = peft__div_up(m, step), i0 = index * groups / d->tasks,
-                i1 = (index + 1) * groups / d->tasks;
-        for (int64_t i = i0 * step; i < PEFT__MIN(i1 * step, m); i += step)
-            for (int64_t j = 0; j < n; j += 4)
-                peft__dots_block(d, i, PEFT__MIN(step, m - i), j, PEFT__MIN(4, n - j));
-    }
+    PEFT__AS(const peft__gemm_job, g, arg);
+    int64_t step = g->isa->dot_rows, groups = g->n > g->m ? peft__div_up(g->n, 4) : peft__div_up(g->m, step);
+    for (int64_t q = index * groups / g->tasks; q < (index + 1) * groups / g->tasks; q++)
+        if (g->n > g->m)
+            for (int64_t i = 0; i < g->m; i += step) peft__dots_block(g, i, q * 4);
+        else
+            for (int64_t j = 0; j < g->n; j += 4) peft__dots_block(g, q * step, j);
 }
 
 // ---- one row, rows of B contiguous
 
-typedef struct peft__gemv_job {
-    const peft__gemm_job *g;
-    int64_t tasks;
-} peft__gemv_job;
-
 static void peft__gemv_task(void *arg, int64_t index) {
-    const peft__gemv_job *v = (const peft__gemv_job *)arg;
-    const peft__gemm_job *g = v->g;
-    int64_t unit = g->isa->nr, groups = peft__div_up(g->n, unit);
-    int64_t begin = index * groups / v->tasks * unit,
-            end = PEFT__MIN((index + 1) * groups / v->tasks * unit, g->n);
+    PEFT__AS(const peft__gemm_job, g, arg);
+    int64_t unit = g->isa->nr, groups = peft__div_up(g->n, unit), begin = index * groups / g->tasks * unit,
+            end = PEFT__MIN((index + 1) * groups / g->tasks * unit, g->n);
     if (begin < end)
         g->isa->gemv(g->b.type, end - begin, g->k, g->s, (const float *)g->a.data, g->a.col_step,
-                peft__advance(g->b.type, g->b.data, begin), g->b.row_step, g->beta, g->c + begin);
+            peft__advance(g->b.type, g->b.data, begin), g->b.row_step, g->beta, g->c + begin);
 }
 
 // ---- choosing a path
@@ -6337,7 +6069,8 @@ static int64_t peft__gemm_need(const peft__gemm_job *g, peft__gemm_path path, in
     if (path == PEFT__PATH_DOTS) return g->b.col_step == 1 ? g->n * g->k + 16 : 0;
     if (path == PEFT__PATH_FLIPPED) peft__gemm_flip(g, &f);
     peft__gemm_plan(&f, threads);
-    return peft__gemm_floats(&f) + (path == PEFT__PATH_FLIPPED ? peft__round_up(g->m * g->n, 16) : 0);
+    return peft__round_up(f.shared_limit * f.shared_panel, 16) + f.lanes * peft__round_up(f.slot_size, 16) +
+        (path == PEFT__PATH_FLIPPED ? peft__round_up(g->m * g->n, 16) : 0);
 }
 
 static void peft__gemm_go(peft__gemm_job *g, peft__gemm_path path, int64_t threads, float *scratch) {
@@ -6352,20 +6085,21 @@ static void peft__gemm_go(peft__gemm_job *g, peft__gemm_path path, int64_t threa
             for (int64_t j = 0; j < g->n; j++)
                 peft__put_sums(g->c + i * g->ldc + j, &f.c[j * g->m + i], 1, 1.0f, g->beta);
     } else if (path == PEFT__PATH_DOTS) {
-        peft__dots_job d = {g, threads > 1 ? 4 * threads : 1, g->b.col_step, g->b.data};
-        if (g->b.col_step == 1) {  // few columns: make B's columns contiguous
+        g->tasks = threads > 1 ? 4 * threads : 1;
+        g->columns = g->b.data, g->column_step = g->b.col_step;
+        if (g->b.col_step == 1) {  // few columns: make them contiguous
             g->isa->pack_panel(PEFT_F32, g->b.data, 1, g->b.row_step, g->n, g->k, g->k, g->k, scratch);
-            d.b = scratch, d.ldb = g->k;
+            g->columns = scratch, g->column_step = g->k;
         }
-        peft__each_task(g->ctx, d.tasks, peft__dots_task, &d);
+        peft__each_task(g->ctx, g->tasks, peft__dots_task, g);
     } else {
-        peft__gemv_job v = {g, threads > 1 ? 2 * threads : 1};
-        peft__each_task(g->ctx, v.tasks, peft__gemv_task, &v);
+        g->tasks = threads > 1 ? 2 * threads : 1;
+        peft__each_task(g->ctx, g->tasks, peft__gemv_task, g);
     }
 }
 
 static void peft__gemm_job_init(peft__gemm_job *g, peft_context *ctx, const peft__matrix *c, float beta,
-        float s, const peft__matrix *a, const peft__matrix *b) {
+    float s, const peft__matrix *a, const peft__matrix *b) {
     memset(g, 0, sizeof(*g));
     g->isa = peft__isa_of(ctx);
     g->pack = b->format ? b->format->pack(ctx->simd) : g->isa->pack;
@@ -6398,7 +6132,7 @@ static peft_status peft__gemm_reserve(peft_context *ctx, size_t size) {
 // C [m, n] = beta C + s A [m, k] B [k, n]; C and A are f32, C's rows contiguous. Uses all threads of the
 // context: not to be called from a task. May grow the context's scratch memory, hence the status.
 static peft_status peft__matmul(
-        peft_context *ctx, peft__matrix c, float beta, float s, peft__matrix a, peft__matrix b) {
+    peft_context *ctx, peft__matrix c, float beta, float s, peft__matrix a, peft__matrix b) {
     if (c.rows <= 0 || c.cols <= 0) return PEFT_OK;
     if (s == 0.0f) a.cols = 0;
     double work = (double)c.rows * (double)c.cols * (double)a.cols;
@@ -6407,9 +6141,8 @@ static peft_status peft__matmul(
         return PEFT_OK;
     }
     bool done = false;
-    peft_status status = b.format && a.col_step == 1 && !ctx->dry
-            ? b.format->few(ctx, &c, beta, s, &a, &b, &done)
-            : PEFT_OK;
+    peft_status status =
+        b.format && a.col_step == 1 && !ctx->dry ? b.format->few(ctx, &c, beta, s, &a, &b, &done) : PEFT_OK;
     if (status || done) return status;
     peft__gemm_job g;
     peft__gemm_job_init(&g, ctx, &c, beta, s, &a, &b);
@@ -6422,8 +6155,8 @@ static peft_status peft__matmul(
 }
 
 // The same inside one task, f32 only. `scratch`: as many bytes as peft__matmul_scratch says, 64-byte aligned.
-static void peft__matmul_serial(peft_context *ctx, peft__matrix c, float beta, float s, peft__matrix a,
-        peft__matrix b, void *scratch) {
+static void peft__matmul_serial(
+    peft_context *ctx, peft__matrix c, float beta, float s, peft__matrix a, peft__matrix b, void *scratch) {
     if (c.rows <= 0 || c.cols <= 0) return;
     if (s == 0.0f) a.cols = 0;
     if (c.rows * c.cols * a.cols <= PEFT__TINY) {
@@ -6452,22 +6185,20 @@ static size_t peft__matmul_scratch(peft_context *ctx, int64_t m, int64_t n, int6
 }
 
 PEFTDEF peft_status peft_sgemm(peft_context *ctx, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k,
-        float alpha, const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c,
-        int64_t ldc) {
+    float alpha, const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c,
+    int64_t ldc) {
     if (!ctx) return PEFT_ERROR_ARGUMENT;
     if (m < 0 || n < 0 || k < 0)
-        return peft__fail(ctx, PEFT_ERROR_SHAPE, "peft_sgemm: m %lld, n %lld or k %lld is negative",
-                (long long)m, (long long)n, (long long)k);
+        return peft__fail(ctx, PEFT_ERROR_SHAPE, "peft_sgemm: m %ld, n %ld or k %ld is negative", m, n, k);
     if (m == 0 || n == 0) return PEFT_OK;
     if (!c || (k > 0 && (!a || !b)))
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_sgemm: a matrix is NULL");
     if (lda < (trans_a ? m : k) || ldb < (trans_b ? k : n) || ldc < n)
-        return peft__fail(ctx, PEFT_ERROR_SHAPE,
-                "peft_sgemm: lda %lld, ldb %lld or ldc %lld is less than a row", (long long)lda,
-                (long long)ldb, (long long)ldc);
+        return peft__fail(ctx, PEFT_ERROR_SHAPE, "peft_sgemm: lda %ld, ldb %ld or ldc %ld is less than a row",
+            lda, ldb, ldc);
     return peft__matmul(ctx, peft__dense_rows(c, m, n, ldc), beta, alpha,
-            trans_a ? peft__T(peft__dense_rows(a, k, m, lda)) : peft__dense_rows(a, m, k, lda),
-            trans_b ? peft__T(peft__dense_rows(b, n, k, ldb)) : peft__dense_rows(b, k, n, ldb));
+        trans_a ? peft__T(peft__dense_rows(a, k, m, lda)) : peft__dense_rows(a, m, k, lda),
+        trans_b ? peft__T(peft__dense_rows(b, n, k, ldb)) : peft__dense_rows(b, k, n, ldb));
 }
 
 // How to add an instruction set: a PEFT__PASS_... with its v_ names above (a vector type, some twenty
@@ -6487,22 +6218,19 @@ PEFTDEF peft_status peft_sgemm(peft_context *ctx, bool trans_a, bool trans_b, in
 // are entries 15, 2, 10 and 7: the codes, two in a byte, the first one in the high half: F2 A7. Read back:
 // [0.4 -0.21 0.098 0].
 //
-// peft__quant_expand_plain is the reference decoder; the vector decoders match it bit for bit, as all round
-// in the same places (table entry or code times scale, once). Codes are expanded by a table lookup in
-// registers.
+// peft__quant_expand_plain is the reference decoder; the vector decoders, lookups in registers, match it bit
+// for bit, as all round in the same places (table entry or code times scale, once).
 
-// NF4: 8 positive and 7 negative quantiles of the normal distribution, and 0, scaled to [-1, 1] (QLoRA,
-// appendix E).
+// NF4: 8 positive and 7 negative quantiles of the normal distribution, and 0, in [-1, 1] (QLoRA, appendix E)
 static const float peft__nf4_map[16] = {-1.0f, -0.6961928009986877f, -0.5250730514526367f,
-        -0.39491748809814453f, -0.28444138169288635f, -0.18477343022823334f, -0.09105003625154495f, 0.0f,
-        0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f,
-        0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f};
+    -0.39491748809814453f, -0.28444138169288635f, -0.18477343022823334f, -0.09105003625154495f, 0.0f,
+    0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f,
+    0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f};
 // FP4: sign, 2 bits of exponent, 1 of mantissa, over 12; both zeros are +0.
 static const float peft__fp4_map[16] = {0.0f, 0.0625f / 12, 8.0f / 12, 1.0f, 4.0f / 12, 0.5f, 2.0f / 12,
-        0.25f, 0.0f, -0.0625f / 12, -8.0f / 12, -1.0f, -4.0f / 12, -0.5f, -2.0f / 12, -0.25f};
+    0.25f, 0.0f, -0.0625f / 12, -8.0f / 12, -1.0f, -4.0f / 12, -0.5f, -2.0f / 12, -0.25f};
 
-// a * b + c rounded after the product and after the sum, even where a compiler may fuse the two (gcc does by
-// default).
+// a * b + c rounded after the product and after the sum, even where a compiler would fuse the two
 PEFT__INLINE float peft__mul_add(float a, float b, float c) {
     volatile float product = a * b;
     return product + c;
@@ -6513,8 +6241,7 @@ PEFT__INLINE float peft__quant_scale(const peft_quant *q, int64_t block) {
     return peft__mul_add(q->nested_map[q->codes[block]], q->nested_absmax[block >> 8], q->nested_offset);
 }
 
-// The scales of blocks [block, block + count), for products, where it does not matter whether multiplication
-// and addition are fused.
+// The scales of blocks [block, block + count), for products, where fused or not does not matter
 PEFT__INLINE void peft__quant_scales(const peft_quant *q, int64_t block, int64_t count, float *out) {
     if (q->absmax) memcpy(out, q->absmax + block, (size_t)count * sizeof(float));
     for (int64_t b = block, end = block + count; !q->absmax && b < end;) {
@@ -6530,10 +6257,10 @@ PEFT__INLINE void peft__quant_scales(const peft_quant *q, int64_t block, int64_t
     }
 }
 
-// The scales of weights [first, first + count), in place or in `copy`. At least `width` finite numbers follow
-// them, since a vector may read beyond.
+// The scales of weights [first, first + count), in place or in `copy`, with at least `width` finite numbers
+// behind them, since a vector may read beyond.
 PEFT__INLINE const float *peft__quant_scales_at(
-        const peft_quant *q, int64_t first, int64_t count, int64_t width, float *copy) {
+    const peft_quant *q, int64_t first, int64_t count, int64_t width, float *copy) {
     int64_t block = first >> q->block_shift, n = ((first + count - 1) >> q->block_shift) - block + 1;
     if (q->absmax && block + n + width <= q->block_count) return q->absmax + block;
     peft__quant_scales(q, block, n, copy);
@@ -6543,21 +6270,16 @@ PEFT__INLINE const float *peft__quant_scales_at(
 
 // ---- GGUF's blocks
 
-PEFT__INLINE uint16_t peft__u16_at(const unsigned char *b) {
-    return (uint16_t)(b[0] | b[1] << 8);
-}
+PEFT__INLINE uint16_t peft__u16_at(const unsigned char *b) { return (uint16_t)(b[0] | b[1] << 8); }
 
 PEFT__INLINE uint32_t peft__u32_at(const unsigned char *b) {
     return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
 }
 
-PEFT__INLINE float peft__half_at(const unsigned char *b) {
-    return peft__f16_to_f32(peft__u16_at(b));
-}
+PEFT__INLINE float peft__half_at(const unsigned char *b) { return peft__f16_to_f32(peft__u16_at(b)); }
 
-// Weights come in blocks of a scale d, small integers q and sometimes a minimum m: x = d q or d q + m. Every
-// product of a half scale with small integers is exact in f32, and at most one sum rounds: fused or not, the
-// compiler cannot change a bit.
+// Blocks have a scale d, small integers q and sometimes a minimum m: x = d q or d q + m. A product of a half
+// scale with small integers is exact in f32, and at most one sum rounds: fused or not, the bits are the same.
 typedef struct peft__ggml_format {
     int type;  // ggml's number
     const char *name;
@@ -6565,47 +6287,41 @@ typedef struct peft__ggml_format {
     // Blocks: 32 values of block b, from 32 n on. Floats: n values from b on.
     void (*decode)(const struct peft__ggml_format *f, const unsigned char *b, int64_t n, float *out);
     bool (*encode)(const struct peft__ggml_format *f, const float *x, int64_t count, unsigned char *blocks);
-    const float *map;  // [16] or [32]: the value of each code
 } peft__ggml_format;
 
+#define PEFT__DECODER(name) \
+    static void name(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n, \
+        float *PEFT__RESTRICT out)
+
 // F32, F16, BF16
-static void peft__unpack_floats(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
-                                float *PEFT__RESTRICT out) {
-    if (f->type == PEFT_GGML_F32)
-        for (int64_t i = 0; i < n; i++) out[i] = peft__bits_float(peft__u32_at(b + 4 * i));
-    else if (f->type == PEFT_GGML_F16)
-        for (int64_t i = 0; i < n; i++) out[i] = peft__half_at(b + 2 * i);
-    else
-        for (int64_t i = 0; i < n; i++) out[i] = peft__bf16_to_f32(peft__u16_at(b + 2 * i));
+PEFT__DECODER(peft__unpack_floats) {
+    for (int64_t i = 0; i < n; i++)
+        out[i] = f->type == PEFT_GGML_F32 ? peft__bits_float(peft__u32_at(b + 4 * i))
+            : f->type == PEFT_GGML_F16    ? peft__half_at(b + 2 * i)
+                                          : peft__bf16_to_f32(peft__u16_at(b + 2 * i));
 }
 
 // x = d q. Q8_0: scale, 32 signed bytes. Q8_K: f32 scale, 256 signed bytes, sums for dot products.
-static void peft__unpack_bytes(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
-                               float *PEFT__RESTRICT out) {
+PEFT__DECODER(peft__unpack_bytes) {
     bool half = f->type == PEFT_GGML_Q8_0;
     float d = half ? peft__half_at(b) : peft__bits_float(peft__u32_at(b));
     for (int i = 0; i < 32; i++) out[i] = d * (float)(signed char)b[(half ? 2 : 4) + 32 * n + i];
 }
 
 // Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL: scale, (_1: minimum,) (Q5: 32 fifth bits,) 16 bytes whose low nibbles are
-// the first 16 values and whose high nibbles the others. x = d map[q] + m
-static const float peft__small_integers[] = {
-    -16, -15, -14, -13, -12, -11, -10, -9, -8, -7, -6, -5, -4, -3, -2, -1, 0,  1,  2,  3,  4,  5,  6,  7,
-    8,   9,   10,  11,  12,  13,  14,  15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
-static const float peft__iq4_nl_map[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                           1,    13,   25,  38,  53,  69,  89,  113};
+// the first 16 values and whose high nibbles the others. x = d (map[q] or q - middle) + m
+static const float peft__iq4_nl_map[16] = {
+    -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
-static void peft__unpack_nibbles(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
-                                 float *PEFT__RESTRICT out) {
+PEFT__DECODER(peft__unpack_nibbles) {
     bool minimum = f->type == PEFT_GGML_Q4_1 || f->type == PEFT_GGML_Q5_1;
-    int at = f->size - 16, fifth = at - (minimum ? 4 : 2);
+    int at = f->size - 16, fifth = at - (minimum ? 4 : 2), middle = minimum ? 0 : fifth ? 16 : 8;
     float d = peft__half_at(b), m = minimum ? peft__half_at(b + 2) : 0;
     uint32_t high = fifth ? peft__u32_at(b + at - 4) : 0;
-    for (int i = 0; i < 16; i++) {
-        float low = d * f->map[(b[at + i] & 15) | (high >> i & 1) << 4];
-        float up = d * f->map[b[at + i] >> 4 | (high >> (i + 16) & 1) << 4];
-        out[i] = minimum ? low + m : low;
-        out[i + 16] = minimum ? up + m : up;
+    for (int i = 0; i < 32; i++) {
+        int q = (b[at + i % 16] >> i / 16 * 4 & 15) | (high >> i & 1) << 4;
+        float x = d * (f->type == PEFT_GGML_IQ4_NL ? peft__iq4_nl_map[q] : (float)(q - middle));
+        out[i] = minimum ? x + m : x;
     }
     (void)n;
 }
@@ -6614,8 +6330,7 @@ static void peft__unpack_nibbles(const peft__ggml_format *f, const unsigned char
 // bits, bit k for group k,) nibbles: 32 bytes hold two groups. Of the 12 bytes, 0 to 3 and 4 to 7 hold s and
 // m of groups 0 to 3 in their low 6 bits, and the high 2 bits of s and m of groups 4 to 7; bytes 8 to 11 hold
 // the low 4 bits of these, of s in the low nibble. x = (d s) q - (d_min m)
-static void peft__unpack_k(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
-                           float *PEFT__RESTRICT out) {
+PEFT__DECODER(peft__unpack_k) {
     const unsigned char *s = b + 4, *high = b + 16, *q = b + f->size - 128 + n / 2 * 32;
     bool fifth = f->type == PEFT_GGML_Q5_K;
     int k = (int)n, shift = k % 2 * 4;
@@ -6629,8 +6344,7 @@ static void peft__unpack_k(const peft__ggml_format *f, const unsigned char *PEFT
 // Q6_K: 128 bytes of nibbles, 64 of pairs of high bits, 16 signed scales s, d. Each half of 128 values takes
 // 64 + 32 bytes: the low nibbles are its first 64 values, the high nibbles the others; pair r of a byte
 // belongs to the r-th run of 32. x = (d s) (q - 32)
-static void peft__unpack_q6_k(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
-                              float *PEFT__RESTRICT out) {
+PEFT__DECODER(peft__unpack_q6_k) {
     const unsigned char *low = b + n / 4 * 64 + n % 2 * 32, *high = b + 128 + n / 4 * 32;
     float d = peft__half_at(b + 208);
     for (int i = 0; i < 32; i++) {
@@ -6688,41 +6402,37 @@ static bool peft__pack_blocks(const peft__ggml_format *f, const float *x, int64_
 }
 
 static const peft__ggml_format *peft__ggml_format_of(int64_t type) {
-#define PEFT__SKIPPED(type, name, block, size) {type, name, block, size, NULL, NULL, NULL}
-    static const peft__ggml_format formats[] = {
-        {0, "F32", 1, 4, peft__unpack_floats, peft__pack_floats, NULL},
-        {1, "F16", 1, 2, peft__unpack_floats, peft__pack_floats, NULL},
-        {30, "BF16", 1, 2, peft__unpack_floats, peft__pack_floats, NULL},
-        {2, "Q4_0", 32, 18, peft__unpack_nibbles, peft__pack_blocks, peft__small_integers + 8},
-        {3, "Q4_1", 32, 20, peft__unpack_nibbles, NULL, peft__small_integers + 16},
-        {6, "Q5_0", 32, 22, peft__unpack_nibbles, NULL, peft__small_integers},
-        {7, "Q5_1", 32, 24, peft__unpack_nibbles, NULL, peft__small_integers + 16},
-        {8, "Q8_0", 32, 34, peft__unpack_bytes, peft__pack_blocks, NULL},
-        {12, "Q4_K", 256, 144, peft__unpack_k, NULL, NULL},
-        {13, "Q5_K", 256, 176, peft__unpack_k, NULL, NULL},
-        {14, "Q6_K", 256, 210, peft__unpack_q6_k, NULL, NULL},
-        {15, "Q8_K", 256, 292, peft__unpack_bytes, NULL, NULL},
-        {20, "IQ4_NL", 32, 18, peft__unpack_nibbles, NULL, peft__iq4_nl_map},
-        PEFT__SKIPPED(9, "Q8_1", 32, 36), PEFT__SKIPPED(10, "Q2_K", 256, 84),
-        PEFT__SKIPPED(11, "Q3_K", 256, 110), PEFT__SKIPPED(16, "IQ2_XXS", 256, 66),
-        PEFT__SKIPPED(17, "IQ2_XS", 256, 74), PEFT__SKIPPED(18, "IQ3_XXS", 256, 98),
-        PEFT__SKIPPED(19, "IQ1_S", 256, 50), PEFT__SKIPPED(21, "IQ3_S", 256, 110),
-        PEFT__SKIPPED(22, "IQ2_S", 256, 82), PEFT__SKIPPED(23, "IQ4_XS", 256, 136),
-        PEFT__SKIPPED(24, "I8", 1, 1), PEFT__SKIPPED(25, "I16", 1, 2), PEFT__SKIPPED(26, "I32", 1, 4),
-        PEFT__SKIPPED(27, "I64", 1, 8), PEFT__SKIPPED(28, "F64", 1, 8), PEFT__SKIPPED(29, "IQ1_M", 256, 56),
-        PEFT__SKIPPED(34, "TQ1_0", 256, 54), PEFT__SKIPPED(35, "TQ2_0", 256, 66),
-        PEFT__SKIPPED(39, "MXFP4", 32, 17)};
+    static const peft__ggml_format formats[] = {{0, "F32", 1, 4, peft__unpack_floats, peft__pack_floats},
+        {1, "F16", 1, 2, peft__unpack_floats, peft__pack_floats},
+        {30, "BF16", 1, 2, peft__unpack_floats, peft__pack_floats},
+        {2, "Q4_0", 32, 18, peft__unpack_nibbles, peft__pack_blocks},
+        {3, "Q4_1", 32, 20, peft__unpack_nibbles, NULL}, {6, "Q5_0", 32, 22, peft__unpack_nibbles, NULL},
+        {7, "Q5_1", 32, 24, peft__unpack_nibbles, NULL},
+        {8, "Q8_0", 32, 34, peft__unpack_bytes, peft__pack_blocks},
+        {12, "Q4_K", 256, 144, peft__unpack_k, NULL}, {13, "Q5_K", 256, 176, peft__unpack_k, NULL},
+        {14, "Q6_K", 256, 210, peft__unpack_q6_k, NULL}, {15, "Q8_K", 256, 292, peft__unpack_bytes, NULL},
+        {20, "IQ4_NL", 32, 18, peft__unpack_nibbles, NULL},
+        // not read
+        {9, "Q8_1", 32, 36, NULL, NULL}, {10, "Q2_K", 256, 84, NULL, NULL},
+        {11, "Q3_K", 256, 110, NULL, NULL}, {16, "IQ2_XXS", 256, 66, NULL, NULL},
+        {17, "IQ2_XS", 256, 74, NULL, NULL}, {18, "IQ3_XXS", 256, 98, NULL, NULL},
+        {19, "IQ1_S", 256, 50, NULL, NULL}, {21, "IQ3_S", 256, 110, NULL, NULL},
+        {22, "IQ2_S", 256, 82, NULL, NULL}, {23, "IQ4_XS", 256, 136, NULL, NULL},
+        {24, "I8", 1, 1, NULL, NULL}, {25, "I16", 1, 2, NULL, NULL}, {26, "I32", 1, 4, NULL, NULL},
+        {27, "I64", 1, 8, NULL, NULL}, {28, "F64", 1, 8, NULL, NULL}, {29, "IQ1_M", 256, 56, NULL, NULL},
+        {34, "TQ1_0", 256, 54, NULL, NULL}, {35, "TQ2_0", 256, 66, NULL, NULL},
+        {39, "MXFP4", 32, 17, NULL, NULL}};
+
     for (int64_t i = 0; i < PEFT__COUNT(formats); i++)
         if (formats[i].type == type) return &formats[i];
     return NULL;
 }
 
-typedef void (*peft__decode_fn)(
-        const peft__ggml_format *f, const unsigned char *b, int64_t run, float *out);
+typedef void (*peft__decode_fn)(const peft__ggml_format *f, const unsigned char *b, int64_t run, float *out);
 
 // out [count] = values [first, first + count) of the blocks, decoded 32 at a time
 static void peft__ggml_expand(const peft__ggml_format *f, peft__decode_fn decode, const unsigned char *blocks,
-        int64_t first, int64_t count, float *out) {
+    int64_t first, int64_t count, float *out) {
     for (int64_t end = first + count; first < end;) {
         const unsigned char *b = blocks + first / f->block * f->size;
         int64_t run = first % f->block / 32, skip = first % 32, n = PEFT__MIN(32 - skip, end - first);
@@ -6746,7 +6456,7 @@ PEFT__INLINE float peft__quant_value(const peft_quant *q, const uint8_t *data, i
 
 // out [count] = weights [first, first + count) of the flat tensor
 static void peft__quant_expand_plain(
-        const peft_quant *q, const uint8_t *data, int64_t first, int64_t count, float *out) {
+    const peft_quant *q, const uint8_t *data, int64_t first, int64_t count, float *out) {
     if (q->ggml) {
         peft__ggml_expand(q->ggml, q->ggml->decode, data, first, count, out);
         return;
@@ -6759,7 +6469,7 @@ static void peft__quant_expand_plain(
 }
 
 typedef void (*peft__expand_fn)(
-        const peft_quant *q, const uint8_t *data, int64_t first, int64_t count, float *out);
+    const peft_quant *q, const uint8_t *data, int64_t first, int64_t count, float *out);
 
 // ---- packing: panels of op(B) as chapter 3 reads them
 
@@ -6767,23 +6477,22 @@ typedef struct peft__quant_panel {
     const peft_quant *q;
     const uint8_t *data;
     int64_t stride;
-    bool transposed;     // k is contiguous: element (p, j) of op(B) is weight j*stride + p, else p*stride + j
+    bool transposed;  // k is contiguous: element (p, j) of op(B) is weight j*stride + p, else p*stride + j
     int64_t k0, kc, n0;  // element (p, l) of the panel is element (k0 + p, n0 + l) of op(B), p < kc
     int64_t lanes, width, step;  // lanes of weights, then zeros up to width; out[p*step + l]
 } peft__quant_panel;
 
-static peft__quant_panel peft__quant_panel_of(const peft__matrix *b, int64_t k0, int64_t kc, int64_t n0,
-        int64_t lanes, int64_t width, int64_t step) {
+static peft__quant_panel peft__quant_panel_of(
+    const peft__matrix *b, int64_t k0, int64_t kc, int64_t n0, int64_t lanes, int64_t width, int64_t step) {
     bool transposed = b->col_step != 1;
     peft__quant_panel p = {b->quant, (const uint8_t *)b->data, transposed ? b->col_step : b->row_step,
-            transposed, k0, kc, n0, lanes, width, step};
+        transposed, k0, kc, n0, lanes, width, step};
     return p;
 }
 
 #define PEFT__QUANT_RUN 64
 
-// Packs rows p ... kc - 1 of a panel of any shape and alignment: expands weights in runs and stores them one
-// by one.
+// Packs rows p ... kc - 1 of a panel of any shape and alignment: expands runs and stores weights one by one.
 static void peft__quant_pack_any(const peft__quant_panel *b, int64_t p, peft__expand_fn expand, float *out) {
     float run[PEFT__QUANT_RUN];
     for (int64_t i = p; i < b->kc; i++)
@@ -6827,8 +6536,7 @@ static uint8_t peft__quant_code(const peft__codebook *book, float s) {
     return book->order[e];
 }
 
-// The largest magnitude of x [n], or something not finite if there is any. As integers, magnitudes keep their
-// order.
+// The largest magnitude of x [n], or something not finite. As integers, magnitudes keep their order.
 static float peft__quant_peak_plain(const float *x, int64_t n) {
     uint32_t peak = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -6840,25 +6548,23 @@ static float peft__quant_peak_plain(const float *x, int64_t n) {
 
 // x [n], a whole block -> codes [n / 2]; factor = 1 / absmax
 static void peft__quant_encode_plain(
-        const peft__codebook *book, const float *x, int64_t n, float factor, uint8_t *codes) {
+    const peft__codebook *book, const float *x, int64_t n, float factor, uint8_t *codes) {
     for (int64_t i = 0; i < n; i += 2)
-        *codes++ = (uint8_t)(peft__quant_code(book, x[i] * factor) << 4 |
-                peft__quant_code(book, x[i + 1] * factor));
+        *codes++ =
+            (uint8_t)(peft__quant_code(book, x[i] * factor) << 4 | peft__quant_code(book, x[i + 1] * factor));
 }
 
 // ---- products for few tokens
 //
 // These products read and look up every code once. With k contiguous, 4-bit codes and x become 16-bit
-// integers: one instruction multiplies and adds up twice as many of them as of floats, and one lookup gives
-// twice as many. A chunk is v_width words of 32 bits, that is 8 codes. The integer products of a chunk are
-// added up exactly; then each lane is multiplied by its weights' absmax and by the scale of its own eight
-// numbers of x. The cost is the rounding of x to 1/16383 of the largest of eight and of the table to 1/15684:
-// together about 5e-5 of the result. The codes of int8 and of GGUF's blocks are widened to 16 bits as they
-// are, x is rounded to 1/32767 of the largest of 32, and each run of 32 is scaled on its own: about 2e-5.
-// With n contiguous, sums of one chunk of columns stay in registers while the rows stream by.
+// integers: an instruction multiplies and adds up, and a lookup gives, twice as many of them as of floats.
+// The products of a chunk, v_width words of 8 codes, are added up exactly; then each lane is multiplied by
+// its weights' absmax and by the scale of its own eight numbers of x. The cost is the rounding of x to
+// 1/16383 of the largest of eight and of the table to 1/15684: about 5e-5 of the result. Codes of int8 and of
+// GGUF's blocks are widened as they are, x is rounded to 1/32767 of the largest of 32, and each run of 32 is
+// scaled on its own: about 2e-5. With n contiguous, sums of one chunk of columns stay in registers.
 
-// The largest power of two that divides both row stride and block: scales change only at positions that it
-// divides, in all rows.
+// The largest power of two that divides row stride and block: scales change only at multiples of it.
 PEFT__INLINE int64_t peft__quant_grain(const peft_quant *q, int64_t stride) {
     return PEFT__MIN(q->block, stride & -stride);
 }
@@ -6867,9 +6573,9 @@ PEFT__INLINE const uint8_t *peft__quant_at(const peft_quant *q, const uint8_t *d
     return data + (q->ggml ? (i >> q->block_shift) * q->ggml->size : q->map ? i >> 1 : i);
 }
 
-#define PEFT__QUANT_ROWS 4     // at most this many rows of x count as few; more are the gemm's
+#define PEFT__QUANT_ROWS 4  // at most this many rows of x count as few; more are the gemm's
 #define PEFT__QUANT_SPAN 2048  // codes of a row whose scales are kept at a time
-#define PEFT__QUANT_BATCH 16   // rows whose scales are kept at a time where columns are added up
+#define PEFT__QUANT_BATCH 16  // rows whose scales are kept at a time where columns are added up
 #define PEFT__QUANT_LINES (PEFT_NO_STDIO ? 32 : 64)  // at most so many rows of the weight at a time
 #define PEFT__QUANT_SHORT \
     256  // shorter rows are not for integers: their rounding errors would not average out
@@ -6880,17 +6586,16 @@ PEFT__INLINE const uint8_t *peft__quant_at(const peft_quant *q, const uint8_t *d
 // Rows of the weight, to be multiplied with rows of x.
 typedef struct peft__quant_lines {
     const peft_quant *q;
-    const uint8_t *data, *end;               // end: where this thread's part of the codes ends
+    const uint8_t *data, *end;  // end: where this thread's part of the codes ends
     int64_t first, stride, count, k, grain;  // row i: weights [first + i*stride, ... + k)
-    int64_t ahead;                           // bytes from here to what is fetched
-    int64_t m, xs;                           // rows of x as the product reads them, at xp + r*xs
+    int64_t ahead;  // bytes from here to what is fetched
+    int64_t m, xs;  // rows of x as the product reads them, at xp + r*xs
     const float *xp;
     int16_t map[16];  // the table of 4-bit codes in integers
 } peft__quant_lines;
 
 // A product with one token reads its weights once, and at full speed only if they are prefetched early: into
-// the second-level cache, 8 KiB ahead, or as far as the four rows after the current ones. Not beyond `end`,
-// where another thread's part may begin.
+// the second-level cache, 8 KiB ahead or four rows, but not beyond `end`, where another thread's part begins.
 PEFT__INLINE void peft__fetch_far(const void *p, int64_t ahead, const void *end) {
     if ((uintptr_t)p + (uintptr_t)ahead < (uintptr_t)end)
         PEFT__PREFETCH_L2((const void *)((uintptr_t)p + (uintptr_t)ahead));
@@ -6900,11 +6605,10 @@ PEFT__INLINE void peft__quant_fetch_row(const uint8_t *p, int64_t pitch) {
     (void)p, (void)pitch;
 }
 
-// How x [k] lies for `dots`: k 16-bit integers, then for each 8 runs of 32 their 8 scales and their 8 scaled
-// sums.
+// How x [k] lies for `dots`: k 16-bit integers, then for each 8 runs of 32 their scales and scaled sums
 #define PEFT__RUNS_SIZE(k) ((k) / 2 + ((k) + 255) / 256 * 16)  // floats
 static void peft__round_runs(
-        float (*peak_of)(const float *x, int64_t n), const float *x, int64_t k, float *xp) {
+    float (*peak_of)(const float *x, int64_t n), const float *x, int64_t k, float *xp) {
     int16_t *codes = (int16_t *)(void *)xp;
     float *scales = xp + k / 2;
     memset(scales, 0, (size_t)(PEFT__RUNS_SIZE(k) - k / 2) * sizeof(float));
@@ -6925,9 +6629,7 @@ static void peft__round_runs(
 
 // The position (vector * W + lane) where `eight`, below, leaves the e-th code of W words: vector i holds the
 // i-th code of each word.
-static int peft__place_words(int width, int e) {
-    return e % 8 * width + e / 8;
-}
+static int peft__place_words(int width, int e) { return e % 8 * width + e / 8; }
 
 // One table per instruction set, as in chapter 3.
 typedef struct peft__quant_isa {
@@ -6943,20 +6645,20 @@ typedef struct peft__quant_isa {
     void (*dots4)(const peft__quant_lines *w, float *out);  // out[r * PEFT__QUANT_LINES + i]
     void (*dots)(const peft__quant_lines *w, float *out);  // int8 and blocks, x as peft__round_runs leaves it
     void (*sums4)(const peft_quant *q, const uint8_t *data, int64_t first, int64_t stride, int64_t k,
-            const float *x, float *out);
+        const float *x, float *out);
     void (*sums8)(const peft_quant *q, const uint8_t *data, int64_t first, int64_t stride, int64_t k,
-            const float *x, float *out);
+        const float *x, float *out);
 } peft__quant_isa;
 
 static void peft__quant_pack_plain(
-        const peft__matrix *m, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
+    const peft__matrix *m, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
     for (int64_t j = 0; j < nc; j += nr, packed += kc * nr) {
         peft__quant_panel b = peft__quant_panel_of(m, k0, kc, n0 + j, PEFT__MIN(nc - j, nr), nr, nr);
         peft__quant_pack_any(&b, 0, peft__quant_expand_plain, packed);
     }
 }
 static const peft__quant_isa peft__quant_isa_plain = {peft__quant_expand_plain, peft__quant_pack_plain,
-        peft__quant_peak_plain, peft__quant_encode_plain, 1, 0, NULL, NULL, NULL, NULL, NULL, NULL};
+    peft__quant_peak_plain, peft__quant_encode_plain, 1, 0, NULL, NULL, NULL, NULL, NULL, NULL};
 
 #undef PEFT__CHAPTER
 #define PEFT__CHAPTER 4
@@ -6986,31 +6688,32 @@ static const peft__quant_isa peft__quant_isa_plain = {peft__quant_expand_plain, 
 //      eight(t, w, v)     all codes of v_width words as eight vectors; place(v_width, e) finds the e-th code
 //      spread(s, lanes_of(phase, shift))  scales s of blocks of 2^shift for the lanes of those vectors; the
 //                         first code is `phase` codes into the first block; reads v_width floats
-//      shorts_of(t, w, v) the codes of v_width words as 16-bit integers in four vectors
+//      shorts_of(t, w, v) the codes of v_width words as 16-bit integers in four vectors: v_lookup finds the
+//                         two bytes of an entry in two tables, v_zip_low and v_zip_high join them
 //      columns(x, c)      the next 8 v_width floats of x in the order of shorts_of; put_shorts rounds them
 #if defined(PEFT__PASS)
 #if PEFT__CHAPTER == 4
-typedef uint8_t PEFT__V(octets) __attribute__((vector_size(2 * v_width)));  // bytes of codes
+typedef uint8_t v_(octets) __attribute__((vector_size(2 * v_width)));  // bytes of codes
+typedef uint8_t v_vector(v_(bytes_of_words));
 // Products of neighbouring c are added up: those of the even codes 0 2 4 6 of a word, then of the odd ones.
 #define PEFT__COLUMNS(a, b) \
     c[0] = a[0], c[1] = a[2], c[2] = b[0], c[3] = b[2], c[4] = a[1], c[5] = a[3], c[6] = b[1], c[7] = b[3];
 #if PEFT__PASS == PEFT__PASS_AVX2
 #define v_quant_grain 32
-typedef __m256i peft__index_avx2;
-#define v_max_bits(a, b) ((PEFT__V(number))_mm256_max_epi32((__m256i)(a), (__m256i)(b)))
+typedef __m256i peft__index_avx2, peft__lanes_avx2, peft__short_avx2, peft__int_avx2;
+#define v_max_bits(a, b) ((v_(number))_mm256_max_epi32((__m256i)(a), (__m256i)(b)))
 #define v_quant_place peft__place_avx2
 typedef struct peft__table_avx2 {
     __m256 low, high;
 } peft__table_avx2;
 PEFT__AVX2 peft__table_avx2 peft__table_of_avx2(const float *map, float scale) {
     peft__table_avx2 t;
-    t.low = _mm256_mul_ps(_mm256_loadu_ps(map), _mm256_set1_ps(scale));
-    t.high = _mm256_mul_ps(_mm256_loadu_ps(map + 8), _mm256_set1_ps(scale));
+    t.low = v_load(map) * v_set(scale), t.high = v_load(map + 8) * v_set(scale);
     return t;
 }
 PEFT__AVX2 __m256 peft__look_avx2(peft__table_avx2 t, __m256i index) {
     __m256 low = _mm256_permutevar8x32_ps(t.low, index), high = _mm256_permutevar8x32_ps(t.high, index);
-    return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)));
+    return _mm256_blendv_ps(low, high, (__m256)_mm256_slli_epi32(index, 28));
 }
 PEFT__AVX2 __m256i peft__codes_avx2(const uint8_t *p) {
     int32_t word;
@@ -7020,70 +6723,23 @@ PEFT__AVX2 __m256i peft__codes_avx2(const uint8_t *p) {
 PEFT__AVX2 __m256 peft__bytes_avx2(const uint8_t *p) {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(PEFT__M128(p))));
 }
-// Two lookups of 8 floats and a blend per vector would cost more than looking up each of a float's four bytes
-// for 32 codes at once and zipping them to floats. The low half of a vector then holds the codes of four
-// neighbouring bytes of the first 32 codes, the high half those of the second 32.
-typedef struct peft__eighths_avx2 {
-    __m256i byte[4];
-} peft__eighths_avx2;
-PEFT__AVX2 peft__eighths_avx2 peft__eighths_of_avx2(const float *map) {
-    peft__eighths_avx2 t;
-    uint8_t bytes[4][16];
-    for (int i = 0; i < 16; i++)
-        for (int k = 0; k < 4; k++) bytes[k][i] = (uint8_t)(peft__float_bits(map[i]) >> 8 * k);
-    for (int k = 0; k < 4; k++)
-        t.byte[k] = _mm256_broadcastsi128_si256(_mm_loadu_si128(PEFT__M128(bytes[k])));
-    return t;
-}
-typedef struct peft__pairs_avx2 {
-    __m256i low, high;  // the two bytes of each entry
-} peft__pairs_avx2;
-PEFT__AVX2 void peft__four_avx2(peft__eighths_avx2 t, __m256i code, __m256 *v) {
-    __m256i a = _mm256_shuffle_epi8(t.byte[0], code), b = _mm256_shuffle_epi8(t.byte[1], code);
-    __m256i c = _mm256_shuffle_epi8(t.byte[2], code), d = _mm256_shuffle_epi8(t.byte[3], code);
-    __m256i low = _mm256_unpacklo_epi8(a, b), high = _mm256_unpacklo_epi8(c, d);
-    v[0] = _mm256_castsi256_ps(_mm256_unpacklo_epi16(low, high)),
-    v[1] = _mm256_castsi256_ps(_mm256_unpackhi_epi16(low, high));
-    low = _mm256_unpackhi_epi8(a, b), high = _mm256_unpackhi_epi8(c, d);
-    v[2] = _mm256_castsi256_ps(_mm256_unpacklo_epi16(low, high)),
-    v[3] = _mm256_castsi256_ps(_mm256_unpackhi_epi16(low, high));
-}
-PEFT__AVX2 void peft__eight_avx2(peft__eighths_avx2 t, __m256 w, __m256 *v) {
-    __m256i codes = _mm256_castps_si256(w), mask = _mm256_set1_epi8(15);
-    peft__four_avx2(t, _mm256_and_si256(_mm256_srli_epi16(codes, 4), mask), v);
-    peft__four_avx2(t, _mm256_and_si256(codes, mask), v + 4);
-}
 static int peft__place_avx2(int width, int e) {
     int byte = e / 2;
     return (e % 2 * 4 + byte % 16 / 4) * width + byte / 16 * 4 + byte % 4;
 }
-typedef __m256i peft__lanes_avx2;
 PEFT__AVX2 __m256i peft__lanes_of_avx2(int64_t phase, int shift) {
-    __m256i at = _mm256_add_epi32(
-            _mm256_set1_epi32((int32_t)phase), _mm256_setr_epi32(0, 0, 0, 0, 32, 32, 32, 32));
-    return _mm256_srl_epi32(at, _mm_cvtsi32_si128(shift));
+    __m256i at = _mm256_setr_epi32(0, 0, 0, 0, 32, 32, 32, 32);
+    return _mm256_srl_epi32(
+        _mm256_add_epi32(_mm256_set1_epi32((int32_t)phase), at), _mm_cvtsi32_si128(shift));
 }
 PEFT__AVX2 __m256 peft__spread_avx2(const float *scales, __m256i lanes) {
-    return _mm256_permutevar8x32_ps(_mm256_loadu_ps(scales), lanes);
+    return _mm256_permutevar8x32_ps(v_load(scales), lanes);
 }
-typedef __m256i peft__short_avx2, peft__int_avx2;
-PEFT__AVX2 peft__pairs_avx2 peft__pairs_of_avx2(const int16_t *map) {
-    peft__pairs_avx2 t;
-    __m256i entries = _mm256_loadu_si256(PEFT__M256(map));
-    __m256i low = _mm256_and_si256(entries, _mm256_set1_epi16(255)), high = _mm256_srli_epi16(entries, 8);
-    t.low = _mm256_permute4x64_epi64(_mm256_packus_epi16(low, low), 0x88);
-    t.high = _mm256_permute4x64_epi64(_mm256_packus_epi16(high, high), 0x88);
-    return t;
-}
-PEFT__AVX2 void peft__zip_avx2(peft__pairs_avx2 t, __m256i code, __m256i *v) {
-    __m256i low = _mm256_shuffle_epi8(t.low, code), high = _mm256_shuffle_epi8(t.high, code);
-    v[0] = _mm256_unpacklo_epi8(low, high), v[1] = _mm256_unpackhi_epi8(low, high);
-}
-PEFT__AVX2 void peft__shorts_of_avx2(peft__pairs_avx2 t, __m256 w, __m256i *v) {
-    __m256i codes = _mm256_castps_si256(w), mask = _mm256_set1_epi8(15);
-    peft__zip_avx2(t, _mm256_and_si256(_mm256_srli_epi16(codes, 4), mask), v);
-    peft__zip_avx2(t, _mm256_and_si256(codes, mask), v + 2);
-}
+#define v_table16(p) (v_(bytes_of_words)) _mm256_broadcastsi128_si256(_mm_loadu_si128(PEFT__M128(p)))
+#define v_lookup(t, code) (v_(bytes_of_words)) _mm256_shuffle_epi8((__m256i)(t), (__m256i)(code))
+#define v_zip_low(a, b) _mm256_unpacklo_epi8((__m256i)(a), (__m256i)(b))
+#define v_zip_high(a, b) _mm256_unpackhi_epi8((__m256i)(a), (__m256i)(b))
+#define v_bytes_of_words(w) (v_(bytes_of_words))(w)
 PEFT__AVX2 void peft__columns_avx2(const float *x, __m256 *c) {
     __m256 a[4], b[4];
     for (int i = 0; i < 4; i++)
@@ -7093,29 +6749,25 @@ PEFT__AVX2 void peft__columns_avx2(const float *x, __m256 *c) {
     PEFT__COLUMNS(a, b)
 }
 PEFT__AVX2 void peft__put_shorts_avx2(float *to, __m256 even, __m256 odd) {
-    __m256i s = _mm256_blend_epi16(
-            _mm256_cvtps_epi32(even), _mm256_slli_epi32(_mm256_cvtps_epi32(odd), 16), 0xAA);
-    _mm256_storeu_ps(to, _mm256_castsi256_ps(s));
+    __m256i high = _mm256_slli_epi32(_mm256_cvtps_epi32(odd), 16);
+    v_store(to, (__m256)_mm256_blend_epi16(_mm256_cvtps_epi32(even), high, 0xAA));
 }
 PEFT__AVX2 __m256i peft__add_products_avx2(__m256i s, __m256i v, const float *x) {
-    return _mm256_add_epi32(s, _mm256_madd_epi16(v, _mm256_castps_si256(_mm256_loadu_ps(x))));
+    return _mm256_add_epi32(s, _mm256_madd_epi16(v, (__m256i)v_load(x)));
 }
 // One level of the tree: e becomes 2 e + (s > the midpoint e of the level). A comparison's mask is -1.
 PEFT__AVX2 __m256i peft__descend_avx2(__m256i e, __m256 s, __m256 level) {
     __m256 above = _mm256_cmp_ps(s, _mm256_permutevar8x32_ps(level, e), _CMP_GT_OQ);
-    return _mm256_sub_epi32(_mm256_add_epi32(e, e), _mm256_castps_si256(above));
+    return _mm256_sub_epi32(_mm256_add_epi32(e, e), (__m256i)above);
 }
-
 PEFT__AVX2 void peft__put_codes_avx2(uint8_t *codes, __m256i e, const uint8_t *order) {
-    e = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128(PEFT__M128(order))), e);
-    e = _mm256_and_si256(e, _mm256_set1_epi32(15));
+    e = (__m256i)(v_lookup(v_table16(order), e) & 15);
     // byte 0 of each pair of lanes: both codes; then bytes 0 and 8 of each half
     e = _mm256_or_si256(_mm256_slli_epi64(e, 4), _mm256_srli_epi64(e, 32));
     e = _mm256_shuffle_epi8(e, _mm256_set1_epi32((int)0x80800800));
     uint16_t pairs[2] = {(uint16_t)_mm256_extract_epi16(e, 0), (uint16_t)_mm256_extract_epi16(e, 8)};
     memcpy(codes, pairs, 4);
 }
-
 PEFT__AVX2 peft__octets_avx2 peft__look16_avx2(const int8_t *table, peft__octets_avx2 codes) {
     return (peft__octets_avx2)_mm_shuffle_epi8(_mm_loadu_si128(PEFT__M128(table)), (__m128i)codes);
 }
@@ -7124,12 +6776,12 @@ PEFT__AVX2 peft__octets_avx2 peft__look16_avx2(const int8_t *table, peft__octets
 
 #elif PEFT__PASS == PEFT__PASS_AVX512
 #define v_quant_grain 8
-typedef __m512i peft__index_avx512;
-#define v_max_bits(a, b) ((PEFT__V(number))_mm512_max_epi32((__m512i)(a), (__m512i)(b)))
+typedef __m512i peft__index_avx512, peft__lanes_avx512, peft__short_avx512, peft__int_avx512;
+#define v_max_bits(a, b) ((v_(number))_mm512_max_epi32((__m512i)(a), (__m512i)(b)))
 #define v_quant_place peft__place_words
 typedef __m512 peft__table_avx512;
 PEFT__AVX512 __m512 peft__table_of_avx512(const float *map, float scale) {
-    return _mm512_mul_ps(_mm512_loadu_ps(map), _mm512_set1_ps(scale));
+    return v_load(map) * v_set(scale);
 }
 PEFT__AVX512 __m512 peft__look_avx512(__m512 t, __m512i index) { return _mm512_permutexvar_ps(index, t); }
 PEFT__AVX512 __m512i peft__codes_avx512(const uint8_t *p) {
@@ -7141,26 +6793,23 @@ PEFT__AVX512 __m512i peft__codes_avx512(const uint8_t *p) {
 PEFT__AVX512 __m512 peft__bytes_avx512(const uint8_t *p) {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(PEFT__M128(p))));
 }
-typedef __m512i peft__lanes_avx512;
 PEFT__AVX512 __m512i peft__lanes_of_avx512(int64_t phase, int shift) {
     __m512i at = _mm512_set_epi32(120, 112, 104, 96, 88, 80, 72, 64, 56, 48, 40, 32, 24, 16, 8, 0);
     return _mm512_srl_epi32(
-            _mm512_add_epi32(_mm512_set1_epi32((int32_t)phase), at), _mm_cvtsi32_si128(shift));
+        _mm512_add_epi32(_mm512_set1_epi32((int32_t)phase), at), _mm_cvtsi32_si128(shift));
 }
 PEFT__AVX512 __m512 peft__spread_avx512(const float *scales, __m512i lanes) {
-    return _mm512_permutexvar_ps(lanes, _mm512_loadu_ps(scales));
+    return _mm512_permutexvar_ps(lanes, v_load(scales));
 }
-typedef __m512i peft__short_avx512, peft__int_avx512;
 typedef __m512i peft__pairs_avx512;  // the table twice, as the fifth bit of an index is the next code's
 PEFT__AVX512 __m512i peft__pairs_of_avx512(const int16_t *map) {
     return _mm512_broadcast_i64x4(_mm256_loadu_si256(PEFT__M256(map)));
 }
 PEFT__AVX512 void peft__shorts_of_avx512(__m512i t, __m512 w, __m512i *v) {
-    __m512i codes = _mm512_castps_si512(w);
-    v[0] = _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 4), t),
-    v[1] = _mm512_permutexvar_epi16(codes, t);
-    v[2] = _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 12), t),
-    v[3] = _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 8), t);
+    __m512i c = (__m512i)w;
+    v[0] = _mm512_permutexvar_epi16(_mm512_srli_epi16(c, 4), t), v[1] = _mm512_permutexvar_epi16(c, t);
+    v[2] = _mm512_permutexvar_epi16(_mm512_srli_epi16(c, 12), t);
+    v[3] = _mm512_permutexvar_epi16(_mm512_srli_epi16(c, 8), t);
 }
 PEFT__AVX512 __m512 peft__pieces_avx512(const float *x) {
     __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(x));
@@ -7175,20 +6824,17 @@ PEFT__AVX512 void peft__columns_avx512(const float *x, __m512 *c) {
     for (int i = 0; i < 4; i++) c[2 * i] = a[i], c[2 * i + 1] = b[i];
 }
 PEFT__AVX512 void peft__put_shorts_avx512(float *to, __m512 even, __m512 odd) {
-    __m512i s = _mm512_mask_blend_epi16(
-            0xAAAAAAAA, _mm512_cvtps_epi32(even), _mm512_slli_epi32(_mm512_cvtps_epi32(odd), 16));
-    _mm512_storeu_ps(to, _mm512_castsi512_ps(s));
+    __m512i high = _mm512_slli_epi32(_mm512_cvtps_epi32(odd), 16);
+    v_store(to, (__m512)_mm512_mask_blend_epi16(0xAAAAAAAA, _mm512_cvtps_epi32(even), high));
 }
 PEFT__AVX512 __m512i peft__add_products_avx512(__m512i s, __m512i v, const float *x) {
-    return _mm512_add_epi32(s, _mm512_madd_epi16(v, _mm512_castps_si512(_mm512_loadu_ps(x))));
+    return _mm512_add_epi32(s, _mm512_madd_epi16(v, (__m512i)v_load(x)));
 }
-
 PEFT__AVX512 __m512i peft__descend_avx512(__m512i e, __m512 s, __m512 level) {
     __mmask16 above = _mm512_cmp_ps_mask(s, _mm512_permutexvar_ps(e, level), _CMP_GT_OQ);
     e = _mm512_add_epi32(e, e);
     return _mm512_mask_add_epi32(e, above, e, _mm512_set1_epi32(1));
 }
-
 PEFT__AVX512 peft__octets_avx512 peft__look16_avx512(const int8_t *table, peft__octets_avx512 codes) {
     __m256i t = _mm256_broadcastsi128_si256(_mm_loadu_si128(PEFT__M128(table)));
     return (peft__octets_avx512)_mm256_shuffle_epi8(t, (__m256i)codes);
@@ -7203,7 +6849,6 @@ PEFT__AVX512 __m512i peft__halves_avx512(const uint8_t *s) {  // two int8, each 
 }
 #define v_half(b) _cvtsh_ss(peft__u16_at(b))
 #define v_widen(q) _mm512_cvtepi8_epi16((__m256i)(q))
-
 PEFT__AVX512 void peft__put_codes_avx512(uint8_t *codes, __m512i e, const uint8_t *order) {
     __m128i c = _mm_shuffle_epi8(_mm_loadu_si128(PEFT__M128(order)), _mm512_cvtepi32_epi8(e));
     c = _mm_maddubs_epi16(c, _mm_set1_epi16(0x0110));  // first * 16 + second
@@ -7213,134 +6858,84 @@ PEFT__AVX512 void peft__put_codes_avx512(uint8_t *codes, __m512i e, const uint8_
 #elif PEFT__PASS == PEFT__PASS_NEON
 #define v_quant_grain 8
 typedef uint32x4_t peft__index_neon;
-#define v_max_bits(a, b) ((PEFT__V(number))vmaxq_s32((int32x4_t)(a), (int32x4_t)(b)))
+typedef int16x8_t peft__short_neon;
+typedef int32x4_t peft__int_neon;
+#define v_max_bits(a, b) ((v_(number))vmaxq_s32((int32x4_t)(a), (int32x4_t)(b)))
 #define v_quant_place peft__place_words
 typedef uint8x16x4_t peft__table_neon;
 PEFT__INLINE uint8x16x4_t peft__table_of_neon(const float *map, float scale) {
     uint8x16x4_t t;
-    for (int i = 0; i < 4; i++) t.val[i] = vreinterpretq_u8_f32(vmulq_n_f32(vld1q_f32(map + 4 * i), scale));
+    for (int i = 0; i < 4; i++) t.val[i] = (uint8x16_t)(v_load(map + 4 * i) * v_set(scale));
     return t;
 }
-PEFT__INLINE float32x4_t peft__look_neon(
-        uint8x16x4_t t, uint32x4_t index) {  // lane i: bytes 4i, 4i+1, 4i+2, 4i+3 of the table
-    uint32x4_t at = vmlaq_n_u32(vdupq_n_u32(0x03020100), vandq_u32(index, vdupq_n_u32(15)), 0x04040404);
-    return vreinterpretq_f32_u8(vqtbl4q_u8(t, vreinterpretq_u8_u32(at)));
+PEFT__INLINE float32x4_t peft__look_neon(uint8x16x4_t t, uint32x4_t index) {
+    // lane i: bytes 4i, 4i+1, 4i+2, 4i+3 of the table
+    return (float32x4_t)vqtbl4q_u8(t, (uint8x16_t)((index & 15) * 0x04040404 + 0x03020100));
 }
 PEFT__INLINE uint32x4_t peft__codes_neon(const uint8_t *p) {
     static const int32_t shifts[4] = {-4, 0, -12, -8};
-    return vshlq_u32(vdupq_n_u32((uint32_t)p[0] | (uint32_t)p[1] << 8), vld1q_s32(shifts));
+    return vshlq_u32(vdupq_n_u32(peft__u16_at(p)), vld1q_s32(shifts));
 }
 PEFT__INLINE float32x4_t peft__bytes_neon(const uint8_t *p) {
-    uint32_t word;
-    memcpy(&word, p, 4);
-    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vcreate_s8(word)))));
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vcreate_s8(peft__u32_at(p))))));
 }
-typedef int16x8_t peft__short_neon;
-typedef int32x4_t peft__int_neon;
-typedef struct peft__pairs_neon {
-    uint8x16_t low, high;  // the two bytes of each entry
-} peft__pairs_neon;
-PEFT__INLINE peft__pairs_neon peft__pairs_of_neon(const int16_t *map) {
-    uint16x8_t a = vreinterpretq_u16_s16(vld1q_s16(map)), b = vreinterpretq_u16_s16(vld1q_s16(map + 8));
-    peft__pairs_neon t;
-    t.low = vcombine_u8(vmovn_u16(a), vmovn_u16(b));
-    t.high = vcombine_u8(vshrn_n_u16(a, 8), vshrn_n_u16(b, 8));
-    return t;
-}
-PEFT__INLINE void peft__zip_neon(peft__pairs_neon t, uint8x16_t code, int16x8_t *v) {
-    uint8x16_t low = vqtbl1q_u8(t.low, code), high = vqtbl1q_u8(t.high, code);
-    v[0] = vreinterpretq_s16_u8(vzip1q_u8(low, high)), v[1] = vreinterpretq_s16_u8(vzip2q_u8(low, high));
-}
-PEFT__INLINE void peft__shorts_of_neon(peft__pairs_neon t, float32x4_t w, int16x8_t *v) {
-    static const uint8_t order[16] = {
-            0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};  // so that a lane adds up its own word
-    uint8x16_t codes = vqtbl1q_u8(vreinterpretq_u8_f32(w), vld1q_u8(order));
-    peft__zip_neon(t, vshrq_n_u8(codes, 4), v);
-    peft__zip_neon(t, vandq_u8(codes, vdupq_n_u8(15)), v + 2);
-}
-PEFT__INLINE void peft__columns_neon(const float *x, float32x4_t *c) {
-    float32x4_t a[4], b[4];
-    for (int i = 0; i < 4; i++) a[i] = vld1q_f32(x + 8 * i), b[i] = vld1q_f32(x + 8 * i + 4);
-    peft__transpose_neon(a), peft__transpose_neon(b);
-    PEFT__COLUMNS(a, b)
-}
+#define v_table16(p) (v_(bytes_of_words)) vld1q_u8(p)
+#define v_lookup(t, code) (v_(bytes_of_words)) vqtbl1q_u8((uint8x16_t)(t), (uint8x16_t)(code))
+#define v_zip_low(a, b) (int16x8_t) vzip1q_u8((uint8x16_t)(a), (uint8x16_t)(b))
+#define v_zip_high(a, b) (int16x8_t) vzip2q_u8((uint8x16_t)(a), (uint8x16_t)(b))
+static const uint8_t peft__order_neon[16] = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
+#define v_bytes_of_words(w) v_lookup(w, vld1q_u8(peft__order_neon))  // so that a lane adds up its own word
 PEFT__INLINE void peft__put_shorts_neon(float *to, float32x4_t even, float32x4_t odd) {
     int16x8_t s = vcombine_s16(vmovn_s32(vcvtnq_s32_f32(even)), vmovn_s32(vcvtnq_s32_f32(odd)));
-    vst1q_f32(to, vreinterpretq_f32_s16(s));
+    v_store(to, (float32x4_t)s);
 }
 PEFT__INLINE int32x4_t peft__add_products_neon(int32x4_t s, int16x8_t v, const float *x) {
-    int16x8_t by = vreinterpretq_s16_f32(vld1q_f32(x));
+    int16x8_t by = (int16x8_t)v_load(x);
     return vmlal_high_s16(vmlal_s16(s, vget_low_s16(v), vget_low_s16(by)), v, by);
 }
 PEFT__INLINE peft__octets_neon peft__look16_neon(const int8_t *table, peft__octets_neon codes) {
-    return (peft__octets_neon)vqtbl1_u8(vreinterpretq_u8_s8(vld1q_s8(table)), (uint8x8_t)codes);
+    return (peft__octets_neon)vqtbl1_u8((uint8x16_t)vld1q_s8(table), (uint8x8_t)codes);
 }
-#define v_half(b) \
-    vgetq_lane_f32(vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(peft__u16_at(b)))), 0)
+#define v_half(b) vgetq_lane_f32(vcvt_f32_f16((float16x4_t)vdup_n_u16(peft__u16_at(b))), 0)
 #define v_widen(q) vmovl_s8((int8x8_t)(q))
 
 #elif PEFT__PASS == PEFT__PASS_WASM
 #define v_quant_grain 8
-typedef v128_t peft__index_wasm;
-#define v_max_bits(a, b) ((PEFT__V(number))wasm_i32x4_max((v128_t)(a), (v128_t)(b)))
+typedef v128_t peft__index_wasm, peft__short_wasm, peft__int_wasm;
+#define v_max_bits(a, b) ((v_(number))wasm_i32x4_max((v128_t)(a), (v128_t)(b)))
 #define v_quant_place peft__place_words
 typedef struct peft__table_wasm {
-    v128_t part[4];
+    v_float part[4];
 } peft__table_wasm;
 PEFT__INLINE peft__table_wasm peft__table_of_wasm(const float *map, float scale) {
     peft__table_wasm t;
-    for (int i = 0; i < 4; i++)
-        t.part[i] = wasm_f32x4_mul(wasm_v128_load(map + 4 * i), wasm_f32x4_splat(scale));
+    for (int i = 0; i < 4; i++) t.part[i] = v_load(map + 4 * i) * v_set(scale);
     return t;
 }
-PEFT__INLINE v_float peft__look_wasm(
-        peft__table_wasm t, v128_t index) {  // swizzle gives 0 for bytes outside of its part
-    v128_t at = wasm_i32x4_mul(wasm_v128_and(index, wasm_i32x4_splat(15)), wasm_i32x4_splat(0x04040404));
-    at = wasm_i32x4_add(at, wasm_i32x4_splat(0x03020100));
-    v128_t a = wasm_i8x16_swizzle(t.part[0], at),
-           b = wasm_i8x16_swizzle(t.part[1], wasm_i8x16_sub(at, wasm_i8x16_splat(16)));
-    v128_t c = wasm_i8x16_swizzle(t.part[2], wasm_i8x16_sub(at, wasm_i8x16_splat(32)));
-    v128_t d = wasm_i8x16_swizzle(t.part[3], wasm_i8x16_sub(at, wasm_i8x16_splat(48)));
-    return (v_float)wasm_v128_or(wasm_v128_or(a, b), wasm_v128_or(c, d));
+PEFT__INLINE v_float peft__look_wasm(peft__table_wasm t, v128_t index) {
+    v128_t at = (v128_t)(((v_(word))index & 15) * 0x04040404 + 0x03020100), found = wasm_i32x4_splat(0);
+    for (int i = 0; i < 4;
+        i++, at = wasm_i8x16_sub(at, wasm_i8x16_splat(16)))  // 0 for bytes outside of a part
+        found = wasm_v128_or(found, wasm_i8x16_swizzle((v128_t)t.part[i], at));
+    return (v_float)found;
 }
 PEFT__INLINE v128_t peft__codes_wasm(const uint8_t *p) {
     return wasm_u32x4_make((uint32_t)p[0] >> 4, p[0], (uint32_t)p[1] >> 4, p[1]);
 }
 PEFT__INLINE v_float peft__bytes_wasm(const uint8_t *p) {
     return (v_float)wasm_f32x4_convert_i32x4(
-            wasm_i32x4_make((int8_t)p[0], (int8_t)p[1], (int8_t)p[2], (int8_t)p[3]));
+        wasm_i32x4_make((int8_t)p[0], (int8_t)p[1], (int8_t)p[2], (int8_t)p[3]));
 }
-typedef v128_t peft__short_wasm, peft__int_wasm;
-typedef struct peft__pairs_wasm {
-    v128_t low, high;  // the two bytes of each entry
-} peft__pairs_wasm;
-PEFT__INLINE peft__pairs_wasm peft__pairs_of_wasm(const int16_t *map) {
-    v128_t a = wasm_v128_load(map), b = wasm_v128_load(map + 8);
-    peft__pairs_wasm t;
-    t.low = wasm_i8x16_shuffle(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    t.high = wasm_i8x16_shuffle(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
-    return t;
-}
-PEFT__INLINE void peft__zip_wasm(
-        peft__pairs_wasm t, v128_t code, v128_t *v) {  // so that a lane adds up its own word
-    v128_t low = wasm_i8x16_swizzle(t.low, code), high = wasm_i8x16_swizzle(t.high, code);
-    v[0] = wasm_i8x16_shuffle(low, high, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29);
-    v[1] = wasm_i8x16_shuffle(low, high, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
-}
-PEFT__INLINE void peft__shorts_of_wasm(peft__pairs_wasm t, v_float w, v128_t *v) {
-    peft__zip_wasm(t, wasm_u8x16_shr((v128_t)w, 4), v);
-    peft__zip_wasm(t, wasm_v128_and((v128_t)w, wasm_i8x16_splat(15)), v + 2);
-}
-PEFT__INLINE void peft__columns_wasm(const float *x, v_float *c) {
-    v_float a[4], b[4];
-    for (int i = 0; i < 4; i++) a[i] = v_load(x + 8 * i), b[i] = v_load(x + 8 * i + 4);
-    peft__transpose_wasm(a), peft__transpose_wasm(b);
-    PEFT__COLUMNS(a, b)
-}
+#define v_table16(p) (v_(bytes_of_words)) wasm_v128_load(p)
+#define v_lookup(t, code) (v_(bytes_of_words)) wasm_i8x16_swizzle((v128_t)(t), (v128_t)(code))
+#define v_zip_low(a, b) \
+    wasm_i8x16_shuffle((v128_t)(a), (v128_t)(b), 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29)
+#define v_zip_high(a, b) \
+    wasm_i8x16_shuffle((v128_t)(a), (v128_t)(b), 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31)
+#define v_bytes_of_words(w) (v_(bytes_of_words))(w)
 PEFT__INLINE void peft__put_shorts_wasm(float *to, v_float even, v_float odd) {
-    v128_t a = wasm_i32x4_trunc_sat_f32x4((v128_t)v_round(even)),
-           b = wasm_i32x4_trunc_sat_f32x4((v128_t)v_round(odd));
-    wasm_v128_store(to, wasm_v128_or(wasm_v128_and(a, wasm_i32x4_splat(65535)), wasm_i32x4_shl(b, 16)));
+    v_(word) low = (v_(word))v_to_number(v_round(even)), high = (v_(word))v_to_number(v_round(odd));
+    v_store(to, (low & 65535) | high << 16);
 }
 PEFT__INLINE v128_t peft__add_products_wasm(v128_t s, v128_t v, const float *x) {
     return wasm_i32x4_add(s, wasm_i32x4_dot_i16x8(v, wasm_v128_load(x)));
@@ -7350,115 +6945,162 @@ PEFT__INLINE peft__octets_wasm peft__look16_wasm(const int8_t *table, peft__octe
     return codes;
 }
 #define v_half(b) peft__half_at(b)
-#define v_widen(q) ((v128_t)__builtin_convertvector((PEFT__V(signs))(q), PEFT__V(shorts)))
+#define v_widen(q) ((v128_t) __builtin_convertvector((v_(signs))(q), v_(shorts)))
 #endif
 
-typedef float PEFT__V(real) __attribute__((vector_size(4 * v_width)));
+typedef float v_vector(v_(real));
 // Lanes of integers as floats.
-#define v_convert(v) ((v_float)__builtin_convertvector((PEFT__V(number))(v), PEFT__V(real)))
-PEFT__VECTOR v_float PEFT__V(nibble)(PEFT__V(table) t, v_float w, int i) {
-    return PEFT__V(look)(t, (PEFT__V(index))((PEFT__V(word))w >> (4 * (i ^ 1))));
+#define v_convert(v) ((v_float) __builtin_convertvector((v_(number))(v), v_(real)))
+v_inline v_float v_(nibble)(v_(table) t, v_float w, int i) {
+    return v_(look)(t, (v_(index))((v_(word))w >> (4 * (i ^ 1))));
 }
-PEFT__VECTOR v_float PEFT__V(byte)(v_float w, int i) {
-    return v_convert((PEFT__V(number))((PEFT__V(word))w << (24 - 8 * i)) >> 24);
+v_inline v_float v_(byte)(v_float w, int i) {
+    return v_convert((v_(number))((v_(word))w << (24 - 8 * i)) >> 24);
 }
 
-#if PEFT__PASS != PEFT__PASS_AVX2  // vector i holds the i-th code of each word
-typedef PEFT__V(table) PEFT__V(eighths);
-PEFT__VECTOR PEFT__V(eighths) PEFT__V(eighths_of)(const float *map) { return PEFT__V(table_of)(map, 1.0f); }
-PEFT__VECTOR void PEFT__V(eight)(PEFT__V(eighths) t, v_float w, v_float *v) {
-#define PEFT__EIGHT(i) v[i] = PEFT__V(nibble)(t, w, i);
+#if PEFT__PASS != PEFT__PASS_AVX512
+typedef struct v_(pairs) {
+    v_(bytes_of_words) low, high;  // the two bytes of each entry
+} v_(pairs);
+v_inline v_(pairs) v_(pairs_of)(const int16_t *map) {
+    uint8_t low[16], high[16];
+    for (int i = 0; i < 16; i++) low[i] = (uint8_t)map[i], high[i] = (uint8_t)(map[i] >> 8);
+    v_(pairs) t = {v_table16(low), v_table16(high)};
+    return t;
+}
+v_inline void v_(zip)(v_(pairs) t, v_(bytes_of_words) code, v_(short) * v) {
+    v_(bytes_of_words) low = v_lookup(t.low, code), high = v_lookup(t.high, code);
+    v[0] = v_zip_low(low, high), v[1] = v_zip_high(low, high);
+}
+v_inline void v_(shorts_of)(v_(pairs) t, v_float w, v_(short) * v) {
+    v_(bytes_of_words) codes = v_bytes_of_words(w);
+    v_(zip)(t, codes >> 4, v);
+    v_(zip)(t, codes & 15, v + 2);
+}
+#endif
+#if PEFT__PASS == PEFT__PASS_AVX2
+// Two lookups of 8 floats and a blend per vector would cost more than looking up each of a float's four bytes
+// for 32 codes at once and zipping them to floats. The low half of a vector then holds the codes of four
+// neighbouring bytes of the first 32 codes, the high half those of the second 32.
+typedef struct peft__eighths_avx2 {
+    peft__pairs_avx2 low, high;
+} peft__eighths_avx2;
+PEFT__AVX2 peft__eighths_avx2 peft__eighths_of_avx2(const float *map) {
+    int16_t low[16], high[16];
+    for (int i = 0; i < 16; i++) {
+        uint32_t bits = peft__float_bits(map[i]);
+        low[i] = (int16_t)(uint16_t)bits, high[i] = (int16_t)(bits >> 16);
+    }
+    peft__eighths_avx2 t = {peft__pairs_of_avx2(low), peft__pairs_of_avx2(high)};
+    return t;
+}
+PEFT__AVX2 void peft__eight_avx2(peft__eighths_avx2 t, __m256 w, __m256 *v) {
+    __m256i low[4], high[4];
+    peft__shorts_of_avx2(t.low, w, low), peft__shorts_of_avx2(t.high, w, high);
+#define PEFT__JOIN(i) \
+    v[2 * i] = (__m256)_mm256_unpacklo_epi16(low[i], high[i]), \
+    v[2 * i + 1] = (__m256)_mm256_unpackhi_epi16(low[i], high[i]);
+    PEFT__REPEAT_4(PEFT__JOIN)
+}
+#else  // vector i holds the i-th code of each word
+typedef v_(table) v_(eighths);
+v_inline v_(eighths) v_(eighths_of)(const float *map) { return v_(table_of)(map, 1.0f); }
+v_inline void v_(eight)(v_(eighths) t, v_float w, v_float *v) {
+#define PEFT__EIGHT(i) v[i] = v_(nibble)(t, w, i);
     PEFT__REPEAT_8(PEFT__EIGHT)
 }
 #endif
 #if PEFT__PASS == PEFT__PASS_NEON || PEFT__PASS == PEFT__PASS_WASM
-typedef struct PEFT__V(lanes) {
+typedef struct v_(lanes) {
     int at[4];
-} PEFT__V(lanes);
-PEFT__VECTOR PEFT__V(lanes) PEFT__V(lanes_of)(int64_t phase, int shift) {
-    PEFT__V(lanes) l;
+} v_(lanes);
+v_inline v_(lanes) v_(lanes_of)(int64_t phase, int shift) {
+    v_(lanes) l;
     for (int i = 0; i < 4; i++) l.at[i] = (int)((phase + 8 * i) >> shift);
     return l;
 }
-PEFT__VECTOR v_float PEFT__V(spread)(const float *s, PEFT__V(lanes) l) {
+v_inline v_float v_(spread)(const float *s, v_(lanes) l) {
     float lanes[4] = {s[l.at[0]], s[l.at[1]], s[l.at[2]], s[l.at[3]]};
     return v_load(lanes);
 }
+v_inline void v_(columns)(const float *x, v_float *c) {
+    v_float a[4], b[4];
+    for (int i = 0; i < 4; i++) a[i] = v_load(x + 8 * i), b[i] = v_load(x + 8 * i + 4);
+    v_transpose(a), v_transpose(b);
+    PEFT__COLUMNS(a, b)
+}
 #endif
-
 // ---- GGUF's blocks and int8: 32 codes, a "run", are widened to 16 bits, 2 v_width at a time
-typedef int8_t PEFT__V(signs) __attribute__((vector_size(2 * v_width)));
-typedef uint16_t PEFT__V(twos) __attribute__((vector_size(2 * v_width)));  // the same bytes in pairs
-typedef int16_t PEFT__V(shorts) __attribute__((vector_size(4 * v_width)));
+typedef int8_t v_(signs) __attribute__((vector_size(2 * v_width)));
+typedef uint16_t v_(twos) __attribute__((vector_size(2 * v_width)));  // the same bytes in pairs
+typedef int16_t v_(shorts) __attribute__((vector_size(4 * v_width)));
 #if PEFT__PASS == PEFT__PASS_AVX512
-#define v_scales_of_16(s) ((PEFT__V(shorts))peft__halves_avx512(s))
+#define v_scales_of_16(s) ((v_(shorts))peft__halves_avx512(s))
 #else
 #define v_scales_of_16(s) (int16_t)(int8_t)(s)[0]
 #endif
-#define v_shift(q, n) ((PEFT__V(octets))((PEFT__V(twos))(q) >> (uint16_t)(n)))
-PEFT__VECTOR PEFT__V(octets) PEFT__V(octets_at)(const uint8_t *p) {
-    PEFT__V(octets) v;
+#define v_shift(q, n) ((v_(octets))((v_(twos))(q) >> (uint16_t)(n)))
+v_inline v_(octets) v_(octets_at)(const uint8_t *p) {
+    v_(octets) v;
     memcpy(&v, p, sizeof(v));
     return v;
 }
 // Codes at, at + 1, ... of 16 bytes whose low nibbles are the first 16 and whose high nibbles the others.
-PEFT__VECTOR PEFT__V(octets) PEFT__V(nibbles_at)(const uint8_t *p, const int at) {
+v_inline v_(octets) v_(nibbles_at)(const uint8_t *p, const int at) {
 #if PEFT__PASS == PEFT__PASS_AVX512
     (void)at;
-    return (PEFT__V(octets))peft__nibbles_avx512(p);
+    return (v_(octets))peft__nibbles_avx512(p);
 #else
-    PEFT__V(octets) q = PEFT__V(octets_at)(p + at % 16);
+    v_(octets) q = v_(octets_at)(p + at % 16);
     if (at >= 16) q = v_shift(q, 4);
     return q & 15;
 #endif
 }
 // 16 where bit at, at + 1, ... is set
-PEFT__VECTOR PEFT__V(octets) PEFT__V(fifths)(const uint8_t *bits, const int at) {
+v_inline v_(octets) v_(fifths)(const uint8_t *bits, const int at) {
 #if PEFT__PASS == PEFT__PASS_AVX512
     (void)at;
-    return (PEFT__V(octets))_mm256_maskz_set1_epi8(peft__u32_at(bits), 16);
+    return (v_(octets))_mm256_maskz_set1_epi8(peft__u32_at(bits), 16);
 #else
     static const uint8_t one[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
-    PEFT__V(octets) v, mask = PEFT__V(octets_at)(one);
+    v_(octets) v, mask = v_(octets_at)(one);
 #if PEFT__PASS == PEFT__PASS_AVX2
-    v = (PEFT__V(octets))_mm_shuffle_epi8(_mm_set1_epi16((int16_t)peft__u16_at(bits + at / 8)),
-            _mm_set_epi64x(0x0101010101010101, 0));
+    v = (v_(octets))_mm_shuffle_epi8(
+        _mm_set1_epi16((int16_t)peft__u16_at(bits + at / 8)), _mm_set_epi64x(0x0101010101010101, 0));
 #else
     v = (mask & 0) + bits[at / 8];
 #endif
-    return (PEFT__V(octets))((v & mask) == mask) & 16;
+    return (v_(octets))((v & mask) == mask) & 16;
 #endif
 }
 // Codes at, at + 1, ... of a run, without their offset: what x = scale code - minimum has. PEFT__GGML_OWN:
 // bytes of PEFT_I8.
 #define PEFT__GGML_OWN (-1)
-PEFT__VECTOR PEFT__V(octets) PEFT__V(ggml_codes)(
-        const int type, const uint8_t *b, const int run, const int at) {
+v_inline v_(octets) v_(ggml_codes)(const int type, const uint8_t *b, const int run, const int at) {
     static const int8_t iq4_nl[16] = {
-            -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
-    PEFT__V(octets) q, high;
+        -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+    v_(octets) q, high;
     switch (type) {
-    case PEFT_GGML_Q8_0: return PEFT__V(octets_at)(b + 2 + at);
-    case PEFT_GGML_Q4_0: return PEFT__V(nibbles_at)(b + 2, at) - 8;
-    case PEFT_GGML_Q4_1: return PEFT__V(nibbles_at)(b + 4, at);
-    case PEFT_GGML_Q5_0: return (PEFT__V(nibbles_at)(b + 6, at) | PEFT__V(fifths)(b + 2, at)) - 16;
-    case PEFT_GGML_Q5_1: return PEFT__V(nibbles_at)(b + 8, at) | PEFT__V(fifths)(b + 4, at);
-    case PEFT_GGML_IQ4_NL:
-        return PEFT__V(look16)(iq4_nl, PEFT__V(nibbles_at)(b + 2, at));
-    case PEFT_GGML_Q4_K: return v_shift(PEFT__V(octets_at)(b + 16 + run / 2 * 32 + at), run % 2 * 4) & 15;
+    case PEFT_GGML_Q8_0: return v_(octets_at)(b + 2 + at);
+    case PEFT_GGML_Q4_0: return v_(nibbles_at)(b + 2, at) - 8;
+    case PEFT_GGML_Q4_1: return v_(nibbles_at)(b + 4, at);
+    case PEFT_GGML_Q5_0: return (v_(nibbles_at)(b + 6, at) | v_(fifths)(b + 2, at)) - 16;
+    case PEFT_GGML_Q5_1: return v_(nibbles_at)(b + 8, at) | v_(fifths)(b + 4, at);
+    case PEFT_GGML_IQ4_NL: return v_(look16)(iq4_nl, v_(nibbles_at)(b + 2, at));
+    case PEFT_GGML_Q4_K: return v_shift(v_(octets_at)(b + 16 + run / 2 * 32 + at), run % 2 * 4) & 15;
     case PEFT_GGML_Q5_K:
-        q = v_shift(PEFT__V(octets_at)(b + 48 + run / 2 * 32 + at), run % 2 * 4) & 15;
-        high = PEFT__V(octets_at)(b + 16 + at) & (uint8_t)(1 << run);
-        return q | ((PEFT__V(octets))(high != 0) & 16);
+        q = v_shift(v_(octets_at)(b + 48 + run / 2 * 32 + at), run % 2 * 4) & 15;
+        high = v_(octets_at)(b + 16 + at) & (uint8_t)(1 << run);
+        return q | ((v_(octets))(high != 0) & 16);
     case PEFT_GGML_Q6_K:
-        q = v_shift(PEFT__V(octets_at)(b + run / 4 * 64 + run % 2 * 32 + at), run % 4 / 2 * 4) & 15;
-        high = v_shift(PEFT__V(octets_at)(b + 128 + run / 4 * 32 + at), run % 4 * 2) & 3;
+        q = v_shift(v_(octets_at)(b + run / 4 * 64 + run % 2 * 32 + at), run % 4 / 2 * 4) & 15;
+        high = v_shift(v_(octets_at)(b + 128 + run / 4 * 32 + at), run % 4 * 2) & 3;
         return (q | high * 16) - 32;
-    default: return PEFT__V(octets_at)(b + at);
+    default: return v_(octets_at)(b + at);
     }
 }
 // The 8 scales of a block of 256, then its 8 minima; Q6_K: the scale of scales, and none.
-PEFT__VECTOR void PEFT__V(ggml_scales)(const int type, const uint8_t *b, v_float *out) {
+v_inline void v_(ggml_scales)(const int type, const uint8_t *b, v_float *out) {
     static const float first[16] = {1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0};
     static const float last[16] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1};
     bool six = type == PEFT_GGML_Q6_K;
@@ -7469,18 +7111,18 @@ PEFT__VECTOR void PEFT__V(ggml_scales)(const int type, const uint8_t *b, v_float
     to[2] = s[1] & 0x3F3F3F3F, to[3] = (s[2] >> 4 & 0x0F0F0F0F) | (s[1] >> 2 & 0x30303030);
     for (int i = 0; i < 16 / v_width; i++) {
         v_float by = v_fma(v_set(least), v_load(last + i * v_width), v_set(d) * v_load(first + i * v_width));
-        if (!six) by = by * PEFT__V(bytes)((const uint8_t *)to + i * v_width);
+        if (!six) by = by * v_(bytes)((const uint8_t *)to + i * v_width);
         out[i] = by;
     }
 }
 // A run as floats, with the bits that the plain decoders give: the product is exact, the sum rounds once.
-PEFT__VECTOR void PEFT__V(ggml_run_of)(const int type, const uint8_t *b, const int run, float *out) {
+v_inline void v_(ggml_run_of)(const int type, const uint8_t *b, const int run, float *out) {
     const bool wide = type == PEFT_GGML_Q4_K || type == PEFT_GGML_Q5_K || type == PEFT_GGML_Q6_K;
     v_float scales[16 / v_width];
     float all[16], scale[2];
     uint8_t codes[32];
     if (wide) {
-        PEFT__V(ggml_scales)(type, b, scales);
+        v_(ggml_scales)(type, b, scales);
         for (int i = 0; i < 16 / v_width; i++) v_store(all + i * v_width, scales[i]);
     }
     scale[0] = scale[1] = wide ? all[run] : v_half(b);
@@ -7489,19 +7131,21 @@ PEFT__VECTOR void PEFT__V(ggml_run_of)(const int type, const uint8_t *b, const i
     float least = wide ? -all[8 + run] : 0;
     if (type == PEFT_GGML_Q4_1 || type == PEFT_GGML_Q5_1) least = v_half(b + 2);
     for (int at = 0; at < 32; at += 2 * v_width) {
-        PEFT__V(octets) q = PEFT__V(ggml_codes)(type, b, run, at);
+        v_(octets) q = v_(ggml_codes)(type, b, run, at);
         memcpy(codes + at, &q, sizeof(q));
     }
     for (int i = 0; i < 32; i += v_width)
-        v_store(out + i, v_fma(PEFT__V(bytes)(codes + i), v_set(scale[i / 16]), v_set(least)));
+        v_store(out + i, v_fma(v_(bytes)(codes + i), v_set(scale[i / 16]), v_set(least)));
 }
-#define PEFT__GGML_TYPES(X)                                                                              \
-    X(PEFT_GGML_Q4_0, 32, 18) X(PEFT_GGML_Q4_1, 32, 20) X(PEFT_GGML_Q5_0, 32, 22)                        \
-    X(PEFT_GGML_Q5_1, 32, 24) X(PEFT_GGML_Q8_0, 32, 34) X(PEFT_GGML_IQ4_NL, 32, 18)                      \
-    X(PEFT_GGML_Q4_K, 256, 144) X(PEFT_GGML_Q5_K, 256, 176) X(PEFT_GGML_Q6_K, 256, 210)
+#define PEFT__GGML_TYPES(X) \
+    X(PEFT_GGML_Q4_0, 32, 18) \
+    X(PEFT_GGML_Q4_1, 32, 20) \
+    X(PEFT_GGML_Q5_0, 32, 22) \
+    X(PEFT_GGML_Q5_1, 32, 24) X(PEFT_GGML_Q8_0, 32, 34) X(PEFT_GGML_IQ4_NL, 32, 18) \
+        X(PEFT_GGML_Q4_K, 256, 144) X(PEFT_GGML_Q5_K, 256, 176) X(PEFT_GGML_Q6_K, 256, 210)
 #define PEFT__GGML_RUN_CASE(type, block, size) \
-    case type: PEFT__V(ggml_run_of)(type, b, (int)run, out); break;
-PEFT__KERNEL void PEFT__V(ggml_run)(const peft__ggml_format *f, const uint8_t *b, int64_t run, float *out) {
+    case type: v_(ggml_run_of)(type, b, (int)run, out); break;
+v_kernel void v_(ggml_run)(const peft__ggml_format *f, const uint8_t *b, int64_t run, float *out) {
     switch (f->type) {
         PEFT__GGML_TYPES(PEFT__GGML_RUN_CASE)
     default: f->decode(f, b, run, out); break;
@@ -7510,51 +7154,48 @@ PEFT__KERNEL void PEFT__V(ggml_run)(const peft__ggml_format *f, const uint8_t *b
 
 // out[r*LINES + i] = row r of x, r < R, times row i of the weight. Eight runs at a time: a block of 256, or
 // up to eight of 32.
-#define PEFT__GGML_SHORTS(i)                                                                                \
-    PEFT__V(short) v##i = v_widen(PEFT__V(ggml_codes)(type, b, e, i * 2 * v_width % 32));                   \
-    if (type == PEFT_GGML_Q6_K)                                                                             \
-        v##i = (PEFT__V(short))((PEFT__V(shorts))v##i *                                                     \
-                v_scales_of_16(b + 192 + 2 * e + i * 2 * v_width % 32 / 16));
+#define PEFT__GGML_SHORTS(i) \
+    v_(short) v##i = v_widen(v_(ggml_codes)(type, b, e, i * 2 * v_width % 32)); \
+    if (type == PEFT_GGML_Q6_K) \
+        v##i = (v_(short))((v_(shorts))v##i * v_scales_of_16(b + 192 + 2 * e + i * 2 * v_width % 32 / 16));
 #define PEFT__GGML_ADD(i) \
-    if (i * 2 * v_width < 32) s = PEFT__V(add_products)(s, v##i, x + i * v_width);
-#define PEFT__GGML_ROW(r)                                                                   \
-    if (r < R) {                                                                            \
-        const float *x = xp + r * xs;                                                       \
-        PEFT__V(int) s = (PEFT__V(int))none;                                                \
-        PEFT__REPEAT_4(PEFT__GGML_ADD)                                                      \
-        v_float by = v_set(products ? products[16 * r] : scale * scales[r * xs]);           \
-        if (R == 1 && e % 2) t[1] = v_fma(v_convert(s), by, t[1]);                          \
-        else t[r] = v_fma(v_convert(s), by, t[r]);                                          \
+    if (i * 2 * v_width < 32) s = v_(add_products)(s, v##i, x + i * v_width);
+#define PEFT__GGML_ROW(r) \
+    if (r < R) { \
+        const float *x = xp + r * xs; \
+        v_(int) s = (v_(int))none; \
+        PEFT__REPEAT_4(PEFT__GGML_ADD) \
+        v_float by = v_set(products ? products[16 * r] : scale * scales[r * xs]); \
+        if (R == 1 && e % 2) t[1] = v_fma(v_convert(s), by, t[1]); \
+        else t[r] = v_fma(v_convert(s), by, t[r]); \
         if (type == PEFT_GGML_Q4_1 || type == PEFT_GGML_Q5_1) rest[r] += least * scales[r * xs + 8]; \
     }
 // Adds the products of run e of block b with R rows of x, its run at xp + r*xs, to t and rest. They are
 // scaled by products[16*r], or where that is NULL by `scale` and that of x, at scales + r*xs.
-PEFT__VECTOR void PEFT__V(ggml_add)(const int type, const int e, const int R, const uint8_t *b,
-        const float *products, float scale, const float *scales, const float *xp, int64_t xs, v_float *t,
-        float *rest) {
-    const PEFT__V(number) none = {0};
+v_inline void v_(ggml_add)(const int type, const int e, const int R, const uint8_t *b, const float *products,
+    float scale, const float *scales, const float *xp, int64_t xs, v_float *t, float *rest) {
+    const v_(number) none = {0};
     float least = type == PEFT_GGML_Q4_1 || type == PEFT_GGML_Q5_1 ? v_half(b + 2) : 0;
     PEFT__REPEAT_4(PEFT__GGML_SHORTS)
-    PEFT__GGML_ROW(0) PEFT__GGML_ROW(1) PEFT__GGML_ROW(2) PEFT__GGML_ROW(3)
-    (void)least, (void)rest, (void)scales;
+    PEFT__GGML_ROW(0)
+    PEFT__GGML_ROW(1) PEFT__GGML_ROW(2) PEFT__GGML_ROW(3)(void) least, (void)rest, (void)scales;
 }
 // A row of blocks of 32, or of bytes of PEFT_I8.
-PEFT__VECTOR void PEFT__V(ggml_row_32)(const int type, const int size, const int R,
-        const peft__quant_lines *w, int64_t at, v_float *t, float *rest) {
+v_inline void v_(ggml_row_32)(const int type, const int size, const int R, const peft__quant_lines *w,
+    int64_t at, v_float *t, float *rest) {
     const peft_quant *q = w->q;
     const uint8_t *b = peft__quant_at(q, w->data, at);
     const float *xp = w->xp, *scales = w->xp + w->k / 2;
     for (int64_t p = 0; p < w->k; p += 32, b += size, xp += 16, scales += p % 256 ? 1 : 9) {
         float scale = type == PEFT__GGML_OWN ? peft__quant_scale(q, (at + p) >> q->block_shift) : v_half(b);
         peft__fetch_far(b, PEFT__QUANT_AHEAD, w->end);
-        PEFT__V(ggml_add)(type, 0, R, b, NULL, scale, scales, xp, w->xs, t, rest);
+        v_(ggml_add)(type, 0, R, b, NULL, scale, scales, xp, w->xs, t, rest);
     }
 }
-#define PEFT__GGML_RUN(e) \
-    PEFT__V(ggml_add)(type, e, R, b, products + e, 0, NULL, xp + 16 * e, xs, t, rest);
+#define PEFT__GGML_RUN(e) v_(ggml_add)(type, e, R, b, products + e, 0, NULL, xp + 16 * e, xs, t, rest);
 // A row of blocks of 256. u: the minima, scaled.
-PEFT__VECTOR void PEFT__V(ggml_row_256)(const int type, const int size, const int R,
-        const peft__quant_lines *w, int64_t at, v_float *t, float *rest) {
+v_inline void v_(ggml_row_256)(const int type, const int size, const int R, const peft__quant_lines *w,
+    int64_t at, v_float *t, float *rest) {
     const int64_t xs = w->xs;
     const uint8_t *b = peft__quant_at(w->q, w->data, at);
     const float *xp = w->xp, *scales = w->xp + w->k / 2;
@@ -7562,7 +7203,7 @@ PEFT__VECTOR void PEFT__V(ggml_row_256)(const int type, const int size, const in
     v_float all[16 / v_width], u[4] = {t[0], t[0], t[0], t[0]};
     for (int64_t p = 0; p < w->k; p += 256, b += size, xp += 128, scales += 16) {
         for (int line = 0; line < size; line += 64) peft__fetch_far(b + line, PEFT__QUANT_AHEAD, w->end);
-        PEFT__V(ggml_scales)(type, b, all);
+        v_(ggml_scales)(type, b, all);
         for (int r = 0; r < R; r++)
             for (int j = 0; j < 16 / v_width; j++) {
                 v_float y = all[j] * v_load(scales + r * xs + j * v_width);
@@ -7580,23 +7221,23 @@ PEFT__VECTOR void PEFT__V(ggml_row_256)(const int type, const int size, const in
         for (int l = v_width > 8 ? 8 : 0; l < v_width; l++) rest[r] -= lane[l];
     }
 }
-PEFT__VECTOR void PEFT__V(ggml_dots_of)(const int type, const int block, const int size, const int R,
-        const peft__quant_lines *w, float *out) {
+v_inline void v_(ggml_dots_of)(
+    const int type, const int block, const int size, const int R, const peft__quant_lines *w, float *out) {
     for (int64_t i = 0; i < w->count; i++) {
         float rest[4] = {0, 0, 0, 0};
         v_float none = v_set(0.0f), t[4] = {none, none, none, none};
-        if (block == 32) PEFT__V(ggml_row_32)(type, size, R, w, w->first + i * w->stride, t, rest);
-        else PEFT__V(ggml_row_256)(type, size, R, w, w->first + i * w->stride, t, rest);
+        if (block == 32) v_(ggml_row_32)(type, size, R, w, w->first + i * w->stride, t, rest);
+        else v_(ggml_row_256)(type, size, R, w, w->first + i * w->stride, t, rest);
         if (R == 1) t[0] = t[0] + t[1];
         for (int r = 0; r < R; r++) out[r * PEFT__QUANT_LINES + i] = v_sum(t[r]) + rest[r];
     }
 }
-#define PEFT__GGML_DOTS_CASE(type, block, size)                                      \
-    case type:                                                                       \
-        if (w->m == 1) PEFT__V(ggml_dots_of)(type, block, size, 1, w, out);          \
-        else PEFT__V(ggml_dots_of)(type, block, size, 4, w, out);                    \
+#define PEFT__GGML_DOTS_CASE(type, block, size) \
+    case type: \
+        if (w->m == 1) v_(ggml_dots_of)(type, block, size, 1, w, out); \
+        else v_(ggml_dots_of)(type, block, size, 4, w, out); \
         break;
-PEFT__KERNEL void PEFT__V(quant_dots)(const peft__quant_lines *w, float *out) {
+v_kernel void v_(quant_dots)(const peft__quant_lines *w, float *out) {
     switch (w->q->ggml ? w->q->ggml->type : PEFT__GGML_OWN) {
         PEFT__GGML_TYPES(PEFT__GGML_DOTS_CASE)
         PEFT__GGML_DOTS_CASE(PEFT__GGML_OWN, 32, 32)
@@ -7608,48 +7249,47 @@ PEFT__KERNEL void PEFT__V(quant_dots)(const peft__quant_lines *w, float *out) {
 #define v_row_at(p) v_load((const float *)(const void *)(p))  // words of codes as the lanes of a vector
 
 // Expands a run of weights: the table is scaled once per block, then every weight is one lookup.
-PEFT__KERNEL void PEFT__V(quant_expand)(
-        const peft_quant *q, const uint8_t *data, int64_t first, int64_t count, float *out) {
+v_kernel void v_(quant_expand)(
+    const peft_quant *q, const uint8_t *data, int64_t first, int64_t count, float *out) {
     if (q->ggml) {
-        peft__ggml_expand(q->ggml, PEFT__V(ggml_run), data, first, count, out);
+        peft__ggml_expand(q->ggml, v_(ggml_run), data, first, count, out);
         return;
     }
     for (int64_t i = first, end = first + count; i < end;) {
         int64_t stop = PEFT__MIN((i | (q->block - 1)) + 1, end);
         float scale = peft__quant_scale(q, i >> q->block_shift);
         if (q->map) {
-            PEFT__V(table) table = PEFT__V(table_of)(q->map, scale);
+            v_(table) table = v_(table_of)(q->map, scale);
             if (i & 1) *out++ = peft__quant_value(q, data, i++) * scale;
             for (; i + v_width <= stop; i += v_width, out += v_width)
-                v_store(out, PEFT__V(look)(table, PEFT__V(codes)(data + (i >> 1))));
+                v_store(out, v_(look)(table, v_(codes)(data + (i >> 1))));
         } else {
             for (; i + v_width <= stop; i += v_width, out += v_width)
-                v_store(out, PEFT__V(bytes)(data + i) * v_set(scale));
+                v_store(out, v_(bytes)(data + i) * v_set(scale));
         }
         for (; i < stop; i++) *out++ = peft__quant_value(q, data, i) * scale;
     }
 }
 
 // Packs panels with k contiguous: v_width rows of v_width words are transposed as words, so that lane l holds
-// the codes of row l; then each code of the words is a finished row of the panel. Rows that begin within a
-// word are left to peft__quant_pack_any. Returns how many of kc are done.
-#define PEFT__QUANT_LOAD(i)                             \
+// the codes of row l; then each code of the words is a row of the panel. Rows that begin within a word are
+// left to peft__quant_pack_any. Returns how many of kc are done.
+#define PEFT__QUANT_LOAD(i) \
     r[i] = words == v_width ? v_row_at(row + i * pitch) \
                             : v_load_n((const float *)(const void *)(row + i * pitch), words);
-#define PEFT__QUANT_PUT4(i) v_store(to + i * b->step, PEFT__V(nibble)(table, r[w], i) * scale);
-#define PEFT__QUANT_PUT8(i) v_store(to + i * b->step, PEFT__V(byte)(r[w], i) * scale);
-PEFT__VECTOR int64_t PEFT__V(quant_columns)(bool bytes, const peft__quant_panel *b, float *out) {
+#define PEFT__QUANT_PUT4(i) v_store(to + i * b->step, v_(nibble)(table, r[w], i) * scale);
+#define PEFT__QUANT_PUT8(i) v_store(to + i * b->step, v_(byte)(r[w], i) * scale);
+v_inline int64_t v_(quant_columns)(bool bytes, const peft__quant_panel *b, float *out) {
     const int64_t per_word = bytes ? 4 : 8, first = b->n0 * b->stride + b->k0;
     const int64_t pitch = bytes ? b->stride : b->stride / 2, grain = peft__quant_grain(b->q, b->stride);
     if (grain < per_word || b->k0 % per_word) return 0;
-    PEFT__V(table) table = PEFT__V(table_of)(bytes ? peft__nf4_map : b->q->map, 1.0f);
+    v_(table) table = v_(table_of)(bytes ? peft__nf4_map : b->q->map, 1.0f);
     v_float scale = v_set(0.0f), r[v_width];
     int64_t p = 0;
     while (p + per_word <= b->kc) {
         int64_t words = PEFT__MIN(v_width, (b->kc - p) / per_word);
         const uint8_t *row = peft__quant_at(b->q, b->data, first + p);
-        v_repeat_width(PEFT__QUANT_LOAD)
-        v_transpose(r);
+        PEFT__REPEAT(v_width, PEFT__QUANT_LOAD) v_transpose(r);
         for (int64_t w = 0; w < words; w++, p += per_word) {
             float *to = out + p * b->step, lane[v_width];
             if (p == 0 || ((b->k0 + p) & (grain - 1)) == 0) {
@@ -7668,39 +7308,37 @@ PEFT__VECTOR int64_t PEFT__V(quant_columns)(bool bytes, const peft__quant_panel 
     return p;
 }
 // Packs panels of v_width columns that are contiguous in each row.
-PEFT__VECTOR int64_t PEFT__V(quant_rows)(bool bytes, const peft__quant_panel *b, float *out) {
+v_inline int64_t v_(quant_rows)(bool bytes, const peft__quant_panel *b, float *out) {
     if (b->stride % v_width || b->n0 % v_width) return 0;
-    PEFT__V(table) table = PEFT__V(table_of)(bytes ? peft__nf4_map : b->q->map, 1.0f);
+    v_(table) table = v_(table_of)(bytes ? peft__nf4_map : b->q->map, 1.0f);
     for (int64_t p = 0, i = b->k0 * b->stride + b->n0; p < b->kc; p++, i += b->stride, out += b->step) {
         v_float scale = v_set(peft__quant_scale(b->q, i >> b->q->block_shift));
-        v_float v = bytes ? PEFT__V(bytes)(b->data + i)
-                          : PEFT__V(look)(table, PEFT__V(codes)(b->data + (i >> 1)));
+        v_float v = bytes ? v_(bytes)(b->data + i) : v_(look)(table, v_(codes)(b->data + (i >> 1)));
         v_store(out, v * scale);
     }
     return b->kc;
 }
 // Blocks: runs are expanded, and where k is contiguous the floats of all lanes turned.
-PEFT__VECTOR void PEFT__V(ggml_pack)(
-        const peft__matrix *m, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
+v_inline void v_(ggml_pack)(
+    const peft__matrix *m, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
     float runs[2 * v_width * PEFT__QUANT_RUN];
     for (int64_t j = 0; j < nc; j += nr, packed += kc * nr) {
         peft__quant_panel b = peft__quant_panel_of(m, k0, kc, n0 + j, PEFT__MIN(nc - j, nr), nr, nr);
-        if (!b.transposed) peft__quant_pack_any(&b, 0, PEFT__V(quant_expand), packed);
+        if (!b.transposed) peft__quant_pack_any(&b, 0, v_(quant_expand), packed);
         for (int64_t p = 0; b.transposed && p < kc; p += PEFT__QUANT_RUN) {
             int64_t count = PEFT__MIN(PEFT__QUANT_RUN, kc - p);
             for (int64_t l = 0; l < b.lanes; l++)
-                PEFT__V(quant_expand)(b.q, b.data, (b.n0 + l) * b.stride + k0 + p, count,
-                        runs + l * PEFT__QUANT_RUN);
-            PEFT__V(pack_panel)(
-                    PEFT_F32, runs, 1, PEFT__QUANT_RUN, count, b.lanes, nr, nr, packed + p * nr);
+                v_(quant_expand)(
+                    b.q, b.data, (b.n0 + l) * b.stride + k0 + p, count, runs + l * PEFT__QUANT_RUN);
+            v_(pack_panel)(PEFT_F32, runs, 1, PEFT__QUANT_RUN, count, b.lanes, nr, nr, packed + p * nr);
         }
     }
 }
-PEFT__KERNEL void PEFT__V(quant_pack)(
-        const peft__matrix *m, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
+v_kernel void v_(quant_pack)(
+    const peft__matrix *m, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
     const peft_quant *q = m->quant;
     if (q->ggml) {
-        PEFT__V(ggml_pack)(m, k0, kc, n0, nc, nr, packed);
+        v_(ggml_pack)(m, k0, kc, n0, nc, nr, packed);
         return;
     }
     for (int64_t j = 0; j < nc; j += nr, packed += kc * nr)
@@ -7710,19 +7348,19 @@ PEFT__KERNEL void PEFT__V(quant_pack)(
             peft__quant_panel b = peft__quant_panel_of(m, k0, kc, n0 + j + l, lanes, width, nr);
             float *out = packed + l;
             if (lanes == v_width && b.transposed)
-                p = q->map ? PEFT__V(quant_columns)(false, &b, out) : PEFT__V(quant_columns)(true, &b, out);
+                p = q->map ? v_(quant_columns)(false, &b, out) : v_(quant_columns)(true, &b, out);
             else if (lanes == v_width)
-                p = q->map ? PEFT__V(quant_rows)(false, &b, out) : PEFT__V(quant_rows)(true, &b, out);
-            peft__quant_pack_any(&b, p, PEFT__V(quant_expand), out);
+                p = q->map ? v_(quant_rows)(false, &b, out) : v_(quant_rows)(true, &b, out);
+            peft__quant_pack_any(&b, p, v_(quant_expand), out);
         }
 }
 
 // peft__quant_peak_plain on v_width lanes
-PEFT__KERNEL float PEFT__V(quant_peak)(const float *x, int64_t n) {
-    PEFT__V(number) peak = {0};
+v_kernel float v_(quant_peak)(const float *x, int64_t n) {
+    v_(number) peak = {0};
     for (int64_t i = 0; i < n; i += v_width) {
         v_float v = n - i < v_width ? v_load_n(x + i, n - i) : v_load(x + i);
-        peak = v_max_bits(peak, (PEFT__V(number))v & 0x7FFFFFFF);
+        peak = v_max_bits(peak, (v_(number))v & 0x7FFFFFFF);
     }
     float lane[v_width];
     v_store(lane, (v_float)peak);
@@ -7731,85 +7369,85 @@ PEFT__KERNEL float PEFT__V(quant_peak)(const float *x, int64_t n) {
 
 #if PEFT__X86
 // peft__quant_encode_plain on v_width lanes. descend: one level of the tree.
-PEFT__KERNEL void PEFT__V(quant_encode)(
-        const peft__codebook *book, const float *x, int64_t n, float factor, uint8_t *codes) {
+v_kernel void v_(quant_encode)(
+    const peft__codebook *book, const float *x, int64_t n, float factor, uint8_t *codes) {
     v_float l0 = v_load(book->level[0]), l1 = v_load(book->level[1]);
     v_float l2 = v_load(book->level[2]), l3 = v_load(book->level[3]), scale = v_set(factor);
-    const PEFT__V(number) none = {0};
+    const v_(number) none = {0};
     for (int64_t i = 0; i < n; i += v_width, codes += v_width / 2) {
         v_float s = v_load(x + i) * scale;
-        PEFT__V(index) e = PEFT__V(descend)(PEFT__V(descend)((PEFT__V(index))none, s, l0), s, l1);
-        PEFT__V(put_codes)(codes, PEFT__V(descend)(PEFT__V(descend)(e, s, l2), s, l3), book->order);
+        v_(index) e = v_(descend)(v_(descend)((v_(index))none, s, l0), s, l1);
+        v_(put_codes)(codes, v_(descend)(v_(descend)(e, s, l2), s, l3), book->order);
     }
 }
-#define v_quant_encode PEFT__V(quant_encode)
+#define v_quant_encode v_(quant_encode)
 #else
 #define v_quant_encode peft__quant_encode_plain
 #endif
 
 // x [k] -> xp, the integers for dots4: per 8 v_width numbers 4 vectors of 2 v_width integers, then v_width
 // scales. Eight products of 16383 with a table of at most 16320 fit into 32 bits.
-PEFT__KERNEL void PEFT__V(quant_round_x)(float unit, const float *x, int64_t k, float *xp) {
+v_kernel void v_(quant_round_x)(float unit, const float *x, int64_t k, float *xp) {
     float rest[8 * v_width];
     for (int64_t p = 0; p < k; p += 8 * v_width, xp += 5 * v_width) {
         v_float c[8], peak = v_set(1e-30f), nothing = v_set(0.0f), factor;
         if (p + 8 * v_width > k)
             memset(rest, 0, sizeof(rest)), memcpy(rest, x + p, (size_t)(k - p) * sizeof(float));
-        PEFT__V(columns)(p + 8 * v_width > k ? rest : x + p, c);
+        v_(columns)(p + 8 * v_width > k ? rest : x + p, c);
         for (int i = 0; i < 8; i++) {
             peak = v_max(peak, v_max(c[i], v_set(0.0f) - c[i]));
             nothing = v_fma(c[i], v_set(0.0f), nothing);  // NaN if c[i] is NaN or infinite
         }
         factor = v_set(16383.0f) / peak;
         for (int i = 0; i < 4; i++)
-            PEFT__V(put_shorts)(xp + i * v_width, c[2 * i] * factor, c[2 * i + 1] * factor);
+            v_(put_shorts)(xp + i * v_width, c[2 * i] * factor, c[2 * i + 1] * factor);
         v_store(xp + 4 * v_width, v_fma(peak, v_set(unit / 16383.0f), nothing));
     }
 }
 // out[r*LINES + i] = row r of x, r < R, times row i of 4-bit codes; N rows at a time
 #define PEFT__QUANT_ZERO(i) \
     v_float t##i##0 = v_set(0.0f), t##i##1 = t##i##0, t##i##2 = t##i##0, t##i##3 = t##i##0;
-#define PEFT__QUANT_BEGIN(i)                                                         \
-    int64_t at##i = w->first + PEFT__MIN(g + i, w->count - 1) * w->stride + k0;      \
-    int64_t phase##i = at##i & (q->block - 1);                                       \
-    const uint8_t *row##i = w->data + (at##i >> 1);                                  \
+#define PEFT__QUANT_BEGIN(i) \
+    int64_t at##i = w->first + PEFT__MIN(g + i, w->count - 1) * w->stride + k0; \
+    int64_t phase##i = at##i & (q->block - 1); \
+    const uint8_t *row##i = w->data + (at##i >> 1); \
     const float *scale##i = peft__quant_scales_at(q, at##i, span, v_width, copy[i]); \
-    PEFT__V(lanes) lanes##i = PEFT__V(lanes_of)(phase##i, q->block_shift);
-#define PEFT__QUANT_REST(i)                                                                       \
-    if (i < N) {                                                                                  \
+    v_(lanes) lanes##i = v_(lanes_of)(phase##i, q->block_shift);
+#define PEFT__QUANT_REST(i) \
+    if (i < N) { \
         memset(rest[i], 0, sizeof(rest[i])), memcpy(rest[i], row##i, (size_t)(span - p + 1) / 2); \
-        row##i = rest[i];                                                                         \
+        row##i = rest[i]; \
     }
-#define PEFT__QUANT_STEP(i, r)                                                           \
-    if (r < R) {                                                                         \
-        const float *x = xp + r * w->xs;                                                 \
-        PEFT__V(int) s = PEFT__V(add_products)((PEFT__V(int))none, v[0], x);             \
-        s = PEFT__V(add_products)(s, v[1], x + v_width);                                 \
-        s = PEFT__V(add_products)(s, v[2], x + 2 * v_width);                             \
-        s = PEFT__V(add_products)(s, v[3], x + 3 * v_width);                             \
+#define PEFT__QUANT_STEP(i, r) \
+    if (r < R) { \
+        const float *x = xp + r * w->xs; \
+        v_(int) s = v_(add_products)((v_(int))none, v[0], x); \
+        s = v_(add_products)(s, v[1], x + v_width); \
+        s = v_(add_products)(s, v[2], x + 2 * v_width); \
+        s = v_(add_products)(s, v[3], x + 3 * v_width); \
         t##i##r = v_fma(v_convert(s), by * v_load(x + 4 * v_width), t##i##r); \
     }
-#define PEFT__QUANT_ROW4(i)                                                                         \
-    if (i < N) {                                                                                    \
-        PEFT__V(short) v[4];                                                                        \
-        peft__fetch_far(row##i, w->ahead, w->end);                                                  \
-        PEFT__V(shorts_of)(table, v_row_at(row##i), v);                                             \
-        if (moving) lanes##i = PEFT__V(lanes_of)((phase##i + p) & (q->block - 1), q->block_shift);  \
-        int64_t block = (moving ? phase##i + p : p) >> q->block_shift;                              \
-        v_float by = PEFT__V(spread)(scale##i + block, lanes##i);                                   \
-        PEFT__QUANT_STEP(i, 0)                                                                      \
+#define PEFT__QUANT_ROW4(i) \
+    if (i < N) { \
+        v_(short) v[4]; \
+        peft__fetch_far(row##i, w->ahead, w->end); \
+        v_(shorts_of)(table, v_row_at(row##i), v); \
+        if (moving) lanes##i = v_(lanes_of)((phase##i + p) & (q->block - 1), q->block_shift); \
+        int64_t block = (moving ? phase##i + p : p) >> q->block_shift; \
+        v_float by = v_(spread)(scale##i + block, lanes##i); \
+        PEFT__QUANT_STEP(i, 0) \
         PEFT__QUANT_STEP(i, 1) PEFT__QUANT_STEP(i, 2) PEFT__QUANT_STEP(i, 3) row##i += 4 * v_width; \
     }
-#define PEFT__QUANT_SUM4(r)                                                                   \
+#define PEFT__QUANT_SUM4(r) \
     if (r < R && N == 4) v_sum4(t0##r, t1##r, t2##r, t3##r, out + r * PEFT__QUANT_LINES + g); \
     if (r < R && N == 1) out[r * PEFT__QUANT_LINES + g] = v_sum(t0##r);
-PEFT__VECTOR void PEFT__V(quant_dots4_of)(const int N, const int R, const peft__quant_lines *w, float *out) {
+v_inline void v_(quant_dots4_of)(const int N, const int R, const peft__quant_lines *w, float *out) {
     const peft_quant *q = w->q;
-    const PEFT__V(number) none = {0};
+    const v_(number) none = {0};
     const bool moving = q->block > 8 * v_width;  // the places where scales change differ from chunk to chunk
     float copy[4][PEFT__QUANT_SPAN / 32 + 1 + v_width];
     uint8_t rest[4][4 * v_width];
-    PEFT__V(pairs) table = PEFT__V(pairs_of)(w->map);
+    v_(pairs) table = v_(pairs_of)(w->map);
     for (int64_t g = 0; g < w->count; g += N) {
         const float *xp = w->xp;
         PEFT__REPEAT_4(PEFT__QUANT_ZERO)
@@ -7826,18 +7464,18 @@ PEFT__VECTOR void PEFT__V(quant_dots4_of)(const int N, const int R, const peft__
         PEFT__REPEAT_4(PEFT__QUANT_SUM4)
     }
 }
-PEFT__KERNEL void PEFT__V(quant_dots4)(const peft__quant_lines *w, float *out) {
-    if (w->m == 1) PEFT__V(quant_dots4_of)(4, 1, w, out);
-    else PEFT__V(quant_dots4_of)(1, 4, w, out);
+v_kernel void v_(quant_dots4)(const peft__quant_lines *w, float *out) {
+    if (w->m == 1) v_(quant_dots4_of)(4, 1, w, out);
+    else v_(quant_dots4_of)(1, 4, w, out);
 }
 // out[place] = x [k] times 8 v_width columns of codes, those of row p from first + p*stride on
 #define PEFT__QUANT_SUMS(i) v_float s##i = v_set(0.0f);
 #define PEFT__QUANT_STORE(i) v_store(out + i * v_width, s##i);
 #define PEFT__QUANT_COLUMN4(i) s##i = v_fma(v[i], by, s##i);
-PEFT__KERNEL void PEFT__V(quant_sums4)(const peft_quant *q, const uint8_t *data, int64_t first,
-        int64_t stride, int64_t k, const float *x, float *out) {
+v_kernel void v_(quant_sums4)(const peft_quant *q, const uint8_t *data, int64_t first, int64_t stride,
+    int64_t k, const float *x, float *out) {
     float scales[PEFT__QUANT_BATCH][v_width / 4 + 1 + v_width] = {{0}};
-    PEFT__V(eighths) table = PEFT__V(eighths_of)(q->map);
+    v_(eighths) table = v_(eighths_of)(q->map);
     PEFT__REPEAT_8(PEFT__QUANT_SUMS)
     for (int64_t p0 = 0; p0 < k; p0 += PEFT__QUANT_BATCH) {
         int64_t count = PEFT__MIN(PEFT__QUANT_BATCH, k - p0), at = first + p0 * stride;
@@ -7848,20 +7486,19 @@ PEFT__KERNEL void PEFT__V(quant_sums4)(const peft_quant *q, const uint8_t *data,
         }
         at = first + p0 * stride;
         for (int64_t p = 0; p < count; p++, at += stride) {
-            v_float v[8],
-                    by = PEFT__V(spread)(scales[p], PEFT__V(lanes_of)(at & (q->block - 1), q->block_shift));
+            v_float v[8], by = v_(spread)(scales[p], v_(lanes_of)(at & (q->block - 1), q->block_shift));
             by = by * v_set(x[p0 + p]);
-            PEFT__V(eight)(table, v_row_at(data + (at >> 1)), v);
+            v_(eight)(table, v_row_at(data + (at >> 1)), v);
             PEFT__REPEAT_8(PEFT__QUANT_COLUMN4)
         }
     }
     PEFT__REPEAT_8(PEFT__QUANT_STORE)
 }
-#define PEFT__QUANT_COLUMN8(i)                                                     \
+#define PEFT__QUANT_COLUMN8(i) \
     by = v_set(x[p] * peft__quant_scale(q, (at + i * v_width) >> q->block_shift)); \
-    s##i = v_fma(PEFT__V(bytes)(data + at + i * v_width), by, s##i);
-PEFT__KERNEL void PEFT__V(quant_sums8)(const peft_quant *q, const uint8_t *data, int64_t first,
-        int64_t stride, int64_t k, const float *x, float *out) {
+    s##i = v_fma(v_(bytes)(data + at + i * v_width), by, s##i);
+v_kernel void v_(quant_sums8)(const peft_quant *q, const uint8_t *data, int64_t first, int64_t stride,
+    int64_t k, const float *x, float *out) {
     PEFT__REPEAT_8(PEFT__QUANT_SUMS)
     for (int64_t p = 0, at = first; p < k; p++, at += stride) {
         v_float by;
@@ -7871,9 +7508,9 @@ PEFT__KERNEL void PEFT__V(quant_sums8)(const peft_quant *q, const uint8_t *data,
     PEFT__REPEAT_8(PEFT__QUANT_STORE)
 }
 
-static const peft__quant_isa PEFT__V(quant_isa) = {PEFT__V(quant_expand), PEFT__V(quant_pack),
-        PEFT__V(quant_peak), v_quant_encode, v_width, v_quant_grain, v_quant_place, PEFT__V(quant_round_x),
-        PEFT__V(quant_dots4), PEFT__V(quant_dots), PEFT__V(quant_sums4), PEFT__V(quant_sums8)};
+static const peft__quant_isa v_(quant_isa) = {v_(quant_expand), v_(quant_pack), v_(quant_peak),
+    v_quant_encode, v_width, v_quant_grain, v_quant_place, v_(quant_round_x), v_(quant_dots4), v_(quant_dots),
+    v_(quant_sums4), v_(quant_sums8)};
 #undef v_row_at
 #undef v_quant_encode
 #undef v_convert
@@ -7882,22 +7519,28 @@ static const peft__quant_isa PEFT__V(quant_isa) = {PEFT__V(quant_expand), PEFT__
 #undef v_quant_place
 #undef v_half
 #undef v_widen
+#undef v_table16
+#undef v_lookup
+#undef v_zip_low
+#undef v_zip_high
+#undef v_bytes_of_words
 #undef v_shift
 #undef v_scales_of_16
 #endif
 
 // The next pass begins with none of these names.
-#undef PEFT__V
+#undef v_
 #undef PEFT__TARGET
-#undef PEFT__VECTOR
-#undef PEFT__KERNEL
+#undef v_inline
+#undef v_kernel
+#undef v_vector
+#undef v_to_number
+#undef v_lanes
 #undef v_width
 #undef v_float
 #undef v_blocks
 #undef v_dot_rows
-#undef v_repeat_rows
-#undef v_repeat_dots
-#undef v_repeat_width
+#undef v_rows
 #undef v_set
 #undef v_load
 #undef v_store
@@ -7921,26 +7564,19 @@ static const peft__quant_isa *peft__quant_isa_of(peft_simd simd) {
     return PEFT__CHOOSE_ISA(simd, peft__quant_isa);
 }
 
-static peft__pack_fn peft__quant_pack_of(peft_simd simd) {
-    return peft__quant_isa_of(simd)->pack;
-}
+static peft__pack_fn peft__quant_pack_of(peft_simd simd) { return peft__quant_isa_of(simd)->pack; }
 
 // ---- tensors of any format as floats
 
-PEFT__INLINE int64_t peft__size(const peft_tensor *t) {
-    return t->rows * t->cols;
-}
+PEFT__INLINE int64_t peft__size(const peft_tensor *t) { return t->rows * t->cols; }
 
-PEFT__INLINE float *peft__f32(const peft_tensor *t) {
-    return (float *)t->data;
-}
+PEFT__INLINE float *peft__f32(const peft_tensor *t) { return (float *)t->data; }
 
-// out [count] = elements [first, first + count) of the flat tensor. It has no context at hand: all
-// instruction sets give the same bits, so the widest will do.
+// out [count] = elements [first, first + count) of the flat tensor. All instruction sets give the same bits.
 static void peft__to_f32(const peft_tensor *t, int64_t first, int64_t count, float *out) {
     if (t->quant)
         peft__quant_isa_of(peft__simd_widest())
-                ->expand(t->quant, (const uint8_t *)t->data, first, count, out);
+            ->expand(t->quant, (const uint8_t *)t->data, first, count, out);
     else if (t->type == PEFT_F32) memcpy(out, peft__f32(t) + first, (size_t)count * sizeof(float));
     else
         for (int64_t i = 0; i < count; i++) out[i] = peft__element(t->type, t->data, first + i);
@@ -7960,7 +7596,7 @@ typedef struct peft__quant_job {
     int64_t n, tasks;
     float s, beta;
     const float *x;  // [m, k]
-    bool fast;            // rows begin where the vectors need it
+    bool fast;  // rows begin where the vectors need it
     peft__quant_lines w;  // all rows of the weight, or all columns
     float *y;  // [m, n], rows ldy apart
     int64_t ldy;
@@ -7969,7 +7605,7 @@ typedef struct peft__quant_job {
 #define PEFT__QUANT_COLUMNS ((int64_t)256)  // weights expanded at a time, and columns of a task
 
 static void peft__quant_put(
-        const peft__quant_job *v, int64_t row, int64_t j, const float *sums, int64_t count) {
+    const peft__quant_job *v, int64_t row, int64_t j, const float *sums, int64_t count) {
     float *y = v->y + row * v->ldy + j;
     if (v->beta == 0.0f && v->s == 1.0f) memcpy(y, sums, (size_t)count * sizeof(float));
     else peft__put_sums(y, sums, count, v->s, v->beta);
@@ -7988,7 +7624,7 @@ static float peft__quant_dot(const peft__quant_job *v, int64_t j) {
 
 // A task owns whole groups of four rows of the weight.
 static void peft__quant_rows_task(void *arg, int64_t index) {
-    const peft__quant_job *v = (const peft__quant_job *)arg;
+    PEFT__AS(const peft__quant_job, v, arg);
     int64_t groups = peft__div_up(v->n, 4), begin = index * groups / v->tasks * 4,
             end = PEFT__MIN((index + 1) * groups / v->tasks * 4, v->n);
     peft__quant_lines w = v->w;
@@ -8013,7 +7649,7 @@ static void peft__quant_add_columns(const peft__quant_job *v, int64_t j, int64_t
 }
 
 static void peft__quant_columns_task(void *arg, int64_t index) {
-    const peft__quant_job *v = (const peft__quant_job *)arg;
+    PEFT__AS(const peft__quant_job, v, arg);
     const peft__quant_isa *isa = v->quant_isa;
     int64_t j = index * PEFT__QUANT_COLUMNS, end = PEFT__MIN(j + PEFT__QUANT_COLUMNS, v->n);
     float sums[PEFT__QUANT_COLUMNS], placed[PEFT__QUANT_COLUMNS];
@@ -8062,7 +7698,7 @@ static peft_status peft__quant_place_x(peft_context *ctx, peft__quant_job *v, in
 // C [m, n] = beta C + s X [m, k] B for few rows, where X's rows are contiguous. *done stays false if this
 // shape is the gemm's.
 static peft_status peft__quant_few(peft_context *ctx, const peft__matrix *c, float beta, float s,
-        const peft__matrix *x, const peft__matrix *b, bool *done) {
+    const peft__matrix *x, const peft__matrix *b, bool *done) {
     const peft__quant_isa *isa = peft__quant_isa_of(ctx->simd);
     const peft_quant *q = b->quant;
     bool transposed = b->col_step != 1;
@@ -8076,12 +7712,12 @@ static peft_status peft__quant_few(peft_context *ctx, const peft__matrix *c, flo
     if (q->ggml && (!transposed || q->ggml->type == PEFT_GGML_Q8_K)) fast = false;
     if (m > 1 && (m > PEFT__QUANT_ROWS || !fast || !transposed)) return PEFT_OK;
     peft__quant_lines w = {q, (const uint8_t *)b->data, NULL, 0, stride, 0, k, grain,
-            PEFT__MAX(PEFT__QUANT_AHEAD, 4 * stride / 2), m, 0, NULL, {0}};
+        PEFT__MAX(PEFT__QUANT_AHEAD, 4 * stride / 2), m, 0, NULL, {0}};
     peft__quant_job v = {peft__isa_of(ctx), isa, n, tasks, s, beta, (const float *)x->data, fast, w,
-            (float *)(uintptr_t)c->data, c->row_step};
+        (float *)(uintptr_t)c->data, c->row_step};
     if (transposed && fast && peft__quant_place_x(ctx, &v, x->row_step)) return PEFT_ERROR_MEMORY;
-    peft__each_task(threads > 1 ? ctx : NULL, tasks,
-            transposed ? peft__quant_rows_task : peft__quant_columns_task, &v);
+    peft__each_task(
+        threads > 1 ? ctx : NULL, tasks, transposed ? peft__quant_rows_task : peft__quant_columns_task, &v);
     *done = true;
     return PEFT_OK;
 }
@@ -8091,7 +7727,7 @@ static const peft__packing peft__quantized = {peft__quant_pack_of, peft__quant_f
 // A view of a tensor of any format: [rows, cols] as it is stored.
 static peft__matrix peft__matrix_of(const peft_tensor *t) {
     peft__matrix m = {
-            t->rows, t->cols, t->data, t->cols, 1, t->type, t->quant, t->quant ? &peft__quantized : NULL};
+        t->rows, t->cols, t->data, t->cols, 1, t->type, t->quant, t->quant ? &peft__quantized : NULL};
     return m;
 }
 
@@ -8169,8 +7805,8 @@ static float peft__torch_sum(const float *x, int64_t n) {
 
 // absmax [n] - offset in 8 bits, in blocks of 256. As for 4 bits, the midpoints of neighbours separate the
 // codes; a tie goes to the lower one.
-static void peft__quant_nested(const float *absmax, int64_t n, const float *map, float offset,
-        float *nested_absmax, uint8_t *codes) {
+static void peft__quant_nested(
+    const float *absmax, int64_t n, const float *map, float offset, float *nested_absmax, uint8_t *codes) {
     float middle[255], d[256];
     for (int i = 0; i < 255; i++) middle[i] = (map[i] + map[i + 1]) / 2;
     for (int64_t b = 0; b < n; b += 256) {
@@ -8208,53 +7844,42 @@ static void peft__quantize_int8(const float *x, int64_t n, float peak, uint8_t *
     }
 }
 
-static void peft__quantize_short(
-        const peft__codebook *book, const float *x, int64_t n, float peak, uint8_t *codes) {
-    for (int64_t i = 0; i < n; i += 2) {
-        uint8_t first = peft__quant_code(book, x[i] / peak),
-                second = peft__quant_code(book, i + 1 < n ? x[i + 1] / peak : 0.0f);
-        codes[i / 2] = (uint8_t)(first << 4 | second);
-    }
-}
-
 #define PEFT__QUANT_MAX_BLOCK 4096
 #define PEFT__QUANT_TASK ((int64_t)4 * PEFT__QUANT_MAX_BLOCK)  // weights per task
 #define PEFT__QUANT_WIDENED ((int64_t)512)  // weights widened at a time: stacks are small on some machines
 
-// Weights [at, at + n) of the source as f32: where they are, or widened into `room`.
-static const float *peft__quantize_values(const peft__quantize_job *j, int64_t at, int64_t n, float *room) {
-    if (j->source->type == PEFT_F32) return (const float *)j->source->data + at;
-    peft__to_f32(j->source, at, n, room);
-    return room;
-}
-
 // Quantizes weights [first, end): a block, or the last weights. PEFT__QUANT_WIDENED divides a longer block.
 static void peft__quantize_block(const peft__quantize_job *j, int64_t first, int64_t end) {
-    float room[PEFT__QUANT_WIDENED], peak = 0, *absmax = &j->absmax[first / j->block];
-    const float *x = room;
-    bool whole = end - first == j->block;
-    for (int64_t at = first, n; at < end && peak - peak == 0.0f; at += n) {
-        n = PEFT__MIN(PEFT__QUANT_WIDENED, end - at);
-        x = peft__quantize_values(j, at, n, room);
-        float most = j->isa->peak(x, n);
-        if (!(most <= peak)) peak = most;
+    float room[PEFT__QUANT_WIDENED], peak = 0;
+    bool whole = end - first == j->block, narrow = j->source->type != PEFT_F32;
+    for (int pass = 0; pass < 2; pass++) {  // first the largest magnitude, then the codes
+        for (int64_t at = first, n; at < end && peak - peak == 0.0f; at += n) {
+            n = PEFT__MIN(PEFT__QUANT_WIDENED, end - at);
+            const float *x = narrow ? room : (const float *)j->source->data + at;
+            if (narrow && (!pass || end - first > n)) peft__to_f32(j->source, at, n, room);
+            float most = pass ? 0 : j->isa->peak(x, n);
+            if (!pass && !(most <= peak)) peak = most;
+            if (!pass) continue;
+            if (!j->book) {
+                peft__quantize_int8(x, n, peak, j->codes + at);
+            } else if (whole) {
+                j->isa->encode(j->book, x, n, 1.0f / PEFT__MAX(peak, PEFT__QUANT_LEAST), j->codes + at / 2);
+            } else {
+                for (int64_t i = 0; i < n; i++) room[i] = x[i] / peak;
+                if (n % 2) room[n] = 0;
+                peft__quant_encode_plain(j->book, room, n, 1.0f, j->codes + at / 2);
+            }
+        }
+        if (!whole && j->book && peak < PEFT__QUANT_LEAST) peak = PEFT__QUANT_LEAST;
     }
-    if (!whole && j->book && peak < PEFT__QUANT_LEAST) peak = PEFT__QUANT_LEAST;
-    *absmax = j->book ? peak : peak / 127.0f;
-    if (!(peak - peak == 0.0f)) return;  // not finite: peft__quantize_into reports it
-    for (int64_t at = first, n; at < end; at += n) {
-        n = PEFT__MIN(PEFT__QUANT_WIDENED, end - at);
-        if (end - first > n) x = peft__quantize_values(j, at, n, room);
-        if (!j->book) peft__quantize_int8(x, n, peak, j->codes + at);
-        else if (!whole) peft__quantize_short(j->book, x, n, peak, j->codes + at / 2);
-        else j->isa->encode(j->book, x, n, 1.0f / PEFT__MAX(peak, PEFT__QUANT_LEAST), j->codes + at / 2);
-    }
+    j->absmax[first / j->block] =
+        j->book ? peak : peak / 127.0f;  // not finite: peft__quantize_into reports it
 }
 
 static void peft__quantize_task(void *arg, int64_t index) {
-    const peft__quantize_job *j = (const peft__quantize_job *)arg;
+    PEFT__AS(const peft__quantize_job, j, arg);
     for (int64_t i = index * PEFT__QUANT_TASK, end = PEFT__MIN(i + PEFT__QUANT_TASK, j->n); i < end;
-            i += j->block)
+        i += j->block)
         peft__quantize_block(j, i, PEFT__MIN(i + j->block, end));
 }
 
@@ -8263,51 +7888,48 @@ static peft_status peft__quantize_not_finite(peft_context *ctx, const peft_tenso
         float v;
         peft__to_f32(t, i, 1, &v);
         if (!(v - v == 0.0f))
-            return peft__fail(ctx, PEFT_ERROR_NUMERIC, "%s: weight %lld (row %lld, column %lld) is %g",
-                    t->name, (long long)i, (long long)(i / t->cols), (long long)(i % t->cols), (double)v);
+            return peft__fail(ctx, PEFT_ERROR_NUMERIC, "%s: weight %ld (row %ld, column %ld) is %g", t->name,
+                i, (i / t->cols), (i % t->cols), (double)v);
     }
     return peft__fail(ctx, PEFT_ERROR_NUMERIC, "%s: a scale is not finite", t->name);
 }
 
 // A peft_quant and its arrays in one block of memory. Fills in everything but the values.
 static peft_quant *peft__quant_create(
-        peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *d, bool nested) {
-    int64_t count = peft__div_up(source->rows * source->cols, d->block), groups = peft__div_up(count, 256);
-    size_t head = (sizeof(peft_quant) + 63) / 64 * 64, floats = sizeof(float);
-    size_t size = nested ? (size_t)(groups + 256) * floats + (size_t)count : (size_t)count * floats;
-    peft_quant *q = (peft_quant *)peft__alloc(ctx, head + size);
+    peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *d) {
+    bool twice = d->double_quant;
+    int64_t count = peft__div_up(peft__size(source), d->block), groups = peft__div_up(count, 256);
+    size_t head = peft__aligned_size(sizeof(peft_quant));
+    peft_quant *q =
+        (peft_quant *)peft__alloc(ctx, head + (size_t)(twice ? 4 * (groups + 256) + count : 4 * count));
     if (!q) return NULL;
     memset(q, 0, sizeof(*q));
     float *values = (float *)(void *)((char *)q + head);
-    q->block = d->block;
+    q->block = d->block, q->block_count = count;
     while ((int64_t)1 << q->block_shift < q->block) q->block_shift++;
-    q->block_count = count;
     q->map = d->type == PEFT_NF4 ? peft__nf4_map : d->type == PEFT_FP4 ? peft__fp4_map : NULL;
     q->source = source->quant ? source->quant->source : source->type;
-    if (!nested) {
-        q->absmax = values;
-        return q;
-    }
-    q->nested_map = values;
-    q->nested_absmax = values + 256;
+    q->absmax = twice ? NULL : values;
+    if (!twice) return q;
+    q->nested_map = values, q->nested_absmax = values + 256;
     q->codes = (const uint8_t *)(values + 256 + groups);
     return q;
 }
 
 static peft_status peft__quantize_into(
-        peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *d, peft_tensor *t) {
-    int64_t n = source->rows * source->cols;
+    peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *d, peft_tensor *t) {
+    int64_t n = peft__size(source);
     peft__codebook book;
-    peft_quant *q = peft__quant_create(ctx, source, d, d->double_quant);
+    peft_quant *q = peft__quant_create(ctx, source, d);
     t->quant = q;
     t->data = peft__calloc(ctx, d->type == PEFT_I8 ? n : (n + 1) / 2, 1);
     if (!q || !t->data) return PEFT_ERROR_MEMORY;
     if (q->map) peft__codebook_of(q->map, &book);
-    float *absmax = d->double_quant ? (float *)peft__calloc(ctx, q->block_count, sizeof(float))
-                                    : (float *)(uintptr_t)q->absmax;
+    float *absmax =
+        d->double_quant ? PEFT__CALLOC(ctx, q->block_count, float) : (float *)(uintptr_t)q->absmax;
     if (!absmax) return PEFT_ERROR_MEMORY;
     peft__quantize_job j = {source, peft__quant_isa_of(ctx->simd), q->map ? &book : NULL, n, d->block, absmax,
-            (uint8_t *)t->data};
+        (uint8_t *)t->data};
     peft__parallel(ctx, peft__div_up(n, PEFT__QUANT_TASK), peft__quantize_task, &j);
     peft_status status = PEFT_OK;
     for (int64_t b = 0; b < q->block_count && !status; b++)
@@ -8317,14 +7939,14 @@ static peft_status peft__quantize_into(
         peft__dynamic_map_of(map, true);
         q->nested_offset = peft__torch_sum(absmax, q->block_count) / (float)q->block_count;
         peft__quant_nested(
-                absmax, q->block_count, map, q->nested_offset, map + 256, (uint8_t *)(uintptr_t)q->codes);
+            absmax, q->block_count, map, q->nested_offset, map + 256, (uint8_t *)(uintptr_t)q->codes);
     }
     if (d->double_quant) peft__free(ctx, absmax);
     return status;
 }
 
 PEFTDEF peft_status peft_quantize(
-        peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *desc, peft_tensor **out) {
+    peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *desc, peft_tensor **out) {
     peft_quantize_desc d;
     memset(&d, 0, sizeof(d));
     if (desc) d = *desc;
@@ -8334,15 +7956,15 @@ PEFTDEF peft_status peft_quantize(
     *out = NULL;
     if (!source || !source->data) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_quantize: no source");
     if (d.type != PEFT_NF4 && d.type != PEFT_FP4 && d.type != PEFT_I8)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: cannot be quantized to %s", source->name,
-                peft_dtype_name(d.type));
+        return peft__fail(
+            ctx, PEFT_ERROR_ARGUMENT, "%s: cannot be quantized to %s", source->name, peft_dtype_name(d.type));
     if (d.block < 32 || d.block > PEFT__QUANT_MAX_BLOCK || (d.block & (d.block - 1)))
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: a block of %lld, not a power of two from 32 to 4096",
-                source->name, (long long)d.block);
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: a block of %ld, not a power of two from 32 to 4096",
+            source->name, d.block);
     if (d.type == PEFT_I8 && d.double_quant)
         return peft__fail(
-                ctx, PEFT_ERROR_ARGUMENT, "%s: double quantization is for nf4 and fp4", source->name);
-    peft_tensor *t = (peft_tensor *)peft__calloc(ctx, 1, sizeof(peft_tensor));
+            ctx, PEFT_ERROR_ARGUMENT, "%s: double quantization is for nf4 and fp4", source->name);
+    peft_tensor *t = PEFT__CALLOC(ctx, 1, peft_tensor);
     if (!t) return PEFT_ERROR_MEMORY;
     t->name = source->name, t->rows = source->rows, t->cols = source->cols, t->rank = source->rank,
     t->in_out = source->in_out;
@@ -8361,7 +7983,7 @@ typedef struct peft__dequantize_job {
 } peft__dequantize_job;
 
 static void peft__dequantize_task(void *arg, int64_t index) {
-    const peft__dequantize_job *j = (const peft__dequantize_job *)arg;
+    PEFT__AS(const peft__dequantize_job, j, arg);
     int64_t first = index * PEFT__QUANT_TASK,
             count = PEFT__MIN(PEFT__QUANT_TASK, j->t->rows * j->t->cols - first);
     if (!j->t->quant) peft__to_f32(j->t, first, count, j->out + first);
@@ -8377,15 +7999,14 @@ PEFTDEF peft_status peft_dequantize(peft_context *ctx, const peft_tensor *t, flo
     return PEFT_OK;
 }
 
-PEFTDEF peft_status peft_quantize_compare(peft_context *ctx, const peft_tensor *original,
-        const peft_tensor *quantized, peft_quantize_error *out) {
+PEFTDEF peft_status peft_quantize_compare(
+    peft_context *ctx, const peft_tensor *original, const peft_tensor *quantized, peft_quantize_error *out) {
     if (!ctx) return PEFT_ERROR_ARGUMENT;
     if (!original || !original->data || !quantized || !quantized->data || !out)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_quantize_compare: a tensor or the result is NULL");
     if (original->rows != quantized->rows || original->cols != quantized->cols)
-        return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: [%lld, %lld] compared with [%lld, %lld]",
-                original->name, (long long)original->rows, (long long)original->cols,
-                (long long)quantized->rows, (long long)quantized->cols);
+        return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: [%ld, %ld] compared with [%ld, %ld]", original->name,
+            original->rows, original->cols, quantized->rows, quantized->cols);
     float a[256], b[256];
     double squares = 0, differences = 0, sum = 0;
     memset(out, 0, sizeof(*out));
@@ -8421,7 +8042,7 @@ PEFTDEF size_t peft_tensor_bytes(const peft_tensor *t) {
     if (t->type <= PEFT_BF16) return (size_t)n * (t->type == PEFT_F32 ? 4 : 2);
     if (q->ggml) return peft__quant_code_bytes(t);
     int64_t scales =
-            q->absmax ? 4 * q->block_count : q->block_count + 4 * (peft__div_up(q->block_count, 256) + 256);
+        q->absmax ? 4 * q->block_count : q->block_count + 4 * (peft__div_up(q->block_count, 256) + 256);
     return (size_t)((q->map ? (n + 1) / 2 + 64 : n) + scales);
 }
 
@@ -8452,15 +8073,14 @@ PEFTDEF size_t peft_tensor_bytes(const peft_tensor *t) {
 // ctx->dry.
 
 PEFTDEF peft_status peft_tensor_create(
-        peft_context *ctx, const char *name, int64_t rows, int64_t cols, peft_tensor **out) {
+    peft_context *ctx, const char *name, int64_t rows, int64_t cols, peft_tensor **out) {
     if (out) *out = NULL;
     PEFT__NEED(ctx, ctx, "ctx");
     PEFT__NEED(ctx, out, "out");
     int64_t count = 0;
     if (rows < 1 || cols < 1 || !peft__mul(rows, cols, &count))
-        return peft__fail(
-                ctx, PEFT_ERROR_SHAPE, "%s: a tensor of %lld x %lld", name, (long long)rows, (long long)cols);
-    peft_tensor *t = (peft_tensor *)peft__calloc(ctx, 1, sizeof(peft_tensor));
+        return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: a tensor of %ld x %ld", name, rows, cols);
+    peft_tensor *t = PEFT__CALLOC(ctx, 1, peft_tensor);
     if (t) t->data = peft__calloc(ctx, count, sizeof(float));
     if (!t || !t->data) {
         peft__free(ctx, t);
@@ -8489,7 +8109,7 @@ PEFTDEF void peft_tensor_destroy(peft_context *ctx, peft_tensor *t) {
 
 static peft_status peft__make_f32(peft_context *ctx, peft_tensor *t) {
     if (t->type == PEFT_F32 && t->owned) return PEFT_OK;
-    float *data = (float *)peft__calloc(ctx, peft__size(t), sizeof(float));
+    float *data = PEFT__CALLOC(ctx, peft__size(t), float);
     if (!data) return PEFT_ERROR_MEMORY;
     peft__to_f32(t, 0, peft__size(t), data);
     peft__free_data(ctx, t);
@@ -8502,7 +8122,7 @@ PEFTDEF peft_status peft_require_grad(peft_context *ctx, peft_tensor *t) {
     PEFT__NEED(ctx, t, "tensor");
     peft_status status = t->narrow ? PEFT_OK : peft__make_f32(ctx, t);
     if (status) return status;
-    if (!t->grad) t->grad = (float *)peft__calloc(ctx, peft__size(t), sizeof(float));
+    if (!t->grad) t->grad = PEFT__CALLOC(ctx, peft__size(t), float);
     if (!t->grad) return PEFT_ERROR_MEMORY;
     t->requires_grad = true;
     return PEFT_OK;
@@ -8520,10 +8140,10 @@ PEFTDEF void peft_freeze(peft_context *ctx, peft_tensor *t) {
 // Buffers of floats for results and gradients. A released one serves a later request that is not much
 // smaller.
 typedef struct peft__buffer {
-    struct peft__buffer *next;      // in the list of free buffers of its bin
+    struct peft__buffer *next;  // in the list of free buffers of its bin
     struct peft__buffer *next_all;  // in the list of all buffers
     peft_tape *tape;
-    int64_t size;     // floats
+    int64_t size;  // floats
     int64_t segment;  // 0, or the segment that took it and releases it (see peft_recompute)
     bool free;
     bool used;  // taken since the tape was reset
@@ -8537,9 +8157,10 @@ typedef struct peft__node {
     struct peft__node *previous;
     void (*backward)(peft_tape *tape, struct peft__node *node);
     peft_tensor *out, *x, *y;  // its result and its operands
-    const void *kept;          // ids, offsets, targets, ...
-    int64_t first, count;      // of rows
-    float factor;
+    const void *kept;  // ids, offsets, targets, ...
+    int64_t first, count;  // of rows
+    int64_t size, stride;
+    float factor, *values;
     uint64_t key;  // of a dropout mask
 } peft__node;
 
@@ -8551,19 +8172,18 @@ struct peft_tape {
     peft_status status;
     bool inference;
     bool checkpoint_blocks;
-    bool unrecorded;            // a segment runs for the first time: nothing is recorded
-    bool differentiable;        // in that segment, a result would have required a gradient
+    bool unrecorded;  // a segment runs for the first time: nothing is recorded
+    bool differentiable;  // in that segment, a result would have required a gradient
     int64_t segment, segments;  // the running one, 0: none; how many have run
-    uint64_t seed,
-            dropouts;  // dropout masks are a hash of the seed, the count of dropouts so far, and the position
+    // dropout masks are a hash of the seed, the count of dropouts so far, and the position
+    uint64_t seed, dropouts;
 };
 
 PEFTDEF peft_status peft_tape_create(peft_context *ctx, peft_tape **out) {
     if (out) *out = NULL;
     PEFT__NEED(ctx, ctx, "ctx");
     PEFT__NEED(ctx, out, "out");
-    peft_tape *t = (peft_tape *)peft__calloc(ctx, 1, sizeof(peft_tape));
-    *out = t;
+    peft_tape *t = *out = PEFT__CALLOC(ctx, 1, peft_tape);
     if (!t) return PEFT_ERROR_MEMORY;
     t->ctx = ctx;
     peft__arena_init(&t->arena, ctx);
@@ -8608,9 +8228,7 @@ PEFTDEF void peft_tape_reset(peft_tape *t, uint64_t dropout_seed) {
     t->segment = t->segments = 0;
 }
 
-PEFTDEF peft_status peft_tape_status(const peft_tape *t) {
-    return t ? t->status : PEFT_ERROR_ARGUMENT;
-}
+PEFTDEF peft_status peft_tape_status(const peft_tape *t) { return t ? t->status : PEFT_ERROR_ARGUMENT; }
 
 PEFTDEF void peft_tape_inference(peft_tape *t, bool on) {
     if (t) t->inference = on;
@@ -8620,7 +8238,7 @@ PEFTDEF void peft_tape_checkpoint_blocks(peft_tape *t, bool on) {
     if (t) t->checkpoint_blocks = on;
 }
 
-#define PEFT__BUFFER_HEADER ((sizeof(peft__buffer) + PEFT__ALIGN - 1) / PEFT__ALIGN * PEFT__ALIGN)
+#define PEFT__BUFFER_HEADER peft__aligned_size(sizeof(peft__buffer))
 
 // The list link to the free buffer that wastes the least. NULL: none fits.
 static peft__buffer **peft__best_fit(peft_tape *t, int64_t size) {
@@ -8693,24 +8311,21 @@ static void peft__tape_fail(peft_tape *t, peft_status status) {
     if (!t->status) t->status = status;
 }
 
-#define PEFT__SHAPE(t) (long long)(t)->rows, (long long)(t)->cols  // for "[%lld, %lld]"
+#define PEFT__SHAPE(t) (t)->rows, (t)->cols  // for "[%ld, %ld]"
 
 // Fails an operation: the reason goes to the context, the status to the tape. Returns NULL.
 static peft_tensor *peft__op_fail(peft_tape *t, peft_status status, const char *format, ...) {
     char text[PEFT__ERROR_SIZE];
-    va_list args;
-    va_start(args, format);
-    peft__vformat(text, sizeof(text), format, args);
-    va_end(args);
+    PEFT__FORMAT(text, sizeof(text), format);
     peft__tape_fail(t, peft__fail(t->ctx, status, "%s", text));
     return NULL;
 }
 
 // The same for shapes of a and b that do not fit each other.
 static peft_tensor *peft__op_misfit(
-        peft_tape *t, const char *operation, const peft_tensor *a, const peft_tensor *b) {
-    return peft__op_fail(t, PEFT_ERROR_SHAPE, "%s: [%lld, %lld] and [%lld, %lld]", operation,
-            PEFT__SHAPE(a), PEFT__SHAPE(b));
+    peft_tape *t, const char *operation, const peft_tensor *a, const peft_tensor *b) {
+    return peft__op_fail(
+        t, PEFT_ERROR_SHAPE, "%s: [%ld, %ld] and [%ld, %ld]", operation, PEFT__SHAPE(a), PEFT__SHAPE(b));
 }
 
 // Whether an operation can begin: the tape has not failed, and the operands are there. Behind a failed
@@ -8734,9 +8349,8 @@ static peft_tensor *peft__result(peft_tape *t, int64_t rows, int64_t cols, bool 
     int64_t bytes = 0;
     if (t->status) return NULL;
     if (rows < 0 || cols < 0 || !peft__mul(rows, cols, &bytes) ||
-            !peft__mul(bytes, 2 * sizeof(float), &bytes) || (uint64_t)bytes > SIZE_MAX / 2)
-        return peft__op_fail(
-                t, PEFT_ERROR_SHAPE, "a result of %lld x %lld", (long long)rows, (long long)cols);
+        !peft__mul(bytes, 2 * sizeof(float), &bytes) || (uint64_t)bytes > SIZE_MAX / 2)
+        return peft__op_fail(t, PEFT_ERROR_SHAPE, "a result of %ld x %ld", rows, cols);
     peft_tensor *y = (peft_tensor *)peft__tape_copy(t, NULL, sizeof(peft_tensor));
     if (!y) return NULL;
     memset(y, 0, sizeof(*y));
@@ -8753,22 +8367,23 @@ static peft_tensor *peft__result(peft_tape *t, int64_t rows, int64_t cols, bool 
 static bool peft__holds_f32(peft_tape *t, const peft_tensor *x) {
     if (!x || x->type == PEFT_F32) return true;
     peft__op_fail(t, PEFT_ERROR_UNSUPPORTED, "%s: this operation reads f32, and the tensor holds %s",
-            x->name ? x->name : "an operand", peft_dtype_name(x->type));
+        x->name ? x->name : "an operand", peft_dtype_name(x->type));
     return false;
 }
 
+static bool peft__needs_grad(const peft_tensor *x) { return x && x->requires_grad; }
+
 // The result of an operation on up to three tensors of f32: it requires a gradient if one of them does.
 static peft_tensor *peft__op_result(peft_tape *t, int64_t rows, int64_t cols, const peft_tensor *a,
-        const peft_tensor *b, const peft_tensor *c) {
+    const peft_tensor *b, const peft_tensor *c) {
     if (!peft__holds_f32(t, a) || !peft__holds_f32(t, b) || !peft__holds_f32(t, c)) return NULL;
-    return peft__result(
-            t, rows, cols, (a && a->requires_grad) || (b && b->requires_grad) || (c && c->requires_grad));
+    return peft__result(t, rows, cols, peft__needs_grad(a) || peft__needs_grad(b) || peft__needs_grad(c));
 }
 
 // Records an operation with result y, if a gradient will flow through it: the node is copied. Returns y, or
 // NULL if the tape has failed.
 static peft_tensor *peft__record(peft_tape *t, peft_tensor *y, void (*backward)(peft_tape *, peft__node *),
-        const void *node, size_t size) {
+    const void *node, size_t size) {
     peft__node *n = y && !t->status && y->requires_grad ? (peft__node *)peft__tape_copy(t, node, size) : NULL;
     if (n) {
         n->backward = backward;
@@ -8789,7 +8404,7 @@ static peft__node peft__node_of(peft_tensor *x, peft_tensor *y) {
 
 // Copies data [count] for the backward of y, if there will be one.
 static const void *peft__tape_keep(
-        peft_tape *t, const peft_tensor *y, const void *data, int64_t count, size_t size) {
+    peft_tape *t, const peft_tensor *y, const void *data, int64_t count, size_t size) {
     return y->requires_grad ? peft__tape_copy(t, data, (size_t)count * size) : NULL;
 }
 
@@ -8872,7 +8487,7 @@ static void peft__segment_release(peft_tape *t) {
 }
 
 static void peft__segment_backward(peft_tape *t, peft__node *node) {
-    const peft__segment_node *n = (const peft__segment_node *)node;
+    PEFT__AS(const peft__segment_node, n, node);
     peft__node *outer = t->last;
     uint64_t dropouts = t->dropouts;
     t->last = NULL;
@@ -8892,14 +8507,14 @@ static void peft__segment_backward(peft_tape *t, peft__node *node) {
 }
 
 PEFTDEF peft_tensor *peft_recompute(peft_tape *t, peft_segment_fn fn, peft_tensor *const *inputs, int count,
-        const void *user, size_t user_size) {
+    const void *user, size_t user_size) {
     if (!peft__ready(t, fn && (inputs || count <= 0), "recompute")) return NULL;
     if (t->inference || t->segment) return fn(t, inputs, user);  // a segment within a segment is a part of it
     if (count < 0 || count > PEFT__SEGMENT_INPUTS)
         return peft__op_fail(
-                t, PEFT_ERROR_ARGUMENT, "recompute: %d inputs; at most %d", count, (int)PEFT__SEGMENT_INPUTS);
+            t, PEFT_ERROR_ARGUMENT, "recompute: %d inputs; at most %d", count, (int)PEFT__SEGMENT_INPUTS);
     peft__segment_node n = {
-            peft__node_of(NULL, NULL), fn, NULL, {NULL, NULL, NULL, NULL}, count, t->dropouts};
+        peft__node_of(NULL, NULL), fn, NULL, {NULL, NULL, NULL, NULL}, count, t->dropouts};
     t->segment = ++t->segments;
     t->unrecorded = true;
     t->differentiable = false;
@@ -8918,6 +8533,8 @@ PEFTDEF peft_tensor *peft_recompute(peft_tape *t, peft_segment_fn fn, peft_tenso
 // ---- loops over floats, compiled once per instruction set: plain C that the compiler vectorizes
 
 #define PEFT__UNWRAP(...) __VA_ARGS__
+#define PEFT__IN const float *PEFT__RESTRICT
+#define PEFT__OUT float *PEFT__RESTRICT
 #if defined(__GNUC__) && !defined(__clang__)
 #define PEFT__VECTORIZE __attribute__((optimize("O3")))
 #else
@@ -8935,52 +8552,42 @@ PEFTDEF peft_tensor *peft_recompute(peft_tape *t, peft_segment_fn fn, peft_tenso
         else name##_portable arguments; \
     }
 #else
-#define PEFT__LOOP(name, parameters, arguments, body)                    \
+#define PEFT__LOOP(name, parameters, arguments, body) \
     static void name(const peft_context *ctx, PEFT__UNWRAP parameters) { \
-        if (ctx->dry) return;                                            \
-        body                                                             \
+        if (ctx->dry) return; \
+        body \
     }
 #endif
 
-PEFT__LOOP(peft__loop_add,
-        (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT a, const float *PEFT__RESTRICT b, int64_t n),
-        (y, a, b, n), {
-            for (int64_t i = 0; i < n; i++) y[i] = a[i] + b[i];
-        })
 // y = factor * x + beta * y; y is not read when beta is 0
-PEFT__LOOP(peft__loop_scale,
-        (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT x, float factor, float beta, int64_t n),
-        (y, x, factor, beta, n), {
-            if (beta == 0)
-                for (int64_t i = 0; i < n; i++) y[i] = factor * x[i];
-            else
-                for (int64_t i = 0; i < n; i++) y[i] = factor * x[i] + beta * y[i];
-        })
-PEFT__LOOP(peft__scale_in_place, (float *PEFT__RESTRICT x, float factor, int64_t n), (x, factor, n), {
+PEFT__LOOP(peft__loop_scale, (PEFT__OUT y, PEFT__IN x, float factor, float beta, int64_t n),
+    (y, x, factor, beta, n), {
+        if (beta == 0)
+            for (int64_t i = 0; i < n; i++) y[i] = factor * x[i];
+        else
+            for (int64_t i = 0; i < n; i++) y[i] = factor * x[i] + beta * y[i];
+    })
+PEFT__LOOP(peft__scale_in_place, (PEFT__OUT x, float factor, int64_t n), (x, factor, n), {
     for (int64_t i = 0; i < n; i++) x[i] *= factor;
 })
-PEFT__LOOP(peft__loop_subtract, (float *PEFT__RESTRICT x, float value, int64_t n), (x, value, n), {
+PEFT__LOOP(peft__loop_subtract, (PEFT__OUT x, float value, int64_t n), (x, value, n), {
     for (int64_t i = 0; i < n; i++) x[i] -= value;
 })
 // dp becomes dS = P (dP - D)
-PEFT__LOOP(peft__loop_softmax_backward,
-        (float *PEFT__RESTRICT dp, const float *PEFT__RESTRICT p, float d, int64_t n), (dp, p, d, n), {
-            for (int64_t i = 0; i < n; i++) dp[i] = p[i] * (dp[i] - d);
-        })
+PEFT__LOOP(peft__loop_softmax_backward, (PEFT__OUT dp, PEFT__IN p, float d, int64_t n), (dp, p, d, n), {
+    for (int64_t i = 0; i < n; i++) dp[i] = p[i] * (dp[i] - d);
+})
 // *out = sum of a b c, in 16 partial sums so that it vectorizes; added up in a fixed order
-PEFT__LOOP(peft__loop_dot3,
-        (const float *PEFT__RESTRICT a, const float *PEFT__RESTRICT b, const float *PEFT__RESTRICT c,
-                int64_t n, float *out),
-        (a, b, c, n, out), {
-            float lanes[16] = {0};
-            int64_t i = 0;
-            for (; i + 16 <= n; i += 16)
-                for (int k = 0; k < 16; k++) lanes[k] += a[i + k] * b[i + k] * c[i + k];
-            float sum = 0;
-            for (; i < n; i++) sum += a[i] * b[i] * c[i];
-            for (int k = 0; k < 16; k++) sum += lanes[k];
-            *out = sum;
-        })
+PEFT__LOOP(peft__loop_dot3, (PEFT__IN a, PEFT__IN b, PEFT__IN c, int64_t n, float *out), (a, b, c, n, out), {
+    float lanes[16] = {0};
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        for (int k = 0; k < 16; k++) lanes[k] += a[i + k] * b[i + k] * c[i + k];
+    float sum = 0;
+    for (; i < n; i++) sum += a[i] * b[i] * c[i];
+    for (int k = 0; k < 16; k++) sum += lanes[k];
+    *out = sum;
+})
 
 // ---- helpers of the operations
 
@@ -8995,7 +8602,7 @@ typedef struct peft__range_job {
 } peft__range_job;
 
 static void peft__range_task(void *p, int64_t i) {
-    const peft__range_job *j = (const peft__range_job *)p;
+    PEFT__AS(const peft__range_job, j, p);
     j->fn(j->arg, i * j->grain, PEFT__MIN(j->count, (i + 1) * j->grain));
 }
 
@@ -9005,51 +8612,45 @@ static void peft__ranges(peft_context *ctx, int64_t count, int64_t grain, peft__
 }
 
 // Rows per piece: enough work to pay for waking a thread.
-static int64_t peft__row_grain(int64_t cols) {
-    return PEFT__MAX(1, 16384 / PEFT__MAX(cols, 1));
-}
+static int64_t peft__row_grain(int64_t cols) { return PEFT__MAX(1, 16384 / PEFT__MAX(cols, 1)); }
 
-static size_t peft__aligned_size(size_t n) {
-    return (n + PEFT__ALIGN - 1) / PEFT__ALIGN * PEFT__ALIGN;
-}
-
-typedef struct peft__copy_job {
+typedef struct peft__rows_job {
     peft_context *ctx;
     float *to;
     const float *from;
     int64_t rows, cols;
-} peft__copy_job;
+} peft__rows_job;
 
 static void peft__copy_range(void *arg, int64_t begin, int64_t end) {
-    const peft__copy_job *j = (const peft__copy_job *)arg;
+    PEFT__AS(const peft__rows_job, j, arg);
     memcpy(j->to + begin, j->from + begin, (size_t)(end - begin) * sizeof(float));
 }
 
 static void peft__copy(const peft_tape *t, void *to, const void *from, int64_t floats) {
-    peft__copy_job j = {t->ctx, (float *)to, (const float *)from, 1, floats};
+    peft__rows_job j = {t->ctx, (float *)to, (const float *)from, 1, floats};
     peft__ranges(t->ctx, floats, 65536, peft__copy_range, &j);
 }
 
 static void peft__add_to_rows_range(void *arg, int64_t begin, int64_t end) {
-    const peft__copy_job *j = (const peft__copy_job *)arg;
+    PEFT__AS(const peft__rows_job, j, arg);
     for (int64_t i = begin; i < end; i++) peft__axpy(j->ctx, j->to + i * j->cols, 1, j->from, j->cols);
 }
 
 // y [rows, cols] += a vector [cols] in every row
 static void peft__add_to_rows(peft_context *ctx, float *y, const float *vector, int64_t rows, int64_t cols) {
-    peft__copy_job j = {ctx, y, vector, rows, cols};
+    peft__rows_job j = {ctx, y, vector, rows, cols};
     peft__ranges(ctx, rows, peft__row_grain(cols), peft__add_to_rows_range, &j);
 }
 
 static void peft__column_range(void *arg, int64_t begin, int64_t end) {
-    const peft__copy_job *j = (const peft__copy_job *)arg;
+    PEFT__AS(const peft__rows_job, j, arg);
     for (int64_t r = 0; r < j->rows; r++)
         for (int64_t c = begin; c < end; c++) j->to[c] += j->from[r * j->cols + c];
 }
 
 // sum [cols] += the sum of all rows of x [rows, cols]
 static void peft__add_column_sums(peft_context *ctx, float *sum, const float *x, int64_t rows, int64_t cols) {
-    peft__copy_job j = {ctx, sum, x, rows, cols};
+    peft__rows_job j = {ctx, sum, x, rows, cols};
     if (sum) peft__ranges(ctx, cols, 256, peft__column_range, &j);
 }
 
@@ -9057,12 +8658,6 @@ static void peft__add_column_sums(peft_context *ctx, float *sum, const float *x,
 static void peft__add_grad(peft_tape *t, peft_tensor *x, float factor, const float *dy) {
     float beta, *g = peft__grad_of(t, x, &beta);
     if (g) peft__loop_scale(t->ctx, g, dy, factor, beta, peft__size(x));
-}
-
-static float peft__dot3(const peft_context *ctx, const float *a, const float *b, const float *c, int64_t n) {
-    float sum = 0;
-    peft__loop_dot3(ctx, a, b, c, n, &sum);
-    return sum;
 }
 
 // ---- inputs and embeddings
@@ -9088,15 +8683,16 @@ static void peft__embedding_backward(peft_tape *t, peft__node *node) {
     }
 }
 
-static peft_tensor *peft__op_embed(
-        peft_tape *t, peft_tensor *table, const int32_t *ids, int64_t count, bool columns) {
+// The callers have checked the ids.
+static peft_tensor *peft__embed(
+    peft_tape *t, peft_tensor *table, const int32_t *ids, int64_t count, bool columns) {
     int64_t d = columns ? table->rows : table->cols;
     peft_tensor *y = peft__result(t, count, d, table->requires_grad);
     if (!y) return NULL;
     for (int64_t i = 0; i < count && !t->ctx->dry; i++) {
-        if (!columns) peft__to_f32(table, ids[i] * d, d, peft__f32(y) + i * d);
-        for (int64_t k = 0; k < d && columns; k++)
-            peft__f32(y)[i * d + k] = peft__f32(table)[k * table->cols + ids[i]];
+        float *to = peft__f32(y) + i * d;
+        if (!columns) peft__to_f32(table, ids[i] * d, d, to);
+        for (int64_t k = 0; k < d && columns; k++) to[k] = peft__f32(table)[k * table->cols + ids[i]];
     }
     peft__node n = peft__node_of(table, NULL);
     n.kept = peft__tape_keep(t, y, ids, count, sizeof(*ids));
@@ -9108,14 +8704,9 @@ PEFTDEF peft_tensor *peft_embedding(peft_tape *t, peft_tensor *table, const int3
     if (!peft__ready(t, table && (ids || count <= 0), "embedding")) return NULL;
     for (int64_t i = 0; i < count; i++)
         if (ids[i] < 0 || ids[i] >= table->rows)
-            return peft__op_fail(t, PEFT_ERROR_ARGUMENT, "token id %d is outside the vocabulary of %lld",
-                    ids[i], (long long)table->rows);
-    return peft__op_embed(t, table, ids, count, false);
-}
-
-static peft_tensor *peft__column_embedding(
-        peft_tape *t, peft_tensor *table, const int32_t *ids, int64_t count) {
-    return peft__op_embed(t, table, ids, count, true);  // callers have checked the ids
+            return peft__op_fail(
+                t, PEFT_ERROR_ARGUMENT, "token id %d is outside the vocabulary of %ld", ids[i], table->rows);
+    return peft__embed(t, table, ids, count, false);
 }
 
 // ---- y written over some rows or columns of x: tokens that are trained alone, as rows of the inputs and as
@@ -9123,7 +8714,7 @@ static peft_tensor *peft__column_embedding(
 
 // Copies row or column k of `small` to row or column at[k] of `large` [rows, cols] (into_large) or back.
 static void peft__exchange(float *large, int64_t rows, int64_t cols, float *small, const int32_t *at,
-        int64_t count, bool columns, bool into_large, bool add) {
+    int64_t count, bool columns, bool into_large, bool add) {
     int64_t length = columns ? rows : cols;
     for (int64_t k = 0; k < count; k++)
         for (int64_t i = 0; i < length; i++) {
@@ -9151,7 +8742,7 @@ static void peft__overwrite_backward(peft_tape *t, peft__node *node) {
 // x [rows, cols]; y [count, cols] becomes rows at[0 .. count) of the result, or y [rows, count] columns at[0
 // .. count). The elements of `at` differ.
 static peft_tensor *peft__overwrite(
-        peft_tape *t, peft_tensor *x, peft_tensor *y, const int32_t *at, bool columns) {
+    peft_tape *t, peft_tensor *x, peft_tensor *y, const int32_t *at, bool columns) {
     peft_tensor *out = t->status || !x || !y ? NULL : peft__op_result(t, x->rows, x->cols, x, y, NULL);
     if (!out) return NULL;
     int64_t count = columns ? y->cols : y->rows;
@@ -9174,7 +8765,7 @@ static uint64_t peft__next_dropout_key(peft_tape *t) {
 
 // y[i] = x[i] * mask(key, first + i) / (1 - p) + beta * y[i], for i < n
 static void peft__mask(
-        float *y, const float *x, float beta, float p, uint64_t key, int64_t first, int64_t n) {
+    float *y, const float *x, float beta, float p, uint64_t key, int64_t first, int64_t n) {
     uint32_t threshold = (uint32_t)((double)p * 4294967296.0);
     float keep = 1 / (1 - p);
     for (int64_t i = 0; i < n; i++) {
@@ -9192,12 +8783,12 @@ typedef struct peft__mask_job {
 } peft__mask_job;
 
 static void peft__mask_range(void *arg, int64_t begin, int64_t end) {
-    const peft__mask_job *j = (const peft__mask_job *)arg;
+    PEFT__AS(const peft__mask_job, j, arg);
     peft__mask(j->y + begin, j->x + begin, j->beta, j->p, j->key, begin, end - begin);
 }
 
 static void peft__mask_all(
-        peft_context *ctx, float *y, const float *x, float beta, float p, uint64_t key, int64_t n) {
+    peft_context *ctx, float *y, const float *x, float beta, float p, uint64_t key, int64_t n) {
     peft__mask_job j = {y, x, beta, p, key};
     if (y) peft__ranges(ctx, n, 16384, peft__mask_range, &j);
 }
@@ -9238,14 +8829,13 @@ typedef struct peft__path_state {
 
 typedef struct peft__linear_node {
     peft__node node;
-    peft_tensor *x, *weight, *bias, *residual;
+    peft_linear_desc d;
     const peft__path_state *paths;
-    int path_count;
 } peft__linear_node;
 
 // C = beta C + s A B, if the tape has not failed
 static void peft__tape_matmul(
-        peft_tape *t, peft__matrix c, float beta, float s, peft__matrix a, peft__matrix b) {
+    peft_tape *t, peft__matrix c, float beta, float s, peft__matrix a, peft__matrix b) {
     if (!t->status) t->status = peft__matmul(t->ctx, c, beta, s, a, b);
 }
 
@@ -9253,16 +8843,6 @@ static void peft__tape_matmul(
 static void peft__grad_matmul(peft_tape *t, peft_tensor *x, float s, peft__matrix a, peft__matrix b) {
     float beta, *g = peft__grad_of(t, x, &beta);
     if (g) peft__tape_matmul(t, peft__dense(g, x->rows, x->cols), beta, s, a, b);
-}
-
-// dc of a path: the sums of dY are scaled separately, as the gradient may already hold sums of other batches.
-static void peft__path_bias_backward(peft_tape *t, const peft_low_rank *p, const float *dy, int64_t out) {
-    float *dc = p->bias ? peft__zeroed_grad_of(t, p->bias) : NULL, *sums = dc ? peft__take(t, out) : NULL;
-    if (!sums) return;
-    peft__clear(t, sums, out);
-    peft__add_column_sums(t->ctx, sums, dy, p->row_count, out);
-    peft__axpy(t->ctx, dc, p->scale, sums, out);
-    peft__give(sums);
 }
 
 // Forward of one low-rank path on rows [first_row, first_row + row_count); keeps H (and drop(X)) for
@@ -9291,26 +8871,33 @@ static void peft__path_forward(peft_tape *t, const peft_tensor *x, peft_tensor *
 }
 
 static void peft__path_backward(
-        peft_tape *t, peft_tensor *x, const peft_tensor *y, const peft__path_state *s) {
+    peft_tape *t, peft_tensor *x, const peft_tensor *y, const peft__path_state *s) {
     const peft_low_rank *p = &s->path;
-    int64_t n = p->row_count, in = x->cols, out = y->cols, r = p->a->rows;
+    int64_t n = p->row_count, in = x->cols, out = y->cols, r = p->a->rows, first = p->first_row * in;
     const float *dy_rows = y->grad + p->first_row * out;
-    peft__path_bias_backward(t, p, dy_rows, out);
-    float beta, *g_rows = peft__take(t, n * r);
+    // dc: the sums of dY are scaled apart, as the gradient may already hold sums of other batches
+    float beta, *dc = peft__zeroed_grad_of(t, p->bias), *sums = dc ? peft__take(t, out) : NULL;
+    if (sums) {
+        peft__clear(t, sums, out);
+        peft__add_column_sums(t->ctx, sums, dy_rows, n, out);
+        peft__axpy(t->ctx, dc, p->scale, sums, out);
+        peft__give(sums);
+    }
+    float *g_rows = peft__take(t, n * r);
     if (!g_rows) return;
-    peft__matrix dy = peft__dense(dy_rows, n, out), g = peft__dense(g_rows, n, r);
+    peft__matrix dy = peft__dense(dy_rows, n, out), g = peft__dense(g_rows, n, r), a = peft__matrix_of(p->a);
     peft__tape_matmul(t, g, 0, p->scale, dy, peft__matrix_of(p->b));  // g = s dY B
     peft__grad_matmul(t, p->b, p->scale, peft__T(dy), peft__dense(s->h, n, r));
-    const float *input = s->dropped ? s->dropped : peft__f32(x) + p->first_row * in;
+    const float *input = s->dropped ? s->dropped : peft__f32(x) + first;
     peft__grad_matmul(t, p->a, 1, peft__T(g), peft__dense(input, n, in));
     // dX += g A on the path's rows; a new gradient is 0 on the others
     if (n < x->rows) peft__zeroed_grad_of(t, x);
     float *dx = peft__grad_of(t, x, &beta);
     if (dx && s->dropped) {  // the gradient of drop(X) overwrites drop(X), which is no longer needed
-        peft__tape_matmul(t, peft__dense(s->dropped, n, in), 0, 1, g, peft__matrix_of(p->a));
-        peft__mask_all(t->ctx, dx + p->first_row * in, s->dropped, beta, p->dropout, s->key, n * in);
+        peft__tape_matmul(t, peft__dense(s->dropped, n, in), 0, 1, g, a);
+        peft__mask_all(t->ctx, dx + first, s->dropped, beta, p->dropout, s->key, n * in);
     } else if (dx) {
-        peft__tape_matmul(t, peft__dense(dx + p->first_row * in, n, in), beta, 1, g, peft__matrix_of(p->a));
+        peft__tape_matmul(t, peft__dense(dx + first, n, in), beta, 1, g, a);
     }
     peft__give(g_rows);
     peft__give(s->h);
@@ -9318,29 +8905,29 @@ static void peft__path_backward(
 }
 
 static void peft__linear_backward(peft_tape *t, peft__node *node) {
-    const peft__linear_node *n = (const peft__linear_node *)node;
-    peft_tensor *x = n->x, *w = n->weight, *y = node->out;
+    PEFT__AS(const peft__linear_node, n, node);
+    const peft_linear_desc *d = &n->d;
+    peft_tensor *x = d->x, *w = d->weight, *y = node->out;
     peft__matrix dy = peft__dense(y->grad, y->rows, y->cols),
                  input = peft__dense(peft__f32(x), x->rows, x->cols);
     peft__grad_matmul(t, x, 1, dy, w->in_out ? peft__T(peft__matrix_of(w)) : peft__matrix_of(w));
     if (w->in_out) peft__grad_matmul(t, w, 1, peft__T(input), dy);
     else peft__grad_matmul(t, w, 1, peft__T(dy), input);
-    peft__add_column_sums(t->ctx, peft__zeroed_grad_of(t, n->bias), y->grad, y->rows, y->cols);
-    for (int i = 0; i < n->path_count && !t->status; i++) peft__path_backward(t, x, y, &n->paths[i]);
-    peft__add_grad(t, n->residual, 1, y->grad);
+    peft__add_column_sums(t->ctx, peft__zeroed_grad_of(t, d->bias), y->grad, y->rows, y->cols);
+    for (int i = 0; i < d->path_count && !t->status; i++) peft__path_backward(t, x, y, &n->paths[i]);
+    peft__add_grad(t, d->residual, 1, y->grad);
 }
 
 static bool peft__linear_fits(const peft_linear_desc *d, int64_t out) {
-    const peft_tensor *x = d->x, *w = d->weight;
-    int64_t in = w->in_out ? w->rows : w->cols;
-    bool ok = x->cols == in && (!d->bias || peft__size(d->bias) == out) && d->path_count >= 0 &&
-            d->path_count <= PEFT_MAX_PATHS;
-    if (d->residual) ok = ok && d->residual->rows == x->rows && d->residual->cols == out;
+    const peft_tensor *x = d->x, *w = d->weight, *r = d->residual;
+    bool ok = x->cols == (w->in_out ? w->rows : w->cols) && (!d->bias || peft__size(d->bias) == out) &&
+        d->path_count >= 0 && d->path_count <= PEFT_MAX_PATHS &&
+        (!r || (r->rows == x->rows && r->cols == out));
     for (int i = 0; ok && i < d->path_count; i++) {
         const peft_low_rank *p = &d->paths[i];
-        ok = p->a->cols == in && p->b->rows == out && p->a->rows == p->b->cols && p->first_row >= 0 &&
-                p->first_row <= x->rows && p->row_count >= 0 && p->row_count <= x->rows - p->first_row &&
-                (!p->bias || peft__size(p->bias) == out);
+        ok = p->a->cols == x->cols && p->b->rows == out && p->a->rows == p->b->cols && p->first_row >= 0 &&
+            p->first_row <= x->rows && p->row_count >= 0 && p->row_count <= x->rows - p->first_row &&
+            (!p->bias || peft__size(p->bias) == out);
     }
     return ok;
 }
@@ -9352,39 +8939,37 @@ PEFTDEF peft_tensor *peft_linear_with(peft_tape *t, const peft_linear_desc *d) {
     for (int i = 0; given && i < paths; i++) given = d->paths[i].a && d->paths[i].b;
     if (!peft__ready(t, given, "linear")) return NULL;
     bool fits = peft__holds_f32(t, x) && peft__holds_f32(t, bias) && peft__holds_f32(t, d->residual);
-    for (int i = 0; fits && i < paths; i++) fits = peft__holds_f32(t, d->paths[i].bias);
+    bool grad =
+        x->requires_grad || w->requires_grad || peft__needs_grad(bias) || peft__needs_grad(d->residual);
+    for (int i = 0; i < paths; i++) {
+        const peft_low_rank *p = &d->paths[i];
+        fits = fits && peft__holds_f32(t, p->bias);
+        grad = grad || p->a->requires_grad || p->b->requires_grad || peft__needs_grad(p->bias);
+    }
     if (!fits) return NULL;
     int64_t out = w->in_out ? w->cols : w->rows;
     if (!peft__linear_fits(d, out))
         return peft__op_fail(t, PEFT_ERROR_SHAPE,
-                "linear %s [%lld, %lld] does not fit its input [%lld, %lld] or its paths",
-                w->name ? w->name : "", PEFT__SHAPE(w), PEFT__SHAPE(x));
-    bool grad = x->requires_grad || w->requires_grad || (bias && bias->requires_grad) ||
-            (d->residual && d->residual->requires_grad);
-    for (int i = 0; i < d->path_count; i++) {
-        const peft_low_rank *p = &d->paths[i];
-        grad = grad || p->a->requires_grad || p->b->requires_grad || (p->bias && p->bias->requires_grad);
-    }
+            "linear %s [%ld, %ld] does not fit its input [%ld, %ld] or its paths", w->name ? w->name : "",
+            PEFT__SHAPE(w), PEFT__SHAPE(x));
     peft_tensor *y = peft__result(t, x->rows, out, grad);
     if (!y) return NULL;
     if (d->residual) peft__copy(t, y->data, d->residual->data, peft__size(y));
     peft__tape_matmul(t, peft__dense(peft__f32(y), x->rows, out), d->residual ? 1.0f : 0.0f, 1,
-            peft__dense(peft__f32(x), x->rows, x->cols),
-            w->in_out ? peft__matrix_of(w) : peft__T(peft__matrix_of(w)));
+        peft__dense(peft__f32(x), x->rows, x->cols),
+        w->in_out ? peft__matrix_of(w) : peft__T(peft__matrix_of(w)));
     if (bias) peft__add_to_rows(t->ctx, peft__f32(y), peft__f32(bias), x->rows, out);
     peft__path_state states[PEFT_MAX_PATHS];
     memset(states, 0, sizeof(states));
-    for (int i = 0; i < d->path_count && !t->status; i++) {
+    for (int i = 0; i < paths && !t->status; i++) {
         peft_low_rank *p = &states[i].path;
         *p = d->paths[i];
         if (!p->row_count) p->row_count = x->rows - p->first_row;
         if (peft__dropout_fits(t, p->dropout)) peft__path_forward(t, x, y, &states[i]);
     }
     if (t->status) return NULL;
-    const void *kept =
-            d->path_count ? peft__tape_keep(t, y, states, d->path_count, sizeof(states[0])) : NULL;
-    peft__linear_node n = {peft__node_of(NULL, NULL), x, w, bias, d->residual,
-            (const peft__path_state *)kept, d->path_count};
+    peft__linear_node n = {peft__node_of(NULL, NULL), *d, NULL};
+    if (paths) n.paths = (const peft__path_state *)peft__tape_keep(t, y, states, paths, sizeof(states[0]));
     return peft__record(t, y, peft__linear_backward, &n, sizeof(n));
 }
 
@@ -9402,7 +8987,7 @@ PEFTDEF peft_tensor *peft_linear(peft_tape *t, peft_tensor *x, peft_tensor *weig
 typedef struct peft__norm_job {
     peft__node node;
     peft_tensor *x, *weight, *bias;  // bias NULL: RMSNorm, or LayerNorm without one
-    float *inverse, *mean;           // [rows]; mean NULL: RMSNorm
+    float *inverse, *mean;  // [rows]; mean NULL: RMSNorm
     float epsilon, beta;
     peft_context *ctx;
     float *y, *dx, *dw;  // outputs of forward and backward
@@ -9410,32 +8995,29 @@ typedef struct peft__norm_job {
 } peft__norm_job;
 
 PEFT__LOOP(peft__loop_normalize,
-        (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT x, const float *PEFT__RESTRICT w,
-                const float *PEFT__RESTRICT b, float mean, float inverse, int64_t n),
-        (y, x, w, b, mean, inverse, n), {
-            if (b)
-                for (int64_t i = 0; i < n; i++) y[i] = w[i] * ((x[i] - mean) * inverse) + b[i];
-            else
-                for (int64_t i = 0; i < n; i++) y[i] = w[i] * ((x[i] - mean) * inverse);
-        })
+    (PEFT__OUT y, PEFT__IN x, PEFT__IN w, PEFT__IN b, float mean, float inverse, int64_t n),
+    (y, x, w, b, mean, inverse, n), {
+        if (b)
+            for (int64_t i = 0; i < n; i++) y[i] = w[i] * ((x[i] - mean) * inverse) + b[i];
+        else
+            for (int64_t i = 0; i < n; i++) y[i] = w[i] * ((x[i] - mean) * inverse);
+    })
 // With g = dy w, the gradient of u:  dx = (g - mean(g) - u mean(g u)) * inverse. The first term is u's own;
 // the second is what x[i] does to all u through the mean (RMSNorm: 0), the third what it does to them through
 // rms or deviation.
 PEFT__LOOP(peft__loop_norm_backward,
-        (float *PEFT__RESTRICT dx, const float *PEFT__RESTRICT dy, const float *PEFT__RESTRICT w,
-                const float *PEFT__RESTRICT x, float mean, float inverse, float mean_g, float mean_gu,
-                float beta, int64_t n),
-        (dx, dy, w, x, mean, inverse, mean_g, mean_gu, beta, n), {
-            float f = inverse * mean_gu;
-            if (beta == 0)
-                for (int64_t i = 0; i < n; i++) dx[i] = (dy[i] * w[i] - mean_g - (x[i] - mean) * f) * inverse;
-            else
-                for (int64_t i = 0; i < n; i++)
-                    dx[i] += (dy[i] * w[i] - mean_g - (x[i] - mean) * f) * inverse;
-        })
+    (PEFT__OUT dx, PEFT__IN dy, PEFT__IN w, PEFT__IN x, float mean, float inverse, float mean_g,
+        float mean_gu, float beta, int64_t n),
+    (dx, dy, w, x, mean, inverse, mean_g, mean_gu, beta, n), {
+        float f = inverse * mean_gu;
+        if (beta == 0)
+            for (int64_t i = 0; i < n; i++) dx[i] = (dy[i] * w[i] - mean_g - (x[i] - mean) * f) * inverse;
+        else
+            for (int64_t i = 0; i < n; i++) dx[i] += (dy[i] * w[i] - mean_g - (x[i] - mean) * f) * inverse;
+    })
 
 static void peft__norm_forward_rows(void *arg, int64_t begin, int64_t end) {
-    const peft__norm_job *j = (const peft__norm_job *)arg;
+    PEFT__AS(const peft__norm_job, j, arg);
     int64_t n = peft__size(j->weight);
     for (int64_t r = begin; r < end; r++) {
         const float *x = peft__f32(j->x) + r * n;
@@ -9450,26 +9032,26 @@ static void peft__norm_forward_rows(void *arg, int64_t begin, int64_t end) {
         }
         j->inverse[r] = 1 / sqrtf(square + j->epsilon);
         peft__loop_normalize(j->ctx, j->y + r * n, x, peft__f32(j->weight),
-                j->bias ? peft__f32(j->bias) : NULL, mean, j->inverse[r], n);
+            j->bias ? peft__f32(j->bias) : NULL, mean, j->inverse[r], n);
     }
 }
 
 static void peft__norm_backward_rows(void *arg, int64_t begin, int64_t end) {
-    const peft__norm_job *j = (const peft__norm_job *)arg;
+    PEFT__AS(const peft__norm_job, j, arg);
     int64_t n = peft__size(j->weight);
     for (int64_t r = begin; r < end; r++) {
         const float *x = peft__f32(j->x) + r * n, *dy = j->dy + r * n, *w = peft__f32(j->weight);
         float mean = j->mean ? j->mean[r] : 0, inverse = j->inverse[r];
-        float gx = peft__dot3(j->ctx, dy, w, x, n),
-              g = j->mean ? peft__dot(j->ctx, dy, w, n) : 0;  // sums of g x and g
+        float gx = 0, g = j->mean ? peft__dot(j->ctx, dy, w, n) : 0;  // sums of g x and g
+        peft__loop_dot3(j->ctx, dy, w, x, n, &gx);
         float mean_gu = (gx - mean * g) * inverse / (float)n;
         peft__loop_norm_backward(
-                j->ctx, j->dx + r * n, dy, w, x, mean, inverse, g / (float)n, mean_gu, j->beta, n);
+            j->ctx, j->dx + r * n, dy, w, x, mean, inverse, g / (float)n, mean_gu, j->beta, n);
     }
 }
 
 static void peft__norm_weight_columns(void *arg, int64_t begin, int64_t end) {  // dw += sum over rows of dy u
-    const peft__norm_job *j = (const peft__norm_job *)arg;
+    PEFT__AS(const peft__norm_job, j, arg);
     int64_t n = peft__size(j->weight), rows = peft__size(j->x) / n;
     for (int64_t r = 0; r < rows; r++) {
         const float *x = peft__f32(j->x) + r * n, *dy = j->dy + r * n;
@@ -9479,7 +9061,7 @@ static void peft__norm_weight_columns(void *arg, int64_t begin, int64_t end) {  
 }
 
 static void peft__norm_backward(peft_tape *t, peft__node *node) {
-    peft__norm_job *j = (peft__norm_job *)node;
+    PEFT__AS(peft__norm_job, j, node);
     int64_t cols = peft__size(j->weight), rows = peft__size(j->x) / cols;
     j->dy = node->out->grad;
     j->dw = peft__zeroed_grad_of(t, j->weight);
@@ -9492,18 +9074,18 @@ static void peft__norm_backward(peft_tape *t, peft__node *node) {
 }
 
 static peft_tensor *peft__norm(
-        peft_tape *t, peft_tensor *x, peft_tensor *w, peft_tensor *b, float epsilon, bool center) {
+    peft_tape *t, peft_tensor *x, peft_tensor *w, peft_tensor *b, float epsilon, bool center) {
     if (!peft__ready(t, x && w, "norm")) return NULL;
     int64_t cols = peft__size(w), rows = peft__size(x) / cols;
     if ((center ? cols != x->cols : x->cols % cols != 0) || w->type != PEFT_F32 ||
-            (b && (peft__size(b) != x->cols || b->type != PEFT_F32)))
-        return peft__op_fail(t, PEFT_ERROR_SHAPE, "norm %s: %lld weights (f32) for %lld columns",
-                w->name ? w->name : "", (long long)peft__size(w), (long long)x->cols);
+        (b && (peft__size(b) != x->cols || b->type != PEFT_F32)))
+        return peft__op_fail(t, PEFT_ERROR_SHAPE, "norm %s: %ld weights (f32) for %ld columns",
+            w->name ? w->name : "", peft__size(w), x->cols);
     peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, w, b);
     float *inverse = peft__take(t, rows), *mean = center ? peft__take(t, rows) : NULL;
     if (t->status) return NULL;
     peft__norm_job j = {peft__node_of(NULL, NULL), x, w, b, inverse, mean, epsilon, 0, t->ctx, peft__f32(y),
-            NULL, NULL, NULL};
+        NULL, NULL, NULL};
     peft__ranges(t->ctx, rows, peft__row_grain(cols), peft__norm_forward_rows, &j);
     if (!y->requires_grad) peft__give(inverse), peft__give(mean);
     return peft__record(t, y, peft__norm_backward, &j, sizeof(j));
@@ -9514,21 +9096,15 @@ PEFTDEF peft_tensor *peft_rms_norm(peft_tape *t, peft_tensor *x, peft_tensor *we
 }
 
 PEFTDEF peft_tensor *peft_layer_norm(
-        peft_tape *t, peft_tensor *x, peft_tensor *weight, peft_tensor *bias, float epsilon) {
+    peft_tape *t, peft_tensor *x, peft_tensor *weight, peft_tensor *bias, float epsilon) {
     return peft__norm(t, x, weight, bias, epsilon, true);
 }
 
 // ---- activations, alone and gated: y = f(x);  y = f(gate) up
 
-static float peft__relu(float x) {
-    return x > 0 ? x : 0;
-}
-static float peft__relu_slope(float x) {
-    return x > 0 ? 1.0f : 0.0f;
-}
-static float peft__gelu(float x) {
-    return 0.5f * x * (1 + erff(x * 0.70710678f));
-}
+static float peft__relu(float x) { return x > 0 ? x : 0; }
+static float peft__relu_slope(float x) { return x > 0 ? 1.0f : 0.0f; }
+static float peft__gelu(float x) { return 0.5f * x * (1 + erff(x * 0.70710678f)); }
 static float peft__gelu_slope(float x) {
     return 0.5f * (1 + erff(x * 0.70710678f)) + x * 0.39894228f * expf(-0.5f * x * x);
 }
@@ -9539,9 +9115,7 @@ static float peft__gelu_tanh_slope(float x) {
     float th = tanhf(0.79788456f * (x + 0.044715f * x * x * x));
     return 0.5f * (1 + th) + 0.5f * x * (1 - th * th) * 0.79788456f * (1 + 3 * 0.044715f * x * x);
 }
-static float peft__silu(float x) {
-    return x / (1 + expf(-x));
-}
+static float peft__silu(float x) { return x / (1 + expf(-x)); }
 static float peft__silu_slope(float x) {
     float s = 1 / (1 + expf(-x));
     return s * (1 + x * (1 - s));
@@ -9556,8 +9130,8 @@ static const struct peft__activation {
     float (*value)(float), (*slope)(float);
     bool vector, gelu;
 } peft__activations[] = {{peft__relu, peft__relu_slope, false, false},
-        {peft__gelu, peft__gelu_slope, false, false}, {peft__gelu_tanh, peft__gelu_tanh_slope, true, true},
-        {peft__silu, peft__silu_slope, true, false}, {tanhf, peft__tanh_slope, false, false}};
+    {peft__gelu, peft__gelu_slope, false, false}, {peft__gelu_tanh, peft__gelu_tanh_slope, true, true},
+    {peft__silu, peft__silu_slope, true, false}, {tanhf, peft__tanh_slope, false, false}};
 
 typedef struct peft__activation_job {
     peft__node node;
@@ -9569,7 +9143,7 @@ typedef struct peft__activation_job {
 } peft__activation_job;
 
 static void peft__activation_forward_range(void *arg, int64_t begin, int64_t end) {
-    const peft__activation_job *j = (const peft__activation_job *)arg;
+    PEFT__AS(const peft__activation_job, j, arg);
     const float *x = peft__f32(j->x), *up = j->up ? peft__f32(j->up) : NULL;
     if (j->f->vector)
         peft__isa_of(j->ctx)->gate(j->f->gelu, j->y + begin, x + begin, up ? up + begin : NULL, end - begin);
@@ -9578,13 +9152,13 @@ static void peft__activation_forward_range(void *arg, int64_t begin, int64_t end
 }
 
 static void peft__activation_backward_range(void *arg, int64_t begin, int64_t end) {
-    const peft__activation_job *j = (const peft__activation_job *)arg;
+    PEFT__AS(const peft__activation_job, j, arg);
     const float *x = peft__f32(j->x), *up = j->up ? peft__f32(j->up) : NULL, *dy = j->dy;
     bool fresh =
-            j->dx && j->beta_x == 0 && (!up || (j->dup && j->beta_up == 0));  // the vector code overwrites
+        j->dx && j->beta_x == 0 && (!up || (j->dup && j->beta_up == 0));  // the vector code overwrites
     if (fresh && j->f->vector) {
         peft__isa_of(j->ctx)->gate_back(j->f->gelu, j->dx + begin, up ? j->dup + begin : NULL, x + begin,
-                up ? up + begin : NULL, dy + begin, end - begin);
+            up ? up + begin : NULL, dy + begin, end - begin);
         return;
     }
     for (int64_t i = begin; i < end; i++) {
@@ -9595,7 +9169,7 @@ static void peft__activation_backward_range(void *arg, int64_t begin, int64_t en
 }
 
 static void peft__activation_backward(peft_tape *t, peft__node *node) {
-    peft__activation_job *j = (peft__activation_job *)node;
+    PEFT__AS(peft__activation_job, j, node);
     j->dy = node->out->grad;
     j->dx = peft__grad_of(t, j->x, &j->beta_x);
     j->dup = peft__grad_of(t, j->up, &j->beta_up);
@@ -9612,7 +9186,7 @@ PEFTDEF peft_tensor *peft_gated(peft_tape *t, peft_tensor *gate, peft_tensor *up
     if (!y) return NULL;
     const struct peft__activation *f = &peft__activations[kind];
     peft__activation_job j = {
-            peft__node_of(NULL, NULL), gate, up, f, t->ctx, NULL, peft__f32(y), NULL, NULL, 0, 0};
+        peft__node_of(NULL, NULL), gate, up, f, t->ctx, NULL, peft__f32(y), NULL, NULL, 0, 0};
     peft__ranges(t->ctx, peft__size(y), 16384, peft__activation_forward_range, &j);
     return peft__record(t, y, peft__activation_backward, &j, sizeof(j));
 }
@@ -9635,8 +9209,13 @@ static void peft__sum_backward(peft_tape *t, peft__node *node) {
     for (int64_t i = 0; g && i < rows; i++) peft__axpy(t->ctx, g, 1, dy + i * cols, cols);
 }
 
-static peft_tensor *peft__sum_record(
-        peft_tape *t, peft_tensor *y, peft_tensor *a, peft_tensor *b, float factor) {
+static peft_tensor *peft__sum(peft_tape *t, peft_tensor *a, peft_tensor *b, float factor) {
+    peft_tensor *y = peft__op_result(t, a->rows, a->cols, a, b, NULL);
+    if (!y) return NULL;
+    bool whole = b && b->rows == a->rows;
+    if (whole) peft__copy(t, y->data, b->data, peft__size(y));
+    peft__loop_scale(t->ctx, peft__f32(y), peft__f32(a), factor, whole ? 1.0f : 0.0f, peft__size(y));
+    if (b && !whole) peft__add_to_rows(t->ctx, peft__f32(y), peft__f32(b), a->rows, a->cols);
     peft__node n = peft__node_of(a, b);
     n.factor = factor;
     return peft__record(t, y, peft__sum_backward, &n, sizeof(n));
@@ -9645,34 +9224,22 @@ static peft_tensor *peft__sum_record(
 PEFTDEF peft_tensor *peft_add(peft_tape *t, peft_tensor *a, peft_tensor *b) {
     if (!peft__ready(t, a && b, "add")) return NULL;
     if (a->rows != b->rows || a->cols != b->cols) return peft__op_misfit(t, "add", a, b);
-    peft_tensor *y = peft__op_result(t, a->rows, a->cols, a, b, NULL);
-    if (!y) return NULL;
-    peft__loop_add(t->ctx, peft__f32(y), peft__f32(a), peft__f32(b), peft__size(y));
-    return peft__sum_record(t, y, a, b, 1);
+    return peft__sum(t, a, b, 1);
 }
 
 PEFTDEF peft_tensor *peft_scale(peft_tape *t, peft_tensor *x, float factor) {
-    if (!peft__ready(t, x, "scale")) return NULL;
-    peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, NULL, NULL);
-    if (!y) return NULL;
-    peft__loop_scale(t->ctx, peft__f32(y), peft__f32(x), factor, 0, peft__size(x));
-    return peft__sum_record(t, y, x, NULL, factor);
+    return peft__ready(t, x, "scale") ? peft__sum(t, x, NULL, factor) : NULL;
 }
 
 // y = x + row
 static peft_tensor *peft__add_row(peft_tape *t, peft_tensor *x, peft_tensor *row) {
-    if (!peft__ready(t, x && row, "add row")) return NULL;
-    peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, row, NULL);
-    if (!y) return NULL;
-    peft__copy(t, y->data, x->data, peft__size(x));
-    peft__add_to_rows(t->ctx, peft__f32(y), peft__f32(row), x->rows, x->cols);
-    return peft__sum_record(t, y, x, row, 1);
+    return peft__ready(t, x && row, "add row") ? peft__sum(t, x, row, 1) : NULL;
 }
 
 // ---- products with a row vector: y = x * v on rows [first, first + count), y = x elsewhere
 
-static void peft__multiply_backward(
-        peft_tape *t, peft__node *node) {  // dx = dy * v, dv = sum over rows of dy * x
+// dx = dy * v, dv = sum over rows of dy * x
+static void peft__multiply_backward(peft_tape *t, peft__node *node) {
     int64_t d = node->out->cols;
     float beta, *gx = peft__grad_of(t, node->x, &beta), *gv = peft__zeroed_grad_of(t, node->y);
     for (int64_t i = 0; i < node->out->rows && !t->status && !t->ctx->dry; i++) {
@@ -9685,14 +9252,14 @@ static void peft__multiply_backward(
 }
 
 PEFTDEF peft_tensor *peft_multiply(
-        peft_tape *t, peft_tensor *x, peft_tensor *v, int64_t first, int64_t count) {
+    peft_tape *t, peft_tensor *x, peft_tensor *v, int64_t first, int64_t count) {
     if (!peft__ready(t, x && v, "multiply")) return NULL;
     if (peft__size(v) != x->cols)
-        return peft__op_fail(t, PEFT_ERROR_SHAPE, "multiply: %lld columns by a vector of %lld",
-                (long long)x->cols, (long long)peft__size(v));
+        return peft__op_fail(
+            t, PEFT_ERROR_SHAPE, "multiply: %ld columns by a vector of %ld", x->cols, peft__size(v));
     if (first < 0 || first > x->rows || count < 0 || count > x->rows - first)
-        return peft__op_fail(t, PEFT_ERROR_SHAPE, "multiply: %lld rows from %lld on, of %lld",
-                (long long)count, (long long)first, (long long)x->rows);
+        return peft__op_fail(
+            t, PEFT_ERROR_SHAPE, "multiply: %ld rows from %ld on, of %ld", count, first, x->rows);
     peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, v, NULL);
     if (!y) return NULL;
     if (count == 0) count = x->rows - first;
@@ -9706,35 +9273,28 @@ PEFTDEF peft_tensor *peft_multiply(
 
 // ---- columns: y[:, g*size + e] = x[:, first + g*stride + e]; takes q, k and v out of a fused projection
 
-typedef struct peft__columns_node {
-    peft__node node;  // first; count: groups
-    int64_t size, stride;
-} peft__columns_node;
-
 static void peft__columns_backward(peft_tape *t, peft__node *node) {
-    const peft__columns_node *n = (const peft__columns_node *)node;
     float *g = peft__zeroed_grad_of(t, node->x), *dy = node->out->grad;
     for (int64_t i = 0; g && i < node->out->rows; i++, g += node->x->cols)
-        for (int64_t k = 0; k < node->count; k++, dy += n->size)
-            peft__axpy(t->ctx, g + node->first + k * n->stride, 1, dy, n->size);
+        for (int64_t k = 0; k < node->count; k++, dy += node->size)
+            peft__axpy(t->ctx, g + node->first + k * node->stride, 1, dy, node->size);
 }
 
 PEFTDEF peft_tensor *peft_columns(
-        peft_tape *t, peft_tensor *x, int64_t first, int64_t groups, int64_t size, int64_t stride) {
+    peft_tape *t, peft_tensor *x, int64_t first, int64_t groups, int64_t size, int64_t stride) {
     if (!peft__ready(t, x, "columns")) return NULL;
     int64_t reach = 0;  // where the last group begins, from `first` on
     if (first < 0 || groups < 1 || size < 1 || size > x->cols || first > x->cols - size || stride < 0 ||
-            !peft__mul(groups - 1, stride, &reach) || reach > x->cols - size - first)
+        !peft__mul(groups - 1, stride, &reach) || reach > x->cols - size - first)
         return peft__op_fail(t, PEFT_ERROR_SHAPE,
-                "columns: %lld groups of %lld from %lld on do not fit into %lld", (long long)groups,
-                (long long)size, (long long)first, (long long)x->cols);
+            "columns: %ld groups of %ld from %ld on do not fit into %ld", groups, size, first, x->cols);
     peft_tensor *y = peft__op_result(t, x->rows, groups * size, x, NULL, NULL);
     if (!y) return NULL;
     float *to = peft__f32(y), *from = peft__f32(x);
     for (int64_t i = 0; i < x->rows; i++, from += x->cols)
         for (int64_t k = 0; k < groups; k++, to += size) peft__copy(t, to, from + first + k * stride, size);
-    peft__columns_node n = {peft__node_of(x, NULL), size, stride};
-    n.node.first = first, n.node.count = groups;
+    peft__node n = peft__node_of(x, NULL);
+    n.first = first, n.count = groups, n.size = size, n.stride = stride;
     return peft__record(t, y, peft__columns_backward, &n, sizeof(n));
 }
 
@@ -9753,7 +9313,7 @@ typedef struct peft__rotary_job {
 } peft__rotary_job;
 
 static void peft__rotary_rows(void *arg, int64_t begin, int64_t end) {
-    const peft__rotary_job *j = (const peft__rotary_job *)arg;
+    PEFT__AS(const peft__rotary_job, j, arg);
     int64_t half = j->dims / 2, cols = j->x->cols, size = cols / j->heads;
     for (int64_t r = begin; r < end; r++) {
         const float *turn = j->turns + (int64_t)j->positions[r] * 2 * half;
@@ -9771,23 +9331,23 @@ static void peft__rotary_rows(void *arg, int64_t begin, int64_t end) {
 }
 
 static void peft__rotary_backward(peft_tape *t, peft__node *node) {  // a rotation's transpose rotates back
-    peft__rotary_job *j = (peft__rotary_job *)node;
+    PEFT__AS(peft__rotary_job, j, node);
     j->out = peft__grad_of(t, j->x, &j->keep);
     j->in = node->out->grad;
     j->direction = -1;
     if (j->out) peft__ranges(t->ctx, j->x->rows, peft__row_grain(j->x->cols), peft__rotary_rows, j);
 }
 
-PEFTDEF peft_tensor *peft_rotary(peft_tape *t, peft_tensor *x, int64_t heads, int64_t dims,
-        const float *turns, const int32_t *positions) {
+PEFTDEF peft_tensor *peft_rotary(
+    peft_tape *t, peft_tensor *x, int64_t heads, int64_t dims, const float *turns, const int32_t *positions) {
     if (!peft__ready(t, x && turns && positions, "rotary")) return NULL;
     if (heads < 1 || x->cols % heads || dims < 0 || dims % 2 || dims > x->cols / heads)
-        return peft__op_fail(t, PEFT_ERROR_SHAPE, "rotary: %lld dimensions of %lld heads in %lld columns",
-                (long long)dims, (long long)heads, (long long)x->cols);
+        return peft__op_fail(
+            t, PEFT_ERROR_SHAPE, "rotary: %ld dimensions of %ld heads in %ld columns", dims, heads, x->cols);
     peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, NULL, NULL);
     if (!y) return NULL;
     peft__rotary_job j = {
-            peft__node_of(NULL, NULL), x, positions, turns, heads, dims, peft__f32(x), peft__f32(y), 1, 0};
+        peft__node_of(NULL, NULL), x, positions, turns, heads, dims, peft__f32(x), peft__f32(y), 1, 0};
     peft__ranges(t->ctx, x->rows, peft__row_grain(x->cols), peft__rotary_rows, &j);
     j.positions = (const int32_t *)peft__tape_keep(t, y, positions, x->rows, sizeof(*positions));
     return peft__record(t, y, peft__rotary_backward, &j, sizeof(j));
@@ -9810,14 +9370,13 @@ static void peft__prepend_backward(peft_tape *t, peft__node *node) {
 }
 
 PEFTDEF peft_tensor *peft_prepend(
-        peft_tape *t, peft_tensor *prefix, peft_tensor *x, const int64_t *offsets, int64_t sequences) {
+    peft_tape *t, peft_tensor *prefix, peft_tensor *x, const int64_t *offsets, int64_t sequences) {
     if (!peft__ready(t, prefix && x && offsets, "prepend")) return NULL;
     bool fits = prefix->cols == x->cols && sequences > 0 && offsets[0] == 0 && offsets[sequences] == x->rows;
     for (int64_t s = 0; s < sequences && fits; s++) fits = offsets[s] <= offsets[s + 1];
     if (!fits)
-        return peft__op_fail(t, PEFT_ERROR_SHAPE,
-                "prepend: %lld columns before %lld sequences of [%lld, %lld]", (long long)prefix->cols,
-                (long long)sequences, PEFT__SHAPE(x));
+        return peft__op_fail(t, PEFT_ERROR_SHAPE, "prepend: %ld columns before %ld sequences of [%ld, %ld]",
+            prefix->cols, sequences, PEFT__SHAPE(x));
     int64_t d = x->cols, v = prefix->rows;
     peft_tensor *y = peft__op_result(t, x->rows + sequences * v, d, x, prefix, NULL);
     if (!y) return NULL;
@@ -9846,7 +9405,7 @@ static void peft__dora_backward(peft_tape *t, peft__node *node) {
 
 // norms [out] of W + s B A, one per output; W [out, in], or with in_out [in, out], A [r, in], B [out, r]
 static bool peft__dora_norms(peft_tape *t, const peft_tensor *w, const peft_tensor *a, const peft_tensor *b,
-        float scale, float *norms) {
+    float scale, float *norms) {
     int64_t in = a->cols, out = b->rows;
     float *whole = peft__take(t, peft__size(w));
     if (!whole) return false;
@@ -9868,7 +9427,7 @@ static bool peft__dora_norms(peft_tape *t, const peft_tensor *w, const peft_tens
 }
 
 static peft_tensor *peft__dora_direction(peft_tape *t, const peft_tensor *w, const peft_tensor *a,
-        const peft_tensor *b, float scale, peft_tensor *magnitude) {
+    const peft_tensor *b, float scale, peft_tensor *magnitude) {
     peft_tensor *y = peft__op_result(t, 1, b->rows, magnitude, NULL, NULL);
     float *inverse = y ? (float *)peft__tape_copy(t, NULL, (size_t)b->rows * sizeof(float)) : NULL;
     if (!inverse || !peft__dora_norms(t, w, a, b, scale, inverse)) return NULL;
@@ -9879,108 +9438,6 @@ static peft_tensor *peft__dora_direction(peft_tape *t, const peft_tensor *w, con
     peft__node n = peft__node_of(magnitude, NULL);
     n.kept = inverse;
     return peft__record(t, y, peft__dora_backward, &n, sizeof(n));
-}
-
-// ---- LSTM (Hochreiter & Schmidhuber 1997): the parts i, f, g, o of z = gates + W_hh h' give
-//      c = s(f) c' + s(i) tanh(g), h = s(o) tanh(c), where h' and c' are those of the step before and
-//      s(z) = 1 / (1 + exp(-z)). Two directions: gates [n, 4 h] and W_hh [4 h, h] each, y [n, 2 h]
-
-typedef struct peft__lstm_node {
-    peft__node node;
-    peft_tensor *gates[2], *recurrent[2];
-    float *kept[2];  // [n, 5 h]: s(i), s(f), tanh(g), s(o), c
-} peft__lstm_node;
-
-// The row of step k: direction 1 begins at the end.
-static int64_t peft__lstm_row(int direction, int64_t k, int64_t n) {
-    return direction ? n - 1 - k : k;
-}
-
-static void peft__lstm_forward(
-        peft_context *ctx, int direction, const peft__lstm_node *node, peft_tensor *y) {
-    const peft_tensor *gates = node->gates[direction], *recurrent = node->recurrent[direction];
-    int64_t n = gates->rows, h = recurrent->cols;
-    const float *state = NULL, *cell = NULL;
-    for (int64_t k = 0; k < n && !ctx->dry; k++) {
-        int64_t row = peft__lstm_row(direction, k, n);
-        float *s = node->kept[direction] + row * 5 * h, *out = peft__f32(y) + row * 2 * h + direction * h;
-        for (int64_t j = 0; j < 4 * h; j++) {
-            float z = peft__f32(gates)[row * 4 * h + j];
-            if (state) z += peft__dot(ctx, peft__f32(recurrent) + j * h, state, h);
-            s[j] = j >= 2 * h && j < 3 * h ? tanhf(z) : 1 / (1 + expf(-z));
-        }
-        for (int64_t j = 0; j < h; j++) {
-            s[4 * h + j] = s[j] * s[2 * h + j] + (cell ? s[h + j] * cell[j] : 0);
-            out[j] = s[3 * h + j] * tanhf(s[4 * h + j]);
-        }
-        state = out;
-        cell = s + 4 * h;
-    }
-}
-
-// One step back: dh, dc [h] -> dz [4 h]. dc is then the step before's, dh 0: the caller adds dz W_hh to it.
-static void peft__lstm_step_back(
-        const float *s, const float *cell_before, int64_t h, float *dh, float *dc, float *dz) {
-    for (int64_t j = 0; j < h; j++) {
-        float i = s[j], f = s[h + j], g = s[2 * h + j], o = s[3 * h + j], th = tanhf(s[4 * h + j]);
-        float d = dc[j] + dh[j] * o * (1 - th * th);
-        dz[j] = d * g * i * (1 - i);
-        dz[h + j] = cell_before ? d * cell_before[j] * f * (1 - f) : 0;
-        dz[2 * h + j] = d * i * (1 - g * g);
-        dz[3 * h + j] = dh[j] * th * o * (1 - o);
-        dc[j] = d * f;
-        dh[j] = 0;
-    }
-}
-
-static void peft__lstm_backward(peft_tape *t, peft__node *node) {
-    const peft__lstm_node *n = (const peft__lstm_node *)node;
-    int64_t rows = node->out->rows, h = node->out->cols / 2;
-    float *dh = peft__take(t, 6 * h);
-    if (!dh) return;
-    float *dc = dh + h, *dz = dh + 2 * h;
-    for (int direction = 0; direction < 2 && !t->status; direction++) {
-        const peft_tensor *w = n->recurrent[direction];
-        const float *kept = n->kept[direction];
-        float *gz = peft__zeroed_grad_of(t, n->gates[direction]),
-              *gw = peft__zeroed_grad_of(t, n->recurrent[direction]);
-        if (t->status || t->ctx->dry) continue;
-        memset(dh, 0, (size_t)(2 * h) * sizeof(float));
-        for (int64_t k = rows - 1; k >= 0; k--) {
-            int64_t row = peft__lstm_row(direction, k, rows),
-                    before = k ? peft__lstm_row(direction, k - 1, rows) : -1;
-            const float *state = peft__f32(node->out) + before * 2 * h + direction * h;
-            peft__axpy(t->ctx, dh, 1, node->out->grad + row * 2 * h + direction * h, h);
-            peft__lstm_step_back(kept + row * 5 * h, k ? kept + before * 5 * h + 4 * h : NULL, h, dh, dc, dz);
-            if (gz) peft__axpy(t->ctx, gz + row * 4 * h, 1, dz, 4 * h);
-            for (int64_t j = 0; k && j < 4 * h; j++) {
-                peft__axpy(t->ctx, dh, dz[j], peft__f32(w) + j * h, h);
-                if (gw) peft__axpy(t->ctx, gw + j * h, dz[j], state, h);
-            }
-        }
-    }
-    peft__give(dh);
-}
-
-PEFTDEF peft_tensor *peft_lstm(peft_tape *t, peft_tensor *const gates[2], peft_tensor *const recurrent[2]) {
-    if (!peft__ready(t, gates && recurrent && gates[0] && gates[1] && recurrent[0] && recurrent[1], "lstm"))
-        return NULL;
-    int64_t rows = gates[0]->rows, h = recurrent[0]->cols;
-    bool needed = false;
-    for (int i = 0; i < 2; i++) {
-        const peft_tensor *g = gates[i], *w = recurrent[i];
-        if (g->rows != rows || g->cols != 4 * h || w->rows != 4 * h || w->cols != h || w->type != PEFT_F32)
-            return peft__op_misfit(t, "lstm", g, w);
-        needed = needed || g->requires_grad || w->requires_grad;
-    }
-    peft_tensor *y = peft__result(t, rows, 2 * h, needed);
-    peft__lstm_node n = {
-            peft__node_of(NULL, NULL), {gates[0], gates[1]}, {recurrent[0], recurrent[1]}, {NULL, NULL}};
-    for (int i = 0; i < 2 && !t->status; i++) {
-        n.kept[i] = peft__take(t, rows * 5 * h);
-        if (n.kept[i]) peft__lstm_forward(t->ctx, i, &n, y);
-    }
-    return peft__record(t, y, peft__lstm_backward, &n, sizeof(n));
 }
 
 // ---- mean squared error
@@ -10031,12 +9488,16 @@ static int64_t peft__bucket(int64_t relative, int64_t buckets, int64_t max_dista
     return base + PEFT__MIN(exact + (int64_t)(scaled * (float)(buckets - exact)), buckets - 1);
 }
 
+static int64_t peft__bucket_of(const peft_attention_desc *d, int64_t relative) {
+    return peft__bucket(relative, d->bias->rows, d->max_distance, d->bidirectional);
+}
+
 // One head of one sequence: where its rows begin and how far apart they are.
 typedef struct peft__attention_head {
     int64_t nq, nk, row0, size;  // row0: the first query's row
-    int64_t q, k, qcols, kcols,
-            number;  // elements of Q (and O) and K (and V) before it; columns; which head it is
-    int64_t shift;   // query i stands at position i + shift of the keys
+    // elements of Q (and O) and K (and V) before it; columns; which head it is
+    int64_t q, k, qcols, kcols, number;
+    int64_t shift;  // query i stands at position i + shift of the keys
 } peft__attention_head;
 
 static peft__attention_head peft__attention_head_of(const peft_attention_desc *d, int64_t seq, int64_t head) {
@@ -10052,7 +9513,7 @@ static peft__attention_head peft__attention_head_of(const peft_attention_desc *d
 
 // The score of query i and key c; -infinity if the query may not see the key.
 static float peft__attention_score(
-        const peft_attention_desc *d, const peft__attention_head *h, int64_t i, int64_t c) {
+    const peft_attention_desc *d, const peft__attention_head *h, int64_t i, int64_t c) {
     int64_t relative = c - (i + h->shift);
     if (d->causal && (relative > 0 || (d->window && relative <= -d->window))) return -INFINITY;
     const float *q = peft__f32(d->q) + h->q + i * h->qcols, *k = peft__f32(d->k) + h->k + c * h->kcols;
@@ -10060,14 +9521,12 @@ static float peft__attention_score(
     for (int64_t e = 0; e < h->size; e++) s += q[e] * k[e];
     s *= d->scale;
     if (d->cap > 0) s = d->cap * tanhf(s / d->cap);
-    if (!d->bias) return s;
-    int64_t bucket = peft__bucket(relative, d->bias->rows, d->max_distance, d->bidirectional);
-    return s + peft__f32(d->bias)[bucket * d->heads + h->number];
+    return d->bias ? s + peft__f32(d->bias)[peft__bucket_of(d, relative) * d->heads + h->number] : s;
 }
 
 // O and L of one head without dropout, by the formula: the oracle of the tests of the blocks.
 static void peft__attention_plain(
-        const peft_attention_desc *d, const peft__attention_head *h, float *out, float *lse) {
+    const peft_attention_desc *d, const peft__attention_head *h, float *out, float *lse) {
     for (int64_t i = 0; i < h->nq; i++) {
         float max = -INFINITY, *o = out + h->q + i * h->qcols;
         double sum = 0;
@@ -10089,40 +9548,33 @@ typedef struct peft__attention_job {
     float *lse;  // L [nq, heads]
     uint64_t key;
     peft_context *ctx;
+    bool back;
     const float *o, *d_o;  // [nq, heads * size], like out and dq
     float *out, *dq, *dk, *dv;  // dk, dv [nk, kv_heads * size]
     float *bias_grads;  // [sequences, heads, buckets] partial sums, or NULL
     float *scratch;
     int64_t scratch_size, gemm_size, block, distances;  // floats of scratch per lane, and of its parts
-    int64_t longest_q, longest_k;
+    int64_t longest_k;
     float dropout;
 } peft__attention_job;
 
-// The scratch of a lane (one of ctx->threads workers): s, dp [rows, seen], row [rows], bias [nq + nk - 1].
-typedef struct peft__attention_scratch {
+// What a lane (one of ctx->threads workers) works on: a head, with scratch memory for s and dp [rows, seen],
+// row [rows], bias and its gradient [nq + nk - 1].
+typedef struct peft__attention_lane {
+    const peft__attention_job *j;
+    peft__attention_head h;
     float *gemm, *s, *dp, *row, *bias, *bias_grad;
-} peft__attention_scratch;
+} peft__attention_lane;
 
-// Lays out a lane's scratch memory.
-static void peft__attention_lane(const peft__attention_job *j, int64_t lane, peft__attention_scratch *s) {
-    s->gemm = j->scratch + lane * j->scratch_size;
-    s->s = s->gemm + j->gemm_size, s->dp = s->s + j->block;
-    s->row = s->dp + j->block;
-    s->bias = s->row + PEFT__QUERY_BLOCK, s->bias_grad = s->bias + j->distances;
+// Rows [first, first + rows) of this head in an array like Q.
+static peft__matrix peft__query_rows(
+    const peft__attention_lane *m, const float *x, int64_t first, int64_t rows) {
+    return peft__dense_rows(x + m->h.q + first * m->h.qcols, rows, m->h.size, m->h.qcols);
 }
 
-// bias[d + nq - 1] = the bias between query row i and key row i + d, whose relative position is d - shift
-static void peft__attention_bias(const peft_attention_desc *d, const peft__attention_head *h, float *bias) {
-    for (int64_t i = 0; d->bias && h->nq && i < h->nq + h->nk - 1; i++) {
-        int64_t relative = i - (h->nq - 1) - h->shift;
-        int64_t bucket = peft__bucket(relative, d->bias->rows, d->max_distance, d->bidirectional);
-        bias[i] = peft__f32(d->bias)[bucket * d->heads + h->number];
-    }
-}
-
-static peft__matrix peft__attention_rows(const float *x, int64_t offset, int64_t first, int64_t rows,
-        const peft__attention_head *h, int64_t cols) {
-    return peft__dense_rows(x + offset + first * cols, rows, h->size, cols);
+// The first rows of this head in an array like K.
+static peft__matrix peft__key_rows(const peft__attention_lane *m, const float *x, int64_t rows) {
+    return peft__dense_rows(x + m->h.k, rows, m->h.size, m->h.kcols);
 }
 
 // s = cap tanh(s / cap) [n]
@@ -10131,12 +9583,13 @@ static void peft__cap_scores(float *s, float cap, int64_t n) {
 }
 
 // m->s [rows, seen] = S of query rows [first, first + rows); returns `seen`, the keys the block may see.
-static int64_t peft__attention_scores(const peft__attention_job *j, const peft__attention_scratch *m,
-        const peft__attention_head *h, int64_t first, int64_t rows) {
+static int64_t peft__attention_scores(const peft__attention_lane *m, int64_t first, int64_t rows) {
+    const peft__attention_job *j = m->j;
     const peft_attention_desc *d = &j->d;
+    const peft__attention_head *h = &m->h;
     int64_t seen = d->causal ? PEFT__MIN(h->nk, first + rows + h->shift) : h->nk;
-    peft__matrix q = peft__attention_rows(peft__f32(d->q), h->q, first, rows, h, h->qcols);
-    peft__matrix k = peft__attention_rows(peft__f32(d->k), h->k, 0, seen, h, h->kcols);
+    peft__matrix q = peft__query_rows(m, peft__f32(d->q), first, rows);
+    peft__matrix k = peft__key_rows(m, peft__f32(d->k), seen);
     peft__matmul_serial(j->ctx, peft__dense(m->s, rows, seen), 0, d->scale, q, peft__T(k), m->gemm);
     for (int64_t i = 0; i < rows; i++) {
         float *s = m->s + i * seen;
@@ -10149,104 +9602,91 @@ static int64_t peft__attention_scores(const peft__attention_job *j, const peft__
     return seen;
 }
 
-static void peft__attention_dropout(
-        const peft__attention_job *j, float *p, const peft__attention_head *h, int64_t row, int64_t n) {
-    int64_t position = ((h->row0 + row) * j->d.heads + h->number) * j->longest_k;
+static void peft__attention_dropout(const peft__attention_lane *m, float *p, int64_t row, int64_t n) {
+    const peft__attention_job *j = m->j;
+    int64_t position = ((m->h.row0 + row) * j->d.heads + m->h.number) * j->longest_k;
     if (j->dropout > 0) peft__mask(p, p, 0, j->dropout, j->key, position, n);
 }
 
-static void peft__attention_forward_block(const peft__attention_job *j, const peft__attention_scratch *m,
-        const peft__attention_head *h, int64_t first, int64_t rows) {
-    int64_t seen = peft__attention_scores(j, m, h, first, rows);
+static void peft__attention_forward_block(const peft__attention_lane *m, int64_t first, int64_t rows) {
+    const peft__attention_job *j = m->j;
+    const peft__attention_head *h = &m->h;
+    int64_t seen = peft__attention_scores(m, first, rows);
     for (int64_t i = 0; i < rows; i++) {
         float max = 0, *s = m->s + i * seen;
         double sum = 0;
         peft__row_softmax_lse(j->ctx, s, seen, &max, &sum);
         j->lse[(h->row0 + first + i) * j->d.heads + h->number] = max + (float)log(sum);
         m->row[i] = (float)(1 / sum);
-        peft__attention_dropout(j, s, h, first + i, seen);
+        peft__attention_dropout(m, s, first + i, seen);
     }
-    peft__matrix v = peft__attention_rows(peft__f32(j->d.v), h->k, 0, seen, h, h->kcols);
-    peft__matrix out = peft__attention_rows(j->out, h->q, first, rows, h, h->qcols);
-    peft__matmul_serial(j->ctx, out, 0, 1, peft__dense(m->s, rows, seen), v, m->gemm);
+    peft__matmul_serial(j->ctx, peft__query_rows(m, j->out, first, rows), 0, 1, peft__dense(m->s, rows, seen),
+        peft__key_rows(m, peft__f32(j->d.v), seen), m->gemm);
     for (int64_t i = 0; i < rows; i++)
         for (int64_t c = 0; c < h->size; c++) j->out[h->q + (first + i) * h->qcols + c] *= m->row[i];
 }
 
-static void peft__attention_forward_lane(void *arg, int64_t lane) {
-    const peft__attention_job *j = (const peft__attention_job *)arg;
+static void peft__attention_backward_block(const peft__attention_lane *m, int64_t first, int64_t rows) {
+    const peft__attention_job *j = m->j;
     const peft_attention_desc *d = &j->d;
-    peft__attention_scratch m;
-    peft__attention_lane(j, lane, &m);
-    for (int64_t task = lane; task < d->sequences * d->heads; task += j->ctx->threads) {
-        peft__attention_head h = peft__attention_head_of(d, task / d->heads, task % d->heads);
-        if (h.nq * h.nk <= PEFT__FEW_SCORES && j->dropout <= 0) {
-            peft__attention_plain(d, &h, j->out, j->lse);
-            continue;
-        }
-        peft__attention_bias(d, &h, m.bias);
-        for (int64_t first = 0; first < h.nq; first += PEFT__QUERY_BLOCK)
-            peft__attention_forward_block(j, &m, &h, first, PEFT__MIN(PEFT__QUERY_BLOCK, h.nq - first));
-    }
-}
-
-static void peft__attention_backward_block(const peft__attention_job *j, const peft__attention_scratch *m,
-        const peft__attention_head *h, int64_t first, int64_t rows) {
-    const peft_attention_desc *d = &j->d;
-    int64_t seen = peft__attention_scores(j, m, h, first, rows), qc = h->qcols, kc = h->kcols;
+    const peft__attention_head *h = &m->h;
+    int64_t seen = peft__attention_scores(m, first, rows);
     peft__matrix s = peft__dense(m->s, rows, seen), dp = peft__dense(m->dp, rows, seen);
-    peft__matrix q = peft__attention_rows(peft__f32(d->q), h->q, first, rows, h, qc);
-    peft__matrix dout = peft__attention_rows(j->d_o, h->q, first, rows, h, qc);
-    peft__matrix k = peft__attention_rows(peft__f32(d->k), h->k, 0, seen, h, kc);
-    peft__matrix v = peft__attention_rows(peft__f32(d->v), h->k, 0, seen, h, kc);
+    peft__matrix q = peft__query_rows(m, peft__f32(d->q), first, rows);
+    peft__matrix dout = peft__query_rows(m, j->d_o, first, rows);
+    peft__matrix k = peft__key_rows(m, peft__f32(d->k), seen), v = peft__key_rows(m, peft__f32(d->v), seen);
     peft__matmul_serial(j->ctx, dp, 0, 1, dout, peft__T(v), m->gemm);
     for (int64_t i = 0; i < rows; i++) {  // S becomes P, dP becomes dS; dV needs the dropped P
         float *p = m->s + i * seen, *ds = m->dp + i * seen;
-        int64_t at = h->q + (first + i) * qc;
+        int64_t at = h->q + (first + i) * h->qcols;
         for (int64_t c = 0; c < seen && d->cap > 0; c++) {  // the cap's slope; hidden scores are -infinity
             float part = p[c] == -INFINITY ? 1 : p[c] / d->cap;
             m->bias[c] = 1 - part * part;
         }
         peft__loop_subtract(j->ctx, p, j->lse[(h->row0 + first + i) * d->heads + h->number], seen);
         peft__vexp(j->ctx, p, p, seen);
-        peft__attention_dropout(j, ds, h, first + i, seen);
+        peft__attention_dropout(m, ds, first + i, seen);
         peft__loop_softmax_backward(j->ctx, ds, p, peft__dot(j->ctx, j->d_o + at, j->o + at, h->size), seen);
         for (int64_t c = 0; c < seen && d->cap > 0; c++) ds[c] *= m->bias[c];
-        peft__attention_dropout(j, p, h, first + i, seen);
+        peft__attention_dropout(m, p, first + i, seen);
         if (j->bias_grads) peft__axpy(j->ctx, m->bias_grad + (h->nq - 1) - (first + i), 1, ds, seen);
     }
-    if (j->dv)
-        peft__matmul_serial(
-                j->ctx, peft__attention_rows(j->dv, h->k, 0, seen, h, kc), 1, 1, peft__T(s), dout, m->gemm);
+    if (j->dv) peft__matmul_serial(j->ctx, peft__key_rows(m, j->dv, seen), 1, 1, peft__T(s), dout, m->gemm);
     if (j->dk)
-        peft__matmul_serial(j->ctx, peft__attention_rows(j->dk, h->k, 0, seen, h, kc), 1, d->scale,
-                peft__T(dp), q, m->gemm);
+        peft__matmul_serial(j->ctx, peft__key_rows(m, j->dk, seen), 1, d->scale, peft__T(dp), q, m->gemm);
     if (j->dq)
-        peft__matmul_serial(
-                j->ctx, peft__attention_rows(j->dq, h->q, first, rows, h, qc), 1, d->scale, dp, k, m->gemm);
+        peft__matmul_serial(j->ctx, peft__query_rows(m, j->dq, first, rows), 1, d->scale, dp, k, m->gemm);
 }
 
-// One task is a sequence and a key head: its query heads add to the same dK and dV, one after the other.
-static void peft__attention_backward_lane(void *arg, int64_t lane) {
-    const peft__attention_job *j = (const peft__attention_job *)arg;
+// A task is a head of a sequence; in backward all query heads of a key head, which add to the same dK and dV,
+// one after the other.
+static void peft__attention_task(void *arg, int64_t lane) {
+    PEFT__AS(const peft__attention_job, j, arg);
     const peft_attention_desc *d = &j->d;
-    peft__attention_scratch m;
-    peft__attention_lane(j, lane, &m);
-    int64_t group = d->heads / d->kv_heads;
-    for (int64_t task = lane; task < d->sequences * d->kv_heads; task += j->ctx->threads)
-        for (int64_t i = 0; i < group; i++) {
-            int64_t seq = task / d->kv_heads, head = task % d->kv_heads * group + i;
-            peft__attention_head h = peft__attention_head_of(d, seq, head);
-            if (!h.nq) break;
-            peft__attention_bias(d, &h, m.bias);
-            memset(m.bias_grad, 0, (size_t)(h.nq + h.nk) * sizeof(float));
-            for (int64_t first = 0; first < h.nq; first += PEFT__QUERY_BLOCK)
-                peft__attention_backward_block(j, &m, &h, first, PEFT__MIN(PEFT__QUERY_BLOCK, h.nq - first));
-            for (int64_t r = 0; j->bias_grads && r < h.nq + h.nk - 1; r++) {
-                int64_t relative = r - (h.nq - 1) - h.shift;
-                int64_t bucket = peft__bucket(relative, d->bias->rows, d->max_distance, d->bidirectional);
-                j->bias_grads[(seq * d->heads + head) * d->bias->rows + bucket] += m.bias_grad[r];
+    peft__attention_lane m;
+    m.j = j;
+    m.gemm = j->scratch + lane * j->scratch_size;
+    m.s = m.gemm + j->gemm_size, m.dp = m.s + j->block, m.row = m.dp + j->block;
+    m.bias = m.row + PEFT__QUERY_BLOCK, m.bias_grad = m.bias + j->distances;
+    int64_t group = j->back ? d->heads / d->kv_heads : 1, tasks = d->sequences * d->heads / group;
+    for (int64_t task = lane; task < tasks; task += j->ctx->threads)
+        for (int64_t number = task * group; number < (task + 1) * group; number++) {
+            peft__attention_head *h = &m.h;
+            *h = peft__attention_head_of(d, number / d->heads, number % d->heads);
+            // the bias between query row i and key row i + r - (nq - 1)
+            int64_t distances = h->nq ? h->nq + h->nk - 1 : 0, nearest = h->nq - 1 + h->shift;
+            if (!j->back && h->nq * h->nk <= PEFT__FEW_SCORES && j->dropout <= 0) {
+                peft__attention_plain(d, h, j->out, j->lse);
+                continue;
             }
+            for (int64_t r = 0; d->bias && r < distances; r++)
+                m.bias[r] = peft__f32(d->bias)[peft__bucket_of(d, r - nearest) * d->heads + h->number];
+            if (j->back) memset(m.bias_grad, 0, (size_t)distances * sizeof(float));
+            for (int64_t first = 0; first < h->nq; first += PEFT__QUERY_BLOCK)
+                (j->back ? peft__attention_backward_block : peft__attention_forward_block)(
+                    &m, first, PEFT__MIN(PEFT__QUERY_BLOCK, h->nq - first));
+            for (int64_t r = 0; j->bias_grads && r < distances; r++)
+                j->bias_grads[number * d->bias->rows + peft__bucket_of(d, r - nearest)] += m.bias_grad[r];
         }
 }
 
@@ -10256,26 +9696,28 @@ static bool peft__attention_begin(peft_tape *t, peft__attention_job *j) {
     int64_t b = PEFT__QUERY_BLOCK, size = d->q->cols / d->heads;
     j->ctx = t->ctx;
     j->dropout = t->inference ? 0 : d->dropout;
-    j->longest_q = j->longest_k = 0;
+    int64_t longest_q = 0, longest_k = 0;
     for (int64_t s = 0; s < d->sequences; s++) {
-        j->longest_q = PEFT__MAX(j->longest_q, d->q_offsets[s + 1] - d->q_offsets[s]);
-        j->longest_k = PEFT__MAX(j->longest_k, d->k_offsets[s + 1] - d->k_offsets[s]);
+        longest_q = PEFT__MAX(longest_q, d->q_offsets[s + 1] - d->q_offsets[s]);
+        longest_k = PEFT__MAX(longest_k, d->k_offsets[s + 1] - d->k_offsets[s]);
     }
-    size_t gemm = peft__matmul_scratch(j->ctx, b, j->longest_k, size);
-    gemm = PEFT__MAX(gemm, peft__matmul_scratch(j->ctx, b, size, j->longest_k));
-    gemm = PEFT__MAX(gemm, peft__matmul_scratch(j->ctx, j->longest_k, size, b));
+    j->longest_k = longest_k;
+    size_t gemm = peft__matmul_scratch(j->ctx, b, longest_k, size);
+    gemm = PEFT__MAX(gemm, peft__matmul_scratch(j->ctx, b, size, longest_k));
+    gemm = PEFT__MAX(gemm, peft__matmul_scratch(j->ctx, longest_k, size, b));
     j->gemm_size = peft__round_up((int64_t)(gemm / sizeof(float)), 16);
-    j->block = b * peft__round_up(j->longest_k, 16);
-    j->distances = peft__round_up(j->longest_q + j->longest_k, 16);
+    j->block = b * peft__round_up(longest_k, 16);
+    j->distances = peft__round_up(longest_q + longest_k, 16);
     j->scratch_size = j->gemm_size + 2 * j->block + b + 2 * j->distances;
     j->scratch = peft__take(t, j->scratch_size * t->ctx->threads);
     return j->scratch != NULL;
 }
 
 static void peft__attention_backward(peft_tape *t, peft__node *node) {
-    peft__attention_job *j = (peft__attention_job *)node;
+    PEFT__AS(peft__attention_job, j, node);
     const peft_attention_desc *d = &j->d;
     if (!peft__attention_begin(t, j)) return;
+    j->back = true;
     j->o = peft__f32(node->out);
     j->d_o = node->out->grad;
     j->dq = peft__zeroed_grad_of(t, d->q);
@@ -10286,7 +9728,7 @@ static void peft__attention_backward(peft_tape *t, peft__node *node) {
     j->bias_grads = buckets ? peft__take(t, parts * buckets) : NULL;
     if (t->status) return;
     peft__clear(t, j->bias_grads, parts * buckets);
-    peft__parallel(t->ctx, t->ctx->threads, peft__attention_backward_lane, j);
+    peft__parallel(t->ctx, t->ctx->threads, peft__attention_task, j);
     for (int64_t p = 0; p < parts && !t->ctx->dry; p++)
         for (int64_t b = 0; b < buckets; b++)
             bias_grad[b * d->heads + p % d->heads] += j->bias_grads[p * buckets + b];
@@ -10296,33 +9738,32 @@ static void peft__attention_backward(peft_tape *t, peft__node *node) {
 }
 
 static bool peft__attention_fits(peft_tape *t, const peft_attention_desc *d) {
-    bool ok = d->heads > 0 && d->kv_heads > 0 && d->q->cols % d->heads == 0 && d->heads % d->kv_heads == 0 &&
-            d->k->rows == d->v->rows && d->k->cols == d->q->cols / d->heads * d->kv_heads &&
-            d->v->cols == d->k->cols && d->sequences > 0 && d->q_offsets[0] == 0 && d->k_offsets[0] == 0 &&
-            d->q_offsets[d->sequences] == d->q->rows && d->k_offsets[d->sequences] == d->k->rows;
-    if (d->bias) ok = ok && d->bias->cols == d->heads && d->bias->type == PEFT_F32 && !(d->cap > 0);
-    for (int64_t s = 0; ok && s < d->sequences; s++) {
-        int64_t nq = d->q_offsets[s + 1] - d->q_offsets[s], nk = d->k_offsets[s + 1] - d->k_offsets[s];
-        ok = nq >= 0 && nk >= 1 && (!d->causal || nk >= nq) && d->window >= 0 && (d->causal || !d->window);
+    const peft_tensor *q = d->q, *k = d->k, *v = d->v, *bias = d->bias;
+    const int64_t *qo = d->q_offsets, *ko = d->k_offsets, n = d->sequences;
+    bool ok = d->heads > 0 && d->kv_heads > 0 && q->cols % d->heads == 0 && d->heads % d->kv_heads == 0 &&
+        k->cols == q->cols / d->heads * d->kv_heads && v->cols == k->cols && v->rows == k->rows && n > 0 &&
+        qo[0] == 0 && ko[0] == 0 && qo[n] == q->rows && ko[n] == k->rows && d->window >= 0 &&
+        (d->causal || !d->window);
+    if (bias) ok = ok && bias->cols == d->heads && bias->type == PEFT_F32 && !(d->cap > 0);
+    for (int64_t s = 0; ok && s < n; s++) {
+        int64_t nq = qo[s + 1] - qo[s], nk = ko[s + 1] - ko[s];
+        ok = nq >= 0 && nk >= 1 && (!d->causal || nk >= nq);
     }
-    if (!ok) {
+    int64_t exact = bias ? bias->rows / (d->bidirectional ? 4 : 2) : 0;  // buckets of one distance each
+    if (!ok)
         peft__op_fail(t, PEFT_ERROR_SHAPE,
-                "attention: q [%lld, %lld], k [%lld, %lld], %lld heads, %lld key heads do not fit",
-                PEFT__SHAPE(d->q), PEFT__SHAPE(d->k),
-                (long long)d->heads, (long long)d->kv_heads);
-        return false;
-    }
-    int64_t exact = d->bias ? d->bias->rows / (d->bidirectional ? 4 : 2) : 0;  // buckets of one distance each
-    if (!d->bias || (exact >= 1 && d->max_distance > exact)) return true;
-    peft__op_fail(t, PEFT_ERROR_ARGUMENT, "attention: %lld buckets of relative positions up to distance %lld",
-            (long long)d->bias->rows, (long long)d->max_distance);
-    return false;
+            "attention: q [%ld, %ld], k [%ld, %ld], %ld heads, %ld key heads do not fit", PEFT__SHAPE(q),
+            PEFT__SHAPE(k), d->heads, d->kv_heads);
+    else if (bias && (exact < 1 || d->max_distance <= exact))
+        peft__op_fail(t, PEFT_ERROR_ARGUMENT,
+            "attention: %ld buckets of relative positions up to distance %ld", bias->rows, d->max_distance);
+    return !t->status;
 }
 
 PEFTDEF peft_tensor *peft_attention(peft_tape *t, const peft_attention_desc *desc) {
     bool given = desc && desc->q && desc->k && desc->v && desc->q_offsets && desc->k_offsets;
     if (!peft__ready(t, given, "attention") || !peft__holds_f32(t, desc->q) || !peft__holds_f32(t, desc->k) ||
-            !peft__holds_f32(t, desc->v))
+        !peft__holds_f32(t, desc->v))
         return NULL;
     peft__attention_job j;
     memset(&j, 0, sizeof(j));
@@ -10331,14 +9772,14 @@ PEFTDEF peft_tensor *peft_attention(peft_tape *t, const peft_attention_desc *des
     if (!d->kv_heads) d->kv_heads = d->heads;
     if (d->scale == 0) d->scale = 1;
     if (!peft__attention_fits(t, d) || !peft__dropout_fits(t, d->dropout)) return NULL;
-    bool grad = d->q->requires_grad || d->k->requires_grad || d->v->requires_grad ||
-            (d->bias && d->bias->requires_grad);
+    bool grad =
+        d->q->requires_grad || d->k->requires_grad || d->v->requires_grad || peft__needs_grad(d->bias);
     peft_tensor *y = peft__result(t, d->q->rows, d->q->cols, grad);
     j.lse = peft__take(t, d->q->rows * d->heads);
     if (t->status || !peft__attention_begin(t, &j)) return NULL;
     j.out = peft__f32(y);
     j.key = j.dropout > 0 ? peft__next_dropout_key(t) : 0;
-    peft__parallel(t->ctx, t->ctx->threads, peft__attention_forward_lane, &j);
+    peft__parallel(t->ctx, t->ctx->threads, peft__attention_task, &j);
     peft__give(j.scratch);
     if (!y->requires_grad) peft__give(j.lse);
     return peft__record(t, y, peft__attention_backward, &j, sizeof(j));
@@ -10349,11 +9790,6 @@ PEFTDEF peft_tensor *peft_attention(peft_tape *t, const peft_attention_desc *des
 //      dW += dZ^T X. The gradient is ready before backward. X [n, d], W [vocabulary, d], Z [n, vocabulary]
 
 #define PEFT__LOSS_ROWS ((int64_t)128)
-
-typedef struct peft__loss_node {
-    peft__node node;
-    float *dx;  // [node.count, d], the gradient of the rows that count; or NULL
-} peft__loss_node;
 
 typedef struct peft__loss_job {
     peft_context *ctx;
@@ -10366,7 +9802,7 @@ typedef struct peft__loss_job {
 } peft__loss_job;
 
 static void peft__loss_rows(void *arg, int64_t begin, int64_t end) {
-    const peft__loss_job *j = (const peft__loss_job *)arg;
+    PEFT__AS(const peft__loss_job, j, arg);
     for (int64_t i = begin; i < end; i++) {
         float *z = j->z + i * j->vocabulary, max = 0, target = z[j->labels[i]];
         double sum = 0;
@@ -10379,25 +9815,24 @@ static void peft__loss_rows(void *arg, int64_t begin, int64_t end) {
 }
 
 static void peft__loss_backward(peft_tape *t, peft__node *node) {
-    const peft__loss_node *n = (const peft__loss_node *)node;
-    float *g = n->dx ? peft__zeroed_grad_of(t, node->x) : NULL;
+    float *dx = node->values, *g = dx ? peft__zeroed_grad_of(t, node->x) : NULL;
     const int32_t *rows = (const int32_t *)node->kept;
     int64_t d = node->x->cols;
     for (int64_t i = 0; g && i < node->count && !t->ctx->dry; i++)
-        peft__axpy(t->ctx, g + rows[i] * d, node->out->grad[0], n->dx + i * d, d);
-    peft__give(n->dx);
+        peft__axpy(t->ctx, g + rows[i] * d, node->out->grad[0], dx + i * d, d);
+    peft__give(dx);
 }
 
 // The rows whose label counts, and their labels. Returns how many there are, or -1 after a label outside the
 // vocabulary.
 static int64_t peft__loss_select(
-        peft_tape *t, int64_t n, int64_t vocabulary, const int32_t *labels, int32_t *rows, int32_t *kept) {
+    peft_tape *t, int64_t n, int64_t vocabulary, const int32_t *labels, int32_t *rows, int32_t *kept) {
     int64_t count = 0;
     for (int64_t i = 0; i < n; i++) {
         if (labels[i] == -100) continue;
         if (labels[i] < 0 || labels[i] >= vocabulary) {
-            peft__op_fail(t, PEFT_ERROR_ARGUMENT, "label %d is outside the vocabulary of %lld", labels[i],
-                    (long long)vocabulary);
+            peft__op_fail(
+                t, PEFT_ERROR_ARGUMENT, "label %d is outside the vocabulary of %ld", labels[i], vocabulary);
             return -1;
         }
         rows[count] = (int32_t)i;
@@ -10409,7 +9844,7 @@ static int64_t peft__loss_select(
 
 // The loss of x [n, d] before the head w [vocabulary, d]; with w NULL, of logits x [n, vocabulary].
 static peft_tensor *peft__loss(
-        peft_tape *t, peft_tensor *x, peft_tensor *w, const int32_t *labels, double denominator) {
+    peft_tape *t, peft_tensor *x, peft_tensor *w, const int32_t *labels, double denominator) {
     if (!peft__holds_f32(t, x)) return NULL;
     peft_tensor *y = peft__result(t, 1, 1, x->requires_grad || (w && w->requires_grad));
     int32_t *rows = (int32_t *)peft__tape_copy(t, NULL, (size_t)x->rows * 2 * sizeof(int32_t));
@@ -10432,7 +9867,7 @@ static peft_tensor *peft__loss(
         if (w) peft__tape_matmul(t, logits, 0, 1, hidden, peft__T(peft__matrix_of(w)));
         if (t->status) break;
         peft__loss_job j = {
-                t->ctx, w ? z : part, kept + first, losses, v, (float)(1 / total), y->requires_grad};
+            t->ctx, w ? z : part, kept + first, losses, v, (float)(1 / total), y->requires_grad};
         peft__ranges(t->ctx, n, 1, peft__loss_rows, &j);
         for (int64_t i = 0; i < n && !t->ctx->dry; i++) sum += losses[i];
         if (w && dx) peft__tape_matmul(t, peft__dense(part, n, d), 0, 1, logits, peft__matrix_of(w));
@@ -10442,23 +9877,24 @@ static peft_tensor *peft__loss(
     peft__give(z);
     peft__give(h);
     if (!t->ctx->dry) peft__f32(y)[0] = (float)(sum / total);
-    peft__loss_node n = {peft__node_of(x, NULL), dx};
-    n.node.kept = rows, n.node.count = count;
+    peft__node n = peft__node_of(x, NULL);
+    n.kept = rows, n.count = count;
+    n.values = dx;  // [count, d], the gradient of the rows that count; or NULL
     if (!y->requires_grad) peft__give(dx);
     return peft__record(t, y, peft__loss_backward, &n, sizeof(n));
 }
 
 static peft_tensor *peft__logits_cross_entropy(
-        peft_tape *t, peft_tensor *z, const int32_t *labels, double denominator) {
+    peft_tape *t, peft_tensor *z, const int32_t *labels, double denominator) {
     return peft__ready(t, z, "logits cross entropy") ? peft__loss(t, z, NULL, labels, denominator) : NULL;
 }
 
 PEFTDEF peft_tensor *peft_cross_entropy(
-        peft_tape *t, peft_tensor *x, peft_tensor *w, const int32_t *labels, double denominator) {
+    peft_tape *t, peft_tensor *x, peft_tensor *w, const int32_t *labels, double denominator) {
     if (!peft__ready(t, x && w && labels, "cross entropy")) return NULL;
     if (x->cols == w->cols) return peft__loss(t, x, w, labels, denominator);
-    return peft__op_fail(t, PEFT_ERROR_SHAPE, "cross-entropy: %lld columns for a head of %lld",
-            (long long)x->cols, (long long)w->cols);
+    return peft__op_fail(
+        t, PEFT_ERROR_SHAPE, "cross-entropy: %ld columns for a head of %ld", x->cols, w->cols);
 }
 
 // How to add an operation: a struct that begins with a peft__node and keeps what backward reads; a function
@@ -20414,7 +19850,6 @@ typedef struct peft__adapter_settings {
     peft_adapter_desc d;
     const char *peft_type, *task_type, *start, *selection, *prompt_init, *tokenizer;
     int64_t heads, layers, parts, width, activation;
-    int reparameterization;
     bool dora, in_out, trained;
 } peft__adapter_settings;
 
@@ -20499,9 +19934,9 @@ static const peft__adapter_key peft__adapter_keys[] = {
         1 << 20),
     PEFT__KEY("prefix_projection", PEFT__PREFIX, BOOL, d.prefix_projection, "false", WRITTEN, 0),
     PEFT__KEY("encoder_dropout", PEFT__ENCODED, CONSTANT, trained, "0.0", WRITTEN, 0),
-    PEFT__KEY("encoder_num_layers", PEFT__ENCODED, WHOLE, d.encoder_layers, "2", BOTH_WAYS, 64),
-    PEFT__KEY("encoder_reparameterization_type", PEFT__ENCODED, CHOICE, reparameterization, "MLP,LSTM",
-        BOTH_WAYS, 0),
+    // of the encoder, whose result alone is in a file
+    PEFT__KEY("encoder_num_layers", PEFT__ENCODED, CONSTANT, trained, "2", WRITTEN, 0),
+    PEFT__KEY("encoder_reparameterization_type", PEFT__ENCODED, CONSTANT, trained, "\"MLP\"", WRITTEN, 0),
     PEFT__KEY("prompt_tuning_init", PEFT__SAMPLED, TEXT, prompt_init, "\"RANDOM\"", WRITTEN, 0),
     PEFT__KEY("prompt_tuning_init_text", PEFT__SAMPLED, TEXT, d.init_text, "null", BOTH_WAYS, 0),
     PEFT__KEY("tokenizer_name_or_path", PEFT__SAMPLED, TEXT, tokenizer, "null", WRITTEN, 0),
@@ -20583,7 +20018,6 @@ struct peft_adapter {
     peft__adapted *modules;  // [peft__module_count]
     peft_tensor *prompt;  // virtual tokens [rows, width], or what an encoder makes them from
     peft_tensor *encoder[6];  // a prompt encoder's weights and biases, up to three layers; NULL: none
-    peft_tensor *lstm;  // before them: per layer and direction, weights and biases of input and state
     int64_t prompt_layers;  // of a prefix: the decoder layers that it has keys and values for
     int64_t
         prompt_parts;  // parts of num_virtual_tokens rows: T5's halves (HF's num_transformer_submodules)
@@ -20775,7 +20209,7 @@ static peft_tensor *peft__adapted_embedding(const peft__pass *p, const int64_t *
         if (s && s->rows) x = peft__trained_rows(t, s, x, ids);
         peft__active_module w = peft__active_module_at(p, i, rows, module);
         if (!x || !w.at || !s->a) continue;
-        peft_tensor *y = peft_linear(t, peft__column_embedding(t, s->a, ids, count), s->b, NULL);
+        peft_tensor *y = peft_linear(t, peft__embed(t, s->a, ids, count, true), s->b, NULL);
         x = peft_add(t, x, peft__only_rows(t, peft_scale(t, y, w.scale), &w));
         if (!s->magnitude) continue;
         peft_tensor one_hot = *weight;  // [entries, width] is a weight [in, out] for one-hot inputs
@@ -20786,25 +20220,13 @@ static peft_tensor *peft__adapted_embedding(const peft__pass *p, const int64_t *
     return x;
 }
 
-static peft_tensor *peft__through_lstm(const peft_adapter *a, peft_tape *tape, peft_tensor *x) {
-    for (peft_tensor *w = a->lstm; w < a->lstm + 8 * a->d.encoder_layers; w += 8) {
-        peft_tensor *gates[2], *recurrent[2] = {&w[1], &w[5]};
-        for (int i = 0; i < 2; i++)
-            gates[i] = peft__add_row(tape, peft_linear(tape, x, &w[4 * i], &w[4 * i + 2]), &w[4 * i + 3]);
-        x = peft_lstm(tape, gates, recurrent);
-    }
-    return x;
-}
-
 // Rows of the prompt. An encoder, if there is one, makes them: P-tuning's Linear, ReLU, Linear, ReLU,
-// Linear; or LSTM, Linear, ReLU, Linear; or prefix tuning's Linear, tanh, Linear. As in HF peft, an LSTM
-// reads all rows.
+// Linear; or prefix tuning's Linear, tanh, Linear.
 static peft_tensor *peft__prompt_rows(const peft_adapter *a, peft_tape *tape, int64_t first, int64_t count) {
     int32_t *rows = PEFT__TAPE_ROOM(tape, count, int32_t);
     for (int64_t i = 0; rows && i < count; i++) rows[i] = (int32_t)(first + i);
     if (!rows) return NULL;
-    peft_tensor *x = peft_embedding(
-        tape, a->lstm ? peft__through_lstm(a, tape, a->prompt) : a->prompt, rows, count);
+    peft_tensor *x = peft_embedding(tape, a->prompt, rows, count);
     for (int i = 0; i < 6 && a->encoder[i]; i += 2) {
         if (i) x = peft_activation(tape, x, a->part.prefix ? PEFT_TANH : PEFT_RELU);
         x = peft_linear(tape, x, a->encoder[i], a->encoder[i + 1]);
@@ -21346,34 +20768,16 @@ static void peft__add_module(peft__builder *b, int64_t module) {
     s->used = s->a || s->scale || s->replacement || s->rows || s->down;
 }
 
-// Adds torch's LSTM, both directions.
-static void peft__add_lstm(peft__builder *b) {
-    static const char *const directions[] = {"", "_reverse"};
-    peft_adapter *a = b->adapter;
-    int64_t h = a->d.encoder_hidden;
-    a->lstm = a->tensors + a->count;
-    for (int i = 0; i < 2 * a->d.encoder_layers; i++) {
-        const char *stem = "prompt_encoder.lstm_head", *direction = directions[i % 2];
-        int layer = i / 2;
-        peft__add_tensor(b, -1, 4 * h, layer ? 2 * h : a->model->config.d_model, 2, "%s.weight_ih_l%d%s",
-            stem, layer, direction);
-        peft__add_tensor(b, -1, 4 * h, h, 2, "%s.weight_hh_l%d%s", stem, layer, direction);
-        peft__add_tensor(b, -1, 1, 4 * h, 1, "%s.bias_ih_l%d%s", stem, layer, direction);
-        peft__add_tensor(b, -1, 1, 4 * h, 1, "%s.bias_hh_l%d%s", stem, layer, direction);
-    }
-}
-
 // Adds virtual tokens and the network that makes them, under HF's names; a saved file holds only the
 // result.
 static void peft__add_prompt(peft__builder *b, bool encoded) {
     peft_adapter *a = b->adapter;
     const peft_config *c = &a->model->config;
-    bool prefix = b->kind & PEFT__PREFIX, lstm = encoded && !prefix && a->d.encoder_lstm;
+    bool prefix = b->kind & PEFT__PREFIX;
     int64_t d = c->d_model, hidden = a->d.encoder_hidden, tokens = a->d.num_virtual_tokens;
     int64_t width = prefix ? a->prompt_layers * 2 * peft__kv_inner(a->model) : d;
     int64_t rows = tokens * (prefix ? 1 : a->prompt_parts);
-    int64_t sizes[4] = {lstm ? 2 * hidden : d, lstm ? 2 * hidden : hidden, lstm ? d : hidden, d};
-    if (prefix) sizes[2] = width;
+    int64_t sizes[4] = {d, hidden, prefix ? width : hidden, d};
     const char *name = encoded ? "prompt_encoder.embedding.weight" : "prompt_embeddings";
     peft__adapter_part *part = &a->part;
     part->virtual_tokens = tokens;
@@ -21382,8 +20786,7 @@ static void peft__add_prompt(peft__builder *b, bool encoded) {
     part->in_encoder = !prefix && c->encoder_decoder && a->d.prompt_place != PEFT_PROMPT_DECODER;
     part->in_decoder = !prefix && (!c->encoder_decoder || a->d.prompt_place != PEFT_PROMPT_ENCODER);
     a->prompt = peft__add_tensor(b, -1, rows, encoded ? d : width, 2, "%s", name);
-    if (lstm) peft__add_lstm(b);
-    for (int i = 0; i < (!encoded ? 0 : prefix || lstm ? 2 : 3); i++) {
+    for (int i = 0; i < (!encoded ? 0 : prefix ? 2 : 3); i++) {
         const char *stem = prefix ? "transform" : "mlp_head";
         a->encoder[2 * i] = peft__add_tensor(
             b, -1, sizes[i + 1], sizes[i], 2, "prompt_encoder.%s.%d.weight", stem, 2 * i);
@@ -21439,7 +20842,7 @@ static void peft__check_matched(peft__builder *b) {
 // Adds all tensors. `encoded`: with the network that makes the virtual tokens, which files do not have.
 static peft_status peft__adapter_add_all(peft_adapter *a, bool encoded) {
     peft__builder b;
-    int64_t modules = peft__module_count(a->model), capacity = 5 * modules + 8 + 8 * a->d.encoder_layers;
+    int64_t modules = peft__module_count(a->model), capacity = 5 * modules + 8;
     a->tensors = PEFT__CALLOC(a->ctx, capacity, peft_tensor);
     a->owners = PEFT__CALLOC(a->ctx, capacity, int64_t);
     a->modules = PEFT__CALLOC(a->ctx, modules, peft__adapted);
@@ -21496,7 +20899,6 @@ static void peft__adapter_defaults(peft_adapter *a) {
     if (!d->feedforward_modules) d->feedforward_modules = f->ia3_feedforward;
     if (!d->num_virtual_tokens) d->num_virtual_tokens = 20;
     if (!d->encoder_hidden) d->encoder_hidden = width;
-    if (!d->encoder_layers) d->encoder_layers = 2;
     if (d->reduction_factor == 0) d->reduction_factor = 16;
     if (!d->bottleneck)
         d->bottleneck = PEFT__MAX((int64_t)1, (int64_t)((double)width / (double)d->reduction_factor));
@@ -21729,8 +21131,6 @@ static peft_status peft__prefix_from_text(peft_adapter *a, peft_ids *ids) {
 
 // Networks begin as torch's do; the prompt begins as a text, as random words, or as noise.
 static peft_status peft__prompt_init(peft_adapter *a, peft_rng *rng) {
-    for (int64_t i = 0; a->lstm && i < 8 * a->d.encoder_layers; i++)
-        peft__fill_uniform(rng, &a->lstm[i], 1 / sqrt((double)a->d.encoder_hidden));
     for (int i = 0; i < 6 && a->encoder[i]; i++)
         peft__fill_uniform(rng, a->encoder[i], 1 / sqrt((double)a->encoder[i & ~1]->cols));
     bool prefix = a->part.prefix && !a->encoder[0], words = a->d.method == PEFT_PROMPT_TUNING;
@@ -22391,7 +21791,6 @@ static bool peft__adapter_config_text(const peft_adapter *a, peft__arena *scratc
     s.activation = (int64_t)a->d.activation;
     s.width = grouped ? c->kv_heads * c->d_kv : c->d_model;
     s.dora = a->d.method == PEFT_DORA;
-    s.reparameterization = a->d.encoder_lstm;
     s.in_out = a->model->family->in_out && !s.d.target_parameters;  // HF takes one or the other
     s.trained = true;
     s.d.r *= (int64_t)ranks;
@@ -22625,7 +22024,6 @@ static peft_status peft__adapter_from_config(peft_model *m, peft__arena *scratch
     if (!r.status && (r.kind & PEFT__LOW_RANK)) r.status = peft__start_of(m->ctx, path, s.start, start);
     if (r.status) return r.status;
     s.d.model = m;
-    s.d.encoder_lstm = s.reparameterization == 1;
     s.d.activation = (peft_activation_kind)PEFT__MAX(
         PEFT__MIN(s.activation, (int64_t)PEFT_TANH + 1), (int64_t)-1);
     peft_status status = peft__adapter_alloc(&s.d, out);
@@ -27983,11 +27381,8 @@ static uint32_t peft__upper_of(uint32_t c) {
     if (c < 128) return c >= 'a' && c <= 'z' ? c - 32 : c;
     for (int64_t i = 0; i < PEFT__COUNT(others); i++)
         if (others[i][0] == c) return others[i][1];
-    for (int64_t i = 0; i < PEFT__COUNT(peft__uc_lower); i++) {
-        const int32_t *e = peft__uc_lower[i], u = (int32_t)c - e[3];
-        if (u >= e[0] && u <= e[0] + (e[1] - 1) * e[2] && (u - e[0]) % e[2] == 0) return (uint32_t)u;
-    }
-    return c;
+    uint32_t capital;
+    return peft__uc_capitals_to(c, &capital, 1) ? capital : c;
 }
 
 static void peft__put_upper(peft__jinja *j, uint32_t c, bool title) {
