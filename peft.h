@@ -2091,6 +2091,17 @@ static peft_status peft__fail(peft_context *ctx, peft_status status, const char 
     return status;
 }
 
+// The same with a file's path before the message.
+static peft_status peft__fail_at(
+    peft_context *ctx, peft_status status, const char *path, const char *format, ...) {
+    char text[PEFT__ERROR_SIZE];
+    va_list args;
+    va_start(args, format);
+    peft__vformat(text, sizeof(text), format, args);
+    va_end(args);
+    return peft__fail(ctx, status, "%s: %s", path, text);
+}
+
 static peft_status peft__null(peft_context *ctx, const char *call, const char *what) {
     return ctx ? peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s needs `%s`, which is NULL", call, what)
                : PEFT_ERROR_ARGUMENT;
@@ -2211,6 +2222,15 @@ static void *peft__one_more(peft_context *ctx, void *items, int64_t count, int64
     void *grown = peft__realloc(ctx, items, (size_t)more * size);
     if (grown) *capacity = more;
     return grown;
+}
+
+// The same for the array that *items points to. False: out of memory.
+static bool peft__more(peft_context *ctx, void *items, int64_t count, int64_t *capacity, size_t size) {
+    void *array;
+    memcpy(&array, items, sizeof(array));
+    array = peft__one_more(ctx, array, count, capacity, size);
+    if (array) memcpy(items, &array, sizeof(array));
+    return array != NULL;
 }
 
 // ---- the clock
@@ -2988,6 +3008,19 @@ PEFT__NOINLINE char *peft__arena_strdup(peft__arena *a, const char *s, size_t n)
     return copy;
 }
 
+// Formatted text in the arena.
+PEFT__NOINLINE char *peft__arena_format(peft__arena *a, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    size_t n = peft__vformat(NULL, 0, format, args);
+    va_end(args);
+    char *text = (char *)peft__arena_alloc(a, n + 1);
+    va_start(args, format);
+    if (text) peft__vformat(text, n + 1, format, args);
+    va_end(args);
+    return text;
+}
+
 // ---- strings
 
 typedef struct peft__string {
@@ -3747,6 +3780,11 @@ PEFT__NOINLINE const peft__json *peft__json_get(const peft__json *object, const 
 
 static bool peft__json_is(const peft__json *v, peft__json_type type) {
     return v && v->type == type;
+}
+
+// The first item of a list; NULL: there is none.
+static const peft__json *peft__json_first(const peft__json *list) {
+    return peft__json_is(list, PEFT__JSON_ARRAY) ? list->child : NULL;
 }
 
 PEFT__NOINLINE double peft__json_double(const peft__json *object, const char *key, double missing) {
@@ -10505,21 +10543,26 @@ static size_t peft__dtype_size(peft_dtype type) {
     return type == PEFT_F32 ? 4 : type == PEFT_F16 || type == PEFT_BF16 ? 2 : 1;
 }
 
-static char *peft__path_join(peft__arena *a, const char *folder, const char *name) {
-    size_t n = strlen(folder), m = strlen(name);
-    bool slash = n > 0 && folder[n - 1] != '/';
-    char *path = (char *)peft__arena_alloc(a, n + m + 2);
-    if (!path) return NULL;
-    memcpy(path, folder, n);
-    if (slash) path[n++] = '/';
-    memcpy(path + n, name, m + 1);
-    return path;
-}
-
 PEFT__NOINLINE bool peft__ends_with(const char *s, const char *end) {
     size_t n = strlen(s), m = strlen(end);
     return n >= m && strcmp(s + n - m, end) == 0;
 }
+
+static char *peft__path_join(peft__arena *a, const char *folder, const char *name) {
+    bool slash = *folder && !peft__ends_with(folder, "/");
+    return peft__arena_format(a, "%s%s%s", folder, slash ? "/" : "", name);
+}
+
+// The row of a table whose rows begin with this name; -1: none has it.
+static int64_t peft__row_named(const void *table, int64_t count, size_t size, const char *name) {
+    for (int64_t i = 0; i < count; i++) {
+        const char *own;
+        memcpy(&own, (const char *)table + (size_t)i * size, sizeof(own));
+        if (strcmp(own, name) == 0) return i;
+    }
+    return -1;
+}
+#define PEFT__ROW(table, name) peft__row_named(table, PEFT__COUNT(table), sizeof((table)[0]), name)
 
 static uint64_t peft__little_endian(const unsigned char *b, int bytes) {
     uint64_t v = 0;
@@ -10527,30 +10570,16 @@ static uint64_t peft__little_endian(const unsigned char *b, int bytes) {
     return v;
 }
 
-static peft_status peft__file_error(const peft__file *f, peft_status status, const char *format,
-                                    va_list args) {
-    char text[PEFT__ERROR_SIZE];
-    peft__vformat(text, sizeof(text), format, args);
-    return peft__fail(f->ctx, status, "%s: %s", f->path, text);
+PEFT__NOINLINE void peft__put_little_endian(peft__string *out, uint64_t v, int bytes) {
+    for (int i = 0; i < bytes; i++) {
+        char byte = (char)(v >> 8 * i & 0xFF);
+        peft__string_append(out, &byte, 1);
+    }
 }
 
-// PEFT_ERROR_FORMAT with the file's path before the message.
-static peft_status peft__file_bad(const peft__file *f, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    peft_status status = peft__file_error(f, PEFT_ERROR_FORMAT, format, args);
-    va_end(args);
-    return status;
-}
-
-// PEFT_ERROR_UNSUPPORTED in the same way.
-static peft_status peft__file_cannot(const peft__file *f, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    peft_status status = peft__file_error(f, PEFT_ERROR_UNSUPPORTED, format, args);
-    va_end(args);
-    return status;
-}
+// An error with the file's path before the message.
+#define PEFT__FILE_BAD(f, ...) peft__fail_at((f)->ctx, PEFT_ERROR_FORMAT, (f)->path, __VA_ARGS__)
+#define PEFT__FILE_CANNOT(f, ...) peft__fail_at((f)->ctx, PEFT_ERROR_UNSUPPORTED, (f)->path, __VA_ARGS__)
 
 // An empty archive with room for `files` files.
 static peft_archive *peft__archive_new(peft_context *ctx, int64_t files) {
@@ -10566,15 +10595,14 @@ static peft_archive *peft__archive_new(peft_context *ctx, int64_t files) {
 }
 
 static peft_tensor *peft__archive_add(peft_archive *a, const char *name, size_t n) {
-    void *tensors = peft__one_more(a->ctx, a->tensors, a->count, &a->tensor_room, sizeof(peft_tensor));
-    if (tensors) a->tensors = (peft_tensor *)tensors;
-    void *stored = peft__one_more(a->ctx, a->stored, a->count, &a->stored_room, sizeof(peft__stored));
-    if (stored) a->stored = (peft__stored *)stored;
     char *copy = peft__arena_strdup(&a->arena, name, n);
-    if (!tensors || !stored || !copy || !peft__map_set(&a->by_name, copy, n, a->count)) return NULL;
-    memset(&a->stored[a->count], 0, sizeof(a->stored[0]));
-    peft_tensor *t = &a->tensors[a->count++];
+    if (!copy || !peft__more(a->ctx, &a->tensors, a->count, &a->tensor_room, sizeof(peft_tensor)) ||
+        !peft__more(a->ctx, &a->stored, a->count, &a->stored_room, sizeof(peft__stored)) ||
+        !peft__map_set(&a->by_name, copy, n, a->count))
+        return NULL;
+    peft_tensor *t = &a->tensors[a->count];
     memset(t, 0, sizeof(*t));
+    memset(&a->stored[a->count++], 0, sizeof(a->stored[0]));
     t->name = copy;
     return t;
 }
@@ -10620,30 +10648,27 @@ static void peft__turn_bytes(void *data, int64_t bytes, int64_t width) {
 // Reads one member of the header. peft__archive_join gives codes of quantized weights their type.
 static peft_status peft__safetensors_entry(peft_archive *a, peft__file *f, const peft__json *e,
                                            uint64_t start, peft__span *span) {
-    const char *dtype = peft__json_text(e, "dtype", NULL);
-    const peft__json *shape = peft__json_get(e, "shape"), *offsets = peft__json_get(e, "data_offsets");
-    if (!dtype || !peft__json_is(shape, PEFT__JSON_ARRAY) || !peft__json_is(offsets, PEFT__JSON_ARRAY) ||
-        offsets->length != 2 || offsets->child->type != PEFT__JSON_NUMBER ||
-        offsets->child->next->type != PEFT__JSON_NUMBER)
-        return peft__file_bad(f, "tensor %s lacks dtype, shape or data_offsets", e->key);
+    const char *dtype = peft__json_text(e, "dtype", NULL), *bits;
+    const peft__json *shape = peft__json_get(e, "shape"),
+                     *from = peft__json_first(peft__json_get(e, "data_offsets")),
+                     *to = from ? from->next : NULL;
+    if (!dtype || !peft__json_is(shape, PEFT__JSON_ARRAY) || !peft__json_is(from, PEFT__JSON_NUMBER) ||
+        !peft__json_is(to, PEFT__JSON_NUMBER) || to->next)
+        return PEFT__FILE_BAD(f, "tensor %s lacks dtype, shape or data_offsets", e->key);
     if (peft__map_get(&a->by_name, e->key, e->key_length, -1) >= 0)
-        return peft__file_bad(f, "tensor %s is there twice", e->key);
+        return PEFT__FILE_BAD(f, "tensor %s is there twice", e->key);
     peft_tensor *t = peft__archive_add(a, e->key, e->key_length);
     if (!t) return PEFT_ERROR_MEMORY;
-    int type = 0;
-    while (type < PEFT__COUNT(peft__dtypes) && strcmp(dtype, peft__dtypes[type]) != 0) type++;
-    if (type == PEFT__COUNT(peft__dtypes))
-        return peft__file_bad(f, "tensor %s has the unknown dtype %s", e->key, dtype);
-    const char *bits = strpbrk(dtype, "0123456789");
+    int type = (int)PEFT__ROW(peft__dtypes, dtype);
+    if (type < 0) return PEFT__FILE_BAD(f, "tensor %s has the unknown dtype %s", e->key, dtype);
+    bits = strpbrk(dtype, "0123456789");
     int64_t item = bits ? strtol(bits, NULL, 10) / 8 : 1, bytes = 0;
     if (!peft__safetensors_shape(shape, t) || !peft__mul(t->rows * t->cols, item, &bytes))
-        return peft__file_bad(f, "tensor %s has an impossible shape", e->key);
-    double begin = offsets->child->number, end = offsets->child->next->number;
-    uint64_t room = f->size - start;
-    if (!(begin >= 0 && end >= begin && end <= (double)room) || begin != floor(begin) ||
-        end - begin != (double)bytes)
-        return peft__file_bad(f, "tensor %s of %ld bytes claims offsets %g to %g of %llu", e->key,
-                              bytes, begin, end, (unsigned long long)room);
+        return PEFT__FILE_BAD(f, "tensor %s has an impossible shape", e->key);
+    double begin = from->number, end = to->number, room = (double)(f->size - start);
+    if (!(begin >= 0 && end >= begin && end <= room) || begin != floor(begin) || end - begin != (double)bytes)
+        return PEFT__FILE_BAD(f, "tensor %s of %ld bytes claims offsets %g to %g of %g", e->key, bytes, begin,
+                              end, room);
     span->begin = (uint64_t)begin;
     span->end = (uint64_t)end;
     span->name = t->name;
@@ -10665,7 +10690,7 @@ static peft_status peft__safetensors_entry(peft_archive *a, peft__file *f, const
 static peft_status peft__safetensors_entries(peft_archive *a, peft__file *f, const peft__json *header,
                                              uint64_t start, peft__span *spans) {
     int64_t count = 0;
-    if (header->type != PEFT__JSON_OBJECT) return peft__file_bad(f, "the header is no object");
+    if (header->type != PEFT__JSON_OBJECT) return PEFT__FILE_BAD(f, "the header is no object");
     for (const peft__json *e = header->child; e; e = e->next) {
         if (strcmp(e->key, "__metadata__") == 0) continue;
         peft_status status = peft__safetensors_entry(a, f, e, start, &spans[count++]);
@@ -10674,24 +10699,24 @@ static peft_status peft__safetensors_entries(peft_archive *a, peft__file *f, con
     if (count > 1) qsort(spans, (size_t)count, sizeof(*spans), peft__span_compare);
     for (int64_t i = 1; i < count; i++)
         if (spans[i].begin < spans[i - 1].end)
-            return peft__file_bad(f, "tensors %s and %s overlap", spans[i - 1].name, spans[i].name);
+            return PEFT__FILE_BAD(f, "tensors %s and %s overlap", spans[i - 1].name, spans[i].name);
     return PEFT_OK;
 }
 
 static peft_status peft__safetensors_read(peft_archive *a, peft__file *f) {
     unsigned char size[8];
-    if (f->size < 8) return peft__file_bad(f, "too short for a safetensors file");
+    if (f->size < 8) return PEFT__FILE_BAD(f, "too short for a safetensors file");
     peft_status status = peft__file_read(f, 0, size, 8);
-    if (status) return status;
     uint64_t n = peft__little_endian(size, 8);
+    if (status) return status;
     if (n > f->size - 8 || n > PEFT__MAX_HEADER || n < 2)
-        return peft__file_bad(f, "not a safetensors file: a header of %llu bytes in a file of %llu",
+        return PEFT__FILE_BAD(f, "not a safetensors file: a header of %llu bytes in a file of %llu",
                               (unsigned long long)n, (unsigned long long)f->size);
     peft__arena scratch;
     peft__arena_init(&scratch, a->ctx);
     peft__json *header = NULL;
     peft__span *spans = NULL;
-    char *text = (char *)peft__arena_alloc(&scratch, (size_t)n);
+    char *text = PEFT__ARENA(&scratch, n, char);
     status = text ? peft__file_read(f, 8, text, (size_t)n) : PEFT_ERROR_MEMORY;
     if (!status) status = peft__json_parse(a->ctx, &scratch, text, (size_t)n, f->path, &header);
     if (!status) spans = PEFT__ARENA(&scratch, header->length + 1, peft__span);
@@ -10739,10 +10764,9 @@ static int64_t peft__quant_part_count(const struct peft__quant_part *part, const
 
 typedef struct peft__quant_reader {
     peft_archive *archive;
-    const char *path;    // for messages
-    const char *weight;  // its name
-    int64_t count;       // weights
-    peft_status status;  // the first failure; nothing happens after it
+    const char *path, *weight;  // for messages; its name
+    int64_t count;              // weights
+    peft_status status;         // the first failure; nothing happens after it
 } peft__quant_reader;
 
 static void peft__quant_state_error(peft__quant_reader *r, const char *field) {
@@ -10757,20 +10781,21 @@ static void peft__quant_state_error(peft__quant_reader *r, const char *field) {
 static const void *peft__quant_part_data(peft__quant_reader *r, const char *suffix, int dtype, bool any,
                                          int64_t bytes) {
     peft_archive *a = r->archive;
-    char name[512];
-    peft__string_into(name, sizeof(name), "%s%s", r->weight, suffix);
-    bool fits = strlen(r->weight) + strlen(suffix) < sizeof(name);
-    int64_t i = fits && !r->status ? peft__map_get(&a->by_name, name, strlen(name), -1) : -1;
-    peft__stored *s = i < 0 ? NULL : &a->stored[i];
-    if (!s && !r->status)
-        r->status = peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing", r->path, name);
     if (r->status) return NULL;
+    const char *name = peft__arena_format(&a->arena, "%s%s", r->weight, suffix);
+    int64_t i = name ? peft__map_get(&a->by_name, name, strlen(name), -1) : -1;
+    if (i < 0)
+        return r->status = name ? peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing", r->path,
+                                             name)
+                                : PEFT_ERROR_MEMORY,
+               NULL;
+    peft__stored *s = &a->stored[i];
     if (!s->data || (s->dtype != dtype && !(any && s->dtype < PEFT__DTYPE_U8)) || s->bytes != bytes ||
         s->hidden)
         r->status = peft__fail(a->ctx, PEFT_ERROR_FORMAT,
                                "%s: tensor %s: %ld bytes of type %s, the %ld weights of %s need %ld of %s",
-                               r->path, name, s->bytes, s->data ? peft__dtypes[s->dtype] : "none",
-                               r->count, r->weight, bytes, peft__dtypes[dtype]);
+                               r->path, name, s->bytes, s->data ? peft__dtypes[s->dtype] : "none", r->count,
+                               r->weight, bytes, peft__dtypes[dtype]);
     s->hidden = *suffix != 0;
     return s->data;
 }
@@ -10780,59 +10805,53 @@ static void peft__quant_read_part(peft__quant_reader *r, const struct peft__quan
     bool floats = part->dtype == PEFT_F32;
     const void *data = peft__quant_part_data(r, part->suffix, part->dtype, false, count * (floats ? 4 : 1));
     memcpy((char *)q + part->field, &data, sizeof(data));
-    for (int64_t i = 0; i < count && floats && !r->status; i++) {
-        float v = ((const float *)data)[i];
-        if (!(v - v == 0.0f))
+    for (int64_t i = 0; i < count && floats && !r->status; i++)
+        if (!isfinite(((const float *)data)[i]))
             r->status = peft__fail(r->archive->ctx, PEFT_ERROR_NUMERIC, "%s: tensor %s%s: value %ld is %g",
-                                   r->path, r->weight, part->suffix, i, (double)v);
-    }
+                                   r->path, r->weight, part->suffix, i, (double)((const float *)data)[i]);
 }
 
 // Reads sizes and types from the state's JSON.
 static void peft__quant_state(peft__quant_reader *r, const struct peft__quant_format *f,
                               const peft__json *state, peft_tensor *t, peft_quant *q) {
     const peft__json *shape = peft__json_get(state, "shape");
-    const char *dtype = peft__json_text(state, "dtype", "");
-    int source = 0;
-    while (source < PEFT__COUNT(peft__torch_names) && strcmp(dtype, peft__torch_names[source]) != 0) source++;
-    if (strcmp(peft__json_text(state, "quant_type", ""), f->name) != 0)
-        peft__quant_state_error(r, "quant_type");
-    if (!peft__json_is(shape, PEFT__JSON_ARRAY) || !shape->length || !peft__safetensors_shape(shape, t) ||
-        t->rows < 1 || t->cols < 1) {
-        peft__quant_state_error(r, "shape");
-        return;
-    }
-    r->count = t->rows * t->cols;
+    int source = (int)PEFT__ROW(peft__torch_names, peft__json_text(state, "dtype", ""));
+    bool nested = peft__json_get(state, "nested_offset") != NULL;
     q->block = peft__json_int(state, "blocksize", 0);
-    if (q->block < (f->type == PEFT_I8 ? 16 : 32) || q->block > PEFT__QUANT_MAX_BLOCK ||
-        (q->block & (q->block - 1))) {
-        peft__quant_state_error(r, "blocksize");
+    q->source = source < 0 ? PEFT_F32 : (peft_dtype)source;
+    q->nested_offset = (float)peft__json_double(state, "nested_offset", nested ? (double)NAN : 0);
+    const char *wrong = strcmp(peft__json_text(state, "quant_type", ""), f->name) != 0 ? "quant_type"
+        : !peft__json_first(shape) || !peft__safetensors_shape(shape, t) || t->rows < 1 || t->cols < 1
+            ? "shape"
+        : q->block < (f->type == PEFT_I8 ? 16 : 32) || q->block > PEFT__QUANT_MAX_BLOCK ||
+                (q->block & (q->block - 1))
+            ? "blocksize"
+        : source < 0                   ? "dtype"
+        : !isfinite(q->nested_offset) ? "nested_offset"
+        : nested && peft__json_int(state, "nested_blocksize", 0) != 256 ? "nested_blocksize" : NULL;
+    if (wrong) {
+        peft__quant_state_error(r, wrong);
         return;
     }
     while ((int64_t)1 << q->block_shift < q->block) q->block_shift++;
+    r->count = t->rows * t->cols;
     q->block_count = (r->count - 1) / q->block + 1;
-    q->source = (peft_dtype)source;
-    if (source == PEFT__COUNT(peft__torch_names)) peft__quant_state_error(r, "dtype");
-    if (!peft__json_get(state, "nested_offset")) return;
-    q->nested_offset = (float)peft__json_double(state, "nested_offset", (double)NAN);
-    if (!(q->nested_offset - q->nested_offset == 0.0f)) peft__quant_state_error(r, "nested_offset");
-    if (peft__json_int(state, "nested_blocksize", 0) != 256) peft__quant_state_error(r, "nested_blocksize");
 }
 
 // Joins a weight whose quantization state is tensor `i`, named <weight><f->state>.
 static peft_status peft__archive_join_weight(peft_archive *a, int64_t i, const struct peft__quant_format *f) {
     const char *name = a->tensors[i].name;
     peft__stored *s = &a->stored[i];
-    peft__quant_reader r = {a, a->files[0].path,
-                            peft__arena_strdup(&a->arena, name, strlen(name) - strlen(f->state)), 0, PEFT_OK};
+    size_t n = strlen(name) - strlen(f->state);
+    peft__quant_reader r = {a, a->files[0].path, peft__arena_strdup(&a->arena, name, n), 0, PEFT_OK};
     peft_quant *q = PEFT__ARENA(&a->arena, 1, peft_quant);
     if (!r.weight || !q) return PEFT_ERROR_MEMORY;
     memset(q, 0, sizeof(*q));
-    int64_t at = peft__map_get(&a->by_name, r.weight, strlen(r.weight), -1);
-    peft_tensor *t = at < 0 ? NULL : &a->tensors[at];
-    if (!t)
+    int64_t at = peft__map_get(&a->by_name, r.weight, n, -1);
+    if (at < 0)
         return peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing, its quant_state is there",
                           r.path, r.weight);
+    peft_tensor *t = &a->tensors[at];
     if (t->quant)
         return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: tensor %s has two quant_states", r.path, r.weight);
     peft__json *state = NULL;
@@ -10841,8 +10860,7 @@ static peft_status peft__archive_join_weight(peft_archive *a, int64_t i, const s
         r.status = peft__json_parse(a->ctx, &a->arena, (const char *)s->data, (size_t)s->bytes, name, &state);
     if (!r.status) peft__quant_state(&r, f, state, t, q);
     s->hidden = true;
-    bool four = f->type != PEFT_I8;
-    bool nested = peft__json_get(state, "nested_offset") != NULL;
+    bool four = f->type != PEFT_I8, nested = peft__json_get(state, "nested_offset") != NULL;
     int kind = !four ? PEFT__BITS_8 : nested ? PEFT__BITS_4_NESTED : PEFT__BITS_4;
     const void *codes = peft__quant_part_data(&r, "", four ? PEFT__DTYPE_U8 : PEFT__DTYPE_I8, four,
                                               four ? r.count / 2 + r.count % 2 : r.count);
@@ -10859,17 +10877,16 @@ static peft_status peft__archive_join_weight(peft_archive *a, int64_t i, const s
 static peft_status peft__archive_join(peft_archive *a) {
     peft_status status = PEFT_OK;
     int64_t kept = 0;
-    for (int64_t i = 0; i < a->count && !status; i++)
+    for (int64_t i = 0; i < a->count; i++)
         for (int64_t f = 0; f < PEFT__COUNT(peft__quant_formats) && !status; f++)
             if (peft__ends_with(a->tensors[i].name, peft__quant_formats[f].state))
                 status = peft__archive_join_weight(a, i, &peft__quant_formats[f]);
     peft__map_free(&a->by_name);
     for (int64_t i = 0; i < a->count && !status; i++) {
+        const char *name = a->tensors[i].name;
         if (a->stored[i].hidden) continue;
         a->tensors[kept] = a->tensors[i];
-        if (!peft__map_set(&a->by_name, a->tensors[kept].name, strlen(a->tensors[kept].name), kept))
-            status = PEFT_ERROR_MEMORY;
-        kept++;
+        if (!peft__map_set(&a->by_name, name, strlen(name), kept++)) status = PEFT_ERROR_MEMORY;
     }
     a->count = kept;
     return status;
@@ -10878,9 +10895,8 @@ static peft_status peft__archive_join(peft_archive *a) {
 // ---- archives: one file, or the files of an index
 
 static peft_status peft__archive_add_file(peft_archive *a, const char *path) {
-    if (!path) return PEFT_ERROR_MEMORY;
     peft__file *f = &a->files[a->file_count];
-    peft_status status = peft__file_open(a->ctx, path, f);
+    peft_status status = path ? peft__file_open(a->ctx, path, f) : PEFT_ERROR_MEMORY;
     if (status) return status;
     a->file_count++;
     return peft__safetensors_read(a, f);
@@ -10896,10 +10912,10 @@ static peft_status peft__archive_open_index(peft_archive *a, const char *index) 
     if (!peft__json_is(map, PEFT__JSON_OBJECT))
         return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: no weight_map", index);
     const char *slash = strrchr(index, '/');
-    char *folder = peft__arena_strdup(&a->arena, index, slash ? (size_t)(slash - index) + 1 : 0);
+    int folder = slash ? (int)(slash - index) + 1 : 0;
     peft__free(a->ctx, a->files);
-    a->files = (peft__file *)peft__calloc(a->ctx, PEFT__MAX((int64_t)map->length, 1), sizeof(peft__file));
-    if (!folder || !a->files) return PEFT_ERROR_MEMORY;
+    a->files = PEFT__CALLOC(a->ctx, map->length + 1, peft__file);
+    if (!a->files) return PEFT_ERROR_MEMORY;
     peft__map files;
     peft__map_init(&files, a->ctx);
     for (const peft__json *e = map->child; e && !status; e = e->next) {
@@ -10908,7 +10924,9 @@ static peft_status peft__archive_open_index(peft_archive *a, const char *index) 
                                 e->key);
         else if (peft__map_get(&files, e->string, e->length, -1) >= 0) continue;
         else if (!peft__map_set(&files, e->string, e->length, 1)) status = PEFT_ERROR_MEMORY;
-        else status = peft__archive_add_file(a, peft__path_join(&a->arena, folder, e->string));
+        else
+            status = peft__archive_add_file(
+                a, peft__arena_format(&a->arena, "%.*s%s", folder, index, e->string));
     }
     for (const peft__json *e = map->child; e && !status; e = e->next)
         if (peft__map_get(&a->by_name, e->key, e->key_length, -1) < 0)
@@ -10918,49 +10936,41 @@ static peft_status peft__archive_open_index(peft_archive *a, const char *index) 
     return status;
 }
 
-// Files of weights that are not read, and the command that makes safetensors of them. %s: the folder, then
-// the file to be made.
-#define PEFT__FROM_TORCH(files)                                                                \
-    "python -c \"import glob, torch, safetensors.torch as s; s.save_file({k: "                \
-    "v.contiguous().clone() for f in glob.glob('%s" files "') for k, v in "                   \
-    "torch.load(f, 'cpu', weights_only=True).items()}, '%s', {'format': 'pt'})\""
-#define PEFT__FROM_TRANSFORMERS(from)                                                          \
-    "python -c \"from transformers import AutoConfig as C, AutoModelForCausalLM as D, "       \
-    "AutoModelForSeq2SeqLM as E; f = '%s'; (E if C.from_pretrained(f).is_encoder_decoder "    \
-    "else D).from_pretrained(f, " from "=True).save_pretrained(f)\" (transformers 4; makes %s)"
-#define PEFT__FROM_NUMPY(file)                                                                 \
-    "python -c \"import numpy, safetensors.numpy as s; s.save_file(dict(numpy.load('%s" file  \
-    "')), '%s')\""
-static const struct peft__foreign {
-    const char *name, *format, *line;
+// Files of weights in other formats, which are not read. Of PyTorch's pickles: which files of the folder the
+// command that makes safetensors of them takes.
+static const struct {
+    const char *name, *format, *files;
 } peft__foreign_files[] = {
-    {"adapter_model.bin", "PyTorch's pickle", PEFT__FROM_TORCH("adapter_model.bin")},
-    {"pytorch_model.bin", "PyTorch's pickle", PEFT__FROM_TORCH("pytorch_model*.bin")},
-    {"pytorch_model.bin.index.json", "PyTorch's pickle in parts", PEFT__FROM_TORCH("pytorch_model-*.bin")},
-    {"tf_model.h5", "TensorFlow's HDF5", PEFT__FROM_TRANSFORMERS("from_tf")},
-    {"flax_model.msgpack", "Flax's MessagePack", PEFT__FROM_TRANSFORMERS("from_flax")},
-    {"consolidated.00.pth", "Meta's PyTorch pickle",
-     "python -m transformers.models.llama.convert_llama_weights_to_hf --input_dir %s --output_dir OUT (makes "
-     "OUT with %s)"},
-    {"model.onnx", "ONNX", "there is no way back (%s): take the model that it was exported from, with %s"},
-    {"weights.npz", "NumPy's archive", PEFT__FROM_NUMPY("weights.npz")},
-    {"adapters.npz", "NumPy's archive", PEFT__FROM_NUMPY("adapters.npz")}};
+    {"adapter_model.bin", "PyTorch's pickle", "adapter_model.bin"},
+    {"pytorch_model.bin", "PyTorch's pickle", "pytorch_model*.bin"},
+    {"pytorch_model.bin.index.json", "PyTorch's pickle in parts", "pytorch_model-*.bin"},
+    {"tf_model.h5", "TensorFlow's HDF5", NULL},
+    {"flax_model.msgpack", "Flax's MessagePack", NULL},
+    {"consolidated.00.pth", "Meta's PyTorch pickle", NULL},
+    {"model.onnx", "ONNX", NULL},
+    {"weights.npz", "NumPy's archive", NULL},
+    {"adapters.npz", "NumPy's archive", NULL}};
 
 // `path`, a safetensors file, is missing: names the file of another format in its place, if there is one.
-static peft_status peft__archive_missing(peft_context *ctx, const char *path, peft_status status) {
-    char name[PEFT__ERROR_SIZE], line[PEFT__ERROR_SIZE];
+static peft_status peft__archive_missing(peft_archive *a, const char *path, peft_status status) {
     const char *slash = strrchr(path, '/');
     int n = slash ? (int)(slash - path) + 1 : 0;
     bool adapter = peft__ends_with(path, "adapter_model.safetensors");
-    if (status != PEFT_ERROR_MISSING || n > PEFT__ERROR_SIZE - 40) return status;
-    for (int64_t i = 0; i < PEFT__COUNT(peft__foreign_files); i++) {
-        const struct peft__foreign *f = &peft__foreign_files[i];
-        peft__string_into(name, sizeof(name), "%.*s%s", n, path, f->name);
-        if (adapter != (strncmp(f->name, "adapter", 7) == 0) || !peft__file_exists(ctx, name)) continue;
-        name[n] = 0;
-        peft__string_into(line, sizeof(line), f->line, name, path);
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s%s: %s is not read; this converts it: %s", name,
-                          f->name, f->format, line);
+    for (int64_t i = 0; i < PEFT__COUNT(peft__foreign_files) && status == PEFT_ERROR_MISSING; i++) {
+        const char *own = peft__foreign_files[i].name, *files = peft__foreign_files[i].files;
+        const char *name = peft__arena_format(&a->arena, "%.*s%s", n, path, own);
+        if (!name) return PEFT_ERROR_MEMORY;
+        if (adapter != (strncmp(own, "adapter", 7) == 0) || !peft__file_exists(a->ctx, name)) continue;
+        const char *format = peft__foreign_files[i].format;
+        if (!files)
+            return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s is not read: make %s of it", name,
+                              format, path);
+        return peft__fail(
+            a->ctx, PEFT_ERROR_UNSUPPORTED,
+            "%s: %s is not read; this converts it: python -c \"import glob, torch, safetensors.torch as s; "
+            "s.save_file({k: v.contiguous().clone() for f in glob.glob('%.*s%s') for k, v in torch.load(f, "
+            "'cpu', weights_only=True).items()}, '%s', {'format': 'pt'})\"",
+            name, format, n, path, files, path);
     }
     return status;
 }
@@ -10977,11 +10987,11 @@ PEFTDEF peft_status peft_archive_open(peft_context *ctx, const char *path, peft_
     const char *single = file || json ? peft__arena_strdup(&a->arena, path, strlen(path))
                                       : peft__path_join(&a->arena, path, "model.safetensors");
     const char *index = json ? single : peft__path_join(&a->arena, path, "model.safetensors.index.json");
-    bool sharded = json || (!file && single && index && !peft__file_exists(ctx, single) &&
-                            peft__file_exists(ctx, index));
-    if (single && index)
+    if (single && index) {
+        bool sharded = json || (!file && !peft__file_exists(ctx, single) && peft__file_exists(ctx, index));
         status = sharded ? peft__archive_open_index(a, index) : peft__archive_add_file(a, single);
-    if (status && !sharded && single) status = peft__archive_missing(ctx, single, status);
+        if (!sharded) status = peft__archive_missing(a, single, status);
+    }
     if (!status) status = peft__archive_join(a);
     if (status) peft_archive_close(a);
     else *out = a;
@@ -11013,9 +11023,7 @@ static void peft__archive_forget(peft_archive *a, const peft_tensor *t) {
     if (f && f->map) peft__file_forget(f, (const unsigned char *)t->data, peft_tensor_bytes(t));
 }
 
-PEFTDEF int64_t peft_archive_count(const peft_archive *a) {
-    return a ? a->count : 0;
-}
+PEFTDEF int64_t peft_archive_count(const peft_archive *a) { return a ? a->count : 0; }
 
 PEFTDEF const peft_tensor *peft_archive_at(const peft_archive *a, int64_t i) {
     return a && i >= 0 && i < a->count ? &a->tensors[i] : NULL;
@@ -11038,13 +11046,11 @@ typedef struct peft__item {
 
 enum { PEFT__MAX_ITEMS = 6 };  // of one tensor
 
-#if PEFT_NO_STDIO
-static void peft__python_float(peft__string *s, double v) {
-    peft__string_format(s, "%g", v);
-}
-#else
 // As Python's repr: the shortest digits that read back as v, in scientific notation below 1e-4 and from 1e16.
 static void peft__python_float(peft__string *s, double v) {
+#if PEFT_NO_STDIO
+    peft__string_format(s, "%g", v);
+#else
     char text[40] = "", plain[64];
     int digits = 0;
     do snprintf(text, sizeof(text), "%.*e", digits, v);
@@ -11055,8 +11061,8 @@ static void peft__python_float(peft__string *s, double v) {
     const char *at = strstr(shown, point);
     peft__string_append(s, shown, at ? (size_t)(at - shown) : strlen(shown));
     if (at) peft__string_format(s, ".%s", at + strlen(point));
-}
 #endif
+}
 
 // The bytes of <weight>.quant_state, written as Python's json module does. They live in the arena.
 static const char *peft__quant_json(peft__arena *arena, const peft_tensor *t, const char *type) {
@@ -11068,8 +11074,8 @@ static const char *peft__quant_json(peft__arena *arena, const peft_tensor *t, co
     if (t->rank == 1) peft__string_format(&s, "%ld]", peft__size(t));
     else peft__string_format(&s, "%ld, %ld]", t->rows, t->cols);
     if (!q->absmax) {
-        peft__string_puts(&s,
-                          ", \"nested_blocksize\": 256, \"nested_dtype\": \"float32\", \"nested_offset\": ");
+        peft__string_puts(
+            &s, ", \"nested_blocksize\": 256, \"nested_dtype\": \"float32\", \"nested_offset\": ");
         peft__python_float(&s, (double)q->nested_offset);
     }
     peft__string_puts(&s, "}");
@@ -11106,8 +11112,8 @@ static peft_status peft__items_of(peft_context *ctx, peft__arena *arena, const p
     int kind = !q->map ? PEFT__BITS_8 : q->absmax ? PEFT__BITS_4 : PEFT__BITS_4_NESTED;
     if (q->map) peft__item_add(at, t, "", PEFT__DTYPE_U8, (n + 1) / 2, 1, t->data);
     else peft__item_add(at, t, "", PEFT__DTYPE_I8, n, cols, t->data);
-    for (const struct peft__quant_part *p = peft__quant_parts;
-         p < peft__quant_parts + PEFT__COUNT(peft__quant_parts); p++) {
+    for (int64_t k = 0; k < PEFT__COUNT(peft__quant_parts); k++) {
+        const struct peft__quant_part *p = &peft__quant_parts[k];
         const void *data;
         memcpy(&data, (const char *)q + p->field, sizeof(data));
         if (p->kinds & kind)
@@ -11117,75 +11123,65 @@ static peft_status peft__items_of(peft_context *ctx, peft__arena *arena, const p
     return PEFT_OK;
 }
 
-static peft_status peft__safetensors_header(peft__string *h, const peft__item *items, int64_t count) {
-    peft__string_puts(h, "{\"__metadata__\":{\"format\":\"pt\"}");
+// Appends the header; the items lie end to end, in the order given.
+static void peft__safetensors_header(peft__string *h, peft__arena *a, const peft__item *items, int64_t n) {
     int64_t at = 0;
-    for (const peft__item *p = items; p < items + count; p++) {
-        peft__string key;
-        peft__string_init(&key, h->ctx);
-        peft__string_format(&key, "%s%s", p->tensor->name, p->suffix);
+    peft__string_puts(h, "{\"__metadata__\":{\"format\":\"pt\"}");
+    for (const peft__item *p = items; p < items + n; p++) {
+        const char *key = peft__arena_format(a, "%s%s", p->tensor->name, p->suffix);
+        int64_t end = at + p->count * p->width;
         peft__string_puts(h, ",");
-        if (key.failed) h->failed = true;
-        else peft__json_quote(h, key.data, key.size);
-        peft__string_free(&key);
+        if (key) peft__json_quote(h, key, strlen(key));
+        else h->failed = true;
         peft__string_format(h, ":{\"dtype\":\"%s\",\"shape\":[", peft__dtypes[p->dtype]);
         if (p->cols) peft__string_format(h, "%ld,", p->count / p->cols);
-        peft__string_format(h, "%ld],\"data_offsets\":[%ld,%ld]}",
-                            p->cols ? p->cols : p->count, at,
-                            at + p->count * p->width);
-        at += p->count * p->width;
+        peft__string_format(h, "%ld],\"data_offsets\":[%ld,%ld]}", p->cols ? p->cols : p->count, at, end);
+        at = end;
     }
     peft__string_puts(h, "}");
     while (!h->failed && h->size % 8) peft__string_puts(h, " ");  // so that the data is aligned
-    return h->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
-// Tensors in the order given, but values of 4 bytes before those of 2 and 1, so that each lies aligned.
-static peft_status peft__items_sorted(peft_context *ctx, peft__arena *arena,
-                                      const peft_tensor *const *tensors, int64_t count, peft__item **out,
-                                      int64_t *out_count) {
-    size_t size = (size_t)count * PEFT__MAX_ITEMS * sizeof(peft__item);
-    peft__item *items = (peft__item *)peft__arena_alloc(arena, size), *end = items;
-    peft__item *sorted = (peft__item *)peft__arena_alloc(arena, size);
-    peft_status status = items && sorted ? PEFT_OK : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < count && !status; i++) status = peft__items_of(ctx, arena, tensors[i], &end);
-    *out = sorted;
-    *out_count = end - items;
-    for (int64_t width = 4; width && !status; width /= 2)
-        for (const peft__item *p = items; p < end; p++)
-            if (p->width == width) *sorted++ = *p;
-    return status;
-}
-
+// Writes a file's header and data -> *bytes, the file's size. w NULL: only counts.
 static peft_status peft__safetensors_put(peft_context *ctx, peft__writer *w,
-                                         const peft_tensor *const *tensors, int64_t count) {
+        const peft_tensor *const *tensors, int64_t count, int64_t *bytes) {
     peft__arena arena;
-    peft__string header;
-    peft__item *items = NULL;
-    int64_t n = 0;
+    peft__string header, size;
     peft__arena_init(&arena, ctx);
     peft__string_init(&header, ctx);
-    peft_status status = peft__items_sorted(ctx, &arena, tensors, count, &items, &n);
-    if (!status) status = peft__safetensors_header(&header, items, n);
-    if (!status) {
-        unsigned char size[8];
-        for (int i = 0; i < 8; i++) size[i] = (unsigned char)((uint64_t)header.size >> 8 * i);
-        peft__write(w, size, 8);
-        peft__write(w, header.data, header.size);
-        for (int64_t i = 0; i < n; i++)
-            for (int64_t at = 0, part, bytes = items[i].count * items[i].width; at < bytes; at += part) {
-                char turned[1024];
-                const char *data = (const char *)items[i].data + at;
-                part = PEFT__BIG_ENDIAN ? PEFT__MIN(bytes - at, (int64_t)sizeof(turned)) : bytes;
-                if (PEFT__BIG_ENDIAN) data = (char *)memcpy(turned, data, (size_t)part);
-                if (PEFT__BIG_ENDIAN) peft__turn_bytes(turned, part, items[i].width);
-                peft__write(w, data, (size_t)part);
-            }
-        status = w->status;
+    peft__string_init(&size, ctx);
+    peft__item *items = PEFT__ARENA(&arena, 2 * count * PEFT__MAX_ITEMS, peft__item), *end = items;
+    peft_status status = items ? PEFT_OK : PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < count && !status; i++) status = peft__items_of(ctx, &arena, tensors[i], &end);
+    if (!status) {  // values of 4 bytes before those of 2 and 1, so that each lies aligned
+        int64_t n = end - items, put = n;
+        for (int64_t width = 4; width; width /= 2)
+            for (int64_t i = 0; i < n; i++)
+                if (items[i].width == width) items[put++] = items[i];
+        items += n;
+        end += n;
+        peft__safetensors_header(&header, &arena, items, n);
+        peft__put_little_endian(&size, header.size, 8);
+        if (header.failed || size.failed) status = PEFT_ERROR_MEMORY;
+    }
+    *bytes = 8 + (int64_t)header.size;
+    if (!status && w) peft__write(w, size.data, 8), peft__write(w, header.data, header.size);
+    for (const peft__item *p = items; p < end && !status; p++) {
+        int64_t all = p->count * p->width;
+        for (int64_t at = 0, part; at < all && w; at += part) {
+            char turned[1024];
+            const char *data = (const char *)p->data + at;
+            part = PEFT__BIG_ENDIAN ? PEFT__MIN(all - at, (int64_t)sizeof(turned)) : all;
+            if (PEFT__BIG_ENDIAN) data = (char *)memcpy(turned, data, (size_t)part);
+            if (PEFT__BIG_ENDIAN) peft__turn_bytes(turned, part, p->width);
+            peft__write(w, data, (size_t)part);
+        }
+        *bytes += all;
     }
     peft__string_free(&header);
+    peft__string_free(&size);
     peft__arena_free(&arena);
-    return status;
+    return status || !w ? status : w->status;
 }
 
 PEFTDEF peft_status peft_safetensors_write(peft_context *ctx, const char *path,
@@ -11194,9 +11190,10 @@ PEFTDEF peft_status peft_safetensors_write(peft_context *ctx, const char *path,
     PEFT__NEED(ctx, path, "path");
     PEFT__NEED(ctx, tensors || !count, "tensors");
     peft__writer w;
+    int64_t bytes;
     peft_status status = peft__writer_open(ctx, path, &w);
     if (status) return status;
-    status = peft__safetensors_put(ctx, &w, tensors, count);
+    status = peft__safetensors_put(ctx, &w, tensors, count, &bytes);
     if (!status) return peft__writer_commit(&w);
     peft__writer_abort(&w);
     return status;
@@ -11248,7 +11245,9 @@ struct peft_gguf {
 static void peft__gguf_wrong(peft_gguf *g, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    if (!g->status) g->status = peft__file_error(&g->file, PEFT_ERROR_FORMAT, format, args);
+    char text[PEFT__ERROR_SIZE];
+    peft__vformat(text, sizeof(text), format, args);
+    if (!g->status) g->status = peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: %s", g->path, text);
     va_end(args);
 }
 
@@ -11613,7 +11612,7 @@ static peft_status peft__gguf_decode(const peft_gguf *g, const peft_gguf_tensor 
                                      int64_t rows, peft__row_order order, float *out) {
     const peft__ggml_format *f = peft__ggml_format_of(t->type);
     int64_t total = t->dims[1] * t->dims[2] * t->dims[3];
-    if (!f->decode) return peft__file_cannot(&g->file, "tensor %s is of type %s", t->name, f->name);
+    if (!f->decode) return PEFT__FILE_CANNOT(&g->file, "tensor %s is of type %s", t->name, f->name);
     if (first_row < 0 || rows < 0 || first_row > total || rows > total - first_row)
         return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT,
                           "%s: %ld rows from row %ld of tensor %s, which has %ld", g->path,
@@ -12461,10 +12460,10 @@ static peft_status peft__gguf_model_family(const peft_gguf *g, const peft__gguf_
     const char *type = peft_gguf_string(g, "general.type", "model");
     double parts = peft_gguf_number(g, "split.count", 1);
     *out = peft__gguf_family_of(architecture);
-    if (!*out) return peft__file_cannot(&g->file, "general.architecture %s", architecture);
-    if (strcmp(type, "model") != 0) return peft__file_cannot(&g->file, "general.type is %s, not model", type);
+    if (!*out) return PEFT__FILE_CANNOT(&g->file, "general.architecture %s", architecture);
+    if (strcmp(type, "model") != 0) return PEFT__FILE_CANNOT(&g->file, "general.type is %s, not model", type);
     return parts > 1
-               ? peft__file_cannot(&g->file, "one of %g parts of a model; they must be joined first", parts)
+               ? PEFT__FILE_CANNOT(&g->file, "one of %g parts of a model; they must be joined first", parts)
                : PEFT_OK;
 }
 
@@ -12545,7 +12544,7 @@ static peft_status peft__gguf_config_field(const peft_gguf *g, const char *archi
                            : v >= size && v <= INT32_MAX && v == floor(v);
     if (row->use == PEFT__FLAG) peft__string_puts(json, peft_gguf_bool(g, key, true) ? "true" : "false");
     else if (good) peft__string_format(json, "%g", v);
-    else return peft__file_bad(&g->file, "%s is no sensible number", key);
+    else return PEFT__FILE_BAD(&g->file, "%s is no sensible number", key);
     return PEFT_OK;
 }
 
@@ -12558,7 +12557,7 @@ static peft_status peft__gguf_llama3_scaling(const peft_gguf *g, const peft_gguf
     float divisors[512];
     int64_t n = t->dims[0];
     if (n > PEFT__COUNT(divisors))
-        return peft__file_cannot(&g->file, "%ld rotary frequencies", n);
+        return PEFT__FILE_CANNOT(&g->file, "%ld rotary frequencies", n);
     peft_status status = peft__gguf_decode(g, t, 0, 1, peft__same_order, divisors);
     if (status) return status;
     double factor = (double)divisors[n - 1];
@@ -12567,7 +12566,7 @@ static peft_status peft__gguf_llama3_scaling(const peft_gguf *g, const peft_gguf
                smooth = (waves - low) / (high - low);
         double expected = waves < low ? factor : waves > high ? 1 : 1 / ((1 - smooth) / factor + smooth);
         if (!(fabs((double)divisors[i] - expected) <= 1e-3 * expected))
-            return peft__file_cannot(&g->file, "%s is not as Llama 3 has it", t->name);
+            return PEFT__FILE_CANNOT(&g->file, "%s is not as Llama 3 has it", t->name);
     }
     peft__string_format(json,
                         ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":%g,\"low_freq_factor\":%g,"
@@ -12590,7 +12589,7 @@ static peft_status peft__gguf_longrope(const peft_gguf *g, const peft__gguf_fami
     for (int k = 0; k < 2; k++) {
         const peft_gguf_tensor *t = peft_gguf_find(g, names[k][0]);
         if (!t || t->dims[0] > PEFT__COUNT(divisors))
-            return peft__file_cannot(&g->file, "rotary positions of type longrope: %s", names[k][0]);
+            return PEFT__FILE_CANNOT(&g->file, "rotary positions of type longrope: %s", names[k][0]);
         peft_status status = peft__gguf_decode(g, t, 0, 1, peft__same_order, divisors);
         if (status) return status;
         peft__string_format(json, ",\"%s\":[", names[k][1]);
@@ -12617,10 +12616,10 @@ static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf
     const char *type = peft_gguf_string(g, key, factor > 0 ? "linear" : "none");
     bool yarn = strcmp(type, "yarn") == 0, linear = strcmp(type, "linear") == 0;
     const peft_gguf_tensor *divisors = peft_gguf_find(g, "rope_freqs.weight");
-    if (!(theta > 0) || theta - theta != 0) return peft__file_bad(&g->file, "rope.freq_base is %g", theta);
+    if (!(theta > 0) || theta - theta != 0) return PEFT__FILE_BAD(&g->file, "rope.freq_base is %g", theta);
     bool phi3 = f->names == &peft__phi3_family;
     if (!neox && !phi3 && rotary && rotary != head_size)
-        return peft__file_cannot(&g->file, "rotary embedding of %ld dimensions in heads of %ld",
+        return PEFT__FILE_CANNOT(&g->file, "rotary embedding of %ld dimensions in heads of %ld",
                                  rotary, head_size);
     if (neox && rotary && head_size)
         peft__string_format(json, ",\"rotary_pct\":%g", (double)rotary / (double)head_size);
@@ -12631,7 +12630,7 @@ static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf
     if (divisors) return peft__gguf_llama3_scaling(g, divisors, theta, json);
     if (strcmp(type, "none") == 0 || (linear && (factor == 0 || factor == 1))) return PEFT_OK;
     if (!(factor > 0) || factor - factor != 0 || !(old >= 0) || old - old != 0 || (!linear && !yarn))
-        return peft__file_cannot(&g->file, "%s %s with factor %g", key, type, factor);
+        return PEFT__FILE_CANNOT(&g->file, "%s %s with factor %g", key, type, factor);
     peft__string_format(json, ",\"rope_scaling\":{\"rope_type\":\"%s\",\"factor\":%g", type, factor);
     if (yarn) {  // llama.cpp's factor multiplies the default of HF's attention factor
         double scale = peft__gguf_setting(g, f, "rope.scaling.yarn_attn_factor",
@@ -12661,11 +12660,11 @@ static peft_status peft__gguf_derived_config(const peft_gguf *g, const peft__ggu
         peft__string_format(json, ",\"head_dim\":%ld", width / heads);
     if (!head_size && heads) head_size = width / heads;
     if ((value_size && value_size != head_size) || (!llama && !t5 && head_size * heads != width))
-        return peft__file_cannot(&g->file,
+        return PEFT__FILE_CANNOT(&g->file,
                                  "%s.attention.value_length %ld with heads of %ld (attention.key_length)",
                                  f->architecture, value_size, head_size);
     if (kv_heads && kv_heads != heads && !llama)
-        return peft__file_cannot(&g->file, "%s.attention.head_count_kv %ld of %ld heads", f->architecture,
+        return PEFT__FILE_CANNOT(&g->file, "%s.attention.head_count_kv %ld of %ld heads", f->architecture,
                                  kv_heads, heads);
     if (t5 && !peft__gguf_size(g, f, "decoder_block_count"))
         peft__string_format(json, ",\"num_decoder_layers\":%ld",
@@ -12706,7 +12705,7 @@ static peft_status peft__gguf_check_keys(const peft_gguf *g, const peft__gguf_fa
         char value[64] = "a list";
         if (!e->array && e->texts) peft__string_into(value, sizeof(value), "\"%s\"", e->texts[0].data);
         else if (!e->array) peft__string_into(value, sizeof(value), "%g", v);
-        return peft__file_cannot(&g->file, "the key %s (%s) is %s", e->key, value,
+        return PEFT__FILE_CANNOT(&g->file, "the key %s (%s) is %s", e->key, value,
                                  row ? "of another function than the one that is computed here"
                                      : "unknown, and may stand for another function");
     }
@@ -12842,9 +12841,9 @@ static peft_status peft__refuse_bin(peft_context *ctx, const char *path) {
     status = f.size >= sizeof(b) ? peft__file_read(&f, 0, b, sizeof(b)) : PEFT_OK;
     bool pickle = memcmp(b, "PK\3\4", 4) == 0 || (b[0] == 0x80 && b[1] >= 2 && b[1] <= 5);
     if (!status && pickle)
-        status = peft__file_cannot(&f, "PyTorch's pickle is not read; give the folder of its model");
+        status = PEFT__FILE_CANNOT(&f, "PyTorch's pickle is not read; give the folder of its model");
     else if (!status)
-        status = peft__file_cannot(&f, "if this is llama2.c's, `peft convert %s FOLDER` makes a folder of it "
+        status = PEFT__FILE_CANNOT(&f, "if this is llama2.c's, `peft convert %s FOLDER` makes a folder of it "
                                        "that is read", path);
     peft__file_close(&f);
     return status;
@@ -12868,12 +12867,12 @@ static peft_status peft__gguf_read_vocab(const peft_gguf *g, peft__gguf_vocab *v
     v->pre = peft_gguf_string(g, "tokenizer.ggml.pre", "");
     bool t5 = strcmp(v->model, "t5") == 0, llama = strcmp(v->model, "llama") == 0;
     if (!t5 && !llama && strcmp(v->model, "gpt2") != 0)
-        return peft__file_cannot(&g->file, "tokenizer.ggml.model %s", v->model);
+        return PEFT__FILE_CANNOT(&g->file, "tokenizer.ggml.model %s", v->model);
     const peft__gguf_entry *tokens = peft__gguf_entry_of(g, "tokenizer.ggml.tokens", true);
     const peft__gguf_entry *map = peft__gguf_entry_of(g, "tokenizer.ggml.precompiled_charsmap", true);
     v->count = tokens && tokens->texts ? tokens->count : 0;
     if (v->count < 1 || v->count > INT32_MAX / 4)
-        return peft__file_bad(&g->file, "no list tokenizer.ggml.tokens");
+        return PEFT__FILE_BAD(&g->file, "no list tokenizer.ggml.tokens");
     const struct {
         const char *key;
         bool *there;
@@ -12882,7 +12881,7 @@ static peft_status peft__gguf_read_vocab(const peft_gguf *g, peft__gguf_vocab *v
         const peft__gguf_entry *e = peft__gguf_entry_of(g, lists[i].key, true);
         *lists[i].there = e != NULL;
         if (e && (!e->data || e->count != v->count))
-            return peft__file_bad(&g->file, "%s is no list of %ld numbers", lists[i].key,
+            return PEFT__FILE_BAD(&g->file, "%s is no list of %ld numbers", lists[i].key,
                                   v->count);
     }
     if (!v->has_scores && (t5 || llama))
@@ -12897,7 +12896,7 @@ static peft_status peft__gguf_read_vocab(const peft_gguf *g, peft__gguf_vocab *v
     for (int i = 0; i < 4; i++) {
         double id = peft_gguf_number(g, ids[i].key, llama ? ids[i].llama : t5 ? ids[i].t5 : -1);
         if (id != -1 && (!(id >= 0) || id >= (double)v->count || id != floor(id)))
-            return peft__file_bad(&g->file, "%s is %g of %ld tokens", ids[i].key, id, v->count);
+            return PEFT__FILE_BAD(&g->file, "%s is %g of %ld tokens", ids[i].key, id, v->count);
         *ids[i].id = (int32_t)id;
     }
     if (map && (map->type == PEFT_GGUF_U8 || map->type == PEFT_GGUF_I8)) {
@@ -13059,21 +13058,20 @@ struct peft_tokenizer {
     bool asks_first;   // some step needs to know where the text begins
     unsigned char *kept;  // Unicode categories, see peft__uc_keep
     const struct peft__nf *nf;
-    const uint32_t *charsmap;  // SentencePiece's character map, a double array of Yata's darts-clone
-    int64_t charsmap_count;
+    // SentencePiece's character map as files have it: the size of a double array of Yata's darts-clone (u32),
+    // the array, and the replacements, NUL-terminated
+    const unsigned char *charsmap;
     const char *replacements;
-    size_t replacements_size;
-    signed char
-        ascii[128];  // what charsmap makes of a character before another one; -1: both decide
+    size_t charsmap_size, replacements_size;
+    int64_t charsmap_count;   // u32 in the array
+    signed char ascii[128];   // see peft__fill_ascii
     // SentencePiece's own settings
     bool sentencepiece;        // the steps are sentencepiece's own, not those of a Hugging Face class
     bool strips;               // special tokens take the white space around them
-    bool dummy_prefix, squeeze_spaces, escape_spaces, has_user;
+    bool dummy_prefix, squeeze_spaces, escape_spaces;
     // the model
     int32_t model_unk;         // id of the unknown token; -1: unknown characters are left out
     bool byte_level;           // pieces are made of bytes, not of characters
-    int direct;                // PEFT__SPLIT_...: this pattern is all that cuts the text,
-    bool each_digit;           // apart from cutting out each digit before it
     bool byte_fallback, fuse_unk, unk_missing, ignore_merges;
     bool space_begins;         // no piece has a space behind another character: a space begins a word
     int32_t byte_id[256];      // the piece <0x00> ... of a byte, or its byte-level symbol; -1: none
@@ -13112,28 +13110,11 @@ PEFT__INLINE int64_t peft__utf8_step(const char *s, int64_t n, int64_t i) {
 
 // ---- loading: the first failure is kept, with the file's name before it; after it nothing more is read
 
-static void peft__load_fail(peft_tokenizer *t, peft_status status, const char *format, va_list args) {
-    char text[PEFT__ERROR_SIZE];
-    if (t->status) return;
-    peft__vformat(text, sizeof(text), format, args);
-    t->status = peft__fail(t->ctx, status, "%s: %s", t->source, text);
-}
-
-static bool peft__damaged(peft_tokenizer *t, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    peft__load_fail(t, PEFT_ERROR_FORMAT, format, args);
-    va_end(args);
-    return false;
-}
-
-static bool peft__unsupported(peft_tokenizer *t, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, format, args);
-    va_end(args);
-    return false;
-}
+// The first failure is kept.
+#define PEFT__LOAD_FAIL(t, status_, ...) \
+    ((t)->status = (t)->status ? (t)->status : peft__fail_at((t)->ctx, status_, (t)->source, __VA_ARGS__))
+#define PEFT__DAMAGED(t, ...) PEFT__LOAD_FAIL(t, PEFT_ERROR_FORMAT, __VA_ARGS__)
+#define PEFT__UNSUPPORTED(t, ...) PEFT__LOAD_FAIL(t, PEFT_ERROR_UNSUPPORTED, __VA_ARGS__)
 
 // Fails with PEFT_ERROR_MEMORY if an allocation has returned NULL.
 static bool peft__load_has(peft_tokenizer *t, const void *p) {
@@ -13195,37 +13176,35 @@ static int peft__byte_piece(const char *s, size_t n) {
     return high && low ? (int)(16 * (high - digits) + (low - digits)) : -1;
 }
 
-// ---- byte-level vocabularies write each byte as a printable character: a printable byte as itself, the
-//      others as the characters from U+0100 on
+// ---- byte-level vocabularies write each byte as a printable character ("letter"): a printable byte as
+//      itself, the others as the characters from U+0100 on
 
-static void peft__byte_characters(short *byte_of_char) {
-    int next = 256;
-    for (int i = 0; i < 324; i++) byte_of_char[i] = -1;
-    for (int b = 0; b < 256; b++) {
-        bool printable = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
-        byte_of_char[printable ? b : next++] = (short)b;
-    }
+static uint32_t peft__letter_of(unsigned char b) {
+    bool printable = (b >= 33 && b <= 126) || (b >= 161 && b != 173);
+    return printable ? b : b <= 32 ? 256u + b : b <= 160 ? 256u + b - 94 : 323u;
 }
 
-// Appends each byte as its printable character ("letter").
+// The byte of a letter; -1: it is none.
+static int peft__byte_of_letter(uint32_t c) {
+    uint32_t b = c < 256 ? c : c <= 288 ? c - 256 : c <= 322 ? c - 256 + 94 : 173;
+    return c <= 323 && peft__letter_of((unsigned char)b) == c ? (int)b : -1;
+}
+
+// Appends each byte as its letter.
 static void peft__append_letters(peft__string *out, const char *s, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        char text[4];
-        unsigned char b = (unsigned char)s[i];
-        bool printable = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
-        uint32_t hidden = b <= 32 ? b
-            : b <= 160            ? (uint32_t)b - 127 + 33 : 67;  // how many unprintable bytes are below b
-        peft__string_append(out, text, peft__utf8_put(text, printable ? b : 256 + hidden));
-    }
+    char text[4];
+    for (size_t i = 0; i < n; i++)
+        peft__string_append(out, text, peft__utf8_put(text, peft__letter_of((unsigned char)s[i])));
 }
 
 // The reverse: n bytes of letters -> out [n]. Returns the number of bytes; -1: a character is no letter.
-static int64_t peft__letters_to_bytes(const short *byte_of_char, const char *s, size_t n, char *out) {
+static int64_t peft__letters_to_bytes(const char *s, size_t n, char *out) {
     int64_t size = 0;
-    for (size_t i = 0; i < n;) {
-        uint32_t c;
-        if (!peft__utf8_next(s, n, &i, &c) || c >= 324 || byte_of_char[c] < 0) return -1;
-        out[size++] = (char)byte_of_char[c];
+    uint32_t c;
+    for (size_t i = 0; i < n; size++) {
+        int byte = peft__utf8_next(s, n, &i, &c) ? peft__byte_of_letter(c) : -1;
+        if (byte < 0) return -1;
+        out[size] = (char)byte;
     }
     return size;
 }
@@ -13734,131 +13713,33 @@ typedef struct peft__step {
 
 // ---- SentencePiece's character map
 
+// One step in the map's double array from *at, with `unit` of the node. False: no key goes on with byte c. A
+// unit of darts-clone has a leaf flag in bit 8, the offset from bit 10 on, scaled by bit 9.
+static bool peft__charsmap_step(const peft_tokenizer *t, int64_t *at, uint32_t *unit, unsigned char c) {
+    *at ^= (int64_t)(*unit >> 10) << ((*unit & 512u) >> 6) ^ c;
+    if (*at >= t->charsmap_count) return false;
+    *unit = peft__u32_at(t->charsmap + 4 + 4 * *at);
+    return (*unit & 0x800000FFu) == c;
+}
+
 // The longest or the shortest key of the map that s begins with: its length (0: none) and its replacement.
-// A unit of darts-clone has a leaf flag in bit 8, the offset from bit 10 on, scaled by bit 9.
 static size_t peft__charsmap_match(
     const peft_tokenizer *t, const char *s, size_t n, bool shortest, const char **replacement) {
-    if (!t->charsmap_count) return 0;
     size_t best = 0;
-    uint32_t unit = t->charsmap[0];
-    int64_t at = (int64_t)(unit >> 10) << ((unit & 512u) >> 6);
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)s[i];
-        at ^= c;
-        if (at >= t->charsmap_count || (shortest && !c)) break;
-        unit = t->charsmap[at];
-        if ((unit & 0x800000FFu) != c) break;
-        at ^= (int64_t)(unit >> 10) << ((unit & 512u) >> 6);
+    int64_t at = 0;
+    uint32_t unit = t->charsmap_count ? peft__u32_at(t->charsmap + 4) : 0;
+    for (size_t i = 0; i < n && t->charsmap_count; i++) {
+        if ((shortest && !s[i]) || !peft__charsmap_step(t, &at, &unit, (unsigned char)s[i])) break;
         if (!(unit >> 8 & 1)) continue;
-        if (at >= t->charsmap_count) break;
-        size_t value = t->charsmap[at] & 0x7FFFFFFFu;
+        int64_t leaf = at ^ (int64_t)(unit >> 10) << ((unit & 512u) >> 6);
+        if (leaf >= t->charsmap_count) break;
+        size_t value = peft__u32_at(t->charsmap + 4 + 4 * leaf) & 0x7FFFFFFFu;
         if (value >= t->replacements_size) continue;
         best = i + 1;
         *replacement = t->replacements + value;
         if (shortest) break;
     }
     return best;
-}
-
-// Appends what t->ascii makes of a run of ASCII characters, each before another one, up to `stop`. Returns
-// the length of the run.
-static size_t peft__ascii_run(const peft_tokenizer *t, const char *s, size_t n, int stop, peft__string *out) {
-    char run[64];
-    size_t i = 0;
-    for (; i < sizeof(run) && i + 1 < n; i++) {
-        unsigned char c = (unsigned char)s[i];
-        if (c >= 128 || (unsigned char)s[i + 1] >= 128 || t->ascii[c] < 0 || t->ascii[c] == stop) break;
-        run[i] = (char)t->ascii[c];
-    }
-    if (i) peft__string_append(out, run, i);
-    return i;
-}
-
-// ---- SentencePiece's normalizer: replaces the longest prefix that the map has, squeezes spaces and makes
-//      them visible
-
-// One replacement: returns how many bytes of s it takes, and *out, *size: what they become.
-static size_t peft__sp_replace(
-    const peft_tokenizer *t, const char *s, size_t n, const char **out, size_t *size) {
-    int32_t id;
-    size_t used = peft__trie_longest(&t->user, s, n, &id);
-    *out = s;
-    *size = used;
-    if (used) return used;
-    used = peft__charsmap_match(t, s, n, false, out);
-    if (used) {
-        *size = strlen(*out);
-        return used;
-    }
-    uint32_t c;
-    bool valid = peft__utf8_next(s, n, &used, &c);
-    if (!valid) *out = peft__replacement;
-    *size = valid ? used : 3;
-    return used;
-}
-
-// Fills t->ascii for sentencepiece: each character is looked up alone; -1 if a rule is about it and the
-// next.
-static void peft__sp_ascii(peft_tokenizer *t) {
-    for (int c = 0; c < 128; c++) {
-        char text[2] = {(char)c, 0};
-        const char *out;
-        size_t size;
-        peft__sp_replace(t, text, 1, &out, &size);
-        bool simple = size == 1 && (unsigned char)*out < 128 &&
-            !(t->user.nodes && peft__trie_step(&t->user, 0, (unsigned char)c));
-        t->ascii[c] = simple ? (signed char)*out : (signed char)-1;
-        for (int next = 0; next < 128 && simple; next++) {
-            text[1] = (char)next;
-            simple = peft__sp_replace(t, text, 2, &out, &size) == 1;
-        }
-        if (!simple) t->ascii[c] = -1;
-    }
-}
-
-static void peft__sp_normalize(const peft_tokenizer *t, const char *s, size_t n, peft__string *out) {
-    const char *mark = t->escape_spaces ? peft__space : " ", *p;
-    size_t mark_size = strlen(mark), begin = out->size, size, i = 0;
-    while (t->squeeze_spaces && i < n) {
-        size_t used = peft__sp_replace(t, s + i, n - i, &p, &size);
-        if (size != 1 || *p != ' ') break;
-        i += used;
-    }
-    if (i == n) return;
-    if (t->dummy_prefix) peft__string_append(out, mark, mark_size);
-    bool after_space = t->squeeze_spaces;
-    while (i < n && !out->failed) {
-        size_t run = peft__ascii_run(t, s + i, n - i, ' ', out);
-        i += run;
-        if (run) {
-            after_space = false;
-            continue;
-        }
-        i += peft__sp_replace(t, s + i, n - i, &p, &size);
-        while (after_space && size && *p == ' ') p++, size--;
-        if (!size) continue;
-        after_space = t->squeeze_spaces && p[size - 1] == ' ';
-        for (; size; p++, size--) peft__string_append(out, *p == ' ' ? mark : p, *p == ' ' ? mark_size : 1);
-    }
-    while (t->squeeze_spaces && !out->failed && out->size - begin >= mark_size &&
-           memcmp(out->data + out->size - mark_size, mark, mark_size) == 0)
-        out->size -= mark_size;
-}
-
-// ---- the other normalizers
-
-static void peft__lowercase(const char *s, size_t n, peft__string *out) {
-    for (size_t i = 0, start; i < n;) {
-        uint32_t c;
-        char text[8];
-        start = i;
-        bool valid = peft__utf8_next(s, n, &i, &c);
-        size_t size = peft__utf8_put(text,
-            c < 128          ? (uint32_t)peft__lower((char)c)
-                : c == 0x130 ? 'i' : peft__uc_lower_of(c));
-        if (c == 0x130) size += peft__utf8_put(text + size, 0x307);
-        peft__string_append(out, valid ? text : s + start, valid ? size : 1);
-    }
 }
 
 static bool peft__in_ranges(const uint32_t (*ranges)[2], int64_t count, uint32_t c) {
@@ -13873,7 +13754,7 @@ static size_t peft__cluster(const unsigned char *kept, const char *s, size_t n, 
     static const uint32_t before[][2] = {{0x600, 0x605}, {0x6DD, 0x6DD}, {0x70F, 0x70F}, {0x8E2, 0x8E2},
         {0xD4E, 0xD4E}, {0x110BD, 0x110BD}, {0x110CD, 0x110CD}};
     static const uint32_t behind[][2] = {{0x200C, 0x200D}, {0xFF9E, 0xFF9F}, {0xE33, 0xE33}, {0xEB3, 0xEB3},
-            {0x1F3FB, 0x1F3FF}, {0xE0020, 0xE007F}};
+        {0x1F3FB, 0x1F3FF}, {0xE0020, 0xE007F}};
     size_t end = i, next;
     uint32_t c, after;
     if (!peft__utf8_next(s, n, &end, &c)) return 1;
@@ -13895,36 +13776,99 @@ static size_t peft__cluster(const unsigned char *kept, const char *s, size_t n, 
     return end - i;
 }
 
-// SentencePiece's map as the tokenizers library applies it: to whole clusters if they are short, else to
-// characters; of several keys that the text begins with, the shortest counts.
-static void peft__precompiled(const peft_tokenizer *t, const char *s, size_t n, peft__string *out) {
-    const char *r = NULL;
-    for (size_t i = 0; i < n && !out->failed;) {
-        size_t size = peft__ascii_run(t, s + i, n - i, -1, out);
-        i += size;
-        if (size) continue;
-        size = peft__cluster(t->kept, s, n, i);
-        if (size < 6 && peft__charsmap_match(t, s + i, size, true, &r)) {
-            peft__string_puts(out, r);
-            i += size;
+// One replacement at s[i]: returns how many bytes it takes; *out [*size] is what they become.
+//   sentencepiece: the longest key, but user-defined symbols as they are, and U+FFFD for an invalid byte
+//   the tokenizers library: the shortest key, of a whole cluster if it is short, else of a character. *alone:
+//   where the cluster ends whose characters are looked up alone
+static size_t peft__map_at(const peft_tokenizer *t, const char *s, size_t n, size_t i, size_t *alone,
+    const char **out, size_t *size) {
+    int32_t id;
+    uint32_t c;
+    size_t used = 0, next = i;
+    *out = s + i;
+    if (!t->sentencepiece) {
+        used = i < *alone ? 0 : peft__cluster(t->kept, s, n, i);
+        if (used) *alone = i + used;
+        if (!used || used >= 6 || !peft__charsmap_match(t, *out, used, true, out)) {
+            used = (size_t)peft__utf8_step(s, (int64_t)*alone, (int64_t)i);
+            *size = peft__charsmap_match(t, *out, used, true, out) ? strlen(*out) : used;
+            return used;
+        }
+    } else if ((used = peft__trie_longest(&t->user, *out, n - i, &id)) > 0) return *size = used;
+    else used = peft__charsmap_match(t, *out, n - i, false, out);
+    if (used) return *size = strlen(*out), used;
+    if (!peft__utf8_next(s, n, &next, &c)) return *out = peft__replacement, *size = 3, next - i;
+    return *size = next - i;
+}
+
+// Fills t->ascii: what an ASCII character becomes before any other one; -1: a rule is about both.
+static void peft__fill_ascii(peft_tokenizer *t) {
+    for (int c = 0; c < 128; c++) {
+        char text[2] = {(char)c, 0};
+        const char *out;
+        size_t size, alone = 0;
+        int64_t at = 0, there;
+        uint32_t unit = t->charsmap_count ? peft__u32_at(t->charsmap + 4) : 0, next;
+        peft__map_at(t, text, 1, 0, &alone, &out, &size);
+        bool simple = size == 1 && (unsigned char)*out < 128 && c != '\r' &&
+            !(t->user.nodes && peft__trie_step(&t->user, 0, (unsigned char)c));
+        t->ascii[c] = simple ? (signed char)*out : (signed char)-1;
+        if (!t->sentencepiece || !t->charsmap_count || !peft__charsmap_step(t, &at, &unit, (unsigned char)c))
             continue;
-        }
-        for (size_t end = i + size, one; i < end; i += one) {
-            one = (size_t)peft__utf8_step(s, (int64_t)end, (int64_t)i);
-            if (peft__charsmap_match(t, s + i, one, true, &r)) peft__string_puts(out, r);
-            else peft__string_append(out, s + i, one);
-        }
+        for (int k = 0; k < 128; k++)
+            if (there = at, next = unit, peft__charsmap_step(t, &there, &next, (unsigned char)k))
+                t->ascii[c] = -1;
     }
 }
 
-// Fills t->ascii for the tokenizers library, as peft__sp_ascii does for sentencepiece.
-static void peft__precompiled_ascii(peft_tokenizer *t) {
-    for (int c = 0; c < 128; c++) {
-        char text[2] = {(char)c, 0};
-        const char *r = text;
-        bool mapped = peft__charsmap_match(t, text, 1, true, &r) > 0;
-        bool look = c == '\r' || (mapped && (!r[0] || r[1] || (unsigned char)r[0] >= 128));
-        t->ascii[c] = look ? (signed char)-1 : (signed char)r[0];
+// Applies the map to n bytes. sentencepiece also squeezes spaces and makes them visible.
+static void peft__apply_map(const peft_tokenizer *t, const char *s, size_t n, peft__string *out) {
+    bool squeeze = t->sentencepiece && t->squeeze_spaces;
+    const char *mark = t->sentencepiece && t->escape_spaces ? peft__space : " ", *p;
+    size_t mark_size = strlen(mark), begin = out->size, alone = 0, size, i = 0, run;
+    while (squeeze && i < n) {
+        size_t used = peft__map_at(t, s, n, i, &alone, &p, &size);
+        if (size != 1 || *p != ' ') break;
+        i += used;
+    }
+    if (i == n) return;
+    if (t->sentencepiece && t->dummy_prefix) peft__string_append(out, mark, mark_size);
+    bool after_space = squeeze;
+    while (i < n && !out->failed) {
+        char quick[64];
+        for (run = 0; run < sizeof(quick) && i + 1 < n; run++, i++) {
+            unsigned char c = (unsigned char)s[i];
+            if (c >= 128 || (unsigned char)s[i + 1] >= 128 || t->ascii[c] < 0) break;
+            if (t->ascii[c] == ' ' && t->sentencepiece) break;
+            quick[run] = (char)t->ascii[c];
+        }
+        after_space = after_space && !run;
+        if (run) peft__string_append(out, quick, run);
+        if (run || i == n) continue;
+        i += peft__map_at(t, s, n, i, &alone, &p, &size);
+        while (after_space && size && *p == ' ') p++, size--;
+        if (!size) continue;
+        after_space = squeeze && p[size - 1] == ' ';
+        for (; size; p++, size--) peft__string_append(out, *p == ' ' ? mark : p, *p == ' ' ? mark_size : 1);
+    }
+    while (squeeze && !out->failed && out->size - begin >= mark_size &&
+           memcmp(out->data + out->size - mark_size, mark, mark_size) == 0)
+        out->size -= mark_size;
+}
+
+// ---- the other normalizers
+
+static void peft__lowercase(const char *s, size_t n, peft__string *out) {
+    for (size_t i = 0, start; i < n;) {
+        uint32_t c;
+        char text[8];
+        start = i;
+        bool valid = peft__utf8_next(s, n, &i, &c);
+        size_t size = peft__utf8_put(text,
+            c < 128          ? (uint32_t)peft__lower((char)c)
+                : c == 0x130 ? 'i' : peft__uc_lower_of(c));
+        if (c == 0x130) size += peft__utf8_put(text + size, 0x307);
+        peft__string_append(out, valid ? text : s + start, valid ? size : 1);
     }
 }
 
@@ -13993,8 +13937,8 @@ static bool peft__normalize_by(
     const peft_tokenizer *t, const peft__step *p, const char *s, size_t n, size_t most, peft__string *out) {
     bool compatibility = p->kind == PEFT__STEP_NFKC || p->kind == PEFT__STEP_NFKD;
     switch (p->kind) {
-    case PEFT__STEP_SENTENCEPIECE: peft__sp_normalize(t, s, n, out); break;
-    case PEFT__STEP_PRECOMPILED: peft__precompiled(t, s, n, out); break;
+    case PEFT__STEP_SENTENCEPIECE:
+    case PEFT__STEP_PRECOMPILED: peft__apply_map(t, s, n, out); break;
     case PEFT__STEP_REPLACE: peft__replace(p, s, n, most, out); break;
     case PEFT__STEP_BYTES: peft__append_letters(out, s, n); break;
     case PEFT__STEP_LOWERCASE: peft__lowercase(s, n, out); break;
@@ -14237,6 +14181,12 @@ static void peft__cut_matches(peft__cutter *c, const char *s, int32_t to) {
     if (from < n) peft__cut_part(c, c->from + (int32_t)from, to, p->invert);
 }
 
+static void peft__swap_spans(peft__encoder *e) {
+    peft__spans spans = e->spans;
+    e->spans = e->cuts;
+    e->cuts = spans;
+}
+
 // Cuts every span of the text.
 static bool peft__cut(peft__encoder *e, const peft__step *p) {
     e->cuts.count = 0;
@@ -14248,9 +14198,7 @@ static bool peft__cut(peft__encoder *e, const peft__step *p) {
         if (c.pending >= 0) peft__cut_push(&c, c.pending, span->to);
         if (c.failed) return false;
     }
-    peft__spans spans = e->spans;
-    e->spans = e->cuts;
-    e->cuts = spans;
+    peft__swap_spans(e);
     return true;
 }
 
@@ -14337,123 +14285,85 @@ static bool peft__push_or_unknown(peft__encoder *e, int32_t id) {
 
 #define PEFT__UNKNOWN_PENALTY 10.0f  // what an unknown character scores below the least likely piece
 
-static bool peft__best_reserve(peft__encoder *e, int64_t count) {
-    if (count <= e->best_capacity) return true;
-    int64_t capacity = PEFT__MAX(count + 512, 2 * e->best_capacity);
-    peft__best *grown = (peft__best *)peft__realloc(e->ctx, e->best, (size_t)capacity * sizeof(peft__best));
-    if (!grown) return false;
-    for (int64_t i = e->best_capacity; i < capacity; i++) grown[i].start = -1;
-    e->best = grown;
-    e->best_capacity = capacity;
+// Makes room for `count` items in a scratch array; what it held is lost.
+static bool peft__reserve(peft__encoder *e, void *items, int64_t *capacity, int64_t count, size_t size) {
+    if (count <= *capacity) return true;
+    void *block;
+    memcpy(&block, items, sizeof(block));
+    peft__free(e->ctx, block);
+    *capacity = PEFT__MAX(count + 256, 2 * *capacity);
+    block = peft__calloc(e->ctx, *capacity, size);
+    memcpy(items, &block, sizeof(block));
+    if (!block) *capacity = 0;
+    return block != NULL;
+}
+
+// Appends a run of unknown characters as one token: a piece that happens to have this text, else the pieces
+// of its bytes, else the unknown token.
+static bool peft__emit_unknown(peft__encoder *e, const char *s, int64_t n) {
+    int32_t id = peft__model_piece(e, s, n);
+    if (id >= 0 || !peft__has_bytes(e->t, s, n)) return peft__push_or_unknown(e, id);
+    for (int64_t i = 0; i < n; i++)
+        if (!peft__ids_push(e->ctx, e->ids, e->t->byte_id[(unsigned char)s[i]])) return false;
     return true;
 }
 
-// Ends a run of unknown characters. It is one token: a piece that happens to have this text, else the
-// pieces of its bytes, else the unknown token.
-static bool peft__emit_unknown(peft__encoder *e) {
-    const char *s = e->unknown;
-    int64_t n = e->unknown_size;
-    e->unknown_size = 0;
-    if (!n) return true;
-    int32_t id = peft__model_piece(e, s, n);
-    if (id >= 0 || !peft__has_bytes(e->t, s, n)) return peft__push_or_unknown(e, id);
-    bool ok = true;
-    for (int64_t i = 0; i < n && ok; i++)
-        ok = peft__ids_push(e->ctx, e->ids, e->t->byte_id[(unsigned char)s[i]]);
-    return ok;
-}
-
-// Appends the pieces of the best path to byte `end` of s, which all longer paths share, and clears the
-// table.
-static bool peft__viterbi_settle(peft__encoder *e, const char *s, int32_t end) {
-    peft__best *b = e->best;
-    for (int32_t i = end; i > 0; i = b[i].start) b[b[i].start].next = i;
-    bool ok = true;
-    for (int32_t i = 0; i < end && ok; i = b[i].next) {
-        int32_t next = b[i].next, id = b[next].id;
-        if (id < 0) {
-            ok = peft__no_unknown(e);
-        } else if (id == e->t->model_unk) {
-            if (!e->unknown_size) e->unknown = s + i;
-            e->unknown_size += next - i;
-        } else {
-            ok = peft__emit_unknown(e) && peft__ids_push(e->ctx, e->ids, id);
-        }
-    }
-    for (int32_t i = 0; i <= end; i++) b[i].start = -1;
-    return ok;
+PEFT__INLINE void peft__improve(peft__best *b, double sum, bool rounds, int64_t start, int32_t id) {
+    if (b->start >= 0 && !(sum > b->score)) return;
+    b->score = rounds ? (double)(float)sum : sum;
+    b->start = (int32_t)start;
+    b->id = id;
 }
 
 // best[k] = max over i of best[i] + score(s[i, k)), for the pieces s[i, k) and, at an unlikely score, for
 // single characters that are no piece. sentencepiece rounds each sum to f32 and the tokenizers library does
-// not, which decides ties. Where no piece reaches beyond i, all paths go through i: peft__viterbi_settle
-// appends the best one, and the table begins anew at `origin`.
+// not, which decides ties.
 static bool peft__encode_unigram(peft__encoder *e, const char *s, int64_t n) {
     const peft_tokenizer *t = e->t;
-    const peft__trie_node *nodes = t->trie.nodes;
-    const bool rounds = t->sentencepiece;
-    if (!peft__best_reserve(e, 512)) return false;
-    double unknown = t->min_score - PEFT__UNKNOWN_PENALTY, score = 0;
+    bool rounds = t->sentencepiece;
+    double unknown = t->min_score - PEFT__UNKNOWN_PENALTY;
     if (rounds) unknown = (double)(float)unknown;
-    int64_t origin = 0, reach = 0;
+    if (!peft__reserve(e, &e->best, &e->best_capacity, n + 1, sizeof(peft__best))) return false;
+    peft__best *best = e->best;
+    best[0].score = 0;
+    for (int64_t k = 1; k <= n; k++) best[k].start = -1;
     for (int64_t i = 0, one; i < n; i += one) {
-        if (i > origin) score = e->best[i - origin].score;
-        if (i == reach) {
-            if (i > origin && !peft__viterbi_settle(e, s + origin, (int32_t)(i - origin))) return false;
-            origin = i;
-        }
-        one = peft__utf8_step(s, n, i);
+        double score = best[i].score, sum = unknown + score;
         bool single = false;
         int32_t node = 0;
-        for (int64_t k = i; k < n && nodes;) {
-            int32_t next = nodes[node].base + (unsigned char)s[k];
-            if (nodes[next].check != node) break;
-            node = next;
-            k++;
-            int32_t id = nodes[node].value;
+        one = peft__utf8_step(s, n, i);
+        for (int64_t k = i; k < n && t->trie.nodes;) {
+            if (!(node = peft__trie_step(&t->trie, node, (unsigned char)s[k++]))) break;
+            int32_t id = t->trie.nodes[node].value;
+            if (id >= t->count) id = e->special ? id - (int32_t)t->count : -1;
             if (id < 0) continue;
-            if (id >= t->count) {
-                if (!e->special) continue;
-                id -= (int32_t)t->count;
-            }
-            double gain = t->scores ? t->scores[id] : (double)nodes[node].score;
-            if (t->has_user && t->pieces[id].type == PEFT__PIECE_USER)
+            double gain = t->scores ? t->scores[id] : (double)t->trie.nodes[node].score;
+            if (t->user.nodes && t->pieces[id].type == PEFT__PIECE_USER)
                 gain = (float)(k - i) * t->max_score - 0.1;
-            if (k > reach) {
-                reach = k;
-                if (k - origin >= e->best_capacity && !peft__best_reserve(e, k - origin + 1)) return false;
-            }
-            peft__best *b = &e->best[k - origin];
-            double sum = gain + score;
-            if (b->start < 0 || sum > b->score) {
-                b->score = rounds ? (double)(float)sum : sum;
-                b->start = (int32_t)(i - origin);
-                b->id = id;
-            }
-            single |= k - i == one;
+            peft__improve(&best[k], gain + score, rounds, i, id);
+            single = single || k - i == one;
         }
         if (single) continue;
-        reach = PEFT__MAX(reach, i + one);
-        if (!peft__best_reserve(e, reach - origin + 1)) return false;
-        peft__best *b = &e->best[i + one - origin];
-        double sum = rounds ? (double)((float)unknown + (float)score) : unknown + score;
-        if (b->start < 0 || sum > b->score) {
-            b->score = sum;
-            b->start = (int32_t)(i - origin);
-            b->id = t->model_unk;
-        }
+        peft__improve(&best[i + one], rounds ? (double)(float)sum : sum, rounds, i, t->model_unk);
     }
-    return (n == origin || peft__viterbi_settle(e, s + origin, (int32_t)(n - origin))) &&
-        peft__emit_unknown(e);
+    for (int32_t k = (int32_t)n; k > 0; k = best[k].start) best[best[k].start].next = k;
+    for (int32_t i = 0, k; i < n; i = k) {
+        k = best[i].next;
+        bool known = best[k].id != t->model_unk || t->model_unk < 0;
+        while (!known && k < n && best[best[k].next].id == t->model_unk) k = best[k].next;  // one token
+        if (best[k].id < 0) return peft__no_unknown(e);
+        if (!(known ? peft__ids_push(e->ctx, e->ids, best[k].id) : peft__emit_unknown(e, s + i, k - i)))
+            return false;
+    }
+    return true;
 }
 
 // ---- byte pair encoding: the pair of neighbours with the lowest rank merges, the leftmost of equal ones,
 //      until no pair is left that may
 
 static peft__merge *peft__merge_slot(const peft_tokenizer *t, uint64_t key) {
-    uint64_t h = key * 0x9E3779B97F4A7C15ull;
-    for (int64_t i = (int64_t)((h ^ h >> 29) & (uint64_t)(t->merge_capacity - 1));;
-         i = (i + 1) & (t->merge_capacity - 1)) {
+    uint64_t h = key * 0x9E3779B97F4A7C15ull, last = (uint64_t)t->merge_capacity - 1;
+    for (uint64_t i = (h ^ h >> 29) & last;; i = (i + 1) & last) {
         peft__merge *m = &t->merges[i];
         if (m->result < 0 || m->key == key) return m;
     }
@@ -14518,9 +14428,7 @@ static bool peft__heap_push(peft__encoder *e, int32_t left) {
     if (s->next < 0) return true;
     peft__pair(e->t, s, e->symbols[s->next].id);
     if (s->rank == INT32_MAX) return true;
-    void *grown = peft__one_more(e->ctx, e->heap, e->heap_count, &e->heap_capacity, sizeof(peft__candidate));
-    if (!grown) return false;
-    e->heap = (peft__candidate *)grown;
+    if (!peft__more(e->ctx, &e->heap, e->heap_count, &e->heap_capacity, sizeof(*e->heap))) return false;
     peft__candidate c = {s->rank, left, s->id, e->symbols[s->next].id};
     int64_t i = e->heap_count++;
     for (; i > 0 && peft__candidate_before(&c, &e->heap[(i - 1) / 2]); i = (i - 1) / 2)
@@ -14568,32 +14476,22 @@ static bool peft__merge_long(peft__encoder *e, int64_t *count) {
     return true;
 }
 
-static bool peft__symbols_reserve(peft__encoder *e, int64_t count) {
-    if (count <= e->symbol_capacity) return true;
-    int64_t capacity = PEFT__MAX(count, PEFT__MAX(256, 2 * e->symbol_capacity));
-    peft__free(e->ctx, e->symbols);
-    e->symbols = (peft__symbol *)peft__alloc(e->ctx, (size_t)capacity * sizeof(peft__symbol));
-    e->symbol_capacity = e->symbols ? capacity : 0;
-    return e->symbols != NULL;
-}
-
 // Cuts n bytes into characters (or bytes, in a byte-level vocabulary) and merges them. A character that is
 // no piece becomes the pieces of its bytes, or the unknown token: with fuse_unk one for a run of them.
 // Returns the number of symbols; -1: failure.
 static int64_t peft__bpe_symbols(peft__encoder *e, const char *s, int64_t n) {
     const peft_tokenizer *t = e->t;
     char affixed[2 * PEFT__AFFIX_LENGTH + 4];
-    int64_t count = 0;
-    bool unknown = false;
-    if (!peft__symbols_reserve(e, n * (1 + t->prefix_size) + t->suffix_size + 8)) return -1;
+    int64_t count = 0, room = n * (1 + t->prefix_size) + t->suffix_size + 8;
+    bool unknown = false;  // an unknown token waits: it comes before the next known character, behind bytes
+    if (!peft__reserve(e, &e->symbols, &e->symbol_capacity, room, sizeof(peft__symbol))) return -1;
     for (int64_t i = 0, one; i < n; i += one) {
         const char *c = s + i;
         int64_t size = one = 1;
         int32_t id = -1;
         if (t->byte_level) {
             id = t->byte_id[(unsigned char)*c];
-        } else if (!t->user.nodes ||
-            !(one = (int64_t)peft__trie_longest(&t->user, c, (size_t)(n - i), &id))) {
+        } else if (!(one = (int64_t)peft__trie_longest(&t->user, c, (size_t)(n - i), &id))) {
             size = one = peft__utf8_step(s, n, i);
             int64_t before = i ? t->prefix_size : 0, behind = i + one == n ? t->suffix_size : 0;
             if (before || behind) {  // a prefix inside of a word, a suffix at its end
@@ -14604,20 +14502,15 @@ static int64_t peft__bpe_symbols(peft__encoder *e, const char *s, int64_t n) {
             }
             id = peft__model_piece(e, c, size);
         }
-        bool bytes = id < 0 && peft__has_bytes(t, c, size);
-        if (id < 0 && !bytes) {
-            if (t->model_unk < 0 && t->unk_missing) return peft__no_unknown(e), -1;
-            if (t->model_unk < 0 || (unknown && t->fuse_unk)) continue;
-            if (unknown) e->symbols[count++].id = t->model_unk;
-            unknown = true;
-            continue;
+        if (id < 0 && peft__has_bytes(t, c, size)) {
+            for (int64_t k = 0; k < size; k++) e->symbols[count++].id = t->byte_id[(unsigned char)c[k]];
+        } else if (id < 0 && t->model_unk < 0) {
+            if (t->unk_missing) return peft__no_unknown(e), -1;
+        } else {
+            if (unknown && !(id < 0 && t->fuse_unk)) e->symbols[count++].id = t->model_unk;
+            unknown = id < 0;
+            if (!unknown) e->symbols[count++].id = id;
         }
-        if (unknown && !bytes) {
-            e->symbols[count++].id = t->model_unk;
-            unknown = false;
-        }
-        if (!bytes) e->symbols[count++].id = id;
-        for (int64_t k = 0; k < size && bytes; k++) e->symbols[count++].id = t->byte_id[(unsigned char)c[k]];
     }
     if (unknown) e->symbols[count++].id = t->model_unk;
     if (count > 40) return peft__merge_long(e, &count) ? count : -1;  // below, O(n^2) is faster
@@ -14695,35 +14588,23 @@ static bool peft__cut_words(peft__encoder *e, const char *s, size_t n, size_t fi
     e->text.size = 0;
     e->cuts.count = 0;
     peft__cut_push(&c, 0, (int32_t)n);
-    if (c.failed || !peft__string_append(&e->text, s, n)) return false;
-    peft__spans spans = e->spans;
-    e->spans = e->cuts;
-    e->cuts = spans;
-    for (int64_t i = 0; i < t->step_count[PEFT__PRE_TOKENIZERS]; i++)
-        if (!peft__pre_tokenize(e, &t->steps[PEFT__PRE_TOKENIZERS][i])) return false;
-    return true;
+    peft__swap_spans(e);
+    bool ok = !c.failed && peft__string_append(&e->text, s, n);
+    for (int64_t i = 0; i < t->step_count[PEFT__PRE_TOKENIZERS] && ok; i++)
+        ok = peft__pre_tokenize(e, &t->steps[PEFT__PRE_TOKENIZERS][i]);
+    return ok;
 }
 
 // Appends the ids of normalized text between added tokens: cuts it into words and gives each to the model.
 static bool peft__encode_words(peft__encoder *e, const char *s, size_t n, size_t first) {
-    const peft_tokenizer *t = e->t;
-    int64_t all = (int64_t)n, size = 0, stop = t->each_digit ? 0 : all;
-    for (int64_t i = 0, end; t->direct && i < all; i = end) {
-        if (i == stop) {  // stop: the end of this digit, or of the text before the next digit
-            while (stop < all && peft__class_at(t->kept, s, all, stop, &size) != PEFT__NUMBER) stop += size;
-            if (stop == i) stop += size;
-        }
-        end = peft__next_word(t->kept, t->direct, s, stop, i);
-        if (!peft__bpe_word(e, s + i, end - i)) return false;
-    }
-    if (!n || t->direct) return true;
+    if (!n) return true;
     if (!e->t->step_count[PEFT__PRE_TOKENIZERS]) return peft__model_word(e, s, (int64_t)n);
-    if (!peft__cut_words(e, s, n, first)) return false;
-    for (int64_t i = 0; i < e->spans.count; i++)
-        if (!peft__model_word(
-                e, e->text.data + e->spans.data[i].from, e->spans.data[i].to - e->spans.data[i].from))
-            return false;
-    return true;
+    bool ok = peft__cut_words(e, s, n, first);
+    for (int64_t i = 0; i < e->spans.count && ok; i++) {
+        const peft__word_span *span = &e->spans.data[i];
+        ok = peft__model_word(e, e->text.data + span->from, span->to - span->from);
+    }
+    return ok;
 }
 
 // Puts n bytes through all normalizers; *out points at the result, which is `s` itself without normalizers.
@@ -15007,10 +14888,8 @@ static void peft__close_bytes(peft__token_texts *out, peft__string *bytes) {
 static void peft__decode_step(
     const peft__step *p, const peft__token_texts *in, peft__token_texts *out, size_t most) {
     peft__string raw, *o = &out->text;
-    short byte_of_char[324];
     char letters[256];
     bool whole = p->kind == PEFT__STEP_FUSE || p->kind == PEFT__STEP_BYTES;  // joins all texts
-    peft__byte_characters(byte_of_char);
     peft__string_init(&raw, o->ctx);
     for (int64_t i = 0; i < in->count && !o->failed && o->size <= most; i++) {
         size_t from = i ? in->ends[i - 1] : 0, n = in->ends[i] - from;
@@ -15023,7 +14902,7 @@ static void peft__decode_step(
         case PEFT__STEP_WORD_PIECE: peft__decode_word_piece(p, s, n, i == 0, o); break;
         case PEFT__STEP_BYTES: {
             char *room = n <= sizeof(letters) ? letters : (char *)peft__alloc(o->ctx, n);
-            bytes = room ? peft__letters_to_bytes(byte_of_char, s, n, room) : -1;
+            bytes = room ? peft__letters_to_bytes(s, n, room) : -1;
             peft__string_append(&raw, bytes < 0 ? s : room, bytes < 0 ? n : (size_t)bytes);
             if (!room) o->failed = true;
             if (room != letters) peft__free(o->ctx, room);
@@ -15311,7 +15190,7 @@ static void peft__put_named_step(peft_tokenizer *t, peft__step *p, int list) {
         break;
     case PEFT__STEP_METASPACE:
         if (!p->prefix_space && p->scheme == PEFT__PREFIX_FIRST)
-            peft__damaged(t, "Metaspace: add_prefix_space does not fit prepend_scheme");
+            PEFT__DAMAGED(t, "Metaspace: add_prefix_space does not fit prepend_scheme");
         if (!p->prefix_space) p->scheme = PEFT__PREFIX_NEVER;
         t->asks_first = t->asks_first || (pre && p->scheme == PEFT__PREFIX_FIRST);
         // fall through
@@ -15450,7 +15329,6 @@ static void peft__use_recipe(peft_tokenizer *t, int recipe) {
 static void peft__find_byte_level(peft_tokenizer *t) {
     int64_t last = t->step_count[PEFT__PRE_TOKENIZERS] - 1, letters = 0;
     peft__step *pre = t->steps[PEFT__PRE_TOKENIZERS];
-    short byte_of_char[324];
     int32_t byte_id[256];
     if (t->status || t->kind != PEFT__BPE || last < 0 || pre[last].kind != PEFT__STEP_BYTES ||
         t->prefix_size || t->suffix_size)
@@ -15459,22 +15337,18 @@ static void peft__find_byte_level(peft_tokenizer *t) {
         if (pre[i].kind == PEFT__STEP_BYTES) return;
     for (int64_t i = 0; i < t->step_count[PEFT__NORMALIZERS]; i++)
         if (t->steps[PEFT__NORMALIZERS][i].kind == PEFT__STEP_BYTES) return;
-    peft__byte_characters(byte_of_char);
     for (int i = 0; i < 256; i++) byte_id[i] = -1;
     for (int64_t i = 0; i < t->count; i++) {
         char byte[2];
         const peft__piece *p = &t->pieces[i];
         bool one = p->in_model && p->size && p->size <= 2 &&
-            peft__letters_to_bytes(byte_of_char, p->text, p->size, byte) == 1;
+            peft__letters_to_bytes(p->text, p->size, byte) == 1;
         if (!one || byte_id[(unsigned char)byte[0]] >= 0) continue;
         byte_id[(unsigned char)byte[0]] = (int32_t)i;
         letters++;
     }
     if (letters < 256) return;
     t->byte_level = pre[last].raw = true;
-    t->each_digit = last == 1 && pre[0].text == peft__digit_pattern && pre[0].behavior == PEFT__ISOLATED;
-    if (!pre[last].prefix_space && last == (t->each_digit || !pre[last].use_regex))
-        t->direct = pre[last].use_regex ? (int)PEFT__SPLIT_GPT2 : pre[0].split;
     t->byte_fallback = false;
     memcpy(t->byte_id, byte_id, sizeof(byte_id));
     for (int64_t i = 0; i < t->count; i++) {
@@ -15482,7 +15356,7 @@ static void peft__find_byte_level(peft_tokenizer *t) {
         char *bytes = p->in_model && p->type == PEFT__PIECE_NORMAL ? peft__tokenizer_text(t, p->text, p->size)
                 : NULL;
         if (!bytes) continue;
-        int64_t size = peft__letters_to_bytes(byte_of_char, p->text, p->size, bytes);
+        int64_t size = peft__letters_to_bytes(p->text, p->size, bytes);
         p->in_model = size > 0;
         if (size > 0) p->bytes = bytes, p->byte_size = (uint32_t)size;
     }
@@ -15503,7 +15377,6 @@ static void peft__piece_trie(peft_tokenizer *t, bool user) {
                 (int32_t)(hidden ? i + t->count : i)};
         keys[n++] = key;
     }
-    t->has_user = user && n > 0;
     peft__tokenizer_trie(t, user ? &t->user : &t->trie, keys, n, !user);
 }
 
@@ -15522,7 +15395,7 @@ static void peft__piece_ranges(peft_tokenizer *t) {
         t->max_score = PEFT__MAX(t->max_score, p->score);
     }
     for (int i = 0; i < 256 && t->byte_fallback && t->sentencepiece; i++)
-        if (t->byte_id[i] < 0) peft__damaged(t, "byte fallback, but no piece for byte %d", i);
+        if (t->byte_id[i] < 0) PEFT__DAMAGED(t, "byte fallback, but no piece for byte %d", i);
 }
 
 // Whether no piece has a space behind another character: then every space begins a word.
@@ -15592,7 +15465,6 @@ static void peft__tokenizer_finish(peft_tokenizer *t) {
         int kind = t->steps[PEFT__NORMALIZERS][i].kind;
         bool form = kind >= PEFT__STEP_NFC && kind <= PEFT__STEP_NFKD;
         if (form && !t->nf) peft__load_has(t, t->nf = peft__nf_build(&t->arena));
-        if (kind == PEFT__STEP_PRECOMPILED) peft__precompiled_ascii(t);
     }
     if (!t->sentencepiece) peft__keep_categories(t);
     peft__piece_ranges(t);
@@ -15602,7 +15474,7 @@ static void peft__tokenizer_finish(peft_tokenizer *t) {
     t->space_begins = t->kind == PEFT__BPE && !t->byte_level && !t->ignore_merges && !t->prefix_size &&
         !t->suffix_size && peft__trie_exact(&t->trie, peft__space, 3) >= 0 && peft__spaces_begin_pieces(t);
     if (t->kind == PEFT__BPE && !t->status) peft__mark_whole(t);
-    if (t->sentencepiece && !t->status) peft__sp_ascii(t);
+    if (t->sentencepiece || t->charsmap_count) peft__fill_ascii(t);
     if (!t->status) peft__added_tries(t);
 }
 
@@ -15629,10 +15501,10 @@ static void peft__put_added(peft_tokenizer *t, peft__added a, int64_t *next) {
         id = (*next)++;
         bool taken = id < t->count && (t->pieces[id].size || t->pieces[id].type != PEFT__PIECE_UNUSED);
         if (!t->status && taken)
-            peft__damaged(t, "the added token %s gets id %lld, which the vocabulary has for %s", a.text,
+            PEFT__DAMAGED(t, "the added token %s gets id %lld, which the vocabulary has for %s", a.text,
                     (long long)id, t->pieces[id].text);
         else if (!t->status && id > t->count + 65536)
-            peft__damaged(t, "the added token %s has id %lld", a.text, (long long)id);
+            PEFT__DAMAGED(t, "the added token %s has id %lld", a.text, (long long)id);
         while (t->count < id && peft__tokenizer_add(t, "", 0, 0, PEFT__PIECE_UNUSED)) {}
         if (t->status) return;
         if (id == t->count) {
@@ -15739,9 +15611,9 @@ static void peft__sp_read_piece(peft_tokenizer *t, peft__proto p) {
     }
     bool byte = type != PEFT__PIECE_BYTE || (text && peft__byte_piece(text, size) >= 0);
     if (p.failed || !text || !size || !(score - score == 0) || type < 1 || type > PEFT__PIECE_BYTE || !byte)
-        peft__damaged(t, "piece %lld is damaged", (long long)t->count);
+        PEFT__DAMAGED(t, "piece %lld is damaged", (long long)t->count);
     else if (peft__id_of(t, text, size) >= 0)
-        peft__damaged(t, "piece %lld is there twice", (long long)t->count);
+        PEFT__DAMAGED(t, "piece %lld is there twice", (long long)t->count);
     if (type == PEFT__PIECE_UNKNOWN && t->ids.unk < 0) t->ids.unk = (int32_t)t->count;
     peft__tokenizer_add(t, text, size, score, (int)type);
 }
@@ -15756,29 +15628,28 @@ static void peft__sp_read_trainer(peft_tokenizer *t, peft__proto p, const char *
         if (p.wire == 2 && p.field >= 46 && p.field <= 48)
             peft__load_has(t, names[p.field - 46] = peft__tokenizer_text(t, (const char *)p.bytes, p.size));
     }
-    if (p.failed) peft__damaged(t, "the trainer's settings are damaged");
+    if (p.failed) PEFT__DAMAGED(t, "the trainer's settings are damaged");
     if (kind != PEFT__UNIGRAM && kind != PEFT__BPE)
-        peft__unsupported(
+        PEFT__UNSUPPORTED(
             t, "SentencePiece model type %llu is neither unigram (1) nor BPE (2)", (unsigned long long)kind);
-    if (suffix) peft__unsupported(t, "treat_whitespace_as_suffix");
+    if (suffix) PEFT__UNSUPPORTED(t, "treat_whitespace_as_suffix");
     t->kind = (int)kind;
 }
 
-// Reads the character map: the double array's size in bytes (u32), the array, NUL-terminated replacements.
 static void peft__read_charsmap(peft_tokenizer *t, const unsigned char *data, size_t n) {
     if (!n || t->status) return;
     uint32_t size = n < 4 ? 0 : peft__u32_at(data);
     if (size < 4 || size % 4 || size > n - 4) {
-        peft__damaged(t, "the normalizer's character map is damaged");
+        PEFT__DAMAGED(t, "the normalizer's character map is damaged");
         return;
     }
-    uint32_t *map = (uint32_t *)peft__arena_alloc(&t->arena, size);
-    t->replacements_size = n - 4 - size;
-    t->replacements = peft__arena_strdup(&t->arena, (const char *)data + 4 + size, t->replacements_size);
-    if (!peft__load_has(t, map) || !peft__load_has(t, t->replacements)) return;
-    for (uint32_t i = 0; i < size / 4; i++) map[i] = peft__u32_at(data + 4 + 4 * (size_t)i);
-    t->charsmap = map;
+    const char *map = peft__arena_strdup(&t->arena, (const char *)data, n);
+    if (!peft__load_has(t, map)) return;
+    t->charsmap = (const unsigned char *)map;
+    t->charsmap_size = n;
     t->charsmap_count = size / 4;
+    t->replacements = map + 4 + size;
+    t->replacements_size = n - 4 - size;
 }
 
 static void peft__sp_read_normalizer(peft_tokenizer *t, peft__proto p) {
@@ -15788,7 +15659,7 @@ static void peft__sp_read_normalizer(peft_tokenizer *t, peft__proto p) {
         if (p.field == 4 && p.wire == 0) t->squeeze_spaces = p.number != 0;
         if (p.field == 5 && p.wire == 0) t->escape_spaces = p.number != 0;
     }
-    if (p.failed) peft__damaged(t, "the normalizer is damaged");
+    if (p.failed) PEFT__DAMAGED(t, "the normalizer is damaged");
 }
 
 // T5 adds 100 sentinels behind the file's pieces, of which <extra_id_0> is the last. Its special tokens
@@ -15841,7 +15712,7 @@ static void peft__sp_build_merges(peft_tokenizer *t, bool by_id) {
         const peft__piece *p = &t->pieces[order[i].id];
         if (!by_id && i && order[i].score != order[i - 1].score) rank = i;
         if (p->size > PEFT__MERGE_LENGTH)
-            peft__unsupported(t, "piece %d is %zu bytes long", (int)order[i].id, (size_t)p->size);
+            PEFT__UNSUPPORTED(t, "piece %d is %zu bytes long", (int)order[i].id, (size_t)p->size);
         for (size_t k = 1; k < p->size && !t->status; k++) {
             if (((unsigned char)p->text[k] & 0xC0) == 0x80) continue;
             int64_t left = peft__merge_part(t, p->text, k, types);
@@ -15883,9 +15754,9 @@ static void peft__sp_read(peft_tokenizer *t, peft__arena *a, const char *data, s
         if (p.field == 2) peft__sp_read_trainer(t, inner, names);
         if (p.field == 3) peft__sp_read_normalizer(t, inner);
     }
-    if (p.failed || !t->count) peft__damaged(t, "not a SentencePiece model, or truncated");
-    if (t->ids.unk < 0) peft__damaged(t, "no unknown piece");
-    if (!kind_known) peft__damaged(t, "truncated: nothing follows its %lld pieces", (long long)t->count);
+    if (p.failed || !t->count) PEFT__DAMAGED(t, "not a SentencePiece model, or truncated");
+    if (t->ids.unk < 0) PEFT__DAMAGED(t, "no unknown piece");
+    if (!kind_known) PEFT__DAMAGED(t, "truncated: nothing follows its %lld pieces", (long long)t->count);
     if (t->status) return;
     for (int i = 0; i < 3; i++) {
         int32_t id = peft_token_id(t, names[i]);
@@ -15903,7 +15774,7 @@ static void peft__add_named_merge(
     peft_tokenizer *t, const char *s, size_t left, const char *r, size_t right, int64_t rank) {
     char joined[2 * PEFT__MERGE_LENGTH];
     if (!left || !right || left + right > sizeof(joined) || rank >= INT32_MAX) {
-        peft__damaged(t, "merge %lld is damaged", (long long)rank);
+        PEFT__DAMAGED(t, "merge %lld is damaged", (long long)rank);
         return;
     }
     memcpy(joined, s, left);
@@ -15912,7 +15783,7 @@ static void peft__add_named_merge(
     int64_t a = peft__id_of(t, s, left), b = peft__id_of(t, r, right);
     int64_t both = peft__id_of(t, joined, left + right - inside);
     if (a >= 0 && b >= 0 && both >= 0) peft__merge_add(t, a, b, rank, both);
-    else peft__damaged(t, "merge %lld, '%.*s' and '%.*s', is not in the vocabulary", (long long)rank,
+    else PEFT__DAMAGED(t, "merge %lld, '%.*s' and '%.*s', is not in the vocabulary", (long long)rank,
             (int)left, s, (int)right, r);
 }
 
@@ -15931,11 +15802,6 @@ static void peft__read_merges_text(peft_tokenizer *t, const char *text, size_t n
         if (stop == i || (i == 0 && stop >= 8 && memcmp(text, "#version", 8) == 0)) continue;
         peft__add_merge_text(t, text + i, stop - i, rank++);
     }
-}
-
-// The first item of a list; NULL: there is none.
-static const peft__json *peft__json_first(const peft__json *list) {
-    return peft__json_is(list, PEFT__JSON_ARRAY) ? list->child : NULL;
 }
 
 static void peft__read_merges_json(peft_tokenizer *t, const peft__json *merges) {
@@ -15959,7 +15825,7 @@ typedef struct peft__named {
 static void peft__read_json_pieces(peft_tokenizer *t, const peft__json *vocab) {
     bool object = peft__json_is(vocab, PEFT__JSON_OBJECT), narrow = true;
     if (!object && !peft__json_is(vocab, PEFT__JSON_ARRAY)) {
-        peft__damaged(t, "no vocabulary");
+        PEFT__DAMAGED(t, "no vocabulary");
         return;
     }
     int64_t most = (int64_t)vocab->length + 65536, at = 0, count = 0;
@@ -15971,7 +15837,7 @@ static void peft__read_json_pieces(peft_tokenizer *t, const peft__json *vocab) {
                 peft__json_is(score, PEFT__JSON_NUMBER) && fabs(score->number) < 1e30;
         double id = good && object ? v->number : (double)at;
         if (!good || !(id >= 0) || id >= (double)most || id != floor(id) || names[(int64_t)id].text) {
-            peft__damaged(t, "token %lld of the vocabulary is damaged", (long long)at);
+            PEFT__DAMAGED(t, "token %lld of the vocabulary is damaged", (long long)at);
             break;
         }
         peft__named name = {object ? v->key : text->string, object ? v->key_length : text->length,
@@ -16011,8 +15877,8 @@ static const char peft__base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijk
 // Reads "precompiled_charsmap", SentencePiece's map in base64. Null and "" change nothing.
 static void peft__read_charsmap_base64(peft_tokenizer *t, const peft__json *text) {
     if (!text || text->type == PEFT__JSON_NULL) return;
-    if (text->type != PEFT__JSON_STRING) peft__damaged(t, "precompiled_charsmap");
-    if (t->charsmap_count) peft__unsupported(t, "two normalizers of type Precompiled");
+    if (text->type != PEFT__JSON_STRING) PEFT__DAMAGED(t, "precompiled_charsmap");
+    if (t->charsmap_count) PEFT__UNSUPPORTED(t, "two normalizers of type Precompiled");
     unsigned char *data = t->status ? NULL : (unsigned char *)peft__alloc(t->ctx, text->length + 1);
     size_t n = 0;
     uint32_t bits = 0;
@@ -16035,7 +15901,7 @@ static void peft__json_only(peft_tokenizer *t, const peft__json *v, const char *
         const char *hit = k->key_length ? strstr(keys, k->key) : NULL;
         while (hit && ((hit > keys && hit[-1] != ' ') || (hit[k->key_length] && hit[k->key_length] != ' ')))
             hit = strstr(hit + 1, k->key);
-        if (!hit) peft__unsupported(t, "%s: the key %s is not known", what, k->key);
+        if (!hit) PEFT__UNSUPPORTED(t, "%s: the key %s is not known", what, k->key);
     }
 }
 
@@ -16046,7 +15912,7 @@ static void peft__step_pattern(peft_tokenizer *t, peft__step *p, const peft__jso
     p->is_regex = !(peft__json_is(text, PEFT__JSON_STRING) && text->length);
     if (p->is_regex) text = regex;
     if (!peft__json_is(text, PEFT__JSON_STRING)) {
-        peft__unsupported(t, "%s: a pattern that is empty", step);
+        PEFT__UNSUPPORTED(t, "%s: a pattern that is empty", step);
         return;
     }
     p->text = text->string;
@@ -16097,7 +15963,7 @@ static void peft__read_step(peft_tokenizer *t, peft__step *p, const peft__json *
         bool known = strcmp(k->key, "type") == 0;
         for (int64_t i = 0; i < PEFT__COUNT(peft__step_keys) && !known; i++)
             known = strcmp(peft__step_keys[i].step, name) == 0 && strcmp(peft__step_keys[i].key, k->key) == 0;
-        if (!known) peft__unsupported(t, "%s: the key %s is not known", name, k->key);
+        if (!known) PEFT__UNSUPPORTED(t, "%s: the key %s is not known", name, k->key);
     }
     for (int64_t i = 0; i < PEFT__COUNT(peft__step_keys) && !t->status; i++) {
         char kind = peft__step_keys[i].kind;
@@ -16105,12 +15971,12 @@ static void peft__read_step(peft_tokenizer *t, peft__step *p, const peft__json *
         if (strcmp(peft__step_keys[i].step, name) != 0 || kind == '-' || kind == 'p') continue;
         if (kind == 'm') peft__read_charsmap_base64(t, value);
         else if (!peft__step_value(p, value, kind, peft__step_keys[i].missing, peft__step_keys[i].offset))
-            peft__damaged(t, "%s: the key %s is missing or damaged", name, peft__step_keys[i].key);
+            PEFT__DAMAGED(t, "%s: the key %s is missing or damaged", name, peft__step_keys[i].key);
     }
     if (p->kind == PEFT__STEP_REPLACE || p->kind == PEFT__STEP_SPLIT)
         peft__step_pattern(t, p, peft__json_get(v, "pattern"), name);
-    if (p->kind == PEFT__STEP_LENGTH && !p->start) peft__damaged(t, "%s: a length of 0", name);
-    if (p->kind == PEFT__STEP_SUFFIX && !p->text_size) peft__damaged(t, "%s: an empty suffix", name);
+    if (p->kind == PEFT__STEP_LENGTH && !p->start) PEFT__DAMAGED(t, "%s: a length of 0", name);
+    if (p->kind == PEFT__STEP_SUFFIX && !p->text_size) PEFT__DAMAGED(t, "%s: an empty suffix", name);
     if (p->text && !t->status)
         p->text = peft__tokenizer_text(t, p->text, p->text_size);  // the JSON tree will be freed
     if (p->content && !t->status) p->content = peft__tokenizer_text(t, p->content, p->content_size);
@@ -16126,7 +15992,7 @@ static void peft__read_steps(peft_tokenizer *t, const peft__json *v, int list) {
         (strcmp(peft__step_kinds[i].name, name) != 0 || !(peft__step_kinds[i].lists >> list & 1)))
         i++;
     if (i == count) {
-        peft__unsupported(t, "a %s of type %s", peft__step_lists[list][0], *name ? name : "(none)");
+        PEFT__UNSUPPORTED(t, "a %s of type %s", peft__step_lists[list][0], *name ? name : "(none)");
         return;
     }
     memset(&p, 0, sizeof(p));
@@ -16138,7 +16004,7 @@ static void peft__read_steps(peft_tokenizer *t, const peft__json *v, int list) {
     }
     const peft__json *items = peft__json_get(v, peft__step_lists[list][1]);
     if (!peft__json_is(items, PEFT__JSON_ARRAY))
-        peft__damaged(t, "a Sequence without %s", peft__step_lists[list][1]);
+        PEFT__DAMAGED(t, "a Sequence without %s", peft__step_lists[list][1]);
     peft__json_only(t, v, "type normalizers pretokenizers decoders", name);
     for (const peft__json *item = peft__json_first(items); item; item = item->next)
         peft__read_steps(t, item, list);
@@ -16173,8 +16039,8 @@ static bool peft__read_template(peft_tokenizer *t, const peft__json *v) {
             continue;
         }
         if (behind || strcmp(peft__json_text(peft__json_get(i, "Sequence"), "id", ""), "A") != 0)
-            return peft__unsupported(
-                t, "post_processor: a template that is not one text and tokens around it");
+            return PEFT__UNSUPPORTED(
+                t, "post_processor: a template that is not one text and tokens around it"), false;
         behind = true;
         at = t->around_count;
     }
@@ -16196,7 +16062,7 @@ static void peft__read_post_processor(peft_tokenizer *t, const peft__json *v) {
     bool good = true;
     while (row < PEFT__COUNT(known) && strcmp(known[row].type, type) != 0) row++;
     if (row == PEFT__COUNT(known)) {
-        peft__unsupported(t, "a post_processor of type %s", *type ? type : "(none)");
+        PEFT__UNSUPPORTED(t, "a post_processor of type %s", *type ? type : "(none)");
         return;
     }
     peft__json_only(t, v, known[row].keys, type);
@@ -16211,7 +16077,7 @@ static void peft__read_post_processor(peft_tokenizer *t, const peft__json *v) {
         if (!i) t->front_count++;
     }
     if (row == 4) good = peft__read_template(t, v);
-    if (!good) peft__damaged(t, "post_processor: %s is damaged", type);
+    if (!good) PEFT__DAMAGED(t, "post_processor: %s is damaged", type);
 }
 
 // A model's setting that is a text of at most `most` bytes; null and absent mean "".
@@ -16221,7 +16087,7 @@ static const char *peft__model_text(
     *size = 0;
     if (!v || v->type == PEFT__JSON_NULL) return "";
     if (v->type != PEFT__JSON_STRING || v->length > most) {
-        peft__unsupported(t, "model: %s", key);
+        PEFT__UNSUPPORTED(t, "model: %s", key);
         return "";
     }
     *size = (int64_t)v->length;
@@ -16254,12 +16120,12 @@ static void peft__read_model_settings(peft_tokenizer *t, const peft__json *model
     int64_t row = 0, unk_size = 0;
     while (row < PEFT__COUNT(peft__models_of_json) && strcmp(peft__models_of_json[row].type, type) != 0)
         row++;
-    if (row == PEFT__COUNT(peft__models_of_json)) peft__unsupported(t, "a model of type %s", type);
+    if (row == PEFT__COUNT(peft__models_of_json)) PEFT__UNSUPPORTED(t, "a model of type %s", type);
     if (t->status) return;
     t->kind = peft__models_of_json[row].kind;
     peft__json_only(t, model, peft__models_of_json[row].keys, "model");
     if (dropout != 0)
-        peft__unsupported(t, "model: dropout %g: the same text would get other ids every time", dropout);
+        PEFT__UNSUPPORTED(t, "model: dropout %g: the same text would get other ids every time", dropout);
     const char *unk = peft__model_text(t, model, "unk_token", INT32_MAX / 4, &unk_size);
     t->prefix = peft__model_text(t, model, "continuing_subword_prefix", PEFT__AFFIX_LENGTH, &t->prefix_size);
     t->suffix = peft__model_text(t, model, "end_of_word_suffix", PEFT__AFFIX_LENGTH, &t->suffix_size);
@@ -16271,7 +16137,7 @@ static void peft__read_model_settings(peft_tokenizer *t, const peft__json *model
     bool unigram = t->kind == PEFT__UNIGRAM;
     int64_t id = unigram ? peft__json_int(model, "unk_id", -1) : peft__id_of(t, unk, (size_t)unk_size);
     if (id >= t->count || id < -1)
-        peft__damaged(t, "model: unk_id %lld of %lld", (long long)id, (long long)t->count);
+        PEFT__DAMAGED(t, "model: unk_id %lld of %lld", (long long)id, (long long)t->count);
     t->model_unk = (int32_t)id;
     t->unk_missing = id < 0 && (t->kind != PEFT__BPE || unk_size);
     if (id >= 0) t->ids.unk = t->model_unk;
@@ -16283,7 +16149,7 @@ static peft__added peft__json_added(peft_tokenizer *t, const peft__json *v) {
     peft__added a;
     memset(&a, 0, sizeof(a));
     if (!peft__json_is(text, PEFT__JSON_STRING) || text->length > INT32_MAX / 4) {
-        peft__damaged(t, "an added token is damaged");
+        PEFT__DAMAGED(t, "an added token is damaged");
         return a;
     }
     peft__json_only(t, v, "id content single_word lstrip rstrip normalized special __type", "an added token");
@@ -16435,7 +16301,7 @@ static void peft__read_vocab_json(peft_tokenizer *t, peft__arena *a, const peft_
     int number = peft__tokenizer_class(t, a, &config, &name);
     if (!t->status && !*name) number = PEFT__CLASS_GPT2;
     if (number < PEFT__CLASS_GPT2 || number > PEFT__CLASS_QWEN2)
-        peft__unsupported(t,
+        PEFT__UNSUPPORTED(t,
             "what %s does with it is not known; AutoTokenizer's save_pretrained writes a tokenizer.json",
             name);
     if (t->status) return;
@@ -16521,11 +16387,11 @@ static void peft__read_added_file(peft_tokenizer *t, const peft__token_files *f)
             a.special = a.special || peft__is_token(x, a.text, a.size);
         a.normalized = !a.special && !t->sentencepiece;
         if (v->type != PEFT__JSON_NUMBER || v->key_length > INT32_MAX / 4)
-            peft__damaged(t, "added_tokens.json: the id of %s", v->key);
+            PEFT__DAMAGED(t, "added_tokens.json: the id of %s", v->key);
         else if (peft__map_get(&t->added_by_text, a.text, a.size, -1) < 0) peft__put_added(t, a, &next);
         int64_t is = t->status ? -1 : peft__id_of(t, a.text, a.size);
         if (a.size && (double)is != v->number)
-            peft__damaged(t, "added_tokens.json: %s has id %g, which is %lld in this vocabulary", v->key,
+            PEFT__DAMAGED(t, "added_tokens.json: %s has id %g, which is %lld in this vocabulary", v->key,
                     v->number, (long long)is);
     }
     peft__free(t->ctx, order);
@@ -16726,7 +16592,7 @@ static void peft__gguf_read_piece(
     int type = kind >= first && kind <= last && kind == floor(kind) ? (int)kind : 0;
     bool byte = type == PEFT__PIECE_BYTE;
     if (!type || (byte && peft__byte_piece(text, size) < 0) || !(fabs(score) < 1e30))
-        peft__damaged(t, "token %lld is damaged", (long long)i);
+        PEFT__DAMAGED(t, "token %lld is damaged", (long long)i);
     t->byte_fallback = t->byte_fallback || byte;
     if (type == PEFT__PIECE_USER && (peft__is_sentinel(text, size) || peft__looks_like_control(text, size)))
         type = PEFT__PIECE_CONTROL;
@@ -16757,7 +16623,7 @@ static void peft__gguf_read_bytes(peft_tokenizer *t, const peft_gguf *g, const p
     int64_t row = 0, count = peft_gguf_array_count(g, "tokenizer.ggml.merges");
     while (row < PEFT__COUNT(peft__gguf_splits) && strcmp(peft__gguf_splits[row].name, name) != 0) row++;
     if (row == PEFT__COUNT(peft__gguf_splits)) {
-        peft__unsupported(t, "tokenizer.ggml.pre %s", name);
+        PEFT__UNSUPPORTED(t, "tokenizer.ggml.pre %s", name);
         return;
     }
     t->kind = PEFT__BPE;
@@ -16800,7 +16666,7 @@ static void peft__gguf_read_tokenizer(peft_tokenizer *t) {
         if (peft_gguf_bool(g, "tokenizer.ggml.add_eos_token", unigram))
             peft__put_around(t, t->around_count, t->ids.eos);
         if (bytes) peft__gguf_read_bytes(t, g, &v);
-        else if (t->ids.unk < 0) peft__damaged(t, "no unknown token");
+        else if (t->ids.unk < 0) PEFT__DAMAGED(t, "no unknown token");
         if (!bytes && v.charsmap) peft__read_charsmap(t, v.charsmap, v.charsmap_size);
         if (!bytes) peft__sp_add_sentinels(t);
         if (!bytes && !t->status) peft__sp_finish(t);
@@ -16868,29 +16734,12 @@ static const char **peft__merge_lines(const peft_tokenizer *t, peft__arena *a) {
     return order ? lines : NULL;
 }
 
-// The character map as a file has it, see peft__read_charsmap. The caller frees it. NULL: out of memory.
-static unsigned char *peft__charsmap_bytes(const peft_tokenizer *t, size_t *n) {
-    size_t array = 4 * (size_t)t->charsmap_count;
-    *n = 4 + array + t->replacements_size;
-    unsigned char *bytes = (unsigned char *)peft__alloc(t->ctx, *n);
-    if (!bytes) return NULL;
-    for (int i = 0; i < 4; i++) bytes[i] = (unsigned char)(array >> 8 * i);
-    for (size_t i = 0; i < array; i++) bytes[4 + i] = (unsigned char)(t->charsmap[i / 4] >> 8 * (i % 4));
-    memcpy(bytes + 4 + array, t->replacements, t->replacements_size);
-    return bytes;
-}
-
-static peft_status peft__gguf_set_charsmap(peft_gguf_writer *w, const peft_tokenizer *t) {
-    size_t n = 0;
-    unsigned char *bytes = peft__charsmap_bytes(t, &n);
-    double *numbers = bytes ? (double *)peft__calloc(t->ctx, (int64_t)n, sizeof(double)) : NULL;
-    for (size_t i = 0; i < n && numbers; i++) numbers[i] = (double)bytes[i];
-    const char *key = "tokenizer.ggml.precompiled_charsmap";
-    peft_status status = numbers ? peft_gguf_set_numbers(w, key, PEFT_GGUF_U8, numbers, (int64_t)n)
-            : PEFT_ERROR_MEMORY;
-    peft__free(t->ctx, numbers);
-    peft__free(t->ctx, bytes);
-    return status;
+static peft_status peft__gguf_set_charsmap(peft_gguf_writer *w, const peft_tokenizer *t, peft__arena *a) {
+    double *numbers = PEFT__ARENA(a, t->charsmap_size, double);
+    if (!numbers) return PEFT_ERROR_MEMORY;
+    for (size_t i = 0; i < t->charsmap_size; i++) numbers[i] = (double)t->charsmap[i];
+    return peft_gguf_set_numbers(
+        w, "tokenizer.ggml.precompiled_charsmap", PEFT_GGUF_U8, numbers, (int64_t)t->charsmap_size);
 }
 
 static bool peft__same_text(const char *text, size_t n, const char *other) {
@@ -16973,7 +16822,7 @@ static peft_status peft__gguf_set_tokenizer(peft_gguf_writer *w, const peft_toke
     if (!status && bytes)
         status = lines ? peft_gguf_set_strings(w, "tokenizer.ggml.merges", lines, t->merge_count)
                 : PEFT_ERROR_MEMORY;
-    if (!status && t->charsmap) status = peft__gguf_set_charsmap(w, t);
+    if (!status && t->charsmap) status = peft__gguf_set_charsmap(w, t, &a);
     if (!status && !bytes)
         status = peft_gguf_set_number(w, "tokenizer.ggml.add_space_prefix", PEFT_GGUF_BOOL, prefix);
     if (!status && !bytes)
@@ -16987,20 +16836,17 @@ static peft_status peft__gguf_set_tokenizer(peft_gguf_writer *w, const peft_toke
 // ---- writing tokenizer.json for a vocabulary whose files say less
 
 static void peft__json_charsmap(peft__string *s, const peft_tokenizer *t) {
-    size_t n = 0;
-    unsigned char *data = peft__charsmap_bytes(t, &n);
-    if (!data) s->failed = true;
+    const unsigned char *data = t->charsmap;
     peft__string_quoted(s, "{'type':'Precompiled','precompiled_charsmap':'");
-    for (size_t i = 0; i < n && data; i += 3) {
+    for (size_t i = 0, n = t->charsmap_size; i < n; i += 3) {
         uint32_t second = i + 1 < n ? data[i + 1] : 0, third = i + 2 < n ? data[i + 2] : 0;
         uint32_t bits = (uint32_t)data[i] << 16 | second << 8 | third;
         char four[4];
-        for (int k = 0; k < 4; k++)
-            four[k] = i + (size_t)k > n ? '=' : peft__base64_digits[bits >> (18 - 6 * k) & 63];
+        for (size_t k = 0; k < 4; k++)
+            four[k] = i + k > n ? '=' : peft__base64_digits[bits >> (18 - 6 * k) & 63];
         peft__string_append(s, four, 4);
     }
     peft__string_puts(s, "\"}");
-    peft__free(t->ctx, data);
 }
 
 static void peft__json_text_of(peft__string *s, const peft_tokenizer *t, int32_t id) {
@@ -17128,7 +16974,7 @@ static peft_status peft__tokenizer_json(
         peft__free(t->ctx, text);
         return status;
     }
-    if (t->has_user && t->kind == PEFT__BPE && t->dummy_prefix)
+    if (t->user.nodes && t->kind == PEFT__BPE && t->dummy_prefix)
         peft__log(t->ctx,
             "warning: %s: behind a user-defined token, tokenizer.json puts a space that SentencePiece does "
             "not",
@@ -19139,9 +18985,10 @@ PEFTDEF peft_status peft_model_save(peft_model *m, const char *folder, peft_dtyp
     if (!status) {
         peft__folder f;
         peft__writer *weights = NULL;
+        int64_t size;
         status = peft__folder_open(m->ctx, folder, peft__model_files, &f);
         if (!status) status = peft__folder_file(&f, "model.safetensors", &weights);
-        if (!status) status = peft__safetensors_put(m->ctx, weights, list, m->tensor_count);
+        if (!status) status = peft__safetensors_put(m->ctx, weights, list, m->tensor_count, &size);
         if (!status) status = peft__save_config(m, &f, tensors[m->shared - m->tensors].type, quantized);
         if (!status) status = peft__save_generation_config(m, &f);
         if (!status) status = peft__save_tokenizer(m, &f);
@@ -22457,9 +22304,10 @@ PEFTDEF peft_status peft_adapter_save(const peft_adapter *a, const char *folder)
     if (!status) {
         peft__folder f;
         peft__writer *weights = NULL;
+        int64_t size;
         status = peft__folder_open(a->ctx, folder, files, &f);
         if (!status) status = peft__folder_file(&f, "adapter_model.safetensors", &weights);
-        if (!status) status = peft__safetensors_put(a->ctx, weights, list, count);
+        if (!status) status = peft__safetensors_put(a->ctx, weights, list, count, &size);
         if (!status) status = peft__folder_write(&f, "adapter_config.json", config.data, config.size);
         status = peft__folder_close(&f, status);
     }
@@ -22472,19 +22320,12 @@ PEFTDEF peft_status peft_adapter_file_size(const peft_adapter *a, int64_t *bytes
     PEFT__NEED(NULL, a, "adapter");
     PEFT__NEED(a->ctx, bytes, "bytes");
     peft__arena scratch;
-    peft__arena_init(&scratch, a->ctx);
-    peft__string header;
-    peft__string_init(&header, a->ctx);
     const peft_tensor **list = NULL;
-    peft__item *items = NULL;
-    int64_t count = 0, n = 0;
+    int64_t count = 0;
     *bytes = 0;
+    peft__arena_init(&scratch, a->ctx);
     peft_status status = peft__saved_tensors(a, &scratch, &list, &count);
-    if (!status) status = peft__items_sorted(a->ctx, &scratch, list, count, &items, &n);
-    if (!status) status = peft__safetensors_header(&header, items, n);
-    for (int64_t i = 0; i < n && !status; i++) *bytes += items[i].count * items[i].width;
-    if (!status) *bytes += 8 + (int64_t)header.size;
-    peft__string_free(&header);
+    if (!status) status = peft__safetensors_put(a->ctx, NULL, list, count, bytes);
     peft__arena_free(&scratch);
     return status;
 }
