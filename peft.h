@@ -11209,7 +11209,7 @@ enum {
     PEFT__GGUF_ALIGNMENT = 32,
     PEFT__GGUF_MAX_ALIGNMENT = 1 << 20
 };
-enum { PEFT__GGUF_MAX_KEYS = 1 << 16, PEFT__GGUF_MAX_TENSORS = 1 << 20, PEFT__GGUF_DEPTH = 4 };
+enum { PEFT__GGUF_MAX_KEYS = 1 << 16, PEFT__GGUF_MAX_TENSORS = 1 << 20 };
 
 // ---- reading GGUF
 
@@ -11242,24 +11242,16 @@ struct peft_gguf {
     peft__map keys, names;
 };
 
-static void peft__gguf_wrong(peft_gguf *g, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    char text[PEFT__ERROR_SIZE];
-    peft__vformat(text, sizeof(text), format, args);
-    if (!g->status) g->status = peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: %s", g->path, text);
-    va_end(args);
-}
+#define PEFT__GGUF_WRONG(g, ...) \
+    ((g)->status = (g)->status ? (g)->status : PEFT__FILE_BAD(&(g)->file, __VA_ARGS__))
 
-static uint64_t peft__gguf_left(const peft_gguf *g) {
-    return g->file.size - (uint64_t)(g->at - g->bytes);
-}
+static uint64_t peft__gguf_left(const peft_gguf *g) { return g->file.size - (uint64_t)(g->at - g->bytes); }
 
 // The next `n` bytes, which belong to `what`. NULL: they are not there.
 static const unsigned char *peft__gguf_span(peft_gguf *g, uint64_t n, const char *what) {
     const unsigned char *p = g->at;
-    if (!g->status && n > peft__gguf_left(g))
-        peft__gguf_wrong(g, "truncated, or no GGUF file: %s%s is not whole", g->reading, what);
+    if (n > peft__gguf_left(g))
+        PEFT__GGUF_WRONG(g, "truncated, or no GGUF file: %s%s is not whole", g->reading, what);
     if (g->status) return NULL;
     g->at += n;
     return p;
@@ -11297,69 +11289,44 @@ static double peft__gguf_number_at(const unsigned char *p, int type) {
     }
 }
 
-// Reads the type and the count of an array's items; the file must have room for them.
-static void peft__gguf_array_header(peft_gguf *g, const char *key, int *type, int64_t *count) {
-    uint64_t t = peft__gguf_take(g, 4, key), n = peft__gguf_take(g, 8, key);
-    size_t size = t <= PEFT_GGUF_F64 ? peft__gguf_number_size((int)t) : 0;
-    if (!g->status && (t > PEFT_GGUF_F64 || n > peft__gguf_left(g) / (size                    ? size
-                                                                      : t == PEFT_GGUF_STRING ? 8
-                                                                                              : 12)))
-        peft__gguf_wrong(g, "key %s is an array that is damaged or longer than the file", key);
-    *type = g->status ? 0 : (int)t;
-    *count = g->status ? 0 : (int64_t)n;
-}
-
-// Checks and skips an array of arrays: no key that is used holds one.
-static void peft__gguf_skip_array(peft_gguf *g, const char *key, int depth) {
-    int type;
-    int64_t count;
-    if (depth > PEFT__GGUF_DEPTH && !g->status)
-        peft__gguf_wrong(g, "key %s is a damaged array of arrays", key);
-    peft__gguf_array_header(g, key, &type, &count);
-    size_t size = peft__gguf_number_size(type);
-    if (size) peft__gguf_span(g, (uint64_t)count * size, key);
-    for (int64_t i = 0; i < count && !size && !g->status; i++) {
-        if (type == PEFT_GGUF_STRING) peft__gguf_take_text(g, key);
-        else peft__gguf_skip_array(g, key, depth + 1);
+// Arrays of arrays are refused, as ggml does.
+static void peft__gguf_read_value(peft_gguf *g, peft__gguf_entry *e) {
+    uint64_t type = peft__gguf_take(g, 4, e->key), count = 1;
+    e->array = type == PEFT_GGUF_ARRAY;
+    if (e->array) type = peft__gguf_take(g, 4, e->key), count = peft__gguf_take(g, 8, e->key);
+    size_t size = type <= PEFT_GGUF_F64 ? peft__gguf_number_size((int)type) : 0;
+    if (type > PEFT_GGUF_F64)
+        PEFT__GGUF_WRONG(g, "key %s has the unknown type %llu", e->key, (unsigned long long)type);
+    if (type == PEFT_GGUF_ARRAY) PEFT__GGUF_WRONG(g, "key %s is an array of arrays", e->key);
+    if (e->array && count > peft__gguf_left(g) / (size ? size : 8))
+        PEFT__GGUF_WRONG(g, "key %s is an array that is damaged or longer than the file", e->key);
+    if (g->status) return;
+    e->type = (int)type;
+    e->count = (int64_t)count;
+    if (size) {
+        e->data = peft__gguf_span(g, count * size, e->key);
+        for (uint64_t i = 0; i < count && e->type == PEFT_GGUF_BOOL && e->data; i++)
+            if (e->data[i] > 1) PEFT__GGUF_WRONG(g, "key %s is neither true nor false", e->key);
+        return;
     }
-}
-
-static void peft__gguf_read_texts(peft_gguf *g, peft__gguf_entry *e) {
-    uint64_t bytes = ((uint64_t)e->count + 1) * sizeof(peft__gguf_text);  // twice the file's size at most
+    uint64_t bytes = (count + 1) * sizeof(peft__gguf_text);  // twice the file's size at most
     peft__gguf_text *texts =
         (peft__gguf_text *)peft__arena_alloc(&g->arena, bytes <= SIZE_MAX ? (size_t)bytes : SIZE_MAX);
-    for (int64_t i = 0; i < e->count && texts; i++) texts[i] = peft__gguf_take_text(g, e->key);
+    for (uint64_t i = 0; i < count && texts; i++) texts[i] = peft__gguf_take_text(g, e->key);
     if (texts && !e->array && !g->status)
         texts[0].data = peft__arena_strdup(&g->arena, texts[0].data, texts[0].size);
-    if (!texts || (!e->array && !g->status && !texts[0].data)) g->status = PEFT_ERROR_MEMORY;
+    if (!g->status && (!texts || (!e->array && !texts[0].data))) g->status = PEFT_ERROR_MEMORY;
     e->texts = texts;
-}
-
-static void peft__gguf_read_value(peft_gguf *g, peft__gguf_entry *e) {
-    uint64_t type = peft__gguf_take(g, 4, e->key);
-    e->array = type == PEFT_GGUF_ARRAY;
-    e->count = 1;
-    if (type > PEFT_GGUF_F64)
-        peft__gguf_wrong(g, "key %s has the unknown type %llu", e->key, (unsigned long long)type);
-    e->type = g->status ? 0 : (int)type;
-    if (e->array) peft__gguf_array_header(g, e->key, &e->type, &e->count);
-    size_t size = peft__gguf_number_size(e->type);
-    if (e->type == PEFT_GGUF_STRING) peft__gguf_read_texts(g, e);
-    else if (size) e->data = peft__gguf_span(g, (uint64_t)e->count * size, e->key);
-    for (int64_t i = 0; i < e->count && e->type == PEFT_GGUF_ARRAY && !g->status; i++)
-        peft__gguf_skip_array(g, e->key, 1);
-    for (int64_t i = 0; i < e->count && e->type == PEFT_GGUF_BOOL && e->data && !g->status; i++)
-        if (e->data[i] > 1) peft__gguf_wrong(g, "key %s is neither true nor false", e->key);
 }
 
 // Reads a name: NUL-terminated, and entered into `map` with the value `index`.
 static const char *peft__gguf_read_name(peft_gguf *g, const char *what, peft__map *map, int64_t index) {
     peft__gguf_text text = peft__gguf_take_text(g, "name");
     if (!g->status && (!text.size || text.size > PEFT__GGUF_MAX_KEY || memchr(text.data, 0, text.size)))
-        peft__gguf_wrong(g, "the name of %s %ld is damaged", what, index);
+        PEFT__GGUF_WRONG(g, "the name of %s %ld is damaged", what, index);
     char *name = g->status ? NULL : peft__arena_strdup(&g->arena, text.data, text.size);
     if (name && peft__map_get(map, name, text.size, -1) >= 0)
-        peft__gguf_wrong(g, "%s %s is there twice", what, name);
+        PEFT__GGUF_WRONG(g, "%s %s is there twice", what, name);
     else if (!g->status && (!name || !peft__map_set(map, name, text.size, index)))
         g->status = PEFT_ERROR_MEMORY;
     return name ? name : "";
@@ -11370,7 +11337,7 @@ static uint64_t peft__gguf_read_info(peft_gguf *g, int64_t index) {
     peft_gguf_tensor *t = &g->tensors[index];
     t->name = peft__gguf_read_name(g, "tensor", &g->names, index);
     uint64_t rank = peft__gguf_take(g, 4, t->name);
-    if (rank > 4) peft__gguf_wrong(g, "tensor %s has %llu dimensions", t->name, (unsigned long long)rank);
+    if (rank > 4) PEFT__GGUF_WRONG(g, "tensor %s has %llu dimensions", t->name, (unsigned long long)rank);
     bool sound = true;
     t->rank = g->status ? 0 : (int)rank;
     for (int k = 0; k < 4; k++) {
@@ -11385,34 +11352,33 @@ static uint64_t peft__gguf_read_info(peft_gguf *g, int64_t index) {
     sound = sound && f && t->dims[0] % f->block == 0 && peft__mul(t->dims[0] / f->block, f->size, &t->size);
     for (int k = 1; k < 4 && sound; k++) sound = peft__mul(t->size, t->dims[k], &t->size);
     if (!f)
-        g->status = peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s has the unknown type %llu",
-                               g->path, t->name, (unsigned long long)type);
-    else if (!sound) peft__gguf_wrong(g, "tensor %s of type %s has an impossible shape", t->name, f->name);
+        g->status = PEFT__FILE_CANNOT(
+            &g->file, "tensor %s has the unknown type %llu", t->name, (unsigned long long)type);
+    else if (!sound) PEFT__GGUF_WRONG(g, "tensor %s of type %s has an impossible shape", t->name, f->name);
     return offset;
 }
 
 static void peft__gguf_read_tensors(peft_gguf *g) {
+    uint64_t *offsets = PEFT__CALLOC(g->ctx, g->count, uint64_t), alignment = (uint64_t)g->alignment;
     g->tensors = PEFT__CALLOC(g->ctx, g->count, peft_gguf_tensor);
-    uint64_t *offsets = PEFT__CALLOC(g->ctx, g->count, uint64_t);
     if (!g->tensors || !offsets) g->status = PEFT_ERROR_MEMORY;
     g->reading = "tensor ";
     for (int64_t i = 0; i < g->count && !g->status; i++) offsets[i] = peft__gguf_read_info(g, i);
-    uint64_t alignment = (uint64_t)g->alignment, start = (uint64_t)(g->at - g->bytes);
-    if (!g->status) start = (start + alignment - 1) / alignment * alignment;
-    uint64_t room = start < g->file.size ? g->file.size - start : 0, total = 0;
+    uint64_t start = (uint64_t)(g->at - g->bytes) + alignment - 1, total = 0;
+    start -= start % alignment;
+    uint64_t room = start < g->file.size ? g->file.size - start : 0;
     for (int64_t i = 0; i < g->count && !g->status; i++) {
         peft_gguf_tensor *t = &g->tensors[i];
-        if ((uint64_t)t->size >
-            room - total)  // tensors do not overlap: a small file cannot claim much memory
-            peft__gguf_wrong(g, "the tensors up to %s claim more than the %llu bytes of data", t->name,
-                             (unsigned long long)room);
-        else if (offsets[i] % alignment || offsets[i] > room - (uint64_t)t->size)
-            peft__gguf_wrong(
-                g, "tensor %s of %ld bytes claims offset %llu, alignment %llu, of %llu bytes of data",
-                t->name, t->size, (unsigned long long)offsets[i], (unsigned long long)alignment,
+        uint64_t size = (uint64_t)t->size, at = offsets[i];
+        if (size > room - total)  // tensors do not overlap: a small file cannot claim much memory
+            PEFT__GGUF_WRONG(g, "the tensors up to %s claim more than the %llu bytes of data", t->name,
                 (unsigned long long)room);
-        total += (uint64_t)t->size;
-        t->data = g->status ? NULL : g->bytes + start + offsets[i];
+        else if (at % alignment || at > room - size)
+            PEFT__GGUF_WRONG(g,
+                "tensor %s of %ld bytes claims offset %llu, alignment %ld, of %llu bytes of data", t->name,
+                t->size, (unsigned long long)at, g->alignment, (unsigned long long)room);
+        total += size;
+        t->data = g->status ? NULL : g->bytes + start + at;
     }
     peft__free(g->ctx, offsets);
 }
@@ -11420,21 +11386,19 @@ static void peft__gguf_read_tensors(peft_gguf *g) {
 static void peft__gguf_read(peft_gguf *g) {
     g->reading = "";
     const unsigned char *magic = peft__gguf_span(g, 4, "its first word");
-    if (magic && memcmp(magic, "GGUF", 4) != 0) peft__gguf_wrong(g, "not a GGUF file");
+    if (magic && memcmp(magic, "GGUF", 4) != 0) PEFT__GGUF_WRONG(g, "not a GGUF file");
     uint64_t version = peft__gguf_take(g, 4, "the version");
     if (!g->status && version != 2 && version != 3)
-        g->status = peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF of version %llu%s", g->path,
-                               (unsigned long long)version, version & 0xFFFF ? "" : " (big-endian)");
+        g->status = PEFT__FILE_CANNOT(&g->file, "GGUF of version %llu%s", (unsigned long long)version,
+            version & 0xFFFF ? "" : " (big-endian)");
     uint64_t tensors = peft__gguf_take(g, 8, "the header"), keys = peft__gguf_take(g, 8, "the header");
-    if (g->status) return;
     // a key and its value take 13 bytes at least, a tensor's description 24
     uint64_t left = peft__gguf_left(g);
-    if (keys > left / 13 || tensors > left / 24 || keys > PEFT__GGUF_MAX_KEYS ||
-        tensors > PEFT__GGUF_MAX_TENSORS) {
-        peft__gguf_wrong(g, "truncated, or no GGUF file: %llu keys and %llu tensors in %llu bytes",
-                         (unsigned long long)keys, (unsigned long long)tensors, (unsigned long long)left);
-        return;
-    }
+    if (keys > PEFT__MIN(left / 13, PEFT__GGUF_MAX_KEYS) ||
+        tensors > PEFT__MIN(left / 24, PEFT__GGUF_MAX_TENSORS))
+        PEFT__GGUF_WRONG(g, "truncated, or no GGUF file: %llu keys and %llu tensors in %llu bytes",
+            (unsigned long long)keys, (unsigned long long)tensors, (unsigned long long)left);
+    if (g->status) return;
     g->entry_count = (int64_t)keys;
     g->count = (int64_t)tensors;
     g->entries = PEFT__CALLOC(g->ctx, g->entry_count, peft__gguf_entry);
@@ -11444,14 +11408,12 @@ static void peft__gguf_read(peft_gguf *g) {
         g->entries[i].key = peft__gguf_read_name(g, "key", &g->keys, i);
         peft__gguf_read_value(g, &g->entries[i]);
     }
-    if (g->status) return;
-    double a = PEFT__GGUF_ALIGNMENT;
-    if (peft__map_get(&g->keys, "general.alignment", 17, -1) >= 0)
-        a = peft_gguf_number(g, "general.alignment", 0);
+    bool given = peft__map_get(&g->keys, "general.alignment", 17, -1) >= 0;
+    double a = given && !g->status ? peft_gguf_number(g, "general.alignment", 0) : PEFT__GGUF_ALIGNMENT;
     g->alignment = a >= 8 && a <= (double)PEFT__GGUF_MAX_ALIGNMENT ? (int64_t)a : 0;
     if (!g->alignment || (double)g->alignment != a || (g->alignment & (g->alignment - 1)))
-        peft__gguf_wrong(g, "general.alignment is %g", a);
-    peft__gguf_read_tensors(g);
+        PEFT__GGUF_WRONG(g, "general.alignment is %g", a);
+    if (!g->status) peft__gguf_read_tensors(g);
 }
 
 PEFTDEF peft_status peft_gguf_open(peft_context *ctx, const char *path, peft_gguf **out) {
@@ -11468,10 +11430,9 @@ PEFTDEF peft_status peft_gguf_open(peft_context *ctx, const char *path, peft_ggu
     g->status = g->path ? peft__file_open(ctx, g->path, &g->file) : PEFT_ERROR_MEMORY;
     g->bytes = g->file.data;
     if (!g->status && !g->bytes) {
-        unsigned char *copy = g->file.size < SIZE_MAX
-                                  ? (unsigned char *)peft__arena_alloc(&g->arena, (size_t)g->file.size + 1)
-                                  : NULL;
-        g->status = copy ? peft__file_read(&g->file, 0, copy, (size_t)g->file.size) : PEFT_ERROR_MEMORY;
+        size_t size = g->file.size < SIZE_MAX ? (size_t)g->file.size : SIZE_MAX - 1;
+        unsigned char *copy = (unsigned char *)peft__arena_alloc(&g->arena, size + 1);
+        g->status = copy ? peft__file_read(&g->file, 0, copy, size) : PEFT_ERROR_MEMORY;
         g->bytes = copy;
     }
     g->at = g->bytes;
@@ -11608,17 +11569,16 @@ static void peft__gguf_decode_rows(void *arg, int64_t begin, int64_t end) {
     }
 }
 
-static peft_status peft__gguf_decode(const peft_gguf *g, const peft_gguf_tensor *t, int64_t first_row,
-                                     int64_t rows, peft__row_order order, float *out) {
+static peft_status peft__gguf_decode(const peft_gguf *g, const peft_gguf_tensor *t, int64_t first,
+        int64_t rows, peft__row_order order, float *out) {
     const peft__ggml_format *f = peft__ggml_format_of(t->type);
     int64_t total = t->dims[1] * t->dims[2] * t->dims[3];
     if (!f->decode) return PEFT__FILE_CANNOT(&g->file, "tensor %s is of type %s", t->name, f->name);
-    if (first_row < 0 || rows < 0 || first_row > total || rows > total - first_row)
+    if (first < 0 || rows < 0 || first > total || rows > total - first)
         return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT,
-                          "%s: %ld rows from row %ld of tensor %s, which has %ld", g->path,
-                          rows, first_row, t->name, total);
-    peft__gguf_decoding d = {f,          (const unsigned char *)t->data + first_row * (t->size / total),
-                             t->dims[0], order, out};
+            "%s: %ld rows from row %ld of tensor %s, which has %ld", g->path, rows, first, t->name, total);
+    const unsigned char *data = (const unsigned char *)t->data + first * (t->size / total);
+    peft__gguf_decoding d = {f, data, t->dims[0], order, out};
     peft__ranges(g->ctx, rows, 65536 / t->dims[0], peft__gguf_decode_rows, &d);
     return PEFT_OK;
 }
@@ -11677,14 +11637,8 @@ PEFTDEF void peft_gguf_writer_destroy(peft_gguf_writer *w) {
     peft__free(w->ctx, w);
 }
 
-PEFT__NOINLINE void peft__gguf_put(peft__string *out, uint64_t v, int bytes) {
-    char data[8];
-    for (int i = 0; i < bytes; i++) data[i] = (char)(v >> 8 * i & 0xFF);
-    peft__string_append(out, data, (size_t)bytes);
-}
-
 static void peft__gguf_put_text(peft__string *out, const char *text) {
-    peft__gguf_put(out, strlen(text), 8);
+    peft__put_little_endian(out, strlen(text), 8);
     peft__string_puts(out, text);
 }
 
@@ -11699,13 +11653,10 @@ static bool peft__gguf_holds(int type, double v) {
 }
 
 static void peft__gguf_put_number(peft__string *out, int type, double v) {
-    uint64_t bits = 0;
+    uint64_t bits = v < 0 ? (uint64_t)(int64_t)v : (uint64_t)v;
     if (type == PEFT_GGUF_F64) memcpy(&bits, &v, 8);
-    else
-        bits = type == PEFT_GGUF_F32 ? peft__float_bits((float)v)
-               : v < 0               ? (uint64_t)(int64_t)v
-                                     : (uint64_t)v;
-    peft__gguf_put(out, bits, (int)peft__gguf_number_size(type));
+    if (type == PEFT_GGUF_F32) bits = peft__float_bits((float)v);
+    peft__put_little_endian(out, bits, (int)peft__gguf_number_size(type));
 }
 
 // Writes the key, the type and the header of an array (count -1: no array). Writes nothing on failure.
@@ -11718,9 +11669,9 @@ static peft_status peft__gguf_begin(peft_gguf_writer *w, const char *key, int ty
     char *copy = peft__arena_strdup(&w->arena, key, n);
     if (!copy || w->metadata.failed || !peft__map_set(&w->keys, copy, n, 0)) return PEFT_ERROR_MEMORY;
     peft__gguf_put_text(&w->metadata, key);
-    if (count >= 0) peft__gguf_put(&w->metadata, PEFT_GGUF_ARRAY, 4);
-    peft__gguf_put(&w->metadata, (uint64_t)type, 4);
-    if (count >= 0) peft__gguf_put(&w->metadata, (uint64_t)count, 8);
+    if (count >= 0) peft__put_little_endian(&w->metadata, PEFT_GGUF_ARRAY, 4);
+    peft__put_little_endian(&w->metadata, (uint64_t)type, 4);
+    if (count >= 0) peft__put_little_endian(&w->metadata, (uint64_t)count, 8);
     return PEFT_OK;
 }
 
@@ -11776,32 +11727,27 @@ PEFTDEF peft_status peft_gguf_set_numbers(peft_gguf_writer *w, const char *key, 
 }
 
 // Adds a tensor in another order of rows. A vector in such an order is written as a matrix of one column.
-static peft_status peft__gguf_add_ordered(peft_gguf_writer *w, const char *name, const peft_tensor *t,
-                                          int type, peft__row_order order) {
+static peft_status peft__gguf_add_ordered(
+        peft_gguf_writer *w, const char *name, const peft_tensor *t, int type, peft__row_order order) {
     const peft__ggml_format *f = peft__ggml_format_of(type);
     size_t n = strlen(name);
     if (!f || !f->encode)
         return peft__fail(w->ctx, PEFT_ERROR_UNSUPPORTED, "tensor %s: cannot be written as ggml type %s",
-                          name, peft_ggml_type_name(type));
+            name, peft_ggml_type_name(type));
     if (!n || n > PEFT__GGUF_MAX_NAME)
         return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "tensor %s: a GGUF name has 1 to 63 bytes", name);
     if (peft__map_get(&w->names, name, n, -1) >= 0)
         return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "tensor %s is there already", name);
-    bool vector = t->rank == 1 && order.kind != PEFT__ORDER_SAME,
-         transposed = order.kind == PEFT__ORDER_TRANSPOSED;
-    int64_t rows = transposed ? t->cols
-                   : vector   ? peft__size(t)
-                              : t->rows,
-            cols = transposed ? t->rows
-                   : vector   ? 1
-                              : t->cols;
+    int64_t rows = t->rows, cols = t->cols;
+    if (order.kind == PEFT__ORDER_TRANSPOSED) rows = t->cols, cols = t->rows;
+    else if (t->rank == 1 && order.kind != PEFT__ORDER_SAME) rows = peft__size(t), cols = 1;
     if (rows < 1 || cols < 1 || cols % f->block || !peft__row_order_fits(&order, rows))
         return peft__fail(w->ctx, PEFT_ERROR_SHAPE, "tensor %s: %ld x %ld as ggml type %s with %ld heads",
-                          name, rows, cols, f->name, order.heads);
-    void *grown = peft__one_more(w->ctx, w->sources, w->count, &w->capacity, sizeof(*w->sources));
-    if (grown) w->sources = (peft__gguf_source *)grown;
+            name, rows, cols, f->name, order.heads);
     char *copy = peft__arena_strdup(&w->arena, name, n);
-    if (!grown || !copy || !peft__map_set(&w->names, copy, n, 0)) return PEFT_ERROR_MEMORY;
+    if (!copy || !peft__more(w->ctx, &w->sources, w->count, &w->capacity, sizeof(*w->sources)) ||
+        !peft__map_set(&w->names, copy, n, 0))
+        return PEFT_ERROR_MEMORY;
     peft__gguf_source s = {copy, t, f, order, rows, cols, 1};
     w->sources[w->count++] = s;
     return PEFT_OK;
@@ -11815,31 +11761,34 @@ PEFTDEF peft_status peft_gguf_add(peft_gguf_writer *w, const char *name, const p
     return peft__gguf_add_ordered(w, name, tensor, (int)type, peft__same_order);
 }
 
+static int64_t peft__gguf_aligned(int64_t bytes) {
+    return (bytes + PEFT__GGUF_ALIGNMENT - 1) / PEFT__GGUF_ALIGNMENT * PEFT__GGUF_ALIGNMENT;
+}
+
 static void peft__gguf_header(const peft_gguf_writer *w, peft__string *h) {
     peft__string_append(h, "GGUF", 4);
-    peft__gguf_put(h, 3, 4);
-    peft__gguf_put(h, (uint64_t)w->count, 8);
-    peft__gguf_put(h, (uint64_t)w->keys.count, 8);
+    peft__put_little_endian(h, 3, 4);
+    peft__put_little_endian(h, (uint64_t)w->count, 8);
+    peft__put_little_endian(h, (uint64_t)w->keys.count, 8);
     peft__string_append(h, w->metadata.data, w->metadata.size);
     int64_t offset = 0;
     for (const peft__gguf_source *s = w->sources; s < w->sources + w->count; s++) {
         bool vector = s->tensor->rank == 1;
         peft__gguf_put_text(h, s->name);
-        peft__gguf_put(h, vector ? 1 : 2, 4);
-        peft__gguf_put(h, (uint64_t)(vector ? s->rows * s->cols : s->cols), 8);
-        if (!vector) peft__gguf_put(h, (uint64_t)s->rows, 8);
-        peft__gguf_put(h, (uint64_t)s->format->type, 4);
-        peft__gguf_put(h, (uint64_t)offset, 8);
-        int64_t bytes = s->rows * (s->cols / s->format->block) * s->format->size;
-        offset += (bytes + PEFT__GGUF_ALIGNMENT - 1) / PEFT__GGUF_ALIGNMENT * PEFT__GGUF_ALIGNMENT;
+        peft__put_little_endian(h, vector ? 1 : 2, 4);
+        peft__put_little_endian(h, (uint64_t)(vector ? s->rows * s->cols : s->cols), 8);
+        if (!vector) peft__put_little_endian(h, (uint64_t)s->rows, 8);
+        peft__put_little_endian(h, (uint64_t)s->format->type, 4);
+        peft__put_little_endian(h, (uint64_t)offset, 8);
+        offset += peft__gguf_aligned(s->rows * (s->cols / s->format->block) * s->format->size);
     }
-    while (!h->failed && h->size % PEFT__GGUF_ALIGNMENT) peft__gguf_put(h, 0, 1);
+    while (!h->failed && h->size % PEFT__GGUF_ALIGNMENT) peft__put_little_endian(h, 0, 1);
 }
 
 static void peft__gguf_write_source(peft__writer *w, const peft__gguf_source *s) {
     static const char zeros[PEFT__GGUF_ALIGNMENT] = {0};
     const peft__ggml_format *f = s->format;
-    int64_t blocks = s->cols / f->block, bytes = blocks * f->size;
+    int64_t blocks = s->cols / f->block, bytes = blocks * f->size, all = s->rows * bytes;
     float *x = PEFT__CALLOC(w->ctx, s->cols, float);
     unsigned char *row = (unsigned char *)peft__calloc(w->ctx, bytes, 1);
     if (!x || !row) w->status = PEFT_ERROR_MEMORY;
@@ -11851,11 +11800,9 @@ static void peft__gguf_write_source(peft__writer *w, const peft__gguf_source *s)
         for (int64_t i = 0; i < s->cols && s->scale != 1; i++) x[i] *= s->scale;
         if (f->encode(f, x, blocks, row)) peft__write(w, row, (size_t)bytes);
         else w->status = peft__fail(w->ctx, PEFT_ERROR_NUMERIC,
-                                    "%s: tensor %s, row %ld: a value that %s cannot hold", w->path, s->name,
-                                    r, f->name);
+                "%s: tensor %s, row %ld: a value that %s cannot hold", w->path, s->name, r, f->name);
     }
-    int64_t behind = s->rows * bytes % PEFT__GGUF_ALIGNMENT;
-    peft__write(w, zeros, (size_t)(behind ? PEFT__GGUF_ALIGNMENT - behind : 0));
+    peft__write(w, zeros, (size_t)(peft__gguf_aligned(all) - all));
     peft__free(w->ctx, x);
     peft__free(w->ctx, row);
 }
@@ -11867,8 +11814,8 @@ PEFTDEF peft_status peft_gguf_write(peft_gguf_writer *writer, const char *path) 
     peft__writer w;
     peft__string_init(&header, writer->ctx);
     peft__gguf_header(writer, &header);
-    peft_status status = header.failed || writer->metadata.failed ? PEFT_ERROR_MEMORY
-                                                                  : peft__writer_open(writer->ctx, path, &w);
+    bool failed = header.failed || writer->metadata.failed;
+    peft_status status = failed ? PEFT_ERROR_MEMORY : peft__writer_open(writer->ctx, path, &w);
     if (!status) {
         peft__write(&w, header.data, header.size);
         for (int64_t i = 0; i < writer->count && !w.status; i++)
@@ -12051,7 +11998,9 @@ typedef struct peft__setting {
     const char *gguf;   // metadata, without the architecture's name before it; NULL: none
     int use;
     size_t field;       // of peft_config
-    const char *value;  // JSON: what a missing key means, or the only value; NULL: the key is required
+    // JSON: what a missing key means, or the only value; NULL: the key is required. "qwen2,qwen3=32 0" is 32
+    // for these model types and 0 for all others.
+    const char *value;
 } peft__setting;
 
 #define PEFT__FIELD(member) offsetof(peft_config, member)
@@ -12122,44 +12071,28 @@ static const peft__setting peft__llama_settings[] = {
     PEFT__SET("intermediate_size", "feed_forward_length", SIZE, d_ff, NULL),
     PEFT__SET("num_hidden_layers", "block_count", SIZE, decoder_layers, NULL),
     PEFT__SET("num_attention_heads", "attention.head_count", SIZE, heads, NULL),
-    PEFT__SET_OF("mistral", "num_key_value_heads", "attention.head_count_kv", SIZE_OR_NONE, kv_heads, "8"),
-    PEFT__SET_OF("qwen2,qwen3", "num_key_value_heads", "attention.head_count_kv", SIZE_OR_NONE, kv_heads,
-                 "32"),
-    PEFT__SET_OF("smollm3,gemma2,gemma3_text", "num_key_value_heads", "attention.head_count_kv",
-                 SIZE_OR_NONE, kv_heads, "4"),
-    PEFT__SET("num_key_value_heads", "attention.head_count_kv", SIZE_OR_NONE, kv_heads, "0"),
-    PEFT__SET_OF("qwen3", "head_dim", "attention.key_length", SIZE_OR_NONE, d_kv, "128"),
-    PEFT__SET_OF("gemma2,gemma3_text", "head_dim", "attention.key_length", SIZE_OR_NONE, d_kv, "256"),
-    PEFT__SET("head_dim", "attention.key_length", SIZE_OR_NONE, d_kv, "0"),
-    PEFT__SET_OF("mistral", "max_position_embeddings", "context_length", SIZE, max_positions, "131072"),
-    PEFT__SET_OF("qwen2,qwen3,smollm3", "max_position_embeddings", "context_length", SIZE, max_positions,
-                 "32768"),
-    PEFT__SET_OF("phi3", "max_position_embeddings", "context_length", SIZE, max_positions, "4096"),
-    PEFT__SET_OF("gemma2", "max_position_embeddings", "context_length", SIZE, max_positions, "8192"),
-    PEFT__SET_OF("gemma3_text", "max_position_embeddings", "context_length", SIZE, max_positions, "131072"),
-    PEFT__SET("max_position_embeddings", "context_length", SIZE, max_positions, "2048"),
-    PEFT__SET_OF("olmo2,phi3", "rms_norm_eps", "attention.layer_norm_rms_epsilon", FRACTION, epsilon, "1e-5"),
-    PEFT__SET("rms_norm_eps", "attention.layer_norm_rms_epsilon", FRACTION, epsilon, "1e-6"),
-    PEFT__SET_OF("smollm3,gemma2,gemma3_text", "tie_word_embeddings", NULL, FLAG, tied, "true"),
-    PEFT__SET("tie_word_embeddings", NULL, FLAG, tied, "false"),
+    PEFT__SET("num_key_value_heads", "attention.head_count_kv", SIZE_OR_NONE, kv_heads,
+        "mistral=8 qwen2,qwen3=32 smollm3,gemma2,gemma3_text=4 0"),
+    PEFT__SET("head_dim", "attention.key_length", SIZE_OR_NONE, d_kv, "qwen3=128 gemma2,gemma3_text=256 0"),
+    PEFT__SET("max_position_embeddings", "context_length", SIZE, max_positions,
+        "mistral,gemma3_text=131072 qwen2,qwen3,smollm3=32768 gemma2=8192 phi3=4096 2048"),
+    PEFT__SET("rms_norm_eps", "attention.layer_norm_rms_epsilon", FRACTION, epsilon, "olmo2,phi3=1e-5 1e-6"),
+    PEFT__SET("tie_word_embeddings", NULL, FLAG, tied, "smollm3,gemma2,gemma3_text=true false"),
     PEFT__SET_OF("mistral,phi3", "attention_bias", NULL, FIXED, query_bias, "false"),
     PEFT__SET_OF("qwen2", "attention_bias", NULL, FIXED, query_bias, "true"),
     PEFT__SET("attention_bias", NULL, FLAG, query_bias, "false"),
     PEFT__SET_OF("llama,smollm3,granite", "mlp_bias", NULL, FLAG, feed_forward_bias, "false"),
     PEFT__KEYS("mlp_bias", NULL, FIXED, "false"),
-    PEFT__SET_OF("mistral", "sliding_window", "attention.sliding_window", SIZE_OR_NONE, window, "4096"),
-    PEFT__SET_OF("qwen2,qwen3", "sliding_window", "attention.sliding_window", SIZE_OR_NONE, window, "4096"),
+    PEFT__SET_OF("mistral,qwen2,qwen3,phi3,gemma2,gemma3_text", "sliding_window", "attention.sliding_window",
+        SIZE_OR_NONE, window, "phi3=0 4096"),
     PEFT__SET_OF("qwen2,qwen3", "use_sliding_window,max_window_layers", NULL, READ, window, NULL),
     PEFT__SET_OF("smollm3", "sliding_window", NULL, SIZE_OR_NONE, window, "0"),
     PEFT__SET_OF("smollm3", "use_sliding_window,no_rope_layers,no_rope_layer_interval", NULL, READ, window,
                  NULL),
     PEFT__SET_OF("smollm3", "max_window_layers", NULL, HARMLESS, window, NULL),
-    PEFT__SET_OF("phi3", "sliding_window", "attention.sliding_window", SIZE_OR_NONE, window, "0"),
     PEFT__SET_OF("phi3", "resid_pdrop", NULL, FRACTION, dropout, "0"),
     PEFT__SET_OF("phi3", "embd_pdrop", NULL, HARMLESS, dropout, NULL),
     PEFT__SET_OF("phi3", "original_max_position_embeddings", NULL, READ, dropout, NULL),
-    PEFT__SET_OF("gemma2,gemma3_text", "sliding_window", "attention.sliding_window", SIZE_OR_NONE, window,
-                 "4096"),
     PEFT__SET_OF("gemma2", "attn_logit_softcapping", "attn_logit_softcapping", FACTOR, attention_cap, "50"),
     PEFT__SET_OF("gemma2", "final_logit_softcapping", "final_logit_softcapping", FACTOR, logit_cap, "30"),
     PEFT__SET_OF("gemma3_text", "attn_logit_softcapping", NULL, FIXED, window, "null"),
@@ -12276,7 +12209,7 @@ static bool peft__is_llama_kin(const peft__family *f) {
 // *list moves behind it.
 static size_t peft__next_name(const char **list, const char **name) {
     *name = *list + strspn(*list, ", ");
-    size_t n = strcspn(*name, ",");
+    size_t n = strcspn(*name, ",=");
     *list = *name + n;
     while (n && (*name)[n - 1] == ' ') n--;
     return n;
@@ -12288,6 +12221,13 @@ static bool peft__is_listed(const char *list, const char *name) {
     for (size_t n; list && (n = peft__next_name(&list, &item)) > 0;)
         if (strlen(name) == n && memcmp(item, name, n) == 0) return true;
     return false;
+}
+
+// A setting's value for a model type.
+static const char *peft__setting_default(const char *value, const char *type) {
+    for (const char *is; value && (is = strchr(value, '=')) != NULL; value = strchr(value, ' ') + 1)
+        if (peft__is_listed(value, type)) return is + 1;
+    return value;
 }
 
 // Row i of a family's settings and then of those of all families; NULL behind the last.
@@ -12849,63 +12789,6 @@ static peft_status peft__refuse_bin(peft_context *ctx, const char *path) {
     return status;
 }
 
-// ---- the vocabulary in a GGUF file
-
-typedef struct peft__gguf_vocab {
-    const char *model, *pre;  // model: llama (SentencePiece BPE), t5 (unigram) or gpt2 (byte-level BPE);
-                              // pre: the pre-tokenizer, "": not said
-    int64_t count;
-    int32_t bos, eos, unk, pad;  // -1: none
-    bool has_scores, has_types;
-    const unsigned char *charsmap;  // SentencePiece's normalization, NULL: none
-    size_t charsmap_size;
-} peft__gguf_vocab;
-
-static peft_status peft__gguf_read_vocab(const peft_gguf *g, peft__gguf_vocab *v) {
-    memset(v, 0, sizeof(*v));
-    v->model = peft_gguf_string(g, "tokenizer.ggml.model", "(none)");
-    v->pre = peft_gguf_string(g, "tokenizer.ggml.pre", "");
-    bool t5 = strcmp(v->model, "t5") == 0, llama = strcmp(v->model, "llama") == 0;
-    if (!t5 && !llama && strcmp(v->model, "gpt2") != 0)
-        return PEFT__FILE_CANNOT(&g->file, "tokenizer.ggml.model %s", v->model);
-    const peft__gguf_entry *tokens = peft__gguf_entry_of(g, "tokenizer.ggml.tokens", true);
-    const peft__gguf_entry *map = peft__gguf_entry_of(g, "tokenizer.ggml.precompiled_charsmap", true);
-    v->count = tokens && tokens->texts ? tokens->count : 0;
-    if (v->count < 1 || v->count > INT32_MAX / 4)
-        return PEFT__FILE_BAD(&g->file, "no list tokenizer.ggml.tokens");
-    const struct {
-        const char *key;
-        bool *there;
-    } lists[] = {{"tokenizer.ggml.scores", &v->has_scores}, {"tokenizer.ggml.token_type", &v->has_types}};
-    for (int i = 0; i < 2; i++) {
-        const peft__gguf_entry *e = peft__gguf_entry_of(g, lists[i].key, true);
-        *lists[i].there = e != NULL;
-        if (e && (!e->data || e->count != v->count))
-            return PEFT__FILE_BAD(&g->file, "%s is no list of %ld numbers", lists[i].key,
-                                  v->count);
-    }
-    if (!v->has_scores && (t5 || llama))
-        return peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no tokenizer.ggml.scores", g->path);
-    const struct {
-        const char *key;
-        int32_t llama, t5, *id;  // the defaults of these kinds of vocabulary
-    } ids[] = {{"tokenizer.ggml.bos_token_id", 1, -1, &v->bos},
-               {"tokenizer.ggml.eos_token_id", 2, 1, &v->eos},
-               {"tokenizer.ggml.unknown_token_id", 0, 2, &v->unk},
-               {"tokenizer.ggml.padding_token_id", -1, 0, &v->pad}};
-    for (int i = 0; i < 4; i++) {
-        double id = peft_gguf_number(g, ids[i].key, llama ? ids[i].llama : t5 ? ids[i].t5 : -1);
-        if (id != -1 && (!(id >= 0) || id >= (double)v->count || id != floor(id)))
-            return PEFT__FILE_BAD(&g->file, "%s is %g of %ld tokens", ids[i].key, id, v->count);
-        *ids[i].id = (int32_t)id;
-    }
-    if (map && (map->type == PEFT_GGUF_U8 || map->type == PEFT_GGUF_I8)) {
-        v->charsmap = map->data;
-        v->charsmap_size = (size_t)map->count;
-    }
-    return PEFT_OK;
-}
-
 // ---- changing a member of a JSON text, whose other bytes stay
 
 // Where the member begins and ends in the text of an object, its comma included. False: it has none.
@@ -12996,15 +12879,17 @@ typedef struct peft__piece {
     bool in_model;  // the model makes this piece; false: an added token, which the text is searched for
 } peft__piece;
 
-// A double array (Aoe 1989): node p has a child for a byte if nodes[base of p + byte].check == p.
+// A set of texts as a tree of their bytes, in a hash table: a node is a slot, its key the node before it and
+// the byte that leads from there. Node 0 is the root.
 typedef struct peft__trie_node {
-    int32_t base, check, value;  // check -1: free; value -1: no piece ends here
-    float score;                 // of the piece; stored here because Viterbi reads both at once
+    uint32_t key;   // parent << 8 | byte
+    int32_t value;  // of the text that ends here; -1: none does
+    float score;    // of its piece; stored here because Viterbi reads both at once
 } peft__trie_node;
 
 typedef struct peft__trie {
-    peft__trie_node *nodes;  // nodes[0] is the root; NULL: an empty trie
-    int64_t count;
+    peft__trie_node *nodes;  // NULL: an empty trie
+    int64_t capacity;
 } peft__trie;
 
 // BPE: two neighbouring pieces that may become one. The pair of the lowest rank merges first.
@@ -13092,9 +12977,7 @@ PEFTDEF void peft_ids_free(peft_context *ctx, peft_ids *ids) {
 }
 
 static bool peft__ids_push(peft_context *ctx, peft_ids *ids, int32_t id) {
-    void *grown = peft__one_more(ctx, ids->data, ids->count, &ids->capacity, sizeof(int32_t));
-    if (!grown) return false;
-    ids->data = (int32_t *)grown;
+    if (!peft__more(ctx, &ids->data, ids->count, &ids->capacity, sizeof(int32_t))) return false;
     ids->data[ids->count++] = id;
     return true;
 }
@@ -13146,25 +13029,21 @@ static int64_t peft__id_of(const peft_tokenizer *t, const char *text, size_t n) 
 // Appends a piece. If several pieces have one text, by_text keeps the first.
 static peft__piece *peft__tokenizer_add(
     peft_tokenizer *t, const char *text, size_t n, float score, int type) {
-    if (t->status) return NULL;
-    if (t->count >= INT32_MAX / 4 || n > INT32_MAX / 4)
-        t->status = peft__fail(t->ctx, PEFT_ERROR_MEMORY, "a vocabulary of %lld pieces", (long long)t->count);
-    void *grown = t->status ? NULL
-            : peft__one_more(t->ctx, t->pieces, t->count, &t->capacity, sizeof(*t->pieces));
-    if (!peft__load_has(t, grown)) return NULL;
-    t->pieces = (peft__piece *)grown;
-    char *copy = peft__tokenizer_text(t, text, n);
+    if (!t->status && (t->count >= INT32_MAX / 4 || n > INT32_MAX / 4))
+        t->status = peft__fail(t->ctx, PEFT_ERROR_MEMORY, "a vocabulary of %ld pieces", t->count);
+    char *copy = t->status ? NULL : peft__tokenizer_text(t, text, n);
     if (!copy) return NULL;
-    peft__piece *p = &t->pieces[t->count];
+    bool known = !n || peft__id_of(t, copy, n) >= 0;
+    if (!peft__more(t->ctx, &t->pieces, t->count, &t->capacity, sizeof(*t->pieces)) ||
+        (!known && !peft__map_set(&t->by_text, copy, n, t->count)))
+        return peft__load_has(t, NULL), NULL;
+    peft__piece *p = &t->pieces[t->count++];
     memset(p, 0, sizeof(*p));
     p->text = p->bytes = copy;
     p->size = p->byte_size = (uint32_t)n;
     p->score = score;
     p->left = p->right = -1;
     p->type = (unsigned char)type;
-    bool known = !n || peft__id_of(t, copy, n) >= 0;
-    if (!known && !peft__map_set(&t->by_text, copy, n, t->count)) peft__load_has(t, NULL);
-    t->count++;
     return p;
 }
 
@@ -13217,102 +13096,22 @@ typedef struct peft__trie_key {
     int32_t value;
 } peft__trie_key;
 
-typedef struct peft__trie_range {  // keys [from, to) share their first `depth` bytes, which lead to `node`
-    int32_t from, to, node;
-    uint32_t depth;
-} peft__trie_range;
+#define PEFT__TRIE_FREE 0xFFFFFFFFu     // the key of a free slot
+enum { PEFT__TRIE_MOST = 0xFFFFFF };  // slots: so that no parent has the number of a free slot's key
 
-static int peft__trie_compare(const void *a, const void *b) {
-    const peft__trie_key *x = (const peft__trie_key *)a, *y = (const peft__trie_key *)b;
-    int order = memcmp(x->text, y->text, PEFT__MIN(x->size, y->size));
-    if (!order) order = x->size < y->size ? -1 : x->size > y->size;
-    return order              ? order
-        : x->value > y->value ? -1 : x->value < y->value;  // of equal texts the last one first
-}
-
-static bool peft__trie_reserve(peft_context *ctx, peft__trie *t, int64_t want) {
-    static const peft__trie_node free_node = {0, -1, -1, 0};
-    if (want <= t->count) return true;
-    int64_t count = PEFT__MAX(want + 256, t->count + t->count / 2);
-    if (count > INT32_MAX / 2) return false;
-    peft__trie_node *grown = (peft__trie_node *)peft__realloc(
-        ctx, t->nodes, (size_t)count * sizeof(peft__trie_node));
-    if (!grown) return false;
-    for (int64_t i = t->count; i < count; i++) grown[i] = free_node;
-    t->nodes = grown;
-    t->count = count;
-    return true;
-}
-
-// Finds a base at which all n children (ascending bytes) fall on free nodes; 0: out of memory. After 512
-// tries it takes fresh nodes: it rather wastes room than time.
-static int32_t peft__trie_place(
-    peft_context *ctx, peft__trie *t, const unsigned char *bytes, int n, int64_t *first_free, int64_t end) {
-    while (*first_free < t->count && t->nodes[*first_free].check >= 0) ++*first_free;
-    int64_t slot = PEFT__MAX(*first_free, (int64_t)bytes[0] + 1);
-    for (int64_t stop = slot + 512;; slot++) {
-        if (slot > stop) slot = PEFT__MAX(slot, end);
-        if (!peft__trie_reserve(ctx, t, slot + 512)) return 0;
-        int k = 0;
-        while (k < n && t->nodes[slot - bytes[0] + bytes[k]].check < 0) k++;
-        if (k < n) continue;
-        if (slot > *first_free + 128) *first_free += 32;  // few holes are left there
-        return (int32_t)(slot - bytes[0]);
-    }
-}
-
-// Builds the trie of n sorted keys; of equal keys the first counts. `pieces` [modulus] has the scores:
-// value modulo `modulus` is a key's piece; NULL: no scores. Nodes are made breadth first from a queue, not
-// by recursion, as a damaged file may have keys of any length.
-static peft_status peft__trie_build(peft_context *ctx, peft__trie *t, const peft__trie_key *keys, int64_t n,
-        const peft__piece *pieces, int64_t modulus) {
-    int64_t head = 0, tail = 1, first_free = 257, end = 257, count = 1;
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t same = 0, most = i ? PEFT__MIN(keys[i].size, keys[i - 1].size) : 0;
-        while (same < most && keys[i].text[same] == keys[i - 1].text[same]) same++;
-        count += keys[i].size - same;
-    }
-    if (!n) return PEFT_OK;
-    peft__trie_range *queue = (peft__trie_range *)peft__calloc(ctx, count, sizeof(*queue));
-    bool ok = queue && peft__trie_reserve(ctx, t, 1);
-    if (ok) t->nodes[0].check = 0, queue[0].to = (int32_t)n;
-    while (ok && head < tail) {
-        peft__trie_range r = queue[head++];
-        unsigned char bytes[256];
-        int children = 0;
-        for (; r.from < r.to && keys[r.from].size == r.depth; r.from++) {
-            peft__trie_node *node = &t->nodes[r.node];
-            if (node->value >= 0) continue;
-            node->value = keys[r.from].value;
-            if (pieces) node->score = pieces[node->value % modulus].score;
-        }
-        if (r.from == r.to) continue;
-        for (int32_t i = r.from; i < r.to; i++) {
-            unsigned char c = (unsigned char)keys[i].text[r.depth];
-            if (!children || bytes[children - 1] != c) bytes[children++] = c;
-        }
-        int32_t base = peft__trie_place(ctx, t, bytes, children, &first_free, end), from = r.from;
-        ok = base > 0;
-        if (!ok) break;
-        t->nodes[r.node].base = base;
-        end = PEFT__MAX(end, (int64_t)base + bytes[children - 1] + 1);
-        for (int k = 0; k < children; k++) {
-            peft__trie_range child = {from, from, base + bytes[k], r.depth + 1};
-            while (child.to < r.to && (unsigned char)keys[child.to].text[r.depth] == bytes[k]) child.to++;
-            t->nodes[child.node].check = r.node;
-            from = child.to;
-            queue[tail++] = child;
-        }
-    }
-    peft__free(ctx, queue);
-    ok = ok && peft__trie_reserve(ctx, t, end + 512);  // so that base + byte is a valid index for any byte
-    return ok ? PEFT_OK : peft__fail(ctx, PEFT_ERROR_MEMORY, "out of memory: the trie of a vocabulary");
+// The child of a node for a byte, or the free slot where it would be.
+PEFT__INLINE int32_t peft__trie_slot(const peft__trie *t, int32_t node, unsigned char byte) {
+    uint32_t key = (uint32_t)node << 8 | byte;
+    int64_t i = (int64_t)((uint64_t)(key * 0x9E3779B1u) * (uint64_t)t->capacity >> 32);
+    while (t->nodes[i].key != key && t->nodes[i].key != PEFT__TRIE_FREE)
+        if (++i == t->capacity) i = 0;
+    return (int32_t)i;
 }
 
 // The child of a node for a byte; 0: none.
 PEFT__INLINE int32_t peft__trie_step(const peft__trie *t, int32_t node, unsigned char byte) {
-    int32_t next = t->nodes[node].base + byte;
-    return t->nodes[next].check == node ? next : 0;
+    int32_t next = peft__trie_slot(t, node, byte);
+    return t->nodes[next].key == PEFT__TRIE_FREE ? 0 : next;
 }
 
 // The longest key that s begins with: its length and its value. 0: none.
@@ -13338,17 +13137,46 @@ PEFT__INLINE int32_t peft__trie_exact(const peft__trie *t, const char *s, size_t
     return node ? t->nodes[node].value : -1;
 }
 
-// Replaces *trie by the trie of `keys`, and frees them.
+// Replaces *trie by the trie of n keys (of equal ones that of the largest value), and frees them. `scores`:
+// nodes get those of the pieces; a key's piece is its value modulo t->count. As nodes cannot move, a table
+// that becomes two thirds full is made anew.
 static void peft__tokenizer_trie(
     peft_tokenizer *t, peft__trie *trie, peft__trie_key *keys, int64_t n, bool scores) {
+    int64_t room = 32, used;
+    for (int64_t k = 0; k < n; k++) room += keys[k].size / 4;
+    bool whole = !n;
     peft__free(t->ctx, trie->nodes);
     memset(trie, 0, sizeof(*trie));
-    if (n && !t->status) {
-        qsort(keys, (size_t)n, sizeof(*keys), peft__trie_compare);
-        t->status = peft__trie_build(t->ctx, trie, keys, n, scores ? t->pieces : NULL, t->count);
+    while (!whole && !t->status) {
+        room += room / 2;
+        peft__free(t->ctx, trie->nodes);
+        trie->nodes = room < PEFT__TRIE_MOST ? PEFT__CALLOC(t->ctx, room, peft__trie_node) : NULL;
+        if (!trie->nodes) {
+            t->status = peft__fail(t->ctx, PEFT_ERROR_MEMORY, "no memory for a vocabulary's trie");
+            break;
+        }
+        memset(trie->nodes, 0xFF, (size_t)room * sizeof(peft__trie_node));  // all free, without values
+        trie->nodes[0].key--;
+        trie->capacity = room;
+        whole = true;
+        used = 1;
+        for (int64_t k = 0; k < n && whole; k++) {
+            int32_t parent = 0, node = 0;
+            for (uint32_t i = 0; i < keys[k].size && whole; i++, parent = node) {
+                node = peft__trie_slot(trie, parent, (unsigned char)keys[k].text[i]);
+                used += trie->nodes[node].key == PEFT__TRIE_FREE;
+                trie->nodes[node].key = (uint32_t)parent << 8 | (unsigned char)keys[k].text[i];
+                whole = 3 * used < 2 * room;
+            }
+            peft__trie_node *end = &trie->nodes[node];
+            if (keys[k].value < end->value) continue;
+            end->value = keys[k].value;
+            if (scores) end->score = t->pieces[end->value % t->count].score;
+        }
     }
     peft__free(t->ctx, keys);
 }
+
 // ---- Unicode's normalization forms (UAX 15), Unicode 12.0 as in the tokenizers library
 
 // Decompositions and combining classes, made by tools/normalization_tables.py, which describes the numbers.
@@ -13585,9 +13413,7 @@ typedef struct peft__points {
 } peft__points;
 
 static bool peft__points_push(peft__points *p, uint32_t c, uint64_t combining_class) {
-    void *grown = peft__one_more(p->ctx, p->data, p->count, &p->capacity, sizeof(uint64_t));
-    if (!grown) return false;
-    p->data = (uint64_t *)grown;
+    if (!peft__more(p->ctx, &p->data, p->count, &p->capacity, sizeof(uint64_t))) return false;
     p->data[p->count] = combining_class << 53 | (uint64_t)p->count << 21 | c;
     p->count++;
     return true;
@@ -13615,21 +13441,13 @@ static bool peft__nf_decompose(const peft__nf *f, uint32_t c, bool compatibility
     return true;
 }
 
-// Sorts each run of marks by class. Marks of one class keep their order.
-static void peft__nf_order(peft__points *p) {
-    for (int64_t i = 0, end; i < p->count; i = end + 1) {
-        for (end = i; end < p->count && p->data[end] >> 53;) end++;
-        if (end - i > 1) qsort(p->data + i, (size_t)(end - i), sizeof(uint64_t), peft__compare_u64);
-    }
-}
-
 static void peft__nf_recompose(const peft__nf *f, peft__points *p) {
     int64_t starter = -1, n = 0,
             last = -1;  // the class of what is between the starter and here; -1: nothing
     for (int64_t i = 0; i < p->count; i++) {
         uint32_t c = p->data[i] & 0x1FFFFF, one = (uint32_t)(p->data[i] >> 53);
-        uint32_t both =
-            starter >= 0 && last < (int64_t)one ? peft__nf_compose(f, p->data[starter] & 0x1FFFFF, c) : 0;
+        bool may = starter >= 0 && last < (int64_t)one && c < 0x30000 && f->busy[c / 64];
+        uint32_t both = may ? peft__nf_compose(f, p->data[starter] & 0x1FFFFF, c) : 0;
         if (both) {
             p->data[starter] = both;
             continue;
@@ -13641,41 +13459,33 @@ static void peft__nf_recompose(const peft__nf *f, peft__points *p) {
     p->count = n;
 }
 
-// Whether normalization leaves the character at s[i] as it is, and separate from what is before it. An
-// invalid byte is such a character too. *next: where the next one begins.
-static bool peft__nf_quiet(
-    const peft__nf *f, const char *s, size_t n, size_t i, bool compatibility, bool compose, size_t *next) {
-    uint32_t c;
-    *next = i;
-    if (!peft__utf8_next(s, n, next, &c) || c < 0xA0) return true;
-    if (compose && c < 0x300 && !compatibility) return true;
-    return c < 0x30000 && !f->busy[c / 64] && (compose || c - PEFT__HANGUL >= PEFT__HANGUL_COUNT);
-}
-
-// Appends the normalization form of n bytes of text. Invalid bytes pass as they are.
+// Appends the normalization form of n bytes of text. Invalid bytes pass as they are, as code points of their
+// own.
 static bool peft__nf_text(
     const peft__nf *f, const char *s, size_t n, bool compatibility, bool compose, peft__string *out) {
+    enum { BROKEN = 0x110000 };
     peft__points p = {out->ctx, NULL, 0, 0};
     bool ok = true;
-    for (size_t i = 0; i < n && ok;) {
-        size_t end = i, last = i, next;
-        while (end < n && peft__nf_quiet(f, s, n, end, compatibility, compose, &next)) last = end, end = next;
-        if (end == n) last = n;
-        peft__string_append(out, s + i, last - i);  // what follows may compose with the last one
-        i = last;
-        while (i < n && ok && (i < end || !peft__nf_quiet(f, s, n, i, compatibility, compose, &next))) {
-            uint32_t c;
-            size_t start = i;
-            if (peft__utf8_next(s, n, &i, &c)) ok = peft__nf_decompose(f, c, compatibility, &p);
-            else peft__string_append(out, s + start, 1);
-        }
-        peft__nf_order(&p);
-        if (compose) peft__nf_recompose(f, &p);
-        for (int64_t k = 0; k < p.count; k++) {
-            char text[4];
-            peft__string_append(out, text, peft__utf8_put(text, (uint32_t)(p.data[k] & 0x1FFFFF)));
-        }
-        p.count = 0;
+    uint32_t c;
+    size_t i = 0;
+    while (i < n && (unsigned char)s[i] < 0x80) i++;
+    if (i < n && i > 0) i--;  // the first mark may compose with it
+    peft__string_append(out, s, i);
+    while (i < n && ok) {
+        unsigned char byte = (unsigned char)s[i];
+        ok = peft__utf8_next(s, n, &i, &c) ? peft__nf_decompose(f, c, compatibility, &p)
+                                           : peft__points_push(&p, BROKEN + byte, 0);
+    }
+    for (int64_t k = 0, end; k < p.count; k = end + 1) {  // sorts marks by class, and by place in it
+        for (end = k; end < p.count && p.data[end] >> 53;) end++;
+        if (end - k > 1) qsort(p.data + k, (size_t)(end - k), sizeof(uint64_t), peft__compare_u64);
+    }
+    if (compose) peft__nf_recompose(f, &p);
+    for (int64_t k = 0; k < p.count; k++) {
+        char text[4];
+        c = (uint32_t)(p.data[k] & 0x1FFFFF);
+        *text = (char)(c - BROKEN);
+        peft__string_append(out, text, c < BROKEN ? peft__utf8_put(text, c) : 1);
     }
     peft__free(out->ctx, p.data);
     return ok && !out->failed;
@@ -13690,15 +13500,23 @@ enum {
     PEFT__SPLIT_LLAMA3,
     PEFT__SPLIT_QWEN2
 };  // published patterns, which peft__next_word cuts without regex
-enum {
-    PEFT__STEP_SEQUENCE, PEFT__STEP_NFC, PEFT__STEP_NFD, PEFT__STEP_NFKC, PEFT__STEP_NFKD,
-    PEFT__STEP_LOWERCASE, PEFT__STEP_STRIP, PEFT__STEP_STRIP_ACCENTS, PEFT__STEP_REPLACE,
-    PEFT__STEP_PREPEND, PEFT__STEP_PRECOMPILED, PEFT__STEP_NMT, PEFT__STEP_BERT, PEFT__STEP_BYTES,
-    PEFT__STEP_METASPACE, PEFT__STEP_DIGITS, PEFT__STEP_PUNCTUATION, PEFT__STEP_BERT_WORDS,
-    PEFT__STEP_WORDS, PEFT__STEP_WHITE, PEFT__STEP_SPLIT, PEFT__STEP_DELIMITER, PEFT__STEP_LENGTH,
-    PEFT__STEP_WORD_PIECE, PEFT__STEP_SUFFIX, PEFT__STEP_BYTE_FALLBACK, PEFT__STEP_FUSE,
-    PEFT__STEP_SENTENCEPIECE
-};
+// Kind, name in tokenizer.json, and in which lists it may be: 1 normalizers, 2 pre-tokenizers, 4 decoders.
+#define PEFT__STEP_KINDS(X) \
+    X(SEQUENCE, "Sequence", 7) X(NFC, "NFC", 1) X(NFD, "NFD", 1) X(NFKC, "NFKC", 1) X(NFKD, "NFKD", 1) \
+    X(LOWERCASE, "Lowercase", 1) X(STRIP, "Strip", 5) X(STRIP_ACCENTS, "StripAccents", 1) \
+    X(REPLACE, "Replace", 5) X(PREPEND, "Prepend", 1) X(PRECOMPILED, "Precompiled", 1) X(NMT, "Nmt", 1) \
+    X(BERT, "BertNormalizer", 1) X(BYTES, "ByteLevel", 7) X(METASPACE, "Metaspace", 6) \
+    X(DIGITS, "Digits", 2) X(PUNCTUATION, "Punctuation", 2) X(BERT_WORDS, "BertPreTokenizer", 2) \
+    X(WORDS, "Whitespace", 2) X(WHITE, "WhitespaceSplit", 2) X(SPLIT, "Split", 2) \
+    X(DELIMITER, "CharDelimiterSplit", 2) X(LENGTH, "FixedLength", 2) X(WORD_PIECE, "WordPiece", 4) \
+    X(SUFFIX, "BPEDecoder", 4) X(BYTE_FALLBACK, "ByteFallback", 4) X(FUSE, "Fuse", 4)
+#define PEFT__STEP_CONSTANT(kind, name, lists) PEFT__STEP_##kind,
+#define PEFT__STEP_ROW(kind, name, lists) {name, lists},
+enum { PEFT__STEP_KINDS(PEFT__STEP_CONSTANT) PEFT__STEP_SENTENCEPIECE };
+static const struct {
+    const char *name;
+    int lists;
+} peft__step_kinds[] = {PEFT__STEP_KINDS(PEFT__STEP_ROW)};
 
 typedef struct peft__step {
     int kind, behavior, scheme, split;  // split: a pattern that is cut by hand, PEFT__SPLIT_...
@@ -13999,20 +13817,17 @@ typedef struct peft__encoder {
 } peft__encoder;
 
 static void peft__encoder_open(peft__encoder *e, const peft_tokenizer *t, size_t most) {
-    peft__string *strings[] = {&e->text, &e->other, &e->normal[0], &e->normal[1], &e->repaired};
     memset(e, 0, sizeof(*e));
     e->t = t;
-    e->ctx = t->ctx;
+    e->ctx = e->repaired.ctx = e->normal[0].ctx = e->normal[1].ctx = e->text.ctx = e->other.ctx = t->ctx;
     e->most = most;
     e->status = PEFT_ERROR_MEMORY;
     peft__regex_scratch_init(&e->scratch, t->ctx);
-    for (int i = 0; i < PEFT__COUNT(strings); i++) peft__string_init(strings[i], t->ctx);
 }
 
 static void peft__encoder_close(peft__encoder *e) {
-    peft__string *strings[] = {&e->text, &e->other, &e->normal[0], &e->normal[1], &e->repaired};
-    void *blocks[] = {e->spans.data, e->cuts.data, e->best, e->symbols, e->heap};
-    for (int i = 0; i < PEFT__COUNT(strings); i++) peft__string_free(strings[i]);
+    void *const blocks[] = {e->repaired.data, e->normal[0].data, e->normal[1].data, e->text.data,
+        e->other.data, e->spans.data, e->cuts.data, e->best, e->symbols, e->heap};
     for (int i = 0; i < PEFT__COUNT(blocks); i++) peft__free(e->ctx, blocks[i]);
     peft__regex_scratch_free(&e->scratch);
 }
@@ -14123,13 +13938,9 @@ typedef struct peft__cutter {
 static void peft__cut_push(peft__cutter *c, int32_t from, int32_t to) {
     peft__spans *cuts = &c->e->cuts;
     if (from >= to) return;
-    void *grown = peft__one_more(
-        c->e->ctx, cuts->data, cuts->count, &cuts->capacity, sizeof(peft__word_span));
-    c->failed = c->failed || !grown;
-    if (!grown) return;
-    cuts->data = (peft__word_span *)grown;
     peft__word_span span = {from, to, PEFT__MAX(0, PEFT__MIN(c->first - (from - c->from), to - from))};
-    cuts->data[cuts->count++] = span;
+    if (!peft__more(c->e->ctx, &cuts->data, cuts->count, &cuts->capacity, sizeof(span))) c->failed = true;
+    else cuts->data[cuts->count++] = span;
     c->any = true;
 }
 
@@ -14374,7 +14185,7 @@ static void peft__merge_add(peft_tokenizer *t, int64_t left, int64_t right, int6
     if (t->merge_count * 2 >= t->merge_capacity) {
         peft_tokenizer old = *t;
         int64_t capacity = PEFT__MAX(1024, 4 * t->merge_count);
-        peft__merge *grown = (peft__merge *)peft__calloc(t->ctx, capacity, sizeof(peft__merge));
+        peft__merge *grown = PEFT__CALLOC(t->ctx, capacity, peft__merge);
         if (!peft__load_has(t, grown)) return;
         for (int64_t i = 0; i < capacity; i++) grown[i].result = -1;
         t->merges = grown;
@@ -14611,19 +14422,18 @@ static bool peft__encode_words(peft__encoder *e, const char *s, size_t n, size_t
 // *first: how many bytes come from the first character of the whole text. That is measured by normalizing
 // these bytes alone.
 static bool peft__normalize(
-    peft__encoder *e, const char *s, size_t n, const char **out, size_t *size, size_t *first) {
+        peft__encoder *e, const char *s, size_t n, const char **out, size_t *size, size_t *first) {
     const peft_tokenizer *t = e->t;
     *out = s;
     *size = n;
     for (int64_t i = 0; i < t->step_count[PEFT__NORMALIZERS]; i++) {
         const peft__step *p = &t->steps[PEFT__NORMALIZERS][i];
-        peft__string *to = *out == e->normal[0].data ? &e->normal[1] : &e->normal[0];
+        peft__string *to = &e->normal[*out == e->normal[0].data];
         to->size = 0;
         if (*first && t->asks_first) {
             if (!peft__normalize_by(t, p, *out, *first, e->most, to)) return false;
-            *first = to->size || p->kind != PEFT__STEP_PRECOMPILED
-                ? to->size
-                : 1;  // the map deletes the first character: the next one is first
+            // where the map deletes the first character, the next one is first
+            *first = to->size || p->kind != PEFT__STEP_PRECOMPILED ? to->size : 1;
             to->size = 0;
         }
         if (!peft__string_append(to, "", 0) || !peft__normalize_by(t, p, *out, *size, e->most, to))
@@ -14635,44 +14445,42 @@ static bool peft__normalize(
     return true;
 }
 
-// The size of the white space character at s[i]; 0: none is there.
-static size_t peft__white_at(const char *s, size_t n, size_t i) {
-    uint32_t c;
-    size_t next = i;
-    return i < n && peft__utf8_next(s, n, &next, &c) && peft__uc_white(c) ? next - i : 0;
+// The character at s[*i], of n bytes, in *c; moves *i behind it. False: there is none, or a broken one.
+static bool peft__char_at(const char *s, size_t n, size_t *i, uint32_t *c) {
+    return *i < n && peft__utf8_next(s, n, i, c);
 }
 
-// Whether the character before s[i] is one of a word (\w).
-static bool peft__word_before(const char *s, size_t i) {
+// Where the character before s[i] begins, at `from` or behind it.
+static size_t peft__utf8_before(const char *s, size_t from, size_t i) {
     size_t start = i;
-    uint32_t c;
-    while (start > 0 && i - start < 4 && ((unsigned char)s[--start] & 0xC0) == 0x80) {}
-    return i > 0 && peft__utf8_next(s, i, &start, &c) && peft__word_char(c);
-}
-static bool peft__word_at(const char *s, size_t n, size_t i) {
-    uint32_t c;
-    return i < n && peft__utf8_next(s, n, &i, &c) && peft__word_char(c);
+    while (start > from && i - start < 4 && ((unsigned char)s[--start] & 0xC0) == 0x80) {}
+    return start;
 }
 
 // Cuts n bytes at the tokens of a trie, the leftmost first and the longest of those; `part` handles the
 // text between tokens. `first` is as in peft__normalize.
 static bool peft__encode_split(peft__encoder *e, const peft__trie *at, const char *s, size_t n, size_t first,
         bool (*part)(peft__encoder *e, const char *s, size_t n, size_t first)) {
-    size_t from = 0;
+    size_t from = 0, near;
+    uint32_t c;
     for (size_t i = 0; i < n && at->nodes;) {
         int32_t k = -1;
         size_t size = peft__trie_longest(at, s + i, n - i, &k), begin = i, end = i + size;
         i = size ? end : i + 1;
         if (!size) continue;
         const peft__added *a = &e->t->added_tokens[k];
-        if ((a->special && !e->special) ||
-            (a->single_word && (peft__word_before(s, begin) || peft__word_at(s, n, end))))
-            continue;
-        for (size_t last = begin; a->strip_left && begin > from; begin = last) {
-            while (last > from && ((unsigned char)s[--last] & 0xC0) == 0x80) {}
-            if (peft__white_at(s, begin, last) != begin - last) break;
+        if (a->special && !e->special) continue;
+        if (a->single_word) {  // no character of a word is next to it
+            near = peft__utf8_before(s, 0, begin);
+            if (begin && peft__char_at(s, begin, &near, &c) && peft__word_char(c)) continue;
+            near = end;
+            if (peft__char_at(s, n, &near, &c) && peft__word_char(c)) continue;
         }
-        for (size_t one; a->strip_right && (one = peft__white_at(s, n, end)) > 0;) end += one;
+        for (size_t last = begin; a->strip_left && begin > from; begin = last) {
+            near = last = peft__utf8_before(s, from, begin);
+            if (!peft__char_at(s, begin, &near, &c) || near != begin || !peft__uc_white(c)) break;
+        }
+        for (near = end; a->strip_right && peft__char_at(s, n, &near, &c) && peft__uc_white(c);) end = near;
         if (begin > from && !part(e, s + from, begin - from, first > from ? first - from : 0)) return false;
         if (!peft__ids_push(e->ctx, e->ids, a->id)) return false;
         from = PEFT__MAX(from, end);
@@ -14705,19 +14513,10 @@ static void peft__append_utf8(peft__string *out, const char *s, size_t n, bool p
     }
 }
 
-// For tokenizers that take no bytes: the text with U+FFFD for what is not UTF-8; s itself if nothing
-// changes; NULL: out of memory.
-static const char *peft__repaired(peft__encoder *e, const char *s, size_t *n) {
-    if (peft__utf8_run(s, *n, 0) == *n) return s;
-    peft__append_utf8(&e->repaired, s, *n, true);
-    *n = e->repaired.size;
-    return e->repaired.failed ? NULL : e->repaired.data;
-}
-
 // Appends the ids of a text, with `around` also those before and behind it. `call` names the caller in
-// messages.
+// messages. For tokenizers that take no bytes, what is not UTF-8 becomes U+FFFD first.
 static peft_status peft__encode(const peft_tokenizer *t, const char *text, size_t n, peft_ids *ids,
-    bool special, bool around, const char *call) {
+        bool special, bool around, const char *call) {
     if (!t) return peft__null(NULL, call, "tokenizer");
     if (!ids || (!text && n)) return peft__null(t->ctx, call, ids ? "text" : "ids");
     if (n > INT32_MAX / 32)
@@ -14728,17 +14527,22 @@ static peft_status peft__encode(const peft_tokenizer *t, const char *text, size_
     e.special = special;
     int64_t before = ids->count;
     bool ok = true;
-    if (!t->takes_bytes) text = peft__repaired(&e, text ? text : "", &n);
-    size_t first = text && n ? (size_t)peft__utf8_step(text, (int64_t)n, 0) : 0;
+    if (!t->takes_bytes && n && peft__utf8_run(text, n, 0) < n) {
+        peft__append_utf8(&e.repaired, text, n, true);
+        text = e.repaired.data;
+        n = e.repaired.size;
+        ok = !e.repaired.failed;
+    }
+    size_t first = ok && n ? (size_t)peft__utf8_step(text, (int64_t)n, 0) : 0;
     for (int i = 0; i < t->front_count && around && ok; i++) ok = peft__ids_push(t->ctx, ids, t->around[i]);
-    ok = ok && (text || !n) && peft__encode_split(&e, &t->added, text, n, first, peft__encode_segment);
+    ok = ok && peft__encode_split(&e, &t->added, text, n, first, peft__encode_segment);
     for (int i = t->front_count; i < t->around_count && around && ok; i++)
         ok = peft__ids_push(t->ctx, ids, t->around[i]);
     if (!ok) ids->count = before;
-    size_t largest = PEFT__MAX(
-        PEFT__MAX(e.text.size, e.other.size), PEFT__MAX(e.normal[0].size, e.normal[1].size));
+    bool too_long = e.text.size > e.most || e.other.size > e.most || e.normal[0].size > e.most ||
+        e.normal[1].size > e.most;
     peft__encoder_close(&e);
-    if (!ok && largest > e.most)
+    if (!ok && too_long)
         return peft__fail(
             t->ctx, PEFT_ERROR_ARGUMENT, "a text of %zu bytes that the normalizer makes too long", n);
     return ok ? PEFT_OK : e.status;
@@ -14764,7 +14568,7 @@ static void peft__decode_sp(
     const peft_tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, peft__string *out) {
     peft__string bytes;  // a run of byte pieces
     peft__string_init(&bytes, t->ctx);
-    bool at_start = true, took_space = false;
+    bool at_start = true, took_space = false, takes = t->dummy_prefix || t->squeeze_spaces;
     for (int64_t i = 0; i < n; i++) {
         if (ids[i] >= t->count) continue;
         const peft__piece *p = &t->pieces[ids[i]];
@@ -14776,45 +14580,18 @@ static void peft__decode_sp(
         if (bytes.size) peft__append_utf8(out, bytes.data, bytes.size, true);
         bytes.size = 0;
         at_start = at_start && !took_space && !out->size;
-        if (p->type == PEFT__PIECE_UNKNOWN) {
-            peft__string_puts(out, " \xE2\x81\x87 ");
-            continue;
+        bool control = p->type == PEFT__PIECE_CONTROL;
+        if (p->type == PEFT__PIECE_UNKNOWN) peft__string_puts(out, " \xE2\x81\x87 ");
+        if (control && !skip_special) peft__string_append(out, p->text, p->size);
+        if (p->type == PEFT__PIECE_UNKNOWN || control) continue;
+        for (size_t k = 0, one; k < p->size; k += one) {
+            bool space = strncmp(p->text + k, peft__space, 3) == 0, first = space && !k && at_start && takes;
+            one = space ? 3 : 1;
+            if (first) took_space = !t->squeeze_spaces;
+            else peft__string_append(out, space ? " " : p->text + k, 1);
         }
-        if (p->type == PEFT__PIECE_CONTROL) {
-            if (!skip_special) peft__string_append(out, p->text, p->size);
-            continue;
-        }
-        size_t k = 0;
-        if (at_start && (t->dummy_prefix || t->squeeze_spaces) && p->size >= 3 &&
-            memcmp(p->text, peft__space, 3) == 0) {
-            k = 3;
-            took_space = !t->squeeze_spaces;
-        }
-        if (out->capacity - out->size <= p->size && !peft__string_room(out, p->size)) break;
-        char *to = out->data + out->size;
-        while (k < p->size) {
-            bool space = p->text[k] == *peft__space && strncmp(p->text + k, peft__space, 3) == 0;
-            *to++ = space ? ' ' : p->text[k];
-            k += space ? 3 : 1;
-        }
-        *to = 0;
-        out->size = (size_t)(to - out->data);
     }
     peft__append_utf8(out, bytes.data, bytes.size, true);
-    out->failed = out->failed || bytes.failed;
-    peft__string_free(&bytes);
-}
-
-static void peft__decode_bytes(
-    const peft_tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, peft__string *out) {
-    peft__string bytes;
-    peft__string_init(&bytes, t->ctx);
-    for (int64_t i = 0; i < n; i++) {
-        const peft__piece *p = ids[i] < t->count ? &t->pieces[ids[i]] : NULL;
-        if (p && (p->type != PEFT__PIECE_CONTROL || !skip_special))
-            peft__string_append(&bytes, p->bytes, p->byte_size);
-    }
-    peft__append_utf8(out, bytes.data, bytes.size, false);
     out->failed = out->failed || bytes.failed;
     peft__string_free(&bytes);
 }
@@ -14828,11 +14605,8 @@ typedef struct peft__token_texts {
 
 // Ends the newest token's text.
 static void peft__token_close(peft__token_texts *x) {
-    void *grown = peft__one_more(x->text.ctx, x->ends, x->count, &x->capacity, sizeof(size_t));
-    if (!grown) x->text.failed = true;
-    if (x->text.failed) return;
-    x->ends = (size_t *)grown;
-    x->ends[x->count++] = x->text.size;
+    if (!peft__more(x->text.ctx, &x->ends, x->count, &x->capacity, sizeof(size_t))) x->text.failed = true;
+    if (!x->text.failed) x->ends[x->count++] = x->text.size;
 }
 
 static void peft__token_put(peft__token_texts *x, const char *s, size_t n) {
@@ -14888,31 +14662,29 @@ static void peft__close_bytes(peft__token_texts *out, peft__string *bytes) {
 static void peft__decode_step(
     const peft__step *p, const peft__token_texts *in, peft__token_texts *out, size_t most) {
     peft__string raw, *o = &out->text;
-    char letters[256];
     bool whole = p->kind == PEFT__STEP_FUSE || p->kind == PEFT__STEP_BYTES;  // joins all texts
     peft__string_init(&raw, o->ctx);
     for (int64_t i = 0; i < in->count && !o->failed && o->size <= most; i++) {
         size_t from = i ? in->ends[i - 1] : 0, n = in->ends[i] - from;
         const char *s = in->text.data + from;
         int64_t bytes;
+        char byte;
         switch (p->kind) {
         case PEFT__STEP_FUSE: peft__string_append(o, s, n); break;
         case PEFT__STEP_REPLACE: peft__replace(p, s, n, most, o); break;
         case PEFT__STEP_STRIP: peft__decode_strip(p, s, n, o); break;
         case PEFT__STEP_WORD_PIECE: peft__decode_word_piece(p, s, n, i == 0, o); break;
-        case PEFT__STEP_BYTES: {
-            char *room = n <= sizeof(letters) ? letters : (char *)peft__alloc(o->ctx, n);
-            bytes = room ? peft__letters_to_bytes(s, n, room) : -1;
-            peft__string_append(&raw, bytes < 0 ? s : room, bytes < 0 ? n : (size_t)bytes);
-            if (!room) o->failed = true;
-            if (room != letters) peft__free(o->ctx, room);
+        case PEFT__STEP_BYTES:
+            if (!peft__string_room(&raw, n)) break;
+            bytes = peft__letters_to_bytes(s, n, raw.data + raw.size);
+            if (bytes < 0) peft__string_append(&raw, s, n);
+            else raw.size += (size_t)bytes;
             break;
-        }
         case PEFT__STEP_BYTE_FALLBACK:
             bytes = peft__byte_piece(s, n);
-            letters[0] = (char)bytes;
+            byte = (char)bytes;
             if (bytes >= 0) {
-                peft__string_append(&raw, letters, 1);
+                peft__string_append(&raw, &byte, 1);
                 continue;
             }
             peft__close_bytes(out, &raw);
@@ -14938,9 +14710,12 @@ static void peft__decode_step(
 
 static void peft__decode_steps(
     const peft_tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, peft__string *out) {
-    peft__token_texts texts[2];
-    int at = 0;
+    const peft__step *step = t->steps[PEFT__DECODERS];
     int64_t steps = t->step_count[PEFT__DECODERS];
+    // of byte-level vocabularies, the pieces' bytes are known: their one step has nothing left to do
+    bool bytes = t->byte_level && steps == 1 && step->kind == PEFT__STEP_BYTES;
+    bool letters = t->byte_level && !bytes;
+    peft__token_texts texts[2], *from = &texts[0], *to = &texts[1];
     memset(texts, 0, sizeof(texts));
     for (int i = 0; i < 2; i++) {
         peft__string_init(&texts[i].text, t->ctx);
@@ -14950,23 +14725,25 @@ static void peft__decode_steps(
         const peft__piece *p = ids[i] < t->count ? &t->pieces[ids[i]] : NULL;
         if (!p || (!p->size && p->type == PEFT__PIECE_UNUSED)) continue;
         // the tokenizers library compares the normalized token with the names of special ones
-        bool same = p->byte_size == p->size && memcmp(p->bytes, p->text, p->size) == 0;
+        bool same = bytes || (p->byte_size == p->size && memcmp(p->bytes, p->text, p->size) == 0);
         bool control = p->type == PEFT__PIECE_CONTROL;  // or unigram's unk, where it is an added token, too
-        for (int64_t k = 0; p->type == PEFT__PIECE_UNKNOWN && k < t->added_count; k++)
+        for (int64_t k = 0; p->type == PEFT__PIECE_UNKNOWN && k < t->added_count && !bytes; k++)
             control = control || (t->added_tokens[k].id == ids[i] && t->added_tokens[k].special);
         if (skip_special && control && same) continue;
-        if (!steps && texts[0].count) peft__string_append(&texts[0].text, " ", 1);
-        peft__token_put(
-            &texts[0], t->byte_level ? p->text : p->bytes, t->byte_level ? p->size : p->byte_size);
+        if (!steps && from->count) peft__string_append(&from->text, " ", 1);
+        peft__token_put(from, letters ? p->text : p->bytes, letters ? p->size : p->byte_size);
     }
-    size_t most = ((size_t)1 << 20) + 64 * texts[0].text.size;
-    for (int64_t i = 0; i < steps && texts[at].count && !texts[at].text.failed; i++, at = !at) {
-        texts[!at].text.size = 0;
-        texts[!at].count = 0;
-        peft__decode_step(&t->steps[PEFT__DECODERS][i], &texts[at], &texts[!at], most);
+    size_t most = ((size_t)1 << 20) + 64 * from->text.size;
+    for (int64_t i = 0; i < steps && from->count && !from->text.failed && !bytes; i++) {
+        peft__token_texts *next = from;
+        to->text.size = 0;
+        to->count = 0;
+        peft__decode_step(&step[i], from, to, most);
+        from = to, to = next;
     }
-    peft__string_append(out, texts[at].text.data, texts[at].text.size);
-    out->failed = out->failed || texts[at].text.failed;
+    if (bytes) peft__append_utf8(out, from->text.data, from->text.size, false);
+    else peft__string_append(out, from->text.data, from->text.size);
+    out->failed = out->failed || from->text.failed;
     for (int i = 0; i < 2; i++) {
         peft__string_free(&texts[i].text);
         peft__free(t->ctx, texts[i].ends);
@@ -14981,88 +14758,57 @@ PEFTDEF peft_status peft_decode(
     *text = NULL;
     for (int64_t i = 0; i < n; i++)
         if (ids[i] < 0)
-            return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "token %lld has id %d", (long long)i, (int)ids[i]);
+            return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "token %ld has id %d", i, (int)ids[i]);
     peft__string out;
     peft__string_init(&out, t->ctx);
     peft__string_append(&out, "", 0);
-    bool bytes = t->byte_level && t->step_count[PEFT__DECODERS] == 1 &&
-        t->steps[PEFT__DECODERS][0].kind == PEFT__STEP_BYTES;
     if (t->sentencepiece) peft__decode_sp(t, ids, n, skip_special, &out);
-    else if (bytes) peft__decode_bytes(t, ids, n, skip_special, &out);
     else peft__decode_steps(t, ids, n, skip_special, &out);
-    if (out.failed) {
-        peft__string_free(&out);
-        return PEFT_ERROR_MEMORY;
-    }
+    if (out.failed) peft__string_free(&out);
     *text = out.data;
     if (size) *size = out.size;
-    return PEFT_OK;
+    return out.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 // ---- steps: their names in tokenizer.json, and what their keys set
 // How to add a step: a row here, a constant, and a case where it runs: peft__normalize_by, peft__cut or
 // peft__decode_step.
 
-static const struct {
-    const char *name;
-    int kind, lists;  // lists: bits: 1 normalizers, 2 pre-tokenizers, 4 decoders
-} peft__step_kinds[] = {
-    {"Sequence", PEFT__STEP_SEQUENCE, 7},       {"NFC", PEFT__STEP_NFC, 1},
-    {"NFD", PEFT__STEP_NFD, 1},                 {"NFKC", PEFT__STEP_NFKC, 1},
-    {"NFKD", PEFT__STEP_NFKD, 1},               {"Lowercase", PEFT__STEP_LOWERCASE, 1},
-    {"Strip", PEFT__STEP_STRIP, 5},             {"StripAccents", PEFT__STEP_STRIP_ACCENTS, 1},
-    {"Replace", PEFT__STEP_REPLACE, 5},         {"Prepend", PEFT__STEP_PREPEND, 1},
-    {"Precompiled", PEFT__STEP_PRECOMPILED, 1}, {"Nmt", PEFT__STEP_NMT, 1},
-    {"BertNormalizer", PEFT__STEP_BERT, 1},     {"ByteLevel", PEFT__STEP_BYTES, 7},
-    {"Metaspace", PEFT__STEP_METASPACE, 6},     {"Digits", PEFT__STEP_DIGITS, 2},
-    {"Punctuation", PEFT__STEP_PUNCTUATION, 2}, {"BertPreTokenizer", PEFT__STEP_BERT_WORDS, 2},
-    {"Whitespace", PEFT__STEP_WORDS, 2},        {"WhitespaceSplit", PEFT__STEP_WHITE, 2},
-    {"Split", PEFT__STEP_SPLIT, 2},             {"CharDelimiterSplit", PEFT__STEP_DELIMITER, 2},
-    {"FixedLength", PEFT__STEP_LENGTH, 2},      {"WordPiece", PEFT__STEP_WORD_PIECE, 4},
-    {"BPEDecoder", PEFT__STEP_SUFFIX, 4},       {"ByteFallback", PEFT__STEP_BYTE_FALLBACK, 4},
-    {"Fuse", PEFT__STEP_FUSE, 4},
-};
-
 // Kinds of values: 'b' bool, 't' text, 'c' one character, 'p' pattern, 'n' count, 'v' behavior, 's'
 // prefix_scheme, 'm' character map, 'o' bool or null, '-' without effect on ids. `missing`: the value of a
 // missing key; -2: the key must be there.
-#define PEFT__OF_STEP(field) offsetof(peft__step, field)
+#define PEFT__KEY_OF(step, key, kind, missing, field) \
+    {step, key, kind, missing, offsetof(peft__step, field)}
 static const struct {
     const char *step, *key;
     char kind;
     int missing;
     size_t offset;
 } peft__step_keys[] = {
-    {"Strip", "strip_left", 'b', 0, PEFT__OF_STEP(left)},
-    {"Strip", "strip_right", 'b', 0, PEFT__OF_STEP(right)},
-    {"Strip", "content", 'c', 0, PEFT__OF_STEP(text)},
-    {"Strip", "start", 'n', 0, PEFT__OF_STEP(start)},
-    {"Strip", "stop", 'n', 0, PEFT__OF_STEP(stop)},
-    {"Replace", "pattern", 'p', -2, 0},
-    {"Replace", "content", 't', -2, PEFT__OF_STEP(content)},
-    {"Prepend", "prepend", 't', -2, PEFT__OF_STEP(text)},
-    {"Precompiled", "precompiled_charsmap", 'm', 0, 0},
-    {"BertNormalizer", "clean_text", 'b', -2, PEFT__OF_STEP(cleanup)},
-    {"BertNormalizer", "handle_chinese_chars", 'b', -2, PEFT__OF_STEP(chinese)},
-    {"BertNormalizer", "strip_accents", 'o', -1, PEFT__OF_STEP(accents)},
-    {"BertNormalizer", "lowercase", 'b', -2, PEFT__OF_STEP(lowercase)},
-    {"ByteLevel", "add_prefix_space", 'b', 1, PEFT__OF_STEP(prefix_space)},
-    {"ByteLevel", "trim_offsets", '-', 0, 0},  // sets offsets into the text, which are not computed here
-    {"ByteLevel", "use_regex", 'b', 1, PEFT__OF_STEP(use_regex)},
-    {"Metaspace", "replacement", 'c', -2, PEFT__OF_STEP(text)},
-    {"Metaspace", "add_prefix_space", 'b', 1, PEFT__OF_STEP(prefix_space)},
-    {"Metaspace", "prepend_scheme", 's', PEFT__PREFIX_ALWAYS, PEFT__OF_STEP(scheme)},
-    {"Metaspace", "split", 'b', 1, PEFT__OF_STEP(cut)},
-    {"Metaspace", "str_rep", '-', 0, 0},  // the replacement again
-    {"Digits", "individual_digits", 'b', 0, PEFT__OF_STEP(individual)},
-    {"Punctuation", "behavior", 'v', PEFT__ISOLATED, PEFT__OF_STEP(behavior)},
-    {"Split", "pattern", 'p', -2, 0},
-    {"Split", "behavior", 'v', -2, PEFT__OF_STEP(behavior)},
-    {"Split", "invert", 'b', -2, PEFT__OF_STEP(invert)},
-    {"CharDelimiterSplit", "delimiter", 'c', -2, PEFT__OF_STEP(text)},
-    {"FixedLength", "length", 'n', 5, PEFT__OF_STEP(start)},
-    {"WordPiece", "prefix", 't', -2, PEFT__OF_STEP(text)},
-    {"WordPiece", "cleanup", 'b', -2, PEFT__OF_STEP(cleanup)},
-    {"BPEDecoder", "suffix", 't', -2, PEFT__OF_STEP(text)},
+    PEFT__KEY_OF("Strip", "strip_left", 'b', 0, left), PEFT__KEY_OF("Strip", "strip_right", 'b', 0, right),
+    PEFT__KEY_OF("Strip", "content", 'c', 0, text), PEFT__KEY_OF("Strip", "start", 'n', 0, start),
+    PEFT__KEY_OF("Strip", "stop", 'n', 0, stop), PEFT__KEY_OF("Replace", "pattern", 'p', -2, text),
+    PEFT__KEY_OF("Replace", "content", 't', -2, content), PEFT__KEY_OF("Prepend", "prepend", 't', -2, text),
+    PEFT__KEY_OF("Precompiled", "precompiled_charsmap", 'm', 0, text),
+    PEFT__KEY_OF("BertNormalizer", "clean_text", 'b', -2, cleanup),
+    PEFT__KEY_OF("BertNormalizer", "handle_chinese_chars", 'b', -2, chinese),
+    PEFT__KEY_OF("BertNormalizer", "strip_accents", 'o', -1, accents),
+    PEFT__KEY_OF("BertNormalizer", "lowercase", 'b', -2, lowercase),
+    PEFT__KEY_OF("ByteLevel", "add_prefix_space", 'b', 1, prefix_space),
+    PEFT__KEY_OF("ByteLevel", "trim_offsets", '-', 0, text),  // offsets into the text are not computed here
+    PEFT__KEY_OF("ByteLevel", "use_regex", 'b', 1, use_regex),
+    PEFT__KEY_OF("Metaspace", "replacement", 'c', -2, text),
+    PEFT__KEY_OF("Metaspace", "add_prefix_space", 'b', 1, prefix_space),
+    PEFT__KEY_OF("Metaspace", "prepend_scheme", 's', PEFT__PREFIX_ALWAYS, scheme),
+    PEFT__KEY_OF("Metaspace", "split", 'b', 1, cut),
+    PEFT__KEY_OF("Metaspace", "str_rep", '-', 0, text),  // the replacement again
+    PEFT__KEY_OF("Digits", "individual_digits", 'b', 0, individual),
+    PEFT__KEY_OF("Punctuation", "behavior", 'v', PEFT__ISOLATED, behavior),
+    PEFT__KEY_OF("Split", "pattern", 'p', -2, text), PEFT__KEY_OF("Split", "behavior", 'v', -2, behavior),
+    PEFT__KEY_OF("Split", "invert", 'b', -2, invert),
+    PEFT__KEY_OF("CharDelimiterSplit", "delimiter", 'c', -2, text),
+    PEFT__KEY_OF("FixedLength", "length", 'n', 5, start), PEFT__KEY_OF("WordPiece", "prefix", 't', -2, text),
+    PEFT__KEY_OF("WordPiece", "cleanup", 'b', -2, cleanup),
+    PEFT__KEY_OF("BPEDecoder", "suffix", 't', -2, text),
 };
 
 static const char *const peft__step_lists[][2] = {
@@ -15072,16 +14818,10 @@ static const char *const peft__behaviors[] = {
 static const char *const peft__schemes[] = {"always", "first", "never"};
 
 static void peft__put_step(peft_tokenizer *t, int list, const peft__step *p) {
-    int64_t *count = &t->step_count[list];
-    void *grown = t->status
-        ? NULL
-        : peft__one_more(t->ctx, t->steps[list], *count, &t->step_capacity[list], sizeof(*p));
-    if (!peft__load_has(t, grown)) {
-        peft__regex_free(p->regex);
-        return;
-    }
-    t->steps[list] = (peft__step *)grown;
-    t->steps[list][(*count)++] = *p;
+    int64_t *count = &t->step_count[list], *room = &t->step_capacity[list];
+    if (!t->status && !peft__more(t->ctx, &t->steps[list], *count, room, sizeof(*p))) peft__load_has(t, NULL);
+    if (t->status) peft__regex_free(p->regex);
+    else t->steps[list][(*count)++] = *p;
 }
 
 static const unsigned char *peft__keep_categories(peft_tokenizer *t) {
@@ -15130,6 +14870,8 @@ static void peft__put_regex(
     "\\x{1F169}"                                                                                             \
     "\\x{1F170}-\\x{1F189}"
 
+#define PEFT__PUNCTUATION "[\\p{P}$+<=>^`|~]"
+
 // BertNormalizer as regular expressions: removes control characters, makes white space a space, puts spaces
 // around ideographs, then removes accents and makes capitals small.
 static void peft__put_bert(peft_tokenizer *t, peft__step *p, int list) {
@@ -15151,51 +14893,51 @@ static void peft__put_bert(peft_tokenizer *t, peft__step *p, int list) {
     if (p->lowercase) peft__put_step(t, list, p);
 }
 
+// Steps that are the same as one or two regular expressions: what replaces their matches, or how they cut.
+static const struct {
+    int kind;
+    const char *pattern, *content;
+    int behavior;
+} peft__step_patterns[] = {
+    {PEFT__STEP_STRIP_ACCENTS, "\\p{M}", "", 0},
+    {PEFT__STEP_NMT, "[\\x01-\\x08\\x0B\\x0E-\\x1F\\x7F\\x{8F}\\x{9F}]", "", 0},
+    {PEFT__STEP_NMT,
+        "[\\t\\n\\f\\r\\x{1680}\\x{200B}-\\x{200F}\\x{2028}\\x{2029}\\x{2581}\\x{FEFF}\\x{FFFD}]", " ", 0},
+    {PEFT__STEP_WHITE, peft__white_pattern, "", PEFT__REMOVED},
+    {PEFT__STEP_WORDS, peft__white_pattern, "", PEFT__REMOVED},
+    {PEFT__STEP_WORDS, "[" PEFT__WORD_CHARS "]+", "", PEFT__ISOLATED},
+    {PEFT__STEP_BERT_WORDS, peft__white_pattern, "", PEFT__REMOVED},
+    {PEFT__STEP_BERT_WORDS, PEFT__PUNCTUATION, "", PEFT__ISOLATED},
+};
+
 // Adds a step that was read, or the regular expressions that mean the same.
 static void peft__put_named_step(peft_tokenizer *t, peft__step *p, int list) {
-    bool pre = list == PEFT__PRE_TOKENIZERS;
-    switch (p->kind) {
-    case PEFT__STEP_BERT: peft__put_bert(t, p, list); break;
-    case PEFT__STEP_STRIP_ACCENTS: peft__put_regex(t, list, "\\p{M}", "", 0); break;
-    case PEFT__STEP_NMT:  // removes control characters, makes unusual spaces a space
-        peft__put_regex(t, list, "[\\x01-\\x08\\x0B\\x0E-\\x1F\\x7F\\x{8F}\\x{9F}]", "", 0);
-        peft__put_regex(t, list,
-            "[\\t\\n\\f\\r\\x{1680}\\x{200B}-\\x{200F}\\x{2028}\\x{2029}\\x{2581}\\x{FEFF}\\x{FFFD}]", " ",
-            0);
-        break;
-    case PEFT__STEP_DIGITS:
+    bool decoder = list == PEFT__DECODERS, found = false;
+    for (int64_t i = 0; i < PEFT__COUNT(peft__step_patterns); i++) {
+        if (peft__step_patterns[i].kind != p->kind) continue;
+        found = true;
+        peft__put_regex(t, list, peft__step_patterns[i].pattern, peft__step_patterns[i].content,
+            peft__step_patterns[i].behavior);
+    }
+    if (found) return;
+    if (p->kind == PEFT__STEP_BERT) {
+        peft__put_bert(t, p, list);
+    } else if (p->kind == PEFT__STEP_DIGITS) {
         peft__put_regex(t, list, peft__digit_pattern, "", p->individual ? PEFT__ISOLATED : PEFT__CONTIGUOUS);
-        break;
-    case PEFT__STEP_WHITE: peft__put_regex(t, list, peft__white_pattern, "", PEFT__REMOVED); break;
-    case PEFT__STEP_WORDS:
-        peft__put_regex(t, list, peft__white_pattern, "", PEFT__REMOVED);
-        peft__put_regex(t, list, "[" PEFT__WORD_CHARS "]+", "", PEFT__ISOLATED);
-        break;
-    case PEFT__STEP_BERT_WORDS:
-        peft__put_regex(t, list, peft__white_pattern, "", PEFT__REMOVED);  // and punctuation, below
-        // fall through
-    case PEFT__STEP_PUNCTUATION: peft__put_regex(t, list, "[\\p{P}$+<=>^`|~]", "", p->behavior); break;
-    case PEFT__STEP_DELIMITER:
-        p->kind = PEFT__STEP_SPLIT;
-        p->behavior = PEFT__REMOVED;
-        peft__put_step(t, list, p);
-        break;
-    case PEFT__STEP_STRIP:
-        if (list == PEFT__DECODERS) {
-            peft__put_step(t, list, p);
-            break;
-        }
+    } else if (p->kind == PEFT__STEP_PUNCTUATION) {
+        peft__put_regex(t, list, PEFT__PUNCTUATION, "", p->behavior);
+    } else if (p->kind == PEFT__STEP_STRIP && !decoder) {
         if (p->left) peft__put_regex(t, list, "\\A\\s+", "", 0);
         if (p->right) peft__put_regex(t, list, "\\s+\\z", "", 0);
-        break;
-    case PEFT__STEP_METASPACE:
-        if (!p->prefix_space && p->scheme == PEFT__PREFIX_FIRST)
-            PEFT__DAMAGED(t, "Metaspace: add_prefix_space does not fit prepend_scheme");
-        if (!p->prefix_space) p->scheme = PEFT__PREFIX_NEVER;
-        t->asks_first = t->asks_first || (pre && p->scheme == PEFT__PREFIX_FIRST);
-        // fall through
-    default:
-        if (list != PEFT__DECODERS && p->kind == PEFT__STEP_BYTES) t->takes_bytes = true;
+    } else {
+        if (p->kind == PEFT__STEP_DELIMITER) p->kind = PEFT__STEP_SPLIT, p->behavior = PEFT__REMOVED;
+        if (p->kind == PEFT__STEP_BYTES && !decoder) t->takes_bytes = true;
+        if (p->kind == PEFT__STEP_METASPACE) {
+            if (!p->prefix_space && p->scheme == PEFT__PREFIX_FIRST)
+                PEFT__DAMAGED(t, "Metaspace: add_prefix_space does not fit prepend_scheme");
+            if (!p->prefix_space) p->scheme = PEFT__PREFIX_NEVER;
+            if (p->scheme == PEFT__PREFIX_FIRST && !decoder) t->asks_first = true;
+        }
         peft__put_step(t, list, p);
     }
 }
@@ -15327,17 +15069,13 @@ static void peft__use_recipe(peft_tokenizer *t, int recipe) {
 // that stand for them, which is faster, and then decodes the pieces' texts into bytes. A piece with other
 // characters cannot come from a text; it decodes to its text.
 static void peft__find_byte_level(peft_tokenizer *t) {
-    int64_t last = t->step_count[PEFT__PRE_TOKENIZERS] - 1, letters = 0;
-    peft__step *pre = t->steps[PEFT__PRE_TOKENIZERS];
+    int64_t last = t->step_count[PEFT__PRE_TOKENIZERS] - 1, letters = 0, steps = 0;
     int32_t byte_id[256];
-    if (t->status || t->kind != PEFT__BPE || last < 0 || pre[last].kind != PEFT__STEP_BYTES ||
-        t->prefix_size || t->suffix_size)
-        return;
-    for (int64_t i = 0; i < last; i++)
-        if (pre[i].kind == PEFT__STEP_BYTES) return;
-    for (int64_t i = 0; i < t->step_count[PEFT__NORMALIZERS]; i++)
-        if (t->steps[PEFT__NORMALIZERS][i].kind == PEFT__STEP_BYTES) return;
-    for (int i = 0; i < 256; i++) byte_id[i] = -1;
+    if (t->status || t->kind != PEFT__BPE || t->prefix_size || t->suffix_size) return;
+    for (int list = PEFT__NORMALIZERS; list <= PEFT__PRE_TOKENIZERS; list++)
+        for (int64_t i = 0; i < t->step_count[list]; i++) steps += t->steps[list][i].kind == PEFT__STEP_BYTES;
+    if (steps != 1 || last < 0 || t->steps[PEFT__PRE_TOKENIZERS][last].kind != PEFT__STEP_BYTES) return;
+    memset(byte_id, -1, sizeof(byte_id));
     for (int64_t i = 0; i < t->count; i++) {
         char byte[2];
         const peft__piece *p = &t->pieces[i];
@@ -15348,13 +15086,13 @@ static void peft__find_byte_level(peft_tokenizer *t) {
         letters++;
     }
     if (letters < 256) return;
-    t->byte_level = pre[last].raw = true;
+    t->byte_level = t->steps[PEFT__PRE_TOKENIZERS][last].raw = true;
     t->byte_fallback = false;
     memcpy(t->byte_id, byte_id, sizeof(byte_id));
     for (int64_t i = 0; i < t->count; i++) {
         peft__piece *p = &t->pieces[i];
-        char *bytes = p->in_model && p->type == PEFT__PIECE_NORMAL ? peft__tokenizer_text(t, p->text, p->size)
-                : NULL;
+        bool piece = p->in_model && p->type == PEFT__PIECE_NORMAL;
+        char *bytes = piece ? peft__tokenizer_text(t, p->text, p->size) : NULL;
         if (!bytes) continue;
         int64_t size = peft__letters_to_bytes(p->text, p->size, bytes);
         p->in_model = size > 0;
@@ -15366,7 +15104,7 @@ static void peft__find_byte_level(peft_tokenizer *t) {
 // character get values beyond all ids, see peft__model_piece.
 static void peft__piece_trie(peft_tokenizer *t, bool user) {
     int64_t n = 0;
-    peft__trie_key *keys = (peft__trie_key *)peft__calloc(t->ctx, t->count + 1, sizeof(peft__trie_key));
+    peft__trie_key *keys = PEFT__CALLOC(t->ctx, t->count + 1, peft__trie_key);
     for (int64_t i = 0; i < t->count && peft__load_has(t, keys); i++) {
         const peft__piece *p = &t->pieces[i];
         if (!p->byte_size || (user ? p->type != PEFT__PIECE_USER : !p->in_model)) continue;
@@ -15438,8 +15176,7 @@ static void peft__added_tries(peft_tokenizer *t) {
     peft__encoder_open(&e, t, (size_t)1 << 24);
     for (int normal = 0; normal < 2; normal++) {
         int64_t n = 0;
-        peft__trie_key *keys = (peft__trie_key *)peft__calloc(
-            t->ctx, t->added_count + 1, sizeof(peft__trie_key));
+        peft__trie_key *keys = PEFT__CALLOC(t->ctx, t->added_count + 1, peft__trie_key);
         peft__load_has(t, keys);
         for (int64_t i = 0; i < t->added_count && !t->status; i++) {
             const peft__added *a = &t->added_tokens[i];
@@ -15450,7 +15187,8 @@ static void peft__added_tries(peft_tokenizer *t) {
                 peft__load_has(t, text = NULL);
             if (text && text != a->text) text = peft__tokenizer_text(t, text, size);
             if (!text || !size) continue;
-            keys[n].text = text, keys[n].size = (uint32_t)size, keys[n++].value = (int32_t)i;
+            peft__trie_key key = {text, (uint32_t)size, (int32_t)i};
+            keys[n++] = key;
             if (!t->byte_level && !t->sentencepiece)
                 t->pieces[a->id].bytes = text, t->pieces[a->id].byte_size = (uint32_t)size;
         }
@@ -15484,15 +15222,14 @@ static void peft__tokenizer_finish(peft_tokenizer *t) {
 // gets the id *next, which then grows.
 static void peft__put_added(peft_tokenizer *t, peft__added a, int64_t *next) {
     if (!a.size || t->status) return;
-    int64_t known = peft__map_get(&t->added_by_text, a.text, a.size, -1), id = peft__id_of(t, a.text, a.size);
-    if (known < 0) {
-        void *grown = peft__one_more(
-            t->ctx, t->added_tokens, t->added_count, &t->added_capacity, sizeof(peft__added));
-        if (!peft__load_has(t, grown)) return;
-        t->added_tokens = (peft__added *)grown;
+    int64_t known = peft__map_get(&t->added_by_text, a.text, a.size, t->added_count),
+            id = peft__id_of(t, a.text, a.size);
+    if (known == t->added_count) {
+        bool room = peft__more(
+            t->ctx, &t->added_tokens, t->added_count, &t->added_capacity, sizeof(peft__added));
         a.text = peft__tokenizer_text(t, a.text, a.size);
-        known = t->added_count;
-        if (!a.text || !peft__map_set(&t->added_by_text, a.text, a.size, known)) peft__load_has(t, NULL);
+        if (!room || !a.text || !peft__map_set(&t->added_by_text, a.text, a.size, known))
+            peft__load_has(t, NULL);
     } else {
         a.text = t->added_tokens[known].text;
         id = t->added_tokens[known].id;
@@ -15500,11 +15237,10 @@ static void peft__put_added(peft_tokenizer *t, peft__added a, int64_t *next) {
     if (id < 0) {
         id = (*next)++;
         bool taken = id < t->count && (t->pieces[id].size || t->pieces[id].type != PEFT__PIECE_UNUSED);
-        if (!t->status && taken)
-            PEFT__DAMAGED(t, "the added token %s gets id %lld, which the vocabulary has for %s", a.text,
-                    (long long)id, t->pieces[id].text);
-        else if (!t->status && id > t->count + 65536)
-            PEFT__DAMAGED(t, "the added token %s has id %lld", a.text, (long long)id);
+        if (taken)
+            PEFT__DAMAGED(t, "the added token %s gets id %ld, which the vocabulary has for %s", a.text, id,
+                t->pieces[id].text);
+        else if (id > t->count + 65536) PEFT__DAMAGED(t, "the added token %s has id %ld", a.text, id);
         while (t->count < id && peft__tokenizer_add(t, "", 0, 0, PEFT__PIECE_UNUSED)) {}
         if (t->status) return;
         if (id == t->count) {
@@ -15519,7 +15255,7 @@ static void peft__put_added(peft_tokenizer *t, peft__added a, int64_t *next) {
     a.id = (int32_t)id;
     if (t->pieces[id].type != PEFT__PIECE_UNKNOWN)
         t->pieces[id].type = a.special ? PEFT__PIECE_CONTROL : PEFT__PIECE_USER;
-    if (known == t->added_count) t->added_count++;
+    t->added_count += known == t->added_count;
     t->added_tokens[known] = a;
 }
 
@@ -15611,9 +15347,9 @@ static void peft__sp_read_piece(peft_tokenizer *t, peft__proto p) {
     }
     bool byte = type != PEFT__PIECE_BYTE || (text && peft__byte_piece(text, size) >= 0);
     if (p.failed || !text || !size || !(score - score == 0) || type < 1 || type > PEFT__PIECE_BYTE || !byte)
-        PEFT__DAMAGED(t, "piece %lld is damaged", (long long)t->count);
+        PEFT__DAMAGED(t, "piece %ld is damaged", t->count);
     else if (peft__id_of(t, text, size) >= 0)
-        PEFT__DAMAGED(t, "piece %lld is there twice", (long long)t->count);
+        PEFT__DAMAGED(t, "piece %ld is there twice", t->count);
     if (type == PEFT__PIECE_UNKNOWN && t->ids.unk < 0) t->ids.unk = (int32_t)t->count;
     peft__tokenizer_add(t, text, size, score, (int)type);
 }
@@ -15698,8 +15434,7 @@ static int64_t peft__merge_part(const peft_tokenizer *t, const char *s, size_t n
 // one with the shortest left part comes first.
 static void peft__sp_build_merges(peft_tokenizer *t, bool by_id) {
     const unsigned types = PEFT__BIT(NORMAL) | PEFT__BIT(UNUSED) | (by_id ? PEFT__BIT(USER) : 0);
-    peft__ranked_piece *order = (peft__ranked_piece *)peft__calloc(
-        t->ctx, t->count, sizeof(peft__ranked_piece));
+    peft__ranked_piece *order = PEFT__CALLOC(t->ctx, t->count, peft__ranked_piece);
     int64_t n = 0, rank = 0;
     peft__load_has(t, order);
     for (int64_t i = 0; i < t->count && order; i++) {
@@ -15756,7 +15491,7 @@ static void peft__sp_read(peft_tokenizer *t, peft__arena *a, const char *data, s
     }
     if (p.failed || !t->count) PEFT__DAMAGED(t, "not a SentencePiece model, or truncated");
     if (t->ids.unk < 0) PEFT__DAMAGED(t, "no unknown piece");
-    if (!kind_known) PEFT__DAMAGED(t, "truncated: nothing follows its %lld pieces", (long long)t->count);
+    if (!kind_known) PEFT__DAMAGED(t, "truncated: nothing follows its %ld pieces", t->count);
     if (t->status) return;
     for (int i = 0; i < 3; i++) {
         int32_t id = peft_token_id(t, names[i]);
@@ -15774,7 +15509,7 @@ static void peft__add_named_merge(
     peft_tokenizer *t, const char *s, size_t left, const char *r, size_t right, int64_t rank) {
     char joined[2 * PEFT__MERGE_LENGTH];
     if (!left || !right || left + right > sizeof(joined) || rank >= INT32_MAX) {
-        PEFT__DAMAGED(t, "merge %lld is damaged", (long long)rank);
+        PEFT__DAMAGED(t, "merge %ld is damaged", rank);
         return;
     }
     memcpy(joined, s, left);
@@ -15783,7 +15518,7 @@ static void peft__add_named_merge(
     int64_t a = peft__id_of(t, s, left), b = peft__id_of(t, r, right);
     int64_t both = peft__id_of(t, joined, left + right - inside);
     if (a >= 0 && b >= 0 && both >= 0) peft__merge_add(t, a, b, rank, both);
-    else PEFT__DAMAGED(t, "merge %lld, '%.*s' and '%.*s', is not in the vocabulary", (long long)rank,
+    else PEFT__DAMAGED(t, "merge %ld, '%.*s' and '%.*s', is not in the vocabulary", rank,
             (int)left, s, (int)right, r);
 }
 
@@ -15829,7 +15564,7 @@ static void peft__read_json_pieces(peft_tokenizer *t, const peft__json *vocab) {
         return;
     }
     int64_t most = (int64_t)vocab->length + 65536, at = 0, count = 0;
-    peft__named *names = (peft__named *)peft__calloc(t->ctx, most, sizeof(peft__named));
+    peft__named *names = PEFT__CALLOC(t->ctx, most, peft__named);
     peft__load_has(t, names);
     for (const peft__json *v = vocab->child; v && !t->status; v = v->next, at++) {
         const peft__json *text = object ? v : peft__json_first(v), *score = text ? text->next : NULL;
@@ -15837,7 +15572,7 @@ static void peft__read_json_pieces(peft_tokenizer *t, const peft__json *vocab) {
                 peft__json_is(score, PEFT__JSON_NUMBER) && fabs(score->number) < 1e30;
         double id = good && object ? v->number : (double)at;
         if (!good || !(id >= 0) || id >= (double)most || id != floor(id) || names[(int64_t)id].text) {
-            PEFT__DAMAGED(t, "token %lld of the vocabulary is damaged", (long long)at);
+            PEFT__DAMAGED(t, "token %ld of the vocabulary is damaged", at);
             break;
         }
         peft__named name = {object ? v->key : text->string, object ? v->key_length : text->length,
@@ -15846,18 +15581,17 @@ static void peft__read_json_pieces(peft_tokenizer *t, const peft__json *vocab) {
         narrow = narrow && (double)(float)name.score == name.score;
         count = PEFT__MAX(count, (int64_t)id + 1);
     }
+    if (!narrow && !t->status) peft__load_has(t, t->scores = PEFT__ARENA(&t->arena, count, double));
     for (int64_t i = 0; i < count && !t->status; i++) {
         bool there = names[i].text != NULL;
         peft__piece *p = peft__tokenizer_add(t, there ? names[i].text : "", names[i].size,
             (float)names[i].score, there ? PEFT__PIECE_NORMAL : PEFT__PIECE_UNUSED);
+        if (t->scores) t->scores[i] = names[i].score;
         if (!p || !there) continue;
         p->in_model = true;
         t->model_count++;
         if (p->size && !peft__map_set(&t->by_text, p->text, p->size, i)) peft__load_has(t, NULL);
     }
-    if (!narrow) t->scores = (double *)peft__arena_alloc(&t->arena, (size_t)count * sizeof(double));
-    if (!narrow) peft__load_has(t, t->scores);
-    for (int64_t i = 0; i < count && t->scores; i++) t->scores[i] = names[i].score;
     peft__free(t->ctx, names);
 }
 
@@ -15895,14 +15629,10 @@ static void peft__read_charsmap_base64(peft_tokenizer *t, const peft__json *text
     peft__free(t->ctx, data);
 }
 
-// Fails if an object has a key that the list `keys` (separated by spaces) does not have.
+// Fails if an object has a key that the list `keys` (separated by commas) does not have.
 static void peft__json_only(peft_tokenizer *t, const peft__json *v, const char *keys, const char *what) {
-    for (const peft__json *k = peft__json_is(v, PEFT__JSON_OBJECT) ? v->child : NULL; k; k = k->next) {
-        const char *hit = k->key_length ? strstr(keys, k->key) : NULL;
-        while (hit && ((hit > keys && hit[-1] != ' ') || (hit[k->key_length] && hit[k->key_length] != ' ')))
-            hit = strstr(hit + 1, k->key);
-        if (!hit) PEFT__UNSUPPORTED(t, "%s: the key %s is not known", what, k->key);
-    }
+    for (const peft__json *k = peft__json_is(v, PEFT__JSON_OBJECT) ? v->child : NULL; k; k = k->next)
+        if (!peft__is_listed(keys, k->key)) PEFT__UNSUPPORTED(t, "%s: the key %s is not known", what, k->key);
 }
 
 // ---- the steps of tokenizer.json
@@ -15920,12 +15650,6 @@ static void peft__step_pattern(peft_tokenizer *t, peft__step *p, const peft__jso
     if (p->is_regex) peft__compile_step(t, p, step);
 }
 
-static int peft__word_index(const char *const *words, int count, const char *word) {
-    for (int i = 0; i < count; i++)
-        if (strcmp(words[i], word) == 0) return i;
-    return -1;
-}
-
 // Puts the value of a key where the table says. False: the value is not of the key's kind.
 static bool peft__step_value(peft__step *p, const peft__json *v, char kind, int missing, size_t offset) {
     char *at = (char *)p + offset;
@@ -15937,10 +15661,9 @@ static bool peft__step_value(peft__step *p, const peft__json *v, char kind, int 
         return null || v->type == PEFT__JSON_BOOL;
     }
     if (kind == 'v' || kind == 's') {
-        int found = null ? missing
-            : !word
-            ? -1
-            : peft__word_index(kind == 'v' ? peft__behaviors : peft__schemes, kind == 'v' ? 5 : 3, v->string);
+        int64_t row = !word ? -1 : kind == 'v' ? PEFT__ROW(peft__behaviors, v->string)
+                                               : PEFT__ROW(peft__schemes, v->string);
+        int found = null ? missing : (int)row;
         memcpy(at, &found, sizeof(found));
         return found >= 0;
     }
@@ -15987,16 +15710,13 @@ static void peft__read_steps(peft_tokenizer *t, const peft__json *v, int list) {
     if (!v || v->type == PEFT__JSON_NULL || t->status) return;
     const char *name = peft__json_text(v, "type", "");
     peft__step p;
-    int64_t i = 0, count = PEFT__COUNT(peft__step_kinds);
-    while (i < count &&
-        (strcmp(peft__step_kinds[i].name, name) != 0 || !(peft__step_kinds[i].lists >> list & 1)))
-        i++;
-    if (i == count) {
+    int64_t kind = PEFT__ROW(peft__step_kinds, name);
+    if (kind < 0 || !(peft__step_kinds[kind].lists >> list & 1)) {
         PEFT__UNSUPPORTED(t, "a %s of type %s", peft__step_lists[list][0], *name ? name : "(none)");
         return;
     }
     memset(&p, 0, sizeof(p));
-    p.kind = peft__step_kinds[i].kind;
+    p.kind = (int)kind;
     if (p.kind != PEFT__STEP_SEQUENCE) {
         peft__read_step(t, &p, v, name);
         peft__put_named_step(t, &p, list);
@@ -16005,7 +15725,7 @@ static void peft__read_steps(peft_tokenizer *t, const peft__json *v, int list) {
     const peft__json *items = peft__json_get(v, peft__step_lists[list][1]);
     if (!peft__json_is(items, PEFT__JSON_ARRAY))
         PEFT__DAMAGED(t, "a Sequence without %s", peft__step_lists[list][1]);
-    peft__json_only(t, v, "type normalizers pretokenizers decoders", name);
+    peft__json_only(t, v, "type,normalizers,pretokenizers,decoders", name);
     for (const peft__json *item = peft__json_first(items); item; item = item->next)
         peft__read_steps(t, item, list);
 }
@@ -16050,18 +15770,17 @@ static bool peft__read_template(peft_tokenizer *t, const peft__json *v) {
 static void peft__read_post_processor(peft_tokenizer *t, const peft__json *v) {
     static const struct {
         const char *type, *keys;
-    } known[] = {{"Sequence", "type processors"},
-                 {"ByteLevel", "type add_prefix_space trim_offsets use_regex"},  // sets offsets only
-                 {"BertProcessing", "type sep cls"},
-                 {"RobertaProcessing", "type sep cls trim_offsets add_prefix_space"},
-                 {"TemplateProcessing", "type single pair special_tokens"}};
+    } known[] = {{"Sequence", "type,processors"},
+                 {"ByteLevel", "type,add_prefix_space,trim_offsets,use_regex"},  // sets offsets only
+                 {"BertProcessing", "type,sep,cls"},
+                 {"RobertaProcessing", "type,sep,cls,trim_offsets,add_prefix_space"},
+                 {"TemplateProcessing", "type,single,pair,special_tokens"}};
     if (!v || v->type == PEFT__JSON_NULL || t->status) return;
     t->begin_known = true;
     const char *type = peft__json_text(v, "type", "");
-    int64_t row = 0;
+    int64_t row = PEFT__ROW(known, type);
     bool good = true;
-    while (row < PEFT__COUNT(known) && strcmp(known[row].type, type) != 0) row++;
-    if (row == PEFT__COUNT(known)) {
+    if (row < 0) {
         PEFT__UNSUPPORTED(t, "a post_processor of type %s", *type ? type : "(none)");
         return;
     }
@@ -16099,13 +15818,13 @@ static const struct {
     int kind;
 } peft__models_of_json[] = {
     {"BPE",
-        "type vocab merges dropout unk_token continuing_subword_prefix end_of_word_suffix fuse_unk "
-        "byte_fallback ignore_merges",
+        "type,vocab,merges,dropout,unk_token,continuing_subword_prefix,end_of_word_suffix,fuse_unk,"
+        "byte_fallback,ignore_merges",
         PEFT__BPE},
-    {"Unigram", "type vocab unk_id byte_fallback", PEFT__UNIGRAM},
-    {"WordPiece", "type vocab unk_token continuing_subword_prefix max_input_chars_per_word",
+    {"Unigram", "type,vocab,unk_id,byte_fallback", PEFT__UNIGRAM},
+    {"WordPiece", "type,vocab,unk_token,continuing_subword_prefix,max_input_chars_per_word",
         PEFT__WORD_PIECE},
-    {"WordLevel", "type vocab unk_token", PEFT__WORD_LEVEL},
+    {"WordLevel", "type,vocab,unk_token", PEFT__WORD_LEVEL},
 };
 
 // Reads the model's settings, and the unknown token that they name.
@@ -16117,10 +15836,8 @@ static void peft__read_model_settings(peft_tokenizer *t, const peft__json *model
         : peft__json_get(model, "max_input_chars_per_word") ? "WordPiece" : "WordLevel";
     const char *type = peft__json_text(model, "type", guess);
     double dropout = peft__json_double(model, "dropout", 0);
-    int64_t row = 0, unk_size = 0;
-    while (row < PEFT__COUNT(peft__models_of_json) && strcmp(peft__models_of_json[row].type, type) != 0)
-        row++;
-    if (row == PEFT__COUNT(peft__models_of_json)) PEFT__UNSUPPORTED(t, "a model of type %s", type);
+    int64_t row = PEFT__ROW(peft__models_of_json, type), unk_size = 0;
+    if (row < 0) PEFT__UNSUPPORTED(t, "a model of type %s", type);
     if (t->status) return;
     t->kind = peft__models_of_json[row].kind;
     peft__json_only(t, model, peft__models_of_json[row].keys, "model");
@@ -16137,7 +15854,7 @@ static void peft__read_model_settings(peft_tokenizer *t, const peft__json *model
     bool unigram = t->kind == PEFT__UNIGRAM;
     int64_t id = unigram ? peft__json_int(model, "unk_id", -1) : peft__id_of(t, unk, (size_t)unk_size);
     if (id >= t->count || id < -1)
-        PEFT__DAMAGED(t, "model: unk_id %lld of %lld", (long long)id, (long long)t->count);
+        PEFT__DAMAGED(t, "model: unk_id %ld of %ld", id, t->count);
     t->model_unk = (int32_t)id;
     t->unk_missing = id < 0 && (t->kind != PEFT__BPE || unk_size);
     if (id >= 0) t->ids.unk = t->model_unk;
@@ -16152,7 +15869,7 @@ static peft__added peft__json_added(peft_tokenizer *t, const peft__json *v) {
         PEFT__DAMAGED(t, "an added token is damaged");
         return a;
     }
-    peft__json_only(t, v, "id content single_word lstrip rstrip normalized special __type", "an added token");
+    peft__json_only(t, v, "id,content,single_word,lstrip,rstrip,normalized,special,__type", "an added token");
     a.text = text->string;
     a.size = (uint32_t)text->length;
     a.special = text == v || peft__json_bool(v, "special", false);
@@ -16174,9 +15891,9 @@ static void peft__read_added_tokens(peft_tokenizer *t, const peft__json *list) {
         int64_t said = peft__json_int(v, "id", -1), is = t->status ? said : peft__id_of(t, a.text, a.size);
         if (is != said && a.size)
             peft__log(t->ctx,
-                "warning: %s: the added token %.*s has id %lld, not %lld as the file says: the tokenizers "
+                "warning: %s: the added token %.*s has id %ld, not %ld as the file says: the tokenizers "
                 "library counts them up too",
-                t->source, (int)a.size, a.text, (long long)is, (long long)said);
+                t->source, (int)a.size, a.text, is, said);
     }
 }
 
@@ -16184,7 +15901,7 @@ static void peft__read_tokenizer_json(peft_tokenizer *t, const peft__json *root)
     const peft__json *model = peft__json_get(root, "model");
     // Truncation and padding are ignored: transformers turns both off unless a call asks for them.
     peft__json_only(t, root,
-        "version truncation padding added_tokens normalizer pre_tokenizer post_processor decoder model",
+        "version,truncation,padding,added_tokens,normalizer,pre_tokenizer,post_processor,decoder,model",
         "the file");
     if (!t->status) peft__read_json_pieces(t, peft__json_get(model, "vocab"));
     if (!t->status) peft__read_model_settings(t, model);
@@ -16200,13 +15917,9 @@ static void peft__read_tokenizer_json(peft_tokenizer *t, const peft__json *root)
 
 // "<directory of path>/<name>"
 static const char *peft__beside(peft__arena *a, const char *path, const char *name) {
-    size_t n = strlen(path), m = strlen(name);
+    size_t n = strlen(path);
     while (n && path[n - 1] != '/' && path[n - 1] != '\\') n--;
-    char *beside = (char *)peft__arena_alloc(a, n + m + 1);
-    if (!beside) return NULL;
-    memcpy(beside, path, n);
-    memcpy(beside + n, name, m + 1);
-    return beside;
+    return peft__arena_format(a, "%.*s%s", (int)n, path, name);
 }
 
 // Reads a JSON file beside the vocabulary; NULL: there is none.
@@ -16233,12 +15946,12 @@ static const struct {
     int number;
     const char *names;
 } peft__classes[] = {
-    {PEFT__CLASS_GPT2, " GPT2Tokenizer gpt2 gptj gpt_neo codegen opt starcoder2 phi gpt_bigcode "},
-    {PEFT__CLASS_NEOX, " GPTNeoXTokenizer gpt_neox mpt "},
-    {PEFT__CLASS_QWEN2, " Qwen2Tokenizer qwen2 qwen3 qwen2_moe qwen3_moe "},
-    {PEFT__CLASS_T5, " T5Tokenizer t5 mt5 "},
-    {PEFT__CLASS_LLAMA, " LlamaTokenizer "},
-    {PEFT__CLASS_GEMMA, " GemmaTokenizer gemma gemma2 gemma3_text "},
+    {PEFT__CLASS_GPT2, "GPT2Tokenizer,gpt2,gptj,gpt_neo,codegen,opt,starcoder2,phi,gpt_bigcode"},
+    {PEFT__CLASS_NEOX, "GPTNeoXTokenizer,gpt_neox,mpt"},
+    {PEFT__CLASS_QWEN2, "Qwen2Tokenizer,qwen2,qwen3,qwen2_moe,qwen3_moe"},
+    {PEFT__CLASS_T5, "T5Tokenizer,t5,mt5"},
+    {PEFT__CLASS_LLAMA, "LlamaTokenizer"},
+    {PEFT__CLASS_GEMMA, "GemmaTokenizer,gemma,gemma2,gemma3_text"},
 };
 
 // The class: tokenizer_class of tokenizer_config.json without "Fast", else model_type of config.json. *name
@@ -16252,13 +15965,9 @@ static int peft__tokenizer_class(peft_tokenizer *t, peft__arena *a, peft__json *
     bool general = text &&
         (!*text || strcmp(text, "PreTrainedTokenizer") == 0 || strcmp(text, "TokenizersBackend") == 0);
     *name = general ? peft__json_text(model, "model_type", "") : text;
-    if (!peft__load_has(t, *name) || !**name || strchr(*name, ' ')) return PEFT__CLASS_NONE;
-    n = strlen(*name);
-    for (int64_t i = 0; i < PEFT__COUNT(peft__classes); i++) {
-        const char *hit = strstr(peft__classes[i].names, *name);
-        while (hit && (hit[-1] != ' ' || hit[n] != ' ')) hit = strstr(hit + 1, *name);
-        if (hit) return peft__classes[i].number;
-    }
+    if (!peft__load_has(t, *name)) return PEFT__CLASS_NONE;
+    for (int64_t i = 0; i < PEFT__COUNT(peft__classes); i++)
+        if (peft__is_listed(peft__classes[i].names, *name)) return peft__classes[i].number;
     return PEFT__CLASS_NONE;
 }
 
@@ -16391,8 +16100,8 @@ static void peft__read_added_file(peft_tokenizer *t, const peft__token_files *f)
         else if (peft__map_get(&t->added_by_text, a.text, a.size, -1) < 0) peft__put_added(t, a, &next);
         int64_t is = t->status ? -1 : peft__id_of(t, a.text, a.size);
         if (a.size && (double)is != v->number)
-            PEFT__DAMAGED(t, "added_tokens.json: %s has id %g, which is %lld in this vocabulary", v->key,
-                    v->number, (long long)is);
+            PEFT__DAMAGED(t, "added_tokens.json: %s has id %g, which is %ld in this vocabulary", v->key,
+                    v->number, is);
     }
     peft__free(t->ctx, order);
 }
@@ -16490,27 +16199,25 @@ PEFTDEF peft_status peft_tokenizer_load(peft_context *ctx, const char *path, pef
     PEFT__NEED(ctx, ctx, "ctx");
     PEFT__NEED(ctx, out, "out");
     if (!path || !*path) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_tokenizer_load: an empty path");
-    peft_tokenizer *t = (peft_tokenizer *)peft__calloc(ctx, 1, sizeof(peft_tokenizer));
+    peft_tokenizer *t = PEFT__CALLOC(ctx, 1, peft_tokenizer);
     if (!t) return PEFT_ERROR_MEMORY;
     t->ctx = ctx;
     t->ids.bos = t->ids.eos = t->ids.pad = t->ids.unk = t->model_unk = -1;
-    for (int i = 0; i < 256; i++) t->byte_id[i] = -1;
-    for (int i = 0; i < 128; i++) t->ascii[i] = -1;
+    memset(t->byte_id, -1, sizeof(t->byte_id));
+    memset(t->ascii, -1, sizeof(t->ascii));
     t->prefix = t->suffix = "";
     peft__arena_init(&t->arena, ctx);
     peft__map_init(&t->by_text, ctx);
     peft__map_init(&t->added_by_text, ctx);
-    const char *found = NULL;
-    bool file = peft__file_exists(ctx, path) &&
-        !peft__is_directory(ctx, path);  // where there is no stat, a folder looks like a file
-    if (!file || !PEFT__MMAP) t->status = peft__tokenizer_in(&t->arena, path, &found);
-    if (!found && file) found = path;
-    if (!found && !t->status)
+    // where there is no stat, a folder looks like a file
+    bool file = peft__file_exists(ctx, path) && !peft__is_directory(ctx, path);
+    if (!file || !PEFT__MMAP) t->status = peft__tokenizer_in(&t->arena, path, &t->source);
+    t->folder = t->source != NULL;
+    if (!t->source && file) peft__load_has(t, t->source = peft__arena_strdup(&t->arena, path, strlen(path)));
+    if (!t->source && !t->status)
         t->status = peft__fail(ctx, PEFT_ERROR_MISSING,
             "%s: no tokenizer (spiece.model, tokenizer.model, tokenizer.json, vocab.json with merges.txt)",
             path);
-    if (!t->status) peft__load_has(t, t->source = peft__arena_strdup(&t->arena, found, strlen(found)));
-    t->folder = found != path;
     if (!t->status) peft__tokenizer_read(t);
     peft_status status = t->status;
     if (status) peft_tokenizer_destroy(t);
@@ -16554,79 +16261,54 @@ PEFTDEF peft_special_ids peft_tokenizer_special(const peft_tokenizer *t) {
 
 // ---- the vocabulary of a GGUF file
 
-// How many pieces a GGUF vocabulary really has. T5's has 32,000 and its embedding more rows: converters pad
-// the list, but the sentinels belong right behind the pieces.
-static int64_t peft__gguf_piece_count(const peft_gguf *g, const peft__gguf_vocab *v) {
-    int64_t n = v->count;
-    for (size_t size; n > 0 && strcmp(v->model, "t5") == 0; n--) {
-        const char *text = peft_gguf_array_string(g, "tokenizer.ggml.tokens", n - 1, &size);
-        double kind = peft_gguf_array_number(g, "tokenizer.ggml.token_type", n - 1, 0);
-        bool unused = kind == (double)PEFT__PIECE_UNUSED;
-        if (!unused || size < 4 || memcmp(text, "[PAD", 4) != 0) break;
-    }
-    return n;
-}
+static bool peft__is_sentinel(const char *text) { return strncmp(text, "<extra_id_", 10) == 0; }
 
-static bool peft__is_sentinel(const char *text, size_t n) {
-    return n > 10 && memcmp(text, "<extra_id_", 10) == 0;
-}
-
-// Tokens that by their name end a text or a turn: control tokens, even where a converter has called them
-// user-defined. llama.cpp overrides that too.
-static bool peft__looks_like_control(const char *text, size_t n) {
-    static const char *const names[] = {"</s>", "<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>",
-        "<|endoftext|>", "<|end_of_text|>", "<EOT>", "_<EOT>", "<|eom_id|>", "[EOT]", "<end_of_utterance>",
-        "<|return|>", "<|call|>"};
-    for (int64_t i = 0; i < PEFT__COUNT(names); i++)
-        if (strlen(names[i]) == n && memcmp(names[i], text, n) == 0) return true;
-    return false;
-}
-
-static void peft__gguf_read_piece(
-    peft_tokenizer *t, const peft_gguf *g, const peft__gguf_vocab *v, int64_t i) {
+static void peft__gguf_read_piece(peft_tokenizer *t, const peft_gguf *g, int64_t i) {
+    // Tokens that by their name end a text or a turn: control tokens, even where a converter has called them
+    // user-defined. llama.cpp overrides that too.
+    static const char ends[] = "</s>,<|eot_id|>,<|im_end|>,<|end|>,<end_of_turn>,<|endoftext|>,"
+        "<|end_of_text|>,<EOT>,_<EOT>,<|eom_id|>,[EOT],<end_of_utterance>,<|return|>,<|call|>";
     size_t size;
     const char *text = peft_gguf_array_string(g, "tokenizer.ggml.tokens", i, &size);
     double score = peft_gguf_array_number(g, "tokenizer.ggml.scores", i, 0);
     double kind = peft_gguf_array_number(g, "tokenizer.ggml.token_type", i, PEFT__PIECE_NORMAL);
-    const double first = PEFT__PIECE_NORMAL, last = PEFT__PIECE_BYTE;
-    int type = kind >= first && kind <= last && kind == floor(kind) ? (int)kind : 0;
+    bool good = kind >= PEFT__PIECE_NORMAL && kind <= PEFT__PIECE_BYTE && kind == floor(kind);
+    int type = good ? (int)kind : 0;
     bool byte = type == PEFT__PIECE_BYTE;
     if (!type || (byte && peft__byte_piece(text, size) < 0) || !(fabs(score) < 1e30))
-        PEFT__DAMAGED(t, "token %lld is damaged", (long long)i);
+        PEFT__DAMAGED(t, "token %ld is damaged", i);
     t->byte_fallback = t->byte_fallback || byte;
-    if (type == PEFT__PIECE_USER && (peft__is_sentinel(text, size) || peft__looks_like_control(text, size)))
-        type = PEFT__PIECE_CONTROL;
-    if (i == v->unk && type == PEFT__PIECE_NORMAL) type = PEFT__PIECE_UNKNOWN;
-    peft__tokenizer_add(t, text, size, (float)score, type);
+    peft__piece *p = peft__tokenizer_add(t, text, size, (float)score, type);
+    if (!p) return;
+    if (type == PEFT__PIECE_USER && (peft__is_sentinel(p->text) || peft__is_listed(ends, p->text)))
+        p->type = PEFT__PIECE_CONTROL;
+    if (i == t->ids.unk && type == PEFT__PIECE_NORMAL) p->type = PEFT__PIECE_UNKNOWN;
 }
 
-// GGUF's names of byte-level pre-tokenizers. Of rows with equal settings the first name is written.
+// GGUF's names of byte-level pre-tokenizers; the first of a row is written.
 static const struct {
-    const char *name;
+    const char *names;
     int split;
     bool digits_apart, ignore_merges;
-} peft__gguf_splits[] = {
-    {"gpt-2", PEFT__SPLIT_GPT2, false, false},     {"smollm", PEFT__SPLIT_GPT2, true, false},
-    {"llama-bpe", PEFT__SPLIT_LLAMA3, false, true}, {"qwen2", PEFT__SPLIT_QWEN2, false, false},
-    {"phi-2", PEFT__SPLIT_GPT2, false, false},     {"olmo", PEFT__SPLIT_GPT2, false, false},
-    {"mpt", PEFT__SPLIT_GPT2, false, false},       {"starcoder", PEFT__SPLIT_GPT2, true, false},
-    {"refact", PEFT__SPLIT_GPT2, true, false},     {"codeshell", PEFT__SPLIT_GPT2, true, false},
-    {"llama3", PEFT__SPLIT_LLAMA3, false, true},   {"llama-v3", PEFT__SPLIT_LLAMA3, false, true},
-    {"deepseek-r1-qwen", PEFT__SPLIT_QWEN2, false, false}};
+} peft__gguf_splits[] = {{"gpt-2,phi-2,olmo,mpt", PEFT__SPLIT_GPT2, false, false},
+    {"smollm,starcoder,refact,codeshell", PEFT__SPLIT_GPT2, true, false},
+    {"llama-bpe,llama3,llama-v3", PEFT__SPLIT_LLAMA3, false, true},
+    {"qwen2,deepseek-r1-qwen", PEFT__SPLIT_QWEN2, false, false}};
 
-static void peft__gguf_read_bytes(peft_tokenizer *t, const peft_gguf *g, const peft__gguf_vocab *v) {
+static void peft__gguf_read_bytes(peft_tokenizer *t, const peft_gguf *g) {
     // Old files do not name it; each of these architectures has one pre-tokenizer.
-    const char *architecture = peft_gguf_string(g, "general.architecture", ""), *name = v->pre;
-    bool gpt2 = strcmp(architecture, "gpt2") == 0 || strcmp(architecture, "gptneox") == 0;
+    const char *architecture = peft_gguf_string(g, "general.architecture", ""),
+               *name = peft_gguf_string(g, "tokenizer.ggml.pre", "");
     if (!*name || strcmp(name, "default") == 0)
-        name = gpt2 ? "gpt-2" : strcmp(architecture, "qwen2") == 0 ? "qwen2" : "default";
+        name = peft__is_listed("gpt2,gptneox", architecture) ? "gpt-2"
+            : strcmp(architecture, "qwen2") == 0             ? "qwen2" : "default";
     int64_t row = 0, count = peft_gguf_array_count(g, "tokenizer.ggml.merges");
-    while (row < PEFT__COUNT(peft__gguf_splits) && strcmp(peft__gguf_splits[row].name, name) != 0) row++;
-    if (row == PEFT__COUNT(peft__gguf_splits)) {
+    const int64_t rows = PEFT__COUNT(peft__gguf_splits);
+    while (row < rows && !peft__is_listed(peft__gguf_splits[row].names, name)) row++;
+    if (row == rows) {
         PEFT__UNSUPPORTED(t, "tokenizer.ggml.pre %s", name);
         return;
     }
-    t->kind = PEFT__BPE;
     t->byte_fallback = false;
     t->ignore_merges = peft__gguf_splits[row].ignore_merges;
     t->digits_apart = peft__gguf_splits[row].digits_apart;
@@ -16641,35 +16323,66 @@ static void peft__gguf_read_bytes(peft_tokenizer *t, const peft_gguf *g, const p
     peft__added_of_pieces(t, PEFT__BIT(CONTROL), PEFT__BIT(USER));
 }
 
+// Vocabularies of model llama (SentencePiece BPE), t5 (unigram) or gpt2 (byte-level BPE).
 static void peft__gguf_read_tokenizer(peft_tokenizer *t) {
+    static const char *const lists[] = {"tokenizer.ggml.scores", "tokenizer.ggml.token_type"};
+    const struct {
+        const char *key;
+        int32_t llama, t5, *id;  // the defaults of these kinds of vocabulary
+    } ids[] = {{"tokenizer.ggml.bos_token_id", 1, -1, &t->ids.bos},
+        {"tokenizer.ggml.eos_token_id", 2, 1, &t->ids.eos},
+        {"tokenizer.ggml.unknown_token_id", 0, 2, &t->ids.unk},
+        {"tokenizer.ggml.padding_token_id", -1, 0, &t->ids.pad}};
     peft_gguf *g;
-    peft__gguf_vocab v;
     if ((t->status = peft_gguf_open(t->ctx, t->source, &g)) != PEFT_OK) return;
-    t->status = peft__gguf_read_vocab(g, &v);
-    int64_t count = t->status ? 0 : peft__gguf_piece_count(g, &v);
-    for (int64_t i = 0; i < count && !t->status; i++) peft__gguf_read_piece(t, g, &v, i);
-    if (!t->status) {
-        bool unigram = strcmp(v.model, "t5") == 0, bytes = strcmp(v.model, "gpt2") == 0;
-        t->ids.bos = v.bos < count ? v.bos : -1;
-        t->ids.eos = v.eos < count ? v.eos : -1;
-        t->ids.unk = v.unk < count ? v.unk : -1;
-        t->ids.pad = v.pad < count ? v.pad : -1;
-        t->kind = unigram ? PEFT__UNIGRAM : PEFT__BPE;
-        t->escape_spaces = true;
-        t->dummy_prefix = peft_gguf_bool(g, "tokenizer.ggml.add_space_prefix", true);
-        t->squeeze_spaces = peft_gguf_bool(g, "tokenizer.ggml.remove_extra_whitespaces", unigram);
-        // llama.cpp's rule for files that do not say it: SentencePiece's BPE and Llama 3 begin with bos
-        bool begins = strcmp(v.model, "llama") == 0 || strcmp(v.pre, "llama-bpe") == 0;
-        t->begin_known = true;
-        t->begin_bos = peft_gguf_bool(g, "tokenizer.ggml.add_bos_token", begins);
-        if (t->begin_bos && peft__put_around(t, 0, t->ids.bos)) t->front_count = 1;
-        if (peft_gguf_bool(g, "tokenizer.ggml.add_eos_token", unigram))
-            peft__put_around(t, t->around_count, t->ids.eos);
-        if (bytes) peft__gguf_read_bytes(t, g, &v);
-        else if (t->ids.unk < 0) PEFT__DAMAGED(t, "no unknown token");
-        if (!bytes && v.charsmap) peft__read_charsmap(t, v.charsmap, v.charsmap_size);
-        if (!bytes) peft__sp_add_sentinels(t);
-        if (!bytes && !t->status) peft__sp_finish(t);
+    const char *model = peft_gguf_string(g, "tokenizer.ggml.model", "(none)");
+    bool t5 = strcmp(model, "t5") == 0, llama = strcmp(model, "llama") == 0, bytes = !t5 && !llama;
+    const peft__gguf_entry *tokens = peft__gguf_entry_of(g, "tokenizer.ggml.tokens", true);
+    const peft__gguf_entry *map = peft__gguf_entry_of(g, "tokenizer.ggml.precompiled_charsmap", true);
+    int64_t count = tokens && tokens->texts ? tokens->count : 0;
+    if (bytes && strcmp(model, "gpt2") != 0) PEFT__UNSUPPORTED(t, "tokenizer.ggml.model %s", model);
+    if (count < 1 || count > INT32_MAX / 4) PEFT__DAMAGED(t, "no list tokenizer.ggml.tokens");
+    for (int i = 0; i < 2; i++) {
+        const peft__gguf_entry *e = peft__gguf_entry_of(g, lists[i], true);
+        if (e && (!e->data || e->count != count))
+            PEFT__DAMAGED(t, "%s is no list of %ld numbers", lists[i], count);
+        if (!e && !i && !bytes) PEFT__LOAD_FAIL(t, PEFT_ERROR_MISSING, "no %s", lists[i]);
+    }
+    for (int i = 0; i < 4; i++) {
+        double id = peft_gguf_number(g, ids[i].key, llama ? ids[i].llama : t5 ? ids[i].t5 : -1);
+        if (id != -1 && (!(id >= 0) || id >= (double)count || id != floor(id)))
+            PEFT__DAMAGED(t, "%s is %g of %ld tokens", ids[i].key, id, count);
+        else *ids[i].id = (int32_t)id;
+    }
+    // T5's list has 32,000 pieces and its embedding more rows: converters pad the list, but the sentinels
+    // belong right behind the pieces.
+    for (size_t size; t5 && count > 0 && !t->status; count--) {
+        const char *text = peft_gguf_array_string(g, "tokenizer.ggml.tokens", count - 1, &size);
+        double kind = peft_gguf_array_number(g, "tokenizer.ggml.token_type", count - 1, 0);
+        if (kind != (double)PEFT__PIECE_UNUSED || size < 4 || memcmp(text, "[PAD", 4) != 0) break;
+    }
+    for (int64_t i = 0; i < count && !t->status; i++) peft__gguf_read_piece(t, g, i);
+    for (int i = 0; i < 4; i++)
+        if (*ids[i].id >= count) *ids[i].id = -1;
+    t->kind = t5 ? PEFT__UNIGRAM : PEFT__BPE;
+    t->escape_spaces = true;
+    t->dummy_prefix = peft_gguf_bool(g, "tokenizer.ggml.add_space_prefix", true);
+    t->squeeze_spaces = peft_gguf_bool(g, "tokenizer.ggml.remove_extra_whitespaces", t5);
+    // llama.cpp's rule for files that do not say it: SentencePiece's BPE and Llama 3 begin with bos
+    bool begins = llama || strcmp(peft_gguf_string(g, "tokenizer.ggml.pre", ""), "llama-bpe") == 0;
+    t->begin_known = true;
+    t->begin_bos = peft_gguf_bool(g, "tokenizer.ggml.add_bos_token", begins);
+    if (t->begin_bos && peft__put_around(t, 0, t->ids.bos)) t->front_count = 1;
+    if (peft_gguf_bool(g, "tokenizer.ggml.add_eos_token", t5))
+        peft__put_around(t, t->around_count, t->ids.eos);
+    if (bytes) {
+        if (!t->status) peft__gguf_read_bytes(t, g);
+    } else {
+        if (t->ids.unk < 0) PEFT__DAMAGED(t, "no unknown token");
+        if (map && (map->type == PEFT_GGUF_U8 || map->type == PEFT_GGUF_I8))
+            peft__read_charsmap(t, map->data, (size_t)map->count);
+        if (!t->status) peft__sp_add_sentinels(t);
+        if (!t->status) peft__sp_finish(t);
     }
     peft_gguf_close(g);
 }
@@ -16685,14 +16398,14 @@ static peft_status peft__gguf_set_pieces(
     bool ranked = t->kind == PEFT__BPE && !t->byte_level && !t->sentencepiece;  // GGUF ranks merges by score
     for (int64_t i = 0; i < count; i++) {
         char padding[32];
-        peft__string_into(padding, sizeof(padding), "[PAD%lld]", (long long)i);
+        peft__string_into(padding, sizeof(padding), "[PAD%ld]", i);
         const peft__piece *p = i < t->count ? &t->pieces[i] : NULL;
         const char *text = p ? p->text : texts ? peft__arena_strdup(a, padding, strlen(padding)) : NULL;
         if (!texts || !scores || !text) return PEFT_ERROR_MEMORY;
         texts[i] = text;
         scores[i] = p ? (double)p->score : -1000;
         types[i] = !p                             ? (double)PEFT__PIECE_UNUSED
-            : peft__is_sentinel(p->text, p->size) ? (double)PEFT__PIECE_USER : (double)p->type;
+            : peft__is_sentinel(p->text) ? (double)PEFT__PIECE_USER : (double)p->type;
         if (p && i == t->ids.unk && !t->byte_level) types[i] = PEFT__PIECE_UNKNOWN;
         if (p && t->byte_fallback && peft__byte_piece(p->text, p->size) >= 0) types[i] = PEFT__PIECE_BYTE;
     }
@@ -16716,8 +16429,7 @@ static int peft__merge_by_rank(const void *a, const void *b) {
 
 // The lines "left right" of all merges, by rank, in the arena. NULL: out of memory.
 static const char **peft__merge_lines(const peft_tokenizer *t, peft__arena *a) {
-    peft__merge *order = (peft__merge *)peft__arena_alloc(
-        a, (size_t)(t->merge_count + 1) * sizeof(peft__merge));
+    peft__merge *order = PEFT__ARENA(a, (t->merge_count + 1), peft__merge);
     const char **lines = (const char **)peft__arena_alloc(a, (size_t)(t->merge_count + 1) * sizeof(char *));
     int64_t n = 0;
     for (int64_t i = 0; order && i < t->merge_capacity; i++)
@@ -16805,8 +16517,8 @@ static peft_status peft__gguf_set_tokenizer(peft_gguf_writer *w, const peft_toke
         return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED,
             "GGUF has no words for what this tokenizer.json does with a text");
     if (t->count > count)
-        return peft__fail(t->ctx, PEFT_ERROR_SHAPE, "the tokenizer has %lld pieces, the embedding %lld rows",
-            (long long)t->count, (long long)count);
+        return peft__fail(t->ctx, PEFT_ERROR_SHAPE, "the tokenizer has %ld pieces, the embedding %ld rows",
+            t->count, count);
     while (bytes &&
         (peft__gguf_splits[row].split != split || peft__gguf_splits[row].digits_apart != digits_apart))
         row++;
@@ -16814,9 +16526,10 @@ static peft_status peft__gguf_set_tokenizer(peft_gguf_writer *w, const peft_toke
     peft_status status = peft_gguf_set_string(w, "tokenizer.ggml.model",
         bytes                      ? "gpt2"
             : t->kind == PEFT__BPE ? "llama" : "t5");
-    if (!status)
-        status = peft_gguf_set_string(
-            w, "tokenizer.ggml.pre", bytes ? peft__gguf_splits[row].name : "default");
+    char pre[16] = "default";
+    const char *names = bytes ? peft__gguf_splits[row].names : "";
+    if (bytes) peft__string_into(pre, sizeof(pre), "%.*s", (int)strcspn(names, ","), names);
+    if (!status) status = peft_gguf_set_string(w, "tokenizer.ggml.pre", pre);
     if (!status) status = peft__gguf_set_pieces(w, t, count, &a);
     const char **lines = bytes && !status ? peft__merge_lines(t, &a) : NULL;
     if (!status && bytes)
@@ -16859,7 +16572,7 @@ static const char *const peft__json_truth[] = {"false", "true"};
 static void peft__json_added_token(peft__string *s, const char *before, int64_t id, const char *text,
     size_t n, bool strips, bool normalized, bool special) {
     const char *strip = peft__json_truth[strips];
-    peft__string_quoted(s, "%s\n{'id':%lld,'content':", before, (long long)id);
+    peft__string_quoted(s, "%s\n{'id':%ld,'content':", before, id);
     peft__json_quote(s, text, n);
     peft__string_quoted(s, ",'single_word':false,'lstrip':%s,'rstrip':%s,'normalized':%s,'special':%s}",
         strip, strip, peft__json_truth[normalized], peft__json_truth[special]);
@@ -16898,12 +16611,9 @@ static void peft__json_around(peft__string *s, const peft_tokenizer *t, int32_t 
     peft__string_quoted(s, "],'special_tokens':{");
     before = "";
     for (int i = 0; i < 3; i += 2) {
-        static const char *const parts[] = {":{'id':", ",'tokens':["};
         if (ids[i] < 0 || (i && front == behind)) continue;
-        peft__string_puts(s, before);
-        peft__json_text_of(s, t, ids[i]);
-        for (int k = 0; k < 2; k++) {
-            peft__string_quoted(s, parts[k]);
+        for (int k = 0; k < 3; k++) {
+            peft__string_quoted(s, k == 0 ? "%s" : k == 1 ? ":{'id':" : ",'tokens':[", before);
             peft__json_text_of(s, t, ids[i]);
         }
         peft__string_quoted(s, "],'ids':[%d]}", (int)ids[i]);
@@ -16996,7 +16706,7 @@ static void peft__tokenizer_config(peft__string *s, const peft_tokenizer *t, int
     static const char *const roles[] = {"bos_token", "eos_token", "pad_token", "unk_token"};
     const int32_t ids[] = {t->ids.bos, t->ids.eos, t->ids.pad, t->ids.unk};
     peft__string_quoted(s, "{\n  'clean_up_tokenization_spaces': false,\n");
-    if (longest) peft__string_quoted(s, "  'model_max_length': %lld,\n", (long long)longest);
+    if (longest) peft__string_quoted(s, "  'model_max_length': %ld,\n", longest);
     for (int i = 0; i < 4; i++) {
         if (ids[i] < 0 || ids[i] >= t->count) continue;
         peft__string_quoted(s, "  '%s': ", roles[i]);
@@ -17212,13 +16922,14 @@ static void peft__config_set(peft__config_reader *r, const peft__setting *row) {
     void *field = (char *)r->c + row->field;
     bool given = v && v->type != PEFT__JSON_NULL, number = v && v->type == PEFT__JSON_NUMBER;
     bool none = row->use == PEFT__SIZE_OR_NONE, flag = row->use == PEFT__FLAG, ends = row->use == PEFT__ENDS;
-    double x = number ? v->number : !row->value || (v && none) ? 0 : peft__read_double(row->value, NULL);
+    const char *missing = peft__setting_default(row->value, r->c->model_type);
+    double x = number ? v->number : !missing || (v && none) ? 0 : peft__read_double(missing, NULL);
     const char *wrong = NULL;
     if (flag ? given && v->type != PEFT__JSON_BOOL
              : given && !number && !(ends && v->type == PEFT__JSON_ARRAY)) {
         wrong = flag ? "that is neither true nor false" : "that is no number";
     } else if (flag) {
-        *(bool *)field = given ? v->boolean : strcmp(row->value, "true") == 0;
+        *(bool *)field = given ? v->boolean : strncmp(missing, "true", 4) == 0;
     } else if (row->use == PEFT__FACTOR) {
         if (v && !given) x = 0;  // null switches the factor off
         if (!(x > 0 && x < 1e9) && (number || x < 0)) wrong = "it has to be above 0";
