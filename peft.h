@@ -10647,7 +10647,7 @@ static void peft__turn_bytes(void *data, int64_t bytes, int64_t width) {
 
 // Reads one member of the header. peft__archive_join gives codes of quantized weights their type.
 static peft_status peft__safetensors_entry(peft_archive *a, peft__file *f, const peft__json *e,
-                                           uint64_t start, peft__span *span) {
+        uint64_t start, peft__span *span) {
     const char *dtype = peft__json_text(e, "dtype", NULL), *bits;
     const peft__json *shape = peft__json_get(e, "shape"),
                      *from = peft__json_first(peft__json_get(e, "data_offsets")),
@@ -10668,7 +10668,7 @@ static peft_status peft__safetensors_entry(peft_archive *a, peft__file *f, const
     double begin = from->number, end = to->number, room = (double)(f->size - start);
     if (!(begin >= 0 && end >= begin && end <= room) || begin != floor(begin) || end - begin != (double)bytes)
         return PEFT__FILE_BAD(f, "tensor %s of %ld bytes claims offsets %g to %g of %g", e->key, bytes, begin,
-                              end, room);
+            end, room);
     span->begin = (uint64_t)begin;
     span->end = (uint64_t)end;
     span->name = t->name;
@@ -10688,7 +10688,7 @@ static peft_status peft__safetensors_entry(peft_archive *a, peft__file *f, const
 }
 
 static peft_status peft__safetensors_entries(peft_archive *a, peft__file *f, const peft__json *header,
-                                             uint64_t start, peft__span *spans) {
+        uint64_t start, peft__span *spans) {
     int64_t count = 0;
     if (header->type != PEFT__JSON_OBJECT) return PEFT__FILE_BAD(f, "the header is no object");
     for (const peft__json *e = header->child; e; e = e->next) {
@@ -10711,7 +10711,7 @@ static peft_status peft__safetensors_read(peft_archive *a, peft__file *f) {
     if (status) return status;
     if (n > f->size - 8 || n > PEFT__MAX_HEADER || n < 2)
         return PEFT__FILE_BAD(f, "not a safetensors file: a header of %llu bytes in a file of %llu",
-                              (unsigned long long)n, (unsigned long long)f->size);
+            (unsigned long long)n, (unsigned long long)f->size);
     peft__arena scratch;
     peft__arena_init(&scratch, a->ctx);
     peft__json *header = NULL;
@@ -10772,23 +10772,23 @@ typedef struct peft__quant_reader {
 static void peft__quant_state_error(peft__quant_reader *r, const char *field) {
     if (!r->status)
         r->status = peft__fail(r->archive->ctx, PEFT_ERROR_FORMAT,
-                               "%s: the quant_state of %s: %s is missing or makes no sense", r->path,
-                               r->weight, field);
+            "%s: the quant_state of %s: %s is missing or makes no sense", r->path, r->weight, field);
 }
 
 // The data of tensor <weight><suffix>, which must have exactly `bytes` bytes; parts are hidden from then on.
 // `any`: its type may be a float's, as bitsandbytes' quant_storage stores 4-bit codes.
 static const void *peft__quant_part_data(peft__quant_reader *r, const char *suffix, int dtype, bool any,
-                                         int64_t bytes) {
+        int64_t bytes) {
     peft_archive *a = r->archive;
     if (r->status) return NULL;
     const char *name = peft__arena_format(&a->arena, "%s%s", r->weight, suffix);
     int64_t i = name ? peft__map_get(&a->by_name, name, strlen(name), -1) : -1;
-    if (i < 0)
-        return r->status = name ? peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing", r->path,
-                                             name)
-                                : PEFT_ERROR_MEMORY,
-               NULL;
+    if (i < 0) {
+        r->status = PEFT_ERROR_MEMORY;
+        if (name)
+            r->status = peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing", r->path, name);
+        return NULL;
+    }
     peft__stored *s = &a->stored[i];
     if (!s->data || (s->dtype != dtype && !(any && s->dtype < PEFT__DTYPE_U8)) || s->bytes != bytes ||
         s->hidden)
@@ -10808,12 +10808,12 @@ static void peft__quant_read_part(peft__quant_reader *r, const struct peft__quan
     for (int64_t i = 0; i < count && floats && !r->status; i++)
         if (!isfinite(((const float *)data)[i]))
             r->status = peft__fail(r->archive->ctx, PEFT_ERROR_NUMERIC, "%s: tensor %s%s: value %ld is %g",
-                                   r->path, r->weight, part->suffix, i, (double)((const float *)data)[i]);
+                r->path, r->weight, part->suffix, i, (double)((const float *)data)[i]);
 }
 
 // Reads sizes and types from the state's JSON.
 static void peft__quant_state(peft__quant_reader *r, const struct peft__quant_format *f,
-                              const peft__json *state, peft_tensor *t, peft_quant *q) {
+        const peft__json *state, peft_tensor *t, peft_quant *q) {
     const peft__json *shape = peft__json_get(state, "shape");
     int source = (int)PEFT__ROW(peft__torch_names, peft__json_text(state, "dtype", ""));
     bool nested = peft__json_get(state, "nested_offset") != NULL;
@@ -10850,7 +10850,7 @@ static peft_status peft__archive_join_weight(peft_archive *a, int64_t i, const s
     int64_t at = peft__map_get(&a->by_name, r.weight, n, -1);
     if (at < 0)
         return peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing, its quant_state is there",
-                          r.path, r.weight);
+            r.path, r.weight);
     peft_tensor *t = &a->tensors[at];
     if (t->quant)
         return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: tensor %s has two quant_states", r.path, r.weight);
@@ -10921,17 +10921,17 @@ static peft_status peft__archive_open_index(peft_archive *a, const char *index) 
     for (const peft__json *e = map->child; e && !status; e = e->next) {
         if (e->type != PEFT__JSON_STRING || strchr(e->string, '/') || strchr(e->string, '\\'))
             status = peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: weight_map of %s is not a file name", index,
-                                e->key);
+                e->key);
         else if (peft__map_get(&files, e->string, e->length, -1) >= 0) continue;
         else if (!peft__map_set(&files, e->string, e->length, 1)) status = PEFT_ERROR_MEMORY;
         else
-            status = peft__archive_add_file(
-                a, peft__arena_format(&a->arena, "%.*s%s", folder, index, e->string));
+            status = peft__archive_add_file(a, peft__arena_format(&a->arena, "%.*s%s", folder, index,
+                e->string));
     }
     for (const peft__json *e = map->child; e && !status; e = e->next)
         if (peft__map_get(&a->by_name, e->key, e->key_length, -1) < 0)
             status = peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is not in %s", index, e->key,
-                                e->string);
+                e->string);
     peft__map_free(&files);
     return status;
 }
@@ -10964,13 +10964,12 @@ static peft_status peft__archive_missing(peft_archive *a, const char *path, peft
         const char *format = peft__foreign_files[i].format;
         if (!files)
             return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s is not read: make %s of it", name,
-                              format, path);
-        return peft__fail(
-            a->ctx, PEFT_ERROR_UNSUPPORTED,
+                format, path);
+        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
             "%s: %s is not read; this converts it: python -c \"import glob, torch, safetensors.torch as s; "
             "s.save_file({k: v.contiguous().clone() for f in glob.glob('%.*s%s') for k, v in torch.load(f, "
-            "'cpu', weights_only=True).items()}, '%s', {'format': 'pt'})\"",
-            name, format, n, path, files, path);
+            "'cpu', weights_only=True).items()}, '%s', {'format': 'pt'})\"", name, format, n, path, files,
+            path);
     }
     return status;
 }
@@ -11070,12 +11069,12 @@ static const char *peft__quant_json(peft__arena *arena, const peft_tensor *t, co
     peft__string s;
     peft__string_init(&s, arena->ctx);
     peft__string_format(&s, "{\"quant_type\": \"%s\", \"blocksize\": %ld, \"dtype\": \"%s\", \"shape\": [",
-                        type, q->block, peft__torch_names[q->source]);
+        type, q->block, peft__torch_names[q->source]);
     if (t->rank == 1) peft__string_format(&s, "%ld]", peft__size(t));
     else peft__string_format(&s, "%ld, %ld]", t->rows, t->cols);
     if (!q->absmax) {
-        peft__string_puts(
-            &s, ", \"nested_blocksize\": 256, \"nested_dtype\": \"float32\", \"nested_offset\": ");
+        peft__string_puts(&s,
+            ", \"nested_blocksize\": 256, \"nested_dtype\": \"float32\", \"nested_offset\": ");
         peft__python_float(&s, (double)q->nested_offset);
     }
     peft__string_puts(&s, "}");
@@ -11085,14 +11084,14 @@ static const char *peft__quant_json(peft__arena *arena, const peft_tensor *t, co
 }
 
 static void peft__item_add(peft__item **at, const peft_tensor *t, const char *suffix, int dtype,
-                           int64_t count, int64_t cols, const void *data) {
+        int64_t count, int64_t cols, const void *data) {
     int64_t width = dtype < PEFT__DTYPE_U8 ? (int64_t)peft__dtype_size((peft_dtype)dtype) : 1;
     peft__item p = {t, suffix, dtype, width, count, cols, data};
     *(*at)++ = p;
 }
 
 static peft_status peft__items_of(peft_context *ctx, peft__arena *arena, const peft_tensor *t,
-                                  peft__item **at) {
+        peft__item **at) {
     const peft_quant *q = t->quant;
     int64_t n = peft__size(t), cols = t->rank == 1 ? 0 : t->cols;
     if (t->type <= PEFT_BF16) {
@@ -11101,10 +11100,10 @@ static peft_status peft__items_of(peft_context *ctx, peft__arena *arena, const p
     }
     if (!q)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: a tensor of type %s without scales", t->name,
-                          peft_dtype_name(t->type));
+            peft_dtype_name(t->type));
     if (q->ggml)
         return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: safetensors has no place for GGUF's %s", t->name,
-                          q->ggml->name);
+            q->ggml->name);
     const struct peft__quant_format *f = peft__quant_formats;
     while (f->type != t->type) f++;
     const char *json = peft__quant_json(arena, t, f->name);
@@ -11185,7 +11184,7 @@ static peft_status peft__safetensors_put(peft_context *ctx, peft__writer *w,
 }
 
 PEFTDEF peft_status peft_safetensors_write(peft_context *ctx, const char *path,
-                                           const peft_tensor *const *tensors, int64_t count) {
+        const peft_tensor *const *tensors, int64_t count) {
     PEFT__NEED(ctx, ctx, "ctx");
     PEFT__NEED(ctx, path, "path");
     PEFT__NEED(ctx, tensors || !count, "tensors");
@@ -11204,11 +11203,8 @@ PEFTDEF peft_status peft_safetensors_write(peft_context *ctx, const char *path,
 //      little-endian, and nothing before the data is aligned.
 
 enum {
-    PEFT__GGUF_MAX_NAME = 63,
-    PEFT__GGUF_MAX_KEY = 65535,
-    PEFT__GGUF_ALIGNMENT = 32,
-    PEFT__GGUF_MAX_ALIGNMENT = 1 << 20
-};
+    PEFT__GGUF_MAX_NAME = 63, PEFT__GGUF_MAX_KEY = 65535, PEFT__GGUF_ALIGNMENT = 32,
+        PEFT__GGUF_MAX_ALIGNMENT = 1 << 20 };
 enum { PEFT__GGUF_MAX_KEYS = 1 << 16, PEFT__GGUF_MAX_TENSORS = 1 << 20 };
 
 // ---- reading GGUF
@@ -11352,8 +11348,8 @@ static uint64_t peft__gguf_read_info(peft_gguf *g, int64_t index) {
     sound = sound && f && t->dims[0] % f->block == 0 && peft__mul(t->dims[0] / f->block, f->size, &t->size);
     for (int k = 1; k < 4 && sound; k++) sound = peft__mul(t->size, t->dims[k], &t->size);
     if (!f)
-        g->status = PEFT__FILE_CANNOT(
-            &g->file, "tensor %s has the unknown type %llu", t->name, (unsigned long long)type);
+        g->status = PEFT__FILE_CANNOT(&g->file, "tensor %s has the unknown type %llu", t->name,
+            (unsigned long long)type);
     else if (!sound) PEFT__GGUF_WRONG(g, "tensor %s of type %s has an impossible shape", t->name, f->name);
     return offset;
 }
@@ -11515,12 +11511,7 @@ PEFTDEF double peft_gguf_array_number(const peft_gguf *g, const char *key, int64
 // ---- the order of rows: weights of some architectures have another one in GGUF than in Hugging Face's files
 
 enum {
-    PEFT__ORDER_SAME,
-    PEFT__ORDER_ROTARY_Q,
-    PEFT__ORDER_ROTARY_K,
-    PEFT__ORDER_FUSED,
-    PEFT__ORDER_TRANSPOSED
-};
+    PEFT__ORDER_SAME, PEFT__ORDER_ROTARY_Q, PEFT__ORDER_ROTARY_K, PEFT__ORDER_FUSED, PEFT__ORDER_TRANSPOSED };
 
 typedef struct peft__row_order {
     int kind;
@@ -11547,7 +11538,7 @@ static bool peft__row_order_fits(peft__row_order *o, int64_t rows) {
     if (o->kind == PEFT__ORDER_SAME || o->kind == PEFT__ORDER_TRANSPOSED) return true;
     o->head_size = parts > 0 ? rows / parts : 0;
     return o->head_size > 0 && o->head_size * parts == rows &&
-           (o->kind == PEFT__ORDER_FUSED || o->head_size % 2 == 0);
+        (o->kind == PEFT__ORDER_FUSED || o->head_size % 2 == 0);
 }
 
 typedef struct peft__gguf_decoding {
@@ -11584,7 +11575,7 @@ static peft_status peft__gguf_decode(const peft_gguf *g, const peft_gguf_tensor 
 }
 
 PEFTDEF peft_status peft_gguf_to_f32(const peft_gguf *g, int64_t i, int64_t first_row, int64_t rows,
-                                     float *out) {
+        float *out) {
     PEFT__NEED(NULL, g, "gguf");
     PEFT__NEED(g->ctx, out, "out");
     const peft_gguf_tensor *t = peft_gguf_at(g, i);
@@ -11677,20 +11668,20 @@ static peft_status peft__gguf_begin(peft_gguf_writer *w, const char *key, int ty
 
 // One text (array false) or a list of them.
 static peft_status peft__gguf_set_texts(peft_gguf_writer *w, const char *key, const char *const *values,
-                                        int64_t count, bool array) {
+        int64_t count, bool array) {
     peft_status status = peft__gguf_begin(w, key, PEFT_GGUF_STRING, array ? PEFT__MAX(count, 0) : -1);
     for (int64_t i = 0; i < count && !status; i++) peft__gguf_put_text(&w->metadata, values[i]);
     return status ? status : w->metadata.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
 static peft_status peft__gguf_set_values(peft_gguf_writer *w, const char *key, int type, const double *values,
-                                         int64_t count, bool array) {
+        int64_t count, bool array) {
     if (type < 0 || type > PEFT_GGUF_F64 || !peft__gguf_number_size(type))
         return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s: %d is not a type of numbers", key, type);
     for (int64_t i = 0; i < count; i++)
         if (!peft__gguf_holds(type, values[i]))
             return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s: type %d cannot hold %g", key, type,
-                              values[i]);
+                values[i]);
     peft_status status = peft__gguf_begin(w, key, type, array ? PEFT__MAX(count, 0) : -1);
     for (int64_t i = 0; i < count && !status; i++) peft__gguf_put_number(&w->metadata, type, values[i]);
     return status ? status : w->metadata.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
@@ -11704,7 +11695,7 @@ PEFTDEF peft_status peft_gguf_set_string(peft_gguf_writer *w, const char *key, c
 }
 
 PEFTDEF peft_status peft_gguf_set_strings(peft_gguf_writer *w, const char *key, const char *const *values,
-                                          int64_t count) {
+        int64_t count) {
     PEFT__NEED(NULL, w, "writer");
     PEFT__NEED(w->ctx, key, "key");
     PEFT__NEED(w->ctx, values || !count, "values");
@@ -11712,14 +11703,14 @@ PEFTDEF peft_status peft_gguf_set_strings(peft_gguf_writer *w, const char *key, 
 }
 
 PEFTDEF peft_status peft_gguf_set_number(peft_gguf_writer *w, const char *key, peft_gguf_type type,
-                                         double value) {
+        double value) {
     PEFT__NEED(NULL, w, "writer");
     PEFT__NEED(w->ctx, key, "key");
     return peft__gguf_set_values(w, key, (int)type, &value, 1, false);
 }
 
 PEFTDEF peft_status peft_gguf_set_numbers(peft_gguf_writer *w, const char *key, peft_gguf_type type,
-                                          const double *values, int64_t count) {
+        const double *values, int64_t count) {
     PEFT__NEED(NULL, w, "writer");
     PEFT__NEED(w->ctx, key, "key");
     PEFT__NEED(w->ctx, values || !count, "values");
@@ -11727,8 +11718,8 @@ PEFTDEF peft_status peft_gguf_set_numbers(peft_gguf_writer *w, const char *key, 
 }
 
 // Adds a tensor in another order of rows. A vector in such an order is written as a matrix of one column.
-static peft_status peft__gguf_add_ordered(
-        peft_gguf_writer *w, const char *name, const peft_tensor *t, int type, peft__row_order order) {
+static peft_status peft__gguf_add_ordered(peft_gguf_writer *w, const char *name, const peft_tensor *t,
+        int type, peft__row_order order) {
     const peft__ggml_format *f = peft__ggml_format_of(type);
     size_t n = strlen(name);
     if (!f || !f->encode)
@@ -11754,7 +11745,7 @@ static peft_status peft__gguf_add_ordered(
 }
 
 PEFTDEF peft_status peft_gguf_add(peft_gguf_writer *w, const char *name, const peft_tensor *tensor,
-                                  peft_ggml_type type) {
+        peft_ggml_type type) {
     PEFT__NEED(NULL, w, "writer");
     PEFT__NEED(w->ctx, name, "name");
     PEFT__NEED(w->ctx, tensor, "tensor");
@@ -11800,7 +11791,7 @@ static void peft__gguf_write_source(peft__writer *w, const peft__gguf_source *s)
         for (int64_t i = 0; i < s->cols && s->scale != 1; i++) x[i] *= s->scale;
         if (f->encode(f, x, blocks, row)) peft__write(w, row, (size_t)bytes);
         else w->status = peft__fail(w->ctx, PEFT_ERROR_NUMERIC,
-                "%s: tensor %s, row %ld: a value that %s cannot hold", w->path, s->name, r, f->name);
+            "%s: tensor %s, row %ld: a value that %s cannot hold", w->path, s->name, r, f->name);
     }
     peft__write(w, zeros, (size_t)(peft__gguf_aligned(all) - all));
     peft__free(w->ctx, x);
@@ -12171,27 +12162,22 @@ static const peft__family peft__neox_family = {
             "model.embed_tokens", NULL, NULL, "model.norm", "lm_head", targets, ia3, "down_proj",       \
             architectures, PEFT__SETTINGS(peft__llama_settings)                                         \
     }
-static const peft__family peft__llama_family = PEFT__LLAMA_KIN(
-    "llama,mistral,smollm3,granite", peft__llama_rules, "q_proj,v_proj", "k_proj,v_proj,down_proj",
+static const peft__family peft__llama_family = PEFT__LLAMA_KIN("llama,mistral,smollm3,granite",
+    peft__llama_rules, "q_proj,v_proj", "k_proj,v_proj,down_proj",
     "LlamaForCausalLM,LLaMAForCausalLM,LlamaModel,MistralForCausalLM,MistralModel,"
     "SmolLM3ForCausalLM,SmolLM3Model,GraniteForCausalLM,GraniteModel");
-static const peft__family peft__qwen2_family = PEFT__LLAMA_KIN(
-    "qwen2", peft__llama_rules, "q_proj,v_proj", "q_proj,v_proj,down_proj",
-    "Qwen2ForCausalLM,Qwen2Model");
-static const peft__family peft__qwen3_family = PEFT__LLAMA_KIN(
-    "qwen3", peft__qwen3_rules, "q_proj,v_proj", "q_proj,v_proj,down_proj",
-    "Qwen3ForCausalLM,Qwen3Model");
-static const peft__family peft__olmo2_family = PEFT__LLAMA_KIN(
-    "olmo2", peft__olmo2_rules, "q_proj,v_proj", "k_proj,v_proj,down_proj",
-    "Olmo2ForCausalLM,Olmo2Model");
-static const peft__family peft__phi3_family = PEFT__LLAMA_KIN(
-    "phi3", peft__phi3_rules, "qkv_proj", "qkv_proj,down_proj", "Phi3ForCausalLM,Phi3Model");
-static const peft__family peft__gemma2_family = PEFT__LLAMA_KIN(
-    "gemma2", peft__gemma2_rules, "q_proj,v_proj", "q_proj,v_proj,down_proj",
-    "Gemma2ForCausalLM,Gemma2Model");
-static const peft__family peft__gemma3_family = PEFT__LLAMA_KIN(
-    "gemma3_text", peft__gemma3_rules, "q_proj,v_proj", "q_proj,v_proj,down_proj",
-    "Gemma3ForCausalLM,Gemma3TextModel");
+static const peft__family peft__qwen2_family = PEFT__LLAMA_KIN("qwen2", peft__llama_rules, "q_proj,v_proj",
+    "q_proj,v_proj,down_proj", "Qwen2ForCausalLM,Qwen2Model");
+static const peft__family peft__qwen3_family = PEFT__LLAMA_KIN("qwen3", peft__qwen3_rules, "q_proj,v_proj",
+    "q_proj,v_proj,down_proj", "Qwen3ForCausalLM,Qwen3Model");
+static const peft__family peft__olmo2_family = PEFT__LLAMA_KIN("olmo2", peft__olmo2_rules, "q_proj,v_proj",
+    "k_proj,v_proj,down_proj", "Olmo2ForCausalLM,Olmo2Model");
+static const peft__family peft__phi3_family = PEFT__LLAMA_KIN("phi3", peft__phi3_rules, "qkv_proj",
+    "qkv_proj,down_proj", "Phi3ForCausalLM,Phi3Model");
+static const peft__family peft__gemma2_family = PEFT__LLAMA_KIN("gemma2", peft__gemma2_rules, "q_proj,v_proj",
+    "q_proj,v_proj,down_proj", "Gemma2ForCausalLM,Gemma2Model");
+static const peft__family peft__gemma3_family = PEFT__LLAMA_KIN("gemma3_text", peft__gemma3_rules,
+    "q_proj,v_proj", "q_proj,v_proj,down_proj", "Gemma3ForCausalLM,Gemma3TextModel");
 static const peft__family *const peft__families[] = {
     &peft__t5_family,    &peft__gpt2_family,  &peft__neox_family, &peft__llama_family, &peft__qwen2_family,
     &peft__qwen3_family, &peft__olmo2_family, &peft__phi3_family, &peft__gemma2_family, &peft__gemma3_family};
@@ -12241,7 +12227,7 @@ static const peft__setting *peft__setting_at(const peft__family *f, int64_t i) {
 // The row of a key of config.json (or of GGUF, without the architecture) for a model type; NULL: it is
 // unknown.
 static const peft__setting *peft__setting_of(const peft__family *f, const char *type, const char *key,
-                                             bool gguf) {
+        bool gguf) {
     const peft__setting *row;
     for (int64_t i = 0; (row = peft__setting_at(f, i)) != NULL; i++)
         if ((!row->types || peft__is_listed(row->types, type)) &&
@@ -12273,8 +12259,7 @@ static const peft__gguf_family *peft__gguf_family_of(const char *architecture) {
         {"gpt2", "gpt2", &peft__gpt2_family, "\"activation_function\":\"gelu_new\"", false},
         {"gptneox", "gpt_neox", &peft__neox_family, "\"hidden_act\":\"gelu\"", false},
         {"t5", "t5", &peft__t5_family, "\"is_encoder_decoder\":true,\"relative_attention_max_distance\":128",
-         false},
-    };
+         false}, };
     for (int64_t i = 0; architecture && i < PEFT__COUNT(families); i++)
         if (strcmp(families[i].architecture, architecture) == 0) return &families[i];
     return NULL;
@@ -12311,7 +12296,7 @@ typedef struct peft__gguf_name {
 } peft__gguf_name;
 
 static bool peft__gguf_translate_block(const peft__side *side, bool from_hf, const char *name, size_t n,
-                                       int gated, peft__gguf_name *out) {
+        int gated, peft__gguf_name *out) {
     long long number;
     size_t begin = peft__block_name(from_hf ? side->block : side->gguf, name, &number);
     for (const peft__rule *r = side->rules; begin && r < side->rules + side->count; r++) {
@@ -12331,7 +12316,7 @@ static bool peft__gguf_translate_block(const peft__side *side, bool from_hf, con
 
 // Translates a name between the two kinds of file. gated: 1, 0, or -1 if unknown. False: no such name.
 static bool peft__gguf_translate(const peft__family *f, bool from_hf, const char *name, int gated,
-                                 peft__gguf_name *out) {
+        peft__gguf_name *out) {
     const char *const whole[][2] = {{f->embedding, "token_embd"},
                                     {f->positions, "position_embd"},
                                     {f->head, "output"},
@@ -12349,11 +12334,11 @@ static bool peft__gguf_translate(const peft__family *f, bool from_hf, const char
         return true;
     }
     return peft__gguf_translate_block(&f->encoder, from_hf, name, n, gated, out) ||
-           peft__gguf_translate_block(&f->decoder, from_hf, name, n, gated, out);
+        peft__gguf_translate_block(&f->decoder, from_hf, name, n, gated, out);
 }
 
 static peft__row_order peft__gguf_order(const peft__gguf_family *f, int kind, int64_t heads,
-                                        int64_t kv_heads) {
+        int64_t kv_heads) {
     bool rotary = kind == PEFT__ORDER_ROTARY_Q || kind == PEFT__ORDER_ROTARY_K;
     peft__row_order order = {rotary && !f->interleaved ? (int)PEFT__ORDER_SAME : kind,
                              kind == PEFT__ORDER_ROTARY_K && kv_heads ? kv_heads : heads, 0};
@@ -12362,12 +12347,12 @@ static peft__row_order peft__gguf_order(const peft__gguf_family *f, int kind, in
 
 // Adds a tensor of Hugging Face's file under GGUF's name and in its order of rows.
 static peft_status peft__gguf_add_hf(peft_gguf_writer *w, const char *architecture, int64_t heads,
-                                     int64_t kv_heads, const peft_tensor *t, peft_ggml_type type) {
+        int64_t kv_heads, const peft_tensor *t, peft_ggml_type type) {
     const peft__gguf_family *f = peft__gguf_family_of(architecture);
     peft__gguf_name own;
     if (!f || !peft__gguf_translate(f->names, true, t->name, -1, &own))
         return peft__fail(w->ctx, PEFT_ERROR_UNSUPPORTED,
-                          "tensor %s has no name in a GGUF file of architecture %s", t->name, architecture);
+            "tensor %s has no name in a GGUF file of architecture %s", t->name, architecture);
     peft__row_order order = peft__gguf_order(f, own.order, heads, kv_heads);
     if ((t->rank == 1 || !t->in_out) && order.kind == PEFT__ORDER_TRANSPOSED)
         order.kind = PEFT__ORDER_SAME;  // vectors have no order; quantized weights are transposed already
@@ -12383,7 +12368,7 @@ static void peft__gguf_key(const char *architecture, const char *name, char *key
 }
 
 static double peft__gguf_setting(const peft_gguf *g, const peft__gguf_family *f, const char *key,
-                                 double missing) {
+        double missing) {
     char name[PEFT__GGUF_NAME_SIZE];
     peft__gguf_key(f->architecture, key, name);
     return peft_gguf_number(g, name, missing);
@@ -12420,18 +12405,17 @@ typedef struct peft__gguf_view {
 } peft__gguf_view;
 
 static peft_status peft__gguf_view_of(const peft_gguf *g, const peft__gguf_family *f, int order,
-                                      const peft_gguf_tensor *t, peft__gguf_view *v) {
+        const peft_gguf_tensor *t, peft__gguf_view *v) {
     bool vector = t->rank < 2;
     v->tensor = t;
     v->rank = vector ? 1 : 2;
     v->order = peft__gguf_order(f, order, peft__gguf_size(g, f, "attention.head_count"),
-                                peft__gguf_size(g, f, "attention.head_count_kv"));
+        peft__gguf_size(g, f, "attention.head_count_kv"));
     if (vector && v->order.kind == PEFT__ORDER_TRANSPOSED) v->order.kind = PEFT__ORDER_SAME;
     if (t->rank > 2 || !peft__row_order_fits(&v->order, vector ? t->dims[0] : t->dims[1]))
         return peft__fail(g->ctx, PEFT_ERROR_SHAPE,
-                          "%s: tensor %s of %ld x %ld x %ld values does not fit %ld heads", g->path,
-                          t->name, t->dims[2], t->dims[1], t->dims[0],
-                          v->order.heads);
+            "%s: tensor %s of %ld x %ld x %ld values does not fit %ld heads", g->path, t->name, t->dims[2],
+            t->dims[1], t->dims[0], v->order.heads);
     bool transposed = v->order.kind == PEFT__ORDER_TRANSPOSED;
     v->rows = t->dims[transposed ? 0 : 1];
     v->cols = t->dims[transposed ? 1 : 0];
@@ -12461,18 +12445,18 @@ static peft_status peft__gguf_hf_load(const peft_gguf *g, const peft__gguf_view 
 // Whether the head is the embedding: output.weight is missing or has the same bytes.
 static bool peft__gguf_tied(const peft_gguf *g) {
     const peft_gguf_tensor *in = peft_gguf_find(g, "token_embd.weight"),
-                           *out = peft_gguf_find(g, "output.weight");
+        *out = peft_gguf_find(g, "output.weight");
     return !out || (in && in->type == out->type && in->size == out->size &&
-                    memcmp(in->data, out->data, (size_t)in->size) == 0);
+        memcmp(in->data, out->data, (size_t)in->size) == 0);
 }
 
 // Appends the row's key of config.json with GGUF's value.
 static peft_status peft__gguf_config_field(const peft_gguf *g, const char *architecture,
-                                           const peft__setting *row, peft__string *json) {
+        const peft__setting *row, peft__string *json) {
     char key[PEFT__GGUF_NAME_SIZE];
     peft__gguf_key(architecture, row->gguf, key);
     bool size = row->use == PEFT__SIZE || row->use == PEFT__SIZE_OR_NONE,
-         fraction = row->use == PEFT__FRACTION, number = row->use == PEFT__FACTOR;
+        fraction = row->use == PEFT__FRACTION, number = row->use == PEFT__FACTOR;
     if (peft__map_get(&g->keys, key, strlen(key), -1) < 0) {
         bool required = (row->use == PEFT__SIZE || fraction) && !row->types;
         return required ? peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no key %s", g->path, key) : PEFT_OK;
@@ -12488,49 +12472,53 @@ static peft_status peft__gguf_config_field(const peft_gguf *g, const char *archi
     return PEFT_OK;
 }
 
+enum { PEFT__MOST_DIVISORS = 512 };
+
+// Decodes the divisors of rotary frequencies that tensor t holds, `what` in messages.
+static peft_status peft__gguf_divisors(
+    const peft_gguf *g, const peft_gguf_tensor *t, const char *what, float *divisors) {
+    if (!t || t->dims[0] > PEFT__MOST_DIVISORS)
+        return PEFT__FILE_CANNOT(&g->file, "rotary frequencies: %s has %ld", what, t ? t->dims[0] : 0);
+    return peft__gguf_decode(g, t, 0, 1, peft__same_order, divisors);
+}
+
 // Llama 3's rotary embedding divides slow frequencies by a factor, and GGUF holds only the resulting
 // divisors. What makes them: a wave longer than `old` is divided by `factor`, one shorter than old / 4 by 1,
 // and between the two 1 / divisor is linear in old / length.
-static peft_status peft__gguf_llama3_scaling(const peft_gguf *g, const peft_gguf_tensor *t, double theta,
-                                             peft__string *json) {
+static peft_status peft__gguf_llama3_scaling(
+    const peft_gguf *g, const peft_gguf_tensor *t, double theta, peft__string *json) {
     const double old = 8192, low = 1, high = 4;
-    float divisors[512];
-    int64_t n = t->dims[0];
-    if (n > PEFT__COUNT(divisors))
-        return PEFT__FILE_CANNOT(&g->file, "%ld rotary frequencies", n);
-    peft_status status = peft__gguf_decode(g, t, 0, 1, peft__same_order, divisors);
+    float divisors[PEFT__MOST_DIVISORS];
+    peft_status status = peft__gguf_divisors(g, t, t->name, divisors);
     if (status) return status;
+    int64_t n = t->dims[0];
     double factor = (double)divisors[n - 1];
     for (int64_t i = 0; i < n; i++) {
         double waves = old / (6.283185307179586476925 * pow(theta, (double)i / (double)n)),
-               smooth = (waves - low) / (high - low);
+            smooth = (waves - low) / (high - low);
         double expected = waves < low ? factor : waves > high ? 1 : 1 / ((1 - smooth) / factor + smooth);
         if (!(fabs((double)divisors[i] - expected) <= 1e-3 * expected))
             return PEFT__FILE_CANNOT(&g->file, "%s is not as Llama 3 has it", t->name);
     }
     peft__string_format(json,
-                        ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":%g,\"low_freq_factor\":%g,"
-                        "\"high_freq_factor\":%g,"
-                        "\"original_max_position_embeddings\":%g}",
-                        factor, low, high, old);
+        ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":%g,\"low_freq_factor\":%g,"
+        "\"high_freq_factor\":%g,\"original_max_position_embeddings\":%g}", factor, low, high, old);
     return PEFT_OK;
 }
 
 // longrope: the divisors are two tensors. `old`, the context before stretching, is the whole one by default.
-static peft_status peft__gguf_longrope(const peft_gguf *g, const peft__gguf_family *f, double old,
-                                       peft__string *json) {
+static peft_status peft__gguf_longrope(
+    const peft_gguf *g, const peft__gguf_family *f, double old, peft__string *json) {
     static const char *const names[2][2] = {{"rope_factors_short.weight", "short_factor"},
-                                            {"rope_factors_long.weight", "long_factor"}};
-    float divisors[512];
+        {"rope_factors_long.weight", "long_factor"}};
+    float divisors[PEFT__MOST_DIVISORS];
     if (!(old > 0)) old = peft__gguf_setting(g, f, "context_length", 0);
     peft__string_format(json, ",\"original_max_position_embeddings\":%g,\"rope_scaling\":{\"rope_type\":"
-                        "\"longrope\",\"original_max_position_embeddings\":%g,\"attention_factor\":%g",
-                        old, old, peft__gguf_setting(g, f, "rope.scaling.attn_factor", 1));
+        "\"longrope\",\"original_max_position_embeddings\":%g,\"attention_factor\":%g",
+        old, old, peft__gguf_setting(g, f, "rope.scaling.attn_factor", 1));
     for (int k = 0; k < 2; k++) {
         const peft_gguf_tensor *t = peft_gguf_find(g, names[k][0]);
-        if (!t || t->dims[0] > PEFT__COUNT(divisors))
-            return PEFT__FILE_CANNOT(&g->file, "rotary positions of type longrope: %s", names[k][0]);
-        peft_status status = peft__gguf_decode(g, t, 0, 1, peft__same_order, divisors);
+        peft_status status = peft__gguf_divisors(g, t, names[k][0], divisors);
         if (status) return status;
         peft__string_format(json, ",\"%s\":[", names[k][1]);
         for (int64_t i = 0; i < t->dims[0]; i++)
@@ -12541,44 +12529,31 @@ static peft_status peft__gguf_longrope(const peft_gguf *g, const peft__gguf_fami
     return PEFT_OK;
 }
 
-// Appends the settings of rotary positions, of whole heads or parts of them. rope_scaling as llama.cpp means
-// it: a factor without a type is a linear one, and type "none" has none.
-static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf_family *f, int64_t head_size,
-                                            peft__string *json) {
-    double theta = peft__gguf_setting(g, f, "rope.freq_base", 10000);
+// Appends rope_scaling as llama.cpp means it: a factor without a type is a linear one, and type "none" has
+// none.
+static peft_status peft__gguf_rope_scaling(
+    const peft_gguf *g, const peft__gguf_family *f, double theta, peft__string *json) {
     double factor =
         peft__gguf_setting(g, f, "rope.scaling.factor", peft__gguf_setting(g, f, "rope.scale_linear", 0));
     double old = peft__gguf_setting(g, f, "rope.scaling.original_context_length", 0);
-    int64_t rotary = peft__gguf_size(g, f, "rope.dimension_count");
-    bool neox = f->names == &peft__neox_family;
     char key[PEFT__GGUF_NAME_SIZE];
     peft__gguf_key(f->architecture, "rope.scaling.type", key);
     const char *type = peft_gguf_string(g, key, factor > 0 ? "linear" : "none");
     bool yarn = strcmp(type, "yarn") == 0, linear = strcmp(type, "linear") == 0;
     const peft_gguf_tensor *divisors = peft_gguf_find(g, "rope_freqs.weight");
-    if (!(theta > 0) || theta - theta != 0) return PEFT__FILE_BAD(&g->file, "rope.freq_base is %g", theta);
-    bool phi3 = f->names == &peft__phi3_family;
-    if (!neox && !phi3 && rotary && rotary != head_size)
-        return PEFT__FILE_CANNOT(&g->file, "rotary embedding of %ld dimensions in heads of %ld",
-                                 rotary, head_size);
-    if (neox && rotary && head_size)
-        peft__string_format(json, ",\"rotary_pct\":%g", (double)rotary / (double)head_size);
-    if (phi3 && rotary && head_size)
-        peft__string_format(json, ",\"partial_rotary_factor\":%g", (double)rotary / (double)head_size);
-    peft__string_format(json, neox ? ",\"rotary_emb_base\":%g" : ",\"rope_theta\":%g", theta);
     if (peft_gguf_find(g, "rope_factors_long.weight")) return peft__gguf_longrope(g, f, old, json);
     if (divisors) return peft__gguf_llama3_scaling(g, divisors, theta, json);
     if (strcmp(type, "none") == 0 || (linear && (factor == 0 || factor == 1))) return PEFT_OK;
-    if (!(factor > 0) || factor - factor != 0 || !(old >= 0) || old - old != 0 || (!linear && !yarn))
+    if (!(factor > 0 && isfinite(factor) && old >= 0 && isfinite(old)) || (!linear && !yarn))
         return PEFT__FILE_CANNOT(&g->file, "%s %s with factor %g", key, type, factor);
     peft__string_format(json, ",\"rope_scaling\":{\"rope_type\":\"%s\",\"factor\":%g", type, factor);
     if (yarn) {  // llama.cpp's factor multiplies the default of HF's attention factor
         double scale = peft__gguf_setting(g, f, "rope.scaling.yarn_attn_factor",
-                                          peft__gguf_setting(g, f, "rope.scaling.attn_factor", 1));
+            peft__gguf_setting(g, f, "rope.scaling.attn_factor", 1));
         peft__string_format(json, ",\"attention_factor\":%g,\"beta_fast\":%g,\"beta_slow\":%g",
-                            scale * (factor > 1 ? 0.1 * log(factor) + 1 : 1),
-                            peft__gguf_setting(g, f, "rope.scaling.yarn_beta_fast", 32),
-                            peft__gguf_setting(g, f, "rope.scaling.yarn_beta_slow", 1));
+            scale * (factor > 1 ? 0.1 * log(factor) + 1 : 1),
+            peft__gguf_setting(g, f, "rope.scaling.yarn_beta_fast", 32),
+            peft__gguf_setting(g, f, "rope.scaling.yarn_beta_slow", 1));
         if (old > 0) peft__string_format(json, ",\"original_max_position_embeddings\":%g", old);
     }
     peft__string_puts(json, "}");
@@ -12586,48 +12561,55 @@ static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf
 }
 
 // Appends the settings that GGUF has in no single key.
-static peft_status peft__gguf_derived_config(const peft_gguf *g, const peft__gguf_family *f,
-                                             peft__string *json) {
-    int64_t heads = peft__gguf_size(g, f, "attention.head_count"),
-            kv_heads = peft__gguf_size(g, f, "attention.head_count_kv");
-    int64_t width = peft__gguf_size(g, f, "embedding_length"),
-            head_size = peft__gguf_size(g, f, "attention.key_length");
-    int64_t value_size = peft__gguf_size(g, f, "attention.value_length");
+static peft_status peft__gguf_derived_config(
+    const peft_gguf *g, const peft__gguf_family *f, peft__string *json) {
     bool t5 = f->names == &peft__t5_family, llama = peft__is_llama_kin(f->names),
-         neox = f->names == &peft__neox_family;
-    bool gemma = peft__is_gemma(f->names);
-    if ((f->names == &peft__qwen3_family || gemma) && !head_size && heads)
-        peft__string_format(json, ",\"head_dim\":%ld", width / heads);
-    if (!head_size && heads) head_size = width / heads;
-    if ((value_size && value_size != head_size) || (!llama && !t5 && head_size * heads != width))
+        neox = f->names == &peft__neox_family, phi3 = f->names == &peft__phi3_family,
+        gemma = peft__is_gemma(f->names), gemma3 = f->names == &peft__gemma3_family;
+    int64_t heads = peft__gguf_size(g, f, "attention.head_count"),
+            kv_heads = peft__gguf_size(g, f, "attention.head_count_kv"),
+            width = peft__gguf_size(g, f, "embedding_length"), blocks = peft__gguf_size(g, f, "block_count"),
+            own = peft__gguf_size(g, f, "attention.key_length"),
+            values = peft__gguf_size(g, f, "attention.value_length"),
+            rotary = peft__gguf_size(g, f, "rope.dimension_count"), part = heads ? width / heads : 0,
+            head = own ? own : part;
+    double theta = peft__gguf_setting(g, f, "rope.freq_base", 10000), share = (double)rotary / (double)head;
+    bool some = rotary && head, wide = heads && blocks == (gemma3 ? 62 : 46);
+    if ((values && values != head) || (!llama && !t5 && head * heads != width))
         return PEFT__FILE_CANNOT(&g->file,
-                                 "%s.attention.value_length %ld with heads of %ld (attention.key_length)",
-                                 f->architecture, value_size, head_size);
+            "%s.attention.value_length %ld with heads of %ld (attention.key_length)", f->architecture, values,
+            head);
     if (kv_heads && kv_heads != heads && !llama)
         return PEFT__FILE_CANNOT(&g->file, "%s.attention.head_count_kv %ld of %ld heads", f->architecture,
-                                 kv_heads, heads);
-    if (t5 && !peft__gguf_size(g, f, "decoder_block_count"))
-        peft__string_format(json, ",\"num_decoder_layers\":%ld",
-                            peft__gguf_size(g, f, "block_count"));
+            kv_heads, heads);
+    if (!(theta > 0 && isfinite(theta))) return PEFT__FILE_BAD(&g->file, "rope.freq_base is %g", theta);
+    if (llama && !phi3 && rotary && rotary != head)
+        return PEFT__FILE_CANNOT(
+            &g->file, "rotary embedding of %ld dimensions in heads of %ld", rotary, head);
+    const struct {
+        bool when;
+        const char *key;
+        double value;
+    } members[] = {{(f->names == &peft__qwen3_family || gemma) && !own && heads, "head_dim", (double)part},
+        {t5 && !peft__gguf_size(g, f, "decoder_block_count"), "num_decoder_layers", (double)blocks},
+        // the largest two scale by the width of the model, all others by that of a head
+        {gemma, "query_pre_attn_scalar", (double)(wide ? part : head)},
+        {gemma3, "rope_local_base_freq", peft__gguf_setting(g, f, "rope.freq_base_swa", 10000)},
+        {gemma3, "sliding_window_pattern", peft__gguf_setting(g, f, "attention.sliding_window_pattern", 6)},
+        {llama && !kv_heads, "num_key_value_heads", (double)heads}, {neox && some, "rotary_pct", share},
+        {phi3 && some, "partial_rotary_factor", share}, {neox, "rotary_emb_base", theta},
+        {llama, "rope_theta", theta}};
+    for (int64_t i = 0; i < PEFT__COUNT(members); i++)
+        if (members[i].when) peft__string_format(json, ",\"%s\":%g", members[i].key, members[i].value);
     if (t5)
-        peft__string_format(json, ",\"feed_forward_proj\":\"%s\"",
-                            peft__gguf_is_gated(g) ? "gated-gelu" : "relu");
-    if (gemma) {  // the largest two scale by the width of the model, all others by that of a head
-        bool wide = peft__gguf_size(g, f, "block_count") == (f->names == &peft__gemma2_family ? 46 : 62);
-        int64_t size = head_size ? head_size : heads ? width / heads : 0;
-        peft__string_format(json, ",\"query_pre_attn_scalar\":%ld", wide && heads ? width / heads : size);
-        if (f->names == &peft__gemma3_family)
-            peft__string_format(json, ",\"rope_local_base_freq\":%g,\"sliding_window_pattern\":%g",
-                peft__gguf_setting(g, f, "rope.freq_base_swa", 10000),
-                peft__gguf_setting(g, f, "attention.sliding_window_pattern", 6));
-    }
-    if (llama && !kv_heads) peft__string_format(json, ",\"num_key_value_heads\":%ld", heads);
-    if (llama && f->names != &peft__phi3_family)
-        peft__string_format(json, ",\"attention_bias\":%s",
-                            peft_gguf_find(g, "blk.0.attn_q.bias") ? "true" : "false");
+        peft__string_format(
+            json, ",\"feed_forward_proj\":\"%s\"", peft__gguf_is_gated(g) ? "gated-gelu" : "relu");
+    if (llama && !phi3)
+        peft__string_format(
+            json, ",\"attention_bias\":%s", peft_gguf_find(g, "blk.0.attn_q.bias") ? "true" : "false");
     if (strncmp(f->model_type, "qwen", 4) == 0 && peft__gguf_size(g, f, "attention.sliding_window"))
         peft__string_puts(json, ",\"use_sliding_window\":true,\"max_window_layers\":0");
-    return llama || neox ? peft__gguf_rotary_config(g, f, head_size, json) : PEFT_OK;
+    return llama || neox ? peft__gguf_rope_scaling(g, f, theta, json) : PEFT_OK;
 }
 
 // Refuses a key behind the architecture's name that is in no table and not empty: it could change the
@@ -12637,17 +12619,17 @@ static peft_status peft__gguf_check_keys(const peft_gguf *g, const peft__gguf_fa
     for (const peft__gguf_entry *e = g->entries; e < g->entries + g->entry_count; e++) {
         if (strncmp(e->key, f->architecture, n) != 0 || e->key[n] != '.') continue;
         const peft__setting *row = peft__setting_of(f->names, type, e->key + n + 1, true);
-        double v = e->array || e->texts ? (double)NAN : peft__gguf_number_at(e->data, e->type);
-        double wanted = row && row->use == PEFT__FIXED && strcmp(row->value, "true") == 0 ? 1 : 0;
-        if ((row && row->use != PEFT__FIXED) || v == wanted ||
-            (e->array ? !e->count : e->texts && !e->texts[0].size))
-            continue;
+        if (row && row->use != PEFT__FIXED) continue;
         char value[64] = "a list";
+        double v = e->array || e->texts ? (double)NAN : peft__gguf_number_at(e->data, e->type);
+        bool empty = e->array ? !e->count : e->texts ? !e->texts[0].size
+                                                     : v == (row && strcmp(row->value, "true") == 0);
+        if (empty) continue;
         if (!e->array && e->texts) peft__string_into(value, sizeof(value), "\"%s\"", e->texts[0].data);
         else if (!e->array) peft__string_into(value, sizeof(value), "%g", v);
         return PEFT__FILE_CANNOT(&g->file, "the key %s (%s) is %s", e->key, value,
-                                 row ? "of another function than the one that is computed here"
-                                     : "unknown, and may stand for another function");
+            row ? "of another function than the one that is computed here"
+                : "unknown, and may stand for another function");
     }
     return PEFT_OK;
 }
@@ -12655,19 +12637,17 @@ static peft_status peft__gguf_check_keys(const peft_gguf *g, const peft__gguf_fa
 // The settings as a config.json has them. After a failure, `json` is not complete.
 static peft_status peft__gguf_config(const peft_gguf *g, peft__string *json) {
     const peft__gguf_family *f;
+    const peft__setting *row;
     peft_status status = peft__gguf_model_family(g, &f);
     if (status) return status;
     const peft_gguf_tensor *embedding = peft_gguf_find(g, "token_embd.weight");
     if (!embedding) return peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no tensor token_embd.weight", g->path);
     bool mistral = strcmp(f->model_type, "llama") == 0 && peft__gguf_size(g, f, "attention.sliding_window");
-    const char *type = mistral                                            ? "mistral"
-                       : peft_gguf_find(g, "enc.blk.1.attn_rel_b.weight") ? "umt5"
-                                                                          : f->model_type;
-    peft__string_format(json, "{\"model_type\":\"%s\",%s,\"vocab_size\":%ld,\"tie_word_embeddings\":%s",
-                        type, f->constants, embedding->dims[1],
-                        peft__gguf_tied(g) ? "true" : "false");
+    bool umt5 = peft_gguf_find(g, "enc.blk.1.attn_rel_b.weight") != NULL;
+    const char *type = mistral ? "mistral" : umt5 ? "umt5" : f->model_type;
+    peft__string_format(json, "{\"model_type\":\"%s\",%s,\"vocab_size\":%ld,\"tie_word_embeddings\":%s", type,
+        f->constants, embedding->dims[1], peft__gguf_tied(g) ? "true" : "false");
     status = peft__gguf_check_keys(g, f, type);
-    const peft__setting *row;
     for (int64_t i = 0; (row = peft__setting_at(f->names, i)) != NULL && !status; i++) {
         bool plain = row->keys && row->gguf && !strchr(row->gguf, ',') && !strchr(row->keys, ',');
         if (plain && peft__setting_of(f->names, type, row->keys, false) == row)
@@ -12682,8 +12662,8 @@ static peft_status peft__gguf_config(const peft_gguf *g, peft__string *json) {
 
 // `t` is given the tensor's blocks as [out, in], whatever the architecture has, as all quantized weights are.
 // Rows in another order than Hugging Face's are copied, and the file's need not stay in memory.
-static peft_status peft__gguf_keep(
-        peft_archive *a, const peft__gguf_view *v, const peft__ggml_format *f, peft_tensor *t) {
+static peft_status peft__gguf_keep(peft_archive *a, const peft__gguf_view *v, const peft__ggml_format *f,
+        peft_tensor *t) {
     peft_quant *q = PEFT__ARENA(&a->arena, 1, peft_quant);
     if (!q) return PEFT_ERROR_MEMORY;
     memset(q, 0, sizeof(*q));
@@ -12698,17 +12678,17 @@ static peft_status peft__gguf_keep(
     if (v->order.kind == PEFT__ORDER_SAME || v->order.kind == PEFT__ORDER_TRANSPOSED) return PEFT_OK;
     peft_tensor source = *t;
     size_t row = peft_tensor_bytes(t) / (size_t)t->rows;
-    t->data = peft__arena_alloc(&a->arena, peft_tensor_bytes(t));
-    if (!t->data) return PEFT_ERROR_MEMORY;
-    for (int64_t r = 0; r < t->rows; r++)
-        memcpy((char *)t->data + (size_t)peft__hf_row(&v->order, r) * row,
-                (const char *)source.data + (size_t)r * row, row);
+    char *data = (char *)peft__arena_alloc(&a->arena, peft_tensor_bytes(t)), *from = (char *)source.data;
+    if (!data) return PEFT_ERROR_MEMORY;
+    for (int64_t r = 0; r < t->rows; r++, from += row)
+        memcpy(data + (size_t)peft__hf_row(&v->order, r) * row, from, row);
+    t->data = data;
     peft__archive_forget(a, &source);
     return PEFT_OK;
 }
 
 static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, const peft__gguf_family *f,
-                                          const peft_gguf_tensor *source) {
+        const peft_gguf_tensor *source) {
     peft__gguf_name name;
     peft__gguf_view v;
     bool known = peft__gguf_translate(f->names, false, source->name, peft__gguf_is_gated(g), &name);
@@ -12721,42 +12701,39 @@ static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, c
     peft_tensor *t = peft__archive_add(a, name.other, strlen(name.other));
     if (!t) return PEFT_ERROR_MEMORY;
     t->rows = v.rows, t->cols = v.cols, t->rank = v.rank;
-    t->type = source->type == PEFT_GGML_F16    ? PEFT_F16
-              : source->type == PEFT_GGML_BF16 ? PEFT_BF16
-                                               : PEFT_F32;
+    int type = source->type;
+    t->type = type == PEFT_GGML_F16 ? PEFT_F16 : type == PEFT_GGML_BF16 ? PEFT_BF16 : PEFT_F32;
     bool one = peft__is_gemma(f->names) && peft__ends_with(source->name, "norm.weight");  // GGUF has 1 + w
     bool plain = !PEFT__BIG_ENDIAN && !one && v.order.kind == PEFT__ORDER_SAME &&
-                 (source->type == PEFT_GGML_F32 || t->type != PEFT_F32);
+        (type == PEFT_GGML_F32 || t->type != PEFT_F32);
     if (plain && (uintptr_t)source->data % peft__dtype_size(t->type) == 0) {
         t->data = (void *)(uintptr_t)source->data;
         return PEFT_OK;
     }
-    int64_t bytes;
     t->type = PEFT_F32;
-    if (!peft__mul(peft__size(t), (int64_t)sizeof(float), &bytes) || (uint64_t)bytes > SIZE_MAX)
+    int64_t bytes, n = peft__size(t);
+    if (!peft__mul(n, (int64_t)sizeof(float), &bytes) || (uint64_t)bytes > SIZE_MAX)
         return peft__fail(g->ctx, PEFT_ERROR_MEMORY, "%s: tensor %s", g->path, name.other);
-    const peft__ggml_format *format = peft__ggml_format_of(source->type);
+    const peft__ggml_format *format = peft__ggml_format_of(type);
     if (v.rank == 2 && format->block > 1 && format->decode) return peft__gguf_keep(a, &v, format, t);
-    t->data = peft__arena_alloc(&a->arena, (size_t)bytes);
-    status = t->data ? peft__gguf_hf_load(g, &v, peft__f32(t)) : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < peft__size(t) && one && !status; i++) peft__f32(t)[i] -= 1;
+    float *x = (float *)peft__arena_alloc(&a->arena, (size_t)bytes);
+    t->data = x;
+    status = x ? peft__gguf_hf_load(g, &v, x) : PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < n && one && !status; i++) x[i] -= 1;
     return status;
 }
 
 // A GGUF model as an archive of Hugging Face's tensors: floats and blocks where they lie in the file.
 // `config` receives what config.json would say.
 static peft_status peft__archive_open_gguf(peft_context *ctx, const char *path, peft_archive **out,
-                                           peft__string *config) {
+        peft__string *config) {
     const peft__gguf_family *f;
     peft_gguf *g;
     *out = NULL;
     peft_status status = peft_gguf_open(ctx, path, &g);
     if (status) return status;
     peft_archive *a = peft__archive_new(ctx, 1);
-    if (!a) {
-        peft_gguf_close(g);
-        return PEFT_ERROR_MEMORY;
-    }
+    if (!a) return peft_gguf_close(g), PEFT_ERROR_MEMORY;
     a->arena = g->arena;  // with the path, and the copy of the file, where there is one
     peft__arena_init(&g->arena, ctx);
     a->files[0] = g->file;
@@ -12784,7 +12761,7 @@ static peft_status peft__refuse_bin(peft_context *ctx, const char *path) {
         status = PEFT__FILE_CANNOT(&f, "PyTorch's pickle is not read; give the folder of its model");
     else if (!status)
         status = PEFT__FILE_CANNOT(&f, "if this is llama2.c's, `peft convert %s FOLDER` makes a folder of it "
-                                       "that is read", path);
+            "that is read", path);
     peft__file_close(&f);
     return status;
 }
@@ -12802,7 +12779,7 @@ static bool peft__json_member(const char *text, const char *key, size_t *begin, 
             for (i++; text[i] && text[i] != '"'; i++) i += text[i] == '\\' && text[i + 1];
             if (!text[i]) return false;
             bool named = depth == 1 && i - quote - 1 == n && memcmp(text + quote + 1, key, n) == 0 &&
-                         text[i + 1 + strspn(text + i + 1, " \t\r\n")] == ':';
+                text[i + 1 + strspn(text + i + 1, " \t\r\n")] == ':';
             if (named && !start) start = quote;
             continue;
         }
@@ -13386,12 +13363,8 @@ static const peft__nf *peft__nf_build(peft__arena *a) {
 }
 
 enum {
-    PEFT__HANGUL = 0xAC00,
-    PEFT__HANGUL_COUNT = 11172,
-    PEFT__LEAD = 0x1100,
-    PEFT__VOWEL = 0x1161,
-    PEFT__TAIL = 0x11A7
-};
+    PEFT__HANGUL = 0xAC00, PEFT__HANGUL_COUNT = 11172, PEFT__LEAD = 0x1100, PEFT__VOWEL = 0x1161,
+        PEFT__TAIL = 0x11A7 };
 
 // The character that a and b compose to; 0: none.
 static uint32_t peft__nf_compose(const peft__nf *f, uint32_t a, uint32_t b) {
@@ -13765,8 +13738,8 @@ static bool peft__normalize_by(
         peft__string_append(out, s, n);
         break;
     default:
-        return peft__nf_text(
-            t->nf, s, n, compatibility, p->kind == PEFT__STEP_NFC || p->kind == PEFT__STEP_NFKC, out);
+        return peft__nf_text(t->nf, s, n, compatibility, p->kind == PEFT__STEP_NFC ||
+            p->kind == PEFT__STEP_NFKC, out);
     }
     return !out->failed;
 }
@@ -13885,8 +13858,7 @@ static int64_t peft__contraction(const char *s, int64_t n, int64_t i, bool any_c
 }
 
 // The end of the word that begins at s[i]: the alternatives of the pattern, in their order.
-static int64_t peft__next_word(
-    const unsigned char *kept, int split, const char *s, int64_t n, int64_t i) {
+static int64_t peft__next_word(const unsigned char *kept, int split, const char *s, int64_t n, int64_t i) {
     bool gpt2 = split == PEFT__SPLIT_GPT2;
     int64_t size, next, end, short_form = peft__contraction(s, n, i, !gpt2);
     if (short_form) return i + short_form;
@@ -13971,8 +13943,8 @@ static void peft__cut_runs(peft__cutter *c, const char *s, int32_t to) {
             peft__utf8_next(s, (size_t)to, &next, &cp);
         i = (int32_t)next;
         if (c->step->split)
-            i = c->from + (int32_t)peft__next_word(
-                c->e->t->kept, c->step->split, s + c->from, to - c->from, i - c->from);
+            i = c->from + (int32_t)peft__next_word(c->e->t->kept, c->step->split, s + c->from, to - c->from,
+                i - c->from);
         peft__cut_push(c, start, i);
     }
 }
@@ -14421,8 +14393,8 @@ static bool peft__encode_words(peft__encoder *e, const char *s, size_t n, size_t
 // Puts n bytes through all normalizers; *out points at the result, which is `s` itself without normalizers.
 // *first: how many bytes come from the first character of the whole text. That is measured by normalizing
 // these bytes alone.
-static bool peft__normalize(
-        peft__encoder *e, const char *s, size_t n, const char **out, size_t *size, size_t *first) {
+static bool peft__normalize(peft__encoder *e, const char *s, size_t n, const char **out, size_t *size,
+        size_t *first) {
     const peft_tokenizer *t = e->t;
     *out = s;
     *size = n;
@@ -14491,8 +14463,8 @@ static bool peft__encode_split(peft__encoder *e, const peft__trie *at, const cha
 
 static bool peft__encode_segment(peft__encoder *e, const char *s, size_t n, size_t first) {
     size_t size;
-    return peft__normalize(e, s, n, &s, &size, &first) &&
-           peft__encode_split(e, &e->t->added_normal, s, size, first, peft__encode_words);
+    return peft__normalize(e, s, n, &s, &size, &first) && peft__encode_split(e, &e->t->added_normal, s, size,
+        first, peft__encode_words);
 }
 
 // Appends n bytes; what is not UTF-8 becomes U+FFFD, one per byte (SentencePiece) or one per broken
@@ -14543,8 +14515,8 @@ static peft_status peft__encode(const peft_tokenizer *t, const char *text, size_
         e.normal[1].size > e.most;
     peft__encoder_close(&e);
     if (!ok && too_long)
-        return peft__fail(
-            t->ctx, PEFT_ERROR_ARGUMENT, "a text of %zu bytes that the normalizer makes too long", n);
+        return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT,
+            "a text of %zu bytes that the normalizer makes too long", n);
     return ok ? PEFT_OK : e.status;
 }
 
@@ -14876,8 +14848,8 @@ static void peft__put_regex(
 // around ideographs, then removes accents and makes capitals small.
 static void peft__put_bert(peft_tokenizer *t, peft__step *p, int list) {
     if (p->cleanup) {
-        peft__put_regex(
-            t, list, "[\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F-\\x{9F}\\x{FFFD}\\p{Cf}\\p{Co}\\p{Cs}]", "", 0);
+        peft__put_regex(t, list,
+            "[\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F-\\x{9F}\\x{FFFD}\\p{Cf}\\p{Co}\\p{Cs}]", "", 0);
         peft__put_regex(t, list, peft__white_pattern, " ", 0);
     }
     if (p->chinese) {
@@ -14992,8 +14964,8 @@ static void peft__json_steps(peft__string *s, const peft_tokenizer *t, bool with
             t->nfc ? "'normalizer':{'type':'NFC'},\n" PEFT__SEQUENCE : "'normalizer':null,\n" PEFT__SEQUENCE);
         if (t->digits_apart) peft__string_quoted(s, "{'type':'Digits','individual_digits':true},");
         if (!gpt2) {
-            peft__string_quoted(
-                s, "{'type':'Split','behavior':'Isolated','invert':false,'pattern':{'Regex':");
+            peft__string_quoted(s,
+                "{'type':'Split','behavior':'Isolated','invert':false,'pattern':{'Regex':");
             peft__json_quote(s, peft__split_patterns[t->split], strlen(peft__split_patterns[t->split]));
             peft__string_quoted(s, "}},");
         }
@@ -15014,8 +14986,8 @@ static void peft__json_steps(peft__string *s, const peft_tokenizer *t, bool with
         break;
     case PEFT__RECIPE_GEMMA:
         peft__string_quoted(s, "'normalizer':" PEFT__REPLACE("String", " ", PEFT__MARK) ",\n'pre_tokenizer':"
-                            "{'type':'Split','pattern':{'String':' '},'behavior':'MergedWithPrevious',"
-                            "'invert':false},\n" PEFT__DECODE_SPACES, "");
+            "{'type':'Split','pattern':{'String':' '},'behavior':'MergedWithPrevious',"
+            "'invert':false},\n" PEFT__DECODE_SPACES, "");
         break;
     default:  // sentencepiece: its map; squeezes spaces, puts one before the text, makes all visible
         peft__string_quoted(s, "'normalizer':{'type':'Sequence','normalizers':[");
@@ -15223,10 +15195,10 @@ static void peft__tokenizer_finish(peft_tokenizer *t) {
 static void peft__put_added(peft_tokenizer *t, peft__added a, int64_t *next) {
     if (!a.size || t->status) return;
     int64_t known = peft__map_get(&t->added_by_text, a.text, a.size, t->added_count),
-            id = peft__id_of(t, a.text, a.size);
+        id = peft__id_of(t, a.text, a.size);
     if (known == t->added_count) {
-        bool room = peft__more(
-            t->ctx, &t->added_tokens, t->added_count, &t->added_capacity, sizeof(peft__added));
+        bool room = peft__more(t->ctx, &t->added_tokens, t->added_count, &t->added_capacity,
+            sizeof(peft__added));
         a.text = peft__tokenizer_text(t, a.text, a.size);
         if (!room || !a.text || !peft__map_set(&t->added_by_text, a.text, a.size, known))
             peft__load_has(t, NULL);
@@ -15366,8 +15338,8 @@ static void peft__sp_read_trainer(peft_tokenizer *t, peft__proto p, const char *
     }
     if (p.failed) PEFT__DAMAGED(t, "the trainer's settings are damaged");
     if (kind != PEFT__UNIGRAM && kind != PEFT__BPE)
-        PEFT__UNSUPPORTED(
-            t, "SentencePiece model type %llu is neither unigram (1) nor BPE (2)", (unsigned long long)kind);
+        PEFT__UNSUPPORTED(t, "SentencePiece model type %llu is neither unigram (1) nor BPE (2)",
+            (unsigned long long)kind);
     if (suffix) PEFT__UNSUPPORTED(t, "treat_whitespace_as_suffix");
     t->kind = (int)kind;
 }
@@ -15518,8 +15490,8 @@ static void peft__add_named_merge(
     int64_t a = peft__id_of(t, s, left), b = peft__id_of(t, r, right);
     int64_t both = peft__id_of(t, joined, left + right - inside);
     if (a >= 0 && b >= 0 && both >= 0) peft__merge_add(t, a, b, rank, both);
-    else PEFT__DAMAGED(t, "merge %ld, '%.*s' and '%.*s', is not in the vocabulary", rank,
-            (int)left, s, (int)right, r);
+    else PEFT__DAMAGED(t, "merge %ld, '%.*s' and '%.*s', is not in the vocabulary", rank, (int)left, s,
+        (int)right, r);
 }
 
 // Adds a merge "left right".
@@ -15749,8 +15721,8 @@ static bool peft__read_template(peft_tokenizer *t, const peft__json *v) {
         const peft__json *token = peft__json_get(i, "SpecialToken");
         if (token) {
             const char *name = peft__json_text(token, "id", "");
-            const peft__json *ids = peft__json_get(
-                peft__json_get(peft__json_get(v, "special_tokens"), name), "ids");
+            const peft__json *ids = peft__json_get(peft__json_get(peft__json_get(v, "special_tokens"), name),
+                "ids");
             good = peft__json_is(ids, PEFT__JSON_ARRAY);
             for (const peft__json *id = peft__json_first(ids); id && good; id = id->next, at++) {
                 good = id->type == PEFT__JSON_NUMBER && peft__put_around(t, at, id->number);
@@ -15759,8 +15731,8 @@ static bool peft__read_template(peft_tokenizer *t, const peft__json *v) {
             continue;
         }
         if (behind || strcmp(peft__json_text(peft__json_get(i, "Sequence"), "id", ""), "A") != 0)
-            return PEFT__UNSUPPORTED(
-                t, "post_processor: a template that is not one text and tokens around it"), false;
+            return PEFT__UNSUPPORTED(t,
+                "post_processor: a template that is not one text and tokens around it"), false;
         behind = true;
         at = t->around_count;
     }
@@ -15823,14 +15795,12 @@ static const struct {
         PEFT__BPE},
     {"Unigram", "type,vocab,unk_id,byte_fallback", PEFT__UNIGRAM},
     {"WordPiece", "type,vocab,unk_token,continuing_subword_prefix,max_input_chars_per_word",
-        PEFT__WORD_PIECE},
-    {"WordLevel", "type,vocab,unk_token", PEFT__WORD_LEVEL},
-};
+        PEFT__WORD_PIECE}, {"WordLevel", "type,vocab,unk_token", PEFT__WORD_LEVEL}, };
 
 // Reads the model's settings, and the unknown token that they name.
 static void peft__read_model_settings(peft_tokenizer *t, const peft__json *model) {
     bool list = peft__json_is(peft__json_get(model, "vocab"), PEFT__JSON_ARRAY),
-         merges = peft__json_get(model, "merges") != NULL;
+        merges = peft__json_get(model, "merges") != NULL;
     const char *guess = merges                              ? "BPE"
         : list                                              ? "Unigram"
         : peft__json_get(model, "max_input_chars_per_word") ? "WordPiece" : "WordLevel";
@@ -15892,8 +15862,7 @@ static void peft__read_added_tokens(peft_tokenizer *t, const peft__json *list) {
         if (is != said && a.size)
             peft__log(t->ctx,
                 "warning: %s: the added token %.*s has id %ld, not %ld as the file says: the tokenizers "
-                "library counts them up too",
-                t->source, (int)a.size, a.text, is, said);
+                "library counts them up too", t->source, (int)a.size, a.text, is, said);
     }
 }
 
@@ -15932,14 +15901,8 @@ static peft__json *peft__read_beside(peft_tokenizer *t, peft__arena *a, const ch
 }
 
 enum {
-    PEFT__CLASS_NONE,
-    PEFT__CLASS_GPT2,
-    PEFT__CLASS_NEOX,
-    PEFT__CLASS_QWEN2,
-    PEFT__CLASS_T5,
-    PEFT__CLASS_LLAMA,
-    PEFT__CLASS_GEMMA
-};
+    PEFT__CLASS_NONE, PEFT__CLASS_GPT2, PEFT__CLASS_NEOX, PEFT__CLASS_QWEN2, PEFT__CLASS_T5,
+        PEFT__CLASS_LLAMA, PEFT__CLASS_GEMMA };
 
 // Tokenizer classes, and the model_types that imply one.
 static const struct {
@@ -15995,7 +15958,7 @@ static void peft__sp_as_class(peft_tokenizer *t, peft__arena *a, bool *done) {
         if (p->type == PEFT__PIECE_UNUSED || p->type == PEFT__PIECE_BYTE) p->type = PEFT__PIECE_NORMAL;
     }
     bool bare = llama && !peft__json_bool(config, "add_prefix_space", true),
-         legacy = peft__json_bool(config, "legacy", false);
+        legacy = peft__json_bool(config, "legacy", false);
     t->scheme = bare ? PEFT__PREFIX_NEVER : legacy ? PEFT__PREFIX_ALWAYS : PEFT__PREFIX_FIRST;
     peft__use_recipe(t, t5 ? PEFT__RECIPE_T5 : llama ? PEFT__RECIPE_LLAMA : PEFT__RECIPE_GEMMA);
     if (t5) peft__put_around(t, 0, t->ids.eos);
@@ -16080,8 +16043,8 @@ static void peft__add_named(peft_tokenizer *t, const peft__json *v, int64_t *nex
 static void peft__read_added_file(peft_tokenizer *t, const peft__token_files *f) {
     int64_t next = peft__next_added(t), count = 0;
     if (!peft__json_is(f->added, PEFT__JSON_OBJECT)) return;
-    const peft__json **order = (const peft__json **)peft__calloc(
-        t->ctx, (int64_t)f->added->length + 1, sizeof(peft__json *));
+    const peft__json **order = (const peft__json **)peft__calloc(t->ctx, (int64_t)f->added->length + 1,
+        sizeof(peft__json *));
     for (const peft__json *v = f->added->child; v && peft__load_has(t, order); v = v->next) {
         int64_t i = count++;  // insertion sort: files are in order, or nearly
         for (; i > 0 && order[i - 1]->number > v->number; i--) order[i] = order[i - 1];
@@ -16101,7 +16064,7 @@ static void peft__read_added_file(peft_tokenizer *t, const peft__token_files *f)
         int64_t is = t->status ? -1 : peft__id_of(t, a.text, a.size);
         if (a.size && (double)is != v->number)
             PEFT__DAMAGED(t, "added_tokens.json: %s has id %g, which is %ld in this vocabulary", v->key,
-                    v->number, is);
+                v->number, is);
     }
     peft__free(t->ctx, order);
 }
@@ -16298,7 +16261,7 @@ static const struct {
 static void peft__gguf_read_bytes(peft_tokenizer *t, const peft_gguf *g) {
     // Old files do not name it; each of these architectures has one pre-tokenizer.
     const char *architecture = peft_gguf_string(g, "general.architecture", ""),
-               *name = peft_gguf_string(g, "tokenizer.ggml.pre", "");
+        *name = peft_gguf_string(g, "tokenizer.ggml.pre", "");
     if (!*name || strcmp(name, "default") == 0)
         name = peft__is_listed("gpt2,gptneox", architecture) ? "gpt-2"
             : strcmp(architecture, "qwen2") == 0             ? "qwen2" : "default";
@@ -16437,7 +16400,7 @@ static const char **peft__merge_lines(const peft_tokenizer *t, peft__arena *a) {
     if (n) qsort(order, (size_t)n, sizeof(*order), peft__merge_by_rank);
     for (int64_t i = 0; i < n && lines; i++) {
         const peft__piece *left = &t->pieces[order[i].key >> 32],
-                *right = &t->pieces[order[i].key & 0xFFFFFFFFu];
+            *right = &t->pieces[order[i].key & 0xFFFFFFFFu];
         char *line = (char *)peft__arena_alloc(a, (size_t)left->size + right->size + 2);
         if (!line) return NULL;
         peft__string_into(line, (size_t)left->size + right->size + 2, "%s %s", left->text, right->text);
@@ -16450,8 +16413,8 @@ static peft_status peft__gguf_set_charsmap(peft_gguf_writer *w, const peft_token
     double *numbers = PEFT__ARENA(a, t->charsmap_size, double);
     if (!numbers) return PEFT_ERROR_MEMORY;
     for (size_t i = 0; i < t->charsmap_size; i++) numbers[i] = (double)t->charsmap[i];
-    return peft_gguf_set_numbers(
-        w, "tokenizer.ggml.precompiled_charsmap", PEFT_GGUF_U8, numbers, (int64_t)t->charsmap_size);
+    return peft_gguf_set_numbers(w, "tokenizer.ggml.precompiled_charsmap", PEFT_GGUF_U8, numbers,
+        (int64_t)t->charsmap_size);
 }
 
 static bool peft__same_text(const char *text, size_t n, const char *other) {
@@ -16495,13 +16458,11 @@ static bool peft__gguf_says(const peft_tokenizer *t, bool *prefix, bool *squeeze
     *squeeze = false;
     if (meta) return pre == 1 && !p[0].cut && !normal;
     const peft__step *mark = normal ? &n[normal - 1] : NULL;
-    bool nothing = pre == 0 ||
-        (pre == 1 && p[0].kind == PEFT__STEP_SPLIT && !p[0].is_regex &&
-            peft__same_text(p[0].text, p[0].text_size, " "));
+    bool nothing = pre == 0 || (pre == 1 && p[0].kind == PEFT__STEP_SPLIT && !p[0].is_regex &&
+        peft__same_text(p[0].text, p[0].text_size, " "));
     return nothing && mark && mark->kind == PEFT__STEP_REPLACE && !mark->is_regex &&
-        peft__same_text(mark->text, mark->text_size, " ") &&
-        peft__same_text(mark->content, mark->content_size, peft__space) &&
-        (normal == 1 || (normal == 2 && n[0].kind == PEFT__STEP_PREPEND));
+        peft__same_text(mark->text, mark->text_size, " ") && peft__same_text(mark->content,
+        mark->content_size, peft__space) && (normal == 1 || (normal == 2 && n[0].kind == PEFT__STEP_PREPEND));
 }
 
 // Writes the keys that peft__gguf_read_tokenizer and llama.cpp read.
@@ -16647,10 +16608,8 @@ static void peft__json_bpe(peft__string *s, const peft_tokenizer *t) {
     else peft__json_text_of(s, t, t->model_unk);
     peft__string_quoted(s,
         ",'continuing_subword_prefix':%s,'end_of_word_suffix':%s,'fuse_unk':%s,'byte_fallback':%s,'ignore_"
-        "merges':%s,"
-        "'vocab':{",
-        affix, affix, peft__json_truth[t->fuse_unk], peft__json_truth[t->byte_fallback],
-        peft__json_truth[t->ignore_merges]);
+        "merges':%s," "'vocab':{", affix, affix, peft__json_truth[t->fuse_unk],
+        peft__json_truth[t->byte_fallback], peft__json_truth[t->ignore_merges]);
     for (int32_t i = 0; i < t->count; i++) {
         const peft__piece *p = &t->pieces[i];
         if (!p->size || peft__id_of(t, p->text, p->size) != i)
@@ -16687,8 +16646,7 @@ static peft_status peft__tokenizer_json(
     if (t->user.nodes && t->kind == PEFT__BPE && t->dummy_prefix)
         peft__log(t->ctx,
             "warning: %s: behind a user-defined token, tokenizer.json puts a space that SentencePiece does "
-            "not",
-            t->source);
+            "not", t->source);
     peft__string_quoted(s, "{'version':'1.0','truncation':null,'padding':null,\n");
     peft__json_added_tokens(s, t);
     peft__json_steps(s, t, true);
@@ -16738,8 +16696,8 @@ static peft_status peft__grown_text(const peft_tokenizer *t, const char *const *
         for (int64_t k = 0; k < i && !known; k++) known = strcmp(tokens[i], tokens[k]) == 0;
         if (known) continue;
         const char *before = list.data[list.size - 1] == '[' ? "" : ",";
-        peft__json_added_token(
-            &list, before, t->count + *added, tokens[i], strlen(tokens[i]), false, normalized, special);
+        peft__json_added_token(&list, before, t->count + *added, tokens[i], strlen(tokens[i]), false,
+            normalized, special);
         ++*added;
     }
     peft__string_puts(&list, "]");
