@@ -11650,71 +11650,58 @@ static void peft__gguf_put_number(peft__string *out, int type, double v) {
     peft__put_little_endian(out, bits, (int)peft__gguf_number_size(type));
 }
 
-// Writes the key, the type and the header of an array (count -1: no array). Writes nothing on failure.
-static peft_status peft__gguf_begin(peft_gguf_writer *w, const char *key, int type, int64_t count) {
+// Sets a key to a value, or to a list of `count` values (`array`): const char * or double. Writes nothing on
+// failure. `call` names the caller in messages.
+static peft_status peft__gguf_set(const char *call, peft_gguf_writer *w, const char *key, int type,
+        const void *values, int64_t count, bool array) {
+    if (!w || !key || (!values && count))
+        return peft__null(w ? w->ctx : NULL, call, !w ? "writer" : !key ? "key" : array ? "values" : "value");
+    const char *const *texts = (const char *const *)values;
+    const double *numbers = (const double *)values;
+    bool text = type == PEFT_GGUF_STRING;
     size_t n = strlen(key);
+    if (!text && (type < 0 || type > PEFT_GGUF_F64 || !peft__gguf_number_size(type)))
+        return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s: %d is not a type of numbers", key, type);
+    for (int64_t i = 0; i < count && !text; i++)
+        if (!peft__gguf_holds(type, numbers[i]))
+            return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s: type %d cannot hold %g", key, type,
+                numbers[i]);
     if (!n || n > PEFT__GGUF_MAX_KEY)
         return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "a GGUF key of %zu bytes", n);
     if (peft__map_get(&w->keys, key, n, -1) >= 0)
         return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s is there already", key);
+    peft__string *out = &w->metadata;
     char *copy = peft__arena_strdup(&w->arena, key, n);
-    if (!copy || w->metadata.failed || !peft__map_set(&w->keys, copy, n, 0)) return PEFT_ERROR_MEMORY;
-    peft__gguf_put_text(&w->metadata, key);
-    if (count >= 0) peft__put_little_endian(&w->metadata, PEFT_GGUF_ARRAY, 4);
-    peft__put_little_endian(&w->metadata, (uint64_t)type, 4);
-    if (count >= 0) peft__put_little_endian(&w->metadata, (uint64_t)count, 8);
-    return PEFT_OK;
-}
-
-// One text (array false) or a list of them.
-static peft_status peft__gguf_set_texts(peft_gguf_writer *w, const char *key, const char *const *values,
-        int64_t count, bool array) {
-    peft_status status = peft__gguf_begin(w, key, PEFT_GGUF_STRING, array ? PEFT__MAX(count, 0) : -1);
-    for (int64_t i = 0; i < count && !status; i++) peft__gguf_put_text(&w->metadata, values[i]);
-    return status ? status : w->metadata.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
-}
-
-static peft_status peft__gguf_set_values(peft_gguf_writer *w, const char *key, int type, const double *values,
-        int64_t count, bool array) {
-    if (type < 0 || type > PEFT_GGUF_F64 || !peft__gguf_number_size(type))
-        return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s: %d is not a type of numbers", key, type);
-    for (int64_t i = 0; i < count; i++)
-        if (!peft__gguf_holds(type, values[i]))
-            return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s: type %d cannot hold %g", key, type,
-                values[i]);
-    peft_status status = peft__gguf_begin(w, key, type, array ? PEFT__MAX(count, 0) : -1);
-    for (int64_t i = 0; i < count && !status; i++) peft__gguf_put_number(&w->metadata, type, values[i]);
-    return status ? status : w->metadata.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
+    if (!copy || out->failed || !peft__map_set(&w->keys, copy, n, 0)) return PEFT_ERROR_MEMORY;
+    peft__gguf_put_text(out, key);
+    if (array) peft__put_little_endian(out, PEFT_GGUF_ARRAY, 4);
+    peft__put_little_endian(out, (uint64_t)type, 4);
+    if (array) peft__put_little_endian(out, (uint64_t)PEFT__MAX(count, 0), 8);
+    for (int64_t i = 0; i < count; i++) {
+        if (text) peft__gguf_put_text(out, texts[i]);
+        else peft__gguf_put_number(out, type, numbers[i]);
+    }
+    return out->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
 PEFTDEF peft_status peft_gguf_set_string(peft_gguf_writer *w, const char *key, const char *value) {
-    PEFT__NEED(NULL, w, "writer");
-    PEFT__NEED(w->ctx, key, "key");
-    PEFT__NEED(w->ctx, value, "value");
-    return peft__gguf_set_texts(w, key, &value, 1, false);
+    return peft__gguf_set(__func__, w, key, PEFT_GGUF_STRING, value ? &value : NULL, 1, false);
 }
 
 PEFTDEF peft_status peft_gguf_set_strings(peft_gguf_writer *w, const char *key, const char *const *values,
         int64_t count) {
-    PEFT__NEED(NULL, w, "writer");
-    PEFT__NEED(w->ctx, key, "key");
-    PEFT__NEED(w->ctx, values || !count, "values");
-    return peft__gguf_set_texts(w, key, values, count, true);
+    return peft__gguf_set(__func__, w, key, PEFT_GGUF_STRING, values, count, true);
 }
 
 PEFTDEF peft_status peft_gguf_set_number(peft_gguf_writer *w, const char *key, peft_gguf_type type,
         double value) {
-    PEFT__NEED(NULL, w, "writer");
-    PEFT__NEED(w->ctx, key, "key");
-    return peft__gguf_set_values(w, key, (int)type, &value, 1, false);
+    bool text = type == PEFT_GGUF_STRING;  // no type of numbers
+    return peft__gguf_set(__func__, w, key, text ? -1 : (int)type, &value, 1, false);
 }
 
 PEFTDEF peft_status peft_gguf_set_numbers(peft_gguf_writer *w, const char *key, peft_gguf_type type,
         const double *values, int64_t count) {
-    PEFT__NEED(NULL, w, "writer");
-    PEFT__NEED(w->ctx, key, "key");
-    PEFT__NEED(w->ctx, values || !count, "values");
-    return peft__gguf_set_values(w, key, (int)type, values, count, true);
+    return peft__gguf_set(__func__, w, key, type == PEFT_GGUF_STRING ? -1 : (int)type, values, count, true);
 }
 
 // Adds a tensor in another order of rows. A vector in such an order is written as a matrix of one column.
@@ -12751,19 +12738,13 @@ static peft_status peft__archive_open_gguf(peft_context *ctx, const char *path, 
 
 // A path that ends in .bin holds PyTorch's pickle or llama2.c's own format: neither is read.
 static peft_status peft__refuse_bin(peft_context *ctx, const char *path) {
-    unsigned char b[4] = {0};
     peft__file f;
     peft_status status = peft__file_open(ctx, path, &f);
     if (status) return status;
-    status = f.size >= sizeof(b) ? peft__file_read(&f, 0, b, sizeof(b)) : PEFT_OK;
-    bool pickle = memcmp(b, "PK\3\4", 4) == 0 || (b[0] == 0x80 && b[1] >= 2 && b[1] <= 5);
-    if (!status && pickle)
-        status = PEFT__FILE_CANNOT(&f, "PyTorch's pickle is not read; give the folder of its model");
-    else if (!status)
-        status = PEFT__FILE_CANNOT(&f, "if this is llama2.c's, `peft convert %s FOLDER` makes a folder of it "
-            "that is read", path);
     peft__file_close(&f);
-    return status;
+    return peft__fail_at(ctx, PEFT_ERROR_UNSUPPORTED, path,
+        "neither PyTorch's pickle is read (give the folder of its model) nor a file of llama2.c (`peft "
+        "convert %s FOLDER` makes a folder of it that is read)", path);
 }
 
 // ---- changing a member of a JSON text, whose other bytes stay
@@ -13116,7 +13097,7 @@ PEFT__INLINE int32_t peft__trie_exact(const peft__trie *t, const char *s, size_t
 
 // Replaces *trie by the trie of n keys (of equal ones that of the largest value), and frees them. `scores`:
 // nodes get those of the pieces; a key's piece is its value modulo t->count. As nodes cannot move, a table
-// that becomes two thirds full is made anew.
+// that becomes half full is made anew.
 static void peft__tokenizer_trie(
     peft_tokenizer *t, peft__trie *trie, peft__trie_key *keys, int64_t n, bool scores) {
     int64_t room = 32, used;
@@ -13143,7 +13124,7 @@ static void peft__tokenizer_trie(
                 node = peft__trie_slot(trie, parent, (unsigned char)keys[k].text[i]);
                 used += trie->nodes[node].key == PEFT__TRIE_FREE;
                 trie->nodes[node].key = (uint32_t)parent << 8 | (unsigned char)keys[k].text[i];
-                whole = 3 * used < 2 * room;
+                whole = 2 * used < room;
             }
             peft__trie_node *end = &trie->nodes[node];
             if (keys[k].value < end->value) continue;
@@ -14103,7 +14084,10 @@ PEFT__INLINE void peft__improve(peft__best *b, double sum, bool rounds, int64_t 
 // not, which decides ties.
 static bool peft__encode_unigram(peft__encoder *e, const char *s, int64_t n) {
     const peft_tokenizer *t = e->t;
-    bool rounds = t->sentencepiece;
+    const peft__trie trie = t->trie;
+    const double *scores = t->scores;
+    const int32_t count = (int32_t)t->count;
+    bool rounds = t->sentencepiece, user = t->user.nodes != NULL;
     double unknown = t->min_score - PEFT__UNKNOWN_PENALTY;
     if (rounds) unknown = (double)(float)unknown;
     if (!peft__reserve(e, &e->best, &e->best_capacity, n + 1, sizeof(peft__best))) return false;
@@ -14115,13 +14099,13 @@ static bool peft__encode_unigram(peft__encoder *e, const char *s, int64_t n) {
         bool single = false;
         int32_t node = 0;
         one = peft__utf8_step(s, n, i);
-        for (int64_t k = i; k < n && t->trie.nodes;) {
-            if (!(node = peft__trie_step(&t->trie, node, (unsigned char)s[k++]))) break;
-            int32_t id = t->trie.nodes[node].value;
-            if (id >= t->count) id = e->special ? id - (int32_t)t->count : -1;
+        for (int64_t k = i; k < n && trie.nodes;) {
+            if (!(node = peft__trie_step(&trie, node, (unsigned char)s[k++]))) break;
+            int32_t id = trie.nodes[node].value;
+            if (id >= count) id = e->special ? id - count : -1;
             if (id < 0) continue;
-            double gain = t->scores ? t->scores[id] : (double)t->trie.nodes[node].score;
-            if (t->user.nodes && t->pieces[id].type == PEFT__PIECE_USER)
+            double gain = scores ? scores[id] : (double)trie.nodes[node].score;
+            if (user && t->pieces[id].type == PEFT__PIECE_USER)
                 gain = (float)(k - i) * t->max_score - 0.1;
             peft__improve(&best[k], gain + score, rounds, i, id);
             single = single || k - i == one;
@@ -16008,9 +15992,8 @@ static void peft__read_vocab_json(peft_tokenizer *t, peft__arena *a, const peft_
 static const char *const peft__role_keys[] = {
     "bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"};
 
-typedef struct peft__token_files {
-    peft__json *config, *map,
-        *added;  // tokenizer_config.json, special_tokens_map.json, added_tokens.json; NULL: none
+typedef struct peft__token_files {  // the files; NULL: there is none
+    peft__json *config, *map, *added;  // tokenizer_config.json, special_tokens_map.json, added_tokens.json
 } peft__token_files;
 
 // The value of a key in special_tokens_map.json, else in tokenizer_config.json.
@@ -16019,44 +16002,41 @@ static const peft__json *peft__token_of(const peft__token_files *f, const char *
     return v ? v : peft__json_get(f->config, key);
 }
 
-static const peft__json *peft__extra_tokens(const peft__token_files *f) {
-    const peft__json *v = peft__json_first(peft__token_of(f, "extra_special_tokens"));
-    return v ? v : peft__json_first(peft__token_of(f, "additional_special_tokens"));
+// The next token that a key names: first those with a role, then the others. False: there are no more. *i
+// begins at 0; *v NULL: the role is not given.
+static bool peft__next_named(const peft__token_files *f, int64_t *i, const peft__json **v) {
+    const int64_t roles = PEFT__COUNT(peft__role_keys);
+    if (*i < roles) return *v = peft__token_of(f, peft__role_keys[(*i)++]), true;
+    const peft__json *more = *i > roles ? (*v)->next
+                                        : peft__json_first(peft__token_of(f, "extra_special_tokens"));
+    if (!more && *i == roles) more = peft__json_first(peft__token_of(f, "additional_special_tokens"));
+    ++*i;
+    return (*v = more) != NULL;
 }
 
-// Whether a token, a text or an object with "content", has this text.
-static bool peft__is_token(const peft__json *v, const char *text, size_t n) {
+// The text of a token, which is a text or an object with "content"; NULL: it has none.
+static const peft__json *peft__token_name(const peft__json *v) {
     if (peft__json_is(v, PEFT__JSON_OBJECT)) v = peft__json_get(v, "content");
-    return peft__json_is(v, PEFT__JSON_STRING) && v->length == n && memcmp(v->string, text, n) == 0;
-}
-
-// Makes a token that a key names a special added token, unless it is added already.
-static void peft__add_named(peft_tokenizer *t, const peft__json *v, int64_t *next) {
-    if (!v || t->status || (v->type != PEFT__JSON_STRING && v->type != PEFT__JSON_OBJECT)) return;
-    peft__added a = peft__json_added(t, v);
-    a.special = true;
-    if (v->type == PEFT__JSON_STRING || !peft__json_get(v, "normalized")) a.normalized = false;
-    if (!t->status && peft__map_get(&t->added_by_text, a.text, a.size, -1) < 0) peft__put_added(t, a, next);
+    return peft__json_is(v, PEFT__JSON_STRING) ? v : NULL;
 }
 
 // Reads added_tokens.json, {"text": id, ...}, by ascending id. Tokens that a key names are special.
 static void peft__read_added_file(peft_tokenizer *t, const peft__token_files *f) {
     int64_t next = peft__next_added(t), count = 0;
     if (!peft__json_is(f->added, PEFT__JSON_OBJECT)) return;
-    const peft__json **order = (const peft__json **)peft__calloc(t->ctx, (int64_t)f->added->length + 1,
-        sizeof(peft__json *));
+    const peft__json **order = PEFT__CALLOC(t->ctx, f->added->length + 1, const peft__json *);
     for (const peft__json *v = f->added->child; v && peft__load_has(t, order); v = v->next) {
         int64_t i = count++;  // insertion sort: files are in order, or nearly
         for (; i > 0 && order[i - 1]->number > v->number; i--) order[i] = order[i - 1];
         order[i] = v;
     }
     for (int64_t i = 0; i < count && !t->status; i++) {
-        const peft__json *v = order[i];
+        const peft__json *v = order[i], *named;
         peft__added a = {v->key, (uint32_t)v->key_length, 0, false, false, true, false, false};
-        for (int64_t k = 0; k < PEFT__COUNT(peft__role_keys); k++)
-            a.special = a.special || peft__is_token(peft__token_of(f, peft__role_keys[k]), a.text, a.size);
-        for (const peft__json *x = peft__extra_tokens(f); x; x = x->next)
-            a.special = a.special || peft__is_token(x, a.text, a.size);
+        for (int64_t k = 0; peft__next_named(f, &k, &named);) {
+            const peft__json *name = peft__token_name(named);
+            if (name && name->length == a.size && memcmp(name->string, a.text, a.size) == 0) a.special = true;
+        }
         a.normalized = !a.special && !t->sentencepiece;
         if (v->type != PEFT__JSON_NUMBER || v->key_length > INT32_MAX / 4)
             PEFT__DAMAGED(t, "added_tokens.json: the id of %s", v->key);
@@ -16072,42 +16052,42 @@ static void peft__read_added_file(peft_tokenizer *t, const peft__token_files *f)
 static void peft__read_token_files(peft_tokenizer *t, peft__arena *a) {
     peft__token_files f = {peft__read_beside(t, a, "tokenizer_config.json"), NULL, NULL};
     int32_t *ids[4] = {&t->ids.bos, &t->ids.eos, &t->ids.unk, &t->ids.pad};
-    const peft__json *decoder = peft__json_get(f.config, "added_tokens_decoder");
+    const peft__json *decoder = peft__json_get(f.config, "added_tokens_decoder"), *v;
     int64_t next = peft__next_added(t);
-    if (peft__json_is(decoder,
-            PEFT__JSON_OBJECT)) {  // {"id": {"content": ..}, ..}: replaces the two older files
-        for (const peft__json *v = decoder->child; v && !t->status; v = v->next) {
-            peft__added token = peft__json_added(t, v);
-            peft__put_added(t, token, &next);  // overrides the vocabulary's entry
-        }
+    if (peft__json_is(decoder, PEFT__JSON_OBJECT)) {  // {"id": {"content": ..}, ..}: replaces two older files
+        for (v = decoder->child; v && !t->status; v = v->next)
+            peft__put_added(t, peft__json_added(t, v), &next);  // overrides the vocabulary's entry
     } else {
         f.map = peft__read_beside(t, a, "special_tokens_map.json");
         f.added = peft__read_beside(t, a, "added_tokens.json");
         if (!t->status) peft__read_added_file(t, &f);
     }
     next = peft__next_added(t);
-    for (int64_t i = 0; i < PEFT__COUNT(peft__role_keys); i++)
-        peft__add_named(t, peft__token_of(&f, peft__role_keys[i]), &next);
-    for (const peft__json *v = peft__extra_tokens(&f); v; v = v->next) peft__add_named(t, v, &next);
+    for (int64_t i = 0; peft__next_named(&f, &i, &v) && !t->status;) {  // special, unless added already
+        if (!peft__json_is(v, PEFT__JSON_STRING) && !peft__json_is(v, PEFT__JSON_OBJECT)) continue;
+        peft__added token = peft__json_added(t, v);
+        token.special = true;
+        if (!peft__json_get(v, "normalized")) token.normalized = false;
+        bool known = peft__map_get(&t->added_by_text, token.text, token.size, -1) >= 0;
+        if (!known) peft__put_added(t, token, &next);
+    }
     for (int i = 0; i < 4 && !t->status; i++) {
-        const peft__json *v = peft__token_of(&f, peft__role_keys[i]);
-        bool none = peft__json_is(v, PEFT__JSON_NULL);
-        if (peft__json_is(v, PEFT__JSON_OBJECT)) v = peft__json_get(v, "content");
-        int32_t id = peft__json_is(v, PEFT__JSON_STRING) ? peft_token_id(t, v->string) : -1;
-        if (id >= 0 || (none && i != 2)) *ids[i] = id;
+        v = peft__token_of(&f, peft__role_keys[i]);
+        const peft__json *name = peft__token_name(v);
+        int32_t id = name ? peft_token_id(t, name->string) : -1;
+        if (id >= 0 || (peft__json_is(v, PEFT__JSON_NULL) && i != 2)) *ids[i] = id;
     }
     // Whether a text begins with bos: the post-processor says it, else add_bos_token, else the class:
     // Llama's and Gemma's do, others do not.
     const char *kind = peft__json_text(f.config, "tokenizer_class", "");
-    const peft__json *begins = peft__json_get(f.config, "add_bos_token");
-    if (!t->begin_known && begins) {
+    bool bos = peft__json_bool(f.config, "add_bos_token", false);
+    if (!t->begin_known && peft__json_get(f.config, "add_bos_token")) {
         t->begin_known = true;
-        t->begin_bos = peft__json_bool(f.config, "add_bos_token", false);
+        t->begin_bos = bos;
     }
     if (*kind && !strstr(kind, "Llama") && !strstr(kind, "Gemma")) t->begin_known = true;
     if (t->status || !t->around_by_config) return;  // tokenizer.json or the class has said it
-    if (peft__json_bool(f.config, "add_bos_token", false) && peft__put_around(t, 0, t->ids.bos))
-        t->front_count = 1;
+    if (bos && peft__put_around(t, 0, t->ids.bos)) t->front_count = 1;
     if (peft__json_bool(f.config, "add_eos_token", false)) peft__put_around(t, t->around_count, t->ids.eos);
 }
 
@@ -16355,33 +16335,30 @@ static void peft__gguf_read_tokenizer(peft_tokenizer *t) {
 // `count` rows of the embedding may be more than there are pieces; the rest is padding.
 static peft_status peft__gguf_set_pieces(
     peft_gguf_writer *w, const peft_tokenizer *t, int64_t count, peft__arena *a) {
-    const char **texts = (const char **)peft__arena_alloc(a, (size_t)count * sizeof(char *));
-    double *scores = (double *)peft__arena_alloc(a, 2 * (size_t)count * sizeof(double)),
-           *types = scores + (scores ? count : 0);
+    const char **texts = PEFT__ARENA(a, count, const char *);
+    double *scores = PEFT__ARENA(a, count, double), *types = PEFT__ARENA(a, count, double);
     bool ranked = t->kind == PEFT__BPE && !t->byte_level && !t->sentencepiece;  // GGUF ranks merges by score
+    if (!texts || !scores || !types) return PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < count; i++) {
-        char padding[32];
-        peft__string_into(padding, sizeof(padding), "[PAD%ld]", i);
         const peft__piece *p = i < t->count ? &t->pieces[i] : NULL;
-        const char *text = p ? p->text : texts ? peft__arena_strdup(a, padding, strlen(padding)) : NULL;
-        if (!texts || !scores || !text) return PEFT_ERROR_MEMORY;
-        texts[i] = text;
+        bool byte = p && t->byte_fallback && peft__byte_piece(p->text, p->size) >= 0;
+        texts[i] = p ? p->text : peft__arena_format(a, "[PAD%ld]", i);
+        if (!texts[i]) return PEFT_ERROR_MEMORY;
         scores[i] = p ? (double)p->score : -1000;
-        types[i] = !p                             ? (double)PEFT__PIECE_UNUSED
-            : peft__is_sentinel(p->text) ? (double)PEFT__PIECE_USER : (double)p->type;
-        if (p && i == t->ids.unk && !t->byte_level) types[i] = PEFT__PIECE_UNKNOWN;
-        if (p && t->byte_fallback && peft__byte_piece(p->text, p->size) >= 0) types[i] = PEFT__PIECE_BYTE;
+        types[i] = !p                                ? PEFT__PIECE_UNUSED
+            : byte                                   ? PEFT__PIECE_BYTE
+            : i == t->ids.unk && !t->byte_level      ? PEFT__PIECE_UNKNOWN
+            : peft__is_sentinel(p->text)             ? PEFT__PIECE_USER : p->type;
     }
     for (int64_t i = 0; i < t->merge_capacity && ranked; i++) {
         const peft__merge *m = &t->merges[i];
-        if (m->result >= 0 && m->result < count &&
-            (scores[m->result] == 0 || scores[m->result] < -1.0 - m->rank))
-            scores[m->result] = -1.0 - m->rank;
+        double *score = m->result >= 0 && m->result < count ? &scores[m->result] : NULL;
+        if (score && (*score == 0 || *score < -1.0 - m->rank)) *score = -1.0 - m->rank;
     }
     peft_status status = peft_gguf_set_strings(w, "tokenizer.ggml.tokens", texts, count);
     if (!status) status = peft_gguf_set_numbers(w, "tokenizer.ggml.scores", PEFT_GGUF_F32, scores, count);
-    return status ? status
-                  : peft_gguf_set_numbers(w, "tokenizer.ggml.token_type", PEFT_GGUF_I32, types, count);
+    if (!status) status = peft_gguf_set_numbers(w, "tokenizer.ggml.token_type", PEFT_GGUF_I32, types, count);
+    return status;
 }
 
 static int peft__merge_by_rank(const void *a, const void *b) {
@@ -16392,21 +16369,20 @@ static int peft__merge_by_rank(const void *a, const void *b) {
 
 // The lines "left right" of all merges, by rank, in the arena. NULL: out of memory.
 static const char **peft__merge_lines(const peft_tokenizer *t, peft__arena *a) {
-    peft__merge *order = PEFT__ARENA(a, (t->merge_count + 1), peft__merge);
-    const char **lines = (const char **)peft__arena_alloc(a, (size_t)(t->merge_count + 1) * sizeof(char *));
+    peft__merge *order = PEFT__ARENA(a, t->merge_count + 1, peft__merge);
+    const char **lines = PEFT__ARENA(a, t->merge_count + 1, const char *);
     int64_t n = 0;
-    for (int64_t i = 0; order && i < t->merge_capacity; i++)
+    if (!order || !lines) return NULL;
+    for (int64_t i = 0; i < t->merge_capacity; i++)
         if (t->merges[i].result >= 0) order[n++] = t->merges[i];
     if (n) qsort(order, (size_t)n, sizeof(*order), peft__merge_by_rank);
-    for (int64_t i = 0; i < n && lines; i++) {
-        const peft__piece *left = &t->pieces[order[i].key >> 32],
-            *right = &t->pieces[order[i].key & 0xFFFFFFFFu];
-        char *line = (char *)peft__arena_alloc(a, (size_t)left->size + right->size + 2);
-        if (!line) return NULL;
-        peft__string_into(line, (size_t)left->size + right->size + 2, "%s %s", left->text, right->text);
-        lines[i] = line;
+    for (int64_t i = 0; i < n; i++) {
+        const peft__merge *m = &order[i];
+        lines[i] = peft__arena_format(
+            a, "%s %s", t->pieces[m->key >> 32].text, t->pieces[m->key & 0xFFFFFFFFu].text);
+        if (!lines[i]) return NULL;
     }
-    return order ? lines : NULL;
+    return lines;
 }
 
 static peft_status peft__gguf_set_charsmap(peft_gguf_writer *w, const peft_tokenizer *t, peft__arena *a) {
@@ -16415,10 +16391,6 @@ static peft_status peft__gguf_set_charsmap(peft_gguf_writer *w, const peft_token
     for (size_t i = 0; i < t->charsmap_size; i++) numbers[i] = (double)t->charsmap[i];
     return peft_gguf_set_numbers(w, "tokenizer.ggml.precompiled_charsmap", PEFT_GGUF_U8, numbers,
         (int64_t)t->charsmap_size);
-}
-
-static bool peft__same_text(const char *text, size_t n, const char *other) {
-    return n == strlen(other) && memcmp(text, other, n) == 0;
 }
 
 // The PEFT__SPLIT_... pattern that alone cuts a byte-level vocabulary's words (after cutting out digits, if
@@ -16444,34 +16416,31 @@ static bool peft__gguf_says(const peft_tokenizer *t, bool *prefix, bool *squeeze
     if (t->byte_level)
         return peft__tokenizer_split(t, &digits_apart) &&
             (!normal || (normal == 1 && n[0].kind == PEFT__STEP_NFC));
-    const peft__step *last = pre ? &p[pre - 1] : NULL;
-    bool meta = last && last->kind == PEFT__STEP_METASPACE &&
-        peft__same_text(last->text, last->text_size, peft__space);
-    if (t->kind == PEFT__UNIGRAM) {
-        *prefix = *squeeze = true;
+    const peft__step *last = pre ? &p[pre - 1] : NULL, *mark = normal ? &n[normal - 1] : NULL;
+    bool meta = last && last->kind == PEFT__STEP_METASPACE && strcmp(last->text, peft__space) == 0;
+    *squeeze = t->kind == PEFT__UNIGRAM;
+    if (*squeeze) {
+        *prefix = true;
         return meta && last->scheme == PEFT__PREFIX_ALWAYS && pre == 2 && p[0].text == peft__white_pattern &&
             !t->scores && (!normal || (normal == 1 && n[0].kind == PEFT__STEP_PRECOMPILED));
     }
     if (t->kind != PEFT__BPE || !t->byte_fallback || t->prefix_size || t->suffix_size || t->ignore_merges)
         return false;
     *prefix = meta ? p[0].scheme != PEFT__PREFIX_NEVER : normal == 2;
-    *squeeze = false;
     if (meta) return pre == 1 && !p[0].cut && !normal;
-    const peft__step *mark = normal ? &n[normal - 1] : NULL;
-    bool nothing = pre == 0 || (pre == 1 && p[0].kind == PEFT__STEP_SPLIT && !p[0].is_regex &&
-        peft__same_text(p[0].text, p[0].text_size, " "));
-    return nothing && mark && mark->kind == PEFT__STEP_REPLACE && !mark->is_regex &&
-        peft__same_text(mark->text, mark->text_size, " ") && peft__same_text(mark->content,
-        mark->content_size, peft__space) && (normal == 1 || (normal == 2 && n[0].kind == PEFT__STEP_PREPEND));
+    bool spaces = pre == 1 && last->kind == PEFT__STEP_SPLIT && !last->is_regex &&
+        strcmp(last->text, " ") == 0;
+    return (!pre || spaces) && mark && mark->kind == PEFT__STEP_REPLACE && !mark->is_regex &&
+        strcmp(mark->text, " ") == 0 && strcmp(mark->content, peft__space) == 0 &&
+        (normal == 1 || (normal == 2 && n[0].kind == PEFT__STEP_PREPEND));
 }
 
 // Writes the keys that peft__gguf_read_tokenizer and llama.cpp read.
 static peft_status peft__gguf_set_tokenizer(peft_gguf_writer *w, const peft_tokenizer *t, int64_t count) {
     bool prefix, squeeze, digits_apart, bytes = t->byte_level;
     int split = peft__tokenizer_split(t, &digits_apart);
-    int64_t row = 0;
-    peft__arena a;
-    if (bytes && t->steps[PEFT__PRE_TOKENIZERS][t->step_count[PEFT__PRE_TOKENIZERS] - 1].prefix_space)
+    int64_t row = 0, last = t->step_count[PEFT__PRE_TOKENIZERS] - 1;
+    if (bytes && t->steps[PEFT__PRE_TOKENIZERS][last].prefix_space)
         return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED,
             "a byte-level vocabulary that puts a space before texts has no place in GGUF");
     if (!peft__gguf_says(t, &prefix, &squeeze))
@@ -16483,19 +16452,16 @@ static peft_status peft__gguf_set_tokenizer(peft_gguf_writer *w, const peft_toke
     while (bytes &&
         (peft__gguf_splits[row].split != split || peft__gguf_splits[row].digits_apart != digits_apart))
         row++;
+    peft__arena a;
     peft__arena_init(&a, t->ctx);
-    peft_status status = peft_gguf_set_string(w, "tokenizer.ggml.model",
-        bytes                      ? "gpt2"
-            : t->kind == PEFT__BPE ? "llama" : "t5");
-    char pre[16] = "default";
-    const char *names = bytes ? peft__gguf_splits[row].names : "";
-    if (bytes) peft__string_into(pre, sizeof(pre), "%.*s", (int)strcspn(names, ","), names);
+    const char *names = bytes ? peft__gguf_splits[row].names : "default", **lines = NULL,
+               *pre = peft__arena_strdup(&a, names, strcspn(names, ",")),
+               *model = bytes ? "gpt2" : t->kind == PEFT__BPE ? "llama" : "t5";
+    peft_status status = pre ? peft_gguf_set_string(w, "tokenizer.ggml.model", model) : PEFT_ERROR_MEMORY;
     if (!status) status = peft_gguf_set_string(w, "tokenizer.ggml.pre", pre);
     if (!status) status = peft__gguf_set_pieces(w, t, count, &a);
-    const char **lines = bytes && !status ? peft__merge_lines(t, &a) : NULL;
-    if (!status && bytes)
-        status = lines ? peft_gguf_set_strings(w, "tokenizer.ggml.merges", lines, t->merge_count)
-                : PEFT_ERROR_MEMORY;
+    if (!status && bytes && !(lines = peft__merge_lines(t, &a))) status = PEFT_ERROR_MEMORY;
+    if (!status && bytes) status = peft_gguf_set_strings(w, "tokenizer.ggml.merges", lines, t->merge_count);
     if (!status && t->charsmap) status = peft__gguf_set_charsmap(w, t, &a);
     if (!status && !bytes)
         status = peft_gguf_set_number(w, "tokenizer.ggml.add_space_prefix", PEFT_GGUF_BOOL, prefix);
@@ -16678,7 +16644,7 @@ static void peft__tokenizer_config(peft__string *s, const peft_tokenizer *t, int
 //      file
 
 static peft_status peft__grown_text(const peft_tokenizer *t, const char *const *tokens, int64_t count,
-    bool special, bool normalized, peft__string *json, int64_t *added) {
+        bool special, bool normalized, peft__string *json, int64_t *added) {
     size_t begin = 0, end = 0;
     peft__string list;  // the old list without its closing bracket, then the new tokens
     peft__string_init(&list, t->ctx);
@@ -16688,17 +16654,15 @@ static peft_status peft__grown_text(const peft_tokenizer *t, const char *const *
     if (there && begin == end)
         return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: added_tokens is no list", t->source);
     for (end -= there; there && end > begin && strchr(" \t\r\n", json->data[end - 1]);) end--;
-    if (there) peft__string_append(&list, json->data + begin, end - begin);
-    else peft__string_puts(&list, "[");
+    peft__string_append(&list, there ? json->data + begin : "[", there ? end - begin : 1);
     *added = 0;
     for (int64_t i = 0; i < count && !list.failed; i++) {
         bool known = peft_token_id(t, tokens[i]) >= 0;
         for (int64_t k = 0; k < i && !known; k++) known = strcmp(tokens[i], tokens[k]) == 0;
         if (known) continue;
         const char *before = list.data[list.size - 1] == '[' ? "" : ",";
-        peft__json_added_token(&list, before, t->count + *added, tokens[i], strlen(tokens[i]), false,
+        peft__json_added_token(&list, before, t->count + (*added)++, tokens[i], strlen(tokens[i]), false,
             normalized, special);
-        ++*added;
     }
     peft__string_puts(&list, "]");
     if (*added && !list.failed) peft__json_set(json, "added_tokens", list.data);
@@ -16709,7 +16673,7 @@ static peft_status peft__grown_text(const peft_tokenizer *t, const char *const *
 
 // Reads `text` as if it were the file at `path`, beside `old`'s files.
 static peft_status peft__tokenizer_of_text(const peft_tokenizer *old, const char *path, const char *text,
-    size_t n, const char *config, peft_tokenizer **out) {
+        size_t n, const char *config, peft_tokenizer **out) {
     peft_context *ctx = old->ctx;
     peft__mounted *before = ctx->mounted;
     peft__arena a;
@@ -16718,11 +16682,7 @@ static peft_status peft__tokenizer_of_text(const peft_tokenizer *old, const char
     peft_status status = beside ? peft_mount(ctx, path, text, n) : PEFT_ERROR_MEMORY;
     if (!status && config) status = peft_mount(ctx, beside, config, strlen(config));
     if (!status) status = peft_tokenizer_load(ctx, path, out);
-    while (ctx->mounted != before) {
-        peft__mounted *next = ctx->mounted->next;
-        peft__free(ctx, ctx->mounted);
-        ctx->mounted = next;
-    }
+    while (ctx->mounted != before) peft_unmount(ctx, ctx->mounted->path);
     peft__arena_free(&a);
     if (status) return status;
     (*out)->whole = old->whole;
