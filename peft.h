@@ -11204,7 +11204,8 @@ PEFTDEF peft_status peft_safetensors_write(peft_context *ctx, const char *path,
 
 enum {
     PEFT__GGUF_MAX_NAME = 63, PEFT__GGUF_MAX_KEY = 65535, PEFT__GGUF_ALIGNMENT = 32,
-        PEFT__GGUF_MAX_ALIGNMENT = 1 << 20 };
+    PEFT__GGUF_MAX_ALIGNMENT = 1 << 20
+};
 enum { PEFT__GGUF_MAX_KEYS = 1 << 16, PEFT__GGUF_MAX_TENSORS = 1 << 20 };
 
 // ---- reading GGUF
@@ -11390,8 +11391,8 @@ static void peft__gguf_read(peft_gguf *g) {
     uint64_t tensors = peft__gguf_take(g, 8, "the header"), keys = peft__gguf_take(g, 8, "the header");
     // a key and its value take 13 bytes at least, a tensor's description 24
     uint64_t left = peft__gguf_left(g);
-    if (keys > PEFT__MIN(left / 13, PEFT__GGUF_MAX_KEYS) ||
-        tensors > PEFT__MIN(left / 24, PEFT__GGUF_MAX_TENSORS))
+    if (keys > left / 13 || tensors > left / 24 || keys > PEFT__GGUF_MAX_KEYS ||
+        tensors > PEFT__GGUF_MAX_TENSORS)
         PEFT__GGUF_WRONG(g, "truncated, or no GGUF file: %llu keys and %llu tensors in %llu bytes",
             (unsigned long long)keys, (unsigned long long)tensors, (unsigned long long)left);
     if (g->status) return;
@@ -11405,7 +11406,8 @@ static void peft__gguf_read(peft_gguf *g) {
         peft__gguf_read_value(g, &g->entries[i]);
     }
     bool given = peft__map_get(&g->keys, "general.alignment", 17, -1) >= 0;
-    double a = given && !g->status ? peft_gguf_number(g, "general.alignment", 0) : PEFT__GGUF_ALIGNMENT;
+    double a = PEFT__GGUF_ALIGNMENT;
+    if (given && !g->status) a = peft_gguf_number(g, "general.alignment", 0);
     g->alignment = a >= 8 && a <= (double)PEFT__GGUF_MAX_ALIGNMENT ? (int64_t)a : 0;
     if (!g->alignment || (double)g->alignment != a || (g->alignment & (g->alignment - 1)))
         PEFT__GGUF_WRONG(g, "general.alignment is %g", a);
@@ -11511,7 +11513,8 @@ PEFTDEF double peft_gguf_array_number(const peft_gguf *g, const char *key, int64
 // ---- the order of rows: weights of some architectures have another one in GGUF than in Hugging Face's files
 
 enum {
-    PEFT__ORDER_SAME, PEFT__ORDER_ROTARY_Q, PEFT__ORDER_ROTARY_K, PEFT__ORDER_FUSED, PEFT__ORDER_TRANSPOSED };
+    PEFT__ORDER_SAME, PEFT__ORDER_ROTARY_Q, PEFT__ORDER_ROTARY_K, PEFT__ORDER_FUSED, PEFT__ORDER_TRANSPOSED
+};
 
 typedef struct peft__row_order {
     int kind;
@@ -12246,7 +12249,7 @@ static const peft__gguf_family *peft__gguf_family_of(const char *architecture) {
         {"gpt2", "gpt2", &peft__gpt2_family, "\"activation_function\":\"gelu_new\"", false},
         {"gptneox", "gpt_neox", &peft__neox_family, "\"hidden_act\":\"gelu\"", false},
         {"t5", "t5", &peft__t5_family, "\"is_encoder_decoder\":true,\"relative_attention_max_distance\":128",
-         false}, };
+         false}};
     for (int64_t i = 0; architecture && i < PEFT__COUNT(families); i++)
         if (strcmp(families[i].architecture, architecture) == 0) return &families[i];
     return NULL;
@@ -12993,8 +12996,10 @@ static peft__piece *peft__tokenizer_add(
     if (!copy) return NULL;
     bool known = !n || peft__id_of(t, copy, n) >= 0;
     if (!peft__more(t->ctx, &t->pieces, t->count, &t->capacity, sizeof(*t->pieces)) ||
-        (!known && !peft__map_set(&t->by_text, copy, n, t->count)))
-        return peft__load_has(t, NULL), NULL;
+        (!known && !peft__map_set(&t->by_text, copy, n, t->count))) {
+        peft__load_has(t, NULL);
+        return NULL;
+    }
     peft__piece *p = &t->pieces[t->count++];
     memset(p, 0, sizeof(*p));
     p->text = p->bytes = copy;
@@ -13345,7 +13350,8 @@ static const peft__nf *peft__nf_build(peft__arena *a) {
 
 enum {
     PEFT__HANGUL = 0xAC00, PEFT__HANGUL_COUNT = 11172, PEFT__LEAD = 0x1100, PEFT__VOWEL = 0x1161,
-        PEFT__TAIL = 0x11A7 };
+    PEFT__TAIL = 0x11A7
+};
 
 // The character that a and b compose to; 0: none.
 static uint32_t peft__nf_compose(const peft__nf *f, uint32_t a, uint32_t b) {
@@ -15886,20 +15892,14 @@ static peft__json *peft__read_beside(peft_tokenizer *t, peft__arena *a, const ch
 
 enum {
     PEFT__CLASS_NONE, PEFT__CLASS_GPT2, PEFT__CLASS_NEOX, PEFT__CLASS_QWEN2, PEFT__CLASS_T5,
-        PEFT__CLASS_LLAMA, PEFT__CLASS_GEMMA };
-
-// Tokenizer classes, and the model_types that imply one.
-static const struct {
-    int number;
-    const char *names;
-} peft__classes[] = {
-    {PEFT__CLASS_GPT2, "GPT2Tokenizer,gpt2,gptj,gpt_neo,codegen,opt,starcoder2,phi,gpt_bigcode"},
-    {PEFT__CLASS_NEOX, "GPTNeoXTokenizer,gpt_neox,mpt"},
-    {PEFT__CLASS_QWEN2, "Qwen2Tokenizer,qwen2,qwen3,qwen2_moe,qwen3_moe"},
-    {PEFT__CLASS_T5, "T5Tokenizer,t5,mt5"},
-    {PEFT__CLASS_LLAMA, "LlamaTokenizer"},
-    {PEFT__CLASS_GEMMA, "GemmaTokenizer,gemma,gemma2,gemma3_text"},
+    PEFT__CLASS_LLAMA, PEFT__CLASS_GEMMA
 };
+
+// By PEFT__CLASS_...: names of the tokenizer's class, and the model_types that imply it.
+static const char *const peft__classes[] = {"",
+    "GPT2Tokenizer,gpt2,gptj,gpt_neo,codegen,opt,starcoder2,phi,gpt_bigcode", "GPTNeoXTokenizer,gpt_neox,mpt",
+    "Qwen2Tokenizer,qwen2,qwen3,qwen2_moe,qwen3_moe", "T5Tokenizer,t5,mt5", "LlamaTokenizer",
+    "GemmaTokenizer,gemma,gemma2,gemma3_text"};
 
 // The class: tokenizer_class of tokenizer_config.json without "Fast", else model_type of config.json. *name
 // is for messages.
@@ -15913,8 +15913,8 @@ static int peft__tokenizer_class(peft_tokenizer *t, peft__arena *a, peft__json *
         (!*text || strcmp(text, "PreTrainedTokenizer") == 0 || strcmp(text, "TokenizersBackend") == 0);
     *name = general ? peft__json_text(model, "model_type", "") : text;
     if (!peft__load_has(t, *name)) return PEFT__CLASS_NONE;
-    for (int64_t i = 0; i < PEFT__COUNT(peft__classes); i++)
-        if (peft__is_listed(peft__classes[i].names, *name)) return peft__classes[i].number;
+    for (int i = PEFT__CLASS_GPT2; i < PEFT__COUNT(peft__classes); i++)
+        if (peft__is_listed(peft__classes[i], *name)) return i;
     return PEFT__CLASS_NONE;
 }
 
@@ -16215,8 +16215,7 @@ static void peft__gguf_read_piece(peft_tokenizer *t, const peft_gguf *g, int64_t
     const char *text = peft_gguf_array_string(g, "tokenizer.ggml.tokens", i, &size);
     double score = peft_gguf_array_number(g, "tokenizer.ggml.scores", i, 0);
     double kind = peft_gguf_array_number(g, "tokenizer.ggml.token_type", i, PEFT__PIECE_NORMAL);
-    bool good = kind >= PEFT__PIECE_NORMAL && kind <= PEFT__PIECE_BYTE && kind == floor(kind);
-    int type = good ? (int)kind : 0;
+    int type = kind >= 1 && kind <= (int)PEFT__PIECE_BYTE && kind == floor(kind) ? (int)kind : 0;
     bool byte = type == PEFT__PIECE_BYTE;
     if (!type || (byte && peft__byte_piece(text, size) < 0) || !(fabs(score) < 1e30))
         PEFT__DAMAGED(t, "token %ld is damaged", i);
@@ -16345,10 +16344,10 @@ static peft_status peft__gguf_set_pieces(
         texts[i] = p ? p->text : peft__arena_format(a, "[PAD%ld]", i);
         if (!texts[i]) return PEFT_ERROR_MEMORY;
         scores[i] = p ? (double)p->score : -1000;
-        types[i] = !p                                ? PEFT__PIECE_UNUSED
-            : byte                                   ? PEFT__PIECE_BYTE
-            : i == t->ids.unk && !t->byte_level      ? PEFT__PIECE_UNKNOWN
-            : peft__is_sentinel(p->text)             ? PEFT__PIECE_USER : p->type;
+        types[i] = p ? p->type : (int)PEFT__PIECE_UNUSED;
+        if (p && peft__is_sentinel(p->text)) types[i] = PEFT__PIECE_USER;
+        if (p && i == t->ids.unk && !t->byte_level) types[i] = PEFT__PIECE_UNKNOWN;
+        if (byte) types[i] = PEFT__PIECE_BYTE;
     }
     for (int64_t i = 0; i < t->merge_capacity && ranked; i++) {
         const peft__merge *m = &t->merges[i];
