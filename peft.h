@@ -2079,6 +2079,17 @@ static peft_status peft__fail(peft_context *ctx, peft_status status, const char 
     return status;
 }
 
+// The same with a file's path before the message.
+static peft_status peft__fail_at(
+    peft_context *ctx, peft_status status, const char *path, const char *format, ...) {
+    char text[PEFT__ERROR_SIZE];
+    va_list args;
+    va_start(args, format);
+    peft__vformat(text, sizeof(text), format, args);
+    va_end(args);
+    return peft__fail(ctx, status, "%s: %s", path, text);
+}
+
 static peft_status peft__null(peft_context *ctx, const char *call, const char *what) {
     return ctx ? peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s needs `%s`, which is NULL", call, what)
                : PEFT_ERROR_ARGUMENT;
@@ -2195,6 +2206,15 @@ static void *peft__one_more(peft_context *ctx, void *items, int64_t count, int64
     void *grown = peft__realloc(ctx, items, (size_t)more * size);
     if (grown) *capacity = more;
     return grown;
+}
+
+// The same for the array that *items points to. False: out of memory.
+static bool peft__more(peft_context *ctx, void *items, int64_t count, int64_t *capacity, size_t size) {
+    void *array;
+    memcpy(&array, items, sizeof(array));
+    array = peft__one_more(ctx, array, count, capacity, size);
+    if (array) memcpy(items, &array, sizeof(array));
+    return array != NULL;
 }
 
 // ---- the clock
@@ -2950,6 +2970,19 @@ PEFT__NOINLINE char *peft__arena_strdup(peft__arena *a, const char *s, size_t n)
     if (n) memcpy(copy, s, n);
     copy[n] = 0;
     return copy;
+}
+
+// Formatted text in the arena.
+PEFT__NOINLINE char *peft__arena_format(peft__arena *a, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    size_t n = peft__vformat(NULL, 0, format, args);
+    va_end(args);
+    char *text = (char *)peft__arena_alloc(a, n + 1);
+    va_start(args, format);
+    if (text) peft__vformat(text, n + 1, format, args);
+    va_end(args);
+    return text;
 }
 
 // ---- strings
@@ -3716,6 +3749,11 @@ PEFT__NOINLINE const peft__json *peft__json_get(const peft__json *object, const 
 }
 
 static bool peft__json_is(const peft__json *v, peft__json_type type) { return v && v->type == type; }
+
+// The first item of a list; NULL: there is none.
+static const peft__json *peft__json_first(const peft__json *list) {
+    return peft__json_is(list, PEFT__JSON_ARRAY) ? list->child : NULL;
+}
 
 PEFT__NOINLINE double peft__json_double(const peft__json *object, const char *key, double missing) {
     const peft__json *v = peft__json_get(object, key);
@@ -9945,21 +9983,26 @@ static size_t peft__dtype_size(peft_dtype type) {
     return type == PEFT_F32 ? 4 : type == PEFT_F16 || type == PEFT_BF16 ? 2 : 1;
 }
 
-static char *peft__path_join(peft__arena *a, const char *folder, const char *name) {
-    size_t n = strlen(folder), m = strlen(name);
-    bool slash = n > 0 && folder[n - 1] != '/';
-    char *path = (char *)peft__arena_alloc(a, n + m + 2);
-    if (!path) return NULL;
-    memcpy(path, folder, n);
-    if (slash) path[n++] = '/';
-    memcpy(path + n, name, m + 1);
-    return path;
-}
-
 PEFT__NOINLINE bool peft__ends_with(const char *s, const char *end) {
     size_t n = strlen(s), m = strlen(end);
     return n >= m && strcmp(s + n - m, end) == 0;
 }
+
+static char *peft__path_join(peft__arena *a, const char *folder, const char *name) {
+    bool slash = *folder && !peft__ends_with(folder, "/");
+    return peft__arena_format(a, "%s%s%s", folder, slash ? "/" : "", name);
+}
+
+// The row of a table whose rows begin with this name; -1: none has it.
+static int64_t peft__row_named(const void *table, int64_t count, size_t size, const char *name) {
+    for (int64_t i = 0; i < count; i++) {
+        const char *own;
+        memcpy(&own, (const char *)table + (size_t)i * size, sizeof(own));
+        if (strcmp(own, name) == 0) return i;
+    }
+    return -1;
+}
+#define PEFT__ROW(table, name) peft__row_named(table, PEFT__COUNT(table), sizeof((table)[0]), name)
 
 static uint64_t peft__little_endian(const unsigned char *b, int bytes) {
     uint64_t v = 0;
@@ -9967,30 +10010,16 @@ static uint64_t peft__little_endian(const unsigned char *b, int bytes) {
     return v;
 }
 
-static peft_status peft__file_error(const peft__file *f, peft_status status, const char *format,
-                                    va_list args) {
-    char text[PEFT__ERROR_SIZE];
-    peft__vformat(text, sizeof(text), format, args);
-    return peft__fail(f->ctx, status, "%s: %s", f->path, text);
+PEFT__NOINLINE void peft__put_little_endian(peft__string *out, uint64_t v, int bytes) {
+    for (int i = 0; i < bytes; i++) {
+        char byte = (char)(v >> 8 * i & 0xFF);
+        peft__string_append(out, &byte, 1);
+    }
 }
 
-// PEFT_ERROR_FORMAT with the file's path before the message.
-static peft_status peft__file_bad(const peft__file *f, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    peft_status status = peft__file_error(f, PEFT_ERROR_FORMAT, format, args);
-    va_end(args);
-    return status;
-}
-
-// PEFT_ERROR_UNSUPPORTED in the same way.
-static peft_status peft__file_cannot(const peft__file *f, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    peft_status status = peft__file_error(f, PEFT_ERROR_UNSUPPORTED, format, args);
-    va_end(args);
-    return status;
-}
+// An error with the file's path before the message.
+#define PEFT__FILE_BAD(f, ...) peft__fail_at((f)->ctx, PEFT_ERROR_FORMAT, (f)->path, __VA_ARGS__)
+#define PEFT__FILE_CANNOT(f, ...) peft__fail_at((f)->ctx, PEFT_ERROR_UNSUPPORTED, (f)->path, __VA_ARGS__)
 
 // An empty archive with room for `files` files.
 static peft_archive *peft__archive_new(peft_context *ctx, int64_t files) {
@@ -10006,15 +10035,14 @@ static peft_archive *peft__archive_new(peft_context *ctx, int64_t files) {
 }
 
 static peft_tensor *peft__archive_add(peft_archive *a, const char *name, size_t n) {
-    void *tensors = peft__one_more(a->ctx, a->tensors, a->count, &a->tensor_room, sizeof(peft_tensor));
-    if (tensors) a->tensors = (peft_tensor *)tensors;
-    void *stored = peft__one_more(a->ctx, a->stored, a->count, &a->stored_room, sizeof(peft__stored));
-    if (stored) a->stored = (peft__stored *)stored;
     char *copy = peft__arena_strdup(&a->arena, name, n);
-    if (!tensors || !stored || !copy || !peft__map_set(&a->by_name, copy, n, a->count)) return NULL;
-    memset(&a->stored[a->count], 0, sizeof(a->stored[0]));
-    peft_tensor *t = &a->tensors[a->count++];
+    if (!copy || !peft__more(a->ctx, &a->tensors, a->count, &a->tensor_room, sizeof(peft_tensor)) ||
+        !peft__more(a->ctx, &a->stored, a->count, &a->stored_room, sizeof(peft__stored)) ||
+        !peft__map_set(&a->by_name, copy, n, a->count))
+        return NULL;
+    peft_tensor *t = &a->tensors[a->count];
     memset(t, 0, sizeof(*t));
+    memset(&a->stored[a->count++], 0, sizeof(a->stored[0]));
     t->name = copy;
     return t;
 }
@@ -10059,31 +10087,28 @@ static void peft__turn_bytes(void *data, int64_t bytes, int64_t width) {
 
 // Reads one member of the header. peft__archive_join gives codes of quantized weights their type.
 static peft_status peft__safetensors_entry(peft_archive *a, peft__file *f, const peft__json *e,
-                                           uint64_t start, peft__span *span) {
-    const char *dtype = peft__json_text(e, "dtype", NULL);
-    const peft__json *shape = peft__json_get(e, "shape"), *offsets = peft__json_get(e, "data_offsets");
-    if (!dtype || !peft__json_is(shape, PEFT__JSON_ARRAY) || !peft__json_is(offsets, PEFT__JSON_ARRAY) ||
-        offsets->length != 2 || offsets->child->type != PEFT__JSON_NUMBER ||
-        offsets->child->next->type != PEFT__JSON_NUMBER)
-        return peft__file_bad(f, "tensor %s lacks dtype, shape or data_offsets", e->key);
+        uint64_t start, peft__span *span) {
+    const char *dtype = peft__json_text(e, "dtype", NULL), *bits;
+    const peft__json *shape = peft__json_get(e, "shape"),
+                     *from = peft__json_first(peft__json_get(e, "data_offsets")),
+                     *to = from ? from->next : NULL;
+    if (!dtype || !peft__json_is(shape, PEFT__JSON_ARRAY) || !peft__json_is(from, PEFT__JSON_NUMBER) ||
+        !peft__json_is(to, PEFT__JSON_NUMBER) || to->next)
+        return PEFT__FILE_BAD(f, "tensor %s lacks dtype, shape or data_offsets", e->key);
     if (peft__map_get(&a->by_name, e->key, e->key_length, -1) >= 0)
-        return peft__file_bad(f, "tensor %s is there twice", e->key);
+        return PEFT__FILE_BAD(f, "tensor %s is there twice", e->key);
     peft_tensor *t = peft__archive_add(a, e->key, e->key_length);
     if (!t) return PEFT_ERROR_MEMORY;
-    int type = 0;
-    while (type < PEFT__COUNT(peft__dtypes) && strcmp(dtype, peft__dtypes[type]) != 0) type++;
-    if (type == PEFT__COUNT(peft__dtypes))
-        return peft__file_bad(f, "tensor %s has the unknown dtype %s", e->key, dtype);
-    const char *bits = strpbrk(dtype, "0123456789");
+    int type = (int)PEFT__ROW(peft__dtypes, dtype);
+    if (type < 0) return PEFT__FILE_BAD(f, "tensor %s has the unknown dtype %s", e->key, dtype);
+    bits = strpbrk(dtype, "0123456789");
     int64_t item = bits ? strtol(bits, NULL, 10) / 8 : 1, bytes = 0;
     if (!peft__safetensors_shape(shape, t) || !peft__mul(t->rows * t->cols, item, &bytes))
-        return peft__file_bad(f, "tensor %s has an impossible shape", e->key);
-    double begin = offsets->child->number, end = offsets->child->next->number;
-    uint64_t room = f->size - start;
-    if (!(begin >= 0 && end >= begin && end <= (double)room) || begin != floor(begin) ||
-        end - begin != (double)bytes)
-        return peft__file_bad(f, "tensor %s of %ld bytes claims offsets %g to %g of %llu", e->key,
-                              bytes, begin, end, (unsigned long long)room);
+        return PEFT__FILE_BAD(f, "tensor %s has an impossible shape", e->key);
+    double begin = from->number, end = to->number, room = (double)(f->size - start);
+    if (!(begin >= 0 && end >= begin && end <= room) || begin != floor(begin) || end - begin != (double)bytes)
+        return PEFT__FILE_BAD(f, "tensor %s of %ld bytes claims offsets %g to %g of %g", e->key, bytes, begin,
+            end, room);
     span->begin = (uint64_t)begin;
     span->end = (uint64_t)end;
     span->name = t->name;
@@ -10103,9 +10128,9 @@ static peft_status peft__safetensors_entry(peft_archive *a, peft__file *f, const
 }
 
 static peft_status peft__safetensors_entries(peft_archive *a, peft__file *f, const peft__json *header,
-                                             uint64_t start, peft__span *spans) {
+        uint64_t start, peft__span *spans) {
     int64_t count = 0;
-    if (header->type != PEFT__JSON_OBJECT) return peft__file_bad(f, "the header is no object");
+    if (header->type != PEFT__JSON_OBJECT) return PEFT__FILE_BAD(f, "the header is no object");
     for (const peft__json *e = header->child; e; e = e->next) {
         if (strcmp(e->key, "__metadata__") == 0) continue;
         peft_status status = peft__safetensors_entry(a, f, e, start, &spans[count++]);
@@ -10114,24 +10139,24 @@ static peft_status peft__safetensors_entries(peft_archive *a, peft__file *f, con
     if (count > 1) qsort(spans, (size_t)count, sizeof(*spans), peft__span_compare);
     for (int64_t i = 1; i < count; i++)
         if (spans[i].begin < spans[i - 1].end)
-            return peft__file_bad(f, "tensors %s and %s overlap", spans[i - 1].name, spans[i].name);
+            return PEFT__FILE_BAD(f, "tensors %s and %s overlap", spans[i - 1].name, spans[i].name);
     return PEFT_OK;
 }
 
 static peft_status peft__safetensors_read(peft_archive *a, peft__file *f) {
     unsigned char size[8];
-    if (f->size < 8) return peft__file_bad(f, "too short for a safetensors file");
+    if (f->size < 8) return PEFT__FILE_BAD(f, "too short for a safetensors file");
     peft_status status = peft__file_read(f, 0, size, 8);
-    if (status) return status;
     uint64_t n = peft__little_endian(size, 8);
+    if (status) return status;
     if (n > f->size - 8 || n > PEFT__MAX_HEADER || n < 2)
-        return peft__file_bad(f, "not a safetensors file: a header of %llu bytes in a file of %llu",
-                              (unsigned long long)n, (unsigned long long)f->size);
+        return PEFT__FILE_BAD(f, "not a safetensors file: a header of %llu bytes in a file of %llu",
+            (unsigned long long)n, (unsigned long long)f->size);
     peft__arena scratch;
     peft__arena_init(&scratch, a->ctx);
     peft__json *header = NULL;
     peft__span *spans = NULL;
-    char *text = (char *)peft__arena_alloc(&scratch, (size_t)n);
+    char *text = PEFT__ARENA(&scratch, n, char);
     status = text ? peft__file_read(f, 8, text, (size_t)n) : PEFT_ERROR_MEMORY;
     if (!status) status = peft__json_parse(a->ctx, &scratch, text, (size_t)n, f->path, &header);
     if (!status) spans = PEFT__ARENA(&scratch, header->length + 1, peft__span);
@@ -10179,38 +10204,38 @@ static int64_t peft__quant_part_count(const struct peft__quant_part *part, const
 
 typedef struct peft__quant_reader {
     peft_archive *archive;
-    const char *path;    // for messages
-    const char *weight;  // its name
-    int64_t count;       // weights
-    peft_status status;  // the first failure; nothing happens after it
+    const char *path, *weight;  // for messages; its name
+    int64_t count;              // weights
+    peft_status status;         // the first failure; nothing happens after it
 } peft__quant_reader;
 
 static void peft__quant_state_error(peft__quant_reader *r, const char *field) {
     if (!r->status)
         r->status = peft__fail(r->archive->ctx, PEFT_ERROR_FORMAT,
-                               "%s: the quant_state of %s: %s is missing or makes no sense", r->path,
-                               r->weight, field);
+            "%s: the quant_state of %s: %s is missing or makes no sense", r->path, r->weight, field);
 }
 
 // The data of tensor <weight><suffix>, which must have exactly `bytes` bytes; parts are hidden from then on.
 // `any`: its type may be a float's, as bitsandbytes' quant_storage stores 4-bit codes.
 static const void *peft__quant_part_data(peft__quant_reader *r, const char *suffix, int dtype, bool any,
-                                         int64_t bytes) {
+        int64_t bytes) {
     peft_archive *a = r->archive;
-    char name[512];
-    peft__string_into(name, sizeof(name), "%s%s", r->weight, suffix);
-    bool fits = strlen(r->weight) + strlen(suffix) < sizeof(name);
-    int64_t i = fits && !r->status ? peft__map_get(&a->by_name, name, strlen(name), -1) : -1;
-    peft__stored *s = i < 0 ? NULL : &a->stored[i];
-    if (!s && !r->status)
-        r->status = peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing", r->path, name);
     if (r->status) return NULL;
+    const char *name = peft__arena_format(&a->arena, "%s%s", r->weight, suffix);
+    int64_t i = name ? peft__map_get(&a->by_name, name, strlen(name), -1) : -1;
+    if (i < 0) {
+        r->status = PEFT_ERROR_MEMORY;
+        if (name)
+            r->status = peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing", r->path, name);
+        return NULL;
+    }
+    peft__stored *s = &a->stored[i];
     if (!s->data || (s->dtype != dtype && !(any && s->dtype < PEFT__DTYPE_U8)) || s->bytes != bytes ||
         s->hidden)
         r->status = peft__fail(a->ctx, PEFT_ERROR_FORMAT,
                                "%s: tensor %s: %ld bytes of type %s, the %ld weights of %s need %ld of %s",
-                               r->path, name, s->bytes, s->data ? peft__dtypes[s->dtype] : "none",
-                               r->count, r->weight, bytes, peft__dtypes[dtype]);
+                               r->path, name, s->bytes, s->data ? peft__dtypes[s->dtype] : "none", r->count,
+                               r->weight, bytes, peft__dtypes[dtype]);
     s->hidden = *suffix != 0;
     return s->data;
 }
@@ -10220,59 +10245,53 @@ static void peft__quant_read_part(peft__quant_reader *r, const struct peft__quan
     bool floats = part->dtype == PEFT_F32;
     const void *data = peft__quant_part_data(r, part->suffix, part->dtype, false, count * (floats ? 4 : 1));
     memcpy((char *)q + part->field, &data, sizeof(data));
-    for (int64_t i = 0; i < count && floats && !r->status; i++) {
-        float v = ((const float *)data)[i];
-        if (!(v - v == 0.0f))
+    for (int64_t i = 0; i < count && floats && !r->status; i++)
+        if (!isfinite(((const float *)data)[i]))
             r->status = peft__fail(r->archive->ctx, PEFT_ERROR_NUMERIC, "%s: tensor %s%s: value %ld is %g",
-                                   r->path, r->weight, part->suffix, i, (double)v);
-    }
+                r->path, r->weight, part->suffix, i, (double)((const float *)data)[i]);
 }
 
 // Reads sizes and types from the state's JSON.
 static void peft__quant_state(peft__quant_reader *r, const struct peft__quant_format *f,
-                              const peft__json *state, peft_tensor *t, peft_quant *q) {
+        const peft__json *state, peft_tensor *t, peft_quant *q) {
     const peft__json *shape = peft__json_get(state, "shape");
-    const char *dtype = peft__json_text(state, "dtype", "");
-    int source = 0;
-    while (source < PEFT__COUNT(peft__torch_names) && strcmp(dtype, peft__torch_names[source]) != 0) source++;
-    if (strcmp(peft__json_text(state, "quant_type", ""), f->name) != 0)
-        peft__quant_state_error(r, "quant_type");
-    if (!peft__json_is(shape, PEFT__JSON_ARRAY) || !shape->length || !peft__safetensors_shape(shape, t) ||
-        t->rows < 1 || t->cols < 1) {
-        peft__quant_state_error(r, "shape");
-        return;
-    }
-    r->count = t->rows * t->cols;
+    int source = (int)PEFT__ROW(peft__torch_names, peft__json_text(state, "dtype", ""));
+    bool nested = peft__json_get(state, "nested_offset") != NULL;
     q->block = peft__json_int(state, "blocksize", 0);
-    if (q->block < (f->type == PEFT_I8 ? 16 : 32) || q->block > PEFT__QUANT_MAX_BLOCK ||
-        (q->block & (q->block - 1))) {
-        peft__quant_state_error(r, "blocksize");
+    q->source = source < 0 ? PEFT_F32 : (peft_dtype)source;
+    q->nested_offset = (float)peft__json_double(state, "nested_offset", nested ? (double)NAN : 0);
+    const char *wrong = strcmp(peft__json_text(state, "quant_type", ""), f->name) != 0 ? "quant_type"
+        : !peft__json_first(shape) || !peft__safetensors_shape(shape, t) || t->rows < 1 || t->cols < 1
+            ? "shape"
+        : q->block < (f->type == PEFT_I8 ? 16 : 32) || q->block > PEFT__QUANT_MAX_BLOCK ||
+                (q->block & (q->block - 1))
+            ? "blocksize"
+        : source < 0                   ? "dtype"
+        : !isfinite(q->nested_offset) ? "nested_offset"
+        : nested && peft__json_int(state, "nested_blocksize", 0) != 256 ? "nested_blocksize" : NULL;
+    if (wrong) {
+        peft__quant_state_error(r, wrong);
         return;
     }
     while ((int64_t)1 << q->block_shift < q->block) q->block_shift++;
+    r->count = t->rows * t->cols;
     q->block_count = (r->count - 1) / q->block + 1;
-    q->source = (peft_dtype)source;
-    if (source == PEFT__COUNT(peft__torch_names)) peft__quant_state_error(r, "dtype");
-    if (!peft__json_get(state, "nested_offset")) return;
-    q->nested_offset = (float)peft__json_double(state, "nested_offset", (double)NAN);
-    if (!(q->nested_offset - q->nested_offset == 0.0f)) peft__quant_state_error(r, "nested_offset");
-    if (peft__json_int(state, "nested_blocksize", 0) != 256) peft__quant_state_error(r, "nested_blocksize");
 }
 
 // Joins a weight whose quantization state is tensor `i`, named <weight><f->state>.
 static peft_status peft__archive_join_weight(peft_archive *a, int64_t i, const struct peft__quant_format *f) {
     const char *name = a->tensors[i].name;
     peft__stored *s = &a->stored[i];
-    peft__quant_reader r = {a, a->files[0].path,
-                            peft__arena_strdup(&a->arena, name, strlen(name) - strlen(f->state)), 0, PEFT_OK};
+    size_t n = strlen(name) - strlen(f->state);
+    peft__quant_reader r = {a, a->files[0].path, peft__arena_strdup(&a->arena, name, n), 0, PEFT_OK};
     peft_quant *q = PEFT__ARENA(&a->arena, 1, peft_quant);
     if (!r.weight || !q) return PEFT_ERROR_MEMORY;
     memset(q, 0, sizeof(*q));
-    int64_t at = peft__map_get(&a->by_name, r.weight, strlen(r.weight), -1);
-    peft_tensor *t = at < 0 ? NULL : &a->tensors[at];
-    if (!t)
+    int64_t at = peft__map_get(&a->by_name, r.weight, n, -1);
+    if (at < 0)
         return peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing, its quant_state is there",
-                          r.path, r.weight);
+            r.path, r.weight);
+    peft_tensor *t = &a->tensors[at];
     if (t->quant)
         return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: tensor %s has two quant_states", r.path, r.weight);
     peft__json *state = NULL;
@@ -10281,8 +10300,7 @@ static peft_status peft__archive_join_weight(peft_archive *a, int64_t i, const s
         r.status = peft__json_parse(a->ctx, &a->arena, (const char *)s->data, (size_t)s->bytes, name, &state);
     if (!r.status) peft__quant_state(&r, f, state, t, q);
     s->hidden = true;
-    bool four = f->type != PEFT_I8;
-    bool nested = peft__json_get(state, "nested_offset") != NULL;
+    bool four = f->type != PEFT_I8, nested = peft__json_get(state, "nested_offset") != NULL;
     int kind = !four ? PEFT__BITS_8 : nested ? PEFT__BITS_4_NESTED : PEFT__BITS_4;
     const void *codes = peft__quant_part_data(&r, "", four ? PEFT__DTYPE_U8 : PEFT__DTYPE_I8, four,
                                               four ? r.count / 2 + r.count % 2 : r.count);
@@ -10299,17 +10317,16 @@ static peft_status peft__archive_join_weight(peft_archive *a, int64_t i, const s
 static peft_status peft__archive_join(peft_archive *a) {
     peft_status status = PEFT_OK;
     int64_t kept = 0;
-    for (int64_t i = 0; i < a->count && !status; i++)
+    for (int64_t i = 0; i < a->count; i++)
         for (int64_t f = 0; f < PEFT__COUNT(peft__quant_formats) && !status; f++)
             if (peft__ends_with(a->tensors[i].name, peft__quant_formats[f].state))
                 status = peft__archive_join_weight(a, i, &peft__quant_formats[f]);
     peft__map_free(&a->by_name);
     for (int64_t i = 0; i < a->count && !status; i++) {
+        const char *name = a->tensors[i].name;
         if (a->stored[i].hidden) continue;
         a->tensors[kept] = a->tensors[i];
-        if (!peft__map_set(&a->by_name, a->tensors[kept].name, strlen(a->tensors[kept].name), kept))
-            status = PEFT_ERROR_MEMORY;
-        kept++;
+        if (!peft__map_set(&a->by_name, name, strlen(name), kept++)) status = PEFT_ERROR_MEMORY;
     }
     a->count = kept;
     return status;
@@ -10318,9 +10335,8 @@ static peft_status peft__archive_join(peft_archive *a) {
 // ---- archives: one file, or the files of an index
 
 static peft_status peft__archive_add_file(peft_archive *a, const char *path) {
-    if (!path) return PEFT_ERROR_MEMORY;
     peft__file *f = &a->files[a->file_count];
-    peft_status status = peft__file_open(a->ctx, path, f);
+    peft_status status = path ? peft__file_open(a->ctx, path, f) : PEFT_ERROR_MEMORY;
     if (status) return status;
     a->file_count++;
     return peft__safetensors_read(a, f);
@@ -10338,71 +10354,64 @@ static peft_status peft__archive_open_index(peft_archive *a, const char *index) 
             "%s: no weight_map, so it is no index of safetensors files; give the folder that it is in",
             index);
     const char *slash = strrchr(index, '/');
-    char *folder = peft__arena_strdup(&a->arena, index, slash ? (size_t)(slash - index) + 1 : 0);
+    int folder = slash ? (int)(slash - index) + 1 : 0;
     peft__free(a->ctx, a->files);
-    a->files = (peft__file *)peft__calloc(a->ctx, PEFT__MAX((int64_t)map->length, 1), sizeof(peft__file));
-    if (!folder || !a->files) return PEFT_ERROR_MEMORY;
+    a->files = PEFT__CALLOC(a->ctx, map->length + 1, peft__file);
+    if (!a->files) return PEFT_ERROR_MEMORY;
     peft__map files;
     peft__map_init(&files, a->ctx);
     for (const peft__json *e = map->child; e && !status; e = e->next) {
         if (e->type != PEFT__JSON_STRING || strchr(e->string, '/') || strchr(e->string, '\\'))
             status = peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: weight_map of %s is not a file name", index,
-                                e->key);
+                e->key);
         else if (peft__map_get(&files, e->string, e->length, -1) >= 0) continue;
         else if (!peft__map_set(&files, e->string, e->length, 1)) status = PEFT_ERROR_MEMORY;
-        else status = peft__archive_add_file(a, peft__path_join(&a->arena, folder, e->string));
+        else
+            status = peft__archive_add_file(a, peft__arena_format(&a->arena, "%.*s%s", folder, index,
+                e->string));
     }
     for (const peft__json *e = map->child; e && !status; e = e->next)
         if (peft__map_get(&a->by_name, e->key, e->key_length, -1) < 0)
             status = peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is not in %s", index, e->key,
-                                e->string);
+                e->string);
     peft__map_free(&files);
     return status;
 }
 
-// Files of weights that are not read, and the command that makes safetensors of them. %s: the folder, then
-// the file to be made.
-#define PEFT__FROM_TORCH(files)                                                                \
-    "python -c \"import glob, torch, safetensors.torch as s; s.save_file({k: "                \
-    "v.contiguous().clone() for f in glob.glob('%s" files "') for k, v in "                   \
-    "torch.load(f, 'cpu', weights_only=True).items()}, '%s', {'format': 'pt'})\""
-#define PEFT__FROM_TRANSFORMERS(from)                                                          \
-    "python -c \"from transformers import AutoConfig as C, AutoModelForCausalLM as D, "       \
-    "AutoModelForSeq2SeqLM as E; f = '%s'; (E if C.from_pretrained(f).is_encoder_decoder "    \
-    "else D).from_pretrained(f, " from "=True).save_pretrained(f)\" (transformers 4; makes %s)"
-#define PEFT__FROM_NUMPY(file)                                                                 \
-    "python -c \"import numpy, safetensors.numpy as s; s.save_file(dict(numpy.load('%s" file  \
-    "')), '%s')\""
-static const struct peft__foreign {
-    const char *name, *format, *line;
+// Files of weights in other formats, which are not read. Of PyTorch's pickles: which files of the folder the
+// command that makes safetensors of them takes.
+static const struct {
+    const char *name, *format, *files;
 } peft__foreign_files[] = {
-    {"adapter_model.bin", "PyTorch's pickle", PEFT__FROM_TORCH("adapter_model.bin")},
-    {"pytorch_model.bin", "PyTorch's pickle", PEFT__FROM_TORCH("pytorch_model*.bin")},
-    {"pytorch_model.bin.index.json", "PyTorch's pickle in parts", PEFT__FROM_TORCH("pytorch_model-*.bin")},
-    {"tf_model.h5", "TensorFlow's HDF5", PEFT__FROM_TRANSFORMERS("from_tf")},
-    {"flax_model.msgpack", "Flax's MessagePack", PEFT__FROM_TRANSFORMERS("from_flax")},
-    {"consolidated.00.pth", "Meta's PyTorch pickle",
-     "python -m transformers.models.llama.convert_llama_weights_to_hf --input_dir %s --output_dir OUT (makes "
-     "OUT with %s)"},
-    {"model.onnx", "ONNX", "there is no way back (%s): take the model that it was exported from, with %s"},
-    {"weights.npz", "NumPy's archive", PEFT__FROM_NUMPY("weights.npz")},
-    {"adapters.npz", "NumPy's archive", PEFT__FROM_NUMPY("adapters.npz")}};
+    {"adapter_model.bin", "PyTorch's pickle", "adapter_model.bin"},
+    {"pytorch_model.bin", "PyTorch's pickle", "pytorch_model*.bin"},
+    {"pytorch_model.bin.index.json", "PyTorch's pickle in parts", "pytorch_model-*.bin"},
+    {"tf_model.h5", "TensorFlow's HDF5", NULL},
+    {"flax_model.msgpack", "Flax's MessagePack", NULL},
+    {"consolidated.00.pth", "Meta's PyTorch pickle", NULL},
+    {"model.onnx", "ONNX", NULL},
+    {"weights.npz", "NumPy's archive", NULL},
+    {"adapters.npz", "NumPy's archive", NULL}};
 
 // `path`, a safetensors file, is missing: names the file of another format in its place, if there is one.
-static peft_status peft__archive_missing(peft_context *ctx, const char *path, peft_status status) {
-    char name[PEFT__ERROR_SIZE], line[PEFT__ERROR_SIZE];
+static peft_status peft__archive_missing(peft_archive *a, const char *path, peft_status status) {
     const char *slash = strrchr(path, '/');
     int n = slash ? (int)(slash - path) + 1 : 0;
     bool adapter = peft__ends_with(path, "adapter_model.safetensors");
-    if (status != PEFT_ERROR_MISSING || n > PEFT__ERROR_SIZE - 40) return status;
-    for (int64_t i = 0; i < PEFT__COUNT(peft__foreign_files); i++) {
-        const struct peft__foreign *f = &peft__foreign_files[i];
-        peft__string_into(name, sizeof(name), "%.*s%s", n, path, f->name);
-        if (adapter != (strncmp(f->name, "adapter", 7) == 0) || !peft__file_exists(ctx, name)) continue;
-        name[n] = 0;
-        peft__string_into(line, sizeof(line), f->line, name, path);
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s%s: %s is not read; this converts it: %s", name,
-                          f->name, f->format, line);
+    for (int64_t i = 0; i < PEFT__COUNT(peft__foreign_files) && status == PEFT_ERROR_MISSING; i++) {
+        const char *own = peft__foreign_files[i].name, *files = peft__foreign_files[i].files;
+        const char *name = peft__arena_format(&a->arena, "%.*s%s", n, path, own);
+        if (!name) return PEFT_ERROR_MEMORY;
+        if (adapter != (strncmp(own, "adapter", 7) == 0) || !peft__file_exists(a->ctx, name)) continue;
+        const char *format = peft__foreign_files[i].format;
+        if (!files)
+            return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s is not read: make %s of it", name,
+                format, path);
+        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
+            "%s: %s is not read; this converts it: python -c \"import glob, torch, safetensors.torch as s; "
+            "s.save_file({k: v.contiguous().clone() for f in glob.glob('%.*s%s') for k, v in torch.load(f, "
+            "'cpu', weights_only=True).items()}, '%s', {'format': 'pt'})\"", name, format, n, path, files,
+            path);
     }
     return status;
 }
@@ -10419,11 +10428,11 @@ PEFTDEF peft_status peft_archive_open(peft_context *ctx, const char *path, peft_
     const char *single = file || json ? peft__arena_strdup(&a->arena, path, strlen(path))
                                       : peft__path_join(&a->arena, path, "model.safetensors");
     const char *index = json ? single : peft__path_join(&a->arena, path, "model.safetensors.index.json");
-    bool sharded = json || (!file && single && index && !peft__file_exists(ctx, single) &&
-                            peft__file_exists(ctx, index));
-    if (single && index)
+    if (single && index) {
+        bool sharded = json || (!file && !peft__file_exists(ctx, single) && peft__file_exists(ctx, index));
         status = sharded ? peft__archive_open_index(a, index) : peft__archive_add_file(a, single);
-    if (status && !sharded && single) status = peft__archive_missing(ctx, single, status);
+        if (!sharded) status = peft__archive_missing(a, single, status);
+    }
     if (!status) status = peft__archive_join(a);
     if (status) peft_archive_close(a);
     else *out = a;
@@ -10455,9 +10464,7 @@ static void peft__archive_forget(peft_archive *a, const peft_tensor *t) {
     if (f && f->map) peft__file_forget(f, (const unsigned char *)t->data, peft_tensor_bytes(t));
 }
 
-PEFTDEF int64_t peft_archive_count(const peft_archive *a) {
-    return a ? a->count : 0;
-}
+PEFTDEF int64_t peft_archive_count(const peft_archive *a) { return a ? a->count : 0; }
 
 PEFTDEF const peft_tensor *peft_archive_at(const peft_archive *a, int64_t i) {
     return a && i >= 0 && i < a->count ? &a->tensors[i] : NULL;
@@ -10480,13 +10487,11 @@ typedef struct peft__item {
 
 enum { PEFT__MAX_ITEMS = 6 };  // of one tensor
 
-#if PEFT_NO_STDIO
-static void peft__python_float(peft__string *s, double v) {
-    peft__string_format(s, "%g", v);
-}
-#else
 // As Python's repr: the shortest digits that read back as v, in scientific notation below 1e-4 and from 1e16.
 static void peft__python_float(peft__string *s, double v) {
+#if PEFT_NO_STDIO
+    peft__string_format(s, "%g", v);
+#else
     char text[40] = "", plain[64];
     int digits = 0;
     do snprintf(text, sizeof(text), "%.*e", digits, v);
@@ -10497,8 +10502,8 @@ static void peft__python_float(peft__string *s, double v) {
     const char *at = strstr(shown, point);
     peft__string_append(s, shown, at ? (size_t)(at - shown) : strlen(shown));
     if (at) peft__string_format(s, ".%s", at + strlen(point));
-}
 #endif
+}
 
 // The bytes of <weight>.quant_state, written as Python's json module does. They live in the arena.
 static const char *peft__quant_json(peft__arena *arena, const peft_tensor *t, const char *type) {
@@ -10506,12 +10511,12 @@ static const char *peft__quant_json(peft__arena *arena, const peft_tensor *t, co
     peft__string s;
     peft__string_init(&s, arena->ctx);
     peft__string_format(&s, "{\"quant_type\": \"%s\", \"blocksize\": %ld, \"dtype\": \"%s\", \"shape\": [",
-                        type, q->block, peft__torch_names[q->source]);
+        type, q->block, peft__torch_names[q->source]);
     if (t->rank == 1) peft__string_format(&s, "%ld]", peft__size(t));
     else peft__string_format(&s, "%ld, %ld]", t->rows, t->cols);
     if (!q->absmax) {
         peft__string_puts(&s,
-                          ", \"nested_blocksize\": 256, \"nested_dtype\": \"float32\", \"nested_offset\": ");
+            ", \"nested_blocksize\": 256, \"nested_dtype\": \"float32\", \"nested_offset\": ");
         peft__python_float(&s, (double)q->nested_offset);
     }
     peft__string_puts(&s, "}");
@@ -10521,14 +10526,14 @@ static const char *peft__quant_json(peft__arena *arena, const peft_tensor *t, co
 }
 
 static void peft__item_add(peft__item **at, const peft_tensor *t, const char *suffix, int dtype,
-                           int64_t count, int64_t cols, const void *data) {
+        int64_t count, int64_t cols, const void *data) {
     int64_t width = dtype < PEFT__DTYPE_U8 ? (int64_t)peft__dtype_size((peft_dtype)dtype) : 1;
     peft__item p = {t, suffix, dtype, width, count, cols, data};
     *(*at)++ = p;
 }
 
 static peft_status peft__items_of(peft_context *ctx, peft__arena *arena, const peft_tensor *t,
-                                  peft__item **at) {
+        peft__item **at) {
     const peft_quant *q = t->quant;
     int64_t n = peft__size(t), cols = t->rank == 1 ? 0 : t->cols;
     if (t->type <= PEFT_BF16) {
@@ -10537,10 +10542,10 @@ static peft_status peft__items_of(peft_context *ctx, peft__arena *arena, const p
     }
     if (!q)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: a tensor of type %s without scales", t->name,
-                          peft_dtype_name(t->type));
+            peft_dtype_name(t->type));
     if (q->ggml)
         return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: safetensors has no place for GGUF's %s", t->name,
-                          q->ggml->name);
+            q->ggml->name);
     const struct peft__quant_format *f = peft__quant_formats;
     while (f->type != t->type) f++;
     const char *json = peft__quant_json(arena, t, f->name);
@@ -10548,8 +10553,8 @@ static peft_status peft__items_of(peft_context *ctx, peft__arena *arena, const p
     int kind = !q->map ? PEFT__BITS_8 : q->absmax ? PEFT__BITS_4 : PEFT__BITS_4_NESTED;
     if (q->map) peft__item_add(at, t, "", PEFT__DTYPE_U8, (n + 1) / 2, 1, t->data);
     else peft__item_add(at, t, "", PEFT__DTYPE_I8, n, cols, t->data);
-    for (const struct peft__quant_part *p = peft__quant_parts;
-         p < peft__quant_parts + PEFT__COUNT(peft__quant_parts); p++) {
+    for (int64_t k = 0; k < PEFT__COUNT(peft__quant_parts); k++) {
+        const struct peft__quant_part *p = &peft__quant_parts[k];
         const void *data;
         memcpy(&data, (const char *)q + p->field, sizeof(data));
         if (p->kinds & kind)
@@ -10559,86 +10564,77 @@ static peft_status peft__items_of(peft_context *ctx, peft__arena *arena, const p
     return PEFT_OK;
 }
 
-static peft_status peft__safetensors_header(peft__string *h, const peft__item *items, int64_t count) {
-    peft__string_puts(h, "{\"__metadata__\":{\"format\":\"pt\"}");
+// Appends the header; the items lie end to end, in the order given.
+static void peft__safetensors_header(peft__string *h, peft__arena *a, const peft__item *items, int64_t n) {
     int64_t at = 0;
-    for (const peft__item *p = items; p < items + count; p++) {
-        peft__string key;
-        peft__string_init(&key, h->ctx);
-        peft__string_format(&key, "%s%s", p->tensor->name, p->suffix);
+    peft__string_puts(h, "{\"__metadata__\":{\"format\":\"pt\"}");
+    for (const peft__item *p = items; p < items + n; p++) {
+        const char *key = peft__arena_format(a, "%s%s", p->tensor->name, p->suffix);
+        int64_t end = at + p->count * p->width;
         peft__string_puts(h, ",");
-        if (key.failed) h->failed = true;
-        else peft__json_quote(h, key.data, key.size);
-        peft__string_free(&key);
+        if (key) peft__json_quote(h, key, strlen(key));
+        else h->failed = true;
         peft__string_format(h, ":{\"dtype\":\"%s\",\"shape\":[", peft__dtypes[p->dtype]);
         if (p->cols) peft__string_format(h, "%ld,", p->count / p->cols);
-        peft__string_format(h, "%ld],\"data_offsets\":[%ld,%ld]}",
-                            p->cols ? p->cols : p->count, at,
-                            at + p->count * p->width);
-        at += p->count * p->width;
+        peft__string_format(h, "%ld],\"data_offsets\":[%ld,%ld]}", p->cols ? p->cols : p->count, at, end);
+        at = end;
     }
     peft__string_puts(h, "}");
     while (!h->failed && h->size % 8) peft__string_puts(h, " ");  // so that the data is aligned
-    return h->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
-// Tensors in the order given, but values of 4 bytes before those of 2 and 1, so that each lies aligned.
-static peft_status peft__items_sorted(peft_context *ctx, peft__arena *arena,
-                                      const peft_tensor *const *tensors, int64_t count, peft__item **out,
-                                      int64_t *out_count) {
-    size_t size = (size_t)count * PEFT__MAX_ITEMS * sizeof(peft__item);
-    peft__item *items = (peft__item *)peft__arena_alloc(arena, size), *end = items;
-    peft__item *sorted = (peft__item *)peft__arena_alloc(arena, size);
-    peft_status status = items && sorted ? PEFT_OK : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < count && !status; i++) status = peft__items_of(ctx, arena, tensors[i], &end);
-    *out = sorted;
-    *out_count = end - items;
-    for (int64_t width = 4; width && !status; width /= 2)
-        for (const peft__item *p = items; p < end; p++)
-            if (p->width == width) *sorted++ = *p;
-    return status;
-}
-
+// Writes a file's header and data -> *bytes, the file's size. w NULL: only counts.
 static peft_status peft__safetensors_put(peft_context *ctx, peft__writer *w,
-                                         const peft_tensor *const *tensors, int64_t count) {
+        const peft_tensor *const *tensors, int64_t count, int64_t *bytes) {
     peft__arena arena;
-    peft__string header;
-    peft__item *items = NULL;
-    int64_t n = 0;
+    peft__string header, size;
     peft__arena_init(&arena, ctx);
     peft__string_init(&header, ctx);
-    peft_status status = peft__items_sorted(ctx, &arena, tensors, count, &items, &n);
-    if (!status) status = peft__safetensors_header(&header, items, n);
-    if (!status) {
-        unsigned char size[8];
-        for (int i = 0; i < 8; i++) size[i] = (unsigned char)((uint64_t)header.size >> 8 * i);
-        peft__write(w, size, 8);
-        peft__write(w, header.data, header.size);
-        for (int64_t i = 0; i < n; i++)
-            for (int64_t at = 0, part, bytes = items[i].count * items[i].width; at < bytes; at += part) {
-                char turned[1024];
-                const char *data = (const char *)items[i].data + at;
-                part = PEFT__BIG_ENDIAN ? PEFT__MIN(bytes - at, (int64_t)sizeof(turned)) : bytes;
-                if (PEFT__BIG_ENDIAN) data = (char *)memcpy(turned, data, (size_t)part);
-                if (PEFT__BIG_ENDIAN) peft__turn_bytes(turned, part, items[i].width);
-                peft__write(w, data, (size_t)part);
-            }
-        status = w->status;
+    peft__string_init(&size, ctx);
+    peft__item *items = PEFT__ARENA(&arena, 2 * count * PEFT__MAX_ITEMS, peft__item), *end = items;
+    peft_status status = items ? PEFT_OK : PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < count && !status; i++) status = peft__items_of(ctx, &arena, tensors[i], &end);
+    if (!status) {  // values of 4 bytes before those of 2 and 1, so that each lies aligned
+        int64_t n = end - items, put = n;
+        for (int64_t width = 4; width; width /= 2)
+            for (int64_t i = 0; i < n; i++)
+                if (items[i].width == width) items[put++] = items[i];
+        items += n;
+        end += n;
+        peft__safetensors_header(&header, &arena, items, n);
+        peft__put_little_endian(&size, header.size, 8);
+        if (header.failed || size.failed) status = PEFT_ERROR_MEMORY;
+    }
+    *bytes = 8 + (int64_t)header.size;
+    if (!status && w) peft__write(w, size.data, 8), peft__write(w, header.data, header.size);
+    for (const peft__item *p = items; p < end && !status; p++) {
+        int64_t all = p->count * p->width;
+        for (int64_t at = 0, part; at < all && w; at += part) {
+            char turned[1024];
+            const char *data = (const char *)p->data + at;
+            part = PEFT__BIG_ENDIAN ? PEFT__MIN(all - at, (int64_t)sizeof(turned)) : all;
+            if (PEFT__BIG_ENDIAN) data = (char *)memcpy(turned, data, (size_t)part);
+            if (PEFT__BIG_ENDIAN) peft__turn_bytes(turned, part, p->width);
+            peft__write(w, data, (size_t)part);
+        }
+        *bytes += all;
     }
     peft__string_free(&header);
+    peft__string_free(&size);
     peft__arena_free(&arena);
-    return status;
+    return status || !w ? status : w->status;
 }
 
 PEFTDEF peft_status peft_safetensors_write(peft_context *ctx, const char *path,
-                                           const peft_tensor *const *tensors, int64_t count) {
+        const peft_tensor *const *tensors, int64_t count) {
     PEFT__NEED(ctx, ctx, "ctx");
     PEFT__NEED(ctx, path, "path");
     PEFT__NEED(ctx, tensors || !count, "tensors");
     peft__writer w;
+    int64_t bytes;
     peft_status status = peft__writer_open(ctx, path, &w);
     if (status) return status;
-    status = peft__safetensors_put(ctx, &w, tensors, count);
+    status = peft__safetensors_put(ctx, &w, tensors, count, &bytes);
     if (!status) return peft__writer_commit(&w);
     peft__writer_abort(&w);
     return status;
@@ -10649,12 +10645,10 @@ PEFTDEF peft_status peft_safetensors_write(peft_context *ctx, const char *path,
 //      little-endian, and nothing before the data is aligned.
 
 enum {
-    PEFT__GGUF_MAX_NAME = 63,
-    PEFT__GGUF_MAX_KEY = 65535,
-    PEFT__GGUF_ALIGNMENT = 32,
+    PEFT__GGUF_MAX_NAME = 63, PEFT__GGUF_MAX_KEY = 65535, PEFT__GGUF_ALIGNMENT = 32,
     PEFT__GGUF_MAX_ALIGNMENT = 1 << 20
 };
-enum { PEFT__GGUF_MAX_KEYS = 1 << 16, PEFT__GGUF_MAX_TENSORS = 1 << 20, PEFT__GGUF_DEPTH = 4 };
+enum { PEFT__GGUF_MAX_KEYS = 1 << 16, PEFT__GGUF_MAX_TENSORS = 1 << 20 };
 
 // ---- reading GGUF
 
@@ -10687,22 +10681,16 @@ struct peft_gguf {
     peft__map keys, names;
 };
 
-static void peft__gguf_wrong(peft_gguf *g, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    if (!g->status) g->status = peft__file_error(&g->file, PEFT_ERROR_FORMAT, format, args);
-    va_end(args);
-}
+#define PEFT__GGUF_WRONG(g, ...) \
+    ((g)->status = (g)->status ? (g)->status : PEFT__FILE_BAD(&(g)->file, __VA_ARGS__))
 
-static uint64_t peft__gguf_left(const peft_gguf *g) {
-    return g->file.size - (uint64_t)(g->at - g->bytes);
-}
+static uint64_t peft__gguf_left(const peft_gguf *g) { return g->file.size - (uint64_t)(g->at - g->bytes); }
 
 // The next `n` bytes, which belong to `what`. NULL: they are not there.
 static const unsigned char *peft__gguf_span(peft_gguf *g, uint64_t n, const char *what) {
     const unsigned char *p = g->at;
-    if (!g->status && n > peft__gguf_left(g))
-        peft__gguf_wrong(g, "truncated, or no GGUF file: %s%s is not whole", g->reading, what);
+    if (n > peft__gguf_left(g))
+        PEFT__GGUF_WRONG(g, "truncated, or no GGUF file: %s%s is not whole", g->reading, what);
     if (g->status) return NULL;
     g->at += n;
     return p;
@@ -10740,69 +10728,44 @@ static double peft__gguf_number_at(const unsigned char *p, int type) {
     }
 }
 
-// Reads the type and the count of an array's items; the file must have room for them.
-static void peft__gguf_array_header(peft_gguf *g, const char *key, int *type, int64_t *count) {
-    uint64_t t = peft__gguf_take(g, 4, key), n = peft__gguf_take(g, 8, key);
-    size_t size = t <= PEFT_GGUF_F64 ? peft__gguf_number_size((int)t) : 0;
-    if (!g->status && (t > PEFT_GGUF_F64 || n > peft__gguf_left(g) / (size                    ? size
-                                                                      : t == PEFT_GGUF_STRING ? 8
-                                                                                              : 12)))
-        peft__gguf_wrong(g, "key %s is an array that is damaged or longer than the file", key);
-    *type = g->status ? 0 : (int)t;
-    *count = g->status ? 0 : (int64_t)n;
-}
-
-// Checks and skips an array of arrays: no key that is used holds one.
-static void peft__gguf_skip_array(peft_gguf *g, const char *key, int depth) {
-    int type;
-    int64_t count;
-    if (depth > PEFT__GGUF_DEPTH && !g->status)
-        peft__gguf_wrong(g, "key %s is a damaged array of arrays", key);
-    peft__gguf_array_header(g, key, &type, &count);
-    size_t size = peft__gguf_number_size(type);
-    if (size) peft__gguf_span(g, (uint64_t)count * size, key);
-    for (int64_t i = 0; i < count && !size && !g->status; i++) {
-        if (type == PEFT_GGUF_STRING) peft__gguf_take_text(g, key);
-        else peft__gguf_skip_array(g, key, depth + 1);
+// Arrays of arrays are refused, as ggml does.
+static void peft__gguf_read_value(peft_gguf *g, peft__gguf_entry *e) {
+    uint64_t type = peft__gguf_take(g, 4, e->key), count = 1;
+    e->array = type == PEFT_GGUF_ARRAY;
+    if (e->array) type = peft__gguf_take(g, 4, e->key), count = peft__gguf_take(g, 8, e->key);
+    size_t size = type <= PEFT_GGUF_F64 ? peft__gguf_number_size((int)type) : 0;
+    if (type > PEFT_GGUF_F64)
+        PEFT__GGUF_WRONG(g, "key %s has the unknown type %llu", e->key, (unsigned long long)type);
+    if (type == PEFT_GGUF_ARRAY) PEFT__GGUF_WRONG(g, "key %s is an array of arrays", e->key);
+    if (e->array && count > peft__gguf_left(g) / (size ? size : 8))
+        PEFT__GGUF_WRONG(g, "key %s is an array that is damaged or longer than the file", e->key);
+    if (g->status) return;
+    e->type = (int)type;
+    e->count = (int64_t)count;
+    if (size) {
+        e->data = peft__gguf_span(g, count * size, e->key);
+        for (uint64_t i = 0; i < count && e->type == PEFT_GGUF_BOOL && e->data; i++)
+            if (e->data[i] > 1) PEFT__GGUF_WRONG(g, "key %s is neither true nor false", e->key);
+        return;
     }
-}
-
-static void peft__gguf_read_texts(peft_gguf *g, peft__gguf_entry *e) {
-    uint64_t bytes = ((uint64_t)e->count + 1) * sizeof(peft__gguf_text);  // twice the file's size at most
+    uint64_t bytes = (count + 1) * sizeof(peft__gguf_text);  // twice the file's size at most
     peft__gguf_text *texts =
         (peft__gguf_text *)peft__arena_alloc(&g->arena, bytes <= SIZE_MAX ? (size_t)bytes : SIZE_MAX);
-    for (int64_t i = 0; i < e->count && texts; i++) texts[i] = peft__gguf_take_text(g, e->key);
+    for (uint64_t i = 0; i < count && texts; i++) texts[i] = peft__gguf_take_text(g, e->key);
     if (texts && !e->array && !g->status)
         texts[0].data = peft__arena_strdup(&g->arena, texts[0].data, texts[0].size);
-    if (!texts || (!e->array && !g->status && !texts[0].data)) g->status = PEFT_ERROR_MEMORY;
+    if (!g->status && (!texts || (!e->array && !texts[0].data))) g->status = PEFT_ERROR_MEMORY;
     e->texts = texts;
-}
-
-static void peft__gguf_read_value(peft_gguf *g, peft__gguf_entry *e) {
-    uint64_t type = peft__gguf_take(g, 4, e->key);
-    e->array = type == PEFT_GGUF_ARRAY;
-    e->count = 1;
-    if (type > PEFT_GGUF_F64)
-        peft__gguf_wrong(g, "key %s has the unknown type %llu", e->key, (unsigned long long)type);
-    e->type = g->status ? 0 : (int)type;
-    if (e->array) peft__gguf_array_header(g, e->key, &e->type, &e->count);
-    size_t size = peft__gguf_number_size(e->type);
-    if (e->type == PEFT_GGUF_STRING) peft__gguf_read_texts(g, e);
-    else if (size) e->data = peft__gguf_span(g, (uint64_t)e->count * size, e->key);
-    for (int64_t i = 0; i < e->count && e->type == PEFT_GGUF_ARRAY && !g->status; i++)
-        peft__gguf_skip_array(g, e->key, 1);
-    for (int64_t i = 0; i < e->count && e->type == PEFT_GGUF_BOOL && e->data && !g->status; i++)
-        if (e->data[i] > 1) peft__gguf_wrong(g, "key %s is neither true nor false", e->key);
 }
 
 // Reads a name: NUL-terminated, and entered into `map` with the value `index`.
 static const char *peft__gguf_read_name(peft_gguf *g, const char *what, peft__map *map, int64_t index) {
     peft__gguf_text text = peft__gguf_take_text(g, "name");
     if (!g->status && (!text.size || text.size > PEFT__GGUF_MAX_KEY || memchr(text.data, 0, text.size)))
-        peft__gguf_wrong(g, "the name of %s %ld is damaged", what, index);
+        PEFT__GGUF_WRONG(g, "the name of %s %ld is damaged", what, index);
     char *name = g->status ? NULL : peft__arena_strdup(&g->arena, text.data, text.size);
     if (name && peft__map_get(map, name, text.size, -1) >= 0)
-        peft__gguf_wrong(g, "%s %s is there twice", what, name);
+        PEFT__GGUF_WRONG(g, "%s %s is there twice", what, name);
     else if (!g->status && (!name || !peft__map_set(map, name, text.size, index)))
         g->status = PEFT_ERROR_MEMORY;
     return name ? name : "";
@@ -10813,7 +10776,7 @@ static uint64_t peft__gguf_read_info(peft_gguf *g, int64_t index) {
     peft_gguf_tensor *t = &g->tensors[index];
     t->name = peft__gguf_read_name(g, "tensor", &g->names, index);
     uint64_t rank = peft__gguf_take(g, 4, t->name);
-    if (rank > 4) peft__gguf_wrong(g, "tensor %s has %llu dimensions", t->name, (unsigned long long)rank);
+    if (rank > 4) PEFT__GGUF_WRONG(g, "tensor %s has %llu dimensions", t->name, (unsigned long long)rank);
     bool sound = true;
     t->rank = g->status ? 0 : (int)rank;
     for (int k = 0; k < 4; k++) {
@@ -10828,34 +10791,33 @@ static uint64_t peft__gguf_read_info(peft_gguf *g, int64_t index) {
     sound = sound && f && t->dims[0] % f->block == 0 && peft__mul(t->dims[0] / f->block, f->size, &t->size);
     for (int k = 1; k < 4 && sound; k++) sound = peft__mul(t->size, t->dims[k], &t->size);
     if (!f)
-        g->status = peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s has the unknown type %llu",
-                               g->path, t->name, (unsigned long long)type);
-    else if (!sound) peft__gguf_wrong(g, "tensor %s of type %s has an impossible shape", t->name, f->name);
+        g->status = PEFT__FILE_CANNOT(&g->file, "tensor %s has the unknown type %llu", t->name,
+            (unsigned long long)type);
+    else if (!sound) PEFT__GGUF_WRONG(g, "tensor %s of type %s has an impossible shape", t->name, f->name);
     return offset;
 }
 
 static void peft__gguf_read_tensors(peft_gguf *g) {
+    uint64_t *offsets = PEFT__CALLOC(g->ctx, g->count, uint64_t), alignment = (uint64_t)g->alignment;
     g->tensors = PEFT__CALLOC(g->ctx, g->count, peft_gguf_tensor);
-    uint64_t *offsets = PEFT__CALLOC(g->ctx, g->count, uint64_t);
     if (!g->tensors || !offsets) g->status = PEFT_ERROR_MEMORY;
     g->reading = "tensor ";
     for (int64_t i = 0; i < g->count && !g->status; i++) offsets[i] = peft__gguf_read_info(g, i);
-    uint64_t alignment = (uint64_t)g->alignment, start = (uint64_t)(g->at - g->bytes);
-    if (!g->status) start = (start + alignment - 1) / alignment * alignment;
-    uint64_t room = start < g->file.size ? g->file.size - start : 0, total = 0;
+    uint64_t start = (uint64_t)(g->at - g->bytes) + alignment - 1, total = 0;
+    start -= start % alignment;
+    uint64_t room = start < g->file.size ? g->file.size - start : 0;
     for (int64_t i = 0; i < g->count && !g->status; i++) {
         peft_gguf_tensor *t = &g->tensors[i];
-        if ((uint64_t)t->size >
-            room - total)  // tensors do not overlap: a small file cannot claim much memory
-            peft__gguf_wrong(g, "the tensors up to %s claim more than the %llu bytes of data", t->name,
-                             (unsigned long long)room);
-        else if (offsets[i] % alignment || offsets[i] > room - (uint64_t)t->size)
-            peft__gguf_wrong(
-                g, "tensor %s of %ld bytes claims offset %llu, alignment %llu, of %llu bytes of data",
-                t->name, t->size, (unsigned long long)offsets[i], (unsigned long long)alignment,
+        uint64_t size = (uint64_t)t->size, at = offsets[i];
+        if (size > room - total)  // tensors do not overlap: a small file cannot claim much memory
+            PEFT__GGUF_WRONG(g, "the tensors up to %s claim more than the %llu bytes of data", t->name,
                 (unsigned long long)room);
-        total += (uint64_t)t->size;
-        t->data = g->status ? NULL : g->bytes + start + offsets[i];
+        else if (at % alignment || at > room - size)
+            PEFT__GGUF_WRONG(g,
+                "tensor %s of %ld bytes claims offset %llu, alignment %ld, of %llu bytes of data", t->name,
+                t->size, (unsigned long long)at, g->alignment, (unsigned long long)room);
+        total += size;
+        t->data = g->status ? NULL : g->bytes + start + at;
     }
     peft__free(g->ctx, offsets);
 }
@@ -10863,21 +10825,19 @@ static void peft__gguf_read_tensors(peft_gguf *g) {
 static void peft__gguf_read(peft_gguf *g) {
     g->reading = "";
     const unsigned char *magic = peft__gguf_span(g, 4, "its first word");
-    if (magic && memcmp(magic, "GGUF", 4) != 0) peft__gguf_wrong(g, "not a GGUF file");
+    if (magic && memcmp(magic, "GGUF", 4) != 0) PEFT__GGUF_WRONG(g, "not a GGUF file");
     uint64_t version = peft__gguf_take(g, 4, "the version");
     if (!g->status && version != 2 && version != 3)
-        g->status = peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF of version %llu%s", g->path,
-                               (unsigned long long)version, version & 0xFFFF ? "" : " (big-endian)");
+        g->status = PEFT__FILE_CANNOT(&g->file, "GGUF of version %llu%s", (unsigned long long)version,
+            version & 0xFFFF ? "" : " (big-endian)");
     uint64_t tensors = peft__gguf_take(g, 8, "the header"), keys = peft__gguf_take(g, 8, "the header");
-    if (g->status) return;
     // a key and its value take 13 bytes at least, a tensor's description 24
     uint64_t left = peft__gguf_left(g);
     if (keys > left / 13 || tensors > left / 24 || keys > PEFT__GGUF_MAX_KEYS ||
-        tensors > PEFT__GGUF_MAX_TENSORS) {
-        peft__gguf_wrong(g, "truncated, or no GGUF file: %llu keys and %llu tensors in %llu bytes",
-                         (unsigned long long)keys, (unsigned long long)tensors, (unsigned long long)left);
-        return;
-    }
+        tensors > PEFT__GGUF_MAX_TENSORS)
+        PEFT__GGUF_WRONG(g, "truncated, or no GGUF file: %llu keys and %llu tensors in %llu bytes",
+            (unsigned long long)keys, (unsigned long long)tensors, (unsigned long long)left);
+    if (g->status) return;
     g->entry_count = (int64_t)keys;
     g->count = (int64_t)tensors;
     g->entries = PEFT__CALLOC(g->ctx, g->entry_count, peft__gguf_entry);
@@ -10887,14 +10847,13 @@ static void peft__gguf_read(peft_gguf *g) {
         g->entries[i].key = peft__gguf_read_name(g, "key", &g->keys, i);
         peft__gguf_read_value(g, &g->entries[i]);
     }
-    if (g->status) return;
+    bool given = peft__map_get(&g->keys, "general.alignment", 17, -1) >= 0;
     double a = PEFT__GGUF_ALIGNMENT;
-    if (peft__map_get(&g->keys, "general.alignment", 17, -1) >= 0)
-        a = peft_gguf_number(g, "general.alignment", 0);
+    if (given && !g->status) a = peft_gguf_number(g, "general.alignment", 0);
     g->alignment = a >= 8 && a <= (double)PEFT__GGUF_MAX_ALIGNMENT ? (int64_t)a : 0;
     if (!g->alignment || (double)g->alignment != a || (g->alignment & (g->alignment - 1)))
-        peft__gguf_wrong(g, "general.alignment is %g", a);
-    peft__gguf_read_tensors(g);
+        PEFT__GGUF_WRONG(g, "general.alignment is %g", a);
+    if (!g->status) peft__gguf_read_tensors(g);
 }
 
 PEFTDEF peft_status peft_gguf_open(peft_context *ctx, const char *path, peft_gguf **out) {
@@ -10911,10 +10870,9 @@ PEFTDEF peft_status peft_gguf_open(peft_context *ctx, const char *path, peft_ggu
     g->status = g->path ? peft__file_open(ctx, g->path, &g->file) : PEFT_ERROR_MEMORY;
     g->bytes = g->file.data;
     if (!g->status && !g->bytes) {
-        unsigned char *copy = g->file.size < SIZE_MAX
-                                  ? (unsigned char *)peft__arena_alloc(&g->arena, (size_t)g->file.size + 1)
-                                  : NULL;
-        g->status = copy ? peft__file_read(&g->file, 0, copy, (size_t)g->file.size) : PEFT_ERROR_MEMORY;
+        size_t size = g->file.size < SIZE_MAX ? (size_t)g->file.size : SIZE_MAX - 1;
+        unsigned char *copy = (unsigned char *)peft__arena_alloc(&g->arena, size + 1);
+        g->status = copy ? peft__file_read(&g->file, 0, copy, size) : PEFT_ERROR_MEMORY;
         g->bytes = copy;
     }
     g->at = g->bytes;
@@ -10997,11 +10955,7 @@ PEFTDEF double peft_gguf_array_number(const peft_gguf *g, const char *key, int64
 // ---- the order of rows: weights of some architectures have another one in GGUF than in Hugging Face's files
 
 enum {
-    PEFT__ORDER_SAME,
-    PEFT__ORDER_ROTARY_Q,
-    PEFT__ORDER_ROTARY_K,
-    PEFT__ORDER_FUSED,
-    PEFT__ORDER_TRANSPOSED
+    PEFT__ORDER_SAME, PEFT__ORDER_ROTARY_Q, PEFT__ORDER_ROTARY_K, PEFT__ORDER_FUSED, PEFT__ORDER_TRANSPOSED
 };
 
 typedef struct peft__row_order {
@@ -11029,7 +10983,7 @@ static bool peft__row_order_fits(peft__row_order *o, int64_t rows) {
     if (o->kind == PEFT__ORDER_SAME || o->kind == PEFT__ORDER_TRANSPOSED) return true;
     o->head_size = parts > 0 ? rows / parts : 0;
     return o->head_size > 0 && o->head_size * parts == rows &&
-           (o->kind == PEFT__ORDER_FUSED || o->head_size % 2 == 0);
+        (o->kind == PEFT__ORDER_FUSED || o->head_size % 2 == 0);
 }
 
 typedef struct peft__gguf_decoding {
@@ -11051,23 +11005,22 @@ static void peft__gguf_decode_rows(void *arg, int64_t begin, int64_t end) {
     }
 }
 
-static peft_status peft__gguf_decode(const peft_gguf *g, const peft_gguf_tensor *t, int64_t first_row,
-                                     int64_t rows, peft__row_order order, float *out) {
+static peft_status peft__gguf_decode(const peft_gguf *g, const peft_gguf_tensor *t, int64_t first,
+        int64_t rows, peft__row_order order, float *out) {
     const peft__ggml_format *f = peft__ggml_format_of(t->type);
     int64_t total = t->dims[1] * t->dims[2] * t->dims[3];
-    if (!f->decode) return peft__file_cannot(&g->file, "tensor %s is of type %s", t->name, f->name);
-    if (first_row < 0 || rows < 0 || first_row > total || rows > total - first_row)
+    if (!f->decode) return PEFT__FILE_CANNOT(&g->file, "tensor %s is of type %s", t->name, f->name);
+    if (first < 0 || rows < 0 || first > total || rows > total - first)
         return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT,
-                          "%s: %ld rows from row %ld of tensor %s, which has %ld", g->path,
-                          rows, first_row, t->name, total);
-    peft__gguf_decoding d = {f,          (const unsigned char *)t->data + first_row * (t->size / total),
-                             t->dims[0], order, out};
+            "%s: %ld rows from row %ld of tensor %s, which has %ld", g->path, rows, first, t->name, total);
+    const unsigned char *data = (const unsigned char *)t->data + first * (t->size / total);
+    peft__gguf_decoding d = {f, data, t->dims[0], order, out};
     peft__ranges(g->ctx, rows, 65536 / t->dims[0], peft__gguf_decode_rows, &d);
     return PEFT_OK;
 }
 
 PEFTDEF peft_status peft_gguf_to_f32(const peft_gguf *g, int64_t i, int64_t first_row, int64_t rows,
-                                     float *out) {
+        float *out) {
     PEFT__NEED(NULL, g, "gguf");
     PEFT__NEED(g->ctx, out, "out");
     const peft_gguf_tensor *t = peft_gguf_at(g, i);
@@ -11120,14 +11073,8 @@ PEFTDEF void peft_gguf_writer_destroy(peft_gguf_writer *w) {
     peft__free(w->ctx, w);
 }
 
-PEFT__NOINLINE void peft__gguf_put(peft__string *out, uint64_t v, int bytes) {
-    char data[8];
-    for (int i = 0; i < bytes; i++) data[i] = (char)(v >> 8 * i & 0xFF);
-    peft__string_append(out, data, (size_t)bytes);
-}
-
 static void peft__gguf_put_text(peft__string *out, const char *text) {
-    peft__gguf_put(out, strlen(text), 8);
+    peft__put_little_endian(out, strlen(text), 8);
     peft__string_puts(out, text);
 }
 
@@ -11142,147 +11089,129 @@ static bool peft__gguf_holds(int type, double v) {
 }
 
 static void peft__gguf_put_number(peft__string *out, int type, double v) {
-    uint64_t bits = 0;
+    uint64_t bits = v < 0 ? (uint64_t)(int64_t)v : (uint64_t)v;
     if (type == PEFT_GGUF_F64) memcpy(&bits, &v, 8);
-    else
-        bits = type == PEFT_GGUF_F32 ? peft__float_bits((float)v)
-               : v < 0               ? (uint64_t)(int64_t)v
-                                     : (uint64_t)v;
-    peft__gguf_put(out, bits, (int)peft__gguf_number_size(type));
+    if (type == PEFT_GGUF_F32) bits = peft__float_bits((float)v);
+    peft__put_little_endian(out, bits, (int)peft__gguf_number_size(type));
 }
 
-// Writes the key, the type and the header of an array (count -1: no array). Writes nothing on failure.
-static peft_status peft__gguf_begin(peft_gguf_writer *w, const char *key, int type, int64_t count) {
+// Sets a key to a value, or to a list of `count` values (`array`): const char * or double. Writes nothing on
+// failure. `call` names the caller in messages.
+static peft_status peft__gguf_set(const char *call, peft_gguf_writer *w, const char *key, int type,
+        const void *values, int64_t count, bool array) {
+    if (!w || !key || (!values && count))
+        return peft__null(w ? w->ctx : NULL, call, !w ? "writer" : !key ? "key" : array ? "values" : "value");
+    const char *const *texts = (const char *const *)values;
+    const double *numbers = (const double *)values;
+    bool text = type == PEFT_GGUF_STRING;
     size_t n = strlen(key);
+    if (!text && (type < 0 || type > PEFT_GGUF_F64 || !peft__gguf_number_size(type)))
+        return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s: %d is not a type of numbers", key, type);
+    for (int64_t i = 0; i < count && !text; i++)
+        if (!peft__gguf_holds(type, numbers[i]))
+            return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s: type %d cannot hold %g", key, type,
+                numbers[i]);
     if (!n || n > PEFT__GGUF_MAX_KEY)
         return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "a GGUF key of %zu bytes", n);
     if (peft__map_get(&w->keys, key, n, -1) >= 0)
         return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s is there already", key);
+    peft__string *out = &w->metadata;
     char *copy = peft__arena_strdup(&w->arena, key, n);
-    if (!copy || w->metadata.failed || !peft__map_set(&w->keys, copy, n, 0)) return PEFT_ERROR_MEMORY;
-    peft__gguf_put_text(&w->metadata, key);
-    if (count >= 0) peft__gguf_put(&w->metadata, PEFT_GGUF_ARRAY, 4);
-    peft__gguf_put(&w->metadata, (uint64_t)type, 4);
-    if (count >= 0) peft__gguf_put(&w->metadata, (uint64_t)count, 8);
-    return PEFT_OK;
-}
-
-// One text (array false) or a list of them.
-static peft_status peft__gguf_set_texts(peft_gguf_writer *w, const char *key, const char *const *values,
-                                        int64_t count, bool array) {
-    peft_status status = peft__gguf_begin(w, key, PEFT_GGUF_STRING, array ? PEFT__MAX(count, 0) : -1);
-    for (int64_t i = 0; i < count && !status; i++) peft__gguf_put_text(&w->metadata, values[i]);
-    return status ? status : w->metadata.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
-}
-
-static peft_status peft__gguf_set_values(peft_gguf_writer *w, const char *key, int type, const double *values,
-                                         int64_t count, bool array) {
-    if (type < 0 || type > PEFT_GGUF_F64 || !peft__gguf_number_size(type))
-        return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s: %d is not a type of numbers", key, type);
-    for (int64_t i = 0; i < count; i++)
-        if (!peft__gguf_holds(type, values[i]))
-            return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s: type %d cannot hold %g", key, type,
-                              values[i]);
-    peft_status status = peft__gguf_begin(w, key, type, array ? PEFT__MAX(count, 0) : -1);
-    for (int64_t i = 0; i < count && !status; i++) peft__gguf_put_number(&w->metadata, type, values[i]);
-    return status ? status : w->metadata.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
+    if (!copy || out->failed || !peft__map_set(&w->keys, copy, n, 0)) return PEFT_ERROR_MEMORY;
+    peft__gguf_put_text(out, key);
+    if (array) peft__put_little_endian(out, PEFT_GGUF_ARRAY, 4);
+    peft__put_little_endian(out, (uint64_t)type, 4);
+    if (array) peft__put_little_endian(out, (uint64_t)PEFT__MAX(count, 0), 8);
+    for (int64_t i = 0; i < count; i++) {
+        if (text) peft__gguf_put_text(out, texts[i]);
+        else peft__gguf_put_number(out, type, numbers[i]);
+    }
+    return out->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
 PEFTDEF peft_status peft_gguf_set_string(peft_gguf_writer *w, const char *key, const char *value) {
-    PEFT__NEED(NULL, w, "writer");
-    PEFT__NEED(w->ctx, key, "key");
-    PEFT__NEED(w->ctx, value, "value");
-    return peft__gguf_set_texts(w, key, &value, 1, false);
+    return peft__gguf_set(__func__, w, key, PEFT_GGUF_STRING, value ? &value : NULL, 1, false);
 }
 
 PEFTDEF peft_status peft_gguf_set_strings(peft_gguf_writer *w, const char *key, const char *const *values,
-                                          int64_t count) {
-    PEFT__NEED(NULL, w, "writer");
-    PEFT__NEED(w->ctx, key, "key");
-    PEFT__NEED(w->ctx, values || !count, "values");
-    return peft__gguf_set_texts(w, key, values, count, true);
+        int64_t count) {
+    return peft__gguf_set(__func__, w, key, PEFT_GGUF_STRING, values, count, true);
 }
 
 PEFTDEF peft_status peft_gguf_set_number(peft_gguf_writer *w, const char *key, peft_gguf_type type,
-                                         double value) {
-    PEFT__NEED(NULL, w, "writer");
-    PEFT__NEED(w->ctx, key, "key");
-    return peft__gguf_set_values(w, key, (int)type, &value, 1, false);
+        double value) {
+    bool text = type == PEFT_GGUF_STRING;  // no type of numbers
+    return peft__gguf_set(__func__, w, key, text ? -1 : (int)type, &value, 1, false);
 }
 
 PEFTDEF peft_status peft_gguf_set_numbers(peft_gguf_writer *w, const char *key, peft_gguf_type type,
-                                          const double *values, int64_t count) {
-    PEFT__NEED(NULL, w, "writer");
-    PEFT__NEED(w->ctx, key, "key");
-    PEFT__NEED(w->ctx, values || !count, "values");
-    return peft__gguf_set_values(w, key, (int)type, values, count, true);
+        const double *values, int64_t count) {
+    return peft__gguf_set(__func__, w, key, type == PEFT_GGUF_STRING ? -1 : (int)type, values, count, true);
 }
 
 // Adds a tensor in another order of rows. A vector in such an order is written as a matrix of one column.
 static peft_status peft__gguf_add_ordered(peft_gguf_writer *w, const char *name, const peft_tensor *t,
-                                          int type, peft__row_order order) {
+        int type, peft__row_order order) {
     const peft__ggml_format *f = peft__ggml_format_of(type);
     size_t n = strlen(name);
     if (!f || !f->encode)
         return peft__fail(w->ctx, PEFT_ERROR_UNSUPPORTED, "tensor %s: cannot be written as ggml type %s",
-                          name, peft_ggml_type_name(type));
+            name, peft_ggml_type_name(type));
     if (!n || n > PEFT__GGUF_MAX_NAME)
         return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "tensor %s: a GGUF name has 1 to 63 bytes", name);
     if (peft__map_get(&w->names, name, n, -1) >= 0)
         return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "tensor %s is there already", name);
-    bool vector = t->rank == 1 && order.kind != PEFT__ORDER_SAME,
-         transposed = order.kind == PEFT__ORDER_TRANSPOSED;
-    int64_t rows = transposed ? t->cols
-                   : vector   ? peft__size(t)
-                              : t->rows,
-            cols = transposed ? t->rows
-                   : vector   ? 1
-                              : t->cols;
+    int64_t rows = t->rows, cols = t->cols;
+    if (order.kind == PEFT__ORDER_TRANSPOSED) rows = t->cols, cols = t->rows;
+    else if (t->rank == 1 && order.kind != PEFT__ORDER_SAME) rows = peft__size(t), cols = 1;
     if (rows < 1 || cols < 1 || cols % f->block || !peft__row_order_fits(&order, rows))
         return peft__fail(w->ctx, PEFT_ERROR_SHAPE, "tensor %s: %ld x %ld as ggml type %s with %ld heads",
-                          name, rows, cols, f->name, order.heads);
-    void *grown = peft__one_more(w->ctx, w->sources, w->count, &w->capacity, sizeof(*w->sources));
-    if (grown) w->sources = (peft__gguf_source *)grown;
+            name, rows, cols, f->name, order.heads);
     char *copy = peft__arena_strdup(&w->arena, name, n);
-    if (!grown || !copy || !peft__map_set(&w->names, copy, n, 0)) return PEFT_ERROR_MEMORY;
+    if (!copy || !peft__more(w->ctx, &w->sources, w->count, &w->capacity, sizeof(*w->sources)) ||
+        !peft__map_set(&w->names, copy, n, 0))
+        return PEFT_ERROR_MEMORY;
     peft__gguf_source s = {copy, t, f, order, rows, cols, 1};
     w->sources[w->count++] = s;
     return PEFT_OK;
 }
 
 PEFTDEF peft_status peft_gguf_add(peft_gguf_writer *w, const char *name, const peft_tensor *tensor,
-                                  peft_ggml_type type) {
+        peft_ggml_type type) {
     PEFT__NEED(NULL, w, "writer");
     PEFT__NEED(w->ctx, name, "name");
     PEFT__NEED(w->ctx, tensor, "tensor");
     return peft__gguf_add_ordered(w, name, tensor, (int)type, peft__same_order);
 }
 
+static int64_t peft__gguf_aligned(int64_t bytes) {
+    return (bytes + PEFT__GGUF_ALIGNMENT - 1) / PEFT__GGUF_ALIGNMENT * PEFT__GGUF_ALIGNMENT;
+}
+
 static void peft__gguf_header(const peft_gguf_writer *w, peft__string *h) {
     peft__string_append(h, "GGUF", 4);
-    peft__gguf_put(h, 3, 4);
-    peft__gguf_put(h, (uint64_t)w->count, 8);
-    peft__gguf_put(h, (uint64_t)w->keys.count, 8);
+    peft__put_little_endian(h, 3, 4);
+    peft__put_little_endian(h, (uint64_t)w->count, 8);
+    peft__put_little_endian(h, (uint64_t)w->keys.count, 8);
     peft__string_append(h, w->metadata.data, w->metadata.size);
     int64_t offset = 0;
     for (const peft__gguf_source *s = w->sources; s < w->sources + w->count; s++) {
         bool vector = s->tensor->rank == 1;
         peft__gguf_put_text(h, s->name);
-        peft__gguf_put(h, vector ? 1 : 2, 4);
-        peft__gguf_put(h, (uint64_t)(vector ? s->rows * s->cols : s->cols), 8);
-        if (!vector) peft__gguf_put(h, (uint64_t)s->rows, 8);
-        peft__gguf_put(h, (uint64_t)s->format->type, 4);
-        peft__gguf_put(h, (uint64_t)offset, 8);
-        int64_t bytes = s->rows * (s->cols / s->format->block) * s->format->size;
-        offset += (bytes + PEFT__GGUF_ALIGNMENT - 1) / PEFT__GGUF_ALIGNMENT * PEFT__GGUF_ALIGNMENT;
+        peft__put_little_endian(h, vector ? 1 : 2, 4);
+        peft__put_little_endian(h, (uint64_t)(vector ? s->rows * s->cols : s->cols), 8);
+        if (!vector) peft__put_little_endian(h, (uint64_t)s->rows, 8);
+        peft__put_little_endian(h, (uint64_t)s->format->type, 4);
+        peft__put_little_endian(h, (uint64_t)offset, 8);
+        offset += peft__gguf_aligned(s->rows * (s->cols / s->format->block) * s->format->size);
     }
-    while (!h->failed && h->size % PEFT__GGUF_ALIGNMENT) peft__gguf_put(h, 0, 1);
+    while (!h->failed && h->size % PEFT__GGUF_ALIGNMENT) peft__put_little_endian(h, 0, 1);
 }
 
 static void peft__gguf_write_source(peft__writer *w, const peft__gguf_source *s) {
     static const char zeros[PEFT__GGUF_ALIGNMENT] = {0};
     const peft__ggml_format *f = s->format;
-    int64_t blocks = s->cols / f->block, bytes = blocks * f->size;
+    int64_t blocks = s->cols / f->block, bytes = blocks * f->size, all = s->rows * bytes;
     float *x = PEFT__CALLOC(w->ctx, s->cols, float);
     unsigned char *row = (unsigned char *)peft__calloc(w->ctx, bytes, 1);
     if (!x || !row) w->status = PEFT_ERROR_MEMORY;
@@ -11294,11 +11223,9 @@ static void peft__gguf_write_source(peft__writer *w, const peft__gguf_source *s)
         for (int64_t i = 0; i < s->cols && s->scale != 1; i++) x[i] *= s->scale;
         if (f->encode(f, x, blocks, row)) peft__write(w, row, (size_t)bytes);
         else w->status = peft__fail(w->ctx, PEFT_ERROR_NUMERIC,
-                                    "%s: tensor %s, row %ld: a value that %s cannot hold", w->path, s->name,
-                                    r, f->name);
+            "%s: tensor %s, row %ld: a value that %s cannot hold", w->path, s->name, r, f->name);
     }
-    int64_t behind = s->rows * bytes % PEFT__GGUF_ALIGNMENT;
-    peft__write(w, zeros, (size_t)(behind ? PEFT__GGUF_ALIGNMENT - behind : 0));
+    peft__write(w, zeros, (size_t)(peft__gguf_aligned(all) - all));
     peft__free(w->ctx, x);
     peft__free(w->ctx, row);
 }
@@ -11310,8 +11237,8 @@ PEFTDEF peft_status peft_gguf_write(peft_gguf_writer *writer, const char *path) 
     peft__writer w;
     peft__string_init(&header, writer->ctx);
     peft__gguf_header(writer, &header);
-    peft_status status = header.failed || writer->metadata.failed ? PEFT_ERROR_MEMORY
-                                                                  : peft__writer_open(writer->ctx, path, &w);
+    bool failed = header.failed || writer->metadata.failed;
+    peft_status status = failed ? PEFT_ERROR_MEMORY : peft__writer_open(writer->ctx, path, &w);
     if (!status) {
         peft__write(&w, header.data, header.size);
         for (int64_t i = 0; i < writer->count && !w.status; i++)
@@ -11494,7 +11421,9 @@ typedef struct peft__setting {
     const char *gguf;   // metadata, without the architecture's name before it; NULL: none
     int use;
     size_t field;       // of peft_config
-    const char *value;  // JSON: what a missing key means, or the only value; NULL: the key is required
+    // JSON: what a missing key means, or the only value; NULL: the key is required. "qwen2,qwen3=32 0" is 32
+    // for these model types and 0 for all others.
+    const char *value;
 } peft__setting;
 
 #define PEFT__FIELD(member) offsetof(peft_config, member)
@@ -11565,44 +11494,28 @@ static const peft__setting peft__llama_settings[] = {
     PEFT__SET("intermediate_size", "feed_forward_length", SIZE, d_ff, NULL),
     PEFT__SET("num_hidden_layers", "block_count", SIZE, decoder_layers, NULL),
     PEFT__SET("num_attention_heads", "attention.head_count", SIZE, heads, NULL),
-    PEFT__SET_OF("mistral", "num_key_value_heads", "attention.head_count_kv", SIZE_OR_NONE, kv_heads, "8"),
-    PEFT__SET_OF("qwen2,qwen3", "num_key_value_heads", "attention.head_count_kv", SIZE_OR_NONE, kv_heads,
-                 "32"),
-    PEFT__SET_OF("smollm3,gemma2,gemma3_text", "num_key_value_heads", "attention.head_count_kv",
-                 SIZE_OR_NONE, kv_heads, "4"),
-    PEFT__SET("num_key_value_heads", "attention.head_count_kv", SIZE_OR_NONE, kv_heads, "0"),
-    PEFT__SET_OF("qwen3", "head_dim", "attention.key_length", SIZE_OR_NONE, d_kv, "128"),
-    PEFT__SET_OF("gemma2,gemma3_text", "head_dim", "attention.key_length", SIZE_OR_NONE, d_kv, "256"),
-    PEFT__SET("head_dim", "attention.key_length", SIZE_OR_NONE, d_kv, "0"),
-    PEFT__SET_OF("mistral", "max_position_embeddings", "context_length", SIZE, max_positions, "131072"),
-    PEFT__SET_OF("qwen2,qwen3,smollm3", "max_position_embeddings", "context_length", SIZE, max_positions,
-                 "32768"),
-    PEFT__SET_OF("phi3", "max_position_embeddings", "context_length", SIZE, max_positions, "4096"),
-    PEFT__SET_OF("gemma2", "max_position_embeddings", "context_length", SIZE, max_positions, "8192"),
-    PEFT__SET_OF("gemma3_text", "max_position_embeddings", "context_length", SIZE, max_positions, "131072"),
-    PEFT__SET("max_position_embeddings", "context_length", SIZE, max_positions, "2048"),
-    PEFT__SET_OF("olmo2,phi3", "rms_norm_eps", "attention.layer_norm_rms_epsilon", FRACTION, epsilon, "1e-5"),
-    PEFT__SET("rms_norm_eps", "attention.layer_norm_rms_epsilon", FRACTION, epsilon, "1e-6"),
-    PEFT__SET_OF("smollm3,gemma2,gemma3_text", "tie_word_embeddings", NULL, FLAG, tied, "true"),
-    PEFT__SET("tie_word_embeddings", NULL, FLAG, tied, "false"),
+    PEFT__SET("num_key_value_heads", "attention.head_count_kv", SIZE_OR_NONE, kv_heads,
+        "mistral=8 qwen2,qwen3=32 smollm3,gemma2,gemma3_text=4 0"),
+    PEFT__SET("head_dim", "attention.key_length", SIZE_OR_NONE, d_kv, "qwen3=128 gemma2,gemma3_text=256 0"),
+    PEFT__SET("max_position_embeddings", "context_length", SIZE, max_positions,
+        "mistral,gemma3_text=131072 qwen2,qwen3,smollm3=32768 gemma2=8192 phi3=4096 2048"),
+    PEFT__SET("rms_norm_eps", "attention.layer_norm_rms_epsilon", FRACTION, epsilon, "olmo2,phi3=1e-5 1e-6"),
+    PEFT__SET("tie_word_embeddings", NULL, FLAG, tied, "smollm3,gemma2,gemma3_text=true false"),
     PEFT__SET_OF("mistral,phi3", "attention_bias", NULL, FIXED, query_bias, "false"),
     PEFT__SET_OF("qwen2", "attention_bias", NULL, FIXED, query_bias, "true"),
     PEFT__SET("attention_bias", NULL, FLAG, query_bias, "false"),
     PEFT__SET_OF("llama,smollm3,granite", "mlp_bias", NULL, FLAG, feed_forward_bias, "false"),
     PEFT__KEYS("mlp_bias", NULL, FIXED, "false"),
-    PEFT__SET_OF("mistral", "sliding_window", "attention.sliding_window", SIZE_OR_NONE, window, "4096"),
-    PEFT__SET_OF("qwen2,qwen3", "sliding_window", "attention.sliding_window", SIZE_OR_NONE, window, "4096"),
+    PEFT__SET_OF("mistral,qwen2,qwen3,phi3,gemma2,gemma3_text", "sliding_window", "attention.sliding_window",
+        SIZE_OR_NONE, window, "phi3=0 4096"),
     PEFT__SET_OF("qwen2,qwen3", "use_sliding_window,max_window_layers", NULL, READ, window, NULL),
     PEFT__SET_OF("smollm3", "sliding_window", NULL, SIZE_OR_NONE, window, "0"),
     PEFT__SET_OF("smollm3", "use_sliding_window,no_rope_layers,no_rope_layer_interval", NULL, READ, window,
                  NULL),
     PEFT__SET_OF("smollm3", "max_window_layers", NULL, HARMLESS, window, NULL),
-    PEFT__SET_OF("phi3", "sliding_window", "attention.sliding_window", SIZE_OR_NONE, window, "0"),
     PEFT__SET_OF("phi3", "resid_pdrop", NULL, FRACTION, dropout, "0"),
     PEFT__SET_OF("phi3", "embd_pdrop", NULL, HARMLESS, dropout, NULL),
     PEFT__SET_OF("phi3", "original_max_position_embeddings", NULL, READ, dropout, NULL),
-    PEFT__SET_OF("gemma2,gemma3_text", "sliding_window", "attention.sliding_window", SIZE_OR_NONE, window,
-                 "4096"),
     PEFT__SET_OF("gemma2", "attn_logit_softcapping", "attn_logit_softcapping", FACTOR, attention_cap, "50"),
     PEFT__SET_OF("gemma2", "final_logit_softcapping", "final_logit_softcapping", FACTOR, logit_cap, "30"),
     PEFT__SET_OF("gemma3_text", "attn_logit_softcapping", NULL, FIXED, window, "null"),
@@ -11681,27 +11594,22 @@ static const peft__family peft__neox_family = {
             "model.embed_tokens", NULL, NULL, "model.norm", "lm_head", targets, ia3, "down_proj",       \
             architectures, PEFT__SETTINGS(peft__llama_settings)                                         \
     }
-static const peft__family peft__llama_family = PEFT__LLAMA_KIN(
-    "llama,mistral,smollm3,granite", peft__llama_rules, "q_proj,v_proj", "k_proj,v_proj,down_proj",
+static const peft__family peft__llama_family = PEFT__LLAMA_KIN("llama,mistral,smollm3,granite",
+    peft__llama_rules, "q_proj,v_proj", "k_proj,v_proj,down_proj",
     "LlamaForCausalLM,LLaMAForCausalLM,LlamaModel,MistralForCausalLM,MistralModel,"
     "SmolLM3ForCausalLM,SmolLM3Model,GraniteForCausalLM,GraniteModel");
-static const peft__family peft__qwen2_family = PEFT__LLAMA_KIN(
-    "qwen2", peft__llama_rules, "q_proj,v_proj", "q_proj,v_proj,down_proj",
-    "Qwen2ForCausalLM,Qwen2Model");
-static const peft__family peft__qwen3_family = PEFT__LLAMA_KIN(
-    "qwen3", peft__qwen3_rules, "q_proj,v_proj", "q_proj,v_proj,down_proj",
-    "Qwen3ForCausalLM,Qwen3Model");
-static const peft__family peft__olmo2_family = PEFT__LLAMA_KIN(
-    "olmo2", peft__olmo2_rules, "q_proj,v_proj", "k_proj,v_proj,down_proj",
-    "Olmo2ForCausalLM,Olmo2Model");
-static const peft__family peft__phi3_family = PEFT__LLAMA_KIN(
-    "phi3", peft__phi3_rules, "qkv_proj", "qkv_proj,down_proj", "Phi3ForCausalLM,Phi3Model");
-static const peft__family peft__gemma2_family = PEFT__LLAMA_KIN(
-    "gemma2", peft__gemma2_rules, "q_proj,v_proj", "q_proj,v_proj,down_proj",
-    "Gemma2ForCausalLM,Gemma2Model");
-static const peft__family peft__gemma3_family = PEFT__LLAMA_KIN(
-    "gemma3_text", peft__gemma3_rules, "q_proj,v_proj", "q_proj,v_proj,down_proj",
-    "Gemma3ForCausalLM,Gemma3TextModel");
+static const peft__family peft__qwen2_family = PEFT__LLAMA_KIN("qwen2", peft__llama_rules, "q_proj,v_proj",
+    "q_proj,v_proj,down_proj", "Qwen2ForCausalLM,Qwen2Model");
+static const peft__family peft__qwen3_family = PEFT__LLAMA_KIN("qwen3", peft__qwen3_rules, "q_proj,v_proj",
+    "q_proj,v_proj,down_proj", "Qwen3ForCausalLM,Qwen3Model");
+static const peft__family peft__olmo2_family = PEFT__LLAMA_KIN("olmo2", peft__olmo2_rules, "q_proj,v_proj",
+    "k_proj,v_proj,down_proj", "Olmo2ForCausalLM,Olmo2Model");
+static const peft__family peft__phi3_family = PEFT__LLAMA_KIN("phi3", peft__phi3_rules, "qkv_proj",
+    "qkv_proj,down_proj", "Phi3ForCausalLM,Phi3Model");
+static const peft__family peft__gemma2_family = PEFT__LLAMA_KIN("gemma2", peft__gemma2_rules, "q_proj,v_proj",
+    "q_proj,v_proj,down_proj", "Gemma2ForCausalLM,Gemma2Model");
+static const peft__family peft__gemma3_family = PEFT__LLAMA_KIN("gemma3_text", peft__gemma3_rules,
+    "q_proj,v_proj", "q_proj,v_proj,down_proj", "Gemma3ForCausalLM,Gemma3TextModel");
 static const peft__family *const peft__families[] = {
     &peft__t5_family,    &peft__gpt2_family,  &peft__neox_family, &peft__llama_family, &peft__qwen2_family,
     &peft__qwen3_family, &peft__olmo2_family, &peft__phi3_family, &peft__gemma2_family, &peft__gemma3_family};
@@ -11719,7 +11627,7 @@ static bool peft__is_llama_kin(const peft__family *f) {
 // *list moves behind it.
 static size_t peft__next_name(const char **list, const char **name) {
     *name = *list + strspn(*list, ", ");
-    size_t n = strcspn(*name, ",");
+    size_t n = strcspn(*name, ",=");
     *list = *name + n;
     while (n && (*name)[n - 1] == ' ') n--;
     return n;
@@ -11733,6 +11641,13 @@ static bool peft__is_listed(const char *list, const char *name) {
     return false;
 }
 
+// A setting's value for a model type.
+static const char *peft__setting_default(const char *value, const char *type) {
+    for (const char *is; value && (is = strchr(value, '=')) != NULL; value = strchr(value, ' ') + 1)
+        if (peft__is_listed(value, type)) return is + 1;
+    return value;
+}
+
 // Row i of a family's settings and then of those of all families; NULL behind the last.
 static const peft__setting *peft__setting_at(const peft__family *f, int64_t i) {
     if (i < f->setting_count) return &f->settings[i];
@@ -11744,7 +11659,7 @@ static const peft__setting *peft__setting_at(const peft__family *f, int64_t i) {
 // The row of a key of config.json (or of GGUF, without the architecture) for a model type; NULL: it is
 // unknown.
 static const peft__setting *peft__setting_of(const peft__family *f, const char *type, const char *key,
-                                             bool gguf) {
+        bool gguf) {
     const peft__setting *row;
     for (int64_t i = 0; (row = peft__setting_at(f, i)) != NULL; i++)
         if ((!row->types || peft__is_listed(row->types, type)) &&
@@ -11776,8 +11691,7 @@ static const peft__gguf_family *peft__gguf_family_of(const char *architecture) {
         {"gpt2", "gpt2", &peft__gpt2_family, "\"activation_function\":\"gelu_new\"", false},
         {"gptneox", "gpt_neox", &peft__neox_family, "\"hidden_act\":\"gelu\"", false},
         {"t5", "t5", &peft__t5_family, "\"is_encoder_decoder\":true,\"relative_attention_max_distance\":128",
-         false},
-    };
+         false}};
     for (int64_t i = 0; architecture && i < PEFT__COUNT(families); i++)
         if (strcmp(families[i].architecture, architecture) == 0) return &families[i];
     return NULL;
@@ -11814,7 +11728,7 @@ typedef struct peft__gguf_name {
 } peft__gguf_name;
 
 static bool peft__gguf_translate_block(const peft__side *side, bool from_hf, const char *name, size_t n,
-                                       int gated, peft__gguf_name *out) {
+        int gated, peft__gguf_name *out) {
     long long number;
     size_t begin = peft__block_name(from_hf ? side->block : side->gguf, name, &number);
     for (const peft__rule *r = side->rules; begin && r < side->rules + side->count; r++) {
@@ -11834,7 +11748,7 @@ static bool peft__gguf_translate_block(const peft__side *side, bool from_hf, con
 
 // Translates a name between the two kinds of file. gated: 1, 0, or -1 if unknown. False: no such name.
 static bool peft__gguf_translate(const peft__family *f, bool from_hf, const char *name, int gated,
-                                 peft__gguf_name *out) {
+        peft__gguf_name *out) {
     const char *const whole[][2] = {{f->embedding, "token_embd"},
                                     {f->positions, "position_embd"},
                                     {f->head, "output"},
@@ -11852,11 +11766,11 @@ static bool peft__gguf_translate(const peft__family *f, bool from_hf, const char
         return true;
     }
     return peft__gguf_translate_block(&f->encoder, from_hf, name, n, gated, out) ||
-           peft__gguf_translate_block(&f->decoder, from_hf, name, n, gated, out);
+        peft__gguf_translate_block(&f->decoder, from_hf, name, n, gated, out);
 }
 
 static peft__row_order peft__gguf_order(const peft__gguf_family *f, int kind, int64_t heads,
-                                        int64_t kv_heads) {
+        int64_t kv_heads) {
     bool rotary = kind == PEFT__ORDER_ROTARY_Q || kind == PEFT__ORDER_ROTARY_K;
     peft__row_order order = {rotary && !f->interleaved ? (int)PEFT__ORDER_SAME : kind,
                              kind == PEFT__ORDER_ROTARY_K && kv_heads ? kv_heads : heads, 0};
@@ -11865,12 +11779,12 @@ static peft__row_order peft__gguf_order(const peft__gguf_family *f, int kind, in
 
 // Adds a tensor of Hugging Face's file under GGUF's name and in its order of rows.
 static peft_status peft__gguf_add_hf(peft_gguf_writer *w, const char *architecture, int64_t heads,
-                                     int64_t kv_heads, const peft_tensor *t, peft_ggml_type type) {
+        int64_t kv_heads, const peft_tensor *t, peft_ggml_type type) {
     const peft__gguf_family *f = peft__gguf_family_of(architecture);
     peft__gguf_name own;
     if (!f || !peft__gguf_translate(f->names, true, t->name, -1, &own))
         return peft__fail(w->ctx, PEFT_ERROR_UNSUPPORTED,
-                          "tensor %s has no name in a GGUF file of architecture %s", t->name, architecture);
+            "tensor %s has no name in a GGUF file of architecture %s", t->name, architecture);
     peft__row_order order = peft__gguf_order(f, own.order, heads, kv_heads);
     if ((t->rank == 1 || !t->in_out) && order.kind == PEFT__ORDER_TRANSPOSED)
         order.kind = PEFT__ORDER_SAME;  // vectors have no order; quantized weights are transposed already
@@ -11886,7 +11800,7 @@ static void peft__gguf_key(const char *architecture, const char *name, char *key
 }
 
 static double peft__gguf_setting(const peft_gguf *g, const peft__gguf_family *f, const char *key,
-                                 double missing) {
+        double missing) {
     char name[PEFT__GGUF_NAME_SIZE];
     peft__gguf_key(f->architecture, key, name);
     return peft_gguf_number(g, name, missing);
@@ -11903,10 +11817,10 @@ static peft_status peft__gguf_model_family(const peft_gguf *g, const peft__gguf_
     const char *type = peft_gguf_string(g, "general.type", "model");
     double parts = peft_gguf_number(g, "split.count", 1);
     *out = peft__gguf_family_of(architecture);
-    if (!*out) return peft__file_cannot(&g->file, "general.architecture %s", architecture);
-    if (strcmp(type, "model") != 0) return peft__file_cannot(&g->file, "general.type is %s, not model", type);
+    if (!*out) return PEFT__FILE_CANNOT(&g->file, "general.architecture %s", architecture);
+    if (strcmp(type, "model") != 0) return PEFT__FILE_CANNOT(&g->file, "general.type is %s, not model", type);
     return parts > 1
-               ? peft__file_cannot(&g->file, "one of %g parts of a model; they must be joined first", parts)
+               ? PEFT__FILE_CANNOT(&g->file, "one of %g parts of a model; they must be joined first", parts)
                : PEFT_OK;
 }
 
@@ -11923,18 +11837,17 @@ typedef struct peft__gguf_view {
 } peft__gguf_view;
 
 static peft_status peft__gguf_view_of(const peft_gguf *g, const peft__gguf_family *f, int order,
-                                      const peft_gguf_tensor *t, peft__gguf_view *v) {
+        const peft_gguf_tensor *t, peft__gguf_view *v) {
     bool vector = t->rank < 2;
     v->tensor = t;
     v->rank = vector ? 1 : 2;
     v->order = peft__gguf_order(f, order, peft__gguf_size(g, f, "attention.head_count"),
-                                peft__gguf_size(g, f, "attention.head_count_kv"));
+        peft__gguf_size(g, f, "attention.head_count_kv"));
     if (vector && v->order.kind == PEFT__ORDER_TRANSPOSED) v->order.kind = PEFT__ORDER_SAME;
     if (t->rank > 2 || !peft__row_order_fits(&v->order, vector ? t->dims[0] : t->dims[1]))
         return peft__fail(g->ctx, PEFT_ERROR_SHAPE,
-                          "%s: tensor %s of %ld x %ld x %ld values does not fit %ld heads", g->path,
-                          t->name, t->dims[2], t->dims[1], t->dims[0],
-                          v->order.heads);
+            "%s: tensor %s of %ld x %ld x %ld values does not fit %ld heads", g->path, t->name, t->dims[2],
+            t->dims[1], t->dims[0], v->order.heads);
     bool transposed = v->order.kind == PEFT__ORDER_TRANSPOSED;
     v->rows = t->dims[transposed ? 0 : 1];
     v->cols = t->dims[transposed ? 1 : 0];
@@ -11964,18 +11877,18 @@ static peft_status peft__gguf_hf_load(const peft_gguf *g, const peft__gguf_view 
 // Whether the head is the embedding: output.weight is missing or has the same bytes.
 static bool peft__gguf_tied(const peft_gguf *g) {
     const peft_gguf_tensor *in = peft_gguf_find(g, "token_embd.weight"),
-                           *out = peft_gguf_find(g, "output.weight");
+        *out = peft_gguf_find(g, "output.weight");
     return !out || (in && in->type == out->type && in->size == out->size &&
-                    memcmp(in->data, out->data, (size_t)in->size) == 0);
+        memcmp(in->data, out->data, (size_t)in->size) == 0);
 }
 
 // Appends the row's key of config.json with GGUF's value.
 static peft_status peft__gguf_config_field(const peft_gguf *g, const char *architecture,
-                                           const peft__setting *row, peft__string *json) {
+        const peft__setting *row, peft__string *json) {
     char key[PEFT__GGUF_NAME_SIZE];
     peft__gguf_key(architecture, row->gguf, key);
     bool size = row->use == PEFT__SIZE || row->use == PEFT__SIZE_OR_NONE,
-         fraction = row->use == PEFT__FRACTION, number = row->use == PEFT__FACTOR;
+        fraction = row->use == PEFT__FRACTION, number = row->use == PEFT__FACTOR;
     if (peft__map_get(&g->keys, key, strlen(key), -1) < 0) {
         bool required = (row->use == PEFT__SIZE || fraction) && !row->types;
         return required ? peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no key %s", g->path, key) : PEFT_OK;
@@ -11987,53 +11900,57 @@ static peft_status peft__gguf_config_field(const peft_gguf *g, const char *archi
                            : v >= size && v <= INT32_MAX && v == floor(v);
     if (row->use == PEFT__FLAG) peft__string_puts(json, peft_gguf_bool(g, key, true) ? "true" : "false");
     else if (good) peft__string_format(json, "%g", v);
-    else return peft__file_bad(&g->file, "%s is no sensible number", key);
+    else return PEFT__FILE_BAD(&g->file, "%s is no sensible number", key);
     return PEFT_OK;
+}
+
+enum { PEFT__MOST_DIVISORS = 512 };
+
+// Decodes the divisors of rotary frequencies that tensor t holds, `what` in messages.
+static peft_status peft__gguf_divisors(
+    const peft_gguf *g, const peft_gguf_tensor *t, const char *what, float *divisors) {
+    if (!t || t->dims[0] > PEFT__MOST_DIVISORS)
+        return PEFT__FILE_CANNOT(&g->file, "rotary frequencies: %s has %ld", what, t ? t->dims[0] : 0);
+    return peft__gguf_decode(g, t, 0, 1, peft__same_order, divisors);
 }
 
 // Llama 3's rotary embedding divides slow frequencies by a factor, and GGUF holds only the resulting
 // divisors. What makes them: a wave longer than `old` is divided by `factor`, one shorter than old / 4 by 1,
 // and between the two 1 / divisor is linear in old / length.
-static peft_status peft__gguf_llama3_scaling(const peft_gguf *g, const peft_gguf_tensor *t, double theta,
-                                             peft__string *json) {
+static peft_status peft__gguf_llama3_scaling(
+    const peft_gguf *g, const peft_gguf_tensor *t, double theta, peft__string *json) {
     const double old = 8192, low = 1, high = 4;
-    float divisors[512];
-    int64_t n = t->dims[0];
-    if (n > PEFT__COUNT(divisors))
-        return peft__file_cannot(&g->file, "%ld rotary frequencies", n);
-    peft_status status = peft__gguf_decode(g, t, 0, 1, peft__same_order, divisors);
+    float divisors[PEFT__MOST_DIVISORS];
+    peft_status status = peft__gguf_divisors(g, t, t->name, divisors);
     if (status) return status;
+    int64_t n = t->dims[0];
     double factor = (double)divisors[n - 1];
     for (int64_t i = 0; i < n; i++) {
         double waves = old / (6.283185307179586476925 * pow(theta, (double)i / (double)n)),
-               smooth = (waves - low) / (high - low);
+            smooth = (waves - low) / (high - low);
         double expected = waves < low ? factor : waves > high ? 1 : 1 / ((1 - smooth) / factor + smooth);
         if (!(fabs((double)divisors[i] - expected) <= 1e-3 * expected))
-            return peft__file_cannot(&g->file, "%s is not as Llama 3 has it", t->name);
+            return PEFT__FILE_CANNOT(&g->file, "%s is not as Llama 3 has it", t->name);
     }
     peft__string_format(json,
-                        ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":%g,\"low_freq_factor\":%g,"
-                        "\"high_freq_factor\":%g,"
-                        "\"original_max_position_embeddings\":%g}",
-                        factor, low, high, old);
+        ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":%g,\"low_freq_factor\":%g,"
+        "\"high_freq_factor\":%g,\"original_max_position_embeddings\":%g}", factor, low, high, old);
     return PEFT_OK;
 }
 
 // longrope: the divisors are two tensors. `old`, the context before stretching, is the whole one by default.
-static peft_status peft__gguf_longrope(const peft_gguf *g, const peft__gguf_family *f, double old,
-                                       peft__string *json) {
+static peft_status peft__gguf_longrope(
+    const peft_gguf *g, const peft__gguf_family *f, double old, peft__string *json) {
     static const char *const names[2][2] = {{"rope_factors_short.weight", "short_factor"},
-                                            {"rope_factors_long.weight", "long_factor"}};
-    float divisors[512];
+        {"rope_factors_long.weight", "long_factor"}};
+    float divisors[PEFT__MOST_DIVISORS];
     if (!(old > 0)) old = peft__gguf_setting(g, f, "context_length", 0);
     peft__string_format(json, ",\"original_max_position_embeddings\":%g,\"rope_scaling\":{\"rope_type\":"
-                        "\"longrope\",\"original_max_position_embeddings\":%g,\"attention_factor\":%g",
-                        old, old, peft__gguf_setting(g, f, "rope.scaling.attn_factor", 1));
+        "\"longrope\",\"original_max_position_embeddings\":%g,\"attention_factor\":%g",
+        old, old, peft__gguf_setting(g, f, "rope.scaling.attn_factor", 1));
     for (int k = 0; k < 2; k++) {
         const peft_gguf_tensor *t = peft_gguf_find(g, names[k][0]);
-        if (!t || t->dims[0] > PEFT__COUNT(divisors))
-            return peft__file_cannot(&g->file, "rotary positions of type longrope: %s", names[k][0]);
-        peft_status status = peft__gguf_decode(g, t, 0, 1, peft__same_order, divisors);
+        peft_status status = peft__gguf_divisors(g, t, names[k][0], divisors);
         if (status) return status;
         peft__string_format(json, ",\"%s\":[", names[k][1]);
         for (int64_t i = 0; i < t->dims[0]; i++)
@@ -12044,44 +11961,31 @@ static peft_status peft__gguf_longrope(const peft_gguf *g, const peft__gguf_fami
     return PEFT_OK;
 }
 
-// Appends the settings of rotary positions, of whole heads or parts of them. rope_scaling as llama.cpp means
-// it: a factor without a type is a linear one, and type "none" has none.
-static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf_family *f, int64_t head_size,
-                                            peft__string *json) {
-    double theta = peft__gguf_setting(g, f, "rope.freq_base", 10000);
+// Appends rope_scaling as llama.cpp means it: a factor without a type is a linear one, and type "none" has
+// none.
+static peft_status peft__gguf_rope_scaling(
+    const peft_gguf *g, const peft__gguf_family *f, double theta, peft__string *json) {
     double factor =
         peft__gguf_setting(g, f, "rope.scaling.factor", peft__gguf_setting(g, f, "rope.scale_linear", 0));
     double old = peft__gguf_setting(g, f, "rope.scaling.original_context_length", 0);
-    int64_t rotary = peft__gguf_size(g, f, "rope.dimension_count");
-    bool neox = f->names == &peft__neox_family;
     char key[PEFT__GGUF_NAME_SIZE];
     peft__gguf_key(f->architecture, "rope.scaling.type", key);
     const char *type = peft_gguf_string(g, key, factor > 0 ? "linear" : "none");
     bool yarn = strcmp(type, "yarn") == 0, linear = strcmp(type, "linear") == 0;
     const peft_gguf_tensor *divisors = peft_gguf_find(g, "rope_freqs.weight");
-    if (!(theta > 0) || theta - theta != 0) return peft__file_bad(&g->file, "rope.freq_base is %g", theta);
-    bool phi3 = f->names == &peft__phi3_family;
-    if (!neox && !phi3 && rotary && rotary != head_size)
-        return peft__file_cannot(&g->file, "rotary embedding of %ld dimensions in heads of %ld",
-                                 rotary, head_size);
-    if (neox && rotary && head_size)
-        peft__string_format(json, ",\"rotary_pct\":%g", (double)rotary / (double)head_size);
-    if (phi3 && rotary && head_size)
-        peft__string_format(json, ",\"partial_rotary_factor\":%g", (double)rotary / (double)head_size);
-    peft__string_format(json, neox ? ",\"rotary_emb_base\":%g" : ",\"rope_theta\":%g", theta);
     if (peft_gguf_find(g, "rope_factors_long.weight")) return peft__gguf_longrope(g, f, old, json);
     if (divisors) return peft__gguf_llama3_scaling(g, divisors, theta, json);
     if (strcmp(type, "none") == 0 || (linear && (factor == 0 || factor == 1))) return PEFT_OK;
-    if (!(factor > 0) || factor - factor != 0 || !(old >= 0) || old - old != 0 || (!linear && !yarn))
-        return peft__file_cannot(&g->file, "%s %s with factor %g", key, type, factor);
+    if (!(factor > 0 && isfinite(factor) && old >= 0 && isfinite(old)) || (!linear && !yarn))
+        return PEFT__FILE_CANNOT(&g->file, "%s %s with factor %g", key, type, factor);
     peft__string_format(json, ",\"rope_scaling\":{\"rope_type\":\"%s\",\"factor\":%g", type, factor);
     if (yarn) {  // llama.cpp's factor multiplies the default of HF's attention factor
         double scale = peft__gguf_setting(g, f, "rope.scaling.yarn_attn_factor",
-                                          peft__gguf_setting(g, f, "rope.scaling.attn_factor", 1));
+            peft__gguf_setting(g, f, "rope.scaling.attn_factor", 1));
         peft__string_format(json, ",\"attention_factor\":%g,\"beta_fast\":%g,\"beta_slow\":%g",
-                            scale * (factor > 1 ? 0.1 * log(factor) + 1 : 1),
-                            peft__gguf_setting(g, f, "rope.scaling.yarn_beta_fast", 32),
-                            peft__gguf_setting(g, f, "rope.scaling.yarn_beta_slow", 1));
+            scale * (factor > 1 ? 0.1 * log(factor) + 1 : 1),
+            peft__gguf_setting(g, f, "rope.scaling.yarn_beta_fast", 32),
+            peft__gguf_setting(g, f, "rope.scaling.yarn_beta_slow", 1));
         if (old > 0) peft__string_format(json, ",\"original_max_position_embeddings\":%g", old);
     }
     peft__string_puts(json, "}");
@@ -12089,48 +11993,55 @@ static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf
 }
 
 // Appends the settings that GGUF has in no single key.
-static peft_status peft__gguf_derived_config(const peft_gguf *g, const peft__gguf_family *f,
-                                             peft__string *json) {
-    int64_t heads = peft__gguf_size(g, f, "attention.head_count"),
-            kv_heads = peft__gguf_size(g, f, "attention.head_count_kv");
-    int64_t width = peft__gguf_size(g, f, "embedding_length"),
-            head_size = peft__gguf_size(g, f, "attention.key_length");
-    int64_t value_size = peft__gguf_size(g, f, "attention.value_length");
+static peft_status peft__gguf_derived_config(
+    const peft_gguf *g, const peft__gguf_family *f, peft__string *json) {
     bool t5 = f->names == &peft__t5_family, llama = peft__is_llama_kin(f->names),
-         neox = f->names == &peft__neox_family;
-    bool gemma = peft__is_gemma(f->names);
-    if ((f->names == &peft__qwen3_family || gemma) && !head_size && heads)
-        peft__string_format(json, ",\"head_dim\":%ld", width / heads);
-    if (!head_size && heads) head_size = width / heads;
-    if ((value_size && value_size != head_size) || (!llama && !t5 && head_size * heads != width))
-        return peft__file_cannot(&g->file,
-                                 "%s.attention.value_length %ld with heads of %ld (attention.key_length)",
-                                 f->architecture, value_size, head_size);
+        neox = f->names == &peft__neox_family, phi3 = f->names == &peft__phi3_family,
+        gemma = peft__is_gemma(f->names), gemma3 = f->names == &peft__gemma3_family;
+    int64_t heads = peft__gguf_size(g, f, "attention.head_count"),
+            kv_heads = peft__gguf_size(g, f, "attention.head_count_kv"),
+            width = peft__gguf_size(g, f, "embedding_length"), blocks = peft__gguf_size(g, f, "block_count"),
+            own = peft__gguf_size(g, f, "attention.key_length"),
+            values = peft__gguf_size(g, f, "attention.value_length"),
+            rotary = peft__gguf_size(g, f, "rope.dimension_count"), part = heads ? width / heads : 0,
+            head = own ? own : part;
+    double theta = peft__gguf_setting(g, f, "rope.freq_base", 10000), share = (double)rotary / (double)head;
+    bool some = rotary && head, wide = heads && blocks == (gemma3 ? 62 : 46);
+    if ((values && values != head) || (!llama && !t5 && head * heads != width))
+        return PEFT__FILE_CANNOT(&g->file,
+            "%s.attention.value_length %ld with heads of %ld (attention.key_length)", f->architecture, values,
+            head);
     if (kv_heads && kv_heads != heads && !llama)
-        return peft__file_cannot(&g->file, "%s.attention.head_count_kv %ld of %ld heads", f->architecture,
-                                 kv_heads, heads);
-    if (t5 && !peft__gguf_size(g, f, "decoder_block_count"))
-        peft__string_format(json, ",\"num_decoder_layers\":%ld",
-                            peft__gguf_size(g, f, "block_count"));
+        return PEFT__FILE_CANNOT(&g->file, "%s.attention.head_count_kv %ld of %ld heads", f->architecture,
+            kv_heads, heads);
+    if (!(theta > 0 && isfinite(theta))) return PEFT__FILE_BAD(&g->file, "rope.freq_base is %g", theta);
+    if (llama && !phi3 && rotary && rotary != head)
+        return PEFT__FILE_CANNOT(
+            &g->file, "rotary embedding of %ld dimensions in heads of %ld", rotary, head);
+    const struct {
+        bool when;
+        const char *key;
+        double value;
+    } members[] = {{(f->names == &peft__qwen3_family || gemma) && !own && heads, "head_dim", (double)part},
+        {t5 && !peft__gguf_size(g, f, "decoder_block_count"), "num_decoder_layers", (double)blocks},
+        // the largest two scale by the width of the model, all others by that of a head
+        {gemma, "query_pre_attn_scalar", (double)(wide ? part : head)},
+        {gemma3, "rope_local_base_freq", peft__gguf_setting(g, f, "rope.freq_base_swa", 10000)},
+        {gemma3, "sliding_window_pattern", peft__gguf_setting(g, f, "attention.sliding_window_pattern", 6)},
+        {llama && !kv_heads, "num_key_value_heads", (double)heads}, {neox && some, "rotary_pct", share},
+        {phi3 && some, "partial_rotary_factor", share}, {neox, "rotary_emb_base", theta},
+        {llama, "rope_theta", theta}};
+    for (int64_t i = 0; i < PEFT__COUNT(members); i++)
+        if (members[i].when) peft__string_format(json, ",\"%s\":%g", members[i].key, members[i].value);
     if (t5)
-        peft__string_format(json, ",\"feed_forward_proj\":\"%s\"",
-                            peft__gguf_is_gated(g) ? "gated-gelu" : "relu");
-    if (gemma) {  // the largest two scale by the width of the model, all others by that of a head
-        bool wide = peft__gguf_size(g, f, "block_count") == (f->names == &peft__gemma2_family ? 46 : 62);
-        int64_t size = head_size ? head_size : heads ? width / heads : 0;
-        peft__string_format(json, ",\"query_pre_attn_scalar\":%ld", wide && heads ? width / heads : size);
-        if (f->names == &peft__gemma3_family)
-            peft__string_format(json, ",\"rope_local_base_freq\":%g,\"sliding_window_pattern\":%g",
-                peft__gguf_setting(g, f, "rope.freq_base_swa", 10000),
-                peft__gguf_setting(g, f, "attention.sliding_window_pattern", 6));
-    }
-    if (llama && !kv_heads) peft__string_format(json, ",\"num_key_value_heads\":%ld", heads);
-    if (llama && f->names != &peft__phi3_family)
-        peft__string_format(json, ",\"attention_bias\":%s",
-                            peft_gguf_find(g, "blk.0.attn_q.bias") ? "true" : "false");
+        peft__string_format(
+            json, ",\"feed_forward_proj\":\"%s\"", peft__gguf_is_gated(g) ? "gated-gelu" : "relu");
+    if (llama && !phi3)
+        peft__string_format(
+            json, ",\"attention_bias\":%s", peft_gguf_find(g, "blk.0.attn_q.bias") ? "true" : "false");
     if (strncmp(f->model_type, "qwen", 4) == 0 && peft__gguf_size(g, f, "attention.sliding_window"))
         peft__string_puts(json, ",\"use_sliding_window\":true,\"max_window_layers\":0");
-    return llama || neox ? peft__gguf_rotary_config(g, f, head_size, json) : PEFT_OK;
+    return llama || neox ? peft__gguf_rope_scaling(g, f, theta, json) : PEFT_OK;
 }
 
 // Refuses a key behind the architecture's name that is in no table and not empty: it could change the
@@ -12140,17 +12051,17 @@ static peft_status peft__gguf_check_keys(const peft_gguf *g, const peft__gguf_fa
     for (const peft__gguf_entry *e = g->entries; e < g->entries + g->entry_count; e++) {
         if (strncmp(e->key, f->architecture, n) != 0 || e->key[n] != '.') continue;
         const peft__setting *row = peft__setting_of(f->names, type, e->key + n + 1, true);
-        double v = e->array || e->texts ? (double)NAN : peft__gguf_number_at(e->data, e->type);
-        double wanted = row && row->use == PEFT__FIXED && strcmp(row->value, "true") == 0 ? 1 : 0;
-        if ((row && row->use != PEFT__FIXED) || v == wanted ||
-            (e->array ? !e->count : e->texts && !e->texts[0].size))
-            continue;
+        if (row && row->use != PEFT__FIXED) continue;
         char value[64] = "a list";
+        double v = e->array || e->texts ? (double)NAN : peft__gguf_number_at(e->data, e->type);
+        bool empty = e->array ? !e->count : e->texts ? !e->texts[0].size
+                                                     : v == (row && strcmp(row->value, "true") == 0);
+        if (empty) continue;
         if (!e->array && e->texts) peft__string_into(value, sizeof(value), "\"%s\"", e->texts[0].data);
         else if (!e->array) peft__string_into(value, sizeof(value), "%g", v);
-        return peft__file_cannot(&g->file, "the key %s (%s) is %s", e->key, value,
-                                 row ? "of another function than the one that is computed here"
-                                     : "unknown, and may stand for another function");
+        return PEFT__FILE_CANNOT(&g->file, "the key %s (%s) is %s", e->key, value,
+            row ? "of another function than the one that is computed here"
+                : "unknown, and may stand for another function");
     }
     return PEFT_OK;
 }
@@ -12158,19 +12069,17 @@ static peft_status peft__gguf_check_keys(const peft_gguf *g, const peft__gguf_fa
 // The settings as a config.json has them. After a failure, `json` is not complete.
 static peft_status peft__gguf_config(const peft_gguf *g, peft__string *json) {
     const peft__gguf_family *f;
+    const peft__setting *row;
     peft_status status = peft__gguf_model_family(g, &f);
     if (status) return status;
     const peft_gguf_tensor *embedding = peft_gguf_find(g, "token_embd.weight");
     if (!embedding) return peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no tensor token_embd.weight", g->path);
     bool mistral = strcmp(f->model_type, "llama") == 0 && peft__gguf_size(g, f, "attention.sliding_window");
-    const char *type = mistral                                            ? "mistral"
-                       : peft_gguf_find(g, "enc.blk.1.attn_rel_b.weight") ? "umt5"
-                                                                          : f->model_type;
-    peft__string_format(json, "{\"model_type\":\"%s\",%s,\"vocab_size\":%ld,\"tie_word_embeddings\":%s",
-                        type, f->constants, embedding->dims[1],
-                        peft__gguf_tied(g) ? "true" : "false");
+    bool umt5 = peft_gguf_find(g, "enc.blk.1.attn_rel_b.weight") != NULL;
+    const char *type = mistral ? "mistral" : umt5 ? "umt5" : f->model_type;
+    peft__string_format(json, "{\"model_type\":\"%s\",%s,\"vocab_size\":%ld,\"tie_word_embeddings\":%s", type,
+        f->constants, embedding->dims[1], peft__gguf_tied(g) ? "true" : "false");
     status = peft__gguf_check_keys(g, f, type);
-    const peft__setting *row;
     for (int64_t i = 0; (row = peft__setting_at(f->names, i)) != NULL && !status; i++) {
         bool plain = row->keys && row->gguf && !strchr(row->gguf, ',') && !strchr(row->keys, ',');
         if (plain && peft__setting_of(f->names, type, row->keys, false) == row)
@@ -12185,8 +12094,8 @@ static peft_status peft__gguf_config(const peft_gguf *g, peft__string *json) {
 
 // `t` is given the tensor's blocks as [out, in], whatever the architecture has, as all quantized weights are.
 // Rows in another order than Hugging Face's are copied, and the file's need not stay in memory.
-static peft_status peft__gguf_keep(
-        peft_archive *a, const peft__gguf_view *v, const peft__ggml_format *f, peft_tensor *t) {
+static peft_status peft__gguf_keep(peft_archive *a, const peft__gguf_view *v, const peft__ggml_format *f,
+        peft_tensor *t) {
     peft_quant *q = PEFT__ARENA(&a->arena, 1, peft_quant);
     if (!q) return PEFT_ERROR_MEMORY;
     memset(q, 0, sizeof(*q));
@@ -12201,17 +12110,17 @@ static peft_status peft__gguf_keep(
     if (v->order.kind == PEFT__ORDER_SAME || v->order.kind == PEFT__ORDER_TRANSPOSED) return PEFT_OK;
     peft_tensor source = *t;
     size_t row = peft_tensor_bytes(t) / (size_t)t->rows;
-    t->data = peft__arena_alloc(&a->arena, peft_tensor_bytes(t));
-    if (!t->data) return PEFT_ERROR_MEMORY;
-    for (int64_t r = 0; r < t->rows; r++)
-        memcpy((char *)t->data + (size_t)peft__hf_row(&v->order, r) * row,
-                (const char *)source.data + (size_t)r * row, row);
+    char *data = (char *)peft__arena_alloc(&a->arena, peft_tensor_bytes(t)), *from = (char *)source.data;
+    if (!data) return PEFT_ERROR_MEMORY;
+    for (int64_t r = 0; r < t->rows; r++, from += row)
+        memcpy(data + (size_t)peft__hf_row(&v->order, r) * row, from, row);
+    t->data = data;
     peft__archive_forget(a, &source);
     return PEFT_OK;
 }
 
 static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, const peft__gguf_family *f,
-                                          const peft_gguf_tensor *source) {
+        const peft_gguf_tensor *source) {
     peft__gguf_name name;
     peft__gguf_view v;
     bool known = peft__gguf_translate(f->names, false, source->name, peft__gguf_is_gated(g), &name);
@@ -12224,42 +12133,39 @@ static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, c
     peft_tensor *t = peft__archive_add(a, name.other, strlen(name.other));
     if (!t) return PEFT_ERROR_MEMORY;
     t->rows = v.rows, t->cols = v.cols, t->rank = v.rank;
-    t->type = source->type == PEFT_GGML_F16    ? PEFT_F16
-              : source->type == PEFT_GGML_BF16 ? PEFT_BF16
-                                               : PEFT_F32;
+    int type = source->type;
+    t->type = type == PEFT_GGML_F16 ? PEFT_F16 : type == PEFT_GGML_BF16 ? PEFT_BF16 : PEFT_F32;
     bool one = peft__is_gemma(f->names) && peft__ends_with(source->name, "norm.weight");  // GGUF has 1 + w
     bool plain = !PEFT__BIG_ENDIAN && !one && v.order.kind == PEFT__ORDER_SAME &&
-                 (source->type == PEFT_GGML_F32 || t->type != PEFT_F32);
+        (type == PEFT_GGML_F32 || t->type != PEFT_F32);
     if (plain && (uintptr_t)source->data % peft__dtype_size(t->type) == 0) {
         t->data = (void *)(uintptr_t)source->data;
         return PEFT_OK;
     }
-    int64_t bytes;
     t->type = PEFT_F32;
-    if (!peft__mul(peft__size(t), (int64_t)sizeof(float), &bytes) || (uint64_t)bytes > SIZE_MAX)
+    int64_t bytes, n = peft__size(t);
+    if (!peft__mul(n, (int64_t)sizeof(float), &bytes) || (uint64_t)bytes > SIZE_MAX)
         return peft__fail(g->ctx, PEFT_ERROR_MEMORY, "%s: tensor %s", g->path, name.other);
-    const peft__ggml_format *format = peft__ggml_format_of(source->type);
+    const peft__ggml_format *format = peft__ggml_format_of(type);
     if (v.rank == 2 && format->block > 1 && format->decode) return peft__gguf_keep(a, &v, format, t);
-    t->data = peft__arena_alloc(&a->arena, (size_t)bytes);
-    status = t->data ? peft__gguf_hf_load(g, &v, peft__f32(t)) : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < peft__size(t) && one && !status; i++) peft__f32(t)[i] -= 1;
+    float *x = (float *)peft__arena_alloc(&a->arena, (size_t)bytes);
+    t->data = x;
+    status = x ? peft__gguf_hf_load(g, &v, x) : PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < n && one && !status; i++) x[i] -= 1;
     return status;
 }
 
 // A GGUF model as an archive of Hugging Face's tensors: floats and blocks where they lie in the file.
 // `config` receives what config.json would say.
 static peft_status peft__archive_open_gguf(peft_context *ctx, const char *path, peft_archive **out,
-                                           peft__string *config) {
+        peft__string *config) {
     const peft__gguf_family *f;
     peft_gguf *g;
     *out = NULL;
     peft_status status = peft_gguf_open(ctx, path, &g);
     if (status) return status;
     peft_archive *a = peft__archive_new(ctx, 1);
-    if (!a) {
-        peft_gguf_close(g);
-        return PEFT_ERROR_MEMORY;
-    }
+    if (!a) return peft_gguf_close(g), PEFT_ERROR_MEMORY;
     a->arena = g->arena;  // with the path, and the copy of the file, where there is one
     peft__arena_init(&g->arena, ctx);
     a->files[0] = g->file;
@@ -12277,76 +12183,13 @@ static peft_status peft__archive_open_gguf(peft_context *ctx, const char *path, 
 
 // A path that ends in .bin holds PyTorch's pickle or llama2.c's own format: neither is read.
 static peft_status peft__refuse_bin(peft_context *ctx, const char *path) {
-    unsigned char b[4] = {0};
     peft__file f;
     peft_status status = peft__file_open(ctx, path, &f);
     if (status) return status;
-    status = f.size >= sizeof(b) ? peft__file_read(&f, 0, b, sizeof(b)) : PEFT_OK;
-    bool pickle = memcmp(b, "PK\3\4", 4) == 0 || (b[0] == 0x80 && b[1] >= 2 && b[1] <= 5);
-    if (!status && pickle)
-        status = peft__file_cannot(&f, "PyTorch's pickle is not read; give the folder of its model");
-    else if (!status)
-        status = peft__file_cannot(&f, "if this is llama2.c's, `peft convert %s FOLDER` makes a folder of it "
-                                       "that is read", path);
     peft__file_close(&f);
-    return status;
-}
-
-// ---- the vocabulary in a GGUF file
-
-typedef struct peft__gguf_vocab {
-    const char *model, *pre;  // model: llama (SentencePiece BPE), t5 (unigram) or gpt2 (byte-level BPE);
-                              // pre: the pre-tokenizer, "": not said
-    int64_t count;
-    int32_t bos, eos, unk, pad;  // -1: none
-    bool has_scores, has_types;
-    const unsigned char *charsmap;  // SentencePiece's normalization, NULL: none
-    size_t charsmap_size;
-} peft__gguf_vocab;
-
-static peft_status peft__gguf_read_vocab(const peft_gguf *g, peft__gguf_vocab *v) {
-    memset(v, 0, sizeof(*v));
-    v->model = peft_gguf_string(g, "tokenizer.ggml.model", "(none)");
-    v->pre = peft_gguf_string(g, "tokenizer.ggml.pre", "");
-    bool t5 = strcmp(v->model, "t5") == 0, llama = strcmp(v->model, "llama") == 0;
-    if (!t5 && !llama && strcmp(v->model, "gpt2") != 0)
-        return peft__file_cannot(&g->file, "tokenizer.ggml.model %s", v->model);
-    const peft__gguf_entry *tokens = peft__gguf_entry_of(g, "tokenizer.ggml.tokens", true);
-    const peft__gguf_entry *map = peft__gguf_entry_of(g, "tokenizer.ggml.precompiled_charsmap", true);
-    v->count = tokens && tokens->texts ? tokens->count : 0;
-    if (v->count < 1 || v->count > INT32_MAX / 4)
-        return peft__file_bad(&g->file, "no list tokenizer.ggml.tokens");
-    const struct {
-        const char *key;
-        bool *there;
-    } lists[] = {{"tokenizer.ggml.scores", &v->has_scores}, {"tokenizer.ggml.token_type", &v->has_types}};
-    for (int i = 0; i < 2; i++) {
-        const peft__gguf_entry *e = peft__gguf_entry_of(g, lists[i].key, true);
-        *lists[i].there = e != NULL;
-        if (e && (!e->data || e->count != v->count))
-            return peft__file_bad(&g->file, "%s is no list of %ld numbers", lists[i].key,
-                                  v->count);
-    }
-    if (!v->has_scores && (t5 || llama))
-        return peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no tokenizer.ggml.scores", g->path);
-    const struct {
-        const char *key;
-        int32_t llama, t5, *id;  // the defaults of these kinds of vocabulary
-    } ids[] = {{"tokenizer.ggml.bos_token_id", 1, -1, &v->bos},
-               {"tokenizer.ggml.eos_token_id", 2, 1, &v->eos},
-               {"tokenizer.ggml.unknown_token_id", 0, 2, &v->unk},
-               {"tokenizer.ggml.padding_token_id", -1, 0, &v->pad}};
-    for (int i = 0; i < 4; i++) {
-        double id = peft_gguf_number(g, ids[i].key, llama ? ids[i].llama : t5 ? ids[i].t5 : -1);
-        if (id != -1 && (!(id >= 0) || id >= (double)v->count || id != floor(id)))
-            return peft__file_bad(&g->file, "%s is %g of %ld tokens", ids[i].key, id, v->count);
-        *ids[i].id = (int32_t)id;
-    }
-    if (map && (map->type == PEFT_GGUF_U8 || map->type == PEFT_GGUF_I8)) {
-        v->charsmap = map->data;
-        v->charsmap_size = (size_t)map->count;
-    }
-    return PEFT_OK;
+    return peft__fail_at(ctx, PEFT_ERROR_UNSUPPORTED, path,
+        "neither PyTorch's pickle is read (give the folder of its model) nor a file of llama2.c (`peft "
+        "convert %s FOLDER` makes a folder of it that is read)", path);
 }
 
 // ---- changing a member of a JSON text, whose other bytes stay
@@ -12362,7 +12205,7 @@ static bool peft__json_member(const char *text, const char *key, size_t *begin, 
             for (i++; text[i] && text[i] != '"'; i++) i += text[i] == '\\' && text[i + 1];
             if (!text[i]) return false;
             bool named = depth == 1 && i - quote - 1 == n && memcmp(text + quote + 1, key, n) == 0 &&
-                         text[i + 1 + strspn(text + i + 1, " \t\r\n")] == ':';
+                text[i + 1 + strspn(text + i + 1, " \t\r\n")] == ':';
             if (named && !start) start = quote;
             continue;
         }
@@ -12439,15 +12282,17 @@ typedef struct peft__piece {
     bool in_model;  // the model makes this piece; false: an added token, which the text is searched for
 } peft__piece;
 
-// A double array (Aoe 1989): node p has a child for a byte if nodes[base of p + byte].check == p.
+// A set of texts as a tree of their bytes, in a hash table: a node is a slot, its key the node before it and
+// the byte that leads from there. Node 0 is the root.
 typedef struct peft__trie_node {
-    int32_t base, check, value;  // check -1: free; value -1: no piece ends here
-    float score;                 // of the piece; stored here because Viterbi reads both at once
+    uint32_t key;   // parent << 8 | byte
+    int32_t value;  // of the text that ends here; -1: none does
+    float score;    // of its piece; stored here because Viterbi reads both at once
 } peft__trie_node;
 
 typedef struct peft__trie {
-    peft__trie_node *nodes;  // nodes[0] is the root; NULL: an empty trie
-    int64_t count;
+    peft__trie_node *nodes;  // NULL: an empty trie
+    int64_t capacity;
 } peft__trie;
 
 // BPE: two neighbouring pieces that may become one. The pair of the lowest rank merges first.
@@ -12501,21 +12346,20 @@ struct peft_tokenizer {
     bool asks_first;   // some step needs to know where the text begins
     unsigned char *kept;  // Unicode categories, see peft__uc_keep
     const struct peft__nf *nf;
-    const uint32_t *charsmap;  // SentencePiece's character map, a double array of Yata's darts-clone
-    int64_t charsmap_count;
+    // SentencePiece's character map as files have it: the size of a double array of Yata's darts-clone (u32),
+    // the array, and the replacements, NUL-terminated
+    const unsigned char *charsmap;
     const char *replacements;
-    size_t replacements_size;
-    signed char
-        ascii[128];  // what charsmap makes of a character before another one; -1: both decide
+    size_t charsmap_size, replacements_size;
+    int64_t charsmap_count;   // u32 in the array
+    signed char ascii[128];   // see peft__fill_ascii
     // SentencePiece's own settings
     bool sentencepiece;        // the steps are sentencepiece's own, not those of a Hugging Face class
     bool strips;               // special tokens take the white space around them
-    bool dummy_prefix, squeeze_spaces, escape_spaces, has_user;
+    bool dummy_prefix, squeeze_spaces, escape_spaces;
     // the model
     int32_t model_unk;         // id of the unknown token; -1: unknown characters are left out
     bool byte_level;           // pieces are made of bytes, not of characters
-    int direct;                // PEFT__SPLIT_...: this pattern is all that cuts the text,
-    bool each_digit;           // apart from cutting out each digit before it
     bool byte_fallback, fuse_unk, unk_missing, ignore_merges;
     bool space_begins;         // no piece has a space behind another character: a space begins a word
     int32_t byte_id[256];      // the piece <0x00> ... of a byte, or its byte-level symbol; -1: none
@@ -12536,9 +12380,7 @@ PEFTDEF void peft_ids_free(peft_context *ctx, peft_ids *ids) {
 }
 
 static bool peft__ids_push(peft_context *ctx, peft_ids *ids, int32_t id) {
-    void *grown = peft__one_more(ctx, ids->data, ids->count, &ids->capacity, sizeof(int32_t));
-    if (!grown) return false;
-    ids->data = (int32_t *)grown;
+    if (!peft__more(ctx, &ids->data, ids->count, &ids->capacity, sizeof(int32_t))) return false;
     ids->data[ids->count++] = id;
     return true;
 }
@@ -12554,28 +12396,11 @@ PEFT__INLINE int64_t peft__utf8_step(const char *s, int64_t n, int64_t i) {
 
 // ---- loading: the first failure is kept, with the file's name before it; after it nothing more is read
 
-static void peft__load_fail(peft_tokenizer *t, peft_status status, const char *format, va_list args) {
-    char text[PEFT__ERROR_SIZE];
-    if (t->status) return;
-    peft__vformat(text, sizeof(text), format, args);
-    t->status = peft__fail(t->ctx, status, "%s: %s", t->source, text);
-}
-
-static bool peft__damaged(peft_tokenizer *t, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    peft__load_fail(t, PEFT_ERROR_FORMAT, format, args);
-    va_end(args);
-    return false;
-}
-
-static bool peft__unsupported(peft_tokenizer *t, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, format, args);
-    va_end(args);
-    return false;
-}
+// The first failure is kept.
+#define PEFT__LOAD_FAIL(t, status_, ...) \
+    ((t)->status = (t)->status ? (t)->status : peft__fail_at((t)->ctx, status_, (t)->source, __VA_ARGS__))
+#define PEFT__DAMAGED(t, ...) PEFT__LOAD_FAIL(t, PEFT_ERROR_FORMAT, __VA_ARGS__)
+#define PEFT__UNSUPPORTED(t, ...) PEFT__LOAD_FAIL(t, PEFT_ERROR_UNSUPPORTED, __VA_ARGS__)
 
 // Fails with PEFT_ERROR_MEMORY if an allocation has returned NULL.
 static bool peft__load_has(peft_tokenizer *t, const void *p) {
@@ -12607,25 +12432,23 @@ static int64_t peft__id_of(const peft_tokenizer *t, const char *text, size_t n) 
 // Appends a piece. If several pieces have one text, by_text keeps the first.
 static peft__piece *peft__tokenizer_add(
     peft_tokenizer *t, const char *text, size_t n, float score, int type) {
-    if (t->status) return NULL;
-    if (t->count >= INT32_MAX / 4 || n > INT32_MAX / 4)
-        t->status = peft__fail(t->ctx, PEFT_ERROR_MEMORY, "a vocabulary of %lld pieces", (long long)t->count);
-    void *grown = t->status ? NULL
-            : peft__one_more(t->ctx, t->pieces, t->count, &t->capacity, sizeof(*t->pieces));
-    if (!peft__load_has(t, grown)) return NULL;
-    t->pieces = (peft__piece *)grown;
-    char *copy = peft__tokenizer_text(t, text, n);
+    if (!t->status && (t->count >= INT32_MAX / 4 || n > INT32_MAX / 4))
+        t->status = peft__fail(t->ctx, PEFT_ERROR_MEMORY, "a vocabulary of %ld pieces", t->count);
+    char *copy = t->status ? NULL : peft__tokenizer_text(t, text, n);
     if (!copy) return NULL;
-    peft__piece *p = &t->pieces[t->count];
+    bool known = !n || peft__id_of(t, copy, n) >= 0;
+    if (!peft__more(t->ctx, &t->pieces, t->count, &t->capacity, sizeof(*t->pieces)) ||
+        (!known && !peft__map_set(&t->by_text, copy, n, t->count))) {
+        peft__load_has(t, NULL);
+        return NULL;
+    }
+    peft__piece *p = &t->pieces[t->count++];
     memset(p, 0, sizeof(*p));
     p->text = p->bytes = copy;
     p->size = p->byte_size = (uint32_t)n;
     p->score = score;
     p->left = p->right = -1;
     p->type = (unsigned char)type;
-    bool known = !n || peft__id_of(t, copy, n) >= 0;
-    if (!known && !peft__map_set(&t->by_text, copy, n, t->count)) peft__load_has(t, NULL);
-    t->count++;
     return p;
 }
 
@@ -12637,37 +12460,35 @@ static int peft__byte_piece(const char *s, size_t n) {
     return high && low ? (int)(16 * (high - digits) + (low - digits)) : -1;
 }
 
-// ---- byte-level vocabularies write each byte as a printable character: a printable byte as itself, the
-//      others as the characters from U+0100 on
+// ---- byte-level vocabularies write each byte as a printable character ("letter"): a printable byte as
+//      itself, the others as the characters from U+0100 on
 
-static void peft__byte_characters(short *byte_of_char) {
-    int next = 256;
-    for (int i = 0; i < 324; i++) byte_of_char[i] = -1;
-    for (int b = 0; b < 256; b++) {
-        bool printable = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
-        byte_of_char[printable ? b : next++] = (short)b;
-    }
+static uint32_t peft__letter_of(unsigned char b) {
+    bool printable = (b >= 33 && b <= 126) || (b >= 161 && b != 173);
+    return printable ? b : b <= 32 ? 256u + b : b <= 160 ? 256u + b - 94 : 323u;
 }
 
-// Appends each byte as its printable character ("letter").
+// The byte of a letter; -1: it is none.
+static int peft__byte_of_letter(uint32_t c) {
+    uint32_t b = c < 256 ? c : c <= 288 ? c - 256 : c <= 322 ? c - 256 + 94 : 173;
+    return c <= 323 && peft__letter_of((unsigned char)b) == c ? (int)b : -1;
+}
+
+// Appends each byte as its letter.
 static void peft__append_letters(peft__string *out, const char *s, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        char text[4];
-        unsigned char b = (unsigned char)s[i];
-        bool printable = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
-        uint32_t hidden = b <= 32 ? b
-            : b <= 160            ? (uint32_t)b - 127 + 33 : 67;  // how many unprintable bytes are below b
-        peft__string_append(out, text, peft__utf8_put(text, printable ? b : 256 + hidden));
-    }
+    char text[4];
+    for (size_t i = 0; i < n; i++)
+        peft__string_append(out, text, peft__utf8_put(text, peft__letter_of((unsigned char)s[i])));
 }
 
 // The reverse: n bytes of letters -> out [n]. Returns the number of bytes; -1: a character is no letter.
-static int64_t peft__letters_to_bytes(const short *byte_of_char, const char *s, size_t n, char *out) {
+static int64_t peft__letters_to_bytes(const char *s, size_t n, char *out) {
     int64_t size = 0;
-    for (size_t i = 0; i < n;) {
-        uint32_t c;
-        if (!peft__utf8_next(s, n, &i, &c) || c >= 324 || byte_of_char[c] < 0) return -1;
-        out[size++] = (char)byte_of_char[c];
+    uint32_t c;
+    for (size_t i = 0; i < n; size++) {
+        int byte = peft__utf8_next(s, n, &i, &c) ? peft__byte_of_letter(c) : -1;
+        if (byte < 0) return -1;
+        out[size] = (char)byte;
     }
     return size;
 }
@@ -12680,102 +12501,22 @@ typedef struct peft__trie_key {
     int32_t value;
 } peft__trie_key;
 
-typedef struct peft__trie_range {  // keys [from, to) share their first `depth` bytes, which lead to `node`
-    int32_t from, to, node;
-    uint32_t depth;
-} peft__trie_range;
+#define PEFT__TRIE_FREE 0xFFFFFFFFu     // the key of a free slot
+enum { PEFT__TRIE_MOST = 0xFFFFFF };  // slots: so that no parent has the number of a free slot's key
 
-static int peft__trie_compare(const void *a, const void *b) {
-    const peft__trie_key *x = (const peft__trie_key *)a, *y = (const peft__trie_key *)b;
-    int order = memcmp(x->text, y->text, PEFT__MIN(x->size, y->size));
-    if (!order) order = x->size < y->size ? -1 : x->size > y->size;
-    return order              ? order
-        : x->value > y->value ? -1 : x->value < y->value;  // of equal texts the last one first
-}
-
-static bool peft__trie_reserve(peft_context *ctx, peft__trie *t, int64_t want) {
-    static const peft__trie_node free_node = {0, -1, -1, 0};
-    if (want <= t->count) return true;
-    int64_t count = PEFT__MAX(want + 256, t->count + t->count / 2);
-    if (count > INT32_MAX / 2) return false;
-    peft__trie_node *grown = (peft__trie_node *)peft__realloc(
-        ctx, t->nodes, (size_t)count * sizeof(peft__trie_node));
-    if (!grown) return false;
-    for (int64_t i = t->count; i < count; i++) grown[i] = free_node;
-    t->nodes = grown;
-    t->count = count;
-    return true;
-}
-
-// Finds a base at which all n children (ascending bytes) fall on free nodes; 0: out of memory. After 512
-// tries it takes fresh nodes: it rather wastes room than time.
-static int32_t peft__trie_place(
-    peft_context *ctx, peft__trie *t, const unsigned char *bytes, int n, int64_t *first_free, int64_t end) {
-    while (*first_free < t->count && t->nodes[*first_free].check >= 0) ++*first_free;
-    int64_t slot = PEFT__MAX(*first_free, (int64_t)bytes[0] + 1);
-    for (int64_t stop = slot + 512;; slot++) {
-        if (slot > stop) slot = PEFT__MAX(slot, end);
-        if (!peft__trie_reserve(ctx, t, slot + 512)) return 0;
-        int k = 0;
-        while (k < n && t->nodes[slot - bytes[0] + bytes[k]].check < 0) k++;
-        if (k < n) continue;
-        if (slot > *first_free + 128) *first_free += 32;  // few holes are left there
-        return (int32_t)(slot - bytes[0]);
-    }
-}
-
-// Builds the trie of n sorted keys; of equal keys the first counts. `pieces` [modulus] has the scores:
-// value modulo `modulus` is a key's piece; NULL: no scores. Nodes are made breadth first from a queue, not
-// by recursion, as a damaged file may have keys of any length.
-static peft_status peft__trie_build(peft_context *ctx, peft__trie *t, const peft__trie_key *keys, int64_t n,
-        const peft__piece *pieces, int64_t modulus) {
-    int64_t head = 0, tail = 1, first_free = 257, end = 257, count = 1;
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t same = 0, most = i ? PEFT__MIN(keys[i].size, keys[i - 1].size) : 0;
-        while (same < most && keys[i].text[same] == keys[i - 1].text[same]) same++;
-        count += keys[i].size - same;
-    }
-    if (!n) return PEFT_OK;
-    peft__trie_range *queue = (peft__trie_range *)peft__calloc(ctx, count, sizeof(*queue));
-    bool ok = queue && peft__trie_reserve(ctx, t, 1);
-    if (ok) t->nodes[0].check = 0, queue[0].to = (int32_t)n;
-    while (ok && head < tail) {
-        peft__trie_range r = queue[head++];
-        unsigned char bytes[256];
-        int children = 0;
-        for (; r.from < r.to && keys[r.from].size == r.depth; r.from++) {
-            peft__trie_node *node = &t->nodes[r.node];
-            if (node->value >= 0) continue;
-            node->value = keys[r.from].value;
-            if (pieces) node->score = pieces[node->value % modulus].score;
-        }
-        if (r.from == r.to) continue;
-        for (int32_t i = r.from; i < r.to; i++) {
-            unsigned char c = (unsigned char)keys[i].text[r.depth];
-            if (!children || bytes[children - 1] != c) bytes[children++] = c;
-        }
-        int32_t base = peft__trie_place(ctx, t, bytes, children, &first_free, end), from = r.from;
-        ok = base > 0;
-        if (!ok) break;
-        t->nodes[r.node].base = base;
-        end = PEFT__MAX(end, (int64_t)base + bytes[children - 1] + 1);
-        for (int k = 0; k < children; k++) {
-            peft__trie_range child = {from, from, base + bytes[k], r.depth + 1};
-            while (child.to < r.to && (unsigned char)keys[child.to].text[r.depth] == bytes[k]) child.to++;
-            t->nodes[child.node].check = r.node;
-            from = child.to;
-            queue[tail++] = child;
-        }
-    }
-    peft__free(ctx, queue);
-    ok = ok && peft__trie_reserve(ctx, t, end + 512);  // so that base + byte is a valid index for any byte
-    return ok ? PEFT_OK : peft__fail(ctx, PEFT_ERROR_MEMORY, "out of memory: the trie of a vocabulary");
+// The child of a node for a byte, or the free slot where it would be.
+PEFT__INLINE int32_t peft__trie_slot(const peft__trie *t, int32_t node, unsigned char byte) {
+    uint32_t key = (uint32_t)node << 8 | byte;
+    int64_t i = (int64_t)((uint64_t)(key * 0x9E3779B1u) * (uint64_t)t->capacity >> 32);
+    while (t->nodes[i].key != key && t->nodes[i].key != PEFT__TRIE_FREE)
+        if (++i == t->capacity) i = 0;
+    return (int32_t)i;
 }
 
 // The child of a node for a byte; 0: none.
 PEFT__INLINE int32_t peft__trie_step(const peft__trie *t, int32_t node, unsigned char byte) {
-    int32_t next = t->nodes[node].base + byte;
-    return t->nodes[next].check == node ? next : 0;
+    int32_t next = peft__trie_slot(t, node, byte);
+    return t->nodes[next].key == PEFT__TRIE_FREE ? 0 : next;
 }
 
 // The longest key that s begins with: its length and its value. 0: none.
@@ -12801,17 +12542,46 @@ PEFT__INLINE int32_t peft__trie_exact(const peft__trie *t, const char *s, size_t
     return node ? t->nodes[node].value : -1;
 }
 
-// Replaces *trie by the trie of `keys`, and frees them.
+// Replaces *trie by the trie of n keys (of equal ones that of the largest value), and frees them. `scores`:
+// nodes get those of the pieces; a key's piece is its value modulo t->count. As nodes cannot move, a table
+// that becomes half full is made anew.
 static void peft__tokenizer_trie(
     peft_tokenizer *t, peft__trie *trie, peft__trie_key *keys, int64_t n, bool scores) {
+    int64_t room = 32, used;
+    for (int64_t k = 0; k < n; k++) room += keys[k].size / 4;
+    bool whole = !n;
     peft__free(t->ctx, trie->nodes);
     memset(trie, 0, sizeof(*trie));
-    if (n && !t->status) {
-        qsort(keys, (size_t)n, sizeof(*keys), peft__trie_compare);
-        t->status = peft__trie_build(t->ctx, trie, keys, n, scores ? t->pieces : NULL, t->count);
+    while (!whole && !t->status) {
+        room += room / 2;
+        peft__free(t->ctx, trie->nodes);
+        trie->nodes = room < PEFT__TRIE_MOST ? PEFT__CALLOC(t->ctx, room, peft__trie_node) : NULL;
+        if (!trie->nodes) {
+            t->status = peft__fail(t->ctx, PEFT_ERROR_MEMORY, "no memory for a vocabulary's trie");
+            break;
+        }
+        memset(trie->nodes, 0xFF, (size_t)room * sizeof(peft__trie_node));  // all free, without values
+        trie->nodes[0].key--;
+        trie->capacity = room;
+        whole = true;
+        used = 1;
+        for (int64_t k = 0; k < n && whole; k++) {
+            int32_t parent = 0, node = 0;
+            for (uint32_t i = 0; i < keys[k].size && whole; i++, parent = node) {
+                node = peft__trie_slot(trie, parent, (unsigned char)keys[k].text[i]);
+                used += trie->nodes[node].key == PEFT__TRIE_FREE;
+                trie->nodes[node].key = (uint32_t)parent << 8 | (unsigned char)keys[k].text[i];
+                whole = 2 * used < room;
+            }
+            peft__trie_node *end = &trie->nodes[node];
+            if (keys[k].value < end->value) continue;
+            end->value = keys[k].value;
+            if (scores) end->score = t->pieces[end->value % t->count].score;
+        }
     }
     peft__free(t->ctx, keys);
 }
+
 // ---- Unicode's normalization forms (UAX 15), Unicode 12.0 as in the tokenizers library
 
 // Decompositions and combining classes, made by tools/normalization_tables.py, which describes the numbers.
@@ -13021,10 +12791,7 @@ static const peft__nf *peft__nf_build(peft__arena *a) {
 }
 
 enum {
-    PEFT__HANGUL = 0xAC00,
-    PEFT__HANGUL_COUNT = 11172,
-    PEFT__LEAD = 0x1100,
-    PEFT__VOWEL = 0x1161,
+    PEFT__HANGUL = 0xAC00, PEFT__HANGUL_COUNT = 11172, PEFT__LEAD = 0x1100, PEFT__VOWEL = 0x1161,
     PEFT__TAIL = 0x11A7
 };
 
@@ -13048,9 +12815,7 @@ typedef struct peft__points {
 } peft__points;
 
 static bool peft__points_push(peft__points *p, uint32_t c, uint64_t combining_class) {
-    void *grown = peft__one_more(p->ctx, p->data, p->count, &p->capacity, sizeof(uint64_t));
-    if (!grown) return false;
-    p->data = (uint64_t *)grown;
+    if (!peft__more(p->ctx, &p->data, p->count, &p->capacity, sizeof(uint64_t))) return false;
     p->data[p->count] = combining_class << 53 | (uint64_t)p->count << 21 | c;
     p->count++;
     return true;
@@ -13078,21 +12843,13 @@ static bool peft__nf_decompose(const peft__nf *f, uint32_t c, bool compatibility
     return true;
 }
 
-// Sorts each run of marks by class. Marks of one class keep their order.
-static void peft__nf_order(peft__points *p) {
-    for (int64_t i = 0, end; i < p->count; i = end + 1) {
-        for (end = i; end < p->count && p->data[end] >> 53;) end++;
-        if (end - i > 1) qsort(p->data + i, (size_t)(end - i), sizeof(uint64_t), peft__compare_u64);
-    }
-}
-
 static void peft__nf_recompose(const peft__nf *f, peft__points *p) {
     int64_t starter = -1, n = 0,
             last = -1;  // the class of what is between the starter and here; -1: nothing
     for (int64_t i = 0; i < p->count; i++) {
         uint32_t c = p->data[i] & 0x1FFFFF, one = (uint32_t)(p->data[i] >> 53);
-        uint32_t both =
-            starter >= 0 && last < (int64_t)one ? peft__nf_compose(f, p->data[starter] & 0x1FFFFF, c) : 0;
+        bool may = starter >= 0 && last < (int64_t)one && c < 0x30000 && f->busy[c / 64];
+        uint32_t both = may ? peft__nf_compose(f, p->data[starter] & 0x1FFFFF, c) : 0;
         if (both) {
             p->data[starter] = both;
             continue;
@@ -13104,41 +12861,33 @@ static void peft__nf_recompose(const peft__nf *f, peft__points *p) {
     p->count = n;
 }
 
-// Whether normalization leaves the character at s[i] as it is, and separate from what is before it. An
-// invalid byte is such a character too. *next: where the next one begins.
-static bool peft__nf_quiet(
-    const peft__nf *f, const char *s, size_t n, size_t i, bool compatibility, bool compose, size_t *next) {
-    uint32_t c;
-    *next = i;
-    if (!peft__utf8_next(s, n, next, &c) || c < 0xA0) return true;
-    if (compose && c < 0x300 && !compatibility) return true;
-    return c < 0x30000 && !f->busy[c / 64] && (compose || c - PEFT__HANGUL >= PEFT__HANGUL_COUNT);
-}
-
-// Appends the normalization form of n bytes of text. Invalid bytes pass as they are.
+// Appends the normalization form of n bytes of text. Invalid bytes pass as they are, as code points of their
+// own.
 static bool peft__nf_text(
     const peft__nf *f, const char *s, size_t n, bool compatibility, bool compose, peft__string *out) {
+    enum { BROKEN = 0x110000 };
     peft__points p = {out->ctx, NULL, 0, 0};
     bool ok = true;
-    for (size_t i = 0; i < n && ok;) {
-        size_t end = i, last = i, next;
-        while (end < n && peft__nf_quiet(f, s, n, end, compatibility, compose, &next)) last = end, end = next;
-        if (end == n) last = n;
-        peft__string_append(out, s + i, last - i);  // what follows may compose with the last one
-        i = last;
-        while (i < n && ok && (i < end || !peft__nf_quiet(f, s, n, i, compatibility, compose, &next))) {
-            uint32_t c;
-            size_t start = i;
-            if (peft__utf8_next(s, n, &i, &c)) ok = peft__nf_decompose(f, c, compatibility, &p);
-            else peft__string_append(out, s + start, 1);
-        }
-        peft__nf_order(&p);
-        if (compose) peft__nf_recompose(f, &p);
-        for (int64_t k = 0; k < p.count; k++) {
-            char text[4];
-            peft__string_append(out, text, peft__utf8_put(text, (uint32_t)(p.data[k] & 0x1FFFFF)));
-        }
-        p.count = 0;
+    uint32_t c;
+    size_t i = 0;
+    while (i < n && (unsigned char)s[i] < 0x80) i++;
+    if (i < n && i > 0) i--;  // the first mark may compose with it
+    peft__string_append(out, s, i);
+    while (i < n && ok) {
+        unsigned char byte = (unsigned char)s[i];
+        ok = peft__utf8_next(s, n, &i, &c) ? peft__nf_decompose(f, c, compatibility, &p)
+                                           : peft__points_push(&p, BROKEN + byte, 0);
+    }
+    for (int64_t k = 0, end; k < p.count; k = end + 1) {  // sorts marks by class, and by place in it
+        for (end = k; end < p.count && p.data[end] >> 53;) end++;
+        if (end - k > 1) qsort(p.data + k, (size_t)(end - k), sizeof(uint64_t), peft__compare_u64);
+    }
+    if (compose) peft__nf_recompose(f, &p);
+    for (int64_t k = 0; k < p.count; k++) {
+        char text[4];
+        c = (uint32_t)(p.data[k] & 0x1FFFFF);
+        *text = (char)(c - BROKEN);
+        peft__string_append(out, text, c < BROKEN ? peft__utf8_put(text, c) : 1);
     }
     peft__free(out->ctx, p.data);
     return ok && !out->failed;
@@ -13153,15 +12902,23 @@ enum {
     PEFT__SPLIT_LLAMA3,
     PEFT__SPLIT_QWEN2
 };  // published patterns, which peft__next_word cuts without regex
-enum {
-    PEFT__STEP_SEQUENCE, PEFT__STEP_NFC, PEFT__STEP_NFD, PEFT__STEP_NFKC, PEFT__STEP_NFKD,
-    PEFT__STEP_LOWERCASE, PEFT__STEP_STRIP, PEFT__STEP_STRIP_ACCENTS, PEFT__STEP_REPLACE,
-    PEFT__STEP_PREPEND, PEFT__STEP_PRECOMPILED, PEFT__STEP_NMT, PEFT__STEP_BERT, PEFT__STEP_BYTES,
-    PEFT__STEP_METASPACE, PEFT__STEP_DIGITS, PEFT__STEP_PUNCTUATION, PEFT__STEP_BERT_WORDS,
-    PEFT__STEP_WORDS, PEFT__STEP_WHITE, PEFT__STEP_SPLIT, PEFT__STEP_DELIMITER, PEFT__STEP_LENGTH,
-    PEFT__STEP_WORD_PIECE, PEFT__STEP_SUFFIX, PEFT__STEP_BYTE_FALLBACK, PEFT__STEP_FUSE,
-    PEFT__STEP_SENTENCEPIECE
-};
+// Kind, name in tokenizer.json, and in which lists it may be: 1 normalizers, 2 pre-tokenizers, 4 decoders.
+#define PEFT__STEP_KINDS(X) \
+    X(SEQUENCE, "Sequence", 7) X(NFC, "NFC", 1) X(NFD, "NFD", 1) X(NFKC, "NFKC", 1) X(NFKD, "NFKD", 1) \
+    X(LOWERCASE, "Lowercase", 1) X(STRIP, "Strip", 5) X(STRIP_ACCENTS, "StripAccents", 1) \
+    X(REPLACE, "Replace", 5) X(PREPEND, "Prepend", 1) X(PRECOMPILED, "Precompiled", 1) X(NMT, "Nmt", 1) \
+    X(BERT, "BertNormalizer", 1) X(BYTES, "ByteLevel", 7) X(METASPACE, "Metaspace", 6) \
+    X(DIGITS, "Digits", 2) X(PUNCTUATION, "Punctuation", 2) X(BERT_WORDS, "BertPreTokenizer", 2) \
+    X(WORDS, "Whitespace", 2) X(WHITE, "WhitespaceSplit", 2) X(SPLIT, "Split", 2) \
+    X(DELIMITER, "CharDelimiterSplit", 2) X(LENGTH, "FixedLength", 2) X(WORD_PIECE, "WordPiece", 4) \
+    X(SUFFIX, "BPEDecoder", 4) X(BYTE_FALLBACK, "ByteFallback", 4) X(FUSE, "Fuse", 4)
+#define PEFT__STEP_CONSTANT(kind, name, lists) PEFT__STEP_##kind,
+#define PEFT__STEP_ROW(kind, name, lists) {name, lists},
+enum { PEFT__STEP_KINDS(PEFT__STEP_CONSTANT) PEFT__STEP_SENTENCEPIECE };
+static const struct {
+    const char *name;
+    int lists;
+} peft__step_kinds[] = {PEFT__STEP_KINDS(PEFT__STEP_ROW)};
 
 typedef struct peft__step {
     int kind, behavior, scheme, split;  // split: a pattern that is cut by hand, PEFT__SPLIT_...
@@ -13176,131 +12933,33 @@ typedef struct peft__step {
 
 // ---- SentencePiece's character map
 
+// One step in the map's double array from *at, with `unit` of the node. False: no key goes on with byte c. A
+// unit of darts-clone has a leaf flag in bit 8, the offset from bit 10 on, scaled by bit 9.
+static bool peft__charsmap_step(const peft_tokenizer *t, int64_t *at, uint32_t *unit, unsigned char c) {
+    *at ^= (int64_t)(*unit >> 10) << ((*unit & 512u) >> 6) ^ c;
+    if (*at >= t->charsmap_count) return false;
+    *unit = peft__u32_at(t->charsmap + 4 + 4 * *at);
+    return (*unit & 0x800000FFu) == c;
+}
+
 // The longest or the shortest key of the map that s begins with: its length (0: none) and its replacement.
-// A unit of darts-clone has a leaf flag in bit 8, the offset from bit 10 on, scaled by bit 9.
 static size_t peft__charsmap_match(
     const peft_tokenizer *t, const char *s, size_t n, bool shortest, const char **replacement) {
-    if (!t->charsmap_count) return 0;
     size_t best = 0;
-    uint32_t unit = t->charsmap[0];
-    int64_t at = (int64_t)(unit >> 10) << ((unit & 512u) >> 6);
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)s[i];
-        at ^= c;
-        if (at >= t->charsmap_count || (shortest && !c)) break;
-        unit = t->charsmap[at];
-        if ((unit & 0x800000FFu) != c) break;
-        at ^= (int64_t)(unit >> 10) << ((unit & 512u) >> 6);
+    int64_t at = 0;
+    uint32_t unit = t->charsmap_count ? peft__u32_at(t->charsmap + 4) : 0;
+    for (size_t i = 0; i < n && t->charsmap_count; i++) {
+        if ((shortest && !s[i]) || !peft__charsmap_step(t, &at, &unit, (unsigned char)s[i])) break;
         if (!(unit >> 8 & 1)) continue;
-        if (at >= t->charsmap_count) break;
-        size_t value = t->charsmap[at] & 0x7FFFFFFFu;
+        int64_t leaf = at ^ (int64_t)(unit >> 10) << ((unit & 512u) >> 6);
+        if (leaf >= t->charsmap_count) break;
+        size_t value = peft__u32_at(t->charsmap + 4 + 4 * leaf) & 0x7FFFFFFFu;
         if (value >= t->replacements_size) continue;
         best = i + 1;
         *replacement = t->replacements + value;
         if (shortest) break;
     }
     return best;
-}
-
-// Appends what t->ascii makes of a run of ASCII characters, each before another one, up to `stop`. Returns
-// the length of the run.
-static size_t peft__ascii_run(const peft_tokenizer *t, const char *s, size_t n, int stop, peft__string *out) {
-    char run[64];
-    size_t i = 0;
-    for (; i < sizeof(run) && i + 1 < n; i++) {
-        unsigned char c = (unsigned char)s[i];
-        if (c >= 128 || (unsigned char)s[i + 1] >= 128 || t->ascii[c] < 0 || t->ascii[c] == stop) break;
-        run[i] = (char)t->ascii[c];
-    }
-    if (i) peft__string_append(out, run, i);
-    return i;
-}
-
-// ---- SentencePiece's normalizer: replaces the longest prefix that the map has, squeezes spaces and makes
-//      them visible
-
-// One replacement: returns how many bytes of s it takes, and *out, *size: what they become.
-static size_t peft__sp_replace(
-    const peft_tokenizer *t, const char *s, size_t n, const char **out, size_t *size) {
-    int32_t id;
-    size_t used = peft__trie_longest(&t->user, s, n, &id);
-    *out = s;
-    *size = used;
-    if (used) return used;
-    used = peft__charsmap_match(t, s, n, false, out);
-    if (used) {
-        *size = strlen(*out);
-        return used;
-    }
-    uint32_t c;
-    bool valid = peft__utf8_next(s, n, &used, &c);
-    if (!valid) *out = peft__replacement;
-    *size = valid ? used : 3;
-    return used;
-}
-
-// Fills t->ascii for sentencepiece: each character is looked up alone; -1 if a rule is about it and the
-// next.
-static void peft__sp_ascii(peft_tokenizer *t) {
-    for (int c = 0; c < 128; c++) {
-        char text[2] = {(char)c, 0};
-        const char *out;
-        size_t size;
-        peft__sp_replace(t, text, 1, &out, &size);
-        bool simple = size == 1 && (unsigned char)*out < 128 &&
-            !(t->user.nodes && peft__trie_step(&t->user, 0, (unsigned char)c));
-        t->ascii[c] = simple ? (signed char)*out : (signed char)-1;
-        for (int next = 0; next < 128 && simple; next++) {
-            text[1] = (char)next;
-            simple = peft__sp_replace(t, text, 2, &out, &size) == 1;
-        }
-        if (!simple) t->ascii[c] = -1;
-    }
-}
-
-static void peft__sp_normalize(const peft_tokenizer *t, const char *s, size_t n, peft__string *out) {
-    const char *mark = t->escape_spaces ? peft__space : " ", *p;
-    size_t mark_size = strlen(mark), begin = out->size, size, i = 0;
-    while (t->squeeze_spaces && i < n) {
-        size_t used = peft__sp_replace(t, s + i, n - i, &p, &size);
-        if (size != 1 || *p != ' ') break;
-        i += used;
-    }
-    if (i == n) return;
-    if (t->dummy_prefix) peft__string_append(out, mark, mark_size);
-    bool after_space = t->squeeze_spaces;
-    while (i < n && !out->failed) {
-        size_t run = peft__ascii_run(t, s + i, n - i, ' ', out);
-        i += run;
-        if (run) {
-            after_space = false;
-            continue;
-        }
-        i += peft__sp_replace(t, s + i, n - i, &p, &size);
-        while (after_space && size && *p == ' ') p++, size--;
-        if (!size) continue;
-        after_space = t->squeeze_spaces && p[size - 1] == ' ';
-        for (; size; p++, size--) peft__string_append(out, *p == ' ' ? mark : p, *p == ' ' ? mark_size : 1);
-    }
-    while (t->squeeze_spaces && !out->failed && out->size - begin >= mark_size &&
-           memcmp(out->data + out->size - mark_size, mark, mark_size) == 0)
-        out->size -= mark_size;
-}
-
-// ---- the other normalizers
-
-static void peft__lowercase(const char *s, size_t n, peft__string *out) {
-    for (size_t i = 0, start; i < n;) {
-        uint32_t c;
-        char text[8];
-        start = i;
-        bool valid = peft__utf8_next(s, n, &i, &c);
-        size_t size = peft__utf8_put(text,
-            c < 128          ? (uint32_t)peft__lower((char)c)
-                : c == 0x130 ? 'i' : peft__uc_lower_of(c));
-        if (c == 0x130) size += peft__utf8_put(text + size, 0x307);
-        peft__string_append(out, valid ? text : s + start, valid ? size : 1);
-    }
 }
 
 static bool peft__in_ranges(const uint32_t (*ranges)[2], int64_t count, uint32_t c) {
@@ -13315,7 +12974,7 @@ static size_t peft__cluster(const unsigned char *kept, const char *s, size_t n, 
     static const uint32_t before[][2] = {{0x600, 0x605}, {0x6DD, 0x6DD}, {0x70F, 0x70F}, {0x8E2, 0x8E2},
         {0xD4E, 0xD4E}, {0x110BD, 0x110BD}, {0x110CD, 0x110CD}};
     static const uint32_t behind[][2] = {{0x200C, 0x200D}, {0xFF9E, 0xFF9F}, {0xE33, 0xE33}, {0xEB3, 0xEB3},
-            {0x1F3FB, 0x1F3FF}, {0xE0020, 0xE007F}};
+        {0x1F3FB, 0x1F3FF}, {0xE0020, 0xE007F}};
     size_t end = i, next;
     uint32_t c, after;
     if (!peft__utf8_next(s, n, &end, &c)) return 1;
@@ -13337,36 +12996,99 @@ static size_t peft__cluster(const unsigned char *kept, const char *s, size_t n, 
     return end - i;
 }
 
-// SentencePiece's map as the tokenizers library applies it: to whole clusters if they are short, else to
-// characters; of several keys that the text begins with, the shortest counts.
-static void peft__precompiled(const peft_tokenizer *t, const char *s, size_t n, peft__string *out) {
-    const char *r = NULL;
-    for (size_t i = 0; i < n && !out->failed;) {
-        size_t size = peft__ascii_run(t, s + i, n - i, -1, out);
-        i += size;
-        if (size) continue;
-        size = peft__cluster(t->kept, s, n, i);
-        if (size < 6 && peft__charsmap_match(t, s + i, size, true, &r)) {
-            peft__string_puts(out, r);
-            i += size;
+// One replacement at s[i]: returns how many bytes it takes; *out [*size] is what they become.
+//   sentencepiece: the longest key, but user-defined symbols as they are, and U+FFFD for an invalid byte
+//   the tokenizers library: the shortest key, of a whole cluster if it is short, else of a character. *alone:
+//   where the cluster ends whose characters are looked up alone
+static size_t peft__map_at(const peft_tokenizer *t, const char *s, size_t n, size_t i, size_t *alone,
+    const char **out, size_t *size) {
+    int32_t id;
+    uint32_t c;
+    size_t used = 0, next = i;
+    *out = s + i;
+    if (!t->sentencepiece) {
+        used = i < *alone ? 0 : peft__cluster(t->kept, s, n, i);
+        if (used) *alone = i + used;
+        if (!used || used >= 6 || !peft__charsmap_match(t, *out, used, true, out)) {
+            used = (size_t)peft__utf8_step(s, (int64_t)*alone, (int64_t)i);
+            *size = peft__charsmap_match(t, *out, used, true, out) ? strlen(*out) : used;
+            return used;
+        }
+    } else if ((used = peft__trie_longest(&t->user, *out, n - i, &id)) > 0) return *size = used;
+    else used = peft__charsmap_match(t, *out, n - i, false, out);
+    if (used) return *size = strlen(*out), used;
+    if (!peft__utf8_next(s, n, &next, &c)) return *out = peft__replacement, *size = 3, next - i;
+    return *size = next - i;
+}
+
+// Fills t->ascii: what an ASCII character becomes before any other one; -1: a rule is about both.
+static void peft__fill_ascii(peft_tokenizer *t) {
+    for (int c = 0; c < 128; c++) {
+        char text[2] = {(char)c, 0};
+        const char *out;
+        size_t size, alone = 0;
+        int64_t at = 0, there;
+        uint32_t unit = t->charsmap_count ? peft__u32_at(t->charsmap + 4) : 0, next;
+        peft__map_at(t, text, 1, 0, &alone, &out, &size);
+        bool simple = size == 1 && (unsigned char)*out < 128 && c != '\r' &&
+            !(t->user.nodes && peft__trie_step(&t->user, 0, (unsigned char)c));
+        t->ascii[c] = simple ? (signed char)*out : (signed char)-1;
+        if (!t->sentencepiece || !t->charsmap_count || !peft__charsmap_step(t, &at, &unit, (unsigned char)c))
             continue;
-        }
-        for (size_t end = i + size, one; i < end; i += one) {
-            one = (size_t)peft__utf8_step(s, (int64_t)end, (int64_t)i);
-            if (peft__charsmap_match(t, s + i, one, true, &r)) peft__string_puts(out, r);
-            else peft__string_append(out, s + i, one);
-        }
+        for (int k = 0; k < 128; k++)
+            if (there = at, next = unit, peft__charsmap_step(t, &there, &next, (unsigned char)k))
+                t->ascii[c] = -1;
     }
 }
 
-// Fills t->ascii for the tokenizers library, as peft__sp_ascii does for sentencepiece.
-static void peft__precompiled_ascii(peft_tokenizer *t) {
-    for (int c = 0; c < 128; c++) {
-        char text[2] = {(char)c, 0};
-        const char *r = text;
-        bool mapped = peft__charsmap_match(t, text, 1, true, &r) > 0;
-        bool look = c == '\r' || (mapped && (!r[0] || r[1] || (unsigned char)r[0] >= 128));
-        t->ascii[c] = look ? (signed char)-1 : (signed char)r[0];
+// Applies the map to n bytes. sentencepiece also squeezes spaces and makes them visible.
+static void peft__apply_map(const peft_tokenizer *t, const char *s, size_t n, peft__string *out) {
+    bool squeeze = t->sentencepiece && t->squeeze_spaces;
+    const char *mark = t->sentencepiece && t->escape_spaces ? peft__space : " ", *p;
+    size_t mark_size = strlen(mark), begin = out->size, alone = 0, size, i = 0, run;
+    while (squeeze && i < n) {
+        size_t used = peft__map_at(t, s, n, i, &alone, &p, &size);
+        if (size != 1 || *p != ' ') break;
+        i += used;
+    }
+    if (i == n) return;
+    if (t->sentencepiece && t->dummy_prefix) peft__string_append(out, mark, mark_size);
+    bool after_space = squeeze;
+    while (i < n && !out->failed) {
+        char quick[64];
+        for (run = 0; run < sizeof(quick) && i + 1 < n; run++, i++) {
+            unsigned char c = (unsigned char)s[i];
+            if (c >= 128 || (unsigned char)s[i + 1] >= 128 || t->ascii[c] < 0) break;
+            if (t->ascii[c] == ' ' && t->sentencepiece) break;
+            quick[run] = (char)t->ascii[c];
+        }
+        after_space = after_space && !run;
+        if (run) peft__string_append(out, quick, run);
+        if (run || i == n) continue;
+        i += peft__map_at(t, s, n, i, &alone, &p, &size);
+        while (after_space && size && *p == ' ') p++, size--;
+        if (!size) continue;
+        after_space = squeeze && p[size - 1] == ' ';
+        for (; size; p++, size--) peft__string_append(out, *p == ' ' ? mark : p, *p == ' ' ? mark_size : 1);
+    }
+    while (squeeze && !out->failed && out->size - begin >= mark_size &&
+           memcmp(out->data + out->size - mark_size, mark, mark_size) == 0)
+        out->size -= mark_size;
+}
+
+// ---- the other normalizers
+
+static void peft__lowercase(const char *s, size_t n, peft__string *out) {
+    for (size_t i = 0, start; i < n;) {
+        uint32_t c;
+        char text[8];
+        start = i;
+        bool valid = peft__utf8_next(s, n, &i, &c);
+        size_t size = peft__utf8_put(text,
+            c < 128          ? (uint32_t)peft__lower((char)c)
+                : c == 0x130 ? 'i' : peft__uc_lower_of(c));
+        if (c == 0x130) size += peft__utf8_put(text + size, 0x307);
+        peft__string_append(out, valid ? text : s + start, valid ? size : 1);
     }
 }
 
@@ -13439,8 +13161,8 @@ static bool peft__normalize_by(
     const peft_tokenizer *t, const peft__step *p, const char *s, size_t n, size_t most, peft__string *out) {
     bool compatibility = p->kind == PEFT__STEP_NFKC || p->kind == PEFT__STEP_NFKD;
     switch (p->kind) {
-    case PEFT__STEP_SENTENCEPIECE: peft__sp_normalize(t, s, n, out); break;
-    case PEFT__STEP_PRECOMPILED: peft__precompiled(t, s, n, out); break;
+    case PEFT__STEP_SENTENCEPIECE:
+    case PEFT__STEP_PRECOMPILED: peft__apply_map(t, s, n, out); break;
     case PEFT__STEP_REPLACE: peft__replace(p, s, n, most, out); break;
     case PEFT__STEP_BYTES: peft__append_letters(out, s, n); break;
     case PEFT__STEP_LOWERCASE: peft__lowercase(s, n, out); break;
@@ -13449,8 +13171,8 @@ static bool peft__normalize_by(
         peft__string_append(out, s, n);
         break;
     default:
-        return peft__nf_text(
-            t->nf, s, n, compatibility, p->kind == PEFT__STEP_NFC || p->kind == PEFT__STEP_NFKC, out);
+        return peft__nf_text(t->nf, s, n, compatibility, p->kind == PEFT__STEP_NFC ||
+            p->kind == PEFT__STEP_NFKC, out);
     }
     return !out->failed;
 }
@@ -13501,20 +13223,17 @@ typedef struct peft__encoder {
 } peft__encoder;
 
 static void peft__encoder_open(peft__encoder *e, const peft_tokenizer *t, size_t most) {
-    peft__string *strings[] = {&e->text, &e->other, &e->normal[0], &e->normal[1], &e->repaired};
     memset(e, 0, sizeof(*e));
     e->t = t;
-    e->ctx = t->ctx;
+    e->ctx = e->repaired.ctx = e->normal[0].ctx = e->normal[1].ctx = e->text.ctx = e->other.ctx = t->ctx;
     e->most = most;
     e->status = PEFT_ERROR_MEMORY;
     peft__regex_scratch_init(&e->scratch, t->ctx);
-    for (int i = 0; i < PEFT__COUNT(strings); i++) peft__string_init(strings[i], t->ctx);
 }
 
 static void peft__encoder_close(peft__encoder *e) {
-    peft__string *strings[] = {&e->text, &e->other, &e->normal[0], &e->normal[1], &e->repaired};
-    void *blocks[] = {e->spans.data, e->cuts.data, e->best, e->symbols, e->heap};
-    for (int i = 0; i < PEFT__COUNT(strings); i++) peft__string_free(strings[i]);
+    void *const blocks[] = {e->repaired.data, e->normal[0].data, e->normal[1].data, e->text.data,
+        e->other.data, e->spans.data, e->cuts.data, e->best, e->symbols, e->heap};
     for (int i = 0; i < PEFT__COUNT(blocks); i++) peft__free(e->ctx, blocks[i]);
     peft__regex_scratch_free(&e->scratch);
 }
@@ -13572,8 +13291,7 @@ static int64_t peft__contraction(const char *s, int64_t n, int64_t i, bool any_c
 }
 
 // The end of the word that begins at s[i]: the alternatives of the pattern, in their order.
-static int64_t peft__next_word(
-    const unsigned char *kept, int split, const char *s, int64_t n, int64_t i) {
+static int64_t peft__next_word(const unsigned char *kept, int split, const char *s, int64_t n, int64_t i) {
     bool gpt2 = split == PEFT__SPLIT_GPT2;
     int64_t size, next, end, short_form = peft__contraction(s, n, i, !gpt2);
     if (short_form) return i + short_form;
@@ -13625,13 +13343,9 @@ typedef struct peft__cutter {
 static void peft__cut_push(peft__cutter *c, int32_t from, int32_t to) {
     peft__spans *cuts = &c->e->cuts;
     if (from >= to) return;
-    void *grown = peft__one_more(
-        c->e->ctx, cuts->data, cuts->count, &cuts->capacity, sizeof(peft__word_span));
-    c->failed = c->failed || !grown;
-    if (!grown) return;
-    cuts->data = (peft__word_span *)grown;
     peft__word_span span = {from, to, PEFT__MAX(0, PEFT__MIN(c->first - (from - c->from), to - from))};
-    cuts->data[cuts->count++] = span;
+    if (!peft__more(c->e->ctx, &cuts->data, cuts->count, &cuts->capacity, sizeof(span))) c->failed = true;
+    else cuts->data[cuts->count++] = span;
     c->any = true;
 }
 
@@ -13662,8 +13376,8 @@ static void peft__cut_runs(peft__cutter *c, const char *s, int32_t to) {
             peft__utf8_next(s, (size_t)to, &next, &cp);
         i = (int32_t)next;
         if (c->step->split)
-            i = c->from + (int32_t)peft__next_word(
-                c->e->t->kept, c->step->split, s + c->from, to - c->from, i - c->from);
+            i = c->from + (int32_t)peft__next_word(c->e->t->kept, c->step->split, s + c->from, to - c->from,
+                i - c->from);
         peft__cut_push(c, start, i);
     }
 }
@@ -13683,6 +13397,12 @@ static void peft__cut_matches(peft__cutter *c, const char *s, int32_t to) {
     if (from < n) peft__cut_part(c, c->from + (int32_t)from, to, p->invert);
 }
 
+static void peft__swap_spans(peft__encoder *e) {
+    peft__spans spans = e->spans;
+    e->spans = e->cuts;
+    e->cuts = spans;
+}
+
 // Cuts every span of the text.
 static bool peft__cut(peft__encoder *e, const peft__step *p) {
     e->cuts.count = 0;
@@ -13694,9 +13414,7 @@ static bool peft__cut(peft__encoder *e, const peft__step *p) {
         if (c.pending >= 0) peft__cut_push(&c, c.pending, span->to);
         if (c.failed) return false;
     }
-    peft__spans spans = e->spans;
-    e->spans = e->cuts;
-    e->cuts = spans;
+    peft__swap_spans(e);
     return true;
 }
 
@@ -13783,123 +13501,88 @@ static bool peft__push_or_unknown(peft__encoder *e, int32_t id) {
 
 #define PEFT__UNKNOWN_PENALTY 10.0f  // what an unknown character scores below the least likely piece
 
-static bool peft__best_reserve(peft__encoder *e, int64_t count) {
-    if (count <= e->best_capacity) return true;
-    int64_t capacity = PEFT__MAX(count + 512, 2 * e->best_capacity);
-    peft__best *grown = (peft__best *)peft__realloc(e->ctx, e->best, (size_t)capacity * sizeof(peft__best));
-    if (!grown) return false;
-    for (int64_t i = e->best_capacity; i < capacity; i++) grown[i].start = -1;
-    e->best = grown;
-    e->best_capacity = capacity;
+// Makes room for `count` items in a scratch array; what it held is lost.
+static bool peft__reserve(peft__encoder *e, void *items, int64_t *capacity, int64_t count, size_t size) {
+    if (count <= *capacity) return true;
+    void *block;
+    memcpy(&block, items, sizeof(block));
+    peft__free(e->ctx, block);
+    *capacity = PEFT__MAX(count + 256, 2 * *capacity);
+    block = peft__calloc(e->ctx, *capacity, size);
+    memcpy(items, &block, sizeof(block));
+    if (!block) *capacity = 0;
+    return block != NULL;
+}
+
+// Appends a run of unknown characters as one token: a piece that happens to have this text, else the pieces
+// of its bytes, else the unknown token.
+static bool peft__emit_unknown(peft__encoder *e, const char *s, int64_t n) {
+    int32_t id = peft__model_piece(e, s, n);
+    if (id >= 0 || !peft__has_bytes(e->t, s, n)) return peft__push_or_unknown(e, id);
+    for (int64_t i = 0; i < n; i++)
+        if (!peft__ids_push(e->ctx, e->ids, e->t->byte_id[(unsigned char)s[i]])) return false;
     return true;
 }
 
-// Ends a run of unknown characters. It is one token: a piece that happens to have this text, else the
-// pieces of its bytes, else the unknown token.
-static bool peft__emit_unknown(peft__encoder *e) {
-    const char *s = e->unknown;
-    int64_t n = e->unknown_size;
-    e->unknown_size = 0;
-    if (!n) return true;
-    int32_t id = peft__model_piece(e, s, n);
-    if (id >= 0 || !peft__has_bytes(e->t, s, n)) return peft__push_or_unknown(e, id);
-    bool ok = true;
-    for (int64_t i = 0; i < n && ok; i++)
-        ok = peft__ids_push(e->ctx, e->ids, e->t->byte_id[(unsigned char)s[i]]);
-    return ok;
-}
-
-// Appends the pieces of the best path to byte `end` of s, which all longer paths share, and clears the
-// table.
-static bool peft__viterbi_settle(peft__encoder *e, const char *s, int32_t end) {
-    peft__best *b = e->best;
-    for (int32_t i = end; i > 0; i = b[i].start) b[b[i].start].next = i;
-    bool ok = true;
-    for (int32_t i = 0; i < end && ok; i = b[i].next) {
-        int32_t next = b[i].next, id = b[next].id;
-        if (id < 0) {
-            ok = peft__no_unknown(e);
-        } else if (id == e->t->model_unk) {
-            if (!e->unknown_size) e->unknown = s + i;
-            e->unknown_size += next - i;
-        } else {
-            ok = peft__emit_unknown(e) && peft__ids_push(e->ctx, e->ids, id);
-        }
-    }
-    for (int32_t i = 0; i <= end; i++) b[i].start = -1;
-    return ok;
+PEFT__INLINE void peft__improve(peft__best *b, double sum, bool rounds, int64_t start, int32_t id) {
+    if (b->start >= 0 && !(sum > b->score)) return;
+    b->score = rounds ? (double)(float)sum : sum;
+    b->start = (int32_t)start;
+    b->id = id;
 }
 
 // best[k] = max over i of best[i] + score(s[i, k)), for the pieces s[i, k) and, at an unlikely score, for
 // single characters that are no piece. sentencepiece rounds each sum to f32 and the tokenizers library does
-// not, which decides ties. Where no piece reaches beyond i, all paths go through i: peft__viterbi_settle
-// appends the best one, and the table begins anew at `origin`.
+// not, which decides ties.
 static bool peft__encode_unigram(peft__encoder *e, const char *s, int64_t n) {
     const peft_tokenizer *t = e->t;
-    const peft__trie_node *nodes = t->trie.nodes;
-    const bool rounds = t->sentencepiece;
-    if (!peft__best_reserve(e, 512)) return false;
-    double unknown = t->min_score - PEFT__UNKNOWN_PENALTY, score = 0;
+    const peft__trie trie = t->trie;
+    const double *scores = t->scores;
+    const int32_t count = (int32_t)t->count;
+    bool rounds = t->sentencepiece, user = t->user.nodes != NULL;
+    double unknown = t->min_score - PEFT__UNKNOWN_PENALTY;
     if (rounds) unknown = (double)(float)unknown;
-    int64_t origin = 0, reach = 0;
+    if (!peft__reserve(e, &e->best, &e->best_capacity, n + 1, sizeof(peft__best))) return false;
+    peft__best *best = e->best;
+    best[0].score = 0;
+    for (int64_t k = 1; k <= n; k++) best[k].start = -1;
     for (int64_t i = 0, one; i < n; i += one) {
-        if (i > origin) score = e->best[i - origin].score;
-        if (i == reach) {
-            if (i > origin && !peft__viterbi_settle(e, s + origin, (int32_t)(i - origin))) return false;
-            origin = i;
-        }
-        one = peft__utf8_step(s, n, i);
+        double score = best[i].score, sum = unknown + score;
         bool single = false;
         int32_t node = 0;
-        for (int64_t k = i; k < n && nodes;) {
-            int32_t next = nodes[node].base + (unsigned char)s[k];
-            if (nodes[next].check != node) break;
-            node = next;
-            k++;
-            int32_t id = nodes[node].value;
+        one = peft__utf8_step(s, n, i);
+        for (int64_t k = i; k < n && trie.nodes;) {
+            if (!(node = peft__trie_step(&trie, node, (unsigned char)s[k++]))) break;
+            int32_t id = trie.nodes[node].value;
+            if (id >= count) id = e->special ? id - count : -1;
             if (id < 0) continue;
-            if (id >= t->count) {
-                if (!e->special) continue;
-                id -= (int32_t)t->count;
-            }
-            double gain = t->scores ? t->scores[id] : (double)nodes[node].score;
-            if (t->has_user && t->pieces[id].type == PEFT__PIECE_USER)
+            double gain = scores ? scores[id] : (double)trie.nodes[node].score;
+            if (user && t->pieces[id].type == PEFT__PIECE_USER)
                 gain = (float)(k - i) * t->max_score - 0.1;
-            if (k > reach) {
-                reach = k;
-                if (k - origin >= e->best_capacity && !peft__best_reserve(e, k - origin + 1)) return false;
-            }
-            peft__best *b = &e->best[k - origin];
-            double sum = gain + score;
-            if (b->start < 0 || sum > b->score) {
-                b->score = rounds ? (double)(float)sum : sum;
-                b->start = (int32_t)(i - origin);
-                b->id = id;
-            }
-            single |= k - i == one;
+            peft__improve(&best[k], gain + score, rounds, i, id);
+            single = single || k - i == one;
         }
         if (single) continue;
-        reach = PEFT__MAX(reach, i + one);
-        if (!peft__best_reserve(e, reach - origin + 1)) return false;
-        peft__best *b = &e->best[i + one - origin];
-        double sum = rounds ? (double)((float)unknown + (float)score) : unknown + score;
-        if (b->start < 0 || sum > b->score) {
-            b->score = sum;
-            b->start = (int32_t)(i - origin);
-            b->id = t->model_unk;
-        }
+        peft__improve(&best[i + one], rounds ? (double)(float)sum : sum, rounds, i, t->model_unk);
     }
-    return (n == origin || peft__viterbi_settle(e, s + origin, (int32_t)(n - origin))) &&
-        peft__emit_unknown(e);
+    for (int32_t k = (int32_t)n; k > 0; k = best[k].start) best[best[k].start].next = k;
+    for (int32_t i = 0, k; i < n; i = k) {
+        k = best[i].next;
+        bool known = best[k].id != t->model_unk || t->model_unk < 0;
+        while (!known && k < n && best[best[k].next].id == t->model_unk) k = best[k].next;  // one token
+        if (best[k].id < 0) return peft__no_unknown(e);
+        if (!(known ? peft__ids_push(e->ctx, e->ids, best[k].id) : peft__emit_unknown(e, s + i, k - i)))
+            return false;
+    }
+    return true;
 }
 
 // ---- byte pair encoding: the pair of neighbours with the lowest rank merges, the leftmost of equal ones,
 //      until no pair is left that may
 
 static peft__merge *peft__merge_slot(const peft_tokenizer *t, uint64_t key) {
-    uint64_t h = key * 0x9E3779B97F4A7C15ull;
-    for (int64_t i = (int64_t)((h ^ h >> 29) & (uint64_t)(t->merge_capacity - 1));;
-         i = (i + 1) & (t->merge_capacity - 1)) {
+    uint64_t h = key * 0x9E3779B97F4A7C15ull, last = (uint64_t)t->merge_capacity - 1;
+    for (uint64_t i = (h ^ h >> 29) & last;; i = (i + 1) & last) {
         peft__merge *m = &t->merges[i];
         if (m->result < 0 || m->key == key) return m;
     }
@@ -13910,7 +13593,7 @@ static void peft__merge_add(peft_tokenizer *t, int64_t left, int64_t right, int6
     if (t->merge_count * 2 >= t->merge_capacity) {
         peft_tokenizer old = *t;
         int64_t capacity = PEFT__MAX(1024, 4 * t->merge_count);
-        peft__merge *grown = (peft__merge *)peft__calloc(t->ctx, capacity, sizeof(peft__merge));
+        peft__merge *grown = PEFT__CALLOC(t->ctx, capacity, peft__merge);
         if (!peft__load_has(t, grown)) return;
         for (int64_t i = 0; i < capacity; i++) grown[i].result = -1;
         t->merges = grown;
@@ -13964,9 +13647,7 @@ static bool peft__heap_push(peft__encoder *e, int32_t left) {
     if (s->next < 0) return true;
     peft__pair(e->t, s, e->symbols[s->next].id);
     if (s->rank == INT32_MAX) return true;
-    void *grown = peft__one_more(e->ctx, e->heap, e->heap_count, &e->heap_capacity, sizeof(peft__candidate));
-    if (!grown) return false;
-    e->heap = (peft__candidate *)grown;
+    if (!peft__more(e->ctx, &e->heap, e->heap_count, &e->heap_capacity, sizeof(*e->heap))) return false;
     peft__candidate c = {s->rank, left, s->id, e->symbols[s->next].id};
     int64_t i = e->heap_count++;
     for (; i > 0 && peft__candidate_before(&c, &e->heap[(i - 1) / 2]); i = (i - 1) / 2)
@@ -14014,32 +13695,22 @@ static bool peft__merge_long(peft__encoder *e, int64_t *count) {
     return true;
 }
 
-static bool peft__symbols_reserve(peft__encoder *e, int64_t count) {
-    if (count <= e->symbol_capacity) return true;
-    int64_t capacity = PEFT__MAX(count, PEFT__MAX(256, 2 * e->symbol_capacity));
-    peft__free(e->ctx, e->symbols);
-    e->symbols = (peft__symbol *)peft__alloc(e->ctx, (size_t)capacity * sizeof(peft__symbol));
-    e->symbol_capacity = e->symbols ? capacity : 0;
-    return e->symbols != NULL;
-}
-
 // Cuts n bytes into characters (or bytes, in a byte-level vocabulary) and merges them. A character that is
 // no piece becomes the pieces of its bytes, or the unknown token: with fuse_unk one for a run of them.
 // Returns the number of symbols; -1: failure.
 static int64_t peft__bpe_symbols(peft__encoder *e, const char *s, int64_t n) {
     const peft_tokenizer *t = e->t;
     char affixed[2 * PEFT__AFFIX_LENGTH + 4];
-    int64_t count = 0;
-    bool unknown = false;
-    if (!peft__symbols_reserve(e, n * (1 + t->prefix_size) + t->suffix_size + 8)) return -1;
+    int64_t count = 0, room = n * (1 + t->prefix_size) + t->suffix_size + 8;
+    bool unknown = false;  // an unknown token waits: it comes before the next known character, behind bytes
+    if (!peft__reserve(e, &e->symbols, &e->symbol_capacity, room, sizeof(peft__symbol))) return -1;
     for (int64_t i = 0, one; i < n; i += one) {
         const char *c = s + i;
         int64_t size = one = 1;
         int32_t id = -1;
         if (t->byte_level) {
             id = t->byte_id[(unsigned char)*c];
-        } else if (!t->user.nodes ||
-            !(one = (int64_t)peft__trie_longest(&t->user, c, (size_t)(n - i), &id))) {
+        } else if (!(one = (int64_t)peft__trie_longest(&t->user, c, (size_t)(n - i), &id))) {
             size = one = peft__utf8_step(s, n, i);
             int64_t before = i ? t->prefix_size : 0, behind = i + one == n ? t->suffix_size : 0;
             if (before || behind) {  // a prefix inside of a word, a suffix at its end
@@ -14050,20 +13721,15 @@ static int64_t peft__bpe_symbols(peft__encoder *e, const char *s, int64_t n) {
             }
             id = peft__model_piece(e, c, size);
         }
-        bool bytes = id < 0 && peft__has_bytes(t, c, size);
-        if (id < 0 && !bytes) {
-            if (t->model_unk < 0 && t->unk_missing) return peft__no_unknown(e), -1;
-            if (t->model_unk < 0 || (unknown && t->fuse_unk)) continue;
-            if (unknown) e->symbols[count++].id = t->model_unk;
-            unknown = true;
-            continue;
+        if (id < 0 && peft__has_bytes(t, c, size)) {
+            for (int64_t k = 0; k < size; k++) e->symbols[count++].id = t->byte_id[(unsigned char)c[k]];
+        } else if (id < 0 && t->model_unk < 0) {
+            if (t->unk_missing) return peft__no_unknown(e), -1;
+        } else {
+            if (unknown && !(id < 0 && t->fuse_unk)) e->symbols[count++].id = t->model_unk;
+            unknown = id < 0;
+            if (!unknown) e->symbols[count++].id = id;
         }
-        if (unknown && !bytes) {
-            e->symbols[count++].id = t->model_unk;
-            unknown = false;
-        }
-        if (!bytes) e->symbols[count++].id = id;
-        for (int64_t k = 0; k < size && bytes; k++) e->symbols[count++].id = t->byte_id[(unsigned char)c[k]];
     }
     if (unknown) e->symbols[count++].id = t->model_unk;
     if (count > 40) return peft__merge_long(e, &count) ? count : -1;  // below, O(n^2) is faster
@@ -14141,54 +13807,41 @@ static bool peft__cut_words(peft__encoder *e, const char *s, size_t n, size_t fi
     e->text.size = 0;
     e->cuts.count = 0;
     peft__cut_push(&c, 0, (int32_t)n);
-    if (c.failed || !peft__string_append(&e->text, s, n)) return false;
-    peft__spans spans = e->spans;
-    e->spans = e->cuts;
-    e->cuts = spans;
-    for (int64_t i = 0; i < t->step_count[PEFT__PRE_TOKENIZERS]; i++)
-        if (!peft__pre_tokenize(e, &t->steps[PEFT__PRE_TOKENIZERS][i])) return false;
-    return true;
+    peft__swap_spans(e);
+    bool ok = !c.failed && peft__string_append(&e->text, s, n);
+    for (int64_t i = 0; i < t->step_count[PEFT__PRE_TOKENIZERS] && ok; i++)
+        ok = peft__pre_tokenize(e, &t->steps[PEFT__PRE_TOKENIZERS][i]);
+    return ok;
 }
 
 // Appends the ids of normalized text between added tokens: cuts it into words and gives each to the model.
 static bool peft__encode_words(peft__encoder *e, const char *s, size_t n, size_t first) {
-    const peft_tokenizer *t = e->t;
-    int64_t all = (int64_t)n, size = 0, stop = t->each_digit ? 0 : all;
-    for (int64_t i = 0, end; t->direct && i < all; i = end) {
-        if (i == stop) {  // stop: the end of this digit, or of the text before the next digit
-            while (stop < all && peft__class_at(t->kept, s, all, stop, &size) != PEFT__NUMBER) stop += size;
-            if (stop == i) stop += size;
-        }
-        end = peft__next_word(t->kept, t->direct, s, stop, i);
-        if (!peft__bpe_word(e, s + i, end - i)) return false;
-    }
-    if (!n || t->direct) return true;
+    if (!n) return true;
     if (!e->t->step_count[PEFT__PRE_TOKENIZERS]) return peft__model_word(e, s, (int64_t)n);
-    if (!peft__cut_words(e, s, n, first)) return false;
-    for (int64_t i = 0; i < e->spans.count; i++)
-        if (!peft__model_word(
-                e, e->text.data + e->spans.data[i].from, e->spans.data[i].to - e->spans.data[i].from))
-            return false;
-    return true;
+    bool ok = peft__cut_words(e, s, n, first);
+    for (int64_t i = 0; i < e->spans.count && ok; i++) {
+        const peft__word_span *span = &e->spans.data[i];
+        ok = peft__model_word(e, e->text.data + span->from, span->to - span->from);
+    }
+    return ok;
 }
 
 // Puts n bytes through all normalizers; *out points at the result, which is `s` itself without normalizers.
 // *first: how many bytes come from the first character of the whole text. That is measured by normalizing
 // these bytes alone.
-static bool peft__normalize(
-    peft__encoder *e, const char *s, size_t n, const char **out, size_t *size, size_t *first) {
+static bool peft__normalize(peft__encoder *e, const char *s, size_t n, const char **out, size_t *size,
+        size_t *first) {
     const peft_tokenizer *t = e->t;
     *out = s;
     *size = n;
     for (int64_t i = 0; i < t->step_count[PEFT__NORMALIZERS]; i++) {
         const peft__step *p = &t->steps[PEFT__NORMALIZERS][i];
-        peft__string *to = *out == e->normal[0].data ? &e->normal[1] : &e->normal[0];
+        peft__string *to = &e->normal[*out == e->normal[0].data];
         to->size = 0;
         if (*first && t->asks_first) {
             if (!peft__normalize_by(t, p, *out, *first, e->most, to)) return false;
-            *first = to->size || p->kind != PEFT__STEP_PRECOMPILED
-                ? to->size
-                : 1;  // the map deletes the first character: the next one is first
+            // where the map deletes the first character, the next one is first
+            *first = to->size || p->kind != PEFT__STEP_PRECOMPILED ? to->size : 1;
             to->size = 0;
         }
         if (!peft__string_append(to, "", 0) || !peft__normalize_by(t, p, *out, *size, e->most, to))
@@ -14200,44 +13853,42 @@ static bool peft__normalize(
     return true;
 }
 
-// The size of the white space character at s[i]; 0: none is there.
-static size_t peft__white_at(const char *s, size_t n, size_t i) {
-    uint32_t c;
-    size_t next = i;
-    return i < n && peft__utf8_next(s, n, &next, &c) && peft__uc_white(c) ? next - i : 0;
+// The character at s[*i], of n bytes, in *c; moves *i behind it. False: there is none, or a broken one.
+static bool peft__char_at(const char *s, size_t n, size_t *i, uint32_t *c) {
+    return *i < n && peft__utf8_next(s, n, i, c);
 }
 
-// Whether the character before s[i] is one of a word (\w).
-static bool peft__word_before(const char *s, size_t i) {
+// Where the character before s[i] begins, at `from` or behind it.
+static size_t peft__utf8_before(const char *s, size_t from, size_t i) {
     size_t start = i;
-    uint32_t c;
-    while (start > 0 && i - start < 4 && ((unsigned char)s[--start] & 0xC0) == 0x80) {}
-    return i > 0 && peft__utf8_next(s, i, &start, &c) && peft__word_char(c);
-}
-static bool peft__word_at(const char *s, size_t n, size_t i) {
-    uint32_t c;
-    return i < n && peft__utf8_next(s, n, &i, &c) && peft__word_char(c);
+    while (start > from && i - start < 4 && ((unsigned char)s[--start] & 0xC0) == 0x80) {}
+    return start;
 }
 
 // Cuts n bytes at the tokens of a trie, the leftmost first and the longest of those; `part` handles the
 // text between tokens. `first` is as in peft__normalize.
 static bool peft__encode_split(peft__encoder *e, const peft__trie *at, const char *s, size_t n, size_t first,
         bool (*part)(peft__encoder *e, const char *s, size_t n, size_t first)) {
-    size_t from = 0;
+    size_t from = 0, near;
+    uint32_t c;
     for (size_t i = 0; i < n && at->nodes;) {
         int32_t k = -1;
         size_t size = peft__trie_longest(at, s + i, n - i, &k), begin = i, end = i + size;
         i = size ? end : i + 1;
         if (!size) continue;
         const peft__added *a = &e->t->added_tokens[k];
-        if ((a->special && !e->special) ||
-            (a->single_word && (peft__word_before(s, begin) || peft__word_at(s, n, end))))
-            continue;
-        for (size_t last = begin; a->strip_left && begin > from; begin = last) {
-            while (last > from && ((unsigned char)s[--last] & 0xC0) == 0x80) {}
-            if (peft__white_at(s, begin, last) != begin - last) break;
+        if (a->special && !e->special) continue;
+        if (a->single_word) {  // no character of a word is next to it
+            near = peft__utf8_before(s, 0, begin);
+            if (begin && peft__char_at(s, begin, &near, &c) && peft__word_char(c)) continue;
+            near = end;
+            if (peft__char_at(s, n, &near, &c) && peft__word_char(c)) continue;
         }
-        for (size_t one; a->strip_right && (one = peft__white_at(s, n, end)) > 0;) end += one;
+        for (size_t last = begin; a->strip_left && begin > from; begin = last) {
+            near = last = peft__utf8_before(s, from, begin);
+            if (!peft__char_at(s, begin, &near, &c) || near != begin || !peft__uc_white(c)) break;
+        }
+        for (near = end; a->strip_right && peft__char_at(s, n, &near, &c) && peft__uc_white(c);) end = near;
         if (begin > from && !part(e, s + from, begin - from, first > from ? first - from : 0)) return false;
         if (!peft__ids_push(e->ctx, e->ids, a->id)) return false;
         from = end;  // the next token may begin within the white space that this one took
@@ -14247,8 +13898,8 @@ static bool peft__encode_split(peft__encoder *e, const peft__trie *at, const cha
 
 static bool peft__encode_segment(peft__encoder *e, const char *s, size_t n, size_t first) {
     size_t size;
-    return peft__normalize(e, s, n, &s, &size, &first) &&
-           peft__encode_split(e, &e->t->added_normal, s, size, first, peft__encode_words);
+    return peft__normalize(e, s, n, &s, &size, &first) && peft__encode_split(e, &e->t->added_normal, s, size,
+        first, peft__encode_words);
 }
 
 // Appends n bytes; what is not UTF-8 becomes U+FFFD, one per byte (SentencePiece) or one per broken
@@ -14269,19 +13920,10 @@ static void peft__append_utf8(peft__string *out, const char *s, size_t n, bool p
     }
 }
 
-// For tokenizers that take no bytes: the text with U+FFFD for what is not UTF-8; s itself if nothing
-// changes; NULL: out of memory.
-static const char *peft__repaired(peft__encoder *e, const char *s, size_t *n) {
-    if (peft__utf8_run(s, *n, 0) == *n) return s;
-    peft__append_utf8(&e->repaired, s, *n, true);
-    *n = e->repaired.size;
-    return e->repaired.failed ? NULL : e->repaired.data;
-}
-
 // Appends the ids of a text, with `around` also those before and behind it. `call` names the caller in
-// messages.
+// messages. For tokenizers that take no bytes, what is not UTF-8 becomes U+FFFD first.
 static peft_status peft__encode(const peft_tokenizer *t, const char *text, size_t n, peft_ids *ids,
-    bool special, bool around, const char *call) {
+        bool special, bool around, const char *call) {
     if (!t) return peft__null(NULL, call, "tokenizer");
     if (!ids || (!text && n)) return peft__null(t->ctx, call, ids ? "text" : "ids");
     if (n > INT32_MAX / 32)
@@ -14292,19 +13934,24 @@ static peft_status peft__encode(const peft_tokenizer *t, const char *text, size_
     e.special = special;
     int64_t before = ids->count;
     bool ok = true;
-    if (!t->takes_bytes) text = peft__repaired(&e, text ? text : "", &n);
-    size_t first = text && n ? (size_t)peft__utf8_step(text, (int64_t)n, 0) : 0;
+    if (!t->takes_bytes && n && peft__utf8_run(text, n, 0) < n) {
+        peft__append_utf8(&e.repaired, text, n, true);
+        text = e.repaired.data;
+        n = e.repaired.size;
+        ok = !e.repaired.failed;
+    }
+    size_t first = ok && n ? (size_t)peft__utf8_step(text, (int64_t)n, 0) : 0;
     for (int i = 0; i < t->front_count && around && ok; i++) ok = peft__ids_push(t->ctx, ids, t->around[i]);
-    ok = ok && (text || !n) && peft__encode_split(&e, &t->added, text, n, first, peft__encode_segment);
+    ok = ok && peft__encode_split(&e, &t->added, text, n, first, peft__encode_segment);
     for (int i = t->front_count; i < t->around_count && around && ok; i++)
         ok = peft__ids_push(t->ctx, ids, t->around[i]);
     if (!ok) ids->count = before;
-    size_t largest = PEFT__MAX(
-        PEFT__MAX(e.text.size, e.other.size), PEFT__MAX(e.normal[0].size, e.normal[1].size));
+    bool too_long = e.text.size > e.most || e.other.size > e.most || e.normal[0].size > e.most ||
+        e.normal[1].size > e.most;
     peft__encoder_close(&e);
-    if (!ok && largest > e.most)
-        return peft__fail(
-            t->ctx, PEFT_ERROR_ARGUMENT, "a text of %zu bytes that the normalizer makes too long", n);
+    if (!ok && too_long)
+        return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT,
+            "a text of %zu bytes that the normalizer makes too long", n);
     return ok ? PEFT_OK : e.status;
 }
 
@@ -14328,7 +13975,7 @@ static void peft__decode_sp(
     const peft_tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, peft__string *out) {
     peft__string bytes;  // a run of byte pieces
     peft__string_init(&bytes, t->ctx);
-    bool at_start = true, took_space = false;
+    bool at_start = true, took_space = false, takes = t->dummy_prefix || t->squeeze_spaces;
     for (int64_t i = 0; i < n; i++) {
         if (ids[i] >= t->count) continue;
         const peft__piece *p = &t->pieces[ids[i]];
@@ -14340,45 +13987,18 @@ static void peft__decode_sp(
         if (bytes.size) peft__append_utf8(out, bytes.data, bytes.size, true);
         bytes.size = 0;
         at_start = at_start && !took_space && !out->size;
-        if (p->type == PEFT__PIECE_UNKNOWN) {
-            peft__string_puts(out, " \xE2\x81\x87 ");
-            continue;
+        bool control = p->type == PEFT__PIECE_CONTROL;
+        if (p->type == PEFT__PIECE_UNKNOWN) peft__string_puts(out, " \xE2\x81\x87 ");
+        if (control && !skip_special) peft__string_append(out, p->text, p->size);
+        if (p->type == PEFT__PIECE_UNKNOWN || control) continue;
+        for (size_t k = 0, one; k < p->size; k += one) {
+            bool space = strncmp(p->text + k, peft__space, 3) == 0, first = space && !k && at_start && takes;
+            one = space ? 3 : 1;
+            if (first) took_space = !t->squeeze_spaces;
+            else peft__string_append(out, space ? " " : p->text + k, 1);
         }
-        if (p->type == PEFT__PIECE_CONTROL) {
-            if (!skip_special) peft__string_append(out, p->text, p->size);
-            continue;
-        }
-        size_t k = 0;
-        if (at_start && (t->dummy_prefix || t->squeeze_spaces) && p->size >= 3 &&
-            memcmp(p->text, peft__space, 3) == 0) {
-            k = 3;
-            took_space = !t->squeeze_spaces;
-        }
-        if (out->capacity - out->size <= p->size && !peft__string_room(out, p->size)) break;
-        char *to = out->data + out->size;
-        while (k < p->size) {
-            bool space = p->text[k] == *peft__space && strncmp(p->text + k, peft__space, 3) == 0;
-            *to++ = space ? ' ' : p->text[k];
-            k += space ? 3 : 1;
-        }
-        *to = 0;
-        out->size = (size_t)(to - out->data);
     }
     peft__append_utf8(out, bytes.data, bytes.size, true);
-    out->failed = out->failed || bytes.failed;
-    peft__string_free(&bytes);
-}
-
-static void peft__decode_bytes(
-    const peft_tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, peft__string *out) {
-    peft__string bytes;
-    peft__string_init(&bytes, t->ctx);
-    for (int64_t i = 0; i < n; i++) {
-        const peft__piece *p = ids[i] < t->count ? &t->pieces[ids[i]] : NULL;
-        if (p && (p->type != PEFT__PIECE_CONTROL || !skip_special))
-            peft__string_append(&bytes, p->bytes, p->byte_size);
-    }
-    peft__append_utf8(out, bytes.data, bytes.size, false);
     out->failed = out->failed || bytes.failed;
     peft__string_free(&bytes);
 }
@@ -14392,11 +14012,8 @@ typedef struct peft__token_texts {
 
 // Ends the newest token's text.
 static void peft__token_close(peft__token_texts *x) {
-    void *grown = peft__one_more(x->text.ctx, x->ends, x->count, &x->capacity, sizeof(size_t));
-    if (!grown) x->text.failed = true;
-    if (x->text.failed) return;
-    x->ends = (size_t *)grown;
-    x->ends[x->count++] = x->text.size;
+    if (!peft__more(x->text.ctx, &x->ends, x->count, &x->capacity, sizeof(size_t))) x->text.failed = true;
+    if (!x->text.failed) x->ends[x->count++] = x->text.size;
 }
 
 static void peft__token_put(peft__token_texts *x, const char *s, size_t n) {
@@ -14452,33 +14069,29 @@ static void peft__close_bytes(peft__token_texts *out, peft__string *bytes) {
 static void peft__decode_step(
     const peft__step *p, const peft__token_texts *in, peft__token_texts *out, size_t most) {
     peft__string raw, *o = &out->text;
-    short byte_of_char[324];
-    char letters[256];
     bool whole = p->kind == PEFT__STEP_FUSE || p->kind == PEFT__STEP_BYTES;  // joins all texts
-    peft__byte_characters(byte_of_char);
     peft__string_init(&raw, o->ctx);
     for (int64_t i = 0; i < in->count && !o->failed && o->size <= most; i++) {
         size_t from = i ? in->ends[i - 1] : 0, n = in->ends[i] - from;
         const char *s = in->text.data + from;
         int64_t bytes;
+        char byte;
         switch (p->kind) {
         case PEFT__STEP_FUSE: peft__string_append(o, s, n); break;
         case PEFT__STEP_REPLACE: peft__replace(p, s, n, most, o); break;
         case PEFT__STEP_STRIP: peft__decode_strip(p, s, n, o); break;
         case PEFT__STEP_WORD_PIECE: peft__decode_word_piece(p, s, n, i == 0, o); break;
-        case PEFT__STEP_BYTES: {
-            char *room = n <= sizeof(letters) ? letters : (char *)peft__alloc(o->ctx, n);
-            bytes = room ? peft__letters_to_bytes(byte_of_char, s, n, room) : -1;
-            peft__string_append(&raw, bytes < 0 ? s : room, bytes < 0 ? n : (size_t)bytes);
-            if (!room) o->failed = true;
-            if (room != letters) peft__free(o->ctx, room);
+        case PEFT__STEP_BYTES:
+            if (!peft__string_room(&raw, n)) break;
+            bytes = peft__letters_to_bytes(s, n, raw.data + raw.size);
+            if (bytes < 0) peft__string_append(&raw, s, n);
+            else raw.size += (size_t)bytes;
             break;
-        }
         case PEFT__STEP_BYTE_FALLBACK:
             bytes = peft__byte_piece(s, n);
-            letters[0] = (char)bytes;
+            byte = (char)bytes;
             if (bytes >= 0) {
-                peft__string_append(&raw, letters, 1);
+                peft__string_append(&raw, &byte, 1);
                 continue;
             }
             peft__close_bytes(out, &raw);
@@ -14504,9 +14117,12 @@ static void peft__decode_step(
 
 static void peft__decode_steps(
     const peft_tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, peft__string *out) {
-    peft__token_texts texts[2];
-    int at = 0;
+    const peft__step *step = t->steps[PEFT__DECODERS];
     int64_t steps = t->step_count[PEFT__DECODERS];
+    // of byte-level vocabularies, the pieces' bytes are known: their one step has nothing left to do
+    bool bytes = t->byte_level && steps == 1 && step->kind == PEFT__STEP_BYTES;
+    bool letters = t->byte_level && !bytes;
+    peft__token_texts texts[2], *from = &texts[0], *to = &texts[1];
     memset(texts, 0, sizeof(texts));
     for (int i = 0; i < 2; i++) {
         peft__string_init(&texts[i].text, t->ctx);
@@ -14516,22 +14132,25 @@ static void peft__decode_steps(
         const peft__piece *p = ids[i] < t->count ? &t->pieces[ids[i]] : NULL;
         if (!p || (!p->size && p->type == PEFT__PIECE_UNUSED)) continue;
         // the tokenizers library compares the normalized token with the names of special ones
-        bool same = p->byte_size == p->size && memcmp(p->bytes, p->text, p->size) == 0;
-        int64_t k = peft__map_get(&t->added_by_text, p->text, p->size, -1);
+        bool same = bytes || (p->byte_size == p->size && memcmp(p->bytes, p->text, p->size) == 0);
+        int64_t k = bytes ? -1 : peft__map_get(&t->added_by_text, p->text, p->size, -1);
         bool control = p->type == PEFT__PIECE_CONTROL || (k >= 0 && t->added_tokens[k].special);
         if (skip_special && control && same) continue;
-        if (!steps && texts[0].count) peft__string_append(&texts[0].text, " ", 1);
-        bool letters = t->byte_level && p->type == PEFT__PIECE_NORMAL;  // whose bytes are what they stand for
-        peft__token_put(&texts[0], letters ? p->text : p->bytes, letters ? p->size : p->byte_size);
+        if (!steps && from->count) peft__string_append(&from->text, " ", 1);
+        bool as_text = letters && p->type == PEFT__PIECE_NORMAL;  // whose bytes are what the letters stand for
+        peft__token_put(from, as_text ? p->text : p->bytes, as_text ? p->size : p->byte_size);
     }
-    size_t most = ((size_t)1 << 20) + 64 * texts[0].text.size;
-    for (int64_t i = 0; i < steps && texts[at].count && !texts[at].text.failed; i++, at = !at) {
-        texts[!at].text.size = 0;
-        texts[!at].count = 0;
-        peft__decode_step(&t->steps[PEFT__DECODERS][i], &texts[at], &texts[!at], most);
+    size_t most = ((size_t)1 << 20) + 64 * from->text.size;
+    for (int64_t i = 0; i < steps && from->count && !from->text.failed && !bytes; i++) {
+        peft__token_texts *next = from;
+        to->text.size = 0;
+        to->count = 0;
+        peft__decode_step(&step[i], from, to, most);
+        from = to, to = next;
     }
-    peft__string_append(out, texts[at].text.data, texts[at].text.size);
-    out->failed = out->failed || texts[at].text.failed;
+    if (bytes) peft__append_utf8(out, from->text.data, from->text.size, false);
+    else peft__string_append(out, from->text.data, from->text.size);
+    out->failed = out->failed || from->text.failed;
     for (int i = 0; i < 2; i++) {
         peft__string_free(&texts[i].text);
         peft__free(t->ctx, texts[i].ends);
@@ -14546,88 +14165,57 @@ PEFTDEF peft_status peft_decode(
     *text = NULL;
     for (int64_t i = 0; i < n; i++)
         if (ids[i] < 0)
-            return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "token %lld has id %d", (long long)i, (int)ids[i]);
+            return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "token %ld has id %d", i, (int)ids[i]);
     peft__string out;
     peft__string_init(&out, t->ctx);
     peft__string_append(&out, "", 0);
-    bool bytes = t->byte_level && t->step_count[PEFT__DECODERS] == 1 &&
-        t->steps[PEFT__DECODERS][0].kind == PEFT__STEP_BYTES;
     if (t->sentencepiece) peft__decode_sp(t, ids, n, skip_special, &out);
-    else if (bytes) peft__decode_bytes(t, ids, n, skip_special, &out);
     else peft__decode_steps(t, ids, n, skip_special, &out);
-    if (out.failed) {
-        peft__string_free(&out);
-        return PEFT_ERROR_MEMORY;
-    }
+    if (out.failed) peft__string_free(&out);
     *text = out.data;
     if (size) *size = out.size;
-    return PEFT_OK;
+    return out.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 // ---- steps: their names in tokenizer.json, and what their keys set
 // How to add a step: a row here, a constant, and a case where it runs: peft__normalize_by, peft__cut or
 // peft__decode_step.
 
-static const struct {
-    const char *name;
-    int kind, lists;  // lists: bits: 1 normalizers, 2 pre-tokenizers, 4 decoders
-} peft__step_kinds[] = {
-    {"Sequence", PEFT__STEP_SEQUENCE, 7},       {"NFC", PEFT__STEP_NFC, 1},
-    {"NFD", PEFT__STEP_NFD, 1},                 {"NFKC", PEFT__STEP_NFKC, 1},
-    {"NFKD", PEFT__STEP_NFKD, 1},               {"Lowercase", PEFT__STEP_LOWERCASE, 1},
-    {"Strip", PEFT__STEP_STRIP, 5},             {"StripAccents", PEFT__STEP_STRIP_ACCENTS, 1},
-    {"Replace", PEFT__STEP_REPLACE, 5},         {"Prepend", PEFT__STEP_PREPEND, 1},
-    {"Precompiled", PEFT__STEP_PRECOMPILED, 1}, {"Nmt", PEFT__STEP_NMT, 1},
-    {"BertNormalizer", PEFT__STEP_BERT, 1},     {"ByteLevel", PEFT__STEP_BYTES, 7},
-    {"Metaspace", PEFT__STEP_METASPACE, 6},     {"Digits", PEFT__STEP_DIGITS, 2},
-    {"Punctuation", PEFT__STEP_PUNCTUATION, 2}, {"BertPreTokenizer", PEFT__STEP_BERT_WORDS, 2},
-    {"Whitespace", PEFT__STEP_WORDS, 2},        {"WhitespaceSplit", PEFT__STEP_WHITE, 2},
-    {"Split", PEFT__STEP_SPLIT, 2},             {"CharDelimiterSplit", PEFT__STEP_DELIMITER, 2},
-    {"FixedLength", PEFT__STEP_LENGTH, 2},      {"WordPiece", PEFT__STEP_WORD_PIECE, 4},
-    {"BPEDecoder", PEFT__STEP_SUFFIX, 4},       {"ByteFallback", PEFT__STEP_BYTE_FALLBACK, 4},
-    {"Fuse", PEFT__STEP_FUSE, 4},
-};
-
 // Kinds of values: 'b' bool, 't' text, 'c' one character, 'p' pattern, 'n' count, 'v' behavior, 's'
 // prefix_scheme, 'm' character map, 'o' bool or null, '-' without effect on ids. `missing`: the value of a
 // missing key; -2: the key must be there.
-#define PEFT__OF_STEP(field) offsetof(peft__step, field)
+#define PEFT__KEY_OF(step, key, kind, missing, field) \
+    {step, key, kind, missing, offsetof(peft__step, field)}
 static const struct {
     const char *step, *key;
     char kind;
     int missing;
     size_t offset;
 } peft__step_keys[] = {
-    {"Strip", "strip_left", 'b', 0, PEFT__OF_STEP(left)},
-    {"Strip", "strip_right", 'b', 0, PEFT__OF_STEP(right)},
-    {"Strip", "content", 'c', 0, PEFT__OF_STEP(text)},
-    {"Strip", "start", 'n', 0, PEFT__OF_STEP(start)},
-    {"Strip", "stop", 'n', 0, PEFT__OF_STEP(stop)},
-    {"Replace", "pattern", 'p', -2, 0},
-    {"Replace", "content", 't', -2, PEFT__OF_STEP(content)},
-    {"Prepend", "prepend", 't', -2, PEFT__OF_STEP(text)},
-    {"Precompiled", "precompiled_charsmap", 'm', 0, 0},
-    {"BertNormalizer", "clean_text", 'b', -2, PEFT__OF_STEP(cleanup)},
-    {"BertNormalizer", "handle_chinese_chars", 'b', -2, PEFT__OF_STEP(chinese)},
-    {"BertNormalizer", "strip_accents", 'o', -1, PEFT__OF_STEP(accents)},
-    {"BertNormalizer", "lowercase", 'b', -2, PEFT__OF_STEP(lowercase)},
-    {"ByteLevel", "add_prefix_space", 'b', 1, PEFT__OF_STEP(prefix_space)},
-    {"ByteLevel", "trim_offsets", '-', 0, 0},  // sets offsets into the text, which are not computed here
-    {"ByteLevel", "use_regex", 'b', 1, PEFT__OF_STEP(use_regex)},
-    {"Metaspace", "replacement", 'c', -2, PEFT__OF_STEP(text)},
-    {"Metaspace", "add_prefix_space", 'b', 1, PEFT__OF_STEP(prefix_space)},
-    {"Metaspace", "prepend_scheme", 's', PEFT__PREFIX_ALWAYS, PEFT__OF_STEP(scheme)},
-    {"Metaspace", "split", 'b', 1, PEFT__OF_STEP(cut)},
-    {"Metaspace", "str_rep", '-', 0, 0},  // the replacement again
-    {"Digits", "individual_digits", 'b', 0, PEFT__OF_STEP(individual)},
-    {"Punctuation", "behavior", 'v', PEFT__ISOLATED, PEFT__OF_STEP(behavior)},
-    {"Split", "pattern", 'p', -2, 0},
-    {"Split", "behavior", 'v', -2, PEFT__OF_STEP(behavior)},
-    {"Split", "invert", 'b', -2, PEFT__OF_STEP(invert)},
-    {"CharDelimiterSplit", "delimiter", 'c', -2, PEFT__OF_STEP(text)},
-    {"FixedLength", "length", 'n', 5, PEFT__OF_STEP(start)},
-    {"WordPiece", "prefix", 't', -2, PEFT__OF_STEP(text)},
-    {"WordPiece", "cleanup", 'b', -2, PEFT__OF_STEP(cleanup)},
-    {"BPEDecoder", "suffix", 't', -2, PEFT__OF_STEP(text)},
+    PEFT__KEY_OF("Strip", "strip_left", 'b', 0, left), PEFT__KEY_OF("Strip", "strip_right", 'b', 0, right),
+    PEFT__KEY_OF("Strip", "content", 'c', 0, text), PEFT__KEY_OF("Strip", "start", 'n', 0, start),
+    PEFT__KEY_OF("Strip", "stop", 'n', 0, stop), PEFT__KEY_OF("Replace", "pattern", 'p', -2, text),
+    PEFT__KEY_OF("Replace", "content", 't', -2, content), PEFT__KEY_OF("Prepend", "prepend", 't', -2, text),
+    PEFT__KEY_OF("Precompiled", "precompiled_charsmap", 'm', 0, text),
+    PEFT__KEY_OF("BertNormalizer", "clean_text", 'b', -2, cleanup),
+    PEFT__KEY_OF("BertNormalizer", "handle_chinese_chars", 'b', -2, chinese),
+    PEFT__KEY_OF("BertNormalizer", "strip_accents", 'o', -1, accents),
+    PEFT__KEY_OF("BertNormalizer", "lowercase", 'b', -2, lowercase),
+    PEFT__KEY_OF("ByteLevel", "add_prefix_space", 'b', 1, prefix_space),
+    PEFT__KEY_OF("ByteLevel", "trim_offsets", '-', 0, text),  // offsets into the text are not computed here
+    PEFT__KEY_OF("ByteLevel", "use_regex", 'b', 1, use_regex),
+    PEFT__KEY_OF("Metaspace", "replacement", 'c', -2, text),
+    PEFT__KEY_OF("Metaspace", "add_prefix_space", 'b', 1, prefix_space),
+    PEFT__KEY_OF("Metaspace", "prepend_scheme", 's', PEFT__PREFIX_ALWAYS, scheme),
+    PEFT__KEY_OF("Metaspace", "split", 'b', 1, cut),
+    PEFT__KEY_OF("Metaspace", "str_rep", '-', 0, text),  // the replacement again
+    PEFT__KEY_OF("Digits", "individual_digits", 'b', 0, individual),
+    PEFT__KEY_OF("Punctuation", "behavior", 'v', PEFT__ISOLATED, behavior),
+    PEFT__KEY_OF("Split", "pattern", 'p', -2, text), PEFT__KEY_OF("Split", "behavior", 'v', -2, behavior),
+    PEFT__KEY_OF("Split", "invert", 'b', -2, invert),
+    PEFT__KEY_OF("CharDelimiterSplit", "delimiter", 'c', -2, text),
+    PEFT__KEY_OF("FixedLength", "length", 'n', 5, start), PEFT__KEY_OF("WordPiece", "prefix", 't', -2, text),
+    PEFT__KEY_OF("WordPiece", "cleanup", 'b', -2, cleanup),
+    PEFT__KEY_OF("BPEDecoder", "suffix", 't', -2, text),
 };
 
 static const char *const peft__step_lists[][2] = {
@@ -14637,16 +14225,10 @@ static const char *const peft__behaviors[] = {
 static const char *const peft__schemes[] = {"always", "first", "never"};
 
 static void peft__put_step(peft_tokenizer *t, int list, const peft__step *p) {
-    int64_t *count = &t->step_count[list];
-    void *grown = t->status
-        ? NULL
-        : peft__one_more(t->ctx, t->steps[list], *count, &t->step_capacity[list], sizeof(*p));
-    if (!peft__load_has(t, grown)) {
-        peft__regex_free(p->regex);
-        return;
-    }
-    t->steps[list] = (peft__step *)grown;
-    t->steps[list][(*count)++] = *p;
+    int64_t *count = &t->step_count[list], *room = &t->step_capacity[list];
+    if (!t->status && !peft__more(t->ctx, &t->steps[list], *count, room, sizeof(*p))) peft__load_has(t, NULL);
+    if (t->status) peft__regex_free(p->regex);
+    else t->steps[list][(*count)++] = *p;
 }
 
 static const unsigned char *peft__keep_categories(peft_tokenizer *t) {
@@ -14695,12 +14277,14 @@ static void peft__put_regex(
     "\\x{1F169}"                                                                                             \
     "\\x{1F170}-\\x{1F189}"
 
+#define PEFT__PUNCTUATION "[\\p{P}$+<=>^`|~]"
+
 // BertNormalizer as regular expressions: removes control characters, makes white space a space, puts spaces
 // around ideographs, then removes accents and makes capitals small.
 static void peft__put_bert(peft_tokenizer *t, peft__step *p, int list) {
     if (p->cleanup) {
-        peft__put_regex(
-            t, list, "[\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F-\\x{9F}\\x{FFFD}\\p{Cf}\\p{Co}\\p{Cs}]", "", 0);
+        peft__put_regex(t, list,
+            "[\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F-\\x{9F}\\x{FFFD}\\p{Cf}\\p{Co}\\p{Cs}]", "", 0);
         peft__put_regex(t, list, peft__white_pattern, " ", 0);
     }
     if (p->chinese) {
@@ -14716,51 +14300,51 @@ static void peft__put_bert(peft_tokenizer *t, peft__step *p, int list) {
     if (p->lowercase) peft__put_step(t, list, p);
 }
 
+// Steps that are the same as one or two regular expressions: what replaces their matches, or how they cut.
+static const struct {
+    int kind;
+    const char *pattern, *content;
+    int behavior;
+} peft__step_patterns[] = {
+    {PEFT__STEP_STRIP_ACCENTS, "\\p{M}", "", 0},
+    {PEFT__STEP_NMT, "[\\x01-\\x08\\x0B\\x0E-\\x1F\\x7F\\x{8F}\\x{9F}]", "", 0},
+    {PEFT__STEP_NMT,
+        "[\\t\\n\\f\\r\\x{1680}\\x{200B}-\\x{200F}\\x{2028}\\x{2029}\\x{2581}\\x{FEFF}\\x{FFFD}]", " ", 0},
+    {PEFT__STEP_WHITE, peft__white_pattern, "", PEFT__REMOVED},
+    {PEFT__STEP_WORDS, peft__white_pattern, "", PEFT__REMOVED},
+    {PEFT__STEP_WORDS, "[" PEFT__WORD_CHARS "]+", "", PEFT__ISOLATED},
+    {PEFT__STEP_BERT_WORDS, peft__white_pattern, "", PEFT__REMOVED},
+    {PEFT__STEP_BERT_WORDS, PEFT__PUNCTUATION, "", PEFT__ISOLATED},
+};
+
 // Adds a step that was read, or the regular expressions that mean the same.
 static void peft__put_named_step(peft_tokenizer *t, peft__step *p, int list) {
-    bool pre = list == PEFT__PRE_TOKENIZERS;
-    switch (p->kind) {
-    case PEFT__STEP_BERT: peft__put_bert(t, p, list); break;
-    case PEFT__STEP_STRIP_ACCENTS: peft__put_regex(t, list, "\\p{M}", "", 0); break;
-    case PEFT__STEP_NMT:  // removes control characters, makes unusual spaces a space
-        peft__put_regex(t, list, "[\\x01-\\x08\\x0B\\x0E-\\x1F\\x7F\\x{8F}\\x{9F}]", "", 0);
-        peft__put_regex(t, list,
-            "[\\t\\n\\f\\r\\x{1680}\\x{200B}-\\x{200F}\\x{2028}\\x{2029}\\x{2581}\\x{FEFF}\\x{FFFD}]", " ",
-            0);
-        break;
-    case PEFT__STEP_DIGITS:
+    bool decoder = list == PEFT__DECODERS, found = false;
+    for (int64_t i = 0; i < PEFT__COUNT(peft__step_patterns); i++) {
+        if (peft__step_patterns[i].kind != p->kind) continue;
+        found = true;
+        peft__put_regex(t, list, peft__step_patterns[i].pattern, peft__step_patterns[i].content,
+            peft__step_patterns[i].behavior);
+    }
+    if (found) return;
+    if (p->kind == PEFT__STEP_BERT) {
+        peft__put_bert(t, p, list);
+    } else if (p->kind == PEFT__STEP_DIGITS) {
         peft__put_regex(t, list, peft__digit_pattern, "", p->individual ? PEFT__ISOLATED : PEFT__CONTIGUOUS);
-        break;
-    case PEFT__STEP_WHITE: peft__put_regex(t, list, peft__white_pattern, "", PEFT__REMOVED); break;
-    case PEFT__STEP_WORDS:
-        peft__put_regex(t, list, peft__white_pattern, "", PEFT__REMOVED);
-        peft__put_regex(t, list, "[" PEFT__WORD_CHARS "]+", "", PEFT__ISOLATED);
-        break;
-    case PEFT__STEP_BERT_WORDS:
-        peft__put_regex(t, list, peft__white_pattern, "", PEFT__REMOVED);  // and punctuation, below
-        // fall through
-    case PEFT__STEP_PUNCTUATION: peft__put_regex(t, list, "[\\p{P}$+<=>^`|~]", "", p->behavior); break;
-    case PEFT__STEP_DELIMITER:
-        p->kind = PEFT__STEP_SPLIT;
-        p->behavior = PEFT__REMOVED;
-        peft__put_step(t, list, p);
-        break;
-    case PEFT__STEP_STRIP:
-        if (list == PEFT__DECODERS) {
-            peft__put_step(t, list, p);
-            break;
-        }
+    } else if (p->kind == PEFT__STEP_PUNCTUATION) {
+        peft__put_regex(t, list, PEFT__PUNCTUATION, "", p->behavior);
+    } else if (p->kind == PEFT__STEP_STRIP && !decoder) {
         if (p->left) peft__put_regex(t, list, "\\A\\s+", "", 0);
         if (p->right) peft__put_regex(t, list, "\\s+\\z", "", 0);
-        break;
-    case PEFT__STEP_METASPACE:
-        if (!p->prefix_space && p->scheme == PEFT__PREFIX_FIRST)
-            peft__damaged(t, "Metaspace: add_prefix_space does not fit prepend_scheme");
-        if (!p->prefix_space) p->scheme = PEFT__PREFIX_NEVER;
-        t->asks_first = t->asks_first || (pre && p->scheme == PEFT__PREFIX_FIRST);
-        // fall through
-    default:
-        if (list != PEFT__DECODERS && p->kind == PEFT__STEP_BYTES) t->takes_bytes = true;
+    } else {
+        if (p->kind == PEFT__STEP_DELIMITER) p->kind = PEFT__STEP_SPLIT, p->behavior = PEFT__REMOVED;
+        if (p->kind == PEFT__STEP_BYTES && !decoder) t->takes_bytes = true;
+        if (p->kind == PEFT__STEP_METASPACE) {
+            if (!p->prefix_space && p->scheme == PEFT__PREFIX_FIRST)
+                PEFT__DAMAGED(t, "Metaspace: add_prefix_space does not fit prepend_scheme");
+            if (!p->prefix_space) p->scheme = PEFT__PREFIX_NEVER;
+            if (p->scheme == PEFT__PREFIX_FIRST && !decoder) t->asks_first = true;
+        }
         peft__put_step(t, list, p);
     }
 }
@@ -14815,8 +14399,8 @@ static void peft__json_steps(peft__string *s, const peft_tokenizer *t, bool with
             t->nfc ? "'normalizer':{'type':'NFC'},\n" PEFT__SEQUENCE : "'normalizer':null,\n" PEFT__SEQUENCE);
         if (t->digits_apart) peft__string_quoted(s, "{'type':'Digits','individual_digits':true},");
         if (!gpt2) {
-            peft__string_quoted(
-                s, "{'type':'Split','behavior':'Isolated','invert':false,'pattern':{'Regex':");
+            peft__string_quoted(s,
+                "{'type':'Split','behavior':'Isolated','invert':false,'pattern':{'Regex':");
             peft__json_quote(s, peft__split_patterns[t->split], strlen(peft__split_patterns[t->split]));
             peft__string_quoted(s, "}},");
         }
@@ -14837,8 +14421,8 @@ static void peft__json_steps(peft__string *s, const peft_tokenizer *t, bool with
         break;
     case PEFT__RECIPE_GEMMA:
         peft__string_quoted(s, "'normalizer':" PEFT__REPLACE("String", " ", PEFT__MARK) ",\n'pre_tokenizer':"
-                            "{'type':'Split','pattern':{'String':' '},'behavior':'MergedWithPrevious',"
-                            "'invert':false},\n" PEFT__DECODE_SPACES, "");
+            "{'type':'Split','pattern':{'String':' '},'behavior':'MergedWithPrevious',"
+            "'invert':false},\n" PEFT__DECODE_SPACES, "");
         break;
     default:  // sentencepiece: its map; squeezes spaces, puts one before the text, makes all visible
         peft__string_quoted(s, "'normalizer':{'type':'Sequence','normalizers':[");
@@ -14892,41 +14476,32 @@ static void peft__use_recipe(peft_tokenizer *t, int recipe) {
 // that stand for them, which is faster, and then decodes the pieces' texts into bytes. A piece with other
 // characters cannot come from a text; it decodes to its text.
 static void peft__find_byte_level(peft_tokenizer *t) {
-    int64_t last = t->step_count[PEFT__PRE_TOKENIZERS] - 1, letters = 0;
-    peft__step *pre = t->steps[PEFT__PRE_TOKENIZERS];
-    short byte_of_char[324];
+    int64_t last = t->step_count[PEFT__PRE_TOKENIZERS] - 1, letters = 0, steps = 0;
     int32_t byte_id[256];
-    if (t->status || t->kind != PEFT__BPE || last < 0 || pre[last].kind != PEFT__STEP_BYTES ||
-        t->prefix_size || t->suffix_size)
-        return;
-    for (int64_t i = 0; i < last; i++)
-        if (pre[i].kind == PEFT__STEP_BYTES) return;
-    for (int64_t i = 0; i < t->step_count[PEFT__NORMALIZERS]; i++)
-        if (t->steps[PEFT__NORMALIZERS][i].kind == PEFT__STEP_BYTES) return;
-    peft__byte_characters(byte_of_char);
-    for (int i = 0; i < 256; i++) byte_id[i] = -1;
+    if (t->status || t->kind != PEFT__BPE || t->prefix_size || t->suffix_size) return;
+    for (int list = PEFT__NORMALIZERS; list <= PEFT__PRE_TOKENIZERS; list++)
+        for (int64_t i = 0; i < t->step_count[list]; i++) steps += t->steps[list][i].kind == PEFT__STEP_BYTES;
+    if (steps != 1 || last < 0 || t->steps[PEFT__PRE_TOKENIZERS][last].kind != PEFT__STEP_BYTES) return;
+    memset(byte_id, -1, sizeof(byte_id));
     for (int64_t i = 0; i < t->count; i++) {
         char byte[2];
         const peft__piece *p = &t->pieces[i];
         bool one = p->in_model && p->size && p->size <= 2 &&
-            peft__letters_to_bytes(byte_of_char, p->text, p->size, byte) == 1;
+            peft__letters_to_bytes(p->text, p->size, byte) == 1;
         if (!one || byte_id[(unsigned char)byte[0]] >= 0) continue;
         byte_id[(unsigned char)byte[0]] = (int32_t)i;
         letters++;
     }
     if (letters < 256) return;
-    t->byte_level = pre[last].raw = true;
-    t->each_digit = last == 1 && pre[0].text == peft__digit_pattern && pre[0].behavior == PEFT__ISOLATED;
-    if (!pre[last].prefix_space && last == (t->each_digit || !pre[last].use_regex))
-        t->direct = pre[last].use_regex ? (int)PEFT__SPLIT_GPT2 : pre[0].split;
+    t->byte_level = t->steps[PEFT__PRE_TOKENIZERS][last].raw = true;
     t->byte_fallback = false;
     memcpy(t->byte_id, byte_id, sizeof(byte_id));
     for (int64_t i = 0; i < t->count; i++) {
         peft__piece *p = &t->pieces[i];
-        char *bytes = p->in_model && p->type == PEFT__PIECE_NORMAL ? peft__tokenizer_text(t, p->text, p->size)
-                : NULL;
+        bool piece = p->in_model && p->type == PEFT__PIECE_NORMAL;
+        char *bytes = piece ? peft__tokenizer_text(t, p->text, p->size) : NULL;
         if (!bytes) continue;
-        int64_t size = peft__letters_to_bytes(byte_of_char, p->text, p->size, bytes);
+        int64_t size = peft__letters_to_bytes(p->text, p->size, bytes);
         p->in_model = size > 0;
         if (size > 0) p->bytes = bytes, p->byte_size = (uint32_t)size;
     }
@@ -14936,7 +14511,7 @@ static void peft__find_byte_level(peft_tokenizer *t) {
 // character get values beyond all ids, see peft__model_piece.
 static void peft__piece_trie(peft_tokenizer *t, bool user) {
     int64_t n = 0;
-    peft__trie_key *keys = (peft__trie_key *)peft__calloc(t->ctx, t->count + 1, sizeof(peft__trie_key));
+    peft__trie_key *keys = PEFT__CALLOC(t->ctx, t->count + 1, peft__trie_key);
     for (int64_t i = 0; i < t->count && peft__load_has(t, keys); i++) {
         const peft__piece *p = &t->pieces[i];
         if (!p->byte_size || (user ? p->type != PEFT__PIECE_USER : !p->in_model)) continue;
@@ -14947,7 +14522,6 @@ static void peft__piece_trie(peft_tokenizer *t, bool user) {
                 (int32_t)(hidden ? i + t->count : i)};
         keys[n++] = key;
     }
-    t->has_user = user && n > 0;
     peft__tokenizer_trie(t, user ? &t->user : &t->trie, keys, n, !user);
 }
 
@@ -14966,7 +14540,7 @@ static void peft__piece_ranges(peft_tokenizer *t) {
         t->max_score = PEFT__MAX(t->max_score, p->score);
     }
     for (int i = 0; i < 256 && t->byte_fallback && t->sentencepiece; i++)
-        if (t->byte_id[i] < 0) peft__damaged(t, "byte fallback, but no piece for byte %d", i);
+        if (t->byte_id[i] < 0) PEFT__DAMAGED(t, "byte fallback, but no piece for byte %d", i);
 }
 
 // Whether no piece has a space behind another character: then every space begins a word.
@@ -15009,8 +14583,7 @@ static void peft__added_tries(peft_tokenizer *t) {
     peft__encoder_open(&e, t, (size_t)1 << 24);
     for (int normal = 0; normal < 2; normal++) {
         int64_t n = 0;
-        peft__trie_key *keys = (peft__trie_key *)peft__calloc(
-            t->ctx, t->added_count + 1, sizeof(peft__trie_key));
+        peft__trie_key *keys = PEFT__CALLOC(t->ctx, t->added_count + 1, peft__trie_key);
         peft__load_has(t, keys);
         for (int64_t i = 0; i < t->added_count && !t->status; i++) {
             const peft__added *a = &t->added_tokens[i];
@@ -15022,7 +14595,8 @@ static void peft__added_tries(peft_tokenizer *t) {
             if (text && text != a->text) text = peft__tokenizer_text(t, text, size);
             if (text && !size) peft__unsupported(t, "normalized, the added token %s is nothing", a->text);
             if (!text || !size) continue;
-            keys[n].text = text, keys[n].size = (uint32_t)size, keys[n++].value = (int32_t)i;
+            peft__trie_key key = {text, (uint32_t)size, (int32_t)i};
+            keys[n++] = key;
             if (!t->sentencepiece)
                 t->pieces[a->id].bytes = text, t->pieces[a->id].byte_size = (uint32_t)size;
         }
@@ -15037,7 +14611,6 @@ static void peft__tokenizer_finish(peft_tokenizer *t) {
         int kind = t->steps[PEFT__NORMALIZERS][i].kind;
         bool form = kind >= PEFT__STEP_NFC && kind <= PEFT__STEP_NFKD;
         if (form && !t->nf) peft__load_has(t, t->nf = peft__nf_build(&t->arena));
-        if (kind == PEFT__STEP_PRECOMPILED) peft__precompiled_ascii(t);
     }
     if (!t->sentencepiece) peft__keep_categories(t);
     peft__piece_ranges(t);
@@ -15047,7 +14620,7 @@ static void peft__tokenizer_finish(peft_tokenizer *t) {
     t->space_begins = t->kind == PEFT__BPE && !t->byte_level && !t->ignore_merges && !t->prefix_size &&
         !t->suffix_size && peft__trie_exact(&t->trie, peft__space, 3) >= 0 && peft__spaces_begin_pieces(t);
     if (t->kind == PEFT__BPE && !t->status) peft__mark_whole(t);
-    if (t->sentencepiece && !t->status) peft__sp_ascii(t);
+    if (t->sentencepiece || t->charsmap_count) peft__fill_ascii(t);
     if (!t->status) peft__added_tries(t);
 }
 
@@ -15057,15 +14630,14 @@ static void peft__tokenizer_finish(peft_tokenizer *t) {
 // gets the id *next, which then grows.
 static void peft__put_added(peft_tokenizer *t, peft__added a, int64_t *next) {
     if (!a.size || t->status) return;
-    int64_t known = peft__map_get(&t->added_by_text, a.text, a.size, -1), id = peft__id_of(t, a.text, a.size);
-    if (known < 0) {
-        void *grown = peft__one_more(
-            t->ctx, t->added_tokens, t->added_count, &t->added_capacity, sizeof(peft__added));
-        if (!peft__load_has(t, grown)) return;
-        t->added_tokens = (peft__added *)grown;
+    int64_t known = peft__map_get(&t->added_by_text, a.text, a.size, t->added_count),
+        id = peft__id_of(t, a.text, a.size);
+    if (known == t->added_count) {
+        bool room = peft__more(t->ctx, &t->added_tokens, t->added_count, &t->added_capacity,
+            sizeof(peft__added));
         a.text = peft__tokenizer_text(t, a.text, a.size);
-        known = t->added_count;
-        if (!a.text || !peft__map_set(&t->added_by_text, a.text, a.size, known)) peft__load_has(t, NULL);
+        if (!room || !a.text || !peft__map_set(&t->added_by_text, a.text, a.size, known))
+            peft__load_has(t, NULL);
     } else {
         a.text = t->added_tokens[known].text;
         id = t->added_tokens[known].id;
@@ -15073,11 +14645,10 @@ static void peft__put_added(peft_tokenizer *t, peft__added a, int64_t *next) {
     if (id < 0) {
         id = (*next)++;
         bool taken = id < t->count && (t->pieces[id].size || t->pieces[id].type != PEFT__PIECE_UNUSED);
-        if (!t->status && taken)
-            peft__damaged(t, "the added token %s gets id %lld, which the vocabulary has for %s", a.text,
-                    (long long)id, t->pieces[id].text);
-        else if (!t->status && id > t->count + 65536)
-            peft__damaged(t, "the added token %s has id %lld", a.text, (long long)id);
+        if (taken)
+            PEFT__DAMAGED(t, "the added token %s gets id %ld, which the vocabulary has for %s", a.text, id,
+                t->pieces[id].text);
+        else if (id > t->count + 65536) PEFT__DAMAGED(t, "the added token %s has id %ld", a.text, id);
         while (t->count < id && peft__tokenizer_add(t, "", 0, 0, PEFT__PIECE_UNUSED)) {}
         if (t->status) return;
         if (id == t->count) {
@@ -15092,7 +14663,7 @@ static void peft__put_added(peft_tokenizer *t, peft__added a, int64_t *next) {
     a.id = (int32_t)id;
     if (t->pieces[id].type != PEFT__PIECE_UNKNOWN)
         t->pieces[id].type = a.special ? PEFT__PIECE_CONTROL : PEFT__PIECE_USER;
-    if (known == t->added_count) t->added_count++;
+    t->added_count += known == t->added_count;
     t->added_tokens[known] = a;
 }
 
@@ -15184,9 +14755,9 @@ static void peft__sp_read_piece(peft_tokenizer *t, peft__proto p) {
     }
     bool byte = type != PEFT__PIECE_BYTE || (text && peft__byte_piece(text, size) >= 0);
     if (p.failed || !text || !size || !(score - score == 0) || type < 1 || type > PEFT__PIECE_BYTE || !byte)
-        peft__damaged(t, "piece %lld is damaged", (long long)t->count);
+        PEFT__DAMAGED(t, "piece %ld is damaged", t->count);
     else if (peft__id_of(t, text, size) >= 0)
-        peft__damaged(t, "piece %lld is there twice", (long long)t->count);
+        PEFT__DAMAGED(t, "piece %ld is there twice", t->count);
     if (type == PEFT__PIECE_UNKNOWN && t->ids.unk < 0) t->ids.unk = (int32_t)t->count;
     peft__tokenizer_add(t, text, size, score, (int)type);
 }
@@ -15201,29 +14772,28 @@ static void peft__sp_read_trainer(peft_tokenizer *t, peft__proto p, const char *
         if (p.wire == 2 && p.field >= 46 && p.field <= 48)
             peft__load_has(t, names[p.field - 46] = peft__tokenizer_text(t, (const char *)p.bytes, p.size));
     }
-    if (p.failed) peft__damaged(t, "the trainer's settings are damaged");
+    if (p.failed) PEFT__DAMAGED(t, "the trainer's settings are damaged");
     if (kind != PEFT__UNIGRAM && kind != PEFT__BPE)
-        peft__unsupported(
-            t, "SentencePiece model type %llu is neither unigram (1) nor BPE (2)", (unsigned long long)kind);
-    if (suffix) peft__unsupported(t, "treat_whitespace_as_suffix");
+        PEFT__UNSUPPORTED(t, "SentencePiece model type %llu is neither unigram (1) nor BPE (2)",
+            (unsigned long long)kind);
+    if (suffix) PEFT__UNSUPPORTED(t, "treat_whitespace_as_suffix");
     t->kind = (int)kind;
 }
 
-// Reads the character map: the double array's size in bytes (u32), the array, NUL-terminated replacements.
 static void peft__read_charsmap(peft_tokenizer *t, const unsigned char *data, size_t n) {
     if (!n || t->status) return;
     uint32_t size = n < 4 ? 0 : peft__u32_at(data);
     if (size < 4 || size % 4 || size > n - 4) {
-        peft__damaged(t, "the normalizer's character map is damaged");
+        PEFT__DAMAGED(t, "the normalizer's character map is damaged");
         return;
     }
-    uint32_t *map = (uint32_t *)peft__arena_alloc(&t->arena, size);
-    t->replacements_size = n - 4 - size;
-    t->replacements = peft__arena_strdup(&t->arena, (const char *)data + 4 + size, t->replacements_size);
-    if (!peft__load_has(t, map) || !peft__load_has(t, t->replacements)) return;
-    for (uint32_t i = 0; i < size / 4; i++) map[i] = peft__u32_at(data + 4 + 4 * (size_t)i);
-    t->charsmap = map;
+    const char *map = peft__arena_strdup(&t->arena, (const char *)data, n);
+    if (!peft__load_has(t, map)) return;
+    t->charsmap = (const unsigned char *)map;
+    t->charsmap_size = n;
     t->charsmap_count = size / 4;
+    t->replacements = map + 4 + size;
+    t->replacements_size = n - 4 - size;
 }
 
 static void peft__sp_read_normalizer(peft_tokenizer *t, peft__proto p) {
@@ -15233,7 +14803,7 @@ static void peft__sp_read_normalizer(peft_tokenizer *t, peft__proto p) {
         if (p.field == 4 && p.wire == 0) t->squeeze_spaces = p.number != 0;
         if (p.field == 5 && p.wire == 0) t->escape_spaces = p.number != 0;
     }
-    if (p.failed) peft__damaged(t, "the normalizer is damaged");
+    if (p.failed) PEFT__DAMAGED(t, "the normalizer is damaged");
 }
 
 // T5 adds 100 sentinels behind the file's pieces, of which <extra_id_0> is the last. Its special tokens
@@ -15272,8 +14842,7 @@ static int64_t peft__merge_part(const peft_tokenizer *t, const char *s, size_t n
 // one with the shortest left part comes first.
 static void peft__sp_build_merges(peft_tokenizer *t, bool by_id) {
     const unsigned types = PEFT__BIT(NORMAL) | PEFT__BIT(UNUSED) | (by_id ? PEFT__BIT(USER) : 0);
-    peft__ranked_piece *order = (peft__ranked_piece *)peft__calloc(
-        t->ctx, t->count, sizeof(peft__ranked_piece));
+    peft__ranked_piece *order = PEFT__CALLOC(t->ctx, t->count, peft__ranked_piece);
     int64_t n = 0, rank = 0;
     peft__load_has(t, order);
     for (int64_t i = 0; i < t->count && order; i++) {
@@ -15286,7 +14855,7 @@ static void peft__sp_build_merges(peft_tokenizer *t, bool by_id) {
         const peft__piece *p = &t->pieces[order[i].id];
         if (!by_id && i && order[i].score != order[i - 1].score) rank = i;
         if (p->size > PEFT__MERGE_LENGTH)
-            peft__unsupported(t, "piece %d is %zu bytes long", (int)order[i].id, (size_t)p->size);
+            PEFT__UNSUPPORTED(t, "piece %d is %zu bytes long", (int)order[i].id, (size_t)p->size);
         for (size_t k = 1; k < p->size && !t->status; k++) {
             if (((unsigned char)p->text[k] & 0xC0) == 0x80) continue;
             int64_t left = peft__merge_part(t, p->text, k, types);
@@ -15328,9 +14897,9 @@ static void peft__sp_read(peft_tokenizer *t, peft__arena *a, const char *data, s
         if (p.field == 2) peft__sp_read_trainer(t, inner, names);
         if (p.field == 3) peft__sp_read_normalizer(t, inner);
     }
-    if (p.failed || !t->count) peft__damaged(t, "not a SentencePiece model, or truncated");
-    if (t->ids.unk < 0) peft__damaged(t, "no unknown piece");
-    if (!kind_known) peft__damaged(t, "truncated: nothing follows its %lld pieces", (long long)t->count);
+    if (p.failed || !t->count) PEFT__DAMAGED(t, "not a SentencePiece model, or truncated");
+    if (t->ids.unk < 0) PEFT__DAMAGED(t, "no unknown piece");
+    if (!kind_known) PEFT__DAMAGED(t, "truncated: nothing follows its %ld pieces", t->count);
     if (t->status) return;
     for (int i = 0; i < 3; i++) {
         int32_t id = peft_token_id(t, names[i]);
@@ -15348,7 +14917,7 @@ static void peft__add_named_merge(
     peft_tokenizer *t, const char *s, size_t left, const char *r, size_t right, int64_t rank) {
     char joined[2 * PEFT__MERGE_LENGTH];
     if (!left || !right || left + right > sizeof(joined) || rank >= INT32_MAX) {
-        peft__damaged(t, "merge %lld is damaged", (long long)rank);
+        PEFT__DAMAGED(t, "merge %ld is damaged", rank);
         return;
     }
     memcpy(joined, s, left);
@@ -15357,8 +14926,8 @@ static void peft__add_named_merge(
     int64_t a = peft__id_of(t, s, left), b = peft__id_of(t, r, right);
     int64_t both = peft__id_of(t, joined, left + right - inside);
     if (a >= 0 && b >= 0 && both >= 0) peft__merge_add(t, a, b, rank, both);
-    else peft__damaged(t, "merge %lld, '%.*s' and '%.*s', is not in the vocabulary", (long long)rank,
-            (int)left, s, (int)right, r);
+    else PEFT__DAMAGED(t, "merge %ld, '%.*s' and '%.*s', is not in the vocabulary", rank, (int)left, s,
+        (int)right, r);
 }
 
 // Adds a merge "left right".
@@ -15376,11 +14945,6 @@ static void peft__read_merges_text(peft_tokenizer *t, const char *text, size_t n
         if (stop == i || (i == 0 && stop >= 8 && memcmp(text, "#version", 8) == 0)) continue;
         peft__add_merge_text(t, text + i, stop - i, rank++);
     }
-}
-
-// The first item of a list; NULL: there is none.
-static const peft__json *peft__json_first(const peft__json *list) {
-    return peft__json_is(list, PEFT__JSON_ARRAY) ? list->child : NULL;
 }
 
 static void peft__read_merges_json(peft_tokenizer *t, const peft__json *merges) {
@@ -15404,11 +14968,11 @@ typedef struct peft__named {
 static void peft__read_json_pieces(peft_tokenizer *t, const peft__json *vocab) {
     bool object = peft__json_is(vocab, PEFT__JSON_OBJECT), narrow = true;
     if (!object && !peft__json_is(vocab, PEFT__JSON_ARRAY)) {
-        peft__damaged(t, "no vocabulary");
+        PEFT__DAMAGED(t, "no vocabulary");
         return;
     }
     int64_t most = (int64_t)vocab->length + 65536, at = 0, count = 0;
-    peft__named *names = (peft__named *)peft__calloc(t->ctx, most, sizeof(peft__named));
+    peft__named *names = PEFT__CALLOC(t->ctx, most, peft__named);
     peft__load_has(t, names);
     for (const peft__json *v = vocab->child; v && !t->status; v = v->next, at++) {
         const peft__json *text = object ? v : peft__json_first(v), *score = text ? text->next : NULL;
@@ -15416,7 +14980,7 @@ static void peft__read_json_pieces(peft_tokenizer *t, const peft__json *vocab) {
                 peft__json_is(score, PEFT__JSON_NUMBER) && fabs(score->number) < 1e30;
         double id = good && object ? v->number : (double)at;
         if (!good || !(id >= 0) || id >= (double)most || id != floor(id) || names[(int64_t)id].text) {
-            peft__damaged(t, "token %lld of the vocabulary is damaged", (long long)at);
+            PEFT__DAMAGED(t, "token %ld of the vocabulary is damaged", at);
             break;
         }
         peft__named name = {object ? v->key : text->string, object ? v->key_length : text->length,
@@ -15425,18 +14989,17 @@ static void peft__read_json_pieces(peft_tokenizer *t, const peft__json *vocab) {
         narrow = narrow && (double)(float)name.score == name.score;
         count = PEFT__MAX(count, (int64_t)id + 1);
     }
+    if (!narrow && !t->status) peft__load_has(t, t->scores = PEFT__ARENA(&t->arena, count, double));
     for (int64_t i = 0; i < count && !t->status; i++) {
         bool there = names[i].text != NULL;
         peft__piece *p = peft__tokenizer_add(t, there ? names[i].text : "", names[i].size,
             (float)names[i].score, there ? PEFT__PIECE_NORMAL : PEFT__PIECE_UNUSED);
+        if (t->scores) t->scores[i] = names[i].score;
         if (!p || !there) continue;
         p->in_model = true;
         t->model_count++;
         if (p->size && !peft__map_set(&t->by_text, p->text, p->size, i)) peft__load_has(t, NULL);
     }
-    if (!narrow) t->scores = (double *)peft__arena_alloc(&t->arena, (size_t)count * sizeof(double));
-    if (!narrow) peft__load_has(t, t->scores);
-    for (int64_t i = 0; i < count && t->scores; i++) t->scores[i] = names[i].score;
     peft__free(t->ctx, names);
 }
 
@@ -15456,8 +15019,8 @@ static const char peft__base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijk
 // Reads "precompiled_charsmap", SentencePiece's map in base64. Null and "" change nothing.
 static void peft__read_charsmap_base64(peft_tokenizer *t, const peft__json *text) {
     if (!text || text->type == PEFT__JSON_NULL) return;
-    if (text->type != PEFT__JSON_STRING) peft__damaged(t, "precompiled_charsmap");
-    if (t->charsmap_count) peft__unsupported(t, "two normalizers of type Precompiled");
+    if (text->type != PEFT__JSON_STRING) PEFT__DAMAGED(t, "precompiled_charsmap");
+    if (t->charsmap_count) PEFT__UNSUPPORTED(t, "two normalizers of type Precompiled");
     unsigned char *data = t->status ? NULL : (unsigned char *)peft__alloc(t->ctx, text->length + 1);
     size_t n = 0;
     uint32_t bits = 0;
@@ -15474,14 +15037,10 @@ static void peft__read_charsmap_base64(peft_tokenizer *t, const peft__json *text
     peft__free(t->ctx, data);
 }
 
-// Fails if an object has a key that the list `keys` (separated by spaces) does not have.
+// Fails if an object has a key that the list `keys` (separated by commas) does not have.
 static void peft__json_only(peft_tokenizer *t, const peft__json *v, const char *keys, const char *what) {
-    for (const peft__json *k = peft__json_is(v, PEFT__JSON_OBJECT) ? v->child : NULL; k; k = k->next) {
-        const char *hit = k->key_length ? strstr(keys, k->key) : NULL;
-        while (hit && ((hit > keys && hit[-1] != ' ') || (hit[k->key_length] && hit[k->key_length] != ' ')))
-            hit = strstr(hit + 1, k->key);
-        if (!hit) peft__unsupported(t, "%s: the key %s is not known", what, k->key);
-    }
+    for (const peft__json *k = peft__json_is(v, PEFT__JSON_OBJECT) ? v->child : NULL; k; k = k->next)
+        if (!peft__is_listed(keys, k->key)) PEFT__UNSUPPORTED(t, "%s: the key %s is not known", what, k->key);
 }
 
 // ---- the steps of tokenizer.json
@@ -15491,18 +15050,12 @@ static void peft__step_pattern(peft_tokenizer *t, peft__step *p, const peft__jso
     p->is_regex = !(peft__json_is(text, PEFT__JSON_STRING) && text->length);
     if (p->is_regex) text = regex;
     if (!peft__json_is(text, PEFT__JSON_STRING)) {
-        peft__unsupported(t, "%s: a pattern that is empty", step);
+        PEFT__UNSUPPORTED(t, "%s: a pattern that is empty", step);
         return;
     }
     p->text = text->string;
     p->text_size = text->length;
     if (p->is_regex) peft__compile_step(t, p, step);
-}
-
-static int peft__word_index(const char *const *words, int count, const char *word) {
-    for (int i = 0; i < count; i++)
-        if (strcmp(words[i], word) == 0) return i;
-    return -1;
 }
 
 // Puts the value of a key where the table says. False: the value is not of the key's kind.
@@ -15516,10 +15069,9 @@ static bool peft__step_value(peft__step *p, const peft__json *v, char kind, int 
         return null || v->type == PEFT__JSON_BOOL;
     }
     if (kind == 'v' || kind == 's') {
-        int found = null ? missing
-            : !word
-            ? -1
-            : peft__word_index(kind == 'v' ? peft__behaviors : peft__schemes, kind == 'v' ? 5 : 3, v->string);
+        int64_t row = !word ? -1 : kind == 'v' ? PEFT__ROW(peft__behaviors, v->string)
+                                               : PEFT__ROW(peft__schemes, v->string);
+        int found = null ? missing : (int)row;
         memcpy(at, &found, sizeof(found));
         return found >= 0;
     }
@@ -15542,7 +15094,7 @@ static void peft__read_step(peft_tokenizer *t, peft__step *p, const peft__json *
         bool known = strcmp(k->key, "type") == 0;
         for (int64_t i = 0; i < PEFT__COUNT(peft__step_keys) && !known; i++)
             known = strcmp(peft__step_keys[i].step, name) == 0 && strcmp(peft__step_keys[i].key, k->key) == 0;
-        if (!known) peft__unsupported(t, "%s: the key %s is not known", name, k->key);
+        if (!known) PEFT__UNSUPPORTED(t, "%s: the key %s is not known", name, k->key);
     }
     for (int64_t i = 0; i < PEFT__COUNT(peft__step_keys) && !t->status; i++) {
         char kind = peft__step_keys[i].kind;
@@ -15550,12 +15102,12 @@ static void peft__read_step(peft_tokenizer *t, peft__step *p, const peft__json *
         if (strcmp(peft__step_keys[i].step, name) != 0 || kind == '-' || kind == 'p') continue;
         if (kind == 'm') peft__read_charsmap_base64(t, value);
         else if (!peft__step_value(p, value, kind, peft__step_keys[i].missing, peft__step_keys[i].offset))
-            peft__damaged(t, "%s: the key %s is missing or damaged", name, peft__step_keys[i].key);
+            PEFT__DAMAGED(t, "%s: the key %s is missing or damaged", name, peft__step_keys[i].key);
     }
     if (p->kind == PEFT__STEP_REPLACE || p->kind == PEFT__STEP_SPLIT)
         peft__step_pattern(t, p, peft__json_get(v, "pattern"), name);
-    if (p->kind == PEFT__STEP_LENGTH && !p->start) peft__damaged(t, "%s: a length of 0", name);
-    if (p->kind == PEFT__STEP_SUFFIX && !p->text_size) peft__damaged(t, "%s: an empty suffix", name);
+    if (p->kind == PEFT__STEP_LENGTH && !p->start) PEFT__DAMAGED(t, "%s: a length of 0", name);
+    if (p->kind == PEFT__STEP_SUFFIX && !p->text_size) PEFT__DAMAGED(t, "%s: an empty suffix", name);
     if (p->text && !t->status)
         p->text = peft__tokenizer_text(t, p->text, p->text_size);  // the JSON tree will be freed
     if (p->content && !t->status) p->content = peft__tokenizer_text(t, p->content, p->content_size);
@@ -15566,16 +15118,13 @@ static void peft__read_steps(peft_tokenizer *t, const peft__json *v, int list) {
     if (!v || v->type == PEFT__JSON_NULL || t->status) return;
     const char *name = peft__json_text(v, "type", "");
     peft__step p;
-    int64_t i = 0, count = PEFT__COUNT(peft__step_kinds);
-    while (i < count &&
-        (strcmp(peft__step_kinds[i].name, name) != 0 || !(peft__step_kinds[i].lists >> list & 1)))
-        i++;
-    if (i == count) {
-        peft__unsupported(t, "a %s of type %s", peft__step_lists[list][0], *name ? name : "(none)");
+    int64_t kind = PEFT__ROW(peft__step_kinds, name);
+    if (kind < 0 || !(peft__step_kinds[kind].lists >> list & 1)) {
+        PEFT__UNSUPPORTED(t, "a %s of type %s", peft__step_lists[list][0], *name ? name : "(none)");
         return;
     }
     memset(&p, 0, sizeof(p));
-    p.kind = peft__step_kinds[i].kind;
+    p.kind = (int)kind;
     if (p.kind != PEFT__STEP_SEQUENCE) {
         peft__read_step(t, &p, v, name);
         peft__put_named_step(t, &p, list);
@@ -15583,8 +15132,8 @@ static void peft__read_steps(peft_tokenizer *t, const peft__json *v, int list) {
     }
     const peft__json *items = peft__json_get(v, peft__step_lists[list][1]);
     if (!peft__json_is(items, PEFT__JSON_ARRAY))
-        peft__damaged(t, "a Sequence without %s", peft__step_lists[list][1]);
-    peft__json_only(t, v, "type normalizers pretokenizers decoders", name);
+        PEFT__DAMAGED(t, "a Sequence without %s", peft__step_lists[list][1]);
+    peft__json_only(t, v, "type,normalizers,pretokenizers,decoders", name);
     for (const peft__json *item = peft__json_first(items); item; item = item->next)
         peft__read_steps(t, item, list);
 }
@@ -15608,8 +15157,8 @@ static bool peft__read_template(peft_tokenizer *t, const peft__json *v) {
         const peft__json *token = peft__json_get(i, "SpecialToken");
         if (token) {
             const char *name = peft__json_text(token, "id", "");
-            const peft__json *ids = peft__json_get(
-                peft__json_get(peft__json_get(v, "special_tokens"), name), "ids");
+            const peft__json *ids = peft__json_get(peft__json_get(peft__json_get(v, "special_tokens"), name),
+                "ids");
             good = peft__json_is(ids, PEFT__JSON_ARRAY);
             for (const peft__json *id = peft__json_first(ids); id && good; id = id->next, at++) {
                 good = id->type == PEFT__JSON_NUMBER && peft__put_around(t, at, id->number);
@@ -15618,8 +15167,8 @@ static bool peft__read_template(peft_tokenizer *t, const peft__json *v) {
             continue;
         }
         if (behind || strcmp(peft__json_text(peft__json_get(i, "Sequence"), "id", ""), "A") != 0)
-            return peft__unsupported(
-                t, "post_processor: a template that is not one text and tokens around it");
+            return PEFT__UNSUPPORTED(t,
+                "post_processor: a template that is not one text and tokens around it"), false;
         behind = true;
         at = t->around_count;
     }
@@ -15629,19 +15178,18 @@ static bool peft__read_template(peft_tokenizer *t, const peft__json *v) {
 static void peft__read_post_processor(peft_tokenizer *t, const peft__json *v) {
     static const struct {
         const char *type, *keys;
-    } known[] = {{"Sequence", "type processors"},
-                 {"ByteLevel", "type add_prefix_space trim_offsets use_regex"},  // sets offsets only
-                 {"BertProcessing", "type sep cls"},
-                 {"RobertaProcessing", "type sep cls trim_offsets add_prefix_space"},
-                 {"TemplateProcessing", "type single pair special_tokens"}};
+    } known[] = {{"Sequence", "type,processors"},
+                 {"ByteLevel", "type,add_prefix_space,trim_offsets,use_regex"},  // sets offsets only
+                 {"BertProcessing", "type,sep,cls"},
+                 {"RobertaProcessing", "type,sep,cls,trim_offsets,add_prefix_space"},
+                 {"TemplateProcessing", "type,single,pair,special_tokens"}};
     if (!v || v->type == PEFT__JSON_NULL || t->status) return;
     t->begin_known = true;
     const char *type = peft__json_text(v, "type", "");
-    int64_t row = 0;
+    int64_t row = PEFT__ROW(known, type);
     bool good = true;
-    while (row < PEFT__COUNT(known) && strcmp(known[row].type, type) != 0) row++;
-    if (row == PEFT__COUNT(known)) {
-        peft__unsupported(t, "a post_processor of type %s", *type ? type : "(none)");
+    if (row < 0) {
+        PEFT__UNSUPPORTED(t, "a post_processor of type %s", *type ? type : "(none)");
         return;
     }
     peft__json_only(t, v, known[row].keys, type);
@@ -15656,7 +15204,7 @@ static void peft__read_post_processor(peft_tokenizer *t, const peft__json *v) {
         if (!i) t->front_count++;
     }
     if (row == 4) good = peft__read_template(t, v);
-    if (!good) peft__damaged(t, "post_processor: %s is damaged", type);
+    if (!good) PEFT__DAMAGED(t, "post_processor: %s is damaged", type);
 }
 
 // A model's setting that is a text of at most `most` bytes; null and absent mean "".
@@ -15666,7 +15214,7 @@ static const char *peft__model_text(
     *size = 0;
     if (!v || v->type == PEFT__JSON_NULL) return "";
     if (v->type != PEFT__JSON_STRING || v->length > most) {
-        peft__unsupported(t, "model: %s", key);
+        PEFT__UNSUPPORTED(t, "model: %s", key);
         return "";
     }
     *size = (int64_t)v->length;
@@ -15678,33 +15226,29 @@ static const struct {
     int kind;
 } peft__models_of_json[] = {
     {"BPE",
-        "type vocab merges dropout unk_token continuing_subword_prefix end_of_word_suffix fuse_unk "
-        "byte_fallback ignore_merges",
+        "type,vocab,merges,dropout,unk_token,continuing_subword_prefix,end_of_word_suffix,fuse_unk,"
+        "byte_fallback,ignore_merges",
         PEFT__BPE},
-    {"Unigram", "type vocab unk_id byte_fallback", PEFT__UNIGRAM},
-    {"WordPiece", "type vocab unk_token continuing_subword_prefix max_input_chars_per_word",
-        PEFT__WORD_PIECE},
-    {"WordLevel", "type vocab unk_token", PEFT__WORD_LEVEL},
-};
+    {"Unigram", "type,vocab,unk_id,byte_fallback", PEFT__UNIGRAM},
+    {"WordPiece", "type,vocab,unk_token,continuing_subword_prefix,max_input_chars_per_word",
+        PEFT__WORD_PIECE}, {"WordLevel", "type,vocab,unk_token", PEFT__WORD_LEVEL}, };
 
 // Reads the model's settings, and the unknown token that they name.
 static void peft__read_model_settings(peft_tokenizer *t, const peft__json *model) {
     bool list = peft__json_is(peft__json_get(model, "vocab"), PEFT__JSON_ARRAY),
-         merges = peft__json_get(model, "merges") != NULL;
+        merges = peft__json_get(model, "merges") != NULL;
     const char *guess = merges                              ? "BPE"
         : list                                              ? "Unigram"
         : peft__json_get(model, "max_input_chars_per_word") ? "WordPiece" : "WordLevel";
     const char *type = peft__json_text(model, "type", guess);
     double dropout = peft__json_double(model, "dropout", 0);
-    int64_t row = 0, unk_size = 0;
-    while (row < PEFT__COUNT(peft__models_of_json) && strcmp(peft__models_of_json[row].type, type) != 0)
-        row++;
-    if (row == PEFT__COUNT(peft__models_of_json)) peft__unsupported(t, "a model of type %s", type);
+    int64_t row = PEFT__ROW(peft__models_of_json, type), unk_size = 0;
+    if (row < 0) PEFT__UNSUPPORTED(t, "a model of type %s", type);
     if (t->status) return;
     t->kind = peft__models_of_json[row].kind;
     peft__json_only(t, model, peft__models_of_json[row].keys, "model");
     if (dropout != 0)
-        peft__unsupported(t, "model: dropout %g: the same text would get other ids every time", dropout);
+        PEFT__UNSUPPORTED(t, "model: dropout %g: the same text would get other ids every time", dropout);
     const char *unk = peft__model_text(t, model, "unk_token", INT32_MAX / 4, &unk_size);
     t->prefix = peft__model_text(t, model, "continuing_subword_prefix", PEFT__AFFIX_LENGTH, &t->prefix_size);
     t->suffix = peft__model_text(t, model, "end_of_word_suffix", PEFT__AFFIX_LENGTH, &t->suffix_size);
@@ -15716,7 +15260,7 @@ static void peft__read_model_settings(peft_tokenizer *t, const peft__json *model
     bool unigram = t->kind == PEFT__UNIGRAM;
     int64_t id = unigram ? peft__json_int(model, "unk_id", -1) : peft__id_of(t, unk, (size_t)unk_size);
     if (id >= t->count || id < -1)
-        peft__damaged(t, "model: unk_id %lld of %lld", (long long)id, (long long)t->count);
+        PEFT__DAMAGED(t, "model: unk_id %ld of %ld", id, t->count);
     t->model_unk = (int32_t)id;
     t->unk_missing = id < 0 && (t->kind != PEFT__BPE || unk_size);
     if (id >= 0) t->ids.unk = t->model_unk;
@@ -15728,10 +15272,10 @@ static peft__added peft__json_added(peft_tokenizer *t, const peft__json *v) {
     peft__added a;
     memset(&a, 0, sizeof(a));
     if (!peft__json_is(text, PEFT__JSON_STRING) || text->length > INT32_MAX / 4) {
-        peft__damaged(t, "an added token is damaged");
+        PEFT__DAMAGED(t, "an added token is damaged");
         return a;
     }
-    peft__json_only(t, v, "id content single_word lstrip rstrip normalized special __type", "an added token");
+    peft__json_only(t, v, "id,content,single_word,lstrip,rstrip,normalized,special,__type", "an added token");
     a.text = text->string;
     a.size = (uint32_t)text->length;
     a.special = text == v || peft__json_bool(v, "special", false);
@@ -15753,9 +15297,8 @@ static void peft__read_added_tokens(peft_tokenizer *t, const peft__json *list) {
         int64_t said = peft__json_int(v, "id", -1), is = t->status ? said : peft__id_of(t, a.text, a.size);
         if (is != said && a.size)
             peft__log(t->ctx,
-                "warning: %s: the added token %.*s has id %lld, not %lld as the file says: the tokenizers "
-                "library counts them up too",
-                t->source, (int)a.size, a.text, (long long)is, (long long)said);
+                "warning: %s: the added token %.*s has id %ld, not %ld as the file says: the tokenizers "
+                "library counts them up too", t->source, (int)a.size, a.text, is, said);
     }
 }
 
@@ -15763,7 +15306,7 @@ static void peft__read_tokenizer_json(peft_tokenizer *t, const peft__json *root)
     const peft__json *model = peft__json_get(root, "model");
     // Truncation and padding are ignored: transformers turns both off unless a call asks for them.
     peft__json_only(t, root,
-        "version truncation padding added_tokens normalizer pre_tokenizer post_processor decoder model",
+        "version,truncation,padding,added_tokens,normalizer,pre_tokenizer,post_processor,decoder,model",
         "the file");
     if (!t->status) peft__read_json_pieces(t, peft__json_get(model, "vocab"));
     if (!t->status) peft__read_model_settings(t, model);
@@ -15779,13 +15322,9 @@ static void peft__read_tokenizer_json(peft_tokenizer *t, const peft__json *root)
 
 // "<directory of path>/<name>"
 static const char *peft__beside(peft__arena *a, const char *path, const char *name) {
-    size_t n = strlen(path), m = strlen(name);
+    size_t n = strlen(path);
     while (n && path[n - 1] != '/' && path[n - 1] != '\\') n--;
-    char *beside = (char *)peft__arena_alloc(a, n + m + 1);
-    if (!beside) return NULL;
-    memcpy(beside, path, n);
-    memcpy(beside + n, name, m + 1);
-    return beside;
+    return peft__arena_format(a, "%.*s%s", (int)n, path, name);
 }
 
 // Reads a JSON file beside the vocabulary; NULL: there is none.
@@ -15798,27 +15337,15 @@ static peft__json *peft__read_beside(peft_tokenizer *t, peft__arena *a, const ch
 }
 
 enum {
-    PEFT__CLASS_NONE,
-    PEFT__CLASS_GPT2,
-    PEFT__CLASS_NEOX,
-    PEFT__CLASS_QWEN2,
-    PEFT__CLASS_T5,
-    PEFT__CLASS_LLAMA,
-    PEFT__CLASS_GEMMA
+    PEFT__CLASS_NONE, PEFT__CLASS_GPT2, PEFT__CLASS_NEOX, PEFT__CLASS_QWEN2, PEFT__CLASS_T5,
+    PEFT__CLASS_LLAMA, PEFT__CLASS_GEMMA
 };
 
-// Tokenizer classes, and the model_types that imply one.
-static const struct {
-    int number;
-    const char *names;
-} peft__classes[] = {
-    {PEFT__CLASS_GPT2, " GPT2Tokenizer gpt2 gptj gpt_neo codegen opt starcoder2 phi gpt_bigcode "},
-    {PEFT__CLASS_NEOX, " GPTNeoXTokenizer gpt_neox mpt "},
-    {PEFT__CLASS_QWEN2, " Qwen2Tokenizer qwen2 qwen3 qwen2_moe qwen3_moe "},
-    {PEFT__CLASS_T5, " T5Tokenizer t5 mt5 "},
-    {PEFT__CLASS_LLAMA, " LlamaTokenizer "},
-    {PEFT__CLASS_GEMMA, " GemmaTokenizer gemma gemma2 gemma3_text "},
-};
+// By PEFT__CLASS_...: names of the tokenizer's class, and the model_types that imply it.
+static const char *const peft__classes[] = {"",
+    "GPT2Tokenizer,gpt2,gptj,gpt_neo,codegen,opt,starcoder2,phi,gpt_bigcode", "GPTNeoXTokenizer,gpt_neox,mpt",
+    "Qwen2Tokenizer,qwen2,qwen3,qwen2_moe,qwen3_moe", "T5Tokenizer,t5,mt5", "LlamaTokenizer",
+    "GemmaTokenizer,gemma,gemma2,gemma3_text"};
 
 // The class: tokenizer_class of tokenizer_config.json without "Fast", else model_type of config.json. *name
 // is for messages.
@@ -15831,13 +15358,9 @@ static int peft__tokenizer_class(peft_tokenizer *t, peft__arena *a, peft__json *
     bool general = text &&
         (!*text || strcmp(text, "PreTrainedTokenizer") == 0 || strcmp(text, "TokenizersBackend") == 0);
     *name = general ? peft__json_text(model, "model_type", "") : text;
-    if (!peft__load_has(t, *name) || !**name || strchr(*name, ' ')) return PEFT__CLASS_NONE;
-    n = strlen(*name);
-    for (int64_t i = 0; i < PEFT__COUNT(peft__classes); i++) {
-        const char *hit = strstr(peft__classes[i].names, *name);
-        while (hit && (hit[-1] != ' ' || hit[n] != ' ')) hit = strstr(hit + 1, *name);
-        if (hit) return peft__classes[i].number;
-    }
+    if (!peft__load_has(t, *name)) return PEFT__CLASS_NONE;
+    for (int i = PEFT__CLASS_GPT2; i < PEFT__COUNT(peft__classes); i++)
+        if (peft__is_listed(peft__classes[i], *name)) return i;
     return PEFT__CLASS_NONE;
 }
 
@@ -15865,7 +15388,7 @@ static void peft__sp_as_class(peft_tokenizer *t, peft__arena *a, bool *done) {
         if (p->type == PEFT__PIECE_UNUSED || p->type == PEFT__PIECE_BYTE) p->type = PEFT__PIECE_NORMAL;
     }
     bool bare = llama && !peft__json_bool(config, "add_prefix_space", true),
-         legacy = peft__json_bool(config, "legacy", false);
+        legacy = peft__json_bool(config, "legacy", false);
     t->scheme = bare ? PEFT__PREFIX_NEVER : legacy ? PEFT__PREFIX_ALWAYS : PEFT__PREFIX_FIRST;
     peft__use_recipe(t, t5 ? PEFT__RECIPE_T5 : llama ? PEFT__RECIPE_LLAMA : PEFT__RECIPE_GEMMA);
     if (t5) peft__put_around(t, 0, t->ids.eos);
@@ -15880,7 +15403,7 @@ static void peft__read_vocab_json(peft_tokenizer *t, peft__arena *a, const peft_
     int number = peft__tokenizer_class(t, a, &config, &name);
     if (!t->status && !*name) number = PEFT__CLASS_GPT2;
     if (number < PEFT__CLASS_GPT2 || number > PEFT__CLASS_QWEN2)
-        peft__unsupported(t,
+        PEFT__UNSUPPORTED(t,
             "what %s does with it is not known; AutoTokenizer's save_pretrained writes a tokenizer.json",
             name);
     if (t->status) return;
@@ -15915,9 +15438,8 @@ static void peft__read_vocab_json(peft_tokenizer *t, peft__arena *a, const peft_
 static const char *const peft__role_keys[] = {
     "bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"};
 
-typedef struct peft__token_files {
-    peft__json *config, *map,
-        *added;  // tokenizer_config.json, special_tokens_map.json, added_tokens.json; NULL: none
+typedef struct peft__token_files {  // the files; NULL: there is none
+    peft__json *config, *map, *added;  // tokenizer_config.json, special_tokens_map.json, added_tokens.json
 } peft__token_files;
 
 // The value of a key in special_tokens_map.json, else in tokenizer_config.json.
@@ -15926,52 +15448,49 @@ static const peft__json *peft__token_of(const peft__token_files *f, const char *
     return v ? v : peft__json_get(f->config, key);
 }
 
-static const peft__json *peft__extra_tokens(const peft__token_files *f) {
-    const peft__json *v = peft__json_first(peft__token_of(f, "extra_special_tokens"));
-    return v ? v : peft__json_first(peft__token_of(f, "additional_special_tokens"));
+// The next token that a key names: first those with a role, then the others. False: there are no more. *i
+// begins at 0; *v NULL: the role is not given.
+static bool peft__next_named(const peft__token_files *f, int64_t *i, const peft__json **v) {
+    const int64_t roles = PEFT__COUNT(peft__role_keys);
+    if (*i < roles) return *v = peft__token_of(f, peft__role_keys[(*i)++]), true;
+    const peft__json *more = *i > roles ? (*v)->next
+                                        : peft__json_first(peft__token_of(f, "extra_special_tokens"));
+    if (!more && *i == roles) more = peft__json_first(peft__token_of(f, "additional_special_tokens"));
+    ++*i;
+    return (*v = more) != NULL;
 }
 
-// Whether a token, a text or an object with "content", has this text.
-static bool peft__is_token(const peft__json *v, const char *text, size_t n) {
+// The text of a token, which is a text or an object with "content"; NULL: it has none.
+static const peft__json *peft__token_name(const peft__json *v) {
     if (peft__json_is(v, PEFT__JSON_OBJECT)) v = peft__json_get(v, "content");
-    return peft__json_is(v, PEFT__JSON_STRING) && v->length == n && memcmp(v->string, text, n) == 0;
-}
-
-// Makes a token that a key names a special added token, unless it is added already.
-static void peft__add_named(peft_tokenizer *t, const peft__json *v, int64_t *next) {
-    if (!v || t->status || (v->type != PEFT__JSON_STRING && v->type != PEFT__JSON_OBJECT)) return;
-    peft__added a = peft__json_added(t, v);
-    a.special = true;
-    if (v->type == PEFT__JSON_STRING || !peft__json_get(v, "normalized")) a.normalized = false;
-    if (!t->status && peft__map_get(&t->added_by_text, a.text, a.size, -1) < 0) peft__put_added(t, a, next);
+    return peft__json_is(v, PEFT__JSON_STRING) ? v : NULL;
 }
 
 // Reads added_tokens.json, {"text": id, ...}, by ascending id. Tokens that a key names are special.
 static void peft__read_added_file(peft_tokenizer *t, const peft__token_files *f) {
     int64_t next = peft__next_added(t), count = 0;
     if (!peft__json_is(f->added, PEFT__JSON_OBJECT)) return;
-    const peft__json **order = (const peft__json **)peft__calloc(
-        t->ctx, (int64_t)f->added->length + 1, sizeof(peft__json *));
+    const peft__json **order = PEFT__CALLOC(t->ctx, f->added->length + 1, const peft__json *);
     for (const peft__json *v = f->added->child; v && peft__load_has(t, order); v = v->next) {
         int64_t i = count++;  // insertion sort: files are in order, or nearly
         for (; i > 0 && order[i - 1]->number > v->number; i--) order[i] = order[i - 1];
         order[i] = v;
     }
     for (int64_t i = 0; i < count && !t->status; i++) {
-        const peft__json *v = order[i];
+        const peft__json *v = order[i], *named;
         peft__added a = {v->key, (uint32_t)v->key_length, 0, false, false, true, false, false};
-        for (int64_t k = 0; k < PEFT__COUNT(peft__role_keys); k++)
-            a.special = a.special || peft__is_token(peft__token_of(f, peft__role_keys[k]), a.text, a.size);
-        for (const peft__json *x = peft__extra_tokens(f); x; x = x->next)
-            a.special = a.special || peft__is_token(x, a.text, a.size);
+        for (int64_t k = 0; peft__next_named(f, &k, &named);) {
+            const peft__json *name = peft__token_name(named);
+            if (name && name->length == a.size && memcmp(name->string, a.text, a.size) == 0) a.special = true;
+        }
         a.normalized = !a.special && !t->sentencepiece;
         if (v->type != PEFT__JSON_NUMBER || v->key_length > INT32_MAX / 4)
-            peft__damaged(t, "added_tokens.json: the id of %s", v->key);
+            PEFT__DAMAGED(t, "added_tokens.json: the id of %s", v->key);
         else if (peft__map_get(&t->added_by_text, a.text, a.size, -1) < 0) peft__put_added(t, a, &next);
         int64_t is = t->status ? -1 : peft__id_of(t, a.text, a.size);
         if (a.size && (double)is != v->number)
-            peft__damaged(t, "added_tokens.json: %s has id %g, which is %lld in this vocabulary", v->key,
-                    v->number, (long long)is);
+            PEFT__DAMAGED(t, "added_tokens.json: %s has id %g, which is %ld in this vocabulary", v->key,
+                v->number, is);
     }
     peft__free(t->ctx, order);
 }
@@ -15979,42 +15498,42 @@ static void peft__read_added_file(peft_tokenizer *t, const peft__token_files *f)
 static void peft__read_token_files(peft_tokenizer *t, peft__arena *a) {
     peft__token_files f = {peft__read_beside(t, a, "tokenizer_config.json"), NULL, NULL};
     int32_t *ids[4] = {&t->ids.bos, &t->ids.eos, &t->ids.unk, &t->ids.pad};
-    const peft__json *decoder = peft__json_get(f.config, "added_tokens_decoder");
+    const peft__json *decoder = peft__json_get(f.config, "added_tokens_decoder"), *v;
     int64_t next = peft__next_added(t);
-    if (peft__json_is(decoder,
-            PEFT__JSON_OBJECT)) {  // {"id": {"content": ..}, ..}: replaces the two older files
-        for (const peft__json *v = decoder->child; v && !t->status; v = v->next) {
-            peft__added token = peft__json_added(t, v);
-            peft__put_added(t, token, &next);  // overrides the vocabulary's entry
-        }
+    if (peft__json_is(decoder, PEFT__JSON_OBJECT)) {  // {"id": {"content": ..}, ..}: replaces two older files
+        for (v = decoder->child; v && !t->status; v = v->next)
+            peft__put_added(t, peft__json_added(t, v), &next);  // overrides the vocabulary's entry
     } else {
         f.map = peft__read_beside(t, a, "special_tokens_map.json");
         f.added = peft__read_beside(t, a, "added_tokens.json");
         if (!t->status) peft__read_added_file(t, &f);
     }
     next = peft__next_added(t);
-    for (int64_t i = 0; i < PEFT__COUNT(peft__role_keys); i++)
-        peft__add_named(t, peft__token_of(&f, peft__role_keys[i]), &next);
-    for (const peft__json *v = peft__extra_tokens(&f); v; v = v->next) peft__add_named(t, v, &next);
+    for (int64_t i = 0; peft__next_named(&f, &i, &v) && !t->status;) {  // special, unless added already
+        if (!peft__json_is(v, PEFT__JSON_STRING) && !peft__json_is(v, PEFT__JSON_OBJECT)) continue;
+        peft__added token = peft__json_added(t, v);
+        token.special = true;
+        if (!peft__json_get(v, "normalized")) token.normalized = false;
+        bool known = peft__map_get(&t->added_by_text, token.text, token.size, -1) >= 0;
+        if (!known) peft__put_added(t, token, &next);
+    }
     for (int i = 0; i < 4 && !t->status; i++) {
-        const peft__json *v = peft__token_of(&f, peft__role_keys[i]);
-        bool none = peft__json_is(v, PEFT__JSON_NULL);
-        if (peft__json_is(v, PEFT__JSON_OBJECT)) v = peft__json_get(v, "content");
-        int32_t id = peft__json_is(v, PEFT__JSON_STRING) ? peft_token_id(t, v->string) : -1;
-        if (id >= 0 || (none && i != 2)) *ids[i] = id;
+        v = peft__token_of(&f, peft__role_keys[i]);
+        const peft__json *name = peft__token_name(v);
+        int32_t id = name ? peft_token_id(t, name->string) : -1;
+        if (id >= 0 || (peft__json_is(v, PEFT__JSON_NULL) && i != 2)) *ids[i] = id;
     }
     // Whether a text begins with bos: the post-processor says it, else add_bos_token, else the class:
     // Llama's and Gemma's do, others do not.
     const char *kind = peft__json_text(f.config, "tokenizer_class", "");
-    const peft__json *begins = peft__json_get(f.config, "add_bos_token");
-    if (!t->begin_known && begins) {
+    bool bos = peft__json_bool(f.config, "add_bos_token", false);
+    if (!t->begin_known && peft__json_get(f.config, "add_bos_token")) {
         t->begin_known = true;
-        t->begin_bos = peft__json_bool(f.config, "add_bos_token", false);
+        t->begin_bos = bos;
     }
     if (*kind && !strstr(kind, "Llama") && !strstr(kind, "Gemma")) t->begin_known = true;
     if (t->status || !t->around_by_config) return;  // tokenizer.json or the class has said it
-    if (peft__json_bool(f.config, "add_bos_token", false) && peft__put_around(t, 0, t->ids.bos))
-        t->front_count = 1;
+    if (bos && peft__put_around(t, 0, t->ids.bos)) t->front_count = 1;
     if (peft__json_bool(f.config, "add_eos_token", false)) peft__put_around(t, t->around_count, t->ids.eos);
 }
 
@@ -16069,27 +15588,25 @@ PEFTDEF peft_status peft_tokenizer_load(peft_context *ctx, const char *path, pef
     PEFT__NEED(ctx, ctx, "ctx");
     PEFT__NEED(ctx, out, "out");
     if (!path || !*path) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_tokenizer_load: an empty path");
-    peft_tokenizer *t = (peft_tokenizer *)peft__calloc(ctx, 1, sizeof(peft_tokenizer));
+    peft_tokenizer *t = PEFT__CALLOC(ctx, 1, peft_tokenizer);
     if (!t) return PEFT_ERROR_MEMORY;
     t->ctx = ctx;
     t->ids.bos = t->ids.eos = t->ids.pad = t->ids.unk = t->model_unk = -1;
-    for (int i = 0; i < 256; i++) t->byte_id[i] = -1;
-    for (int i = 0; i < 128; i++) t->ascii[i] = -1;
+    memset(t->byte_id, -1, sizeof(t->byte_id));
+    memset(t->ascii, -1, sizeof(t->ascii));
     t->prefix = t->suffix = "";
     peft__arena_init(&t->arena, ctx);
     peft__map_init(&t->by_text, ctx);
     peft__map_init(&t->added_by_text, ctx);
-    const char *found = NULL;
-    bool file = peft__file_exists(ctx, path) &&
-        !peft__is_directory(ctx, path);  // where there is no stat, a folder looks like a file
-    if (!file || !PEFT__MMAP) t->status = peft__tokenizer_in(&t->arena, path, &found);
-    if (!found && file) found = path;
-    if (!found && !t->status)
+    // where there is no stat, a folder looks like a file
+    bool file = peft__file_exists(ctx, path) && !peft__is_directory(ctx, path);
+    if (!file || !PEFT__MMAP) t->status = peft__tokenizer_in(&t->arena, path, &t->source);
+    t->folder = t->source != NULL;
+    if (!t->source && file) peft__load_has(t, t->source = peft__arena_strdup(&t->arena, path, strlen(path)));
+    if (!t->source && !t->status)
         t->status = peft__fail(ctx, PEFT_ERROR_MISSING,
             "%s: no tokenizer (spiece.model, tokenizer.model, tokenizer.json, vocab.json with merges.txt)",
             path);
-    if (!t->status) peft__load_has(t, t->source = peft__arena_strdup(&t->arena, found, strlen(found)));
-    t->folder = found != path;
     if (!t->status) peft__tokenizer_read(t);
     peft_status status = t->status;
     if (status) peft_tokenizer_destroy(t);
@@ -16133,79 +15650,53 @@ PEFTDEF peft_special_ids peft_tokenizer_special(const peft_tokenizer *t) {
 
 // ---- the vocabulary of a GGUF file
 
-// How many pieces a GGUF vocabulary really has. T5's has 32,000 and its embedding more rows: converters pad
-// the list, but the sentinels belong right behind the pieces.
-static int64_t peft__gguf_piece_count(const peft_gguf *g, const peft__gguf_vocab *v) {
-    int64_t n = v->count;
-    for (size_t size; n > 0 && strcmp(v->model, "t5") == 0; n--) {
-        const char *text = peft_gguf_array_string(g, "tokenizer.ggml.tokens", n - 1, &size);
-        double kind = peft_gguf_array_number(g, "tokenizer.ggml.token_type", n - 1, 0);
-        bool unused = kind == (double)PEFT__PIECE_UNUSED;
-        if (!unused || size < 4 || memcmp(text, "[PAD", 4) != 0) break;
-    }
-    return n;
-}
+static bool peft__is_sentinel(const char *text) { return strncmp(text, "<extra_id_", 10) == 0; }
 
-static bool peft__is_sentinel(const char *text, size_t n) {
-    return n > 10 && memcmp(text, "<extra_id_", 10) == 0;
-}
-
-// Tokens that by their name end a text or a turn: control tokens, even where a converter has called them
-// user-defined. llama.cpp overrides that too.
-static bool peft__looks_like_control(const char *text, size_t n) {
-    static const char *const names[] = {"</s>", "<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>",
-        "<|endoftext|>", "<|end_of_text|>", "<EOT>", "_<EOT>", "<|eom_id|>", "[EOT]", "<end_of_utterance>",
-        "<|return|>", "<|call|>"};
-    for (int64_t i = 0; i < PEFT__COUNT(names); i++)
-        if (strlen(names[i]) == n && memcmp(names[i], text, n) == 0) return true;
-    return false;
-}
-
-static void peft__gguf_read_piece(
-    peft_tokenizer *t, const peft_gguf *g, const peft__gguf_vocab *v, int64_t i) {
+static void peft__gguf_read_piece(peft_tokenizer *t, const peft_gguf *g, int64_t i) {
+    // Tokens that by their name end a text or a turn: control tokens, even where a converter has called them
+    // user-defined. llama.cpp overrides that too.
+    static const char ends[] = "</s>,<|eot_id|>,<|im_end|>,<|end|>,<end_of_turn>,<|endoftext|>,"
+        "<|end_of_text|>,<EOT>,_<EOT>,<|eom_id|>,[EOT],<end_of_utterance>,<|return|>,<|call|>";
     size_t size;
     const char *text = peft_gguf_array_string(g, "tokenizer.ggml.tokens", i, &size);
     double score = peft_gguf_array_number(g, "tokenizer.ggml.scores", i, 0);
     double kind = peft_gguf_array_number(g, "tokenizer.ggml.token_type", i, PEFT__PIECE_NORMAL);
-    const double first = PEFT__PIECE_NORMAL, last = PEFT__PIECE_BYTE;
-    int type = kind >= first && kind <= last && kind == floor(kind) ? (int)kind : 0;
+    int type = kind >= 1 && kind <= (int)PEFT__PIECE_BYTE && kind == floor(kind) ? (int)kind : 0;
     bool byte = type == PEFT__PIECE_BYTE;
     if (!type || (byte && peft__byte_piece(text, size) < 0) || !(fabs(score) < 1e30))
-        peft__damaged(t, "token %lld is damaged", (long long)i);
+        PEFT__DAMAGED(t, "token %ld is damaged", i);
     t->byte_fallback = t->byte_fallback || byte;
-    if (type == PEFT__PIECE_USER && (peft__is_sentinel(text, size) || peft__looks_like_control(text, size)))
-        type = PEFT__PIECE_CONTROL;
-    if (i == v->unk && type == PEFT__PIECE_NORMAL) type = PEFT__PIECE_UNKNOWN;
-    peft__tokenizer_add(t, text, size, (float)score, type);
+    peft__piece *p = peft__tokenizer_add(t, text, size, (float)score, type);
+    if (!p) return;
+    if (type == PEFT__PIECE_USER && (peft__is_sentinel(p->text) || peft__is_listed(ends, p->text)))
+        p->type = PEFT__PIECE_CONTROL;
+    if (i == t->ids.unk && type == PEFT__PIECE_NORMAL) p->type = PEFT__PIECE_UNKNOWN;
 }
 
-// GGUF's names of byte-level pre-tokenizers. Of rows with equal settings the first name is written.
+// GGUF's names of byte-level pre-tokenizers; the first of a row is written.
 static const struct {
-    const char *name;
+    const char *names;
     int split;
     bool digits_apart, ignore_merges;
-} peft__gguf_splits[] = {
-    {"gpt-2", PEFT__SPLIT_GPT2, false, false},     {"smollm", PEFT__SPLIT_GPT2, true, false},
-    {"llama-bpe", PEFT__SPLIT_LLAMA3, false, true}, {"qwen2", PEFT__SPLIT_QWEN2, false, false},
-    {"phi-2", PEFT__SPLIT_GPT2, false, false},     {"olmo", PEFT__SPLIT_GPT2, false, false},
-    {"mpt", PEFT__SPLIT_GPT2, false, false},       {"starcoder", PEFT__SPLIT_GPT2, true, false},
-    {"refact", PEFT__SPLIT_GPT2, true, false},     {"codeshell", PEFT__SPLIT_GPT2, true, false},
-    {"llama3", PEFT__SPLIT_LLAMA3, false, true},   {"llama-v3", PEFT__SPLIT_LLAMA3, false, true},
-    {"deepseek-r1-qwen", PEFT__SPLIT_QWEN2, false, false}};
+} peft__gguf_splits[] = {{"gpt-2,phi-2,olmo,mpt", PEFT__SPLIT_GPT2, false, false},
+    {"smollm,starcoder,refact,codeshell", PEFT__SPLIT_GPT2, true, false},
+    {"llama-bpe,llama3,llama-v3", PEFT__SPLIT_LLAMA3, false, true},
+    {"qwen2,deepseek-r1-qwen", PEFT__SPLIT_QWEN2, false, false}};
 
-static void peft__gguf_read_bytes(peft_tokenizer *t, const peft_gguf *g, const peft__gguf_vocab *v) {
+static void peft__gguf_read_bytes(peft_tokenizer *t, const peft_gguf *g) {
     // Old files do not name it; each of these architectures has one pre-tokenizer.
-    const char *architecture = peft_gguf_string(g, "general.architecture", ""), *name = v->pre;
-    bool gpt2 = strcmp(architecture, "gpt2") == 0 || strcmp(architecture, "gptneox") == 0;
+    const char *architecture = peft_gguf_string(g, "general.architecture", ""),
+        *name = peft_gguf_string(g, "tokenizer.ggml.pre", "");
     if (!*name || strcmp(name, "default") == 0)
-        name = gpt2 ? "gpt-2" : strcmp(architecture, "qwen2") == 0 ? "qwen2" : "default";
+        name = peft__is_listed("gpt2,gptneox", architecture) ? "gpt-2"
+            : strcmp(architecture, "qwen2") == 0             ? "qwen2" : "default";
     int64_t row = 0, count = peft_gguf_array_count(g, "tokenizer.ggml.merges");
-    while (row < PEFT__COUNT(peft__gguf_splits) && strcmp(peft__gguf_splits[row].name, name) != 0) row++;
-    if (row == PEFT__COUNT(peft__gguf_splits)) {
-        peft__unsupported(t, "tokenizer.ggml.pre %s", name);
+    const int64_t rows = PEFT__COUNT(peft__gguf_splits);
+    while (row < rows && !peft__is_listed(peft__gguf_splits[row].names, name)) row++;
+    if (row == rows) {
+        PEFT__UNSUPPORTED(t, "tokenizer.ggml.pre %s", name);
         return;
     }
-    t->kind = PEFT__BPE;
     t->byte_fallback = false;
     t->ignore_merges = peft__gguf_splits[row].ignore_merges;
     t->digits_apart = peft__gguf_splits[row].digits_apart;
@@ -16220,35 +15711,66 @@ static void peft__gguf_read_bytes(peft_tokenizer *t, const peft_gguf *g, const p
     peft__added_of_pieces(t, PEFT__BIT(CONTROL), PEFT__BIT(USER));
 }
 
+// Vocabularies of model llama (SentencePiece BPE), t5 (unigram) or gpt2 (byte-level BPE).
 static void peft__gguf_read_tokenizer(peft_tokenizer *t) {
+    static const char *const lists[] = {"tokenizer.ggml.scores", "tokenizer.ggml.token_type"};
+    const struct {
+        const char *key;
+        int32_t llama, t5, *id;  // the defaults of these kinds of vocabulary
+    } ids[] = {{"tokenizer.ggml.bos_token_id", 1, -1, &t->ids.bos},
+        {"tokenizer.ggml.eos_token_id", 2, 1, &t->ids.eos},
+        {"tokenizer.ggml.unknown_token_id", 0, 2, &t->ids.unk},
+        {"tokenizer.ggml.padding_token_id", -1, 0, &t->ids.pad}};
     peft_gguf *g;
-    peft__gguf_vocab v;
     if ((t->status = peft_gguf_open(t->ctx, t->source, &g)) != PEFT_OK) return;
-    t->status = peft__gguf_read_vocab(g, &v);
-    int64_t count = t->status ? 0 : peft__gguf_piece_count(g, &v);
-    for (int64_t i = 0; i < count && !t->status; i++) peft__gguf_read_piece(t, g, &v, i);
-    if (!t->status) {
-        bool unigram = strcmp(v.model, "t5") == 0, bytes = strcmp(v.model, "gpt2") == 0;
-        t->ids.bos = v.bos < count ? v.bos : -1;
-        t->ids.eos = v.eos < count ? v.eos : -1;
-        t->ids.unk = v.unk < count ? v.unk : -1;
-        t->ids.pad = v.pad < count ? v.pad : -1;
-        t->kind = unigram ? PEFT__UNIGRAM : PEFT__BPE;
-        t->escape_spaces = true;
-        t->dummy_prefix = peft_gguf_bool(g, "tokenizer.ggml.add_space_prefix", true);
-        t->squeeze_spaces = peft_gguf_bool(g, "tokenizer.ggml.remove_extra_whitespaces", unigram);
-        // llama.cpp's rule for files that do not say it: SentencePiece's BPE and Llama 3 begin with bos
-        bool begins = strcmp(v.model, "llama") == 0 || strcmp(v.pre, "llama-bpe") == 0;
-        t->begin_known = true;
-        t->begin_bos = peft_gguf_bool(g, "tokenizer.ggml.add_bos_token", begins);
-        if (t->begin_bos && peft__put_around(t, 0, t->ids.bos)) t->front_count = 1;
-        if (peft_gguf_bool(g, "tokenizer.ggml.add_eos_token", unigram))
-            peft__put_around(t, t->around_count, t->ids.eos);
-        if (bytes) peft__gguf_read_bytes(t, g, &v);
-        else if (t->ids.unk < 0) peft__damaged(t, "no unknown token");
-        if (!bytes && v.charsmap) peft__read_charsmap(t, v.charsmap, v.charsmap_size);
-        if (!bytes) peft__sp_add_sentinels(t);
-        if (!bytes && !t->status) peft__sp_finish(t);
+    const char *model = peft_gguf_string(g, "tokenizer.ggml.model", "(none)");
+    bool t5 = strcmp(model, "t5") == 0, llama = strcmp(model, "llama") == 0, bytes = !t5 && !llama;
+    const peft__gguf_entry *tokens = peft__gguf_entry_of(g, "tokenizer.ggml.tokens", true);
+    const peft__gguf_entry *map = peft__gguf_entry_of(g, "tokenizer.ggml.precompiled_charsmap", true);
+    int64_t count = tokens && tokens->texts ? tokens->count : 0;
+    if (bytes && strcmp(model, "gpt2") != 0) PEFT__UNSUPPORTED(t, "tokenizer.ggml.model %s", model);
+    if (count < 1 || count > INT32_MAX / 4) PEFT__DAMAGED(t, "no list tokenizer.ggml.tokens");
+    for (int i = 0; i < 2; i++) {
+        const peft__gguf_entry *e = peft__gguf_entry_of(g, lists[i], true);
+        if (e && (!e->data || e->count != count))
+            PEFT__DAMAGED(t, "%s is no list of %ld numbers", lists[i], count);
+        if (!e && !i && !bytes) PEFT__LOAD_FAIL(t, PEFT_ERROR_MISSING, "no %s", lists[i]);
+    }
+    for (int i = 0; i < 4; i++) {
+        double id = peft_gguf_number(g, ids[i].key, llama ? ids[i].llama : t5 ? ids[i].t5 : -1);
+        if (id != -1 && (!(id >= 0) || id >= (double)count || id != floor(id)))
+            PEFT__DAMAGED(t, "%s is %g of %ld tokens", ids[i].key, id, count);
+        else *ids[i].id = (int32_t)id;
+    }
+    // T5's list has 32,000 pieces and its embedding more rows: converters pad the list, but the sentinels
+    // belong right behind the pieces.
+    for (size_t size; t5 && count > 0 && !t->status; count--) {
+        const char *text = peft_gguf_array_string(g, "tokenizer.ggml.tokens", count - 1, &size);
+        double kind = peft_gguf_array_number(g, "tokenizer.ggml.token_type", count - 1, 0);
+        if (kind != (double)PEFT__PIECE_UNUSED || size < 4 || memcmp(text, "[PAD", 4) != 0) break;
+    }
+    for (int64_t i = 0; i < count && !t->status; i++) peft__gguf_read_piece(t, g, i);
+    for (int i = 0; i < 4; i++)
+        if (*ids[i].id >= count) *ids[i].id = -1;
+    t->kind = t5 ? PEFT__UNIGRAM : PEFT__BPE;
+    t->escape_spaces = true;
+    t->dummy_prefix = peft_gguf_bool(g, "tokenizer.ggml.add_space_prefix", true);
+    t->squeeze_spaces = peft_gguf_bool(g, "tokenizer.ggml.remove_extra_whitespaces", t5);
+    // llama.cpp's rule for files that do not say it: SentencePiece's BPE and Llama 3 begin with bos
+    bool begins = llama || strcmp(peft_gguf_string(g, "tokenizer.ggml.pre", ""), "llama-bpe") == 0;
+    t->begin_known = true;
+    t->begin_bos = peft_gguf_bool(g, "tokenizer.ggml.add_bos_token", begins);
+    if (t->begin_bos && peft__put_around(t, 0, t->ids.bos)) t->front_count = 1;
+    if (peft_gguf_bool(g, "tokenizer.ggml.add_eos_token", t5))
+        peft__put_around(t, t->around_count, t->ids.eos);
+    if (bytes) {
+        if (!t->status) peft__gguf_read_bytes(t, g);
+    } else {
+        if (t->ids.unk < 0) PEFT__DAMAGED(t, "no unknown token");
+        if (map && (map->type == PEFT_GGUF_U8 || map->type == PEFT_GGUF_I8))
+            peft__read_charsmap(t, map->data, (size_t)map->count);
+        if (!t->status) peft__sp_add_sentinels(t);
+        if (!t->status) peft__sp_finish(t);
     }
     peft_gguf_close(g);
 }
@@ -16258,33 +15780,30 @@ static void peft__gguf_read_tokenizer(peft_tokenizer *t) {
 // `count` rows of the embedding may be more than there are pieces; the rest is padding.
 static peft_status peft__gguf_set_pieces(
     peft_gguf_writer *w, const peft_tokenizer *t, int64_t count, peft__arena *a) {
-    const char **texts = (const char **)peft__arena_alloc(a, (size_t)count * sizeof(char *));
-    double *scores = (double *)peft__arena_alloc(a, 2 * (size_t)count * sizeof(double)),
-           *types = scores + (scores ? count : 0);
+    const char **texts = PEFT__ARENA(a, count, const char *);
+    double *scores = PEFT__ARENA(a, count, double), *types = PEFT__ARENA(a, count, double);
     bool ranked = t->kind == PEFT__BPE && !t->byte_level && !t->sentencepiece;  // GGUF ranks merges by score
+    if (!texts || !scores || !types) return PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < count; i++) {
-        char padding[32];
-        peft__string_into(padding, sizeof(padding), "[PAD%lld]", (long long)i);
         const peft__piece *p = i < t->count ? &t->pieces[i] : NULL;
-        const char *text = p ? p->text : texts ? peft__arena_strdup(a, padding, strlen(padding)) : NULL;
-        if (!texts || !scores || !text) return PEFT_ERROR_MEMORY;
-        texts[i] = text;
+        bool byte = p && t->byte_fallback && peft__byte_piece(p->text, p->size) >= 0;
+        texts[i] = p ? p->text : peft__arena_format(a, "[PAD%ld]", i);
+        if (!texts[i]) return PEFT_ERROR_MEMORY;
         scores[i] = p ? (double)p->score : -1000;
-        types[i] = !p                             ? (double)PEFT__PIECE_UNUSED
-            : peft__is_sentinel(p->text, p->size) ? (double)PEFT__PIECE_USER : (double)p->type;
+        types[i] = p ? p->type : (int)PEFT__PIECE_UNUSED;
+        if (p && peft__is_sentinel(p->text)) types[i] = PEFT__PIECE_USER;
         if (p && i == t->ids.unk && !t->byte_level) types[i] = PEFT__PIECE_UNKNOWN;
-        if (p && t->byte_fallback && peft__byte_piece(p->text, p->size) >= 0) types[i] = PEFT__PIECE_BYTE;
+        if (byte) types[i] = PEFT__PIECE_BYTE;
     }
     for (int64_t i = 0; i < t->merge_capacity && ranked; i++) {
         const peft__merge *m = &t->merges[i];
-        if (m->result >= 0 && m->result < count &&
-            (scores[m->result] == 0 || scores[m->result] < -1.0 - m->rank))
-            scores[m->result] = -1.0 - m->rank;
+        double *score = m->result >= 0 && m->result < count ? &scores[m->result] : NULL;
+        if (score && (*score == 0 || *score < -1.0 - m->rank)) *score = -1.0 - m->rank;
     }
     peft_status status = peft_gguf_set_strings(w, "tokenizer.ggml.tokens", texts, count);
     if (!status) status = peft_gguf_set_numbers(w, "tokenizer.ggml.scores", PEFT_GGUF_F32, scores, count);
-    return status ? status
-                  : peft_gguf_set_numbers(w, "tokenizer.ggml.token_type", PEFT_GGUF_I32, types, count);
+    if (!status) status = peft_gguf_set_numbers(w, "tokenizer.ggml.token_type", PEFT_GGUF_I32, types, count);
+    return status;
 }
 
 static int peft__merge_by_rank(const void *a, const void *b) {
@@ -16295,51 +15814,28 @@ static int peft__merge_by_rank(const void *a, const void *b) {
 
 // The lines "left right" of all merges, by rank, in the arena. NULL: out of memory.
 static const char **peft__merge_lines(const peft_tokenizer *t, peft__arena *a) {
-    peft__merge *order = (peft__merge *)peft__arena_alloc(
-        a, (size_t)(t->merge_count + 1) * sizeof(peft__merge));
-    const char **lines = (const char **)peft__arena_alloc(a, (size_t)(t->merge_count + 1) * sizeof(char *));
+    peft__merge *order = PEFT__ARENA(a, t->merge_count + 1, peft__merge);
+    const char **lines = PEFT__ARENA(a, t->merge_count + 1, const char *);
     int64_t n = 0;
-    for (int64_t i = 0; order && i < t->merge_capacity; i++)
+    if (!order || !lines) return NULL;
+    for (int64_t i = 0; i < t->merge_capacity; i++)
         if (t->merges[i].result >= 0) order[n++] = t->merges[i];
     if (n) qsort(order, (size_t)n, sizeof(*order), peft__merge_by_rank);
-    for (int64_t i = 0; i < n && lines; i++) {
-        const peft__piece *left = &t->pieces[order[i].key >> 32],
-                *right = &t->pieces[order[i].key & 0xFFFFFFFFu];
-        char *line = (char *)peft__arena_alloc(a, (size_t)left->size + right->size + 2);
-        if (!line) return NULL;
-        peft__string_into(line, (size_t)left->size + right->size + 2, "%s %s", left->text, right->text);
-        lines[i] = line;
+    for (int64_t i = 0; i < n; i++) {
+        const peft__merge *m = &order[i];
+        lines[i] = peft__arena_format(
+            a, "%s %s", t->pieces[m->key >> 32].text, t->pieces[m->key & 0xFFFFFFFFu].text);
+        if (!lines[i]) return NULL;
     }
-    return order ? lines : NULL;
+    return lines;
 }
 
-// The character map as a file has it, see peft__read_charsmap. The caller frees it. NULL: out of memory.
-static unsigned char *peft__charsmap_bytes(const peft_tokenizer *t, size_t *n) {
-    size_t array = 4 * (size_t)t->charsmap_count;
-    *n = 4 + array + t->replacements_size;
-    unsigned char *bytes = (unsigned char *)peft__alloc(t->ctx, *n);
-    if (!bytes) return NULL;
-    for (int i = 0; i < 4; i++) bytes[i] = (unsigned char)(array >> 8 * i);
-    for (size_t i = 0; i < array; i++) bytes[4 + i] = (unsigned char)(t->charsmap[i / 4] >> 8 * (i % 4));
-    memcpy(bytes + 4 + array, t->replacements, t->replacements_size);
-    return bytes;
-}
-
-static peft_status peft__gguf_set_charsmap(peft_gguf_writer *w, const peft_tokenizer *t) {
-    size_t n = 0;
-    unsigned char *bytes = peft__charsmap_bytes(t, &n);
-    double *numbers = bytes ? (double *)peft__calloc(t->ctx, (int64_t)n, sizeof(double)) : NULL;
-    for (size_t i = 0; i < n && numbers; i++) numbers[i] = (double)bytes[i];
-    const char *key = "tokenizer.ggml.precompiled_charsmap";
-    peft_status status = numbers ? peft_gguf_set_numbers(w, key, PEFT_GGUF_U8, numbers, (int64_t)n)
-            : PEFT_ERROR_MEMORY;
-    peft__free(t->ctx, numbers);
-    peft__free(t->ctx, bytes);
-    return status;
-}
-
-static bool peft__same_text(const char *text, size_t n, const char *other) {
-    return n == strlen(other) && memcmp(text, other, n) == 0;
+static peft_status peft__gguf_set_charsmap(peft_gguf_writer *w, const peft_tokenizer *t, peft__arena *a) {
+    double *numbers = PEFT__ARENA(a, t->charsmap_size, double);
+    if (!numbers) return PEFT_ERROR_MEMORY;
+    for (size_t i = 0; i < t->charsmap_size; i++) numbers[i] = (double)t->charsmap[i];
+    return peft_gguf_set_numbers(w, "tokenizer.ggml.precompiled_charsmap", PEFT_GGUF_U8, numbers,
+        (int64_t)t->charsmap_size);
 }
 
 // The PEFT__SPLIT_... pattern that alone cuts a byte-level vocabulary's words (after cutting out digits, if
@@ -16365,26 +15861,22 @@ static bool peft__gguf_says(const peft_tokenizer *t, bool *prefix, bool *squeeze
     if (t->byte_level)
         return peft__tokenizer_split(t, &digits_apart) &&
             (!normal || (normal == 1 && n[0].kind == PEFT__STEP_NFC));
-    const peft__step *last = pre ? &p[pre - 1] : NULL;
-    bool meta = last && last->kind == PEFT__STEP_METASPACE &&
-        peft__same_text(last->text, last->text_size, peft__space);
-    if (t->kind == PEFT__UNIGRAM) {
-        *prefix = *squeeze = true;
+    const peft__step *last = pre ? &p[pre - 1] : NULL, *mark = normal ? &n[normal - 1] : NULL;
+    bool meta = last && last->kind == PEFT__STEP_METASPACE && strcmp(last->text, peft__space) == 0;
+    *squeeze = t->kind == PEFT__UNIGRAM;
+    if (*squeeze) {
+        *prefix = true;
         return meta && last->scheme == PEFT__PREFIX_ALWAYS && pre == 2 && p[0].text == peft__white_pattern &&
             !t->scores && (!normal || (normal == 1 && n[0].kind == PEFT__STEP_PRECOMPILED));
     }
     if (t->kind != PEFT__BPE || !t->byte_fallback || t->prefix_size || t->suffix_size || t->ignore_merges)
         return false;
     *prefix = meta ? p[0].scheme != PEFT__PREFIX_NEVER : normal == 2;
-    *squeeze = false;
     if (meta) return pre == 1 && !p[0].cut && !normal;
-    const peft__step *mark = normal ? &n[normal - 1] : NULL;
-    bool nothing = pre == 0 ||
-        (pre == 1 && p[0].kind == PEFT__STEP_SPLIT && !p[0].is_regex &&
-            peft__same_text(p[0].text, p[0].text_size, " "));
-    return nothing && mark && mark->kind == PEFT__STEP_REPLACE && !mark->is_regex &&
-        peft__same_text(mark->text, mark->text_size, " ") &&
-        peft__same_text(mark->content, mark->content_size, peft__space) &&
+    bool spaces = pre == 1 && last->kind == PEFT__STEP_SPLIT && !last->is_regex &&
+        strcmp(last->text, " ") == 0;
+    return (!pre || spaces) && mark && mark->kind == PEFT__STEP_REPLACE && !mark->is_regex &&
+        strcmp(mark->text, " ") == 0 && strcmp(mark->content, peft__space) == 0 &&
         (normal == 1 || (normal == 2 && n[0].kind == PEFT__STEP_PREPEND));
 }
 
@@ -16392,33 +15884,30 @@ static bool peft__gguf_says(const peft_tokenizer *t, bool *prefix, bool *squeeze
 static peft_status peft__gguf_set_tokenizer(peft_gguf_writer *w, const peft_tokenizer *t, int64_t count) {
     bool prefix, squeeze, digits_apart, bytes = t->byte_level;
     int split = peft__tokenizer_split(t, &digits_apart);
-    int64_t row = 0;
-    peft__arena a;
-    if (bytes && t->steps[PEFT__PRE_TOKENIZERS][t->step_count[PEFT__PRE_TOKENIZERS] - 1].prefix_space)
+    int64_t row = 0, last = t->step_count[PEFT__PRE_TOKENIZERS] - 1;
+    if (bytes && t->steps[PEFT__PRE_TOKENIZERS][last].prefix_space)
         return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED,
             "a byte-level vocabulary that puts a space before texts has no place in GGUF");
     if (!peft__gguf_says(t, &prefix, &squeeze))
         return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED,
             "GGUF has no words for what this tokenizer.json does with a text");
     if (t->count > count)
-        return peft__fail(t->ctx, PEFT_ERROR_SHAPE, "the tokenizer has %lld pieces, the embedding %lld rows",
-            (long long)t->count, (long long)count);
+        return peft__fail(t->ctx, PEFT_ERROR_SHAPE, "the tokenizer has %ld pieces, the embedding %ld rows",
+            t->count, count);
     while (bytes &&
         (peft__gguf_splits[row].split != split || peft__gguf_splits[row].digits_apart != digits_apart))
         row++;
+    peft__arena a;
     peft__arena_init(&a, t->ctx);
-    peft_status status = peft_gguf_set_string(w, "tokenizer.ggml.model",
-        bytes                      ? "gpt2"
-            : t->kind == PEFT__BPE ? "llama" : "t5");
-    if (!status)
-        status = peft_gguf_set_string(
-            w, "tokenizer.ggml.pre", bytes ? peft__gguf_splits[row].name : "default");
+    const char *names = bytes ? peft__gguf_splits[row].names : "default", **lines = NULL,
+               *pre = peft__arena_strdup(&a, names, strcspn(names, ",")),
+               *model = bytes ? "gpt2" : t->kind == PEFT__BPE ? "llama" : "t5";
+    peft_status status = pre ? peft_gguf_set_string(w, "tokenizer.ggml.model", model) : PEFT_ERROR_MEMORY;
+    if (!status) status = peft_gguf_set_string(w, "tokenizer.ggml.pre", pre);
     if (!status) status = peft__gguf_set_pieces(w, t, count, &a);
-    const char **lines = bytes && !status ? peft__merge_lines(t, &a) : NULL;
-    if (!status && bytes)
-        status = lines ? peft_gguf_set_strings(w, "tokenizer.ggml.merges", lines, t->merge_count)
-                : PEFT_ERROR_MEMORY;
-    if (!status && t->charsmap) status = peft__gguf_set_charsmap(w, t);
+    if (!status && bytes && !(lines = peft__merge_lines(t, &a))) status = PEFT_ERROR_MEMORY;
+    if (!status && bytes) status = peft_gguf_set_strings(w, "tokenizer.ggml.merges", lines, t->merge_count);
+    if (!status && t->charsmap) status = peft__gguf_set_charsmap(w, t, &a);
     if (!status && !bytes)
         status = peft_gguf_set_number(w, "tokenizer.ggml.add_space_prefix", PEFT_GGUF_BOOL, prefix);
     if (!status && !bytes)
@@ -16432,20 +15921,17 @@ static peft_status peft__gguf_set_tokenizer(peft_gguf_writer *w, const peft_toke
 // ---- writing tokenizer.json for a vocabulary whose files say less
 
 static void peft__json_charsmap(peft__string *s, const peft_tokenizer *t) {
-    size_t n = 0;
-    unsigned char *data = peft__charsmap_bytes(t, &n);
-    if (!data) s->failed = true;
+    const unsigned char *data = t->charsmap;
     peft__string_quoted(s, "{'type':'Precompiled','precompiled_charsmap':'");
-    for (size_t i = 0; i < n && data; i += 3) {
+    for (size_t i = 0, n = t->charsmap_size; i < n; i += 3) {
         uint32_t second = i + 1 < n ? data[i + 1] : 0, third = i + 2 < n ? data[i + 2] : 0;
         uint32_t bits = (uint32_t)data[i] << 16 | second << 8 | third;
         char four[4];
-        for (int k = 0; k < 4; k++)
-            four[k] = i + (size_t)k > n ? '=' : peft__base64_digits[bits >> (18 - 6 * k) & 63];
+        for (size_t k = 0; k < 4; k++)
+            four[k] = i + k > n ? '=' : peft__base64_digits[bits >> (18 - 6 * k) & 63];
         peft__string_append(s, four, 4);
     }
     peft__string_puts(s, "\"}");
-    peft__free(t->ctx, data);
 }
 
 static void peft__json_text_of(peft__string *s, const peft_tokenizer *t, int32_t id) {
@@ -16458,7 +15944,7 @@ static const char *const peft__json_truth[] = {"false", "true"};
 static void peft__json_added_token(peft__string *s, const char *before, int64_t id, const char *text,
     size_t n, bool strips, bool normalized, bool special) {
     const char *strip = peft__json_truth[strips];
-    peft__string_quoted(s, "%s\n{'id':%lld,'content':", before, (long long)id);
+    peft__string_quoted(s, "%s\n{'id':%ld,'content':", before, id);
     peft__json_quote(s, text, n);
     peft__string_quoted(s, ",'single_word':false,'lstrip':%s,'rstrip':%s,'normalized':%s,'special':%s}",
         strip, strip, peft__json_truth[normalized], peft__json_truth[special]);
@@ -16497,12 +15983,9 @@ static void peft__json_around(peft__string *s, const peft_tokenizer *t, int32_t 
     peft__string_quoted(s, "],'special_tokens':{");
     before = "";
     for (int i = 0; i < 3; i += 2) {
-        static const char *const parts[] = {":{'id':", ",'tokens':["};
         if (ids[i] < 0 || (i && front == behind)) continue;
-        peft__string_puts(s, before);
-        peft__json_text_of(s, t, ids[i]);
-        for (int k = 0; k < 2; k++) {
-            peft__string_quoted(s, parts[k]);
+        for (int k = 0; k < 3; k++) {
+            peft__string_quoted(s, k == 0 ? "%s" : k == 1 ? ":{'id':" : ",'tokens':[", before);
             peft__json_text_of(s, t, ids[i]);
         }
         peft__string_quoted(s, "],'ids':[%d]}", (int)ids[i]);
@@ -16536,10 +16019,8 @@ static void peft__json_bpe(peft__string *s, const peft_tokenizer *t) {
     else peft__json_text_of(s, t, t->model_unk);
     peft__string_quoted(s,
         ",'continuing_subword_prefix':%s,'end_of_word_suffix':%s,'fuse_unk':%s,'byte_fallback':%s,'ignore_"
-        "merges':%s,"
-        "'vocab':{",
-        affix, affix, peft__json_truth[t->fuse_unk], peft__json_truth[t->byte_fallback],
-        peft__json_truth[t->ignore_merges]);
+        "merges':%s," "'vocab':{", affix, affix, peft__json_truth[t->fuse_unk],
+        peft__json_truth[t->byte_fallback], peft__json_truth[t->ignore_merges]);
     for (int32_t i = 0; i < t->count; i++) {
         const peft__piece *p = &t->pieces[i];
         if (!p->size || peft__id_of(t, p->text, p->size) != i)
@@ -16573,11 +16054,10 @@ static peft_status peft__tokenizer_json(
         peft__free(t->ctx, text);
         return status;
     }
-    if (t->has_user && t->kind == PEFT__BPE && t->dummy_prefix)
+    if (t->user.nodes && t->kind == PEFT__BPE && t->dummy_prefix)
         peft__log(t->ctx,
             "warning: %s: behind a user-defined token, tokenizer.json puts a space that SentencePiece does "
-            "not",
-            t->source);
+            "not", t->source);
     peft__string_quoted(s, "{'version':'1.0','truncation':null,'padding':null,\n");
     peft__json_added_tokens(s, t);
     peft__json_steps(s, t, true);
@@ -16595,7 +16075,7 @@ static void peft__tokenizer_config(peft__string *s, const peft_tokenizer *t, int
     static const char *const roles[] = {"bos_token", "eos_token", "pad_token", "unk_token"};
     const int32_t ids[] = {t->ids.bos, t->ids.eos, t->ids.pad, t->ids.unk};
     peft__string_quoted(s, "{\n  'clean_up_tokenization_spaces': false,\n");
-    if (longest) peft__string_quoted(s, "  'model_max_length': %lld,\n", (long long)longest);
+    if (longest) peft__string_quoted(s, "  'model_max_length': %ld,\n", longest);
     for (int i = 0; i < 4; i++) {
         if (ids[i] < 0 || ids[i] >= t->count) continue;
         peft__string_quoted(s, "  '%s': ", roles[i]);
@@ -16609,7 +16089,7 @@ static void peft__tokenizer_config(peft__string *s, const peft_tokenizer *t, int
 //      file
 
 static peft_status peft__grown_text(const peft_tokenizer *t, const char *const *tokens, int64_t count,
-    bool special, bool normalized, peft__string *json, int64_t *added) {
+        bool special, bool normalized, peft__string *json, int64_t *added) {
     size_t begin = 0, end = 0;
     peft__string list;  // the old list without its closing bracket, then the new tokens
     peft__string_init(&list, t->ctx);
@@ -16619,17 +16099,15 @@ static peft_status peft__grown_text(const peft_tokenizer *t, const char *const *
     if (there && begin == end)
         return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: added_tokens is no list", t->source);
     for (end -= there; there && end > begin && strchr(" \t\r\n", json->data[end - 1]);) end--;
-    if (there) peft__string_append(&list, json->data + begin, end - begin);
-    else peft__string_puts(&list, "[");
+    peft__string_append(&list, there ? json->data + begin : "[", there ? end - begin : 1);
     *added = 0;
     for (int64_t i = 0; i < count && !list.failed; i++) {
         bool known = peft_token_id(t, tokens[i]) >= 0;
         for (int64_t k = 0; k < i && !known; k++) known = strcmp(tokens[i], tokens[k]) == 0;
         if (known) continue;
         const char *before = list.data[list.size - 1] == '[' ? "" : ",";
-        peft__json_added_token(
-            &list, before, t->count + *added, tokens[i], strlen(tokens[i]), false, normalized, special);
-        ++*added;
+        peft__json_added_token(&list, before, t->count + (*added)++, tokens[i], strlen(tokens[i]), false,
+            normalized, special);
     }
     peft__string_puts(&list, "]");
     if (*added && !list.failed) peft__json_set(json, "added_tokens", list.data);
@@ -16640,7 +16118,7 @@ static peft_status peft__grown_text(const peft_tokenizer *t, const char *const *
 
 // Reads `text` as if it were the file at `path`, beside `old`'s files.
 static peft_status peft__tokenizer_of_text(const peft_tokenizer *old, const char *path, const char *text,
-    size_t n, const char *config, peft_tokenizer **out) {
+        size_t n, const char *config, peft_tokenizer **out) {
     peft_context *ctx = old->ctx;
     peft__mounted *before = ctx->mounted;
     peft__arena a;
@@ -16649,11 +16127,7 @@ static peft_status peft__tokenizer_of_text(const peft_tokenizer *old, const char
     peft_status status = beside ? peft_mount(ctx, path, text, n) : PEFT_ERROR_MEMORY;
     if (!status && config) status = peft_mount(ctx, beside, config, strlen(config));
     if (!status) status = peft_tokenizer_load(ctx, path, out);
-    while (ctx->mounted != before) {
-        peft__mounted *next = ctx->mounted->next;
-        peft__free(ctx, ctx->mounted);
-        ctx->mounted = next;
-    }
+    while (ctx->mounted != before) peft_unmount(ctx, ctx->mounted->path);
     peft__arena_free(&a);
     if (status) return status;
     (*out)->whole = old->whole;
@@ -16811,13 +16285,14 @@ static void peft__config_set(peft__config_reader *r, const peft__setting *row) {
     void *field = (char *)r->c + row->field;
     bool given = v && v->type != PEFT__JSON_NULL, number = v && v->type == PEFT__JSON_NUMBER;
     bool none = row->use == PEFT__SIZE_OR_NONE, flag = row->use == PEFT__FLAG, ends = row->use == PEFT__ENDS;
-    double x = number ? v->number : !row->value || (v && none) ? 0 : peft__read_double(row->value, NULL);
+    const char *missing = peft__setting_default(row->value, r->c->model_type);
+    double x = number ? v->number : !missing || (v && none) ? 0 : peft__read_double(missing, NULL);
     const char *wrong = NULL;
     if (flag ? given && v->type != PEFT__JSON_BOOL
              : given && !number && !(ends && v->type == PEFT__JSON_ARRAY)) {
         wrong = flag ? "that is neither true nor false" : "that is no number";
     } else if (flag) {
-        *(bool *)field = given ? v->boolean : strcmp(row->value, "true") == 0;
+        *(bool *)field = given ? v->boolean : strncmp(missing, "true", 4) == 0;
     } else if (row->use == PEFT__FACTOR) {
         if (v && !given) x = 0;  // null switches the factor off
         if (!(x > 0 && x < 1e9) && (number || x < 0)) wrong = "it has to be above 0";
@@ -18612,9 +18087,10 @@ PEFTDEF peft_status peft_model_save(peft_model *m, const char *folder, peft_dtyp
     if (!status) {
         peft__folder f;
         peft__writer *weights = NULL;
+        int64_t size;
         status = peft__folder_open(m->ctx, folder, peft__model_files, &f);
         if (!status) status = peft__folder_file(&f, "model.safetensors", &weights);
-        if (!status) status = peft__safetensors_put(m->ctx, weights, list, m->tensor_count);
+        if (!status) status = peft__safetensors_put(m->ctx, weights, list, m->tensor_count, &size);
         if (!status) status = peft__save_config(m, &f, tensors[m->shared - m->tensors].type, quantized);
         if (!status) status = peft__save_generation_config(m, &f);
         if (!status) status = peft__save_tokenizer(m, &f);
@@ -21924,9 +21400,10 @@ PEFTDEF peft_status peft_adapter_save(const peft_adapter *a, const char *folder)
     if (!status) {
         peft__folder f;
         peft__writer *weights = NULL;
+        int64_t size;
         status = peft__folder_open(a->ctx, folder, files, &f);
         if (!status) status = peft__folder_file(&f, "adapter_model.safetensors", &weights);
-        if (!status) status = peft__safetensors_put(a->ctx, weights, list, count);
+        if (!status) status = peft__safetensors_put(a->ctx, weights, list, count, &size);
         if (!status) status = peft__folder_write(&f, "adapter_config.json", config.data, config.size);
         status = peft__folder_close(&f, status);
     }
@@ -21939,19 +21416,12 @@ PEFTDEF peft_status peft_adapter_file_size(const peft_adapter *a, int64_t *bytes
     PEFT__NEED(NULL, a, "adapter");
     PEFT__NEED(a->ctx, bytes, "bytes");
     peft__arena scratch;
-    peft__arena_init(&scratch, a->ctx);
-    peft__string header;
-    peft__string_init(&header, a->ctx);
     const peft_tensor **list = NULL;
-    peft__item *items = NULL;
-    int64_t count = 0, n = 0;
+    int64_t count = 0;
     *bytes = 0;
+    peft__arena_init(&scratch, a->ctx);
     peft_status status = peft__saved_tensors(a, &scratch, &list, &count);
-    if (!status) status = peft__items_sorted(a->ctx, &scratch, list, count, &items, &n);
-    if (!status) status = peft__safetensors_header(&header, items, n);
-    for (int64_t i = 0; i < n && !status; i++) *bytes += items[i].count * items[i].width;
-    if (!status) *bytes += 8 + (int64_t)header.size;
-    peft__string_free(&header);
+    if (!status) status = peft__safetensors_put(a->ctx, NULL, list, count, bytes);
     peft__arena_free(&scratch);
     return status;
 }

@@ -11,7 +11,7 @@ static void test_reading(void) {
         peft_gguf *g = open_bytes(&file);
         check("a sound file", g != NULL);
         if (!g) continue;
-        check("string", strcmp(peft_gguf_string(g, "general.architecture", "?"), "llama") == 0 && peft_gguf_key_count(g) == 16);
+        check("string", strcmp(peft_gguf_string(g, "general.architecture", "?"), "llama") == 0 && peft_gguf_key_count(g) == 15);
         static const struct {
             const char *key;
             double value;
@@ -29,8 +29,7 @@ static void test_reading(void) {
         check("beyond the array", !peft_gguf_array_string(g, "words", 3, &n) && !peft_gguf_array_string(g, "words", -1, &n) && n == 0);
         check("numbers", peft_gguf_array_number(g, "shorts", 1, 0) == -7 && peft_gguf_array_number(g, "shorts", 2, 5) == 5 &&
                              peft_gguf_array_number(g, "flags", 1, 5) == 1 && peft_gguf_array_number(g, "words", 1, 5) == 5);
-        check("an array of arrays", peft_gguf_array_count(g, "nested") == 2 && peft_gguf_array_number(g, "nested", 0, 5) == 5);
-        check("keys in order", strcmp(peft_gguf_key(g, 13), "shorts") == 0 && !peft_gguf_key(g, 16) && !peft_gguf_key(g, -1));
+        check("keys in order", strcmp(peft_gguf_key(g, 13), "shorts") == 0 && !peft_gguf_key(g, 15) && !peft_gguf_key(g, -1));
         const peft_gguf_tensor *m = peft_gguf_find(g, "matrix"), *b = peft_gguf_find(g, "block");
         check("tensors", peft_gguf_count(g) == 3 && m == peft_gguf_at(g, 0) && !peft_gguf_at(g, 3) && !peft_gguf_find(g, "matri"));
         check("a tensor",

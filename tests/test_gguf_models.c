@@ -928,11 +928,10 @@ static void test_small_vocabularies(void) {
     const char *tokens[260];
     static char single[256][4];
     double types[260];
-    short byte_of_char[324];
-    peft__byte_characters(byte_of_char);
-    for (int c = 0; c < 324; c++)
-        if (byte_of_char[c] >= 0) single[byte_of_char[c]][peft__utf8_put(single[byte_of_char[c]], (uint32_t)c)] = 0;
-    for (int i = 0; i < 256; i++) tokens[i] = single[i], types[i] = 1;
+    for (int i = 0; i < 256; i++) {
+        single[i][peft__utf8_put(single[i], peft__letter_of((unsigned char)i))] = 0;
+        tokens[i] = single[i], types[i] = 1;
+    }
     tokens[256] = "ab", tokens[257] = "abc", tokens[258] = "<|end|>",
     tokens[259] =
         "\xC4\xA0"
@@ -1025,11 +1024,9 @@ static peft_gguf_writer *convert(const peft_tokenizer *t, const char *model, int
     }
     w = vocabulary(model, tokens, strcmp(model, "gpt2") == 0 ? NULL : scores, types, (int)padded);
     if (t->charsmap) {
-        size_t n = 4 + 4 * (size_t)t->charsmap_count + t->replacements_size;
-        double *map = (double *)malloc(n * sizeof *map);
-        for (int k = 0; k < 4; k++) map[k] = (double)(4 * (uint64_t)t->charsmap_count >> 8 * k & 255);
-        for (int64_t i = 0; i < 4 * t->charsmap_count; i++) map[4 + i] = t->charsmap[i / 4] >> i % 4 * 8 & 255;
-        for (size_t i = 0; i < t->replacements_size; i++) map[n - t->replacements_size + i] = (unsigned char)t->replacements[i];
+        size_t n = t->charsmap_size;
+        double *map = (double *)calloc(n, sizeof(double));
+        for (size_t k = 0; k < n; k++) map[k] = t->charsmap[k];
         peft_gguf_set_numbers(w, "tokenizer.ggml.precompiled_charsmap", PEFT_GGUF_U8, map, (int64_t)n);
         free(map);
     }

@@ -522,14 +522,10 @@ static void test_tokens(void) {
 // ---- weights in formats that are not read
 
 static void test_foreign(void) {
-    static const char *const files[][2] = {{"pytorch_model.bin", "torch.load"},
-                                           {"pytorch_model.bin.index.json", "torch.load"},
-        {"tf_model.h5", "from_tf"},
-                                           {"flax_model.msgpack", "from_flax"},
-                                               {"consolidated.00.pth", "convert_llama_weights_to_hf"},
-                                               {"model.onnx", "ONNX"},
-                                           {"weights.npz", "numpy.load"},
-                                               {"adapter_model.bin", "torch.load"}};
+    static const char *const files[][2] = {
+        {"pytorch_model.bin", "torch.load"}, {"pytorch_model.bin.index.json", "torch.load"}, {"tf_model.h5", "TensorFlow"},
+        {"flax_model.msgpack", "Flax"}, {"consolidated.00.pth", "Meta"}, {"model.onnx", "ONNX"}, {"weights.npz", "NumPy"},
+        {"adapter_model.bin", "torch.load"}};
     mkdir(FOLDER "/foreign", 0777);
     put(FOLDER "/foreign/config.json", llama_config), put(FOLDER "/foreign/adapter_config.json",
                                                           "{\"peft_type\": \"LORA\", \"target_modules\": [\"q_proj\"]}");

@@ -323,69 +323,6 @@ static void test_words(void) {
         }
 }
 
-// A byte-level vocabulary with a few merges that cross the words' edges: published patterns straight through the text,
-// or step by step over lists of spans, give the same ids.
-static void test_direct(peft_rng *rng) {
-    static const char *const merges[][2] = {{"1", "2"}, {"a", "b"}, {"\xC4\xA0", "a"}, {"a", "1"}, {"\xC3\x83", "\xC2\xA9"},
-                                            {"\xC4\x8A", "\xC4\x8A"}, {"!", "\xC4\x8A"}, {"\xC4\xA0", "\xC4\xA0"}, {"'", "s"}};
-    static const char *const bits[] = {"1", "2", "12", "a", "b", "ab", " ", "  ", "\n", "!", "'s", "\xC3\xA9", "\xC2\xB2", "\xE0\xA5\xA7", "\xE4\xBD\xA0", "\xFF"};
-    static const struct {
-        int split, direct;
-        bool digits;
-    } cases[] = {{0, PEFT__SPLIT_GPT2, false}, {0, PEFT__SPLIT_GPT2, true}, {PEFT__SPLIT_LLAMA3, PEFT__SPLIT_LLAMA3, false},
-                 {PEFT__SPLIT_QWEN2, PEFT__SPLIT_QWEN2, false}, {PEFT__SPLIT_QWEN2, 0, true}};
-    for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
-        peft__string json;
-        peft__string_init(&json, ctx);
-        peft__string_puts(&json, "{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[");
-        if (cases[k].digits) peft__string_puts(&json, "{\"type\":\"Digits\",\"individual_digits\":true},");
-        if (cases[k].split) {
-            const char *pattern = peft__split_patterns[cases[k].split];
-            peft__string_puts(&json, "{\"type\":\"Split\",\"behavior\":\"Isolated\",\"invert\":false,\"pattern\":{\"Regex\":");
-            peft__json_quote(&json, pattern, strlen(pattern));
-            peft__string_puts(&json, "}},");
-        }
-        peft__string_format(&json, "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":%s}]},\"model\":{\"type\":\"BPE\",\"vocab\":{",
-                            cases[k].split ? "false" : "true");
-        for (int b = 0; b < 256; b++) {
-            char byte = (char)b;
-            peft__string letter;
-            peft__string_init(&letter, ctx);
-            peft__append_letters(&letter, &byte, 1);
-            peft__json_quote(&json, letter.data, letter.size);
-            peft__string_format(&json, ":%d,", b);
-            peft__string_free(&letter);
-        }
-        for (int m = 0; m < (int)PEFT__COUNT(merges); m++)
-            peft__string_format(&json, "%s\"%s%s\":%d", m ? "," : "", merges[m][0], merges[m][1], 256 + m);
-        peft__string_puts(&json, "},\"merges\":[");
-        for (int m = 0; m < (int)PEFT__COUNT(merges); m++)
-            peft__string_format(&json, "%s[\"%s\",\"%s\"]", m ? "," : "", merges[m][0], merges[m][1]);
-        peft__string_puts(&json, "]}}");
-        peft_tokenizer *t = mounted("direct.json", json.data, json.size);
-        int wrong = 0;
-        check(t && t->direct == cases[k].direct, "which patterns go straight through the text");
-        for (int round = 0; round < 500 && t; round++) {
-            peft__string s;
-            peft__string_init(&s, ctx);
-            for (int64_t i = 1 + peft__rng_below(rng, 30); i > 0; i--) peft__string_puts(&s, bits[peft__rng_below(rng, PEFT__COUNT(bits))]);
-            peft_ids ids = {NULL, 0, 0}, plain = {NULL, 0, 0};
-            int direct = t->direct;
-            if (peft_encode(t, s.data, s.size, &ids)) wrong++;
-            t->direct = 0;
-            if (peft_encode(t, s.data, s.size, &plain)) wrong++;
-            t->direct = direct;
-            if (ids.count != plain.count || memcmp(ids.data, plain.data, (size_t)ids.count * 4) != 0) wrong++;
-            peft_ids_free(ctx, &ids);
-            peft_ids_free(ctx, &plain);
-            peft__string_free(&s);
-        }
-        check(!wrong, "straight through the text or span by span");
-        peft_tokenizer_destroy(t);
-        peft__string_free(&json);
-    }
-}
-
 // ---- folders: which file counts, and what the files beside it add
 
 static const char unigram_json[] =
@@ -564,13 +501,10 @@ static void test_shortcuts(const char *path, peft_rng *rng) {
         bool *whole = (bool *)peft__calloc(ctx, t->count, sizeof(bool)), begins = t->space_begins;
         for (int64_t i = 0; i < t->count; i++) whole[i] = t->pieces[i].whole, t->pieces[i].whole = false;
         unsigned char *kept = t->kept;
-        int direct = t->direct;
         t->space_begins = false;
-        t->direct = 0;
         t->kept = NULL;
         peft_encode(t, s.data, s.size, &plain);
         t->space_begins = begins;
-        t->direct = direct;
         t->kept = kept;
         for (int64_t i = 0; i < t->count; i++) t->pieces[i].whole = whole[i];
         if (ids.count != plain.count || (ids.count && memcmp(ids.data, plain.data, (size_t)ids.count * 4) != 0)) wrong++;
@@ -640,7 +574,6 @@ int main(void) {
     test_memory();
     test_json();
     test_words();
-    test_direct(&rng);
     test_cases();
     test_folders();
     test_llama_class();
