@@ -24971,7 +24971,7 @@ typedef enum peft__kind {
 
 typedef struct peft__value {
     peft__kind kind;
-    bool flag;  // BOOLEAN: its value; TEXT: marked as safe; UNDEFINED: an attribute; TUPLE: made by groupby
+    bool flag;  // BOOLEAN: its value; TEXT: marked as safe; UNDEFINED: an attribute
     size_t size;  // TEXT: bytes; VIEW: 0 keys, 1 values, 2 items
     union {
         const char *text;  // UTF-8; UNDEFINED: the missing name, or NULL
@@ -24984,13 +24984,11 @@ typedef struct peft__value {
 
 typedef struct peft__entry {
     peft__value key, value;
-    uint64_t hash;
 } peft__entry;
 
 typedef struct peft__object {
     peft__value *items;  // LIST, TUPLE, RANGE, ITERATOR: [count]
     peft__entry *entries;  // DICT, VIEW, NAMESPACE: [count], in the order of insertion
-    int32_t *index;  // [4 * capacity] of a dict: 1 + an entry's index, at a place by its hash; 0: free
     int64_t count, capacity, at;  // at: the next item of an ITERATOR
     const struct peft__term *node;  // MACRO
     struct peft__scope *scope;  // where it was defined
@@ -24998,12 +24996,6 @@ typedef struct peft__object {
     char how;
     peft__value subject;  // what the method is called on
 } peft__object;
-
-typedef struct peft__cursor {  // a place in anything that can be iterated
-    peft__value source;
-    int64_t at;  // byte of a text, else index
-    int64_t size;  // a dict's size, which must not change meanwhile
-} peft__cursor;
 
 typedef struct peft__term peft__term;
 
@@ -25018,12 +25010,11 @@ typedef struct peft__scope {  // the variables of a loop's or macro's body while
 } peft__scope;
 
 typedef struct peft__loop {
-    peft__cursor cursor;
-    int64_t index, length;  // index counts from 0; length -1: not known yet
-    peft__value before, current, after, changed;  // after: the item that was read ahead, or MISSING
+    peft__object *source, *items;  // all items; those that satisfy the condition, as far as was looked
+    int64_t index;  // of the round, from 0
+    peft__value changed;  // what loop.changed was last called with
     const peft__term *node;
     peft__scope *outside, *test;  // the loop's scope; its condition's scope
-    bool collected;  // all of the cursor's items satisfy the condition
 } peft__loop;
 
 typedef struct peft__jinja peft__jinja;
@@ -25452,77 +25443,33 @@ static peft__value peft__pair_of(peft__jinja *j, peft__value a, peft__value b) {
     return v;
 }
 
-static uint64_t peft__value_hash(peft__jinja *j, peft__value v) {
-    uint64_t h = 17;
-    switch (v.kind) {
-    case PEFT__TEXT: peft__spend(j, v.size); return peft__hash(v.text, v.size);
-    case PEFT__REAL:
-        if (v.real != floor(v.real) || fabs(v.real) > 9e18) return peft__hash(&v.real, sizeof(double));
-        v.integer = (int64_t)v.real;  // equal numbers have equal hashes
-        return (uint64_t)v.integer * 0x9E3779B97F4A7C15ull;
-    case PEFT__BOOLEAN:
-    case PEFT__INTEGER: return (uint64_t)v.integer * 0x9E3779B97F4A7C15ull;
-    case PEFT__TUPLE:
-        if (peft__deeper(j))
-            for (int64_t i = 0; i < v.o->count && peft__spend(j, 0); i++)
-                h = h * 31 + peft__value_hash(j, v.o->items[i]);
-        j->depth--;
-        return h;
-    case PEFT__LIST:
-    case PEFT__DICT:
-    case PEFT__VIEW: peft__refuse(j, "unhashable type: '%s'", peft__kind_name(v)); return 0;
-    default: return (uint64_t)v.kind;
-    }
-}
-
 static bool peft__equal(peft__jinja *j, peft__value a, peft__value b);
 
-// The place of a key in the index, or the free place for it. `key` NULL: a free place.
-static int32_t *peft__dict_place(peft__jinja *j, const peft__object *d, const peft__value *key, uint64_t hash) {
-    int64_t i = (int64_t)(hash ^ hash >> 32), last = 4 * d->capacity - 1;
-    for (i &= last; d->index[i] && !j->status; i = (i + 1) & last) {
-        const peft__entry *e = &d->entries[d->index[i] - 1];
-        if (key && e->hash == hash && peft__equal(j, e->key, *key)) break;
-        if (key) peft__spend(j, 0);
-    }
-    return &d->index[i];
+static void peft__hashable(peft__jinja *j, peft__value v) {  // or refused
+    if (v.kind == PEFT__LIST || v.kind == PEFT__DICT || v.kind == PEFT__VIEW)
+        peft__refuse(j, "unhashable type: '%s'", peft__kind_name(v));
+    if (v.kind != PEFT__TUPLE || !peft__deeper(j)) return;
+    for (int64_t i = 0; i < v.o->count; i++) peft__hashable(j, v.o->items[i]);
+    j->depth--;
 }
 
-static peft__entry *peft__dict_find(peft__jinja *j, const peft__object *d, peft__value key) {  // or NULL
-    uint64_t hash = peft__value_hash(j, key);
-    int32_t at = d->index && !j->status ? *peft__dict_place(j, d, &key, hash) : 0;
-    return at && !j->status ? &d->entries[at - 1] : NULL;
-}
-
-static void peft__dict_index(peft__jinja *j, peft__object *d) {
-    memset(d->index, 0, 4 * (size_t)d->capacity * sizeof(int32_t));
-    for (int64_t i = 0; i < d->count; i++)
-        *peft__dict_place(j, d, NULL, d->entries[i].hash) = (int32_t)(i + 1);
+// The entry of a key, or NULL. Most dicts are small: they have no index.
+static peft__entry *peft__dict_find(peft__jinja *j, const peft__object *d, peft__value key) {
+    peft__hashable(j, key);
+    peft__spend(j, 4 * (size_t)d->count);
+    for (peft__entry *e = d->entries; e && e < d->entries + d->count && !j->status; e++)
+        if (peft__equal(j, e->key, key)) return e;
+    return NULL;
 }
 
 static void peft__dict_set(peft__jinja *j, peft__object *d, peft__value key, peft__value value) {
     peft__entry *e = peft__dict_find(j, d, key);
-    if (e) e->value = value;
-    if (e || j->status) return;
-    int64_t capacity = d->capacity;
-    if (!PEFT__GROW(j, d, entries)) return;
-    if (d->capacity != capacity) {
-        d->index = (int32_t *)peft__room(j, 4 * (size_t)d->capacity * sizeof(int32_t));
-        if (d->index) peft__dict_index(j, d);
-        if (!d->index) return;
+    if (!e) {
+        if (!PEFT__GROW(j, d, entries)) return;
+        e = &d->entries[d->count++];
+        e->key = key;
     }
-    e = &d->entries[d->count++];
-    e->key = key;
     e->value = value;
-    e->hash = peft__value_hash(j, key);
-    *peft__dict_place(j, d, NULL, e->hash) = (int32_t)d->count;
-}
-
-static void peft__dict_remove(peft__jinja *j, peft__object *d, peft__entry *e) {
-    size_t behind = (size_t)(d->entries + --d->count - e);
-    memmove(e, e + 1, behind * sizeof(*e));
-    peft__spend(j, (size_t)d->count * sizeof(*e));
-    peft__dict_index(j, d);
 }
 
 static peft__value peft__dict_get(peft__jinja *j, const peft__object *d, peft__value key) {  // or MISSING
@@ -25602,46 +25549,30 @@ static int peft__order(peft__jinja *j, peft__value a, peft__value b, const char 
 
 // ---- iteration
 
-static peft__cursor peft__iterate(peft__jinja *j, peft__value v) {
-    if (v.kind == PEFT__NAMESPACE || v.kind == PEFT__DICT) v = peft__view_of(v, 0);
-    peft__cursor c = {v, 0, v.kind == PEFT__VIEW ? v.o->count : 0};
-    if (v.kind != PEFT__UNDEFINED && (v.kind < PEFT__TEXT || v.kind > PEFT__VIEW))
-        peft__refuse(j, "'%s' object is not iterable", peft__kind_name(v));
-    return c;
-}
-
-static bool peft__next(peft__jinja *j, peft__cursor *c, peft__value *out) {
-    peft__value v = c->source;
-    if (!peft__spend(j, 0) || v.kind == PEFT__UNDEFINED) return false;
-    if (v.kind == PEFT__TEXT) {
-        size_t from = (size_t)c->at;
-        if (from >= v.size) return false;
-        *out = peft__part_of(v, from, peft__char_end(v, from));
-        c->at += (int64_t)out->size;
-        return true;
-    }
-    if (v.kind == PEFT__VIEW && v.o->count != c->size)
-        peft__refuse(j, "dictionary changed size during iteration");
-    int64_t *at = v.kind == PEFT__ITERATOR ? &v.o->at : &c->at;
-    if (j->status || *at >= v.o->count) return false;
-    if (v.kind != PEFT__VIEW) *out = v.o->items[*at];
-    else {
-        const peft__entry *e = &v.o->entries[*at];
-        *out = v.size == 0 ? e->key : v.size == 1 ? e->value : peft__pair_of(j, e->key, e->value);
-    }
-    ++*at;
-    return !j->status;
-}
-
 static peft__value peft__as_iterator(peft__value list) {
     list.kind = PEFT__ITERATOR;
     return list;
 }
 
+// The items of anything that can be iterated, as a new list. An iterator has none left then.
 static peft__value peft__to_list(peft__jinja *j, peft__value v) {
-    peft__cursor c = peft__iterate(j, v);
-    peft__value list = peft__new_list(j), item;
-    while (peft__next(j, &c, &item)) peft__list_add(j, list, item);
+    peft__value list = peft__new_list(j);
+    if (v.kind == PEFT__DICT || v.kind == PEFT__NAMESPACE) v = peft__view_of(v, 0);
+    if (v.kind == PEFT__TEXT)
+        for (size_t from = 0, to; from < v.size && !j->status; from = to) {
+            to = peft__char_end(v, from);
+            peft__list_add(j, list, peft__part_of(v, from, to));
+        }
+    else if (v.kind == PEFT__VIEW)
+        for (int64_t i = 0; i < v.o->count && !j->status; i++) {
+            const peft__entry *e = &v.o->entries[i];
+            peft__list_add(j, list,
+                v.size == 0 ? e->key : v.size == 1 ? e->value : peft__pair_of(j, e->key, e->value));
+        }
+    else if (peft__is_sequence(v) || v.kind == PEFT__ITERATOR) {
+        peft__list_add_all(j, list, v.o->items + v.o->at, v.o->count - v.o->at);
+        if (v.kind == PEFT__ITERATOR) v.o->at = v.o->count;
+    } else if (v.kind != PEFT__UNDEFINED) peft__refuse(j, "'%s' object is not iterable", peft__kind_name(v));
     return list;
 }
 
@@ -25662,11 +25593,10 @@ static bool peft__contains(peft__jinja *j, peft__value v, peft__value item) {
     }
     if (v.kind == PEFT__DICT || (v.kind == PEFT__VIEW && v.size == 0))
         return peft__dict_find(j, v.o, item) != NULL;
-    peft__cursor c = peft__iterate(j, v);
-    peft__value each;
-    while (peft__next(j, &c, &each))
-        if (peft__equal(j, each, item)) return true;
-    return false;
+    const peft__object *l = peft__is_sequence(v) ? v.o : peft__to_list(j, v).o;
+    int64_t i = 0;
+    while (i < l->count && peft__spend(j, 0) && !peft__equal(j, l->items[i], item)) i++;
+    return i < l->count && !j->status;
 }
 
 // A stable merge sort of the indices order[n] by keys; with `reverse`, equal items keep their order too.
@@ -25901,12 +25831,12 @@ static void peft__put_items(peft__jinja *j, peft__value v, const peft__style *s,
         "[", "(", "{", "dict_keys([", "dict_values([", "dict_items([", "]", ")", "}", "])", "])", "])"};
     bool pairs = v.kind == PEFT__DICT;
     int form = pairs ? 2 : v.kind == PEFT__VIEW ? 3 + (int)v.size : v.kind == PEFT__TUPLE && !s->json;
-    peft__value keys = s->sort && pairs ? peft__to_list(j, v) : v, item;
-    if (s->sort && pairs) keys = peft__sorted(j, keys, keys, false);
-    peft__cursor c = peft__iterate(j, keys);
+    peft__value list = peft__to_list(j, v), item;
+    if (s->sort && pairs) list = peft__sorted(j, list, list, false);
     int64_t i = 0;
     peft__puts(j, brackets[form]);
-    for (; peft__next(j, &c, &item); i++) {
+    for (; i < list.o->count && !j->status; i++) {
+        item = list.o->items[i];
         if (i) peft__put_text(j, s->between);
         peft__put_level(j, s, level + 1);
         if (pairs) {
@@ -26980,12 +26910,11 @@ static void peft__assign(peft__jinja *j, const peft__term *n, peft__value v, pef
             peft__refuse(j, "a namespace takes no names that begin with _");
         else peft__dict_set(j, space.o, n->value, v);
     } else {
-        peft__cursor c = peft__iterate(j, v);
-        peft__value item;
+        const peft__object *l = peft__to_list(j, v).o;
         const peft__term *i = n->list;
-        for (; i && peft__next(j, &c, &item); i = i->next) peft__assign(j, i, item, s);
-        if (i || peft__next(j, &c, &item))
-            peft__refuse(j, "%s values to unpack", i ? "not enough" : "too many");
+        int64_t k = 0;
+        for (; i && k < l->count; i = i->next) peft__assign(j, i, l->items[k++], s);
+        if (i || k < l->count) peft__refuse(j, "%s values to unpack", i ? "not enough" : "too many");
     }
 }
 
@@ -27106,8 +27035,6 @@ static peft__value peft__attribute_only(peft__jinja *j, peft__value v, peft__val
     if (b && b->kinds & PEFT__CHANGES && j->t->desc.chat) return peft__undefined(name, true);
     if (b && b->run) return peft__function_of(j, b, how, v);
     if (v.kind == PEFT__LOOP) return peft__loop_attribute(j, v.loop, name);
-    if (v.kind == PEFT__TUPLE && v.flag && peft__text_is(name, "grouper")) return v.o->items[0];
-    if (v.kind == PEFT__TUPLE && v.flag && peft__text_is(name, "list")) return v.o->items[1];
     bool special = name.size > 1 && memcmp(name.text, "__", 2) == 0 && !j->t->desc.chat;
     if ((special || b) && !(v.kind == PEFT__DICT && peft__dict_find(j, v.o, name)))
         return peft__unable(
@@ -27187,16 +27114,15 @@ static void peft__name_argument(peft__jinja *j, peft__arguments a, peft__value n
 static peft__arguments peft__arguments_of(peft__jinja *j, const peft__term *n, peft__scope *s) {
     peft__arguments a = {peft__object_of(j, PEFT__TUPLE), peft__object_of(j, PEFT__DICT)};
     for (; n && !j->status; n = n->next) {
-        peft__value v = peft__eval(j, n->a, s), item;
+        peft__value v = peft__eval(j, n->a, s), more;
         if (n->op == ' ' || !n->op) peft__list_add(j, a.list, v);
         else if (n->op == '=') peft__name_argument(j, a, n->value, v);
         else if (n->op == 'd' && v.kind != PEFT__DICT)
             peft__refuse(j, "argument after ** must be a mapping, not %s", peft__kind_name(v));
-        else
-            for (peft__cursor c = peft__iterate(j, v); peft__next(j, &c, &item);) {
-                if (n->op == 'd') peft__name_argument(j, a, item, v.o->entries[c.at - 1].value);
-                else peft__list_add(j, a.list, item);
-            }
+        else if (n->op == 'd')
+            for (int64_t i = 0; i < v.o->count; i++)
+                peft__name_argument(j, a, v.o->entries[i].key, v.o->entries[i].value);
+        else more = peft__to_list(j, v), peft__list_add_all(j, a.list, more.o->items, more.o->count);
     }
     return a;
 }
@@ -27367,30 +27293,22 @@ static peft__value peft__eval(peft__jinja *j, const peft__term *n, peft__scope *
 
 // ---- statements
 
-// The next item that satisfies the loop's condition.
-static bool peft__loop_item(peft__jinja *j, peft__loop *l, peft__value *out) {
-    while (peft__next(j, &l->cursor, out)) {
-        if (!l->node->c || l->collected) return true;
+// Whether a loop has a round n. Looks only as far as it must: a condition may change while the loop runs.
+static bool peft__loop_reaches(peft__jinja *j, peft__loop *l, int64_t n) {
+    while (l->node->c && !j->status && l->items->count <= n && l->source->at < l->source->count) {
+        peft__value item = l->source->items[l->source->at++], list = peft__of_kind(PEFT__LIST), wanted;
+        list.o = l->items;
         l->test = peft__enter(j, l->node->test_area, l->outside, l->test);
-        peft__assign(j, l->node->a, *out, l->test);
-        peft__value wanted = peft__eval(j, l->node->c, l->test);
-        if (j->status || peft__truth(wanted)) return !j->status;
+        peft__assign(j, l->node->a, item, l->test);
+        wanted = peft__eval(j, l->node->c, l->test);
+        if (peft__truth(wanted)) peft__list_add(j, list, item);
     }
-    return false;
+    return !j->status && n < l->items->count;
 }
 
 static int64_t peft__loop_length(peft__jinja *j, peft__loop *l) {
-    if (l->length < 0 && !l->node->c) l->length = peft__length_of(j, l->cursor.source);
-    if (l->length >= 0) return l->length;
-    peft__value rest = peft__new_list(j), item;
-    while (peft__loop_item(j, l, &item)) peft__list_add(j, rest, item);
-    l->cursor = peft__iterate(j, rest);
-    l->collected = true;
-    return l->length = rest.o->count + l->index + 1 + peft__given(l->after);
-}
-
-static bool peft__loop_peek(peft__jinja *j, peft__loop *l) {
-    return peft__given(l->after) || peft__loop_item(j, l, &l->after);
+    peft__loop_reaches(j, l, INT64_MAX);
+    return l->items->count;
 }
 
 static peft__value peft__loop_attribute(peft__jinja *j, peft__loop *l, peft__value name) {
@@ -27399,12 +27317,11 @@ static peft__value peft__loop_attribute(peft__jinja *j, peft__loop *l, peft__val
     int i = 0;
     while (i < 11 && !peft__text_is(name, names[i])) i++;
     int64_t length = i >= 2 && i <= 4 ? peft__loop_length(j, l) : 0;
-    bool more = (i == 8 || i == 10) && peft__loop_peek(j, l);
+    bool more = (i == 8 || i == 10) && peft__loop_reaches(j, l, l->index + 1);
     int64_t numbers[] = {l->index + 1, l->index, length - l->index, length - l->index - 1, length, 1, 0};
     if (i < 7) return peft__integer(numbers[i]);
     if (i < 9) return peft__boolean(i == 7 ? l->index == 0 : !more);
-    if (i == 9 && l->index) return l->before;
-    if (i == 10 && more) return l->after;
+    if (i == 9 ? l->index > 0 : more) return l->items->items[l->index + (i == 9 ? -1 : 1)];
     return i < 11 ? peft__undefined(name, true) : peft__missing();
 }
 
@@ -27413,22 +27330,20 @@ static void peft__run_loop(peft__jinja *j, const peft__term *n, peft__value over
     peft__value loop = peft__of_kind(PEFT__LOOP);
     peft__scope *s = NULL;
     bool completed = false;  // a round ended without break and continue; if none did, `else` runs
-    l->cursor = peft__iterate(j, over);
-    l->index = l->length = -1;
+    int64_t size = over.kind == PEFT__LIST || over.kind == PEFT__DICT ? over.o->count : -1;
+    loop.loop = l;
+    l->source = peft__is_sequence(over) && !n->c ? over.o : peft__to_list(j, over).o;
+    l->items = n->c ? peft__new_list(j).o : l->source;
     l->node = n;
     l->outside = outside;
-    loop.loop = l;
-    while (!j->status && j->flow != 'b' && peft__loop_peek(j, l)) {
-        l->index++;
-        l->before = l->current;
-        l->current = l->after;
-        l->after = peft__missing();
+    for (; j->flow != 'b' && peft__loop_reaches(j, l, l->index); l->index++) {
         s = peft__enter(j, n->area, outside, s);
         peft__set_variable(j, s, PEFT__LOOP_NAME, loop);
-        peft__assign(j, n->a, l->current, s);
+        peft__assign(j, n->a, l->items->items[l->index], s);
         peft__run_terms(j, n->body, s);
         completed = completed || !j->flow;
         if (j->flow == 'c') j->flow = 0;
+        if (size >= 0 && over.o->count != size) peft__unable(j, "a list or dict that changes while a loop goes through it");
     }
     j->flow = 0;
     if (n->other && !completed && !j->status)
@@ -27619,23 +27534,21 @@ PEFT__BUILTIN(default) {
     return !use ? v[0] : peft__given(v[1]) ? v[1] : peft__text_of("");
 }
 PEFT__BUILTIN(end) {  // the first (how 0) or last item
-    bool last = j->how & 1;
-    peft__cursor c = peft__iterate(j, v[0]);
-    peft__value item = peft__nothing();
-    if (last && v[0].kind == PEFT__ITERATOR) return peft__refuse(j, "'generator' object is not reversible");
-    while (peft__next(j, &c, &item) && last) {
-    }
-    return item;
+    bool last = j->how & 1, once = v[0].kind == PEFT__ITERATOR;
+    if (last && once) return peft__refuse(j, "'generator' object is not reversible");
+    peft__object *l = once ? v[0].o : peft__to_list(j, v[0]).o;
+    int64_t at = last ? l->count - 1 : l->at;
+    l->at += once && at < l->count;
+    return at >= 0 && at < l->count ? l->items[at] : peft__nothing();
 }
 PEFT__BUILTIN(join) {  // how: 1 for the text's method
     bool method = j->how & 1;
-    peft__cursor c = peft__iterate(j, v[method]);
-    peft__value item, between = v[!method];
+    const peft__object *l = v[method].o;
     size_t start = j->out.size;
-    for (int64_t i = 0; peft__next(j, &c, &item); i++) {
-        if (i && peft__given(between)) peft__put_value(j, between);
-        if (!method) item = peft__get_path(j, item, v[2], peft__none());
-        else if (item.kind != PEFT__TEXT)
+    for (int64_t i = 0; i < l->count && !j->status; i++) {
+        peft__value item = method ? l->items[i] : peft__get_path(j, l->items[i], v[2], peft__none());
+        if (i && peft__given(v[!method])) peft__put_value(j, v[!method]);
+        if (method && item.kind != PEFT__TEXT)
             peft__refuse(j, "sequence item %lld: expected str instance, %s found", (long long)i,
                 peft__kind_name(item));
         peft__put_value(j, item);
@@ -27750,29 +27663,12 @@ PEFT__BUILTIN(extreme) {  // case_sensitive, attribute; how: < min, > max, 'u' u
     if (how == 'u') return peft__as_iterator(out);
     return keys.o->count ? v[0].o->items[best] : peft__nothing();
 }
-PEFT__BUILTIN(groupby) {  // attribute, default, case_sensitive
-    peft__value keys = peft__keys_of(j, v[0], v[1], v[2], v[3].flag, false), out = peft__new_list(j), group = out,
-                list = peft__sorted(j, v[0], keys, false);
-    keys = peft__sorted(j, keys, keys, false);
-    for (int64_t i = 0; i < keys.o->count && !j->status; i++) {
-        peft__value item = list.o->items[i];
-        if (!i || !peft__equal(j, keys.o->items[i], keys.o->items[i - 1])) {
-            group = peft__new_list(j);
-            peft__value pair = peft__pair_of(j, peft__get_path(j, item, v[1], v[2]), group);
-            pair.flag = true;
-            peft__list_add(j, out, pair);
-        }
-        peft__list_add(j, group, item);
-    }
-    return out;
-}
 
 PEFT__BUILTIN(sum) {  // attribute, start
-    peft__cursor c = peft__iterate(j, v[0]);
-    peft__value item, sum = peft__given(v[2]) ? v[2] : peft__integer(0);
+    peft__value sum = peft__given(v[2]) ? v[2] : peft__integer(0);
     if (sum.kind == PEFT__TEXT) return peft__refuse(j, "sum() can't sum strings");
-    while (peft__next(j, &c, &item))
-        sum = peft__binary(j, '+', sum, peft__get_path(j, item, v[1], peft__none()));
+    for (int64_t i = 0; i < v[0].o->count && !j->status; i++)
+        sum = peft__binary(j, '+', sum, peft__get_path(j, v[0].o->items[i], v[1], peft__none()));
     return sum;
 }
 
@@ -27854,38 +27750,6 @@ PEFT__BUILTIN(indent) {  // width, first, blank
     return peft__taken(j, start);
 }
 
-PEFT__BUILTIN(truncate) {  // length, killwords, end, leeway
-    peft__value end = peft__given(v[3]) ? v[3] : peft__text_of("..."), t = v[0];
-    int64_t length = v[1].integer, leeway = v[4].integer, tail = peft__count_chars(j, end);
-    if (length < tail || leeway < 0)
-        return peft__refuse(j, "expected length >= %lld and leeway >= 0", (long long)tail);
-    int64_t n = peft__length_of(j, t);
-    if (n >= 0 && (leeway > INT64_MAX - length || n <= length + leeway)) return t;
-    peft__text_needed(j, t);
-    if (j->status) return t;
-    size_t cut = peft__byte_of(j, t, length - tail), start = j->out.size, word = cut;
-    while (word > 0 && t.text[word - 1] != ' ') word--;
-    peft__put(j, t.text, word > 0 && !v[2].flag ? word - 1 : cut);
-    peft__put_text(j, end);
-    return peft__taken(j, start);
-}
-
-PEFT__BUILTIN(center) {  // width, fillchar; how: the alignment, 'z' for zfill
-    int how = j->how;
-    peft__value t = v[0], fill = peft__given(v[2]) ? v[2] : peft__text_of(how == 'z' ? "0" : " ");
-    int64_t width = v[1].integer, pad = width - peft__count_chars(j, t);
-    size_t start = j->out.size, sign = how == 'z' && t.size && strchr("+-", *t.text) ? 1 : 0;
-    if (peft__count_chars(j, fill) != 1)
-        return peft__refuse(j, "the fill character must be exactly one character long");
-    if (pad <= 0) return t;
-    int64_t left = how == '>' || how == 'z' ? pad : how == '<' ? 0 : pad / 2 + (pad & width & 1);
-    peft__put(j, t.text, sign);
-    peft__put_times(j, fill, left);
-    peft__put(j, t.text + sign, t.size - sign);
-    peft__put_times(j, fill, pad - left);
-    return peft__taken(j, start);
-}
-
 PEFT__BUILTIN(random) {  // how: 1 if an empty sequence is an error
     int64_t n = v[0].kind == PEFT__DICT || v[0].kind == PEFT__VIEW ? -1 : peft__length_of(j, v[0]);
     if (n == 0 && j->how) return peft__refuse(j, "Cannot choose from an empty sequence");
@@ -27894,11 +27758,10 @@ PEFT__BUILTIN(random) {  // how: 1 if an empty sequence is an error
 }
 
 PEFT__BUILTIN(most_frequent) {  // the most frequent items, in their order
-    peft__value counts = peft__object_of(j, PEFT__DICT), list = peft__new_list(j), item;
+    peft__value counts = peft__object_of(j, PEFT__DICT), list = peft__new_list(j);
     int64_t most = 0;
-    if (!peft__truth(v[0])) return peft__none();
-    peft__cursor c = peft__iterate(j, v[0]);
-    while (peft__next(j, &c, &item)) {
+    for (int64_t i = 0; i < v[0].o->count && !j->status; i++) {
+        peft__value item = v[0].o->items[i];
         peft__entry *e = peft__dict_find(j, counts.o, item);
         int64_t n = e ? ++e->value.integer : 1;
         if (!e) peft__dict_set(j, counts.o, item, peft__integer(1));
@@ -27907,7 +27770,7 @@ PEFT__BUILTIN(most_frequent) {  // the most frequent items, in their order
     for (int64_t i = 0; i < counts.o->count; i++)
         if (counts.o->entries[i].value.integer == most)
             peft__list_add(j, list, counts.o->entries[i].key);
-    return list;
+    return most ? list : peft__none();
 }
 
 // map, select, reject, selectattr, rejectattr. Bits of how: 1 map, 2 by an attribute, 4 keeps what passes.
@@ -27916,10 +27779,10 @@ PEFT__BUILTIN(map) {
     int64_t own = (j->how >> 1 & 1);  // arguments of its own: the attribute
     char how = 0;
     peft__arguments a = {v[1], v[2]};
-    peft__value item, path[3] = {peft__missing(), peft__missing(), peft__missing()}, list = peft__new_list(j), name;
+    peft__value path[3] = {peft__missing(), peft__missing(), peft__missing()}, list = peft__new_list(j), name;
     peft__object *given = a.list.o;
     const peft__builtin *b = NULL;
-    peft__cursor c = peft__iterate(j, peft__truth(v[0]) ? v[0] : peft__nothing());
+    const peft__object *l = peft__to_list(j, peft__truth(v[0]) ? v[0] : peft__nothing()).o;
     if (map && !given->count) {
         peft__bind(j, peft__text_of("map"), "- ?attribute ?default", a, path);
         if (!peft__given(path[1])) peft__refuse(j, "map requires a filter argument");
@@ -27932,8 +27795,8 @@ PEFT__BUILTIN(map) {
         given->items += 1 + own;
         given->count -= 1 + own;
     }
-    while (peft__next(j, &c, &item)) {
-        peft__value seen = peft__get_path(j, item, path[1], path[2]);
+    for (int64_t i = 0; i < l->count && !j->status; i++) {
+        peft__value item = l->items[i], seen = peft__get_path(j, item, path[1], path[2]);
         if (b) seen = peft__call_builtin(j, b, how, seen, a);
         if (map || peft__truth(seen) == keep) peft__list_add(j, list, map ? seen : item);
     }
@@ -28036,18 +27899,6 @@ PEFT__BUILTIN(splitlines) {
     return list;
 }
 
-PEFT__BUILTIN(partition) {  // how: 1 at the last one
-    bool last = j->how & 1;
-    if (!v[1].size) return peft__refuse(j, "empty separator");
-    size_t at = peft__find(j, v[0], v[1], 0, v[0].size, last);
-    peft__value out = peft__object_of(j, PEFT__TUPLE), empty = peft__text_of("");
-    bool found = at != SIZE_MAX;
-    peft__list_add(j, out, found ? peft__part_of(v[0], 0, at) : last ? empty : v[0]);
-    peft__list_add(j, out, found ? v[1] : empty);
-    peft__list_add(j, out, found ? peft__part_of(v[0], at + v[1].size, v[0].size) : last ? v[0] : empty);
-    return out;
-}
-
 PEFT__BUILTIN(all_are) {  // how: the letter of isalpha, isdigit, ...
     char how = j->how;
     bool all = true, any = how == 'c', cased = how == 'u' || how == 'l';
@@ -28141,17 +27992,11 @@ PEFT__BUILTIN(search) {  // how: 'i' index, 'r' remove, 'c' count
     if (how == 'r') peft__move_items(j, l, at, at + 1, --l->count - at);
     return how == 'r' ? peft__none() : peft__integer(at);
 }
-PEFT__BUILTIN(sort_in_place) {
-    if (peft__some(v[1])) return peft__unable(j, "sort with a key");
-    peft__value sorted = peft__sorted(j, v[0], v[0], v[2].flag);
-    if (!j->status) *v[0].o = *sorted.o;
-    return peft__none();
-}
 PEFT__BUILTIN(get) {  // how: 's' setdefault, 'p' pop
     int how = j->how;
     peft__entry *e = peft__dict_find(j, v[0].o, v[1]);
     peft__value found = e ? e->value : peft__given(v[2]) ? v[2] : peft__none();
-    if (e && how == 'p') peft__dict_remove(j, v[0].o, e);
+    if (e && how == 'p') memmove(e, e + 1, (size_t)(v[0].o->entries + --v[0].o->count - e) * sizeof(*e));
     if (!e && how == 'p' && !peft__given(v[2])) return peft__refuse(j, "the key is not in the dict");
     if (!e && how == 's') peft__dict_set(j, v[0].o, v[1], found);
     return found;
@@ -28161,13 +28006,13 @@ PEFT__BUILTIN(view) { return peft__view_of(v[0], (size_t)(j->how - '0')); }
 // Adds the arguments of dict(...) or update(...): a dict or pairs, then named ones.
 PEFT__BUILTIN(update) {
     const peft__object *given = v[1].o;
-    peft__value sources[2] = {v[2], v[2]}, item, key, value;
+    peft__value sources[2] = {v[2], v[2]}, key, value;
     if (given->count > 1) peft__refuse(j, "expected at most 1 argument, got %lld", (long long)given->count);
     if (given->count) sources[0] = peft__defined(j, given->items[0]);
     for (int i = !given->count; i < 2; i++) {
         bool dict = sources[i].kind == PEFT__DICT;
-        peft__cursor c = peft__iterate(j, dict ? peft__view_of(sources[i], 2) : sources[i]);
-        while (peft__next(j, &c, &item) && peft__two_of(j, item, &key, &value))
+        const peft__object *l = peft__to_list(j, dict ? peft__view_of(sources[i], 2) : sources[i]).o;
+        for (int64_t k = 0; k < l->count && peft__two_of(j, l->items[k], &key, &value); k++)
             peft__dict_set(j, v[0].o, key, value);
     }
     return peft__none();
@@ -28231,14 +28076,15 @@ PEFT__BUILTIN(dict) {  // how: 1 a namespace
 }
 PEFT__BUILTIN(zip) {
     const peft__object *l = v[1].o;
-    peft__value out = peft__new_list(j), row, item;
-    peft__cursor *cursors = (peft__cursor *)peft__room(j, (size_t)(l->count + 1) * sizeof(peft__cursor));
-    for (int64_t i = 0; i < l->count && cursors; i++) cursors[i] = peft__iterate(j, l->items[i]);
-    while (l->count && !j->status) {
-        row = peft__object_of(j, PEFT__TUPLE);
-        for (int64_t i = 0; i < l->count && peft__next(j, &cursors[i], &item); i++)
-            peft__list_add(j, row, item);
-        if (row.o->count < l->count) break;
+    peft__value out = peft__new_list(j);
+    int64_t rows = l->count ? INT64_MAX : 0;
+    for (int64_t i = 0; i < l->count && !j->status; i++) {
+        l->items[i] = peft__to_list(j, l->items[i]);
+        rows = PEFT__MIN(rows, l->items[i].o->count);
+    }
+    for (int64_t k = 0; k < rows && !j->status; k++) {
+        peft__value row = peft__object_of(j, PEFT__TUPLE);
+        for (int64_t i = 0; i < l->count; i++) peft__list_add(j, row, l->items[i].o->items[k]);
         peft__list_add(j, out, row);
     }
     return peft__as_iterator(out);
@@ -28320,8 +28166,6 @@ static const peft__builtin peft__builtins[] = {
     // methods
     {"capitalize lower upper", peft__do_case, "&", PEFT__OF(TEXT) | PEFT__FILTER, "clu"},
     {"title", peft__do_case, "&", PEFT__OF(TEXT), "t"},
-    {"center ljust rjust", peft__do_center, "$ width# ?fillchar$", PEFT__OF(TEXT), "^<>"},
-    {"zfill", peft__do_center, "$ width#", PEFT__OF(TEXT), "z"},
     {"count", peft__do_count, "$ sub$ ?start ?end", PEFT__OF(TEXT), NULL},
     {"find rfind index rindex", peft__do_find, "$ sub$ ?start ?end", PEFT__OF(TEXT), "0123"},
     {"startswith endswith", peft__do_begins, "$ affix ?start ?end", PEFT__OF(TEXT), "01"},
@@ -28329,9 +28173,8 @@ static const peft__builtin peft__builtins[] = {
     {"format", peft__do_format, "$ *", PEFT__OF(TEXT), NULL},
     {"isalnum isalpha isascii isdecimal isdigit islower isnumeric isspace isupper", peft__do_all_are, "$",
         PEFT__OF(TEXT), "bacedlnsu"},
-    {"join", peft__do_join, "$ iterable", PEFT__OF(TEXT), "1"},
+    {"join", peft__do_join, "$ iterable@", PEFT__OF(TEXT), "1"},
     {"lstrip rstrip strip", peft__do_strip, "$ ?chars", PEFT__OF(TEXT), "123"},
-    {"partition rpartition", peft__do_partition, "$ sep$", PEFT__OF(TEXT), "01"},
     {"replace", peft__do_replace, "$ old$ new$ ?count#-1", PEFT__OF(TEXT), NULL},
     {"split rsplit", peft__do_split, "$ ?sep ?maxsplit#-1", PEFT__OF(TEXT), "01"},
     {"splitlines", peft__do_splitlines, "$ ?keepends!", PEFT__OF(TEXT), NULL},
@@ -28344,7 +28187,6 @@ static const peft__builtin peft__builtins[] = {
     {"pop", peft__do_pop_item, "- ?index#-1", PEFT__LIST_CHANGES, NULL},
     {"remove", peft__do_search, "- value", PEFT__LIST_CHANGES, "r"},
     {"reverse", peft__do_reverse, "-", PEFT__LIST_CHANGES, "1"},
-    {"sort", peft__do_sort_in_place, "- ?key ?reverse!", PEFT__LIST_CHANGES, NULL},
     {"get", peft__do_get, "- key ?default", PEFT__OF(DICT), NULL},
     {"pop setdefault", peft__do_get, "- key ?default", PEFT__DICT_CHANGES, "ps"},
     {"keys values items", peft__do_view, "-", PEFT__OF(DICT), "012"},
@@ -28352,8 +28194,9 @@ static const peft__builtin peft__builtins[] = {
     {"cycle", peft__do_cycle, "- *", PEFT__OF(LOOP), NULL},
     {"changed", peft__do_changed, "- *", PEFT__OF(LOOP), NULL},
     // attributes of Python's values that are missing here: using one is an error, not undefined
-    {"casefold encode expandtabs format_map isidentifier isprintable istitle maketrans swapcase translate", NULL,
-        "", PEFT__OF(TEXT), NULL},
+    {"casefold center encode expandtabs format_map isidentifier isprintable istitle ljust maketrans partition "
+     "rjust rpartition swapcase translate zfill", NULL, "", PEFT__OF(TEXT), NULL},
+    {"sort", NULL, "", PEFT__OF(LIST), NULL},
     {"fromkeys popitem", NULL, "", PEFT__OF(DICT), NULL},
     {"count index start stop step", NULL, "", PEFT__OF(RANGE), NULL},
     {"isdisjoint mapping", NULL, "", PEFT__OF(VIEW), NULL},
@@ -28384,38 +28227,35 @@ static const peft__builtin peft__builtins[] = {
     {"abs", peft__do_abs, "-", PEFT__FILTER, NULL}, {"attr", peft__do_attr, "- name$", PEFT__FILTER, NULL},
     {"batch", peft__do_parts, "@ linecount# ?fill_with", PEFT__FILTER, "1"},
     {"slice", peft__do_parts, "@ slices# ?fill_with", PEFT__FILTER, NULL},
-    {"center", peft__do_center, "& ?width#80", PEFT__FILTER, "^"},
     {"choice", peft__do_random, "-", PEFT__FILTER | PEFT__PLAIN_ONLY, "1"},
     {"default d", peft__do_default, "- ?default_value ?boolean!", PEFT__FILTER, NULL},
     {"dictsort", peft__do_dictsort, "- ?case_sensitive! ?by ?reverse!", PEFT__FILTER, NULL},
     {"first last", peft__do_end, "-", PEFT__FILTER, "01"},
     {"float", peft__do_float, "- ?default", PEFT__FILTER, NULL},
     {"format", peft__do_format_filter, "& *", PEFT__FILTER, NULL},
-    {"groupby", peft__do_groupby, "@ attribute ?default ?case_sensitive!", PEFT__FILTER, NULL},
     {"indent", peft__do_indent, "$ ?width ?first! ?blank!", PEFT__FILTER, NULL},
     {"int", peft__do_int, "- ?default ?base#10", PEFT__FILTER, NULL},
     {"items", peft__do_items, "-", PEFT__FILTER, NULL},
-    {"join", peft__do_join, "- ?d ?attribute", PEFT__FILTER, NULL},
+    {"join", peft__do_join, "@ ?d ?attribute", PEFT__FILTER, NULL},
     {"length count", peft__do_length, "-", PEFT__FILTER, NULL},
     {"list", peft__do_same, "@", PEFT__FILTER, NULL}, {"string", peft__do_same, "&", PEFT__FILTER, NULL},
     {"map reject select rejectattr selectattr", peft__do_map, "- *", PEFT__FILTER, "10426"},
     {"min max unique", peft__do_extreme, "@ ?case_sensitive! ?attribute", PEFT__FILTER, "<>u"},
-    {"most_frequent", peft__do_most_frequent, "-", PEFT__FILTER | PEFT__PLAIN_ONLY, NULL},
-    {"e escape filesizeformat forceescape highlight pprint striptags urlencode urlize wordcount wordwrap xmlattr",
-        NULL, "- *", PEFT__FILTER, NULL},
+    {"most_frequent", peft__do_most_frequent, "@", PEFT__FILTER | PEFT__PLAIN_ONLY, NULL},
+    {"center e escape filesizeformat forceescape groupby highlight pprint striptags truncate urlencode urlize "
+     "wordcount wordwrap xmlattr", NULL, "- *", PEFT__FILTER, NULL},
     {"random", peft__do_random, "-", PEFT__FILTER, NULL},
     {"replace", peft__do_replace, "& old& new& ?count#-1", PEFT__FILTER, NULL},
     {"reverse", peft__do_reverse, "-", PEFT__FILTER, NULL},
     {"round", peft__do_round, "- ?precision# ?method$", PEFT__FILTER, NULL},
     {"safe", peft__do_safe, "&", PEFT__FILTER, "s"},
     {"sort", peft__do_sort, "@ ?reverse! ?case_sensitive! ?attribute", PEFT__FILTER, NULL},
-    {"sum", peft__do_sum, "- ?attribute ?start", PEFT__FILTER, NULL},
+    {"sum", peft__do_sum, "@ ?attribute ?start", PEFT__FILTER, NULL},
     {"title", peft__do_case, "&", PEFT__FILTER, "f"},
     {"tojson", peft__do_tojson, "- ?ensure_ascii! ?indent ?separators ?sort_keys!",
         PEFT__FILTER | PEFT__CHAT_ONLY, NULL},
     {"tojson", peft__do_tojson, "- ?indent", PEFT__FILTER | PEFT__PLAIN_ONLY, NULL},
-    {"trim", peft__do_strip, "& ?chars", PEFT__FILTER, "3"},
-    {"truncate", peft__do_truncate, "- ?length#255 ?killwords! ?end$ ?leeway#5", PEFT__FILTER, NULL}};
+    {"trim", peft__do_strip, "& ?chars", PEFT__FILTER, "3"}};
 
 // The builtin of a name; `kinds`: PEFT__FILTER, PEFT__TEST, PEFT__GLOBAL, or the bit of the kind whose
 // method it is.

@@ -150,8 +150,8 @@ static void test_messages(void) {
     static const char *const left_out[] = {"1|filesizeformat", "s|urlencode",     "s|wordcount",  "{}|xmlattr",
                                            "'%x' % 255",       "'%c' % 97",       "'%o' % 8",     "'%#x' % 8",
                                            "s|e",              "s|highlight",     "cycler(1)",    "joiner()",
-                                           "s is sameas s",    "'e' is filter",   "s|int(0, 16)", "25|round(-1)",
-                                           "range(3)",         "[s|safe]",        "s|safe + s",   "'{!r}'.format(1)",
+                                           "s is sameas s",    "s|truncate(9)",   "s|int(0, 16)", "25|round(-1)",
+                                           "s|center(9)",      "d|groupby(0)",    "range(3)",         "[s|safe]",        "s|safe + s",   "'{!r}'.format(1)",
                                            "'{:x}'.format(1)", "'{:#}'.format(1)", "'{:_}'.format(1)"};
     for (size_t i = 0; i < sizeof(left_out) / sizeof(left_out[0]); i++) {
         char text[64];
@@ -210,7 +210,7 @@ static void deep(const char *before, const char *open, const char *middle, const
 static void test_limits(void) {
     limited("{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}", "max_");
     limited("{% for a in range(100000) %}{% for b in range(100000) %}x{% endfor %}{% endfor %}", "max_");
-    limited("{% for a in range(3000) %}{% for b in 'abcdefghij' * 1000 %}x{% endfor %}{% endfor %}", "max_steps");
+    limited("{% set r = range(10000) %}{% for a in r %}{% for b in r %}x{% endfor %}{% endfor %}", "max_steps");
     limited(
         "{% set ns = namespace(t='ab') %}{% for a in range(60) %}{% set ns.t = ns.t ~ ns.t %}{% endfor %}",
         "max_");
@@ -220,8 +220,6 @@ static void test_limits(void) {
     limited("{{ 'x' * 10**18 }}", "max_output");
     limited("{{ [1] * 10**9 }}", "max_memory");
     limited("{{ [1] * 10**18 }}", "max_memory");
-    limited("{{ s|center(10**9) }}", "max_output");
-    limited("{{ s.ljust(10**12) }}{{ s.zfill(10**12) }}", "max_output");
     limited("{{ '%1000000000d' % 5 }}", "max_output");
     limited("{{ '{:1000000000}'.format(5) }}", "max_output");
     limited("{{ s|indent(10**10) }}", "max_output");
