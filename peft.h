@@ -25056,7 +25056,7 @@ typedef enum peft__term_kind {  // with the fields of peft__term that each kind 
     PEFT__TERM_ITEM,  // a[b]
     PEFT__TERM_SLICE,  // a:b:c, each may be NULL
     PEFT__TERM_CALL,  // a(list of ARGUMENT)
-    PEFT__TERM_ARGUMENT,  // a; op '=': value=a, '*': *a, 'd': **a
+    PEFT__TERM_ARGUMENT,  // a, or value=a
     PEFT__TERM_FILTER,  // a|value(list)
     PEFT__TERM_TEST,  // a is value(list)
     PEFT__TERM_DATA,  // value
@@ -25067,7 +25067,6 @@ typedef enum peft__term_kind {  // with the fields of peft__term that each kind 
     PEFT__TERM_BLOCK,  // prints the body's text (a: sets it); b: first through filters, on special[BLOCK]
     PEFT__TERM_MACRO,  // a: its name; list of parameters; value: its signature; body
     PEFT__TERM_CALL_BLOCK,  // a: the call; the rest as of a macro
-    PEFT__TERM_WITH,  // list of SET; body
     PEFT__TERM_GENERATION,  // body
     PEFT__TERM_BREAK,
     PEFT__TERM_CONTINUE
@@ -25376,7 +25375,8 @@ static size_t peft__char_begin(peft__value v, size_t i) {  // of the code point 
     return i;
 }
 
-static size_t peft__byte_of(peft__jinja *j, peft__value v, int64_t index) {  // where code point `index` begins
+// Where code point `index` begins.
+static size_t peft__byte_of(peft__jinja *j, peft__value v, int64_t index) {
     size_t i = 0;
     while (i < v.size && index-- > 0) i = peft__char_end(v, i);
     peft__spend(j, i);
@@ -25391,6 +25391,10 @@ static peft__value peft__part_of(peft__value v, size_t from, size_t to) {
 
 static bool peft__text_is(peft__value v, const char *text) {
     return v.kind == PEFT__TEXT && v.size == strlen(text) && memcmp(v.text, text, v.size) == 0;
+}
+
+static bool peft__same_bytes(peft__value a, peft__value b) {
+    return a.size == b.size && memcmp(a.text, b.text, a.size) == 0;
 }
 
 // The offset of the first or last `what` in bytes [from, to) of v; SIZE_MAX: none.
@@ -25505,7 +25509,7 @@ static bool peft__equal(peft__jinja *j, peft__value a, peft__value b) {
     if (a.kind != b.kind || j->status) return false;
     if (a.kind <= PEFT__NONE) return true;
     if (a.kind == PEFT__TEXT)
-        return a.size == b.size && peft__spend(j, a.size) && memcmp(a.text, b.text, a.size) == 0;
+        return a.size == b.size && peft__spend(j, a.size) && peft__same_bytes(a, b);
     if (a.o == b.o || (!peft__is_sequence(a) && a.kind != PEFT__DICT)) return a.o == b.o;
     bool same = a.o->count == b.o->count && peft__deeper(j);
     for (int64_t i = 0; i < a.o->count && same && peft__spend(j, 0); i++) {
@@ -25766,9 +25770,8 @@ static bool peft__read_integer(peft__jinja *j, peft__value v, int64_t *out, bool
     peft__json number;
     v = peft__stripped(v, 3);
     if (!peft__read_digits(j, &v)) return false;
-    bool plus = *v.text == '+', minus = *v.text == '-';
-    if (v.size == (size_t)(plus || minus) || strspn(v.text + (plus || minus), "0123456789") + plus + minus < v.size)
-        return false;
+    size_t plus = *v.text == '+', sign = plus || *v.text == '-';
+    if (v.size == sign || strspn(v.text + sign, "0123456789") + sign < v.size) return false;
     peft__json_whole(v.text + plus, v.text + v.size, &number);
     *out = number.integer;
     *big = number.whole == PEFT__JSON_TOO_LONG;
@@ -25856,7 +25859,8 @@ static void peft__put_items(peft__jinja *j, peft__value v, const peft__style *s,
 }
 
 static void peft__put_styled(peft__jinja *j, peft__value v, const peft__style *s, int level) {
-    static const char *const words[] = {"Undefined", "Undefined", "None", "False", "True", "null", "false", "true"};
+    static const char *const words[] = {
+        "Undefined", "Undefined", "None", "False", "True", "null", "false", "true"};
     bool json = s->json, basic = v.kind >= PEFT__NONE && v.kind != PEFT__RANGE && v.kind <= PEFT__DICT;
     if (!peft__deeper(j)) return;
     if (json && (!basic || v.kind == PEFT__ITERATOR))
@@ -25872,9 +25876,10 @@ static void peft__put_styled(peft__jinja *j, peft__value v, const peft__style *s
     else if ((basic && v.kind != PEFT__ITERATOR && v.kind != PEFT__TEXT) || v.kind == PEFT__VIEW)
         peft__put_items(j, v, s, level);
     else
-        peft__unable(j, "a %s%s", peft__kind_name(v), v.kind == PEFT__TEXT ? " that is marked as safe, in another value"
-            : v.kind == PEFT__ITERATOR || v.kind == PEFT__RANGE ? " has no text: join it or make a list of it"
-            : " has no text");
+        peft__unable(j, "a %s%s", peft__kind_name(v),
+            v.kind == PEFT__TEXT ? " that is marked as safe, in another value"
+                : v.kind == PEFT__ITERATOR || v.kind == PEFT__RANGE
+                ? " has no text: join it or make a list of it" : " has no text");
     j->depth--;
 }
 
@@ -25911,12 +25916,13 @@ static peft__value peft__real_to_whole(peft__jinja *j, double d) {
 // Writes v >= 0 in digits; `whole`: as a whole number.
 static void peft__put_digits(peft__jinja *j, peft__value v, const peft__spec *f, bool whole) {
     size_t start = j->out.size, end = 0;
-    int precision = f->precision < 0 ? 6 : (int)f->precision;
-    double x = fabs(peft__as_double(v));
+    double x = fabs(peft__as_double(v)) * (f->type == '%' ? 100 : 1);
     if (whole) {
         peft__putf(j, "%lld", (long long)v.integer);
         if (v.integer < 0) memmove(j->out.data + start, j->out.data + start + 1, --j->out.size - start);
-    } else peft__put_real(j, f->type == '%' ? x * 100 : x, f->type ? f->type : f->precision < 0 ? 'r' : 'g', precision);
+    } else
+        peft__put_real(j, x, f->type ? f->type : f->precision < 0 ? 'r' : 'g',
+            f->precision < 0 ? 6 : (int)f->precision);
     peft__value t = peft__taken(j, start);
     while (end < t.size && !strchr(".e%", t.text[end])) end++;
     for (size_t i = 0; i < t.size; i++) {  // 1234567 -> 1,234,567
@@ -25945,8 +25951,9 @@ static void peft__put_field(peft__jinja *j, peft__value v, peft__spec f) {
         if (f.precision >= 0) v.size = peft__byte_of(j, v, f.precision);
     } else {
         bool wanted = f.type && strchr("diu", f.type), whole = wanted || (peft__is_whole(v) && !f.type);
-        if (wanted && v.kind == PEFT__REAL)
-            v = f.percent ? peft__real_to_whole(j, v.real) : peft__refuse(j, "Unknown format code 'd' for a float");
+        if (wanted && v.kind == PEFT__REAL && !f.percent)
+            peft__refuse(j, "Unknown format code 'd' for a float");
+        else if (wanted && v.kind == PEFT__REAL) v = peft__real_to_whole(j, v.real);
         if (whole && f.precision >= 0) peft__unable(j, "a precision of a whole number");
         negative = peft__is_whole(v) ? v.integer < 0 : v.real < 0 || (v.real == 0 && 1 / v.real < 0);
         peft__put_digits(j, v, &f, whole);
@@ -25972,33 +25979,48 @@ static bool peft__read_count(const char **s, const char *end, int64_t *out) {
     return *s > begin;
 }
 
-static char peft__one_of(const char **s, const char *end, const char *set) {  // the next character, if it is one
+// The next character, if it is one of a set.
+static char peft__one_of(const char **s, const char *end, const char *set) {
     return *s < end && **s && strchr(set, **s) ? *(*s)++ : (char)0;
+}
+
+// Reads a field's form: [[fill]align][sign][0][width][,][.precision]type, or (percent) [-+ 0][width]
+// [.precision]type. Returns its end.
+static const char *peft__read_spec(
+    peft__jinja *j, const char *s, const char *end, bool percent, peft__spec *f) {
+    size_t next = s < end ? peft__char_end(peft__text(s, (size_t)(end - s)), 0) : 0;
+    memset(f, 0, sizeof(*f));
+    f->precision = -1;
+    f->percent = percent;
+    for (char c; percent && (c = peft__one_of(&s, end, "-+ 0")) != 0;) {
+        if (c == '-') f->align = '<';
+        else if (c == '0') f->zero = true;
+        else if (c == '+' || !f->sign) f->sign = c;
+    }
+    if (!percent) {
+        if ((size_t)(end - s) > next && next < sizeof(f->fill) && s[next] && strchr("<>=^", s[next])) {
+            memcpy(f->fill, s, next);
+            s += next;
+        }
+        f->align = peft__one_of(&s, end, "<>=^");
+        f->sign = peft__one_of(&s, end, "+- ");
+        f->zero = peft__one_of(&s, end, "0") != 0;
+    }
+    peft__read_count(&s, end, &f->width);
+    f->group = percent ? (char)0 : peft__one_of(&s, end, ",");
+    if (peft__one_of(&s, end, ".") && !peft__read_count(&s, end, &f->precision) && !percent)
+        peft__refuse(j, "Format specifier missing precision");
+    if (s < end && strchr("*#_", *s)) peft__unable(j, "the format code '%c'", *s);
+    if (s < end) f->type = *s++;
+    return s;
 }
 
 // Writes Python's format(v, s).
 static void peft__put_format(peft__jinja *j, peft__value v, peft__value spec) {
     peft__spec f;
-    const char *s = spec.text, *end = s + spec.size;
-    size_t next = spec.size ? peft__char_end(spec, 0) : 0;
+    bool more = peft__read_spec(j, spec.text, spec.text + spec.size, false, &f) < spec.text + spec.size;
     if (!spec.size) peft__put_value(j, v);
-    if (!spec.size) return;
-    memset(&f, 0, sizeof(f));
-    f.precision = -1;
-    if (spec.size > next && next < sizeof(f.fill) && s[next] && strchr("<>=^", s[next])) {
-        memcpy(f.fill, s, next);
-        s += next;
-    }
-    f.align = peft__one_of(&s, end, "<>=^");
-    f.sign = peft__one_of(&s, end, "+- ");
-    if (peft__one_of(&s, end, "#")) peft__unable(j, "the format code '#'");
-    f.zero = peft__one_of(&s, end, "0") != 0;
-    peft__read_count(&s, end, &f.width);
-    if (peft__one_of(&s, end, "_")) peft__unable(j, "the format code '_'");
-    f.group = peft__one_of(&s, end, ",");
-    if (peft__one_of(&s, end, ".") && !peft__read_count(&s, end, &f.precision)) f.type = '?';
-    if (s < end) f.type = *s++;
-    if (s < end || f.type == '?') peft__refuse(j, "Invalid format specifier '%.*s'", PEFT__SHOWN(spec));
+    else if (more) peft__refuse(j, "Invalid format specifier '%.*s'", PEFT__SHOWN(spec));
     else if (!peft__is_number(v) && v.kind != PEFT__TEXT)
         peft__refuse(j, "unsupported format string passed to %s.__format__", peft__kind_name(v));
     else {
@@ -26011,7 +26033,7 @@ static void peft__put_format(peft__jinja *j, peft__value v, peft__value spec) {
 static peft__value peft__percent(peft__jinja *j, peft__value text, peft__value values) {
     const char *s = text.text, *end = s + text.size;
     size_t start = j->out.size;
-    bool tuple = values.kind == PEFT__TUPLE, named = false;
+    bool tuple = values.kind == PEFT__TUPLE;
     int64_t at = 0, given = tuple ? values.o->count : 1;
     while (s < end && !j->status) {
         const char *sign = (const char *)memchr(s, '%', (size_t)(end - s));
@@ -26019,38 +26041,14 @@ static peft__value peft__percent(peft__jinja *j, peft__value text, peft__value v
         if (!sign) break;
         s = sign + 1;
         peft__spec f;
-        peft__value v = peft__missing();
-        memset(&f, 0, sizeof(f));
-        f.precision = -1;
-        f.percent = true;
-        if (s < end && *s == '(') {
-            const char *close = (const char *)memchr(s, ')', (size_t)(end - s));
-            if (!close || values.kind != PEFT__DICT) return peft__refuse(j, "format requires a mapping");
-            peft__value key = peft__text(s + 1, (size_t)(close - s) - 1);
-            v = peft__dict_get(j, values.o, key);
-            if (!peft__given(v)) return peft__refuse(j, "no '%.*s' for the format", PEFT__SHOWN(key));
-            s = close + 1;
-            named = true;
-        }
-        for (char c; (c = peft__one_of(&s, end, "-+ 0")) != 0;) {
-            if (c == '-') f.align = '<';
-            else if (c == '0') f.zero = true;
-            else if (c == '+' || !f.sign) f.sign = c;
-        }
-        if (s < end && (*s == '*' || *s == '#')) return peft__unable(j, "a '%c' in a format", *s);
-        peft__read_count(&s, end, &f.width);
-        if (peft__one_of(&s, end, ".")) peft__read_count(&s, end, &f.precision);
-        if (s >= end) return peft__refuse(j, "incomplete format");
-        f.type = *s++;
-        if (f.type == '%') {
-            peft__puts(j, "%");
-            continue;
-        }
-        if (!peft__given(v) && at >= given) return peft__refuse(j, "not enough arguments for format string");
-        if (!peft__given(v)) v = tuple ? values.o->items[at] : values, at++;
-        peft__put_field(j, v, f);
+        if (s < end && *s == '(') return peft__unable(j, "a named field of %%");
+        s = peft__read_spec(j, s, end, true, &f);
+        if (!f.type) return peft__refuse(j, "incomplete format");
+        if (f.type == '%') peft__puts(j, "%");
+        else if (at >= given) return peft__refuse(j, "not enough arguments for format string");
+        else peft__put_field(j, tuple ? values.o->items[at] : values, f), at++;
     }
-    if (at < given && !named && values.kind != PEFT__DICT && values.kind != PEFT__LIST &&
+    if (at < given && values.kind != PEFT__DICT && values.kind != PEFT__LIST &&
         values.kind != PEFT__UNDEFINED)
         return peft__refuse(j, "not all arguments converted during string formatting");
     return peft__taken(j, start);
@@ -26063,7 +26061,9 @@ static void peft__point(peft__jinja *j, const char *begin, const char *end) {  /
     j->here.size = end > begin ? (size_t)(end - begin) : 0;
     j->at = &j->here;
 }
-static void peft__point_at(peft__jinja *j, const peft__term *n) { peft__point(j, n->begin, n->begin + n->size); }
+static void peft__point_at(peft__jinja *j, const peft__term *n) {
+    peft__point(j, n->begin, n->begin + n->size);
+}
 
 static const char *peft__after_space(const char *s, const char *end) {
     return peft__stripped(peft__text(s, (size_t)(end - s)), 1).text;
@@ -26309,9 +26309,7 @@ static int peft__mention_name(peft__jinja *j, peft__value text, bool load, bool 
     peft_template *t = j->t;
     peft__area *area = j->in.area;
     int name = 0;
-    while (name < t->name_count &&
-        (t->names[name].text.size != text.size || memcmp(t->names[name].text.text, text.text, text.size) != 0))
-        name++;
+    while (name < t->name_count && !peft__same_bytes(t->names[name].text, text)) name++;
     if (!peft__spend(j, 8 * (size_t)name)) return 0;
     if (name == t->name_count) {
         void *grown = peft__one_more(t->ctx, t->names, t->name_count, &t->name_capacity, sizeof(peft__name));
@@ -26347,7 +26345,8 @@ static peft__term *peft__loaded(peft__jinja *j, peft__term *n) {
     if (n->kind != PEFT__TERM_NAME) return n;
     peft__point_at(j, n);
     bool special = j->in_macro && (peft__text_is(n->value, "varargs") || peft__text_is(n->value, "kwargs"));
-    if (special || peft__text_is(n->value, "self")) peft__unable(j, "\"%.*s\" is not supported", PEFT__SHOWN(n->value));
+    if (special || peft__text_is(n->value, "self"))
+        peft__unable(j, "\"%.*s\" is not supported", PEFT__SHOWN(n->value));
     n->name = peft__mention_name(j, n->value, true, false);
     j->uses_caller = j->uses_caller || n->name == PEFT__CALLER;
     return n;
@@ -26426,19 +26425,17 @@ static peft__term *peft__parse_primary(peft__jinja *j, bool target) {
 // Parses arguments in brackets.
 static peft__term *peft__parse_arguments(peft__jinja *j) {
     peft__term *first = NULL, **tail = &first;
-    int stage = 0;  // what came last: 1 a keyword, 2 *x, 3 **x
+    bool named = false;
     peft__accept(j, "(");
     while (!j->status && !peft__is(j, ")")) {
         peft__term *n = peft__term_new(j, PEFT__TERM_ARGUMENT);
         const char *next = peft__after_space(peft__name_end(j->s), j->end);
-        int own = peft__name_char(*j->s, true) && *next == '=' && next[1] != '=';
+        bool own = peft__name_char(*j->s, true) && *next == '=' && next[1] != '=';
+        if (*j->s == '*') peft__unable(j, "arguments with *");
+        if (named && !own) peft__unexpected(j, "a named argument");
         if (own) n->value = peft__take_name(j), peft__accept(j, "=");
-        else own = peft__accept(j, "**") ? 3 : peft__accept(j, "*") ? 2 : 0;
-        if ((own == 0 && stage > 0) || (own >= 2 && stage >= own) || (own == 1 && stage == 3))
-            peft__unexpected(j, "another order of arguments");
-        n->op = " =*d"[own];
         n->a = peft__parse_expression(j);
-        stage = PEFT__MAX(stage, own);
+        named = own;
         *tail = n;
         tail = &n->next;
         if (!peft__is(j, ")")) peft__expect(j, ",");
@@ -26467,15 +26464,10 @@ static peft__term *peft__parse_postfix(peft__jinja *j, peft__term *a) {
             if (number) a->b = peft__parse_primary(j, false);
             else a->value = peft__take_name(j);
         } else if (peft__accept(j, "[")) {
-            peft__term *list = peft__term_new(j, PEFT__TERM_TUPLE), **tail = &list->list;
             a = peft__term_over(j, PEFT__TERM_ITEM, a);
-            while (!j->status && !peft__is(j, "]")) {
-                if (list->list) peft__expect(j, ",");
-                *tail = peft__parse_subscript(j);
-                tail = &(*tail)->next;
-            }
+            a->b = peft__parse_subscript(j);
+            if (peft__is(j, ",")) peft__unable(j, "several subscripts");
             peft__expect(j, "]");
-            a->b = list->list && !list->list->next ? list->list : list;
         } else if (peft__is(j, "(")) {
             a = peft__term_over(j, PEFT__TERM_CALL, a);
             a->list = peft__parse_arguments(j);
@@ -26572,11 +26564,11 @@ static const char *peft__operator_text(char op) {
 
 static const struct peft__operator *peft__next_operator(const peft__jinja *j) {
     const char *next = peft__after_space(peft__name_end(j->s), j->end);
-    for (int64_t i = 0; i < PEFT__COUNT(peft__operators); i++)
-        if (peft__is(j, peft__operators[i].text))
-            return peft__operators[i].op == 'n' && (!peft__starts(next, "in") || peft__name_char(next[2], false))
-                ? NULL : &peft__operators[i];
-    return NULL;
+    bool in = peft__starts(next, "in") && !peft__name_char(next[2], false);
+    int64_t i = 0;
+    while (i < PEFT__COUNT(peft__operators) && !peft__is(j, peft__operators[i].text)) i++;
+    return i == PEFT__COUNT(peft__operators) || (peft__operators[i].op == 'n' && !in) ? NULL
+        : &peft__operators[i];
 }
 
 static peft__term *peft__parse_binary(peft__jinja *j, int least) {
@@ -26775,26 +26767,6 @@ static void peft__parse_macro(peft__jinja *j, peft__term *n) {
     j->uses_caller = uses || j->uses_caller;
 }
 
-static void peft__parse_with(peft__jinja *j, peft__term *n) {
-    static const char *const ends[] = {"endwith", NULL};
-    peft__term **tail = &n->list;
-    struct peft__inside outer = peft__enter_area(j, &n->area, j->in.loops);
-    while (!j->status && !peft__tag_ends(j)) {
-        if (n->list) peft__expect(j, ",");
-        peft__term *set = peft__term_new(j, PEFT__TERM_SET);
-        set->a = peft__parse_tuple(j, 't');
-        peft__make_target(j, set->a, true);
-        peft__expect(j, "=");
-        j->in.area = outer.area;
-        set->b = peft__parse_expression(j);
-        j->in.area = n->area;
-        *tail = peft__ended(j, set);
-        tail = &set->next;
-    }
-    n->body = peft__parse_until(j, n, ends);
-    j->in = outer;
-}
-
 static void peft__parse_generation(peft__jinja *j, peft__term *n) {
     n->body = peft__parse_scope(j, n, &n->area, 0, false, "endgeneration");
 }
@@ -26815,12 +26787,13 @@ static const struct {
 } peft__statements[] = {{"for", PEFT__TERM_FOR, peft__parse_for}, {"if", PEFT__TERM_IF, peft__parse_if},
     {"set", PEFT__TERM_SET, peft__parse_set}, {"macro", PEFT__TERM_MACRO, peft__parse_macro},
     {"call", PEFT__TERM_CALL_BLOCK, peft__parse_macro},
-    {"filter", PEFT__TERM_BLOCK, peft__parse_filter_block}, {"with", PEFT__TERM_WITH, peft__parse_with},
+    {"filter", PEFT__TERM_BLOCK, peft__parse_filter_block},
     {"generation", PEFT__TERM_GENERATION, peft__parse_generation},
     {"break", PEFT__TERM_BREAK, peft__parse_flow}, {"continue", PEFT__TERM_CONTINUE, peft__parse_flow}};
 
 static peft__term *peft__parse_statement(peft__jinja *j) {
-    static const char *const others[] = {"block", "extends", "include", "import", "from", "autoescape", "print"};
+    static const char *const others[] = {
+        "block", "extends", "include", "import", "from", "autoescape", "print", "with"};
     peft__term *n = peft__term_new(j, PEFT__TERM_DATA);
     const char *end = peft__name_end(j->s);
     peft__point(j, j->s, end);
@@ -26928,16 +26901,6 @@ static bool peft__whole_product(int64_t a, int64_t b, int64_t *out) {
     return x * y <= (uint64_t)INT64_MAX + negative;
 }
 
-static peft__value peft__whole_power(peft__jinja *j, int64_t base, int64_t exponent) {
-    int64_t result = 1;
-    bool fits = true;
-    for (; exponent > 0 && fits; exponent /= 2) {
-        if (exponent % 2) fits = peft__whole_product(result, base, &result);
-        if (exponent > 1) fits = fits && peft__whole_product(base, base, &base);
-    }
-    return fits ? peft__integer(result) : peft__big_number(j);
-}
-
 static peft__value peft__arithmetic(peft__jinja *j, char op, peft__value a, peft__value b) {
     double x = peft__as_double(a), y = peft__as_double(b), z;
     int64_t m = a.integer, n = b.integer, k = 0;
@@ -26956,7 +26919,8 @@ static peft__value peft__arithmetic(peft__jinja *j, char op, peft__value a, peft
     case '/': return peft__real(x / y);
     case '%':
     case 'd':
-        if (whole && n == -1) return op == '%' ? peft__integer(0) : peft__arithmetic(j, '-', peft__integer(0), a);
+        if (whole && n == -1)  // the largest negative number has no positive one
+            return op == '%' ? peft__integer(0) : peft__arithmetic(j, '-', peft__integer(0), a);
         if (whole) {  // rounded down, as Python does; C rounds to zero
             k = m % n && (m < 0) != (n < 0);
             return peft__integer(op == '%' ? m % n + k * n : m / n - k);
@@ -26968,7 +26932,10 @@ static peft__value peft__arithmetic(peft__jinja *j, char op, peft__value a, peft
         return peft__real(x != 0 ? rint(x) : copysign(0, peft__as_double(a) / y));
     default:  // **
         if (x == 0 && y < 0) return peft__refuse(j, "0 cannot be raised to a negative power");
-        if (whole && n >= 0) return peft__whole_power(j, m, n);
+        for (k = 1; whole && n >= 0; n--) {
+            if (n == 0 || !peft__spend(j, 0)) return peft__integer(k);
+            if (!peft__whole_product(k, m, &k)) return peft__big_number(j);
+        }
         if (x < 0 && y != floor(y)) return peft__unable(j, "complex numbers");
         z = pow(x, y);
         if (z - z != 0 && x - x == 0 && y - y == 0) return peft__refuse(j, "the result is too large");
@@ -27002,7 +26969,8 @@ static peft__value peft__binary(peft__jinja *j, char op, peft__value a, peft__va
     if (!sequence)
         return peft__refuse(j, "unsupported operand type(s) for %s: '%s' and '%s'", peft__operator_text(op),
             peft__kind_name(a), peft__kind_name(b));
-    for (; times > 0 && a.o->count && !j->status; times--) peft__list_add_all(j, list, a.o->items, a.o->count);
+    for (; times > 0 && a.o->count && !j->status; times--)
+        peft__list_add_all(j, list, a.o->items, a.o->count);
     if (op == '+') peft__list_add_all(j, list, b.o->items, b.o->count);
     return list;
 }
@@ -27105,8 +27073,7 @@ typedef struct peft__arguments {
 } peft__arguments;
 
 static void peft__name_argument(peft__jinja *j, peft__arguments a, peft__value name, peft__value v) {
-    if (name.kind != PEFT__TEXT) peft__refuse(j, "keywords must be strings");
-    else if (peft__dict_find(j, a.names.o, name))
+    if (peft__dict_find(j, a.names.o, name))
         peft__refuse(j, "the argument \"%.*s\" is given twice", PEFT__SHOWN(name));
     else peft__dict_set(j, a.names.o, name, v);
 }
@@ -27114,15 +27081,9 @@ static void peft__name_argument(peft__jinja *j, peft__arguments a, peft__value n
 static peft__arguments peft__arguments_of(peft__jinja *j, const peft__term *n, peft__scope *s) {
     peft__arguments a = {peft__object_of(j, PEFT__TUPLE), peft__object_of(j, PEFT__DICT)};
     for (; n && !j->status; n = n->next) {
-        peft__value v = peft__eval(j, n->a, s), more;
-        if (n->op == ' ' || !n->op) peft__list_add(j, a.list, v);
-        else if (n->op == '=') peft__name_argument(j, a, n->value, v);
-        else if (n->op == 'd' && v.kind != PEFT__DICT)
-            peft__refuse(j, "argument after ** must be a mapping, not %s", peft__kind_name(v));
-        else if (n->op == 'd')
-            for (int64_t i = 0; i < v.o->count; i++)
-                peft__name_argument(j, a, v.o->entries[i].key, v.o->entries[i].value);
-        else more = peft__to_list(j, v), peft__list_add_all(j, a.list, more.o->items, more.o->count);
+        peft__value v = peft__eval(j, n->a, s);
+        if (n->value.size) peft__name_argument(j, a, n->value, v);
+        else peft__list_add(j, a.list, v);
     }
     return a;
 }
@@ -27343,7 +27304,8 @@ static void peft__run_loop(peft__jinja *j, const peft__term *n, peft__value over
         peft__run_terms(j, n->body, s);
         completed = completed || !j->flow;
         if (j->flow == 'c') j->flow = 0;
-        if (size >= 0 && over.o->count != size) peft__unable(j, "a list or dict that changes while a loop goes through it");
+        if (size >= 0 && over.o->count != size)
+            peft__unable(j, "a list or dict that changes while a loop goes through it");
     }
     j->flow = 0;
     if (n->other && !completed && !j->status)
@@ -27355,7 +27317,7 @@ static void peft__run_statement(peft__jinja *j, const peft__term *n, peft__scope
     peft__scope *inner = NULL;
     peft__arguments a;
     size_t span[2] = {j->out.size, 0};
-    if (n->kind == PEFT__TERM_WITH || n->kind == PEFT__TERM_BLOCK || n->kind == PEFT__TERM_GENERATION)
+    if (n->kind == PEFT__TERM_BLOCK || n->kind == PEFT__TERM_GENERATION)
         inner = peft__enter(j, n->area, s, NULL);
     else if (n->kind == PEFT__TERM_PRINT || n->kind == PEFT__TERM_IF) v = peft__eval(j, n->a, s);
     else if (n->kind == PEFT__TERM_FOR || n->kind == PEFT__TERM_SET) v = peft__eval(j, n->b, s);
@@ -27399,11 +27361,6 @@ static void peft__run_statement(peft__jinja *j, const peft__term *n, peft__scope
         if (j->captures) j->t->spans_inexact = true;
         else if (!peft__string_append(&j->t->spans, (const char *)span, sizeof(span)))
             j->status = PEFT_ERROR_MEMORY;
-        break;
-    case PEFT__TERM_WITH:
-        for (const peft__term *i = n->list; i && !j->status; i = i->next)
-            peft__assign(j, i->a, peft__eval(j, i->b, s), inner);
-        peft__run_terms(j, n->body, inner);
         break;
     default: j->flow = n->kind == PEFT__TERM_BREAK ? 'b' : 'c';
     }
@@ -27473,30 +27430,25 @@ static peft__value peft__get_path(peft__jinja *j, peft__value item, peft__value 
         to = text ? peft__find(j, path, dot, from, path.size, false) : SIZE_MAX;
         if (text) part = peft__part_of(path, from, PEFT__MIN(to, path.size));
         int64_t number = 0;
-        if (text && part.size && peft__digit(*part.text) && peft__read_integer(j, part, &number, &big) && !big)
-            item = peft__item_of(j, item, peft__integer(number));
-        else item = peft__item_of(j, item, part);
+        bool index = text && part.size && peft__digit(*part.text) && peft__read_integer(j, part, &number, &big);
+        item = peft__item_of(j, item, index && !big ? peft__integer(number) : part);
         if (item.kind == PEFT__UNDEFINED && peft__some(standard)) item = standard;
     }
     return item;
 }
 
-// The keys by which sort, unique, groupby, min and max compare items: an attribute's value, or (`several`)
-// the list of values of attributes separated by commas; texts in lower case, unless `exact`.
-static peft__value peft__keys_of(peft__jinja *j, peft__value list, peft__value path, peft__value standard,
-    bool exact, bool several) {
-    peft__value keys = peft__new_list(j), comma = peft__text_of(",");
+// The keys by which sort, unique, min and max compare items: an attribute's value; texts in lower case,
+// unless `exact`. `wrapped`: each in a list of its own, whose comparison asks first whether they are equal.
+static peft__value peft__keys_of(
+    peft__jinja *j, peft__value list, peft__value path, bool exact, bool wrapped) {
+    peft__value keys = peft__new_list(j);
+    if (wrapped && path.kind == PEFT__TEXT && memchr(path.text, ',', path.size))
+        peft__unable(j, "sorting by several attributes");
     for (int64_t i = 0; i < list.o->count && !j->status; i++) {
-        peft__value all = peft__new_list(j), key = all, part = path;
-        for (size_t from = 0, to = 0; to != SIZE_MAX && !j->status; from = to + 1) {
-            bool parts = several && path.kind == PEFT__TEXT;
-            to = parts ? peft__find(j, path, comma, from, path.size, false) : SIZE_MAX;
-            if (parts) part = peft__part_of(path, from, PEFT__MIN(to, path.size));
-            key = peft__get_path(j, list.o->items[i], part, standard);
-            if (key.kind == PEFT__TEXT && !exact) key = peft__cased(j, key, 'l');
-            peft__list_add(j, all, key);
-        }
-        peft__list_add(j, keys, several ? all : key);
+        peft__value key = peft__get_path(j, list.o->items[i], path, peft__none()), own;
+        if (key.kind == PEFT__TEXT && !exact) key = peft__cased(j, key, 'l');
+        if (wrapped) own = peft__new_list(j), peft__list_add(j, own, key), key = own;
+        peft__list_add(j, keys, key);
     }
     return keys;
 }
@@ -27521,12 +27473,14 @@ PEFT__BUILTIN(attr) {
 }
 PEFT__BUILTIN(abs) {
     if (v[0].kind == PEFT__REAL) return peft__real(fabs(v[0].real));
-    if (!peft__is_whole(v[0])) return peft__refuse(j, "bad operand type for abs(): '%s'", peft__kind_name(v[0]));
+    if (!peft__is_whole(v[0]))
+        return peft__refuse(j, "bad operand type for abs(): '%s'", peft__kind_name(v[0]));
     return peft__arithmetic(j, v[0].integer < 0 ? '-' : '+', peft__integer(0), v[0]);
 }
 PEFT__BUILTIN(length) {
     int64_t n = v[0].kind == PEFT__LOOP ? peft__loop_length(j, v[0].loop) : peft__length_of(j, v[0]);
-    return n < 0 ? peft__refuse(j, "object of type '%s' has no len()", peft__kind_name(v[0])) : peft__integer(n);
+    if (n < 0) peft__refuse(j, "object of type '%s' has no len()", peft__kind_name(v[0]));
+    return peft__integer(n);
 }
 PEFT__BUILTIN(default) {
     (void)j;
@@ -27608,7 +27562,8 @@ PEFT__BUILTIN(round) {
     if (places > 300 || places < -300) return peft__unable(j, "rounding to %lld places", (long long)places);
     double d = peft__as_double(v[0]);
     if (!common) {
-        peft__value power = peft__binary(j, 'p', peft__integer(10), places > 18 ? peft__real((double)places) : peft__integer(places));
+        peft__value digits = places > 18 ? peft__real((double)places) : peft__integer(places),
+                    power = peft__binary(j, 'p', peft__integer(10), digits);
         d = peft__as_double(peft__binary(j, '*', v[0], power));
         if (d - d != 0) return peft__refuse(j, "cannot convert float to integer");
         return peft__real((up ? ceil(d) : floor(d)) / peft__as_double(power));
@@ -27643,14 +27598,14 @@ PEFT__BUILTIN(dictsort) {  // case_sensitive, by, reverse
         return peft__refuse(j, "You can only sort by either \"key\" or \"value\"");
     peft__value pairs = peft__to_list(j, peft__view_of(v[0], 2));
     return peft__sorted(
-        j, pairs, peft__keys_of(j, pairs, peft__integer(by_value), v[4], v[1].flag, false), v[3].flag);
+        j, pairs, peft__keys_of(j, pairs, peft__integer(by_value), v[1].flag, false), v[3].flag);
 }
 PEFT__BUILTIN(sort) {  // reverse, case_sensitive, attribute
-    return peft__sorted(j, v[0], peft__keys_of(j, v[0], v[3], v[4], v[2].flag, true), v[1].flag);
+    return peft__sorted(j, v[0], peft__keys_of(j, v[0], v[3], v[2].flag, true), v[1].flag);
 }
 PEFT__BUILTIN(extreme) {  // case_sensitive, attribute; how: < min, > max, 'u' unique
     char how = j->how;
-    peft__value keys = peft__keys_of(j, v[0], v[2], v[3], v[1].flag, false), seen = peft__object_of(j, PEFT__DICT),
+    peft__value keys = peft__keys_of(j, v[0], v[2], v[1].flag, false), seen = peft__object_of(j, PEFT__DICT),
                 out = peft__new_list(j);
     int64_t best = 0;
     for (int64_t i = 0; i < keys.o->count && !j->status; i++) {
@@ -27911,9 +27866,10 @@ PEFT__BUILTIN(all_are) {  // how: the letter of isalpha, isdigit, ...
         any = true;
         if (how == 'd' && bit & PEFT__UC_N && !(bit & PEFT__UC_ND))
             return peft__unable(j, "isdigit of a number that is not decimal");
-        all = cased ? peft__is_upper(c) == (how == 'u') : how == 'a' ? (bit & PEFT__UC_L) != 0
-            : how == 'b' ? (bit & (PEFT__UC_L | PEFT__UC_N)) != 0 : how == 'c' ? c < 128
-            : how == 'd' || how == 'e' ? (bit & PEFT__UC_ND) != 0 : how == 'n' ? (bit & PEFT__UC_N) != 0 : peft__uc_space(c);
+        uint32_t wanted = how == 'a' ? PEFT__UC_L : how == 'b' ? PEFT__UC_L | PEFT__UC_N
+            : how == 'n' ? PEFT__UC_N : PEFT__UC_ND;
+        all = cased ? peft__is_upper(c) == (how == 'u') : how == 'c' ? c < 128
+            : how == 's' ? peft__uc_space(c) : (bit & wanted) != 0;
     }
     return peft__boolean(all && any);
 }
@@ -28098,8 +28054,7 @@ static void peft__put_time(peft__jinja *j, peft__value format, int64_t now) {
         "Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
     static const char *const months[] = {"January", "February", "March", "April", "May", "June", "July",
         "August", "September", "October", "November", "December"};
-    static const int before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
-    static const char letters[] = "YymdHIMSjwe", widths[] = "12222222312";
+    static const char letters[] = "YymdHIMS";
     int64_t of_day = (now % 86400 + 86400) % 86400,
             date = (now - of_day) / 86400 + 719468;  // days since 0000-03-01
     int64_t era = (date >= 0 ? date : date - 146096) / 146097, of_era = date - era * 146097;
@@ -28107,25 +28062,21 @@ static void peft__put_time(peft__jinja *j, peft__value format, int64_t now) {
             of_year = of_era - (365 * y + y / 4 - y / 100), m = (5 * of_year + 2) / 153;
     int day = (int)(of_year - (153 * m + 2) / 5 + 1), month = (int)(m < 10 ? m + 3 : m - 9),
         hour = (int)(of_day / 3600), weekday = (int)(((date + 3) % 7 + 7) % 7);
-    int64_t year = y + era * 400 + (month <= 2);
-    bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    int64_t numbers[] = {year, year % 100, month, day, hour, hour % 12 ? hour % 12 : 12, of_day / 60 % 60,
-        of_day % 60, before[month - 1] + day + (leap && month > 2), weekday, day};
+    int64_t year = y + era * 400 + (month <= 2), numbers[] = {year, year % 100, month, day, hour,
+        hour % 12 ? hour % 12 : 12, of_day / 60 % 60, of_day % 60};
     for (size_t i = 0; i < format.size && !j->status; i++) {
         const char *s = format.text + i;
-        bool bare = i + 2 < format.size && s[0] == '%' && s[1] == '-', field = s[0] == '%' && i + 1 < format.size;
+        bool field = i + 1 < format.size && s[0] == '%', bare = field && i + 2 < format.size && s[1] == '-';
         i += field + bare;
         s += field + bare;
         const char *known = field && *s ? strchr(letters, *s) : NULL;
-        if (known) {
-            char text[32];
-            peft__string_into(text, sizeof(text), "%lld", (long long)numbers[known - letters]);
-            peft__value fill = peft__text_of(*s == 'e' ? " " : "0");
-            if (!bare) peft__put_times(j, fill, widths[known - letters] - '0' - (int64_t)strlen(text));
-            peft__puts(j, text);
-        } else if (!field || *s == '%') peft__put(j, s, 1);
+        if (known)
+            peft__putf(j, "%s%lld", bare || numbers[known - letters] > 9 ? "" : "0",
+                (long long)numbers[known - letters]);
+        else if (!field || *s == '%') peft__put(j, s, 1);
         else if (*s == 'A' || *s == 'a') peft__put(j, days[weekday], *s == 'a' ? 3 : strlen(days[weekday]));
-        else if (*s == 'B' || *s == 'b') peft__put(j, months[month - 1], *s == 'b' ? 3 : strlen(months[month - 1]));
+        else if (*s == 'B') peft__puts(j, months[month - 1]);
+        else if (*s == 'b') peft__put(j, months[month - 1], 3);
         else if (*s == 'p') peft__puts(j, hour < 12 ? "AM" : "PM");
         else peft__unable(j, "strftime_now: %%%c is not supported", *s);
     }
@@ -28194,8 +28145,8 @@ static const peft__builtin peft__builtins[] = {
     {"cycle", peft__do_cycle, "- *", PEFT__OF(LOOP), NULL},
     {"changed", peft__do_changed, "- *", PEFT__OF(LOOP), NULL},
     // attributes of Python's values that are missing here: using one is an error, not undefined
-    {"casefold center encode expandtabs format_map isidentifier isprintable istitle ljust maketrans partition "
-     "rjust rpartition swapcase translate zfill", NULL, "", PEFT__OF(TEXT), NULL},
+    {"casefold center encode expandtabs format_map isidentifier isprintable istitle ljust maketrans "
+     "partition rjust rpartition swapcase translate zfill", NULL, "", PEFT__OF(TEXT), NULL},
     {"sort", NULL, "", PEFT__OF(LIST), NULL},
     {"fromkeys popitem", NULL, "", PEFT__OF(DICT), NULL},
     {"count index start stop step", NULL, "", PEFT__OF(RANGE), NULL},
@@ -28242,8 +28193,8 @@ static const peft__builtin peft__builtins[] = {
     {"map reject select rejectattr selectattr", peft__do_map, "- *", PEFT__FILTER, "10426"},
     {"min max unique", peft__do_extreme, "@ ?case_sensitive! ?attribute", PEFT__FILTER, "<>u"},
     {"most_frequent", peft__do_most_frequent, "@", PEFT__FILTER | PEFT__PLAIN_ONLY, NULL},
-    {"center e escape filesizeformat forceescape groupby highlight pprint striptags truncate urlencode urlize "
-     "wordcount wordwrap xmlattr", NULL, "- *", PEFT__FILTER, NULL},
+    {"center e escape filesizeformat forceescape groupby highlight pprint striptags truncate urlencode "
+     "urlize wordcount wordwrap xmlattr", NULL, "- *", PEFT__FILTER, NULL},
     {"random", peft__do_random, "-", PEFT__FILTER, NULL},
     {"replace", peft__do_replace, "& old& new& ?count#-1", PEFT__FILTER, NULL},
     {"reverse", peft__do_reverse, "-", PEFT__FILTER, NULL},
@@ -28303,7 +28254,7 @@ static void peft__jinja_init(peft__jinja *j, peft_template *t, bool compile) {
     j->arena = compile ? &t->tree : &t->values;
     j->max_memory = compile ? SIZE_MAX / 2 : t->limits.max_memory;
     j->max_output = compile ? SIZE_MAX / 2 : t->limits.max_output;
-    j->steps = compile ? 1 << 24 : t->limits.max_steps;  // for names among many; all else is linear in the text
+    j->steps = compile ? 1 << 24 : t->limits.max_steps;  // of a search for names; all else is linear
     j->out = t->out;
     j->out.size = 0;
     j->out.failed = false;
@@ -28328,8 +28279,8 @@ static peft_status peft__template_compile(peft_template *t, const char *text, si
     for (const peft__area *area = j.areas; area && !j.status; area = area->earlier)
         for (int64_t i = 0; i < area->count; i++) {  // what a scope around uses has the value from there
             struct peft__mention *m = &area->mentions[i];
-            for (const peft__area *p = area->parent; p && m->stored_first && peft__spend(&j, 0); p = p->parent)
-                m->stored_first = !peft__mentioned(p, m->name);
+            for (const peft__area *p = area->parent; p && m->stored_first; p = p->parent)
+                m->stored_first = peft__spend(&j, (size_t)p->count) && !peft__mentioned(p, m->name);
         }
     t->out = j.out;
     return j.status;
