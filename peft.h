@@ -24832,8 +24832,15 @@ static peft__field *peft__record_add(peft__data_record *r) {
     return (peft__field *)memset(&r->fields[r->count++], 0, sizeof(peft__field));
 }
 
-PEFT__NOINLINE peft_status peft__record_fail(const peft__data_record *r, const char *what) {
-    return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s:%lld: %s", r->path, (long long)r->line, what);
+// Fails, with the record's place in front of the reason.
+static peft_status peft__record_fail(
+    const peft__data_record *r, peft_status status, const char *format, ...) {
+    char why[PEFT__ERROR_SIZE];
+    va_list args;
+    va_start(args, format);
+    peft__vformat(why, sizeof(why), format, args);
+    va_end(args);
+    return peft__fail(r->ctx, status, "%s:%lld: %s", r->path, (long long)r->line, why);
 }
 
 // Lengths in messages fit an int: longer names are cut.
@@ -24908,28 +24915,31 @@ static bool peft__record_value(const peft__data_record *r, const char *name, siz
     return f || (v && v != r->object);
 }
 
-// Writes the names of a record's fields for messages: "dialogue, id, summary".
-static void peft__record_names(const peft__data_record *r, char *out, size_t size) {
+// The names of a record's fields for messages: "dialogue, id, summary".
+enum { PEFT__NAMES = 300 };
+static const char *peft__record_names(const peft__data_record *r, char out[PEFT__NAMES]) {
     size_t n = 0;
-    peft__string_into(out, size, "none");
-    for (int64_t i = 0; i < r->count && n + 1 < size; i++, n += strlen(out + n))
-        peft__string_into(out + n, size - n, "%s%.*s", i ? ", " : "", peft__shown(r->fields[i].name_size),
-            r->fields[i].name);
+    peft__string_into(out, PEFT__NAMES, "none");
+    for (int64_t i = 0; i < r->count && n + 1 < PEFT__NAMES; i++, n += strlen(out + n))
+        peft__string_into(out + n, PEFT__NAMES - n, "%s%.*s", i ? ", " : "",
+            peft__shown(r->fields[i].name_size), r->fields[i].name);
+    return out;
 }
 
-// Parses a text that must be a JSON object.
 static peft_status peft__record_parse(
     const peft__data_record *r, peft__arena *scratch, const char *text, size_t n, peft__json **root) {
     peft_status status = peft__json_parse(r->ctx, scratch, text, n, "", root);
     if (status == PEFT_ERROR_FORMAT)  // ":1: JSON: why"
-        return peft__record_fail(r, r->ctx->error + (strncmp(r->ctx->error, ":1: ", 4) == 0 ? 4 : 0));
-    return status || (*root)->type == PEFT__JSON_OBJECT ? status : peft__record_fail(r, "not a JSON object");
+        return peft__record_fail(
+            r, status, "%s", r->ctx->error + (strncmp(r->ctx->error, ":1: ", 4) == 0 ? 4 : 0));
+    return status;
 }
 
 static peft_status peft__record_from_json(peft__data_record *r, const peft__json *object) {
     r->count = 0;
     r->object = object;
-    if (object->type != PEFT__JSON_OBJECT) return peft__record_fail(r, "not a JSON object");
+    if (object->type != PEFT__JSON_OBJECT)
+        return peft__record_fail(r, PEFT_ERROR_FORMAT, "not a JSON object");
     for (const peft__json *v = object->child; v; v = v->next) {
         peft__field *f = peft__record_add(r);
         if (!f) return PEFT_ERROR_MEMORY;
@@ -27430,8 +27440,8 @@ static peft__value peft__get_path(peft__jinja *j, peft__value item, peft__value 
         to = text ? peft__find(j, path, dot, from, path.size, false) : SIZE_MAX;
         if (text) part = peft__part_of(path, from, PEFT__MIN(to, path.size));
         int64_t number = 0;
-        bool index = text && part.size && peft__digit(*part.text) && peft__read_integer(j, part, &number, &big);
-        item = peft__item_of(j, item, index && !big ? peft__integer(number) : part);
+        if (text && part.size && peft__digit(*part.text)) text = peft__read_integer(j, part, &number, &big);
+        item = peft__item_of(j, item, text && !big ? peft__integer(number) : part);
         if (item.kind == PEFT__UNDEFINED && peft__some(standard)) item = standard;
     }
     return item;
@@ -28445,29 +28455,29 @@ static const char *peft__template_doubt(const peft__data_record *r, const peft__
 // Refuses a template that is the same for every record, checked with the first one. An empty template is
 // allowed.
 static peft_status peft__template_check(const peft__template *t, const peft__data_record *r) {
-    char names[300];
+    char names[PEFT__NAMES];
+    const char *doubt = NULL;
+    int n = 0;
     bool filled = !t->count && !t->jinja;
-    peft__record_names(r, names, sizeof(names));
     for (int64_t i = 0; t->jinja && i < t->jinja->name_count && !filled; i++) {
         peft__value name = t->jinja->names[i].text;
         filled = t->jinja->names[i].loaded &&
             (peft__text_is(name, "answer_choices") || peft__record_find(r, name.text, name.size));
     }
-    for (int64_t i = 0; i < t->count; i++) {
-        int n = 0;
-        const char *doubt = t->parts[i].field ? NULL : peft__template_doubt(r, &t->parts[i], &n);
-        if (doubt)
-            return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
-                "%s template: \"%.*s\" would stand there as it is; a field is "
-                "written {{name}}. Fields of %s: %s",
-                t->what, n, doubt, r->path, names);
-        filled = filled || t->parts[i].field;
+    for (int64_t i = 0; i < t->count && !doubt; i++) {
+        if (t->parts[i].field) filled = true;
+        else doubt = peft__template_doubt(r, &t->parts[i], &n);
     }
-    if (filled) return PEFT_OK;
-    return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
-        "%s template: no {{field}} in it, every %s would be the same. "
-        "Fields of %s: %s",
-        t->what, t->what, r->path, names);
+    if (filled && !doubt) return PEFT_OK;
+    peft__record_names(r, names);
+    return doubt
+        ? peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
+              "%s template: \"%.*s\" would stand there as it is; a field is written {{name}}. "
+              "Fields of %s: %s",
+              t->what, n, doubt, r->path, names)
+        : peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
+              "%s template: no {{field}} in it, every %s would be the same. Fields of %s: %s", t->what,
+              t->what, r->path, names);
 }
 
 // Whether a template has more than names of fields and paths to values inside of them: then Jinja renders
@@ -28518,23 +28528,16 @@ static void peft__template_close(peft__template *t) {
     t->jinja = NULL;
 }
 
-// A builder of the JSON values that a template sees.
-typedef struct peft__json_builder {
-    peft__arena *arena;
-    peft__json **tail;
-    bool failed;
-} peft__json_builder;
-
-static peft__json *peft__json_add(peft__json_builder *b, const char *key, const peft__json *like) {
-    peft__json *v = (peft__json *)peft__arena_alloc(b->arena, sizeof(peft__json));
-    b->failed = b->failed || !v;
+// Appends a copy of `like` to the members or items that end at `tail`, the place of the next one. Returns the
+// end; NULL: out of memory, now or (tail NULL) before.
+static peft__json **peft__json_put(peft__arena *a, peft__json **tail, const char *key, peft__json like) {
+    peft__json *v = tail ? (peft__json *)peft__arena_alloc(a, sizeof(peft__json)) : NULL;
     if (!v) return NULL;
-    *v = *like;
+    *v = like;
     v->next = NULL;
     if (key) v->key = key, v->key_length = strlen(key);
-    *b->tail = v;
-    b->tail = &v->next;
-    return v;
+    *tail = v;
+    return &v->next;
 }
 
 static peft__json peft__json_of(peft__json_type type, const char *text, size_t n) {
@@ -28567,11 +28570,10 @@ static const char *peft__swapped(
 // The record as a JSON object, with peft__bars for ||| in its texts; `choices` (may be NULL) are its
 // answer_choices.
 static peft__json *peft__record_object(const peft__data_record *r, peft__arena *a, peft__json *choices) {
-    peft__json top = peft__json_of(PEFT__JSON_OBJECT, NULL, 0), *object = NULL;
-    peft__json_builder b = {a, &object, false};
-    object = peft__json_add(&b, NULL, &top);
-    if (object) b.tail = &object->child;
+    peft__json *object = NULL, **tail;
     const peft__json *from = r->object ? r->object->child : NULL;
+    tail = peft__json_put(a, &object, NULL, peft__json_of(PEFT__JSON_OBJECT, NULL, 0));
+    if (tail) tail = &object->child;
     for (int64_t i = 0; r->object ? from != NULL : i < r->count; i++, from = from ? from->next : NULL) {
         const peft__field *f = from ? NULL : &r->fields[i];
         peft__json own =
@@ -28579,17 +28581,16 @@ static peft__json *peft__record_object(const peft__data_record *r, peft__arena *
         if (f) own.key = f->name, own.key_length = f->name_size;
         if (own.type == PEFT__JSON_STRING && own.length >= 3 && memchr(own.string, '|', own.length))
             own.string = peft__swapped(a, own.string, own.length, "|||", peft__bars, &own.length);
-        if (own.type == PEFT__JSON_STRING && !own.string) return NULL;
-        peft__json_add(&b, NULL, &own);
+        tail = own.type == PEFT__JSON_STRING && !own.string ? NULL : peft__json_put(a, tail, NULL, own);
     }
-    *b.tail = choices;
-    return b.failed ? NULL : object;
+    if (tail) *tail = choices;
+    return tail ? object : NULL;
 }
 
 // Fills a template in. *text belongs to the template or to `out`, until the next call.
 static peft_status peft__template_text(const peft__template *t, const peft__data_record *r, peft__arena *a,
     peft__json *choices, peft__string *out, const char **text, size_t *size) {
-    char names[300];
+    char names[PEFT__NAMES];
     if (t->jinja) {
         peft__json *object = peft__record_object(r, a, choices);
         peft_status status = object ? peft__template_run(t->jinja, object) : PEFT_ERROR_MEMORY;
@@ -28598,25 +28599,21 @@ static peft_status peft__template_text(const peft__template *t, const peft__data
         if (!status && memchr(*text, 0, *size))
             status = peft__fail(r->ctx, PEFT_ERROR_FORMAT, "the %s holds a NUL character", t->what);
         if (!status || status == PEFT_ERROR_MEMORY) return status;
-        peft__record_names(r, names, sizeof(names));
-        return peft__fail(
-            r->ctx, status, "%s:%lld: %s; there are: %s", r->path, (long long)r->line, r->ctx->error, names);
+        return peft__record_fail(
+            r, status, "%s; there are: %s", r->ctx->error, peft__record_names(r, names));
     }
     peft__string_append(out, "", 0);  // so that an empty result is not NULL
     for (int64_t i = 0; i < t->count; i++) {
         const peft__part *p = &t->parts[i];
         peft__field f = {NULL, p->text, 0, p->size, false};
         bool found = !p->field || peft__record_value(r, p->text, p->size, &f);
-        if (!found || f.null) {
-            peft__record_names(r, names, sizeof(names));
-            return peft__fail(r->ctx, PEFT_ERROR_MISSING,
-                "%s:%lld: field \"%.*s\" of the %s template is %s; there are: %s", r->path,
-                (long long)r->line, peft__shown(p->size), p->text, t->what, found ? "null" : "missing",
-                names);
-        }
+        if (!found || f.null)
+            return peft__record_fail(r, PEFT_ERROR_MISSING,
+                "field \"%.*s\" of the %s template is %s; there are: %s", peft__shown(p->size), p->text,
+                t->what, found ? "null" : "missing", peft__record_names(r, names));
         if (p->field && f.size && memchr(f.text, 0, f.size))
-            return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s:%lld: field \"%.*s\" holds a NUL character",
-                r->path, (long long)r->line, peft__shown(p->size), p->text);
+            return peft__record_fail(r, PEFT_ERROR_FORMAT, "field \"%.*s\" holds a NUL character",
+                peft__shown(p->size), p->text);
         peft__string_append(out, f.text, f.size);
     }
     *text = out->data;
@@ -28709,10 +28706,8 @@ static peft_status peft__csv_quoted(peft__csv *c, const peft__data_record *r, pe
     if (!wrong && c->at < c->end && *c->at != c->separator && !peft__csv_at_newline(c))
         wrong = "text behind a closing quote";
     if (!wrong) return PEFT_OK;
-    return peft__fail(r->ctx, PEFT_ERROR_FORMAT,
-        "%s:%lld: %s; say whether quotes are RFC 4180's or (none) characters like "
-        "any other",
-        r->path, (long long)r->line, wrong);
+    return peft__record_fail(r, PEFT_ERROR_FORMAT,
+        "%s; say whether quotes are RFC 4180's or (none) characters like any other", wrong);
 }
 
 // Reads the next line that is not blank into r->fields[0 .. *count); `header`: as the names of new fields.
@@ -28738,7 +28733,7 @@ static peft_status peft__csv_record(peft__csv *c, peft__data_record *r, bool hea
         if (c->at == c->end || *c->at != c->separator) break;
     }
     peft__csv_skip_newline(c);
-    return valid ? PEFT_OK : peft__record_fail(r, "not valid UTF-8");
+    return valid ? PEFT_OK : peft__record_fail(r, PEFT_ERROR_FORMAT, "not valid UTF-8");
 }
 
 static bool peft__has_extension(
@@ -28866,8 +28861,8 @@ static peft_status peft__records_next(peft__records *s, bool *more) {
         status = peft__csv_record(c, r, false, &n);
         *more = n > 0;
         if (status || !n || n == r->count) return status;
-        return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s:%lld: %lld fields, the first line names %lld",
-            r->path, (long long)r->line, (long long)n, (long long)r->count);
+        return peft__record_fail(r, PEFT_ERROR_FORMAT, "%lld fields, the first line names %lld", (long long)n,
+            (long long)r->count);
     }
     peft__json_reader j = {r->ctx, &s->scratch, c->at, s->text, c->end, r->path, 0};
     const char *begin = c->at;
@@ -28880,9 +28875,8 @@ static peft_status peft__records_next(peft__records *s, bool *more) {
             j.at = c->at;
             peft__csv_skip_newline(c);
         } while (peft__blank(begin, (size_t)(j.at - begin)));
-        status = peft__utf8_valid(begin, (size_t)(j.at - begin))
-            ? peft__record_parse(r, &s->scratch, begin, (size_t)(j.at - begin), &object)
-            : peft__record_fail(r, "not valid UTF-8");
+        if (peft__utf8_valid(begin, (size_t)(j.at - begin)))
+            status = peft__record_parse(r, &s->scratch, begin, (size_t)(j.at - begin), &object);
     } else {  // an element of the array
         peft__json_space(&j);
         char mark = j.at < j.end ? *j.at : 0;
@@ -28902,9 +28896,9 @@ static peft_status peft__records_next(peft__records *s, bool *more) {
             c->next_line += *c->at == '\n';
             if (c->at < begin) r->line = c->next_line;
         }
-        if (!status && !peft__utf8_valid(begin, (size_t)(j.at - begin)))
-            status = peft__record_fail(r, "not valid UTF-8");
     }
+    if (!status && !peft__utf8_valid(begin, (size_t)(j.at - begin)))
+        status = peft__record_fail(r, PEFT_ERROR_FORMAT, "not valid UTF-8");
     *more = !status;
     return status ? status : peft__record_from_json(r, object);
 }
@@ -28929,12 +28923,11 @@ static const char *peft__chat_token_text(const peft_chat *c, const char *key) {
 
 static peft_status peft__chat_token(peft_chat *c, const char *key, const char *text, size_t n) {
     peft__json own = peft__json_of(PEFT__JSON_STRING, peft__arena_strdup(&c->arena, text, n), n),
-               *before = c->tokens;
-    peft__json_builder b = {&c->arena, &c->tokens, !own.string};
+               *before = c->tokens, **end;
     if (peft__chat_token_text(c, key)) return PEFT_OK;  // the first file that names it counts
-    peft__json *added = peft__json_add(&b, key, &own);
-    if (added) added->next = before;
-    return b.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
+    end = own.string ? peft__json_put(&c->arena, &c->tokens, key, own) : NULL;
+    if (end) *end = before;
+    return end ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
 // Reads bos_token, eos_token, ... of tokenizer_config.json or special_tokens_map.json, if the file exists:
@@ -29099,21 +29092,17 @@ static peft_status peft__chat_forged(peft_chat *c, const peft__json *v) {
     return peft__fail(c->ctx, PEFT_ERROR_ARGUMENT, "a message holds %s, which only the format may", held);
 }
 
-// Adds a message {"role", "content"}; `content`: the value to copy.
-static peft__json *peft__message(peft__json_builder *b, const char *role, const peft__json *content) {
-    peft__json object = peft__json_of(PEFT__JSON_OBJECT, NULL, 2),
-               text = peft__json_of(PEFT__JSON_STRING, role, strlen(role));
-    peft__json *m = peft__json_add(b, NULL, &object);
-    if (!m) return NULL;
-    peft__json_builder inner = {b->arena, &m->child, false};
-    peft__json_add(&inner, "role", &text);
-    peft__json_add(&inner, "content", content);
-    b->failed = b->failed || inner.failed;
-    return m;
+// Appends a message {"role", "content"} as peft__json_put does; `content`: the value to copy.
+static peft__json **peft__message(
+    peft__arena *a, peft__json **tail, const char *role, const peft__json *content) {
+    peft__json **end = peft__json_put(a, tail, NULL, peft__json_of(PEFT__JSON_OBJECT, NULL, 2)),
+               **inner = end ? &(*tail)->child : NULL;
+    inner = peft__json_put(a, inner, "role", peft__json_of(PEFT__JSON_STRING, role, strlen(role)));
+    return peft__json_put(a, inner, "content", *content) ? end : NULL;
 }
 
 // Adds ShareGPT's {"from", "value"} as a message.
-static peft_status peft__sharegpt(peft_chat *c, const peft__json *turn, peft__json_builder *b) {
+static peft_status peft__sharegpt(peft_chat *c, const peft__json *turn, peft__json ***end) {
     static const char *const roles[][2] = {{"human", "user"}, {"user", "user"}, {"gpt", "assistant"},
         {"assistant", "assistant"}, {"chatgpt", "assistant"}, {"model", "assistant"}, {"system", "system"},
         {"tool", "tool"}};
@@ -29123,13 +29112,16 @@ static peft_status peft__sharegpt(peft_chat *c, const peft__json *turn, peft__js
     if (!from || !peft__json_is(value, PEFT__JSON_STRING))
         return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a turn of conversations has no from or no value");
     while (i < PEFT__COUNT(roles) && strcmp(from, roles[i][0]) != 0) i++;
-    if (i < PEFT__COUNT(roles)) return peft__message(b, roles[i][1], value), PEFT_OK;
+    if (i < PEFT__COUNT(roles)) {
+        *end = peft__message(&c->scratch, *end, roles[i][1], value);
+        return PEFT_OK;
+    }
     return peft__fail(c->ctx, PEFT_ERROR_UNSUPPORTED,
         "a turn of conversations is from \"%s\": not human, gpt, system or tool", from);
 }
 
 // Adds Alpaca's instruction, input and output as messages.
-static peft_status peft__alpaca(peft_chat *c, const peft__json *record, peft__json_builder *b) {
+static peft_status peft__alpaca(peft_chat *c, const peft__json *record, peft__json ***end) {
     static const char *const keys[] = {"system", "instruction", "input", "output"},
                              *const roles[] = {"system", "user", NULL, "assistant"};
     const peft__json *parts[4];
@@ -29152,7 +29144,7 @@ static peft_status peft__alpaca(peft_chat *c, const peft__json *record, peft__js
         parts[1] = &both;
     }
     for (int i = 0; i < 4; i++)
-        if (roles[i] && parts[i]) peft__message(b, roles[i], parts[i]);
+        if (roles[i] && parts[i]) *end = peft__message(&c->scratch, *end, roles[i], parts[i]);
     return PEFT_OK;
 }
 
@@ -29164,54 +29156,47 @@ static peft_status peft__chat_values(
         "system", "add_generation_prompt"},
                              *const absent[] = {"tools", "documents"};
     const peft__json *given = record->type == PEFT__JSON_ARRAY ? record : peft__json_get(record, "messages"),
-                     *shared = given ? NULL : peft__json_get(record, "conversations"),
-                     *list = given ? given : shared;
-    peft__json object = peft__json_of(PEFT__JSON_OBJECT, NULL, 0),
-               array = peft__json_of(PEFT__JSON_ARRAY, NULL, 0),
-               null = peft__json_of(PEFT__JSON_NULL, NULL, 0), flag = peft__json_of(PEFT__JSON_BOOL, NULL, 0);
-    peft__json_builder top = {&c->scratch, values, false};
+                     *list = given ? given : peft__json_get(record, "conversations");
+    peft__json object = peft__json_of(PEFT__JSON_OBJECT, NULL, 0), **tail, **turn;
+    peft__arena *a = &c->scratch;
     peft_status status = PEFT_OK;
-    peft__json_add(&top, NULL, &object);
-    if (top.failed) return PEFT_ERROR_MEMORY;
-    top.tail = &(*values)->child;
-    peft__json *all = *messages = peft__json_add(&top, "messages", &array);
-    if (!all) return PEFT_ERROR_MEMORY;
-    peft__json_builder b = {&c->scratch, &all->child, false};
-    if (list && list->type != PEFT__JSON_ARRAY)
-        return peft__fail(
-            c->ctx, PEFT_ERROR_FORMAT, "%s is not a list", given ? "messages" : "conversations");
-    if (!list && (record->type != PEFT__JSON_OBJECT || !peft__json_get(record, "instruction")))
-        return peft__fail(
-            c->ctx, PEFT_ERROR_FORMAT, "not a conversation: no messages, conversations or instruction");
-    if (!list) status = peft__alpaca(c, record, &b);
-    for (const peft__json *m = list ? list->child : NULL; m && !status && !b.failed; m = m->next) {
-        if (m->type != PEFT__JSON_OBJECT)
-            return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a message is not an object");
-        if (given && !peft__json_text(m, "role", NULL))
-            return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a message has no role");
-        peft__json *own = given ? peft__json_add(&b, NULL, &object) : NULL;
-        peft__json_builder inner = {&c->scratch, own ? &own->child : NULL, false};
-        for (const peft__json *f = m->child; own && f;
-             f = f->next)  // without nulls, as in transformers
-            if (f->type != PEFT__JSON_NULL) peft__json_add(&inner, NULL, f);
-        b.failed = b.failed || inner.failed;
-        if (!given) status = peft__sharegpt(c, m, &b);
+    const char *wrong = list && list->type != PEFT__JSON_ARRAY
+        ? (given ? "messages is not a list" : "conversations is not a list")
+        : !list && !peft__json_get(record, "instruction")
+        ? "not a conversation: no messages, conversations or instruction" : NULL;
+    for (const peft__json *m = wrong || !list ? NULL : list->child; m && !wrong; m = m->next)
+        wrong = m->type != PEFT__JSON_OBJECT ? "a message is not an object"
+            : given && !peft__json_text(m, "role", NULL) ? "a message has no role" : NULL;
+    if (!wrong && list && !list->child) wrong = "a conversation without messages";
+    if (wrong) return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "%s", wrong);
+    tail = peft__json_put(a, values, NULL, object) ? &(*values)->child : NULL;
+    tail = peft__json_put(a, tail, "messages", peft__json_of(PEFT__JSON_ARRAY, NULL, 0));
+    if (!tail) return PEFT_ERROR_MEMORY;
+    peft__json *all = *messages = (*values)->child;
+    turn = &all->child;
+    if (!list) status = peft__alpaca(c, record, &turn);
+    for (const peft__json *m = list ? list->child : NULL; m && !status && turn; m = m->next) {
+        peft__json **end = given ? peft__json_put(a, turn, NULL, object) : NULL,
+                   **inner = end ? &(*turn)->child : NULL;
+        for (const peft__json *f = m->child; inner && f; f = f->next)  // without nulls, as in transformers
+            if (f->type != PEFT__JSON_NULL) inner = peft__json_put(a, inner, NULL, *f);
+        if (given) turn = inner ? end : NULL;
+        else status = peft__sharegpt(c, m, &turn);
     }
-    if (!status && !b.failed) status = peft__chat_forged(c, all);
+    if (!status) status = turn ? peft__chat_forged(c, all) : PEFT_ERROR_MEMORY;
     for (const peft__json *m = all->child; m; m = m->next) all->length++;
-    if (!status && !b.failed && !all->length)
-        status = peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a conversation without messages");
     for (const peft__json *m = record->type == PEFT__JSON_OBJECT ? record->child : NULL; m; m = m->next) {
         int64_t i = 0;
         while (i < PEFT__COUNT(taken) && strcmp(m->key, taken[i]) != 0) i++;
-        if (i == PEFT__COUNT(taken)) peft__json_add(&top, NULL, m);
+        if (i == PEFT__COUNT(taken)) tail = peft__json_put(a, tail, NULL, *m);
     }
     for (int i = 0; i < 2; i++)
-        if (!peft__json_get(*values, absent[i])) peft__json_add(&top, absent[i], &null);
+        if (!peft__json_get(*values, absent[i]))
+            tail = peft__json_put(a, tail, absent[i], peft__json_of(PEFT__JSON_NULL, NULL, 0));
     for (const peft__json *t = c->tokens; t; t = t->next)
-        if (!peft__json_get(*values, t->key)) peft__json_add(&top, NULL, t);
-    peft__json_add(&top, "add_generation_prompt", &flag);
-    return status ? status : top.failed || b.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
+        if (!peft__json_get(*values, t->key)) tail = peft__json_put(a, tail, NULL, *t);
+    tail = peft__json_put(a, tail, "add_generation_prompt", peft__json_of(PEFT__JSON_BOOL, NULL, 0));
+    return status ? status : tail ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
 // Renders the first `count` messages. *out belongs to the template until its next run.
@@ -29431,23 +29416,23 @@ PEFTDEF peft_status peft_chat_format(peft_context *ctx, peft_chat_kind kind,
     peft_chat *c = NULL;
     peft_chat_desc d;
     peft__value all;
-    peft__json list = peft__json_of(PEFT__JSON_ARRAY, NULL, 0), *values = NULL, *shown = NULL;
+    peft__json list = peft__json_of(PEFT__JSON_ARRAY, NULL, 0), *values = NULL, *shown = NULL,
+               **end = &list.child;
     memset(&d, 0, sizeof(d));
     d.context = ctx;
     d.text = peft__chat_formats[kind].text;
     peft_status status = peft_chat_open(&d, &c);
-    peft__json_builder b = {c ? &c->scratch : NULL, &list.child, false};
     for (int64_t i = 0; i < count && !status; i++) {
         status = peft__chat_check(ctx, kind, messages, i);
         if (status) break;
         const char *content = messages[i].content;
         peft__json like = peft__json_of(PEFT__JSON_STRING, content, strlen(content));
-        peft__message(&b, messages[i].role, &like);
+        end = peft__message(&c->scratch, end, messages[i].role, &like);
     }
     if (!status && kind == PEFT_CHAT_LLAMA2 && strcmp(messages[count - 1].role, "system") == 0)
         status = peft__fail(
             ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: the system's message needs a user's behind it");
-    if (!status) status = b.failed ? PEFT_ERROR_MEMORY : peft__chat_values(c, &list, &values, &shown);
+    if (!status) status = end ? peft__chat_values(c, &list, &values, &shown) : PEFT_ERROR_MEMORY;
     if (!status) status = peft__chat_render(c, values, shown, count, add_generation_prompt, &all);
     if (!status) {  // the caller gets the text
         *text = c->jinja->out.data;
@@ -29600,8 +29585,8 @@ static peft_status peft__loader_templates(peft__loader *l) {
     const char *const given[] = {d->prompt ? d->prompt : "{{prompt}}",
         d->completion ? d->completion : "{{completion}}", d->answer_choices};
     peft__data_record *r = &l->records.record;
-    char fields[300];
-    peft__record_names(r, fields, sizeof(fields));
+    char fields[PEFT__NAMES];
+    peft__record_names(r, fields);
     l->whole = d->style != PEFT_STYLE_FLAN && strstr(given[0], "|||") != NULL;
     if (l->whole && d->completion)
         return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
@@ -29651,20 +29636,18 @@ static peft_status peft__loader_choices(peft__loader *l, peft__json **json, cons
     if (status) return status;
     for (at = text; (at = strstr(at, "|||")) != NULL; at += 3) n++;
     const char **out = (const char **)peft__arena_alloc(&l->data->arena, (n + 1) * sizeof(char *));
-    peft__json array = peft__json_of(PEFT__JSON_ARRAY, NULL, n);
-    peft__json_builder top = {&l->scratch, json, false}, b = {&l->scratch, NULL, false};
-    peft__json *all = peft__json_add(&top, "answer_choices", &array);
-    if (!out || !all) return PEFT_ERROR_MEMORY;
-    b.tail = &all->child;
-    for (at = text; at; i++) {
+    peft__json **tail = peft__json_put(
+        &l->scratch, out ? json : NULL, "answer_choices", peft__json_of(PEFT__JSON_ARRAY, NULL, n));
+    if (tail) tail = &(*json)->child;
+    for (at = text; at && tail; i++) {
         out[i] = peft__next_part(&l->data->arena, &at, &size);
-        if (!out[i]) return PEFT_ERROR_MEMORY;
-        peft__json item = peft__json_of(PEFT__JSON_STRING, out[i], size);
-        peft__json_add(&b, NULL, &item);
+        tail = out[i] ? peft__json_put(
+                   &l->scratch, tail, NULL, peft__json_of(PEFT__JSON_STRING, out[i], size)) : NULL;
     }
+    if (!tail) return PEFT_ERROR_MEMORY;
     out[n] = NULL;
     *list = out;
-    return b.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
+    return PEFT_OK;
 }
 
 // Whether a prompt and one more token, for a bos, exceed the limit.
@@ -29707,7 +29690,7 @@ static peft_status peft__load_conversation(peft__loader *l) {
         l->too_long += longer;
         if (longer) continue;
         if (memchr(t.all.text, 0, t.all.size))
-            return peft__record_fail(r, "the conversation holds a NUL character");
+            return peft__record_fail(r, PEFT_ERROR_FORMAT, "the conversation holds a NUL character");
         const char *eos = peft__chat_token_text(c, "eos_token"), *answer = t.all.text + t.begin[i];
         size_t m = t.end[i] - t.begin[i], e = eos ? strlen(eos) : 0, end = m;
         while (end > 0 && strchr(" \t\r\n", answer[end - 1])) end--;
@@ -29715,7 +29698,7 @@ static peft_status peft__load_conversation(peft__loader *l) {
         status = peft__dataset_add(l->data, t.all.text, t.begin[i], answer, m, NULL, NULL);
     }
     if (!status || status == PEFT_ERROR_MEMORY) return status;
-    return peft__fail(r->ctx, status, "%s:%lld: %s", r->path, (long long)r->line, r->ctx->error);
+    return peft__record_fail(r, status, "%s", r->ctx->error);
 }
 
 static peft_status peft__load_example(peft__loader *l) {
@@ -29738,8 +29721,7 @@ static peft_status peft__load_example(peft__loader *l) {
         bool none = !at;
         texts[1] = none ? NULL : peft__next_part(&l->scratch, &at, &sizes[1]);
         if (none || at)
-            return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
-                "%s:%lld: the template gives %s ||| for this record", r->path, (long long)r->line,
+            return peft__record_fail(r, PEFT_ERROR_ARGUMENT, "the template gives %s ||| for this record",
                 none ? "no" : "more than one");
         if (!texts[1]) return PEFT_ERROR_MEMORY;
     } else if (!status) status = peft__loader_text(l, 1, choices, &texts[1], &sizes[1]);
