@@ -989,8 +989,10 @@ PEFTDEF peft_status peft_text_perplexity(
 // >>data
 
 // A template as Jinja2 3.1 means it (https://jinja.palletsprojects.com), with the methods of Python's
-// strings, lists and dicts, and `generation` blocks. Not there, and errors: extends, include, import, block,
-// autoescape; the filters pprint, striptags, urlize, wordwrap.
+// strings, lists and dicts, and `generation` blocks. Not there, and errors that name them: extends, include,
+// import, block, autoescape, with, print, recursive loops, *args, cycler and joiner; filters that escape, wrap
+// or group; methods that pad. A text that `safe` or plain templates' tojson marks can be printed, joined and
+// tested, but not changed.
 typedef struct peft_template peft_template;
 
 // A template from the net is not trusted. What goes beyond a limit is PEFT_ERROR_ARGUMENT.
@@ -24833,7 +24835,7 @@ static peft__field *peft__record_add(peft__data_record *r) {
 }
 
 // Fails, with the record's place in front of the reason.
-static peft_status peft__record_fail(
+static peft_status peft__record_error(
     const peft__data_record *r, peft_status status, const char *format, ...) {
     char why[PEFT__ERROR_SIZE];
     va_list args;
@@ -24841,6 +24843,10 @@ static peft_status peft__record_fail(
     peft__vformat(why, sizeof(why), format, args);
     va_end(args);
     return peft__fail(r->ctx, status, "%s:%lld: %s", r->path, (long long)r->line, why);
+}
+
+PEFT__NOINLINE peft_status peft__record_fail(const peft__data_record *r, const char *what) {
+    return peft__record_error(r, PEFT_ERROR_FORMAT, "%s", what);
 }
 
 // Lengths in messages fit an int: longer names are cut.
@@ -24930,16 +24936,15 @@ static peft_status peft__record_parse(
     const peft__data_record *r, peft__arena *scratch, const char *text, size_t n, peft__json **root) {
     peft_status status = peft__json_parse(r->ctx, scratch, text, n, "", root);
     if (status == PEFT_ERROR_FORMAT)  // ":1: JSON: why"
-        return peft__record_fail(
+        return peft__record_error(
             r, status, "%s", r->ctx->error + (strncmp(r->ctx->error, ":1: ", 4) == 0 ? 4 : 0));
-    return status;
+    return status || (*root)->type == PEFT__JSON_OBJECT ? status : peft__record_fail(r, "not a JSON object");
 }
 
 static peft_status peft__record_from_json(peft__data_record *r, const peft__json *object) {
     r->count = 0;
     r->object = object;
-    if (object->type != PEFT__JSON_OBJECT)
-        return peft__record_fail(r, PEFT_ERROR_FORMAT, "not a JSON object");
+    if (object->type != PEFT__JSON_OBJECT) return peft__record_fail(r, "not a JSON object");
     for (const peft__json *v = object->child; v; v = v->next) {
         peft__field *f = peft__record_add(r);
         if (!f) return PEFT_ERROR_MEMORY;
@@ -28599,7 +28604,7 @@ static peft_status peft__template_text(const peft__template *t, const peft__data
         if (!status && memchr(*text, 0, *size))
             status = peft__fail(r->ctx, PEFT_ERROR_FORMAT, "the %s holds a NUL character", t->what);
         if (!status || status == PEFT_ERROR_MEMORY) return status;
-        return peft__record_fail(
+        return peft__record_error(
             r, status, "%s; there are: %s", r->ctx->error, peft__record_names(r, names));
     }
     peft__string_append(out, "", 0);  // so that an empty result is not NULL
@@ -28608,11 +28613,11 @@ static peft_status peft__template_text(const peft__template *t, const peft__data
         peft__field f = {NULL, p->text, 0, p->size, false};
         bool found = !p->field || peft__record_value(r, p->text, p->size, &f);
         if (!found || f.null)
-            return peft__record_fail(r, PEFT_ERROR_MISSING,
+            return peft__record_error(r, PEFT_ERROR_MISSING,
                 "field \"%.*s\" of the %s template is %s; there are: %s", peft__shown(p->size), p->text,
                 t->what, found ? "null" : "missing", peft__record_names(r, names));
         if (p->field && f.size && memchr(f.text, 0, f.size))
-            return peft__record_fail(r, PEFT_ERROR_FORMAT, "field \"%.*s\" holds a NUL character",
+            return peft__record_error(r, PEFT_ERROR_FORMAT, "field \"%.*s\" holds a NUL character",
                 peft__shown(p->size), p->text);
         peft__string_append(out, f.text, f.size);
     }
@@ -28706,7 +28711,7 @@ static peft_status peft__csv_quoted(peft__csv *c, const peft__data_record *r, pe
     if (!wrong && c->at < c->end && *c->at != c->separator && !peft__csv_at_newline(c))
         wrong = "text behind a closing quote";
     if (!wrong) return PEFT_OK;
-    return peft__record_fail(r, PEFT_ERROR_FORMAT,
+    return peft__record_error(r, PEFT_ERROR_FORMAT,
         "%s; say whether quotes are RFC 4180's or (none) characters like any other", wrong);
 }
 
@@ -28733,7 +28738,7 @@ static peft_status peft__csv_record(peft__csv *c, peft__data_record *r, bool hea
         if (c->at == c->end || *c->at != c->separator) break;
     }
     peft__csv_skip_newline(c);
-    return valid ? PEFT_OK : peft__record_fail(r, PEFT_ERROR_FORMAT, "not valid UTF-8");
+    return valid ? PEFT_OK : peft__record_fail(r, "not valid UTF-8");
 }
 
 static bool peft__has_extension(
@@ -28861,8 +28866,8 @@ static peft_status peft__records_next(peft__records *s, bool *more) {
         status = peft__csv_record(c, r, false, &n);
         *more = n > 0;
         if (status || !n || n == r->count) return status;
-        return peft__record_fail(r, PEFT_ERROR_FORMAT, "%lld fields, the first line names %lld", (long long)n,
-            (long long)r->count);
+        return peft__record_error(r, PEFT_ERROR_FORMAT, "%lld fields, the first line names %lld",
+            (long long)n, (long long)r->count);
     }
     peft__json_reader j = {r->ctx, &s->scratch, c->at, s->text, c->end, r->path, 0};
     const char *begin = c->at;
@@ -28898,7 +28903,7 @@ static peft_status peft__records_next(peft__records *s, bool *more) {
         }
     }
     if (!status && !peft__utf8_valid(begin, (size_t)(j.at - begin)))
-        status = peft__record_fail(r, PEFT_ERROR_FORMAT, "not valid UTF-8");
+        status = peft__record_fail(r, "not valid UTF-8");
     *more = !status;
     return status ? status : peft__record_from_json(r, object);
 }
@@ -29690,7 +29695,7 @@ static peft_status peft__load_conversation(peft__loader *l) {
         l->too_long += longer;
         if (longer) continue;
         if (memchr(t.all.text, 0, t.all.size))
-            return peft__record_fail(r, PEFT_ERROR_FORMAT, "the conversation holds a NUL character");
+            return peft__record_fail(r, "the conversation holds a NUL character");
         const char *eos = peft__chat_token_text(c, "eos_token"), *answer = t.all.text + t.begin[i];
         size_t m = t.end[i] - t.begin[i], e = eos ? strlen(eos) : 0, end = m;
         while (end > 0 && strchr(" \t\r\n", answer[end - 1])) end--;
@@ -29698,7 +29703,7 @@ static peft_status peft__load_conversation(peft__loader *l) {
         status = peft__dataset_add(l->data, t.all.text, t.begin[i], answer, m, NULL, NULL);
     }
     if (!status || status == PEFT_ERROR_MEMORY) return status;
-    return peft__record_fail(r, status, "%s", r->ctx->error);
+    return peft__record_error(r, status, "%s", r->ctx->error);
 }
 
 static peft_status peft__load_example(peft__loader *l) {
@@ -29721,7 +29726,7 @@ static peft_status peft__load_example(peft__loader *l) {
         bool none = !at;
         texts[1] = none ? NULL : peft__next_part(&l->scratch, &at, &sizes[1]);
         if (none || at)
-            return peft__record_fail(r, PEFT_ERROR_ARGUMENT, "the template gives %s ||| for this record",
+            return peft__record_error(r, PEFT_ERROR_ARGUMENT, "the template gives %s ||| for this record",
                 none ? "no" : "more than one");
         if (!texts[1]) return PEFT_ERROR_MEMORY;
     } else if (!status) status = peft__loader_text(l, 1, choices, &texts[1], &sizes[1]);
