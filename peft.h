@@ -990,9 +990,9 @@ PEFTDEF peft_status peft_text_perplexity(
 
 // A template as Jinja2 3.1 means it (https://jinja.palletsprojects.com), with the methods of Python's
 // strings, lists and dicts, and `generation` blocks. Not there, and errors that name them: extends, include,
-// import, block, autoescape, with, print, recursive loops, *args, cycler and joiner; filters that escape, wrap
-// or group; methods that pad. A text that `safe` or plain templates' tojson marks can be printed, joined and
-// tested, but not changed.
+// import, block, autoescape, with, print, recursive loops, *args, cycler and joiner; filters that escape,
+// wrap or group; methods that pad. A text that `safe` or plain templates' tojson marks can be printed, joined
+// and tested, but not changed.
 typedef struct peft_template peft_template;
 
 // A template from the net is not trusted. What goes beyond a limit is PEFT_ERROR_ARGUMENT.
@@ -25474,10 +25474,12 @@ static void peft__hashable(peft__jinja *j, peft__value v) {  // or refused
 
 // The entry of a key, or NULL. Most dicts are small: they have no index.
 static peft__entry *peft__dict_find(peft__jinja *j, const peft__object *d, peft__value key) {
-    peft__hashable(j, key);
+    bool text = key.kind == PEFT__TEXT;
+    if (!text) peft__hashable(j, key);
     peft__spend(j, 4 * (size_t)d->count);
     for (peft__entry *e = d->entries; e && e < d->entries + d->count && !j->status; e++)
-        if (peft__equal(j, e->key, key)) return e;
+        if (text ? e->key.kind == key.kind && peft__same_bytes(e->key, key) : peft__equal(j, e->key, key))
+            return e;
     return NULL;
 }
 
@@ -26782,12 +26784,10 @@ static void peft__parse_macro(peft__jinja *j, peft__term *n) {
     j->uses_caller = uses || j->uses_caller;
 }
 
-static void peft__parse_generation(peft__jinja *j, peft__term *n) {
-    n->body = peft__parse_scope(j, n, &n->area, 0, false, "endgeneration");
-}
-
-static void peft__parse_filter_block(peft__jinja *j, peft__term *n) {
-    n->body = peft__parse_scope(j, n, &n->area, j->in.loops, true, "endfilter");
+static void peft__parse_simple(peft__jinja *j, peft__term *n) {  // a filter block or generation
+    bool filter = n->kind == PEFT__TERM_BLOCK;
+    n->body = peft__parse_scope(
+        j, n, &n->area, filter ? j->in.loops : 0, filter, filter ? "endfilter" : "endgeneration");
 }
 
 static void peft__parse_flow(peft__jinja *j, peft__term *n) {
@@ -26802,8 +26802,8 @@ static const struct {
 } peft__statements[] = {{"for", PEFT__TERM_FOR, peft__parse_for}, {"if", PEFT__TERM_IF, peft__parse_if},
     {"set", PEFT__TERM_SET, peft__parse_set}, {"macro", PEFT__TERM_MACRO, peft__parse_macro},
     {"call", PEFT__TERM_CALL_BLOCK, peft__parse_macro},
-    {"filter", PEFT__TERM_BLOCK, peft__parse_filter_block},
-    {"generation", PEFT__TERM_GENERATION, peft__parse_generation},
+    {"filter", PEFT__TERM_BLOCK, peft__parse_simple},
+    {"generation", PEFT__TERM_GENERATION, peft__parse_simple},
     {"break", PEFT__TERM_BREAK, peft__parse_flow}, {"continue", PEFT__TERM_CONTINUE, peft__parse_flow}};
 
 static peft__term *peft__parse_statement(peft__jinja *j) {
@@ -28357,11 +28357,12 @@ static peft_status peft__template_run(peft_template *t, const peft__json *values
     j.globals = (peft__value *)peft__room(&j, (size_t)t->name_count * sizeof(peft__value));
     for (int64_t i = 0; i < t->name_count && !j.status; i++) {
         const peft__name *n = &t->names[i];
-        const struct peft__mention *m = peft__mentioned(t->root, (int)i);
-        j.globals[i] = m && m->stored_first ? peft__missing() : peft__dict_get(&j, record.o, n->text);
-        if (!peft__given(j.globals[i]) && n->builtin && !(m && m->stored_first))
+        j.globals[i] = peft__dict_get(&j, record.o, n->text);
+        if (!peft__given(j.globals[i]) && n->builtin)
             j.globals[i] = peft__function_of(&j, n->builtin, n->how, peft__missing());
     }
+    for (int64_t i = 0; i < t->root->count && !j.status; i++)
+        if (t->root->mentions[i].stored_first) j.globals[t->root->mentions[i].name] = peft__missing();
     if (!j.status) peft__run_terms(&j, t->body, NULL);
     if (!j.status && !peft__string_append(&j.out, "", 0)) j.status = PEFT_ERROR_MEMORY;
     t->out = j.out;
@@ -29223,17 +29224,24 @@ static peft_status peft__chat_render(peft_chat *c, peft__json *values, peft__jso
     return status;
 }
 
+// Reads a conversation into peft__chat_values.
+static peft_status peft__chat_read(
+    peft_chat *c, const char *json, peft__json **values, peft__json **messages) {
+    peft__json *record = NULL;
+    peft__arena_reset(&c->scratch);
+    peft_status status = peft__json_parse(c->ctx, &c->scratch, json, strlen(json), "conversation", &record);
+    return status ? status : peft__chat_values(c, record, values, messages);
+}
+
 PEFTDEF peft_status peft_chat_text(
     peft_chat *c, const char *json, bool add_generation_prompt, const char **text, size_t *size) {
     if (text) *text = NULL;
     PEFT__NEED(NULL, c, "chat");
     PEFT__NEED(c->ctx, json, "json");
     PEFT__NEED(c->ctx, text, "text");
-    peft__json *record = NULL, *values = NULL, *messages = NULL;
+    peft__json *values = NULL, *messages = NULL;
     peft__value all;
-    peft__arena_reset(&c->scratch);
-    peft_status status = peft__json_parse(c->ctx, &c->scratch, json, strlen(json), "conversation", &record);
-    if (!status) status = peft__chat_values(c, record, &values, &messages);
+    peft_status status = peft__chat_read(c, json, &values, &messages);
     if (!status)
         status =
             peft__chat_render(c, values, messages, (int64_t)messages->length, add_generation_prompt, &all);
@@ -29341,13 +29349,11 @@ PEFTDEF peft_status peft_chat_tokens(
         return peft__fail(c->ctx, PEFT_ERROR_ARGUMENT, "peft_chat_tokens: the chat has no tokenizer");
     if ((unsigned)turns > (unsigned)PEFT_TURNS_ALL)
         return peft__fail(c->ctx, PEFT_ERROR_ARGUMENT, "peft_chat_tokens: turns is %d", (int)turns);
-    peft__json *record = NULL, *values = NULL, *messages = NULL;
+    peft__json *values = NULL, *messages = NULL;
     peft__turns t;
     int64_t before = ids->count, masked = mask->count;
     size_t from = 0;
-    peft__arena_reset(&c->scratch);
-    peft_status status = peft__json_parse(c->ctx, &c->scratch, json, strlen(json), "conversation", &record);
-    if (!status) status = peft__chat_values(c, record, &values, &messages);
+    peft_status status = peft__chat_read(c, json, &values, &messages);
     if (!status) status = peft__chat_turns(c, values, messages, turns, 0, &t);
     for (int64_t i = 0; !status && i <= t.count; i++) {  // the text before a learned part, then the part
         size_t ends[2] = {i < t.count ? t.begin[i] : t.all.size, i < t.count ? t.end[i] : t.all.size};
