@@ -983,8 +983,10 @@ PEFTDEF peft_status peft_text_perplexity(
 // >>data
 
 // A template as Jinja2 3.1 means it (https://jinja.palletsprojects.com), with the methods of Python's
-// strings, lists and dicts, and `generation` blocks. Not there, and errors: extends, include, import, block,
-// autoescape; the filters pprint, striptags, urlize, wordwrap.
+// strings, lists and dicts, and `generation` blocks. Not there, and errors that name them: extends, include,
+// import, block, autoescape, with, print, recursive loops, *args, cycler and joiner; filters that escape,
+// wrap or group; methods that pad. A text that `safe` or plain templates' tojson marks can be printed, joined
+// and tested, but not changed.
 typedef struct peft_template peft_template;
 
 // A template from the net is not trusted. What goes beyond a limit is PEFT_ERROR_ARGUMENT.
@@ -23768,8 +23770,19 @@ static peft__field *peft__record_add(peft__data_record *r) {
     return (peft__field *)memset(&r->fields[r->count++], 0, sizeof(peft__field));
 }
 
+// Fails, with the record's place in front of the reason.
+static peft_status peft__record_error(
+    const peft__data_record *r, peft_status status, const char *format, ...) {
+    char why[PEFT__ERROR_SIZE];
+    va_list args;
+    va_start(args, format);
+    peft__vformat(why, sizeof(why), format, args);
+    va_end(args);
+    return peft__fail(r->ctx, status, "%s:%lld: %s", r->path, (long long)r->line, why);
+}
+
 PEFT__NOINLINE peft_status peft__record_fail(const peft__data_record *r, const char *what) {
-    return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s:%lld: %s", r->path, (long long)r->line, what);
+    return peft__record_error(r, PEFT_ERROR_FORMAT, "%s", what);
 }
 
 // Lengths in messages fit an int: longer names are cut.
@@ -23844,21 +23857,23 @@ static bool peft__record_value(const peft__data_record *r, const char *name, siz
     return f || (v && v != r->object);
 }
 
-// Writes the names of a record's fields for messages: "dialogue, id, summary".
-static void peft__record_names(const peft__data_record *r, char *out, size_t size) {
+// The names of a record's fields for messages: "dialogue, id, summary".
+enum { PEFT__NAMES = 300 };
+static const char *peft__record_names(const peft__data_record *r, char out[PEFT__NAMES]) {
     size_t n = 0;
-    peft__string_into(out, size, "none");
-    for (int64_t i = 0; i < r->count && n + 1 < size; i++, n += strlen(out + n))
-        peft__string_into(out + n, size - n, "%s%.*s", i ? ", " : "", peft__shown(r->fields[i].name_size),
-            r->fields[i].name);
+    peft__string_into(out, PEFT__NAMES, "none");
+    for (int64_t i = 0; i < r->count && n + 1 < PEFT__NAMES; i++, n += strlen(out + n))
+        peft__string_into(out + n, PEFT__NAMES - n, "%s%.*s", i ? ", " : "",
+            peft__shown(r->fields[i].name_size), r->fields[i].name);
+    return out;
 }
 
-// Parses a text that must be a JSON object.
 static peft_status peft__record_parse(
     const peft__data_record *r, peft__arena *scratch, const char *text, size_t n, peft__json **root) {
     peft_status status = peft__json_parse(r->ctx, scratch, text, n, "", root);
     if (status == PEFT_ERROR_FORMAT)  // ":1: JSON: why"
-        return peft__record_fail(r, r->ctx->error + (strncmp(r->ctx->error, ":1: ", 4) == 0 ? 4 : 0));
+        return peft__record_error(
+            r, status, "%s", r->ctx->error + (strncmp(r->ctx->error, ":1: ", 4) == 0 ? 4 : 0));
     return status || (*root)->type == PEFT__JSON_OBJECT ? status : peft__record_fail(r, "not a JSON object");
 }
 
@@ -23882,7 +23897,7 @@ static peft_status peft__record_from_json(peft__data_record *r, const peft__json
 // call failed.
 //
 // Example: "{{ xs|join('-') }}" becomes PRINT, whose a is FILTER "join", with a: NAME "xs" and list:
-// CONSTANT '-'. With {"xs": [1, 2]} the NAME gives a LIST of two INTEGERs; peft__do_join gets this list as
+// ARGUMENT '-'. With {"xs": [1, 2]} the NAME gives a LIST of two INTEGERs; peft__do_join gets this list as
 // v[0] and the TEXT "-" as v[1], and returns the TEXT "1-2".
 
 typedef enum peft__kind {
@@ -23895,108 +23910,74 @@ typedef enum peft__kind {
     PEFT__TEXT,
     PEFT__LIST,
     PEFT__TUPLE,
-    PEFT__DICT,
     PEFT__RANGE,
-    PEFT__VIEW,  // d.keys(), d.values(), d.items()
     PEFT__ITERATOR,  // like Python's generators: gives each item once
-    PEFT__LOOP,
+    PEFT__DICT,
+    PEFT__VIEW,  // d.keys(), d.values(), d.items()
     PEFT__NAMESPACE,
-    PEFT__CYCLER,
-    PEFT__JOINER,
+    PEFT__LOOP,
     PEFT__MACRO,
-    PEFT__FUNCTION,
-    PEFT__METHOD
+    PEFT__FUNCTION  // a method too
 } peft__kind;
 
 typedef struct peft__value {
     peft__kind kind;
-    bool flag;  // BOOLEAN: its value; TEXT: marked as safe; UNDEFINED: an attribute; TUPLE: made by
-                // groupby
+    bool flag;  // BOOLEAN: its value; TEXT: marked as safe; UNDEFINED: an attribute
     size_t size;  // TEXT: bytes; VIEW: 0 keys, 1 values, 2 items
     union {
         const char *text;  // UTF-8; UNDEFINED: the missing name, or NULL
         int64_t integer;  // also of a BOOLEAN
         double real;
-        struct peft__list *list;  // of LIST, TUPLE, ITERATOR, CYCLER and JOINER
-        struct peft__dict *dict;  // of DICT, VIEW and NAMESPACE
-        struct peft__range *range;
+        struct peft__object *o;
         struct peft__loop *loop;
-        struct peft__macro *macro;
-        struct peft__method *method;
-        const struct peft__builtin *builtin;  // of a FUNCTION, whose `size` is the letter `how`
     };
 } peft__value;
 
-typedef struct peft__list {
-    peft__value *items;
-    int64_t count, capacity;
-    int64_t at;  // ITERATOR, CYCLER: the next item; JOINER: whether it was used
-} peft__list;
-
 typedef struct peft__entry {
     peft__value key, value;
-    uint64_t hash;
 } peft__entry;
 
-typedef struct peft__dict {
-    peft__entry *entries;  // in the order of insertion
-    int64_t count, capacity;
-    int32_t *index;  // [index_size], if there are more than 8 entries: open addressing; 1 + an entry's index
-    int64_t index_size;
-} peft__dict;
-
-typedef struct peft__range {
-    int64_t start, stop, step, count;
-} peft__range;
-
-typedef struct peft__cursor {  // a place in anything that can be iterated
-    peft__value source;
-    int64_t at;  // byte of a text, else index
-    int64_t size;  // a dict's size, which must not change meanwhile
-} peft__cursor;
+typedef struct peft__object {
+    peft__value *items;  // LIST, TUPLE, RANGE, ITERATOR: [count]
+    peft__entry *entries;  // DICT, VIEW, NAMESPACE: [count], in the order of insertion
+    int64_t count, capacity, at;  // at: the next item of an ITERATOR
+    const struct peft__term *node;  // MACRO
+    struct peft__scope *scope;  // where it was defined
+    const struct peft__builtin *builtin;  // FUNCTION
+    char how;
+    peft__value subject;  // what the method is called on
+} peft__object;
 
 typedef struct peft__term peft__term;
 
-typedef struct peft__binding {  // a variable of a scope
-    struct peft__binding *next;
-    int name;  // index into the template's names
-    peft__value value;
-} peft__binding;
-
 typedef struct peft__scope {  // the variables of a loop's or macro's body while it runs
     struct peft__scope *parent;
-    peft__binding *first;
+    struct peft__variable {
+        int name;  // index into the template's names
+        peft__value value;
+    } *variables;  // [count]
+    int64_t count, capacity;
     bool kept;  // a macro may outlive the loop's round: the next round needs a new scope
 } peft__scope;
 
 typedef struct peft__loop {
-    peft__cursor cursor;
-    int64_t index, length, depth;  // index counts from 0; length -1: not known yet
-    peft__value before, current, after, changed;  // after: the item that was read ahead, or MISSING
+    peft__object *source, *items;  // all items; those that satisfy the condition, as far as was looked
+    int64_t index;  // of the round, from 0
+    peft__value changed;  // what loop.changed was last called with
     const peft__term *node;
     peft__scope *outside, *test;  // the loop's scope; its condition's scope
-    bool collected;  // all of the cursor's items satisfy the condition
 } peft__loop;
-
-typedef struct peft__macro {
-    const peft__term *node;
-    peft__scope *scope;  // where it was defined
-} peft__macro;
-
-typedef struct peft__method {
-    peft__value subject;
-    const struct peft__builtin *builtin;
-    char how;
-} peft__method;
 
 typedef struct peft__jinja peft__jinja;
 
-// A filter, test, method or function. v[0] is what it is called on; its arguments are v[1], v[2], ... in
-// the order of `signature`, MISSING if not given; "?" marks optional ones. With the signature "*", v[1] is
-// the tuple of all positional arguments and v[2] the dict of named ones.
+// A filter, test, method or function. v[0] is what it is called on; its arguments are v[1], v[2], ... in the
+// order of `signature`, whose first word is for v[0]. "?" marks optional arguments, which are MISSING if not
+// given, "=" those that are given by name only. A sign behind the name converts: # to a whole number (with
+// the default behind it, or 0), $ wants a text, & makes one, @ makes a list, ! gives the truth. With the
+// signature "*", v[1] is the tuple of all positional arguments and v[2] the dict of named ones.
 typedef struct peft__builtin {
     const char *name;  // or several names, separated by spaces
-    peft__value (*run)(peft__jinja *j, peft__value *v);
+    peft__value (*run)(peft__jinja *j, peft__value *v);  // NULL: Jinja has it, but it is not supported
     const char *signature;
     unsigned kinds;  // PEFT__FILTER ..., and bits of the kinds of values that have it as a method
     const char *how;  // a letter for each name: j->how tells under which name it was called; NULL: none
@@ -24014,62 +23995,50 @@ enum { PEFT__ARGUMENTS = 8 };
 
 typedef enum peft__term_kind {  // with the fields of peft__term that each kind uses
     PEFT__TERM_CONSTANT,  // value
-    PEFT__TERM_NAME,  // name
+    PEFT__TERM_NAME,  // name; b: a parameter's default
     PEFT__TERM_LIST,  // list
     PEFT__TERM_TUPLE,  // list
-    PEFT__TERM_DICT,  // list of PAIR
-    PEFT__TERM_PAIR,  // a: b
-    PEFT__TERM_SIGN,  // op a, op is + or -
-    PEFT__TERM_NOT,  // a
-    PEFT__TERM_BINARY,  // a op b; op 'o' is or, 'a' is and
-    PEFT__TERM_COMPARE,  // a, list of OPERAND
-    PEFT__TERM_OPERAND,  // op a
-    PEFT__TERM_CONCAT,  // list
+    PEFT__TERM_DICT,  // list of keys and values in turn
+    PEFT__TERM_UNARY,  // op a, op is +, - or n(ot)
+    PEFT__TERM_BINARY,  // a op b
+    PEFT__TERM_COMPARE,  // a op b, and c: the next comparison of a chain, whose a is this one's b
     PEFT__TERM_CONDITION,  // b if a else c
     PEFT__TERM_ATTRIBUTE,  // a.value
     PEFT__TERM_ITEM,  // a[b]
     PEFT__TERM_SLICE,  // a:b:c, each may be NULL
-    PEFT__TERM_CALL,  // a(list)
-    PEFT__TERM_KEYWORD,  // value=a
-    PEFT__TERM_SPREAD,  // *a
-    PEFT__TERM_SPREAD_NAMES,  // **a
-    PEFT__TERM_FILTER,  // a|value(list); a NULL: what the block holds
+    PEFT__TERM_CALL,  // a(list of ARGUMENT)
+    PEFT__TERM_ARGUMENT,  // a, or value=a
+    PEFT__TERM_FILTER,  // a|value(list)
     PEFT__TERM_TEST,  // a is value(list)
     PEFT__TERM_DATA,  // value
     PEFT__TERM_PRINT,  // a
     PEFT__TERM_FOR,  // a in b if c: body, else other
-    PEFT__TERM_IF,  // list of ARM
-    PEFT__TERM_ARM,  // a (NULL: else): body
+    PEFT__TERM_IF,  // a: body, else other
     PEFT__TERM_SET,  // a = b
-    PEFT__TERM_SET_BLOCK,  // a = body, through the filters b
-    PEFT__TERM_MACRO,  // a: its name; list of parameters, b of each: its default; body
-    PEFT__TERM_CALL_BLOCK,  // a: the call; list and body as of a macro
-    PEFT__TERM_FILTER_BLOCK,  // body through the filters b
-    PEFT__TERM_WITH,  // list of SET; body
+    PEFT__TERM_BLOCK,  // prints the body's text (a: sets it); b: first through filters, on special[BLOCK]
+    PEFT__TERM_MACRO,  // a: its name; list of parameters; value: its signature; body
+    PEFT__TERM_CALL_BLOCK,  // a: the call; the rest as of a macro
     PEFT__TERM_GENERATION,  // body
     PEFT__TERM_BREAK,
     PEFT__TERM_CONTINUE
 } peft__term_kind;
 
-typedef struct peft__mention {  // that a scope of the text uses a name
-    struct peft__mention *next;
-    int name;
-    bool stored_first;  // its first use stores it, outside of any if: it has no value before
-} peft__mention;
-
-typedef struct peft__area {  // a scope of the text; a peft__scope is made each time it is entered
+// A scope of the text; a peft__scope is made each time it is entered.
+typedef struct peft__area {
     struct peft__area *parent, *earlier;
-    peft__mention *mentions;
+    struct peft__mention {  // that the scope uses a name
+        int name;
+        bool stored_first;  // its first use stores it, outside of any if: it has no value before
+    } *mentions;  // [count]
+    int64_t count, capacity;
 } peft__area;
 
 struct peft__term {
     peft__term_kind kind;
     char op;  // of an operator; j->how of a builtin
-    bool recursive;  // of a FOR
-    unsigned uses;  // the body of a macro uses: 1 caller, 2 varargs, 4 kwargs
     const char *begin;  // the term's text in the source
     size_t size;
-    peft__value value;  // a constant; the text of a name; a macro's signature
+    peft__value value;  // a constant; the text of a name
     int name;
     const peft__builtin *builtin;
     peft__term *a, *b, *c, *list, *body, *other, *next;
@@ -24077,9 +24046,13 @@ struct peft__term {
 };
 
 typedef struct peft__name {
-    peft__value text, global;  // global: the FUNCTION with this name, or MISSING
+    peft__value text;
+    const peft__builtin *builtin;  // the function with this name, or NULL
+    char how;
     bool loaded;
 } peft__name;
+
+enum { PEFT__LOOP_NAME, PEFT__CALLER, PEFT__BLOCK, PEFT__SPECIALS };
 
 struct peft_template {
     peft_context *ctx;
@@ -24090,9 +24063,8 @@ struct peft_template {
     size_t size;
     peft__term *body;
     peft__area *root;
-    peft__name *names;  // [name_count] all names in the template
+    peft__name *names;  // [name_count] all names in the template; the first are the special ones
     int64_t name_count, name_capacity;
-    int special[3], loop;  // the indices of caller, varargs, kwargs; of loop
     peft__string out;
     peft__string spans;  // of `generation` blocks: pairs of offsets into the output (size_t)
     bool spans_inexact;
@@ -24104,13 +24076,13 @@ struct peft__jinja {
     peft_status status;
     peft__arena *arena;
     char *room;  // room of the arena that is not used yet
-    size_t left, memory, max_memory;
+    size_t left, memory, max_memory, max_output;
     int64_t steps;
     int depth;
     const peft__term *at;  // the term that is read or computed, for messages
     peft__term here;  // `at` points here while the source is read
-    // the rendering
     peft__string out;  // the text so far; behind it the text of captures
+    // the rendering
     int captures;
     peft__value *globals;  // [t->name_count] variables of the outermost scope
     peft_rng rng;
@@ -24123,23 +24095,21 @@ struct peft__jinja {
     char mode;  // in a tag: '{' or '%'; 0: outside of tags
     int brackets;  // open brackets
     peft__value value;  // the text between two tags
-    peft__area *area, *areas;
-    int branch, soft;  // inside of an if: stored names are not sure; missing filters are no error yet
-    int in_loop, loops;  // loops around; those that a break may leave
-    unsigned uses;  // caller, varargs, kwargs that were read
+    peft__area *areas;  // all of them
+    struct peft__inside {  // what the parser is in
+        peft__area *area;
+        int branch, soft;  // an if: stored names are not sure; missing filters are no error yet
+        int loops;  // loops that a break may leave
+    } in;
+    int in_loop, in_macro;
+    bool uses_caller;  // it was read
     const peft__term *lacking;  // a filter or test that does not exist
     // the new objects after a failure
-    peft__list spare_list;
-    peft__dict spare_dict;
-    peft__range spare_range;
+    peft__object spare_object;
     peft__loop spare_loop;
-    peft__macro spare_macro;
-    peft__method spare_method;
     peft__scope spare_scope;
-    peft__binding spare_binding;
     peft__term spare_term;
     peft__area spare_area;
-    peft__mention spare_mention;
 };
 
 // Records the first failure, with template, line and expression.
@@ -24165,29 +24135,24 @@ static peft__value peft__stop(peft__jinja *j, peft_status status, const char *fo
 }
 #define peft__refuse(j, ...) peft__stop(j, PEFT_ERROR_ARGUMENT, __VA_ARGS__)
 #define peft__unable(j, ...) peft__stop(j, PEFT_ERROR_UNSUPPORTED, __VA_ARGS__)  // Jinja can do this
+#define PEFT__SHOWN(v) peft__shown((v).size), (v).text
 
 // Memory from the arena. NULL: the limit is reached, or out of memory.
 static void *peft__room(peft__jinja *j, size_t size) {
-    if (j->status) return NULL;
-    if (size > j->max_memory || j->memory > j->max_memory - size) {
+    size = (PEFT__MIN(size, SIZE_MAX / 2) + 15) / 16 * 16;
+    if (size > j->max_memory - j->memory)
         peft__refuse(j, "its values need more than %zu bytes (max_memory)", j->max_memory);
-        return NULL;
-    }
-    size = (size + 15) / 16 * 16;
+    if (j->status) return NULL;
     if (size > j->left) {
-        size_t want = PEFT__MAX(size, (size_t)16384);
-        j->room = (char *)peft__arena_alloc(j->arena, want);
-        j->left = j->room ? want : 0;
-        if (!j->room) {
-            j->status = PEFT_ERROR_MEMORY;
-            return NULL;
-        }
+        j->left = PEFT__MAX(size, (size_t)16384);
+        j->room = (char *)peft__arena_alloc(j->arena, j->left);
+        if (!j->room) j->left = 0, j->status = PEFT_ERROR_MEMORY;
+        if (!j->room) return NULL;
     }
-    void *p = j->room;
     j->room += size;
     j->left -= size;
     j->memory += size;
-    return p;
+    return j->room - size;
 }
 
 static void *peft__new(peft__jinja *j, size_t size, void *spare) {
@@ -24196,8 +24161,22 @@ static void *peft__new(peft__jinja *j, size_t size, void *spare) {
 }
 #define PEFT__NEW(j, type) ((peft__##type *)peft__new(j, sizeof(peft__##type), &(j)->spare_##type))
 
-// Counts a step of work, and one more for every 64 bytes copied or searched. False: the rendering must
-// stop.
+// Makes room for one more of `count` items in an array of the arena. False: there is none.
+static bool peft__grow(peft__jinja *j, void *items, int64_t count, int64_t *capacity, size_t size) {
+    if (j->status || count < *capacity) return !j->status;
+    int64_t more = *capacity ? 2 * *capacity : 4;
+    void *grown = peft__room(j, (size_t)more * size), *old;
+    if (!grown) return false;
+    memcpy(&old, items, sizeof(old));  // `items` points at a pointer of any type
+    memcpy(items, &grown, sizeof(grown));
+    if (count) memcpy(grown, old, (size_t)count * size);
+    *capacity = more;
+    return true;
+}
+#define PEFT__GROW(j, x, items) \
+    peft__grow(j, &(x)->items, (x)->count, &(x)->capacity, sizeof(*(x)->items))
+
+// Counts a step of work, and one more for every 64 bytes copied or searched. False: it must stop.
 static bool peft__spend(peft__jinja *j, size_t bytes) {
     j->steps -= 1 + (int64_t)(bytes / 64);
     if (j->steps < 0)
@@ -24219,14 +24198,15 @@ static peft__value peft__of_kind(peft__kind kind) {
 }
 static peft__value peft__none(void) { return peft__of_kind(PEFT__NONE); }
 static peft__value peft__missing(void) { return peft__of_kind(PEFT__MISSING); }
-static peft__value peft__boolean(bool b) {
-    peft__value v = peft__of_kind(PEFT__BOOLEAN);
-    v.integer = v.flag = b;
-    return v;
-}
 static peft__value peft__integer(int64_t i) {
     peft__value v = peft__of_kind(PEFT__INTEGER);
     v.integer = i;
+    return v;
+}
+static peft__value peft__boolean(bool b) {
+    peft__value v = peft__integer(b);
+    v.kind = PEFT__BOOLEAN;
+    v.flag = b;
     return v;
 }
 static peft__value peft__real(double d) {
@@ -24247,19 +24227,16 @@ static peft__value peft__undefined(peft__value name, bool attribute) {
     v.flag = attribute;
     return v;
 }
-
 static peft__value peft__nothing(void) { return peft__undefined(peft__none(), false); }
-
-static peft__value peft__undefined_error(peft__jinja *j, peft__value v) {
-    if (!v.text) return peft__stop(j, PEFT_ERROR_MISSING, "the value is undefined");
-    return peft__stop(j, PEFT_ERROR_MISSING, "%s\"%.*s\"%s", v.flag ? "there is no attribute or item " : "",
-        peft__shown(v.size), v.text, v.flag ? "" : " is undefined");
+static peft__value peft__object_of(peft__jinja *j, peft__kind kind) {  // a new one
+    peft__value v = peft__of_kind(kind);
+    v.o = PEFT__NEW(j, object);
+    return v;
 }
 
 static const char *peft__kind_name(peft__value v) {
     static const char *const names[] = {"nothing", "Undefined", "None", "bool", "int", "float", "str", "list",
-        "tuple", "dict", "range", "dict view", "generator", "LoopContext", "Namespace", "Cycler", "Joiner",
-        "Macro", "function", "method"};
+        "tuple", "range", "generator", "dict", "dict view", "Namespace", "LoopContext", "Macro", "function"};
     return names[v.kind];
 }
 
@@ -24267,20 +24244,29 @@ static bool peft__given(peft__value v) { return v.kind > PEFT__MISSING; }
 static bool peft__some(peft__value v) { return v.kind != PEFT__MISSING && v.kind != PEFT__NONE; }
 static bool peft__is_number(peft__value v) { return v.kind >= PEFT__BOOLEAN && v.kind <= PEFT__REAL; }
 static bool peft__is_whole(peft__value v) { return v.kind == PEFT__BOOLEAN || v.kind == PEFT__INTEGER; }
-static bool peft__is_sequence(peft__value v) { return v.kind == PEFT__LIST || v.kind == PEFT__TUPLE; }
+static bool peft__is_sequence(peft__value v) { return v.kind >= PEFT__LIST && v.kind <= PEFT__RANGE; }
 static double peft__as_double(peft__value v) { return v.kind == PEFT__REAL ? v.real : (double)v.integer; }
+
+// Refuses an undefined value; passes others on.
+static peft__value peft__defined(peft__jinja *j, peft__value v) {
+    if (v.kind != PEFT__UNDEFINED) return v;
+    if (!v.text) return peft__stop(j, PEFT_ERROR_MISSING, "the value is undefined");
+    return peft__stop(j, PEFT_ERROR_MISSING, "%s\"%.*s\"%s", v.flag ? "there is no attribute or item " : "",
+        PEFT__SHOWN(v), v.flag ? "" : " is undefined");
+}
 
 static int64_t peft__whole_or(peft__jinja *j, peft__value v, int64_t standard) {
     if (!peft__some(v)) return standard;
-    if (v.kind == PEFT__UNDEFINED) peft__undefined_error(j, v);
-    if (!peft__is_whole(v)) peft__refuse(j, "a whole number is needed, not '%s'", peft__kind_name(v));
+    if (!peft__is_whole(peft__defined(j, v)))
+        peft__refuse(j, "a whole number is needed, not '%s'", peft__kind_name(v));
     return peft__is_whole(v) ? v.integer : standard;
 }
 
 static peft__value peft__text_needed(peft__jinja *j, peft__value v) {
-    if (v.kind == PEFT__UNDEFINED) peft__undefined_error(j, v);
-    if (v.kind != PEFT__TEXT) peft__refuse(j, "a string is needed, not '%s'", peft__kind_name(v));
-    return v.kind == PEFT__TEXT ? v : peft__text_of("");
+    if (v.kind == PEFT__TEXT) return v;
+    peft__defined(j, v);
+    peft__refuse(j, "a string is needed, not '%s'", peft__kind_name(v));
+    return peft__text_of("");
 }
 
 static peft__value peft__big_number(peft__jinja *j) {
@@ -24291,18 +24277,16 @@ static peft__value peft__big_number(peft__jinja *j) {
 
 static void peft__put(peft__jinja *j, const char *data, size_t n) {
     if (!peft__spend(j, n)) return;
-    size_t limit = j->t->limits.max_output;
-    if (n > limit || j->out.size > limit - n)
-        peft__refuse(j, "its text has more than %zu bytes (max_output)", limit);
+    if (n > j->max_output || j->out.size > j->max_output - n)
+        peft__refuse(j, "its text has more than %zu bytes (max_output)", j->max_output);
     else if (!peft__string_append(&j->out, data, n)) j->status = PEFT_ERROR_MEMORY;
 }
 static void peft__puts(peft__jinja *j, const char *text) { peft__put(j, text, strlen(text)); }
 static void peft__put_text(peft__jinja *j, peft__value v) { peft__put(j, v.text, v.size); }
 
 static void peft__put_times(peft__jinja *j, peft__value v, int64_t times) {
-    size_t limit = j->t->limits.max_output;
-    if (times > 0 && v.size && (uint64_t)times > limit / v.size)
-        peft__refuse(j, "its text has more than %zu bytes (max_output)", limit);
+    if (times > 0 && v.size && (uint64_t)times > j->max_output / v.size)
+        peft__refuse(j, "its text has more than %zu bytes (max_output)", j->max_output);
     for (; times > 0 && !j->status; times--) peft__put_text(j, v);
 }
 
@@ -24316,14 +24300,12 @@ static void peft__putf(peft__jinja *j, const char *format, ...) {
 }
 
 // Cuts off the text written behind `start`, and returns it as a value.
-static peft__value peft__taken(peft__jinja *j, size_t start, bool safe) {
+static peft__value peft__taken(peft__jinja *j, size_t start) {
     size_t n = j->out.size - start;
     char *copy = (char *)peft__room(j, n + 1);
     if (copy && n) memcpy(copy, j->out.data + start, n);
     if (!j->out.failed) j->out.size = start;
-    peft__value v = peft__text(copy ? copy : "", copy ? n : 0);
-    v.flag = safe;
-    return v;
+    return peft__text(copy ? copy : "", copy ? n : 0);
 }
 
 static int64_t peft__count_chars(peft__jinja *j, peft__value v) {  // code points
@@ -24344,15 +24326,15 @@ static size_t peft__char_begin(peft__value v, size_t i) {  // of the code point 
     return i;
 }
 
-static size_t peft__byte_of(
-    peft__jinja *j, peft__value v, int64_t index) {  // where code point `index` begins
+// Where code point `index` begins.
+static size_t peft__byte_of(peft__jinja *j, peft__value v, int64_t index) {
     size_t i = 0;
     while (i < v.size && index-- > 0) i = peft__char_end(v, i);
     peft__spend(j, i);
     return i;
 }
 
-static peft__value peft__part_of(peft__value v, size_t from, size_t to) {  // a part of v, as safe as v
+static peft__value peft__part_of(peft__value v, size_t from, size_t to) {
     v.text += from;
     v.size = to - from;
     return v;
@@ -24360,6 +24342,10 @@ static peft__value peft__part_of(peft__value v, size_t from, size_t to) {  // a 
 
 static bool peft__text_is(peft__value v, const char *text) {
     return v.kind == PEFT__TEXT && v.size == strlen(text) && memcmp(v.text, text, v.size) == 0;
+}
+
+static bool peft__same_bytes(peft__value a, peft__value b) {
+    return a.size == b.size && memcmp(a.text, b.text, a.size) == 0;
 }
 
 // The offset of the first or last `what` in bytes [from, to) of v; SIZE_MAX: none.
@@ -24375,157 +24361,77 @@ static size_t peft__find(peft__jinja *j, peft__value v, peft__value what, size_t
     return SIZE_MAX;
 }
 
-// v without white space on the left (sides 1), the right (2) or both (3).
-static peft__value peft__stripped(peft__value v, int sides) {
-    uint32_t c;
-    for (size_t i = 0; sides & 1 && v.size; v = peft__part_of(v, i, v.size), i = 0)
-        if (peft__utf8_next(v.text, v.size, &i, &c), !peft__uc_space(c)) break;
-    while (sides & 2 && v.size) {
-        size_t begin = peft__char_begin(v, v.size), i = begin;
-        if (peft__utf8_next(v.text, v.size, &i, &c), !peft__uc_space(c)) break;
-        v.size = begin;
+// v without characters of `set`, or (NULL) white space, on the left (sides 1), the right (2) or both (3).
+static peft__value peft__without(peft__value v, const peft__value *set, int sides) {
+    for (int side = 1; side <= 2; side++) {
+        while (sides & side && v.size) {
+            size_t begin = side == 1 ? 0 : peft__char_begin(v, v.size), end = begin;
+            uint32_t c, other = 0;
+            bool found = false;
+            peft__utf8_next(v.text, v.size, &end, &c);
+            for (size_t i = 0; set && i < set->size && !found; found = other == c)
+                peft__utf8_next(set->text, set->size, &i, &other);
+            if (set ? !found : !peft__uc_space(c)) break;
+            v = side == 1 ? peft__part_of(v, end, v.size) : peft__part_of(v, 0, begin);
+        }
     }
     return v;
 }
+static peft__value peft__stripped(peft__value v, int sides) { return peft__without(v, NULL, sides); }
 
-// ---- lists, dicts and ranges
+// ---- lists and dicts
 
-static peft__value peft__list_new(peft__jinja *j, peft__kind kind, int64_t capacity) {
-    peft__value v = peft__of_kind(kind);
-    v.list = PEFT__NEW(j, list);
-    if (capacity <= 0) return v;
-    v.list->items = (peft__value *)peft__room(j,
-        (uint64_t)capacity < SIZE_MAX / sizeof(peft__value) ? (size_t)capacity * sizeof(peft__value)
-            : SIZE_MAX / 2);
-    v.list->capacity = v.list->items ? capacity : 0;
-    return v;
-}
-
-static peft__value peft__new_list(peft__jinja *j) { return peft__list_new(j, PEFT__LIST, 0); }
+static peft__value peft__new_list(peft__jinja *j) { return peft__object_of(j, PEFT__LIST); }
 
 static void peft__list_add(peft__jinja *j, peft__value list, peft__value item) {
-    peft__list *l = list.list;
-    if (j->status) return;
-    if (l->count == l->capacity) {
-        int64_t more = PEFT__MAX(2 * l->capacity, 4);
-        peft__value *items = (peft__value *)peft__room(j, (size_t)more * sizeof(peft__value));
-        if (!items) return;
-        if (l->count) memcpy(items, l->items, (size_t)l->count * sizeof(peft__value));
-        l->items = items;
-        l->capacity = more;
-    }
-    l->items[l->count++] = item;
+    if (peft__spend(j, 0) && PEFT__GROW(j, list.o, items)) list.o->items[list.o->count++] = item;
 }
 
 static void peft__list_add_all(peft__jinja *j, peft__value list, const peft__value *items, int64_t n) {
-    for (int64_t i = 0; i < n && peft__spend(j, 0); i++) peft__list_add(j, list, items[i]);
+    for (int64_t i = 0; i < n && !j->status; i++) peft__list_add(j, list, items[i]);
 }
 
 static peft__value peft__pair_of(peft__jinja *j, peft__value a, peft__value b) {
-    peft__value v = peft__list_new(j, PEFT__TUPLE, 2);
+    peft__value v = peft__object_of(j, PEFT__TUPLE);
     peft__list_add(j, v, a);
     peft__list_add(j, v, b);
     return v;
 }
 
-static uint64_t peft__value_hash(peft__jinja *j, peft__value v) {
-    uint64_t h = 17;
-    switch (v.kind) {
-    case PEFT__TEXT: peft__spend(j, v.size); return peft__hash(v.text, v.size);
-    case PEFT__REAL:
-        if (v.real != floor(v.real) || fabs(v.real) > 9e18) return peft__hash(&v.real, sizeof(double));
-        v.integer = (int64_t)v.real;  // equal numbers have equal hashes
-        return (uint64_t)v.integer * 0x9E3779B97F4A7C15ull;
-    case PEFT__BOOLEAN:
-    case PEFT__INTEGER: return (uint64_t)v.integer * 0x9E3779B97F4A7C15ull;
-    case PEFT__TUPLE:
-        if (peft__deeper(j))
-            for (int64_t i = 0; i < v.list->count && peft__spend(j, 0); i++)
-                h = h * 31 + peft__value_hash(j, v.list->items[i]);
-        j->depth--;
-        return h;
-    case PEFT__LIST:
-    case PEFT__DICT:
-    case PEFT__VIEW: peft__refuse(j, "unhashable type: '%s'", peft__kind_name(v)); return 0;
-    default: return (uint64_t)v.kind;
-    }
-}
-
 static bool peft__equal(peft__jinja *j, peft__value a, peft__value b);
 
-// The slot of a key in the index, or the free slot for it. `key` NULL: a free slot.
-static int32_t *peft__dict_slot(peft__jinja *j, const peft__dict *d, const peft__value *key, uint64_t hash) {
-    int64_t i = (int64_t)((hash ^ hash >> 32) & (uint64_t)(d->index_size - 1));
-    for (; d->index[i] && !j->status; i = (i + 1) & (d->index_size - 1)) {
-        const peft__entry *e = &d->entries[d->index[i] - 1];
-        if (key && e->hash == hash && peft__equal(j, e->key, *key)) break;
-        if (key) peft__spend(j, 0);
+static void peft__hashable(peft__jinja *j, peft__value v) {  // or refused
+    if (v.kind == PEFT__LIST || v.kind == PEFT__DICT || v.kind == PEFT__VIEW)
+        peft__refuse(j, "unhashable type: '%s'", peft__kind_name(v));
+    if (v.kind != PEFT__TUPLE || !peft__deeper(j)) return;
+    for (int64_t i = 0; i < v.o->count; i++) peft__hashable(j, v.o->items[i]);
+    j->depth--;
+}
+
+// The entry of a key, or NULL. Most dicts are small: they have no index.
+static peft__entry *peft__dict_find(peft__jinja *j, const peft__object *d, peft__value key) {
+    bool text = key.kind == PEFT__TEXT;
+    if (!text) peft__hashable(j, key);
+    peft__spend(j, 4 * (size_t)d->count);
+    for (peft__entry *e = d->entries; e && e < d->entries + d->count && !j->status; e++)
+        if (text ? e->key.kind == key.kind && peft__same_bytes(e->key, key) : peft__equal(j, e->key, key))
+            return e;
+    return NULL;
+}
+
+static void peft__dict_set(peft__jinja *j, peft__object *d, peft__value key, peft__value value) {
+    peft__entry *e = peft__dict_find(j, d, key);
+    if (!e) {
+        if (!PEFT__GROW(j, d, entries)) return;
+        e = &d->entries[d->count++];
+        e->key = key;
     }
-    return &d->index[i];
-}
-
-// The index of a key's entry; -1: none.
-static int64_t peft__dict_find(peft__jinja *j, const peft__dict *d, peft__value key, uint64_t hash) {
-    if (j->status) return -1;
-    if (d->index) return *peft__dict_slot(j, d, &key, hash) - 1;
-    for (int64_t i = 0; i < d->count; i++)
-        if (d->entries[i].hash == hash && peft__equal(j, d->entries[i].key, key)) return i;
-    return -1;
-}
-
-static void peft__dict_index(peft__jinja *j, peft__dict *d) {
-    int64_t size = 4 * d->capacity;
-    if (d->capacity <= 8 || j->status) return;
-    if (size != d->index_size) d->index = (int32_t *)peft__room(j, (size_t)size * sizeof(int32_t));
-    if (!d->index) return;
-    d->index_size = size;
-    memset(d->index, 0, (size_t)size * sizeof(int32_t));
-    for (int64_t i = 0; i < d->count; i++)
-        *peft__dict_slot(j, d, NULL, d->entries[i].hash) = (int32_t)(i + 1);
-}
-
-static void peft__dict_set(peft__jinja *j, peft__dict *d, peft__value key, peft__value value) {
-    uint64_t hash = peft__value_hash(j, key);
-    int64_t at = peft__dict_find(j, d, key, hash);
-    if (at < 0 && d->count == d->capacity) {
-        int64_t more = d->capacity ? 4 * d->capacity : 8;
-        peft__entry *grown =
-            more > 1 << 28 ? NULL : (peft__entry *)peft__room(j, (size_t)more * sizeof(peft__entry));
-        if (!grown) return;
-        if (d->count) memcpy(grown, d->entries, (size_t)d->count * sizeof(peft__entry));
-        d->entries = grown;
-        d->capacity = more;
-        peft__dict_index(j, d);
-    }
-    if (j->status) return;
-    if (at < 0 && d->index) *peft__dict_slot(j, d, NULL, hash) = (int32_t)(d->count + 1);
-    peft__entry *e = &d->entries[at < 0 ? d->count++ : at];
-    if (at < 0) e->key = key;
-    e->hash = hash;
     e->value = value;
 }
 
-static void peft__dict_remove(peft__jinja *j, peft__dict *d, int64_t at) {
-    memmove(d->entries + at, d->entries + at + 1, (size_t)(--d->count - at) * sizeof(peft__entry));
-    peft__spend(j, (size_t)d->count * sizeof(peft__entry));
-    peft__dict_index(j, d);
-}
-
-static peft__value peft__dict_new(peft__jinja *j) {
-    peft__value v = peft__of_kind(PEFT__DICT);
-    v.dict = PEFT__NEW(j, dict);
-    return v;
-}
-
-// The value of a key; MISSING: none.
-static peft__value peft__dict_get(peft__jinja *j, const peft__dict *d, peft__value key) {
-    int64_t at = peft__dict_find(j, d, key, peft__value_hash(j, key));
-    return at >= 0 ? d->entries[at].value : peft__missing();
-}
-
-static peft__value peft__dict_item(peft__jinja *j, const peft__dict *d, size_t what, int64_t i) {
-    const peft__entry *e = &d->entries[i];
-    return what == 0 ? e->key : what == 1 ? e->value : peft__pair_of(j, e->key, e->value);
+static peft__value peft__dict_get(peft__jinja *j, const peft__object *d, peft__value key) {  // or MISSING
+    const peft__entry *e = peft__dict_find(j, d, key);
+    return e ? e->value : peft__missing();
 }
 
 static peft__value peft__view_of(peft__value dict, size_t what) {
@@ -24534,86 +24440,38 @@ static peft__value peft__view_of(peft__value dict, size_t what) {
     return dict;
 }
 
-static peft__value peft__range_new(peft__jinja *j, int64_t start, int64_t stop, int64_t step) {
-    peft__value v = peft__of_kind(PEFT__RANGE);
-    peft__range *g = v.range = PEFT__NEW(j, range);
-    uint64_t width = step > 0 ? (stop > start ? (uint64_t)stop - (uint64_t)start : 0)
-        : start > stop ? (uint64_t)start - (uint64_t)stop : 0;
-    uint64_t by = step > 0 ? (uint64_t)step : 0 - (uint64_t)step, count = width ? (width - 1) / by + 1 : 0;
-    g->start = start;
-    g->stop = stop;
-    g->step = step;
-    g->count = (int64_t)PEFT__MIN(count, (uint64_t)INT64_MAX);
-    return v;
-}
-
 // Python's len(v); -1: v has none.
 static int64_t peft__length_of(peft__jinja *j, peft__value v) {
-    switch (v.kind) {
-    case PEFT__UNDEFINED: return 0;
-    case PEFT__TEXT: return peft__count_chars(j, v);
-    case PEFT__LIST:
-    case PEFT__TUPLE: return v.list->count;
-    case PEFT__DICT:
-    case PEFT__VIEW: return v.dict->count;
-    case PEFT__RANGE: return v.range->count;
-    default: return -1;
-    }
+    if (v.kind == PEFT__UNDEFINED) return 0;
+    if (v.kind == PEFT__TEXT) return peft__count_chars(j, v);
+    return peft__is_sequence(v) || v.kind == PEFT__DICT || v.kind == PEFT__VIEW ? v.o->count : -1;
 }
 
 // ---- comparison
 
 static bool peft__truth(peft__value v) {
-    switch (v.kind) {
-    case PEFT__MISSING:
-    case PEFT__UNDEFINED:
-    case PEFT__NONE: return false;
-    case PEFT__BOOLEAN:
-    case PEFT__INTEGER: return v.integer != 0;
-    case PEFT__REAL: return v.real != 0;
-    case PEFT__TEXT: return v.size > 0;
-    default: return peft__length_of(NULL, v) != 0;
-    }
+    if (v.kind <= PEFT__NONE) return false;
+    if (peft__is_number(v)) return v.kind == PEFT__REAL ? v.real != 0 : v.integer != 0;
+    return v.kind == PEFT__TEXT ? v.size > 0 : peft__length_of(NULL, v) != 0;
 }
 
 static bool peft__equal(peft__jinja *j, peft__value a, peft__value b) {
-    bool same = true;
-    if (j->status) return false;
     if (peft__is_number(a) && peft__is_number(b))
         return peft__is_whole(a) && peft__is_whole(b) ? a.integer == b.integer
             : peft__as_double(a) == peft__as_double(b);
-    if (a.kind != b.kind) return false;
-    switch (a.kind) {
-    case PEFT__UNDEFINED:
-    case PEFT__NONE: return true;
-    case PEFT__TEXT:
-        if (a.size != b.size || a.text == b.text) return a.size == b.size;
-        return peft__spend(j, a.size) && memcmp(a.text, b.text, a.size) == 0;
-    case PEFT__LIST:
-    case PEFT__TUPLE:
-    case PEFT__DICT: {
-        int64_t n = peft__length_of(j, a);
-        if (a.list == b.list || n != peft__length_of(j, b)) return a.list == b.list;
-        if (!peft__deeper(j)) return false;
-        for (int64_t i = 0; i < n && same && peft__spend(j, 0); i++) {
-            if (a.kind != PEFT__DICT) {
-                same = peft__equal(j, a.list->items[i], b.list->items[i]);
-                continue;
-            }
-            const peft__entry *e = &a.dict->entries[i];
-            int64_t at = peft__dict_find(j, b.dict, e->key, e->hash);
-            same = at >= 0 && peft__equal(j, e->value, b.dict->entries[at].value);
-        }
-        j->depth--;
-        return same;
+    if (a.kind != b.kind || j->status) return false;
+    if (a.kind <= PEFT__NONE) return true;
+    if (a.kind == PEFT__TEXT)
+        return a.size == b.size && peft__spend(j, a.size) && peft__same_bytes(a, b);
+    if (a.o == b.o || (!peft__is_sequence(a) && a.kind != PEFT__DICT)) return a.o == b.o;
+    bool same = a.o->count == b.o->count && peft__deeper(j);
+    for (int64_t i = 0; i < a.o->count && same && peft__spend(j, 0); i++) {
+        const peft__entry *x = &a.o->entries[i], *y;
+        if (a.kind != PEFT__DICT) same = peft__equal(j, a.o->items[i], b.o->items[i]);
+        else same = (y = peft__dict_find(j, b.o, x->key)) != NULL && peft__equal(j, x->value, y->value);
     }
-    case PEFT__RANGE:
-        return a.range->count == b.range->count &&
-            (!a.range->count ||
-                (a.range->start == b.range->start &&
-                    (a.range->count == 1 || a.range->step == b.range->step)));
-    default: return a.list == b.list;
-    }
+    j->depth -= a.o->count == b.o->count;
+    return same;
 }
 
 // Compares as Python does: -1, 0, 1; 2: a NaN. Numbers, texts, lists and tuples have an order, others fail.
@@ -24629,19 +24487,18 @@ static int peft__order(peft__jinja *j, peft__value a, peft__value b, const char 
         int c = peft__spend(j, n) && n ? memcmp(a.text, b.text, n) : 0;
         return c ? (c > 0) - (c < 0) : (a.size > b.size) - (a.size < b.size);
     }
-    if (a.kind == b.kind && peft__is_sequence(a)) {
-        const peft__list *x = a.list, *y = b.list;
-        int64_t i = 0;
+    if (a.kind == b.kind && (a.kind == PEFT__LIST || a.kind == PEFT__TUPLE)) {
+        const peft__object *x = a.o, *y = b.o;
+        int64_t i = 0, n = PEFT__MIN(x->count, y->count);
         if (!peft__deeper(j)) return 0;
-        while (i < x->count && i < y->count && peft__spend(j, 0) && peft__equal(j, x->items[i], y->items[i]))
-            i++;
-        int c = i < x->count && i < y->count ? peft__order(j, x->items[i], y->items[i], sign)
+        while (i < n && peft__spend(j, 0) && peft__equal(j, x->items[i], y->items[i])) i++;
+        int c = i < n ? peft__order(j, x->items[i], y->items[i], sign)
             : (x->count > y->count) - (x->count < y->count);
         j->depth--;
         return c;
     }
-    if (a.kind == PEFT__UNDEFINED || b.kind == PEFT__UNDEFINED)
-        peft__undefined_error(j, a.kind == PEFT__UNDEFINED ? a : b);
+    peft__defined(j, a);
+    peft__defined(j, b);
     peft__refuse(j, "'%s' not supported between instances of '%s' and '%s'", sign, peft__kind_name(a),
         peft__kind_name(b));
     return 0;
@@ -24649,62 +24506,35 @@ static int peft__order(peft__jinja *j, peft__value a, peft__value b, const char 
 
 // ---- iteration
 
-static peft__cursor peft__iterate(peft__jinja *j, peft__value v) {
-    peft__cursor c = {v, 0, v.kind == PEFT__DICT || v.kind == PEFT__VIEW ? v.dict->count : 0};
-    if (v.kind == PEFT__NAMESPACE) c.source = peft__view_of(v, 0), c.size = v.dict->count;
-    else if (v.kind != PEFT__UNDEFINED && (v.kind < PEFT__TEXT || v.kind > PEFT__ITERATOR))
-        peft__refuse(j, "'%s' object is not iterable", peft__kind_name(v));
-    return c;
-}
-
-static bool peft__next(peft__jinja *j, peft__cursor *c, peft__value *out) {
-    peft__value v = c->source;
-    if (!peft__spend(j, 0)) return false;
-    switch (v.kind) {
-    case PEFT__TEXT: {
-        size_t from = (size_t)c->at;
-        if (from >= v.size) return false;
-        *out = peft__part_of(v, from, peft__char_end(v, from));
-        out->flag = false;
-        c->at += (int64_t)out->size;
-        return true;
-    }
-    case PEFT__ITERATOR:
-    case PEFT__LIST:
-    case PEFT__TUPLE: {
-        int64_t *at = v.kind == PEFT__ITERATOR ? &v.list->at : &c->at;
-        if (*at >= v.list->count) return false;
-        *out = v.list->items[(*at)++];
-        return true;
-    }
-    case PEFT__DICT:
-    case PEFT__VIEW:
-        if (v.dict->count != c->size) peft__refuse(j, "dictionary changed size during iteration");
-        if (j->status || c->at >= v.dict->count) return false;
-        *out = peft__dict_item(j, v.dict, v.kind == PEFT__DICT ? 0 : v.size, c->at++);
-        return !j->status;
-    case PEFT__RANGE:
-        if (c->at >= v.range->count) return false;
-        *out = peft__integer(v.range->start + v.range->step * c->at++);
-        return true;
-    default: return false;
-    }
-}
-
 static peft__value peft__as_iterator(peft__value list) {
     list.kind = PEFT__ITERATOR;
     return list;
 }
 
+// The items of anything that can be iterated, as a new list. An iterator has none left then.
 static peft__value peft__to_list(peft__jinja *j, peft__value v) {
-    peft__cursor c = peft__iterate(j, v);
-    peft__value list = peft__list_new(j, PEFT__LIST, peft__is_sequence(v) ? v.list->count : 0), item;
-    while (peft__next(j, &c, &item)) peft__list_add(j, list, item);
+    peft__value list = peft__new_list(j);
+    if (v.kind == PEFT__DICT || v.kind == PEFT__NAMESPACE) v = peft__view_of(v, 0);
+    if (v.kind == PEFT__TEXT)
+        for (size_t from = 0, to; from < v.size && !j->status; from = to) {
+            to = peft__char_end(v, from);
+            peft__list_add(j, list, peft__part_of(v, from, to));
+        }
+    else if (v.kind == PEFT__VIEW)
+        for (int64_t i = 0; i < v.o->count && !j->status; i++) {
+            const peft__entry *e = &v.o->entries[i];
+            peft__list_add(j, list,
+                v.size == 0 ? e->key : v.size == 1 ? e->value : peft__pair_of(j, e->key, e->value));
+        }
+    else if (peft__is_sequence(v) || v.kind == PEFT__ITERATOR) {
+        peft__list_add_all(j, list, v.o->items + v.o->at, v.o->count - v.o->at);
+        if (v.kind == PEFT__ITERATOR) v.o->at = v.o->count;
+    } else if (v.kind != PEFT__UNDEFINED) peft__refuse(j, "'%s' object is not iterable", peft__kind_name(v));
     return list;
 }
 
 static bool peft__two_of(peft__jinja *j, peft__value pair, peft__value *a, peft__value *b) {
-    const peft__list *l = peft__to_list(j, pair).list;
+    const peft__object *l = peft__to_list(j, pair).o;
     if (l->count != 2) peft__refuse(j, "a pair is needed, not %lld items", (long long)l->count);
     if (j->status) return false;
     *a = l->items[0];
@@ -24719,52 +24549,43 @@ static bool peft__contains(peft__jinja *j, peft__value v, peft__value item) {
         return !j->status && peft__find(j, v, item, 0, v.size, false) != SIZE_MAX;
     }
     if (v.kind == PEFT__DICT || (v.kind == PEFT__VIEW && v.size == 0))
-        return peft__given(peft__dict_get(j, v.dict, item));
-    if (v.kind == PEFT__RANGE && peft__is_number(item)) {
-        double at = (peft__as_double(item) - (double)v.range->start) / (double)v.range->step;
-        return at == floor(at) && at >= 0 && at < (double)v.range->count;
-    }
-    peft__cursor c = peft__iterate(j, v);
-    peft__value each;
-    while (peft__next(j, &c, &each))
-        if (peft__equal(j, each, item)) return true;
-    return false;
+        return peft__dict_find(j, v.o, item) != NULL;
+    const peft__object *l = peft__is_sequence(v) ? v.o : peft__to_list(j, v).o;
+    int64_t i = 0;
+    while (i < l->count && peft__spend(j, 0) && !peft__equal(j, l->items[i], item)) i++;
+    return i < l->count && !j->status;
 }
 
-// A stable merge sort by `keys`; with `reverse`, equal items keep their order too.
-static peft__value peft__sorted(peft__jinja *j, peft__value list, peft__value keys, bool reverse) {
-    int64_t n = list.list->count;
-    peft__value out = peft__list_new(j, PEFT__LIST, n);
-    int64_t *from = (int64_t *)peft__room(j, 2 * (size_t)(n + 1) * sizeof(int64_t)),
-            *to = from ? from + n : NULL;
-    if (!from) return out;
-    for (int64_t i = 0; i < n; i++) from[i] = i;
-    for (int64_t width = 1; width < n && !j->status; width *= 2) {
-        for (int64_t begin = 0; begin < n && !j->status; begin += 2 * width) {
-            int64_t middle = PEFT__MIN(begin + width, n), end = PEFT__MIN(begin + 2 * width, n), a = begin,
-                    b = middle;
-            for (int64_t i = begin; i < end && peft__spend(j, 0); i++) {
-                bool right = a >= middle;
-                if (!right && b < end) {
-                    peft__value x = keys.list->items[from[b]], y = keys.list->items[from[a]];
-                    right = peft__order(j, reverse ? y : x, reverse ? x : y, "<") == -1;
-                }
-                to[i] = right ? from[b++] : from[a++];
-            }
-        }
-        int64_t *other = from;
-        from = to;
-        to = other;
+// A stable merge sort of the indices order[n] by keys; with `reverse`, equal items keep their order too.
+static void peft__sort_order(
+    peft__jinja *j, const peft__value *keys, int64_t *order, int64_t *spare, int64_t n, bool reverse) {
+    int64_t half = n / 2, a = 0, b = half;
+    if (n < 2) return;
+    peft__sort_order(j, keys, order, spare, half, reverse);
+    peft__sort_order(j, keys, order + half, spare, n - half, reverse);
+    for (int64_t i = 0; i < n && peft__spend(j, 0); i++) {
+        bool right = a == half;
+        if (!right && b < n)
+            right = peft__order(j, keys[order[reverse ? a : b]], keys[order[reverse ? b : a]], "<") == -1;
+        spare[i] = order[right ? b++ : a++];
     }
-    for (int64_t i = 0; i < n && !j->status; i++) peft__list_add(j, out, list.list->items[from[i]]);
+    if (!j->status) memcpy(order, spare, (size_t)n * sizeof(*order));
+}
+
+static peft__value peft__sorted(peft__jinja *j, peft__value list, peft__value keys, bool reverse) {
+    int64_t n = list.o->count, *order = (int64_t *)peft__room(j, 2 * (size_t)n * sizeof(int64_t));
+    peft__value out = peft__new_list(j);
+    for (int64_t i = 0; i < n && order; i++) order[i] = i;
+    if (order) peft__sort_order(j, keys.o->items, order, order + n, n, reverse);
+    for (int64_t i = 0; i < n && !j->status; i++) peft__list_add(j, out, list.o->items[order[i]]);
     return out;
 }
 
 static peft__value peft__reversed(peft__value list) {
-    for (int64_t i = 0, k = list.list->count - 1; i < k; i++, k--) {
-        peft__value swap = list.list->items[i];
-        list.list->items[i] = list.list->items[k];
-        list.list->items[k] = swap;
+    for (int64_t i = 0, k = list.o->count - 1; i < k; i++, k--) {
+        peft__value swap = list.o->items[i];
+        list.o->items[i] = list.o->items[k];
+        list.o->items[k] = swap;
     }
     return list;
 }
@@ -24776,8 +24597,7 @@ static peft__value peft__reversed(peft__value list) {
 static int peft__decimal(double v, char *digits, int *exponent) {
     uint32_t limbs[140];  // of 9 digits, the lowest first
     int e, n = 0, places = 0, count = 0;
-    double m = frexp(v, &e);
-    uint64_t mantissa = (uint64_t)ldexp(m, 53);
+    uint64_t mantissa = (uint64_t)ldexp(frexp(v, &e), 53);
     for (e -= 53; e < 0 && mantissa % 2 == 0; e++) mantissa /= 2;
     for (; mantissa; mantissa /= 1000000000u) limbs[n++] = (uint32_t)(mantissa % 1000000000u);
     while (e) {  // multiplies by 2^e; or by 5^-e, for that many decimal places
@@ -24809,10 +24629,8 @@ static int peft__round_digits(char *digits, int count, int keep, int *exponent) 
     if (digits[keep] < '5' || (digits[keep] == '5' && !more && !odd)) return keep;
     int i = keep - 1;
     for (; i >= 0 && digits[i] == '9'; i--) digits[i] = '0';
-    if (i >= 0) {
-        digits[i]++;
-        return keep;
-    }
+    if (i >= 0) digits[i]++;
+    if (i >= 0) return keep;
     memset(digits, '0', (size_t)keep + 1);
     digits[0] = '1';
     ++*exponent;
@@ -24821,35 +24639,32 @@ static int peft__round_digits(char *digits, int count, int keep, int *exponent) 
 
 enum { PEFT__DIGITS = 840 };
 
-// 0.d1d2d3... * 10^exponent. strtod reads it without a decimal point, which would depend on the locale.
-static double peft__from_digits(const char *digits, int count, int exponent) {
-    char text[PEFT__DIGITS + 24];
-    memcpy(text, digits, (size_t)count);
-    peft__string_into(text + count, 24, "e%d", exponent - count);
-    return strtod(text, NULL);
+static double peft__from_digits(const char *digits, int count, int exponent) {  // up to 17 of them
+    char text[48];
+    peft__string_into(text, sizeof(text), "%.*se%d", count, digits, exponent - count);
+    return peft__read_double(text, NULL);
 }
 
 // Writes v >= 0 like Python's repr ('r': the fewest digits that read back as v), or like C's %e, %f and %g.
 static void peft__put_real(peft__jinja *j, double v, char type, int precision) {
     char all[PEFT__DIGITS], digits[PEFT__DIGITS], t = peft__lower(type);
     int exponent = 1, count = 0, all_count = 0, e = 1;
-    bool fixed = t == 'f' || t == '%', upper = t != type;
+    bool fixed = t == 'f' || t == '%', upper = t != type, shortest = t == 'r', g = t == 'g';
     if (v - v != 0) peft__puts(j, v == v ? (upper ? "INF" : "inf") : upper ? "NAN" : "nan");
     if (v - v != 0) return;
     if (v != 0) all_count = peft__decimal(v, all, &e);
-    if (t == 'g') precision = PEFT__MAX(precision, 1) - 1;
-    for (int keep = t == 'r' ? 1 : fixed ? e + precision : precision + 1; v != 0; keep++) {
+    if (g) precision = PEFT__MAX(precision, 1) - 1;
+    for (int keep = shortest ? 1 : fixed ? e + precision : precision + 1; v != 0; keep++) {
         memcpy(digits, all, (size_t)all_count);
         exponent = e;
         count = peft__round_digits(digits, all_count, keep, &exponent);
-        if (t != 'r' || keep == 17 || peft__from_digits(digits, count, exponent) == v) break;
+        if (!shortest || keep == 17 || peft__from_digits(digits, count, exponent) == v) break;
     }
-    while (strchr("rg", t) && count > 1 && digits[count - 1] == '0') count--;
-    if (t == 'r') fixed = exponent <= 16 && exponent >= -3;
-    if (t == 'g') fixed = exponent - 1 >= -4 && exponent - 1 <= precision;
-    if (strchr("rg", t))
-        precision = !fixed ? PEFT__MAX(count - 1, 0) : count ? PEFT__MAX(count - exponent, t == 'r')
-            : t == 'r';
+    if (shortest || g) {
+        while (count > 1 && digits[count - 1] == '0') count--;
+        fixed = exponent >= -3 && exponent <= (shortest ? 16 : precision + 1);
+        precision = PEFT__MAX(count - (fixed ? exponent : 1), shortest && fixed);
+    }
     if (!count) exponent = 1;
     int whole = fixed ? exponent : 1;  // digits before the point
     if (whole <= 0) peft__puts(j, "0");
@@ -24857,19 +24672,27 @@ static void peft__put_real(peft__jinja *j, double v, char type, int precision) {
         if (i == whole) peft__puts(j, ".");
         peft__put(j, i >= 0 && i < count ? digits + i : "0", 1);
     }
-    if (fixed) return;
     e = exponent - 1;
-    peft__putf(
-        j, "%c%c%s%d", upper ? 'E' : 'e', e < 0 ? '-' : '+', e > -10 && e < 10 ? "0" : "", e < 0 ? -e : e);
+    if (!fixed)
+        peft__putf(j, "%c%c%s%d", upper ? 'E' : 'e', e < 0 ? '-' : '+', e > -10 && e < 10 ? "0" : "",
+            e < 0 ? -e : e);
 }
 
-// Copies the digits of a number in Python's notation, without single underscores between them. False:
-// malformed.
-static bool peft__read_digits(const char **s, const char *end, char **out) {
-    const char *begin = *s;
-    for (; *s < end && ((**s >= '0' && **s <= '9') || (**s == '_' && *s > begin && (*s)[-1] != '_')); ++*s)
-        if (**s != '_') *(*out)++ = **s;
-    return *s == begin || (*s)[-1] != '_';
+static bool peft__digit(char c) { return c >= '0' && c <= '9'; }
+
+// Copies the digits of a number in Python's notation, without the single underscores between them.
+static bool peft__read_digits(peft__jinja *j, peft__value *v) {
+    char *copy = (char *)peft__room(j, v->size + 1);
+    size_t n = 0;
+    for (size_t i = 0; i < v->size && copy; i++) {
+        bool bar = v->text[i] == '_';
+        if (bar && (!i || i + 1 == v->size || !peft__digit(v->text[i - 1]) || !peft__digit(v->text[i + 1])))
+            return false;
+        if (!bar) copy[n++] = v->text[i];
+    }
+    if (copy) copy[n] = 0;
+    *v = peft__text(copy, n);
+    return copy && n;
 }
 
 static bool peft__same_word(const char *s, size_t n, const char *word) {
@@ -24880,70 +24703,32 @@ static bool peft__same_word(const char *s, size_t n, const char *word) {
 
 // Python's float(v). False: no number.
 static bool peft__read_real(peft__jinja *j, peft__value v, double *out) {
+    const char *end;
     v = peft__stripped(v, 3);
-    const char *s = v.text, *end = s + v.size;
-    bool negative = v.size && *s == '-';
-    if (v.size && (*s == '-' || *s == '+')) s++;
-    size_t n = (size_t)(end - s);
-    if (peft__same_word(s, n, "inf") || peft__same_word(s, n, "infinity") || peft__same_word(s, n, "nan")) {
-        *out = peft__lower(*s) == 'n' ? (double)NAN : negative ? -HUGE_VAL : HUGE_VAL;
-        return true;
+    if (!peft__read_digits(j, &v)) return false;
+    if (strspn(v.text, "+-.0123456789eE") < v.size) {
+        const char *word = v.text + (*v.text == '-' || *v.text == '+');
+        size_t n = (size_t)(v.text + v.size - word);
+        bool nan = peft__same_word(word, n, "nan");
+        *out = nan ? (double)NAN : *v.text == '-' ? -HUGE_VAL : HUGE_VAL;
+        return nan || peft__same_word(word, n, "inf") || peft__same_word(word, n, "infinity");
     }
-    char *digits = (char *)peft__room(j, n + 32), *put = digits;
-    int64_t e = 0, shift = 0;
-    if (!digits || !peft__read_digits(&s, end, &put)) return false;
-    if (s < end && *s == '.') {
-        char *whole = put;
-        s++;
-        if (!peft__read_digits(&s, end, &put)) return false;
-        shift = put - whole;
-    }
-    if (put == digits) return false;
-    if (s < end && (*s == 'e' || *s == 'E')) {
-        char *power = put;
-        bool down = ++s < end && *s == '-';
-        if (s < end && (*s == '-' || *s == '+')) s++;
-        if (!peft__read_digits(&s, end, &power) || power == put) return false;
-        for (const char *p = put; p < power; p++) e = PEFT__MIN(e * 10 + (*p - '0'), (int64_t)1 << 40);
-        if (down) e = -e;
-    }
-    e = PEFT__MAX(PEFT__MIN(e - shift, (int64_t)1000000000), (int64_t)-1000000000);
-    peft__string_into(put, 24, "e%lld", (long long)e);
-    *out = strtod(digits, NULL);
-    if (negative) *out = -*out;
-    return s == end;
+    if (v.size > 40) peft__unable(j, "a number of more than 40 characters");
+    *out = peft__read_double(v.text, &end);
+    return end == v.text + v.size;
 }
 
-// Python's int(v, base). False: no number. `big`: a number of more than 64 bits.
-static bool peft__read_integer(peft__value v, int base, int64_t *out, bool *big) {
+// Python's int(v). False: no number. `big`: a number of more than 64 bits.
+static bool peft__read_integer(peft__jinja *j, peft__value v, int64_t *out, bool *big) {
+    peft__json number;
     v = peft__stripped(v, 3);
-    const char *s = v.text, *end = s + v.size;
-    bool negative = s < end && *s == '-', any = false, bar = false;
-    uint64_t n = 0;
-    *big = false;
-    if (s < end && (*s == '-' || *s == '+')) s++;
-    if (end - s > 1 && s[0] == '0') {
-        char letter = peft__lower(s[1]);
-        int meant = letter == 'x' ? 16 : letter == 'o' ? 8 : letter == 'b' ? 2 : 0;
-        if (meant && (base == meant || base == 0)) s += 2, base = meant, s += s < end && *s == '_';
-    }
-    if (base == 0) base = 10;
-    for (; s < end; s++) {
-        char c = peft__lower(*s);
-        int d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'z' ? c - 'a' + 10 : 99;
-        if (c == '_' && any && !bar) {
-            bar = true;
-            continue;
-        }
-        if (d >= base) return false;
-        any = true;
-        bar = false;
-        if (n > (UINT64_MAX - (uint64_t)d) / (uint64_t)base) *big = true;
-        else n = n * (uint64_t)base + (uint64_t)d;
-    }
-    if (n > (uint64_t)INT64_MAX + negative) *big = true;
-    *out = negative ? (int64_t)(0 - n) : (int64_t)n;
-    return any && !bar;
+    if (!peft__read_digits(j, &v)) return false;
+    size_t plus = *v.text == '+', sign = plus || *v.text == '-';
+    if (v.size == sign || strspn(v.text + sign, "0123456789") + sign < v.size) return false;
+    peft__json_whole(v.text + plus, v.text + v.size, &number);
+    *out = number.integer;
+    *big = number.whole == PEFT__JSON_TOO_LONG;
+    return true;
 }
 
 // ---- values as text: Python's str and repr, and JSON
@@ -24997,83 +24782,57 @@ static void peft__put_level(peft__jinja *j, const peft__style *s, int level) {
 
 static void peft__put_styled(peft__jinja *j, peft__value v, const peft__style *s, int level);
 
-// Writes the items of a list, a dict, ... between brackets.
 static void peft__put_items(peft__jinja *j, peft__value v, const peft__style *s, int level) {
-    static const char *const views[] = {"dict_keys([", "dict_values([", "dict_items(["};
-    bool tuple = v.kind == PEFT__TUPLE && !s->json, view = v.kind == PEFT__VIEW,
-         space = v.kind == PEFT__NAMESPACE;
-    bool pairs = v.kind == PEFT__DICT || space;
-    peft__value source = s->sort && pairs ? peft__to_list(j, v) : v, item;
-    if (s->sort && pairs) source = peft__sorted(j, source, source, false);
-    peft__cursor c = peft__iterate(j, source);
+    static const char *const brackets[] = {
+        "[", "(", "{", "dict_keys([", "dict_values([", "dict_items([", "]", ")", "}", "])", "])", "])"};
+    bool pairs = v.kind == PEFT__DICT;
+    int form = pairs ? 2 : v.kind == PEFT__VIEW ? 3 + (int)v.size : v.kind == PEFT__TUPLE && !s->json;
+    peft__value list = peft__to_list(j, v), item;
+    if (s->sort && pairs) list = peft__sorted(j, list, list, false);
     int64_t i = 0;
-    peft__puts(j, view ? views[v.size] : space ? "<Namespace {" : pairs ? "{" : tuple ? "(" : "[");
-    for (; peft__next(j, &c, &item); i++) {
+    peft__puts(j, brackets[form]);
+    for (; i < list.o->count && !j->status; i++) {
+        item = list.o->items[i];
         if (i) peft__put_text(j, s->between);
         peft__put_level(j, s, level + 1);
         if (pairs) {
-            bool bare = s->json && item.kind != PEFT__TEXT;
-            if (bare && item.kind != PEFT__NONE && !peft__is_number(item))
+            const char *bare = s->json && item.kind != PEFT__TEXT ? "\"" : "";
+            if (*bare && item.kind != PEFT__NONE && !peft__is_number(item))
                 peft__refuse(j, "JSON: a key is a %s", peft__kind_name(item));
-            if (bare) peft__puts(j, "\"");
+            peft__puts(j, bare);
             peft__put_styled(j, item, s, 0);
-            if (bare) peft__puts(j, "\"");
+            peft__puts(j, bare);
             peft__put_text(j, s->colon);
-            item = s->sort ? peft__dict_get(j, v.dict, item) : v.dict->entries[i].value;
+            item = peft__dict_get(j, v.o, item);
         }
         peft__put_styled(j, item, s, level + 1);
     }
     if (i) peft__put_level(j, s, level);
-    peft__puts(j, view ? "])" : space ? "}>" : pairs ? "}" : !tuple ? "]" : i == 1 ? ",)" : ")");
+    peft__puts(j, form == 1 && i == 1 ? ",)" : brackets[6 + form]);
 }
 
-static int64_t peft__loop_length(peft__jinja *j, peft__loop *l);
-
 static void peft__put_styled(peft__jinja *j, peft__value v, const peft__style *s, int level) {
+    static const char *const words[] = {
+        "Undefined", "Undefined", "None", "False", "True", "null", "false", "true"};
+    bool json = s->json, basic = v.kind >= PEFT__NONE && v.kind != PEFT__RANGE && v.kind <= PEFT__DICT;
     if (!peft__deeper(j)) return;
-    bool json = s->json, other = v.kind < PEFT__NONE || v.kind > PEFT__DICT;
-    if (json && other) peft__refuse(j, "Object of type %s is not JSON serializable", peft__kind_name(v));
-    switch (v.kind) {
-    case PEFT__MISSING:
-    case PEFT__UNDEFINED: peft__puts(j, "Undefined"); break;
-    case PEFT__NONE: peft__puts(j, json ? "null" : "None"); break;
-    case PEFT__BOOLEAN: peft__puts(j, json ? (v.flag ? "true" : "false") : v.flag ? "True" : "False"); break;
-    case PEFT__INTEGER: peft__putf(j, "%lld", (long long)v.integer); break;
-    case PEFT__REAL:
+    if (json && (!basic || v.kind == PEFT__ITERATOR))
+        peft__refuse(j, "Object of type %s is not JSON serializable", peft__kind_name(v));
+    if (v.kind <= PEFT__BOOLEAN)
+        peft__puts(j, words[v.kind + (v.kind == PEFT__BOOLEAN && v.flag) + (json ? 3 : 0)]);
+    else if (v.kind == PEFT__INTEGER) peft__putf(j, "%lld", (long long)v.integer);
+    else if (v.kind == PEFT__REAL) {
         if (v.real < 0 || (v.real == 0 && 1 / v.real < 0)) peft__puts(j, "-");
         if (json && v.real - v.real != 0) peft__puts(j, v.real != v.real ? "NaN" : "Infinity");
         else peft__put_real(j, fabs(v.real), 'r', 0);
-        break;
-    case PEFT__TEXT:
-        if (v.flag && !json) peft__puts(j, "Markup(");
-        peft__put_quoted(j, v, s);
-        if (v.flag && !json) peft__puts(j, ")");
-        break;
-    case PEFT__LIST:
-    case PEFT__TUPLE:
-    case PEFT__DICT:
-    case PEFT__VIEW:
-    case PEFT__NAMESPACE: peft__put_items(j, v, s, level); break;
-    case PEFT__MACRO:
-        peft__puts(j, "<Macro ");
-        if (v.macro->node->kind == PEFT__TERM_MACRO) peft__put_quoted(j, v.macro->node->a->value, s);
-        else peft__puts(j, "anonymous");
-        peft__puts(j, ">");
-        break;
-    case PEFT__RANGE:
-        peft__putf(j, "range(%lld, %lld", (long long)v.range->start, (long long)v.range->stop);
-        if (v.range->step != 1) peft__putf(j, ", %lld", (long long)v.range->step);
-        peft__puts(j, ")");
-        break;
-    case PEFT__LOOP: {
-        long long length = peft__loop_length(j, v.loop);
-        peft__putf(j, "<LoopContext %lld/%lld>", (long long)v.loop->index + 1, length);
-        break;
-    }
-    default:
-        peft__unable(j, "a %s has no text%s", peft__kind_name(v),
-            v.kind == PEFT__ITERATOR ? ": join it or make a list of it" : "");
-    }
+    } else if (v.kind == PEFT__TEXT && (json || !v.flag)) peft__put_quoted(j, v, s);
+    else if ((basic && v.kind != PEFT__ITERATOR && v.kind != PEFT__TEXT) || v.kind == PEFT__VIEW)
+        peft__put_items(j, v, s, level);
+    else
+        peft__unable(j, "a %s%s", peft__kind_name(v),
+            v.kind == PEFT__TEXT ? " that is marked as safe, in another value"
+                : v.kind == PEFT__ITERATOR || v.kind == PEFT__RANGE
+                ? " has no text: join it or make a list of it" : " has no text");
     j->depth--;
 }
 
@@ -25091,204 +24850,161 @@ static peft__value peft__to_text(peft__jinja *j, peft__value v) {
     size_t start = j->out.size;
     if (v.kind == PEFT__TEXT) return v;
     peft__put_value(j, v);
-    return peft__taken(j, start, false);
+    return peft__taken(j, start);
 }
 
-static void peft__put_html(peft__jinja *j, peft__value v) {  // like Markup.escape
-    static const char signs[] = "&<>\"'", *const names[] = {"&amp;", "&lt;", "&gt;", "&#34;", "&#39;"};
-    v = peft__to_text(j, v);
-    if (v.flag) peft__put_text(j, v);
-    for (size_t i = 0; !v.flag && i < v.size && !j->status; i++) {
-        const char *found = v.text[i] ? strchr(signs, v.text[i]) : NULL;
-        peft__put(j, found ? names[found - signs] : v.text + i, found ? strlen(names[found - signs]) : 1);
-    }
-}
-
-static peft__value peft__escaped(peft__jinja *j, peft__value v) {
-    size_t start = j->out.size;
-    peft__put_html(j, v);
-    return peft__taken(j, start, true);
-}
-
-// ---- formats: one field of "%5.2f" % x and of "{:>5.2f}".format(x)
+// ---- formats: fields of "%5.2f" % x and of "{:>5.2f}".format(x)
 
 typedef struct peft__spec {
     char fill[5], align, sign, group, type;  // 0: not given
-    bool zero;
+    bool zero, percent;
     int64_t width, precision;  // precision -1: not given
 } peft__spec;
 
-// Puts `prefix` before what was written behind `start`, and pads it to the width.
-static void peft__put_padded(
-    peft__jinja *j, const peft__spec *f, size_t start, const char *prefix, char align) {
-    peft__value body = peft__taken(j, start, false), fill = peft__text_of(f->fill[0] ? f->fill : " ");
-    int64_t pad = PEFT__MAX(f->width - peft__count_chars(j, body) - (int64_t)strlen(prefix), (int64_t)0);
-    if (f->align) align = f->align;
-    int64_t before = align == '>' ? pad : align == '^' ? pad / 2 : 0, inside = align == '=' ? pad : 0;
-    peft__put_times(j, fill, before);
-    peft__puts(j, prefix);
-    peft__put_times(j, fill, inside);
-    peft__put_text(j, body);
-    peft__put_times(j, fill, pad - before - inside);
+static peft__value peft__real_to_whole(peft__jinja *j, double d) {
+    if (d - d != 0) return peft__refuse(j, "cannot convert float infinity or NaN to integer");
+    return fabs(d) < 9.2233720368547758e18 ? peft__integer((int64_t)d) : peft__big_number(j);
 }
 
-static void peft__put_number(peft__jinja *j, peft__value v, peft__spec *f) {
-    bool whole = peft__is_whole(v),
-         negative = whole ? v.integer < 0 : v.real < 0 || (v.real == 0 && 1 / v.real < 0);
-    char prefix[2] = {negative ? '-' : f->sign == '-' ? (char)0 : f->sign, 0}, type = f->type, text[32];
-    size_t start = j->out.size;
-    double x = fabs(peft__as_double(v));
-    int precision = f->precision < 0 ? 6 : (int)PEFT__MIN(f->precision, (int64_t)500);
-    if (f->zero && !f->align) f->align = '=';
-    if (f->zero && !f->fill[0]) f->fill[0] = '0';
-    if (f->precision > 500) peft__unable(j, "a precision of %lld digits", (long long)f->precision);
-    if (whole && (!type || type == 'd')) {
-        if (f->precision >= 0) peft__refuse(j, "Precision not allowed in integer format specifier");
-        peft__string_into(text, sizeof(text), "%lld", (long long)v.integer);
-        peft__puts(j, text + negative);
-    } else if (!type) {  // without precision as repr; else as %g with a digit behind the point
-        peft__put_real(j, x, f->precision < 0 ? 'r' : 'g', precision);
-        peft__value body = peft__text(j->out.data + start, j->out.size - start);
-        if (!j->status && !memchr(body.text, '.', body.size) && !memchr(body.text, 'e', body.size) &&
-            x - x == 0)
-            peft__puts(j, ".0");
-    } else if (strchr("eEfFgG%", type)) {
-        peft__put_real(j, type == '%' ? x * 100 : x, type, precision);
-        if (type == '%') peft__puts(j, "%");
-    } else if (strchr("bcnoxX", type)) peft__unable(j, "the format code '%c'", type);
-    else peft__refuse(j, "Unknown format code '%c' for object of type '%s'", type, peft__kind_name(v));
-    if (f->group) {  // 1234567 -> 1,234,567
-        peft__value t = peft__taken(j, start, false);
-        size_t end = 0;
-        while (end < t.size && !strchr(".e%", t.text[end])) end++;
-        for (size_t i = 0; i < t.size; i++) {
-            if (i && i < end && (end - i) % 3 == 0) peft__puts(j, ",");
-            peft__put(j, t.text + i, 1);
-        }
+// Writes v >= 0 in digits; `whole`: as a whole number.
+static void peft__put_digits(peft__jinja *j, peft__value v, const peft__spec *f, bool whole) {
+    size_t start = j->out.size, end = 0;
+    double x = fabs(peft__as_double(v)) * (f->type == '%' ? 100 : 1);
+    if (whole) {
+        peft__putf(j, "%lld", (long long)v.integer);
+        if (v.integer < 0) memmove(j->out.data + start, j->out.data + start + 1, --j->out.size - start);
+    } else
+        peft__put_real(j, x, f->type ? f->type : f->precision < 0 ? 'r' : 'g',
+            f->precision < 0 ? 6 : (int)f->precision);
+    peft__value t = peft__taken(j, start);
+    while (end < t.size && !strchr(".e%", t.text[end])) end++;
+    for (size_t i = 0; i < t.size; i++) {  // 1234567 -> 1,234,567
+        if (f->group && i && i < end && (end - i) % 3 == 0) peft__puts(j, ",");
+        peft__put(j, t.text + i, 1);
     }
-    peft__put_padded(j, f, start, prefix, '>');
+    if (!f->type && !whole && end == t.size && x - x == 0) peft__puts(j, ".0");
+    if (f->type == '%') peft__puts(j, "%");
 }
 
-static void peft__put_cut(peft__jinja *j, peft__value v, const peft__spec *f, char align) {  // a text field
+static void peft__put_field(peft__jinja *j, peft__value v, peft__spec f) {
     size_t start = j->out.size;
-    v = peft__to_text(j, v);
-    peft__put(j, v.text, f->precision < 0 ? v.size : peft__byte_of(j, v, f->precision));
-    peft__put_padded(j, f, start, "", align);
+    bool text = f.percent ? f.type == 's' || f.type == 'r' : !peft__is_number(v), negative = false;
+    char align = f.align ? f.align : text && !f.percent ? '<' : '>';
+    if (f.type && !strchr(f.percent ? "srdiueEfFgG" : "sdeEfFgG%", f.type))
+        peft__unable(j, "the format code '%c'", f.type);
+    else if (f.precision > 500) peft__unable(j, "a precision of %lld digits", (long long)f.precision);
+    else if (f.group && f.zero) peft__unable(j, "zeros and separators of thousands in one format");
+    else if (text && !f.percent && ((f.type && f.type != 's') || f.align == '=' || f.sign || f.group))
+        peft__refuse(j, "the format is not one of a '%s'", peft__kind_name(v));
+    else if (!text && (!peft__is_number(v) || f.type == 's'))
+        peft__refuse(j, "%%%c format: a number is required, not %s", f.type, peft__kind_name(v));
+    if (j->status) return;
+    if (text) {
+        v = f.type == 'r' ? (peft__put_repr(j, v), peft__taken(j, start)) : peft__to_text(j, v);
+        if (f.precision >= 0) v.size = peft__byte_of(j, v, f.precision);
+    } else {
+        bool wanted = f.type && strchr("diu", f.type), whole = wanted || (peft__is_whole(v) && !f.type);
+        if (wanted && v.kind == PEFT__REAL && !f.percent)
+            peft__refuse(j, "Unknown format code 'd' for a float");
+        else if (wanted && v.kind == PEFT__REAL) v = peft__real_to_whole(j, v.real);
+        if (whole && f.precision >= 0) peft__unable(j, "a precision of a whole number");
+        negative = peft__is_whole(v) ? v.integer < 0 : v.real < 0 || (v.real == 0 && 1 / v.real < 0);
+        peft__put_digits(j, v, &f, whole);
+        v = peft__taken(j, start);
+        if (f.zero && !f.align) align = '=';
+    }
+    if (f.zero && !f.fill[0] && (f.percent ? !text && !f.align : true)) f.fill[0] = '0';
+    char sign[2] = {negative ? '-' : f.sign == '-' || text ? (char)0 : f.sign, 0};
+    int64_t pad = PEFT__MAX(f.width - peft__count_chars(j, v) - (sign[0] != 0), (int64_t)0);
+    int64_t before = align == '>' ? pad : align == '^' ? pad / 2 : 0, inside = align == '=' ? pad : 0;
+    peft__value fill = peft__text_of(f.fill[0] ? f.fill : " ");
+    peft__put_times(j, fill, before);
+    peft__puts(j, sign);
+    peft__put_times(j, fill, inside);
+    peft__put_text(j, v);
+    peft__put_times(j, fill, pad - before - inside);
 }
 
 static bool peft__read_count(const char **s, const char *end, int64_t *out) {
     const char *begin = *s;
-    for (*out = 0; *s < end && **s >= '0' && **s <= '9'; ++*s)
+    for (*out = 0; *s < end && peft__digit(**s); ++*s)
         *out = PEFT__MIN(*out * 10 + (**s - '0'), (int64_t)1 << 40);
     return *s > begin;
 }
 
-static char peft__one_of(
-    const char **s, const char *end, const char *set) {  // the next character, if it is one
+// The next character, if it is one of a set.
+static char peft__one_of(const char **s, const char *end, const char *set) {
     return *s < end && **s && strchr(set, **s) ? *(*s)++ : (char)0;
 }
 
-// Writes Python's format(v, s).
-static void peft__put_format(peft__jinja *j, peft__value v, const char *s, size_t n) {
-    peft__spec f;
-    const char *end = s + n, *kind = peft__kind_name(v);
-    size_t next = n ? peft__char_end(peft__text(s, n), 0) : 0;
-    memset(&f, 0, sizeof(f));
-    f.precision = -1;
-    if (n > next && next < sizeof(f.fill) && s[next] && strchr("<>=^", s[next])) {
-        memcpy(f.fill, s, next);
-        s += next;
+// Reads a field's form: [[fill]align][sign][0][width][,][.precision]type, or (percent) [-+ 0][width]
+// [.precision]type. Returns its end.
+static const char *peft__read_spec(
+    peft__jinja *j, const char *s, const char *end, bool percent, peft__spec *f) {
+    size_t next = s < end ? peft__char_end(peft__text(s, (size_t)(end - s)), 0) : 0;
+    memset(f, 0, sizeof(*f));
+    f->precision = -1;
+    f->percent = percent;
+    for (char c; percent && (c = peft__one_of(&s, end, "-+ 0")) != 0;) {
+        if (c == '-') f->align = '<';
+        else if (c == '0') f->zero = true;
+        else if (c == '+' || !f->sign) f->sign = c;
     }
-    f.align = peft__one_of(&s, end, "<>=^");
-    f.sign = peft__one_of(&s, end, "+- ");
-    if (peft__one_of(&s, end, "#")) peft__unable(j, "the format code '#'");
-    f.zero = peft__one_of(&s, end, "0") != 0;
-    if (f.zero && f.align && !f.fill[0]) f.fill[0] = '0';
-    peft__read_count(&s, end, &f.width);
-    if (peft__one_of(&s, end, "_")) peft__unable(j, "the format code '_'");
-    f.group = peft__one_of(&s, end, ",");
-    if (peft__one_of(&s, end, ".") && !peft__read_count(&s, end, &f.precision))
+    if (!percent) {
+        if ((size_t)(end - s) > next && next < sizeof(f->fill) && s[next] && strchr("<>=^", s[next])) {
+            memcpy(f->fill, s, next);
+            s += next;
+        }
+        f->align = peft__one_of(&s, end, "<>=^");
+        f->sign = peft__one_of(&s, end, "+- ");
+        f->zero = peft__one_of(&s, end, "0") != 0;
+    }
+    peft__read_count(&s, end, &f->width);
+    f->group = percent ? (char)0 : peft__one_of(&s, end, ",");
+    if (peft__one_of(&s, end, ".") && !peft__read_count(&s, end, &f->precision) && !percent)
         peft__refuse(j, "Format specifier missing precision");
-    if (s < end) f.type = *s++;
-    bool boolean = v.kind == PEFT__BOOLEAN;
-    if (s < end) peft__refuse(j, "Invalid format specifier '%.*s'", peft__shown(n), end - n);
-    else if (f.group && f.zero) peft__unable(j, "zeros and separators of thousands in one format");
-    else if (peft__is_number(v) && (!boolean || n)) {
-        if (boolean && !f.type) f.type = 'd';
-        peft__put_number(j, v, &f);
-    } else if ((v.kind != PEFT__TEXT && n) || (f.type && f.type != 's') || f.align == '=' || f.sign ||
-        f.group)
-        peft__refuse(j, "the format '%.*s' is not one of a '%s'", peft__shown(n), end - n, kind);
-    else peft__put_cut(j, v, &f, '<');
+    if (s < end && strchr("*#_", *s)) peft__unable(j, "the format code '%c'", *s);
+    if (s < end) f->type = *s++;
+    return s;
 }
 
-// Writes one field of text % values, with the value v.
-static void peft__put_percent(peft__jinja *j, peft__value v, peft__spec *f) {
-    size_t start = j->out.size;
-    bool whole = strchr("diu", f->type) != NULL, text = f->type == 's' || f->type == 'r';
-    if (strchr("acoxX", f->type)) peft__unable(j, "the format code '%c'", f->type);
-    else if (!text && (!peft__is_number(v) || (!whole && !strchr("eEfFgG", f->type))))
-        peft__refuse(j, "%%%c format: a number is required, not %s", f->type, peft__kind_name(v));
-    else if (whole && v.kind == PEFT__REAL && !(fabs(v.real) < 9.2e18)) peft__big_number(j);
-    else if (whole && f->precision > 0) peft__unable(j, "a precision for %%%c", f->type);
-    if (j->status) return;
-    if (f->type == 'r') peft__put_repr(j, v), v = peft__taken(j, start, false);
-    if (text) peft__put_cut(j, v, f, '>');
-    if (text) return;
-    if (whole) f->precision = -1, f->type = 'd';
-    if (whole && v.kind == PEFT__REAL) v = peft__integer((int64_t)v.real);
-    if (f->align) f->zero = false;
-    peft__put_number(j, v, f);
+// Writes Python's format(v, s).
+static void peft__put_format(peft__jinja *j, peft__value v, peft__value spec) {
+    peft__spec f;
+    bool more = peft__read_spec(j, spec.text, spec.text + spec.size, false, &f) < spec.text + spec.size;
+    if (!spec.size) peft__put_value(j, v);
+    else if (more) peft__refuse(j, "Invalid format specifier '%.*s'", PEFT__SHOWN(spec));
+    else if (!peft__is_number(v) && v.kind != PEFT__TEXT)
+        peft__refuse(j, "unsupported format string passed to %s.__format__", peft__kind_name(v));
+    else {
+        if (v.kind == PEFT__BOOLEAN && !f.type) f.type = 'd';
+        peft__put_field(j, v, f);
+    }
 }
 
 // Python's text % values.
 static peft__value peft__percent(peft__jinja *j, peft__value text, peft__value values) {
     const char *s = text.text, *end = s + text.size;
     size_t start = j->out.size;
-    bool tuple = values.kind == PEFT__TUPLE, named = false;
-    int64_t at = 0, given = tuple ? values.list->count : 1;
+    bool tuple = values.kind == PEFT__TUPLE;
+    int64_t at = 0, given = tuple ? values.o->count : 1;
     while (s < end && !j->status) {
         const char *sign = (const char *)memchr(s, '%', (size_t)(end - s));
         peft__put(j, s, (size_t)((sign ? sign : end) - s));
         if (!sign) break;
         s = sign + 1;
         peft__spec f;
-        memset(&f, 0, sizeof(f));
-        f.precision = -1;
-        peft__value v = peft__missing();
-        if (s < end && *s == '(') {
-            const char *close = (const char *)memchr(s, ')', (size_t)(end - s));
-            if (!close || values.kind != PEFT__DICT) return peft__refuse(j, "format requires a mapping");
-            peft__value key = peft__text(s + 1, (size_t)(close - s) - 1);
-            v = peft__dict_get(j, values.dict, key);
-            if (!peft__given(v))
-                return peft__refuse(j, "no '%.*s' for the format", peft__shown(key.size), key.text);
-            s = close + 1;
-            named = true;
-        }
-        for (char c; (c = peft__one_of(&s, end, "-+ 0")) != 0;) {
-            if (c == '-') f.align = '<';
-            else if (c == '0') f.zero = true;
-            else if (c == '+' || !f.sign) f.sign = c;
-        }
-        if (s < end && (*s == '*' || *s == '#')) return peft__unable(j, "a '%c' in a format", *s);
-        peft__read_count(&s, end, &f.width);
-        if (peft__one_of(&s, end, ".")) peft__read_count(&s, end, &f.precision);
-        if (s >= end) return peft__refuse(j, "incomplete format");
-        f.type = *s++;
-        if (f.type == '%') {
-            peft__puts(j, "%");
-            continue;
-        }
-        if (!peft__given(v) && at >= given) return peft__refuse(j, "not enough arguments for format string");
-        if (!peft__given(v)) v = tuple ? values.list->items[at] : values, at++;
-        if (text.flag && (f.type == 's' || f.type == 'r')) v = peft__escaped(j, v);
-        peft__put_percent(j, v, &f);
+        if (s < end && *s == '(') return peft__unable(j, "a named field of %%");
+        s = peft__read_spec(j, s, end, true, &f);
+        if (!f.type) return peft__refuse(j, "incomplete format");
+        if (f.type == '%') peft__puts(j, "%");
+        else if (at >= given) return peft__refuse(j, "not enough arguments for format string");
+        else peft__put_field(j, tuple ? values.o->items[at] : values, f), at++;
     }
-    if (at < given && !named && values.kind != PEFT__DICT && values.kind != PEFT__LIST &&
+    if (at < given && values.kind != PEFT__DICT && values.kind != PEFT__LIST &&
         values.kind != PEFT__UNDEFINED)
         return peft__refuse(j, "not all arguments converted during string formatting");
-    return peft__taken(j, start, text.flag);
+    return peft__taken(j, start);
 }
 
 // ---- the parser: j->s is where the source goes on; inside of a tag, never at white space
@@ -25297,6 +25013,9 @@ static void peft__point(peft__jinja *j, const char *begin, const char *end) {  /
     j->here.begin = begin;
     j->here.size = end > begin ? (size_t)(end - begin) : 0;
     j->at = &j->here;
+}
+static void peft__point_at(peft__jinja *j, const peft__term *n) {
+    peft__point(j, n->begin, n->begin + n->size);
 }
 
 static const char *peft__after_space(const char *s, const char *end) {
@@ -25309,9 +25028,8 @@ static bool peft__starts(const char *s, const char *with) {  // s ends with a NU
 
 // The text between quotes, with Python's escapes resolved.
 static peft__value peft__unescape(peft__jinja *j, const char *s, size_t n) {
-    static const char from[] = "\\'\"abfnrtv", to[] = "\\'\"\a\b\f\n\r\t\v";
+    static const char from[] = "\\'\"abfnrtv\n", to[] = "\\'\"\a\b\f\n\r\t\v";
     const char *end = s + n;
-    if (!memchr(s, '\\', n)) return peft__text(s, n);
     char *out = (char *)peft__room(j, 2 * n + 4);
     size_t size = 0;
     while (!j->status && s < end) {
@@ -25321,29 +25039,24 @@ static peft__value peft__unescape(peft__jinja *j, const char *s, size_t n) {
         }
         char c = s[1];
         const char *found = c ? strchr(from, c) : NULL;
-        int octal = c >= '0' && c <= '7',
-            wanted = octal ? 3 : c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0,
-            got = 0;
+        int wanted = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0, got = 0;
         uint32_t v = 0;
-        s += octal ? 1 : 2;
-        for (; got < wanted && s < end; got++, s++) {
+        for (s += 2; got < wanted && s < end; got++, s++) {
             char h = peft__lower(*s);
-            int d = h >= '0' && h <= (octal ? '7' : '9') ? h - '0'
-                : !octal && h >= 'a' && h <= 'f' ? h - 'a' + 10 : -1;
+            int d = peft__digit(h) ? h - '0' : h >= 'a' && h <= 'f' ? h - 'a' + 10 : -1;
             if (d < 0) break;
-            v = v * (octal ? 8 : 16) + (uint32_t)d;
+            v = v * 16 + (uint32_t)d;
         }
-        if (found) out[size++] = to[found - from];
-        else if (c == 'N') peft__unable(j, "\\N{...} escapes are not supported");
-        else if (wanted && ((got < wanted && !octal) || v > 0x10FFFF || (v >= 0xD800 && v < 0xE000)))
+        if (c == 'N' || peft__digit(c)) peft__unable(j, "\\%c escapes are not supported", c);
+        else if (wanted && (got < wanted || v > 0x10FFFF || (v >= 0xD800 && v < 0xE000)))
             peft__refuse(j, "a bad \\%c escape", c);
         else if (wanted) size += peft__utf8_put(out + size, v);
-        else if (c != '\n') out[size++] = '\\', out[size++] = c;
+        else if (!found) out[size++] = '\\', out[size++] = c;
+        else if (c != '\n') out[size++] = to[found - from];
     }
     return j->status ? peft__none() : peft__text(out, size);
 }
 
-static bool peft__digit(char c) { return c >= '0' && c <= '9'; }
 static bool peft__name_char(char c, bool first) {
     return (peft__lower(c) >= 'a' && peft__lower(c) <= 'z') || c == '_' || (unsigned char)c >= 128 ||
         (!first && peft__digit(c));
@@ -25359,6 +25072,8 @@ static const char *peft__name_end(const char *s) {
     return s;
 }
 
+static char peft__sign(const char *s) { return *s == '-' || *s == '+' ? *s : (char)0; }  // at a tag's end
+
 // Where the text goes on after a tag: "-" removes the white space there, trim_blocks the end of the line.
 static const char *peft__after_tag(const peft__jinja *j, const char *s, char sign, bool print) {
     if (sign == '-') return peft__after_space(s, j->end);
@@ -25369,12 +25084,12 @@ static const char *peft__after_tag(const peft__jinja *j, const char *s, char sig
 static const char *peft__raw_tag(
     const peft__jinja *j, const char *s, const char *word, char *first, char *last) {
     if (!peft__starts(s, "{%")) return NULL;
-    s += 2;
-    *first = *s == '-' || *s == '+' ? *s++ : (char)0;
-    s = peft__after_space(s, j->end);
+    *first = peft__sign(s + 2);
+    s = peft__after_space(s + 2 + (*first != 0), j->end);
     if (!peft__starts(s, word)) return NULL;
     s = peft__after_space(s + strlen(word), j->end);
-    *last = *s == '-' || *s == '+' ? *s++ : (char)0;
+    *last = peft__sign(s);
+    s += *last != 0;
     return peft__starts(s, "%}") ? s + 2 : NULL;
 }
 
@@ -25400,7 +25115,7 @@ static char peft__next_piece(peft__jinja *j) {
             s++;
             continue;
         }
-        sign = s[2] == '-' || s[2] == '+' ? s[2] : (char)0;
+        sign = peft__sign(s + 2);
         j->s = j->tag = s;
         if (peft__cut_text(j, from, s, sign, s[1] == '{')) return 'd';
         const char *after = s + 2 + (sign != 0);
@@ -25466,7 +25181,7 @@ static void peft__expect(peft__jinja *j, const char *text) {
 }
 
 static void peft__expect_end(peft__jinja *j) {
-    char sign = *j->s == '-' || *j->s == '+' ? *j->s : (char)0;
+    char sign = peft__sign(j->s);
     if (!peft__tag_ends(j)) peft__unexpected(j, "the end of the tag");
     else j->s = peft__after_tag(j, j->s + 2 + (sign != 0), sign, j->mode == '{');
     j->mode = 0;
@@ -25475,29 +25190,25 @@ static void peft__expect_end(peft__jinja *j) {
 static peft__value peft__take_name(peft__jinja *j) {
     peft__value name = peft__text(j->s, 0);
     if (!peft__name_char(*j->s, true)) peft__unexpected(j, "a name");
-    else {
-        name.size = (size_t)(peft__name_end(j->s) - j->s);
-        peft__passed(j, name.text + name.size);
-    }
+    else peft__passed(j, peft__name_end(j->s)), name.size = (size_t)(j->before - name.text);
     return name;
 }
 
 static peft__value peft__take_number(peft__jinja *j) {
     const char *s = j->s, *stop = peft__digits_end(s), *power = stop;
-    char base = stop == s + 1 && *s == '0' ? peft__lower(*stop) : (char)0;
-    bool real = false, big = false, based = base == 'x' || base == 'o' || base == 'b';
+    bool real = false, big = false, based = stop == s + 1 && *s == '0' && *stop && strchr("xXoObB", *stop);
     if (s[-1] != '.') {  // x.0.1 has the indices 0 and 1, not 0.1
         if (*stop == '.' && peft__digit(stop[1])) power = stop = peft__digits_end(stop + 1), real = true;
         if (peft__lower(*power) == 'e') power += power[1] == '+' || power[1] == '-' ? 2 : 1;
         if (power > stop && peft__digit(*power)) stop = peft__digits_end(power), real = true;
     }
-    if (based && !real) stop = peft__name_end(stop);
     peft__value text = peft__text(s, (size_t)(stop - s)), v = real ? peft__real(0) : peft__integer(0);
     peft__point(j, s, stop);
-    if (real ? !peft__read_real(j, text, &v.real) : !peft__read_integer(text, 0, &v.integer, &big))
+    if (based) peft__unable(j, "a number that is not decimal");
+    if (real ? !peft__read_real(j, text, &v.real) : !peft__read_integer(j, text, &v.integer, &big))
         peft__refuse(j, "a number that cannot be read");
     if (big) peft__refuse(j, "a whole number of more than 64 bits");
-    if (!real && !based && *s == '0' && v.integer) peft__refuse(j, "a number that begins with 0");
+    if (!real && *s == '0' && v.integer) peft__refuse(j, "a number that begins with 0");
     peft__passed(j, stop);
     return v;
 }
@@ -25525,11 +25236,10 @@ static peft__term *peft__ended(peft__jinja *j, peft__term *n) {  // its text rea
     return n;
 }
 
-static peft__term *peft__term_over(peft__jinja *j, peft__term_kind kind, peft__term *a, peft__term *b) {
+static peft__term *peft__term_over(peft__jinja *j, peft__term_kind kind, peft__term *a) {
     peft__term *n = peft__term_new(j, kind);
     n->a = a;
-    n->b = b;
-    if (a || b) n->begin = a && (!b || kind != PEFT__TERM_CONDITION) ? a->begin : b->begin;
+    if (a) n->begin = a->begin;
     return peft__ended(j, n);
 }
 
@@ -25538,54 +25248,35 @@ static void peft__parse_deeper(peft__jinja *j) {
     peft__deeper(j);
 }
 
-static peft__area *peft__area_new(peft__jinja *j) {
-    peft__area *area = PEFT__NEW(j, area);
-    area->parent = j->area;
-    area->earlier = j->areas;
-    if (!j->status) j->areas = area;
-    return j->area = area;
-}
-
-static peft__mention *peft__mentioned(const peft__area *area, int name) {
-    peft__mention *m = area->mentions;
-    while (m && m->name != name) m = m->next;
-    return m;
+static struct peft__mention *peft__mentioned(const peft__area *area, int name) {
+    for (int64_t i = 0; i < area->count; i++)
+        if (area->mentions[i].name == name) return &area->mentions[i];
+    return NULL;
 }
 
 static const peft__builtin *peft__find_builtin(
     const peft_template *t, unsigned kinds, peft__value name, char *how);
 
-// Notes the use of a name in the current scope; `stored`: by an assignment. Returns the name's index in
-// t->names.
+// Notes the use of a name in the current scope; `stored`: by an assignment. Returns its index in t->names.
 static int peft__mention_name(peft__jinja *j, peft__value text, bool load, bool stored) {
     peft_template *t = j->t;
+    peft__area *area = j->in.area;
     int name = 0;
-    while (name < t->name_count &&
-        (t->names[name].text.size != text.size ||
-            memcmp(t->names[name].text.text, text.text, text.size) != 0))
-        name++;
-    peft__spend(j, 8 * (size_t)name);
+    while (name < t->name_count && !peft__same_bytes(t->names[name].text, text)) name++;
+    if (!peft__spend(j, 8 * (size_t)name)) return 0;
     if (name == t->name_count) {
-        if (j->status) return 0;
         void *grown = peft__one_more(t->ctx, t->names, t->name_count, &t->name_capacity, sizeof(peft__name));
         if (!grown) j->status = PEFT_ERROR_MEMORY;
         if (!grown) return 0;
         t->names = (peft__name *)grown;
-        peft__name *fresh = (peft__name *)memset(&t->names[name], 0, sizeof(peft__name));
-        char how = 0;
+        peft__name *fresh = (peft__name *)memset(&t->names[t->name_count++], 0, sizeof(peft__name));
         fresh->text = text;
-        fresh->global.builtin = peft__find_builtin(t, PEFT__GLOBAL, text, &how);
-        fresh->global.kind = fresh->global.builtin ? PEFT__FUNCTION : PEFT__MISSING;
-        fresh->global.size = (size_t)how;
-        t->name_count++;
+        fresh->builtin = peft__find_builtin(t, PEFT__GLOBAL, text, &fresh->how);
     }
     t->names[name].loaded = t->names[name].loaded || load;
-    if (!j->status && !peft__mentioned(j->area, name)) {
-        peft__mention *m = PEFT__NEW(j, mention);
-        m->name = name;
-        m->stored_first = stored && !j->branch;
-        m->next = j->area->mentions;
-        if (!j->status) j->area->mentions = m;
+    if (!peft__mentioned(area, name) && PEFT__GROW(j, area, mentions)) {
+        area->mentions[area->count].name = name;
+        area->mentions[area->count++].stored_first = stored && !j->in.branch;
     }
     return name;
 }
@@ -25593,22 +25284,25 @@ static int peft__mention_name(peft__jinja *j, peft__value text, bool load, bool 
 // Makes a term the target of an assignment. `bound`: a loop's or macro's variable, set on entry; else a
 // `set`'s.
 static void peft__make_target(peft__jinja *j, peft__term *n, bool bound) {
-    peft__point(j, n->begin, n->begin + n->size);
+    peft__point_at(j, n);
     if (n->kind == PEFT__TERM_NAME) {
         n->name = peft__mention_name(j, n->value, false, !bound);
-        if (j->in_loop && peft__text_is(n->value, "loop"))
+        if (j->in_loop && n->name == PEFT__LOOP_NAME)
             peft__refuse(j, "\"loop\" cannot be assigned to in a loop");
     } else if (n->kind == PEFT__TERM_TUPLE)
         for (peft__term *i = n->list; i && !j->status; i = i->next) peft__make_target(j, i, bound);
     else if (n->kind != PEFT__TERM_ATTRIBUTE) peft__refuse(j, "nothing can be assigned to this");
 }
 
-static void peft__loaded(peft__jinja *j, peft__term *n) {
-    peft__point(j, n->begin, n->begin + n->size);
-    if (peft__text_is(n->value, "self")) peft__unable(j, "\"self\" is not supported");
+static peft__term *peft__loaded(peft__jinja *j, peft__term *n) {
+    if (n->kind != PEFT__TERM_NAME) return n;
+    peft__point_at(j, n);
+    bool special = j->in_macro && (peft__text_is(n->value, "varargs") || peft__text_is(n->value, "kwargs"));
+    if (special || peft__text_is(n->value, "self"))
+        peft__unable(j, "\"%.*s\" is not supported", PEFT__SHOWN(n->value));
     n->name = peft__mention_name(j, n->value, true, false);
-    for (int i = 0; i < 3; i++)
-        if (n->name == j->t->special[i]) j->uses |= 1u << i;
+    j->uses_caller = j->uses_caller || n->name == PEFT__CALLER;
+    return n;
 }
 
 static peft__term *peft__parse_expression(peft__jinja *j);
@@ -25621,13 +25315,10 @@ static peft__term *peft__parse_items(peft__jinja *j, peft__term_kind kind, const
     peft__term *n = peft__term_new(j, kind), **tail = &n->list;
     peft__accept(j, kind == PEFT__TERM_LIST ? "[" : "{");
     while (!j->status && !peft__is(j, close)) {
-        peft__term *item = peft__parse_expression(j);
-        if (kind == PEFT__TERM_DICT) {
-            peft__expect(j, ":");
-            item = peft__term_over(j, PEFT__TERM_PAIR, item, peft__parse_expression(j));
+        for (int i = 0; i < (kind == PEFT__TERM_DICT ? 2 : 1); i++, tail = &(*tail)->next) {
+            if (i) peft__expect(j, ":");
+            *tail = peft__parse_expression(j);
         }
-        *tail = item;
-        tail = &item->next;
         if (!peft__is(j, close)) peft__expect(j, ",");
     }
     peft__expect(j, close);
@@ -25657,15 +25348,9 @@ static peft__term *peft__parse_primary(peft__jinja *j, bool target) {
     const char *begin = j->s;
     if (peft__digit(*begin)) n->value = peft__take_number(j);
     else if (*begin == '"' || *begin == '\'') {
-        n->value = peft__take_text(j);
-        while ((*j->s == '"' || *j->s == '\'') && !j->status) {  // "a" "b" is "ab"
-            peft__value a = n->value, b = peft__take_text(j);
-            char *both = (char *)peft__room(j, a.size + b.size + 1);
-            if (!both) break;
-            memcpy(both, a.text, a.size);
-            memcpy(both + a.size, b.text, b.size);
-            n->value = peft__text(both, a.size + b.size);
-        }
+        size_t start = j->out.size;  // "a" "b" is "ab"
+        while ((*j->s == '"' || *j->s == '\'') && !j->status) peft__put_text(j, peft__take_text(j));
+        n->value = peft__taken(j, start);
     } else if (peft__accept(j, "(")) {
         n = peft__parse_tuple(j, 'b');
         peft__expect(j, ")");
@@ -25683,8 +25368,7 @@ static peft__term *peft__parse_primary(peft__jinja *j, bool target) {
         }
         peft__ended(j, n);
         if (target && i == 6 && peft__accept(j, ".")) {
-            peft__loaded(j, n);
-            n = peft__term_over(j, PEFT__TERM_ATTRIBUTE, n, NULL);
+            n = peft__term_over(j, PEFT__TERM_ATTRIBUTE, peft__loaded(j, n));
             n->value = peft__take_name(j);
         }
     }
@@ -25694,20 +25378,17 @@ static peft__term *peft__parse_primary(peft__jinja *j, bool target) {
 // Parses arguments in brackets.
 static peft__term *peft__parse_arguments(peft__jinja *j) {
     peft__term *first = NULL, **tail = &first;
-    int stage = 0;  // what came last: 1 a keyword, 2 *x, 3 **x
+    bool named = false;
     peft__accept(j, "(");
     while (!j->status && !peft__is(j, ")")) {
-        peft__term *n = peft__term_new(j, PEFT__TERM_KEYWORD);
+        peft__term *n = peft__term_new(j, PEFT__TERM_ARGUMENT);
         const char *next = peft__after_space(peft__name_end(j->s), j->end);
-        int own = peft__name_char(*j->s, true) && *next == '=' && next[1] != '=';
-        if (peft__accept(j, "**")) n->kind = PEFT__TERM_SPREAD_NAMES, own = 3;
-        else if (peft__accept(j, "*")) n->kind = PEFT__TERM_SPREAD, own = 2;
-        else if (own) n->value = peft__take_name(j), peft__accept(j, "=");
-        if ((own == 0 && stage > 0) || (own >= 2 && stage >= own) || (own == 1 && stage == 3))
-            peft__unexpected(j, "another order of arguments");
-        if (own) n->a = peft__parse_expression(j);
-        else n = peft__parse_expression(j);
-        stage = PEFT__MAX(stage, own);
+        bool own = peft__name_char(*j->s, true) && *next == '=' && next[1] != '=';
+        if (*j->s == '*') peft__unable(j, "arguments with *");
+        if (named && !own) peft__unexpected(j, "a named argument");
+        if (own) n->value = peft__take_name(j), peft__accept(j, "=");
+        n->a = peft__parse_expression(j);
+        named = own;
         *tail = n;
         tail = &n->next;
         if (!peft__is(j, ")")) peft__expect(j, ",");
@@ -25732,68 +25413,66 @@ static peft__term *peft__parse_postfix(peft__jinja *j, peft__term *a) {
     for (; !j->status; peft__ended(j, a)) {
         if (peft__accept(j, ".")) {
             bool number = peft__digit(*j->s);
-            a = peft__term_over(j, number ? PEFT__TERM_ITEM : PEFT__TERM_ATTRIBUTE, a, NULL);
+            a = peft__term_over(j, number ? PEFT__TERM_ITEM : PEFT__TERM_ATTRIBUTE, a);
             if (number) a->b = peft__parse_primary(j, false);
             else a->value = peft__take_name(j);
         } else if (peft__accept(j, "[")) {
-            peft__term *list = peft__term_new(j, PEFT__TERM_TUPLE), **tail = &list->list;
-            a = peft__term_over(j, PEFT__TERM_ITEM, a, NULL);
-            while (!j->status && !peft__is(j, "]")) {
-                if (list->list) peft__expect(j, ",");
-                *tail = peft__parse_subscript(j);
-                tail = &(*tail)->next;
-            }
+            a = peft__term_over(j, PEFT__TERM_ITEM, a);
+            a->b = peft__parse_subscript(j);
+            if (peft__is(j, ",")) peft__unable(j, "several subscripts");
             peft__expect(j, "]");
-            a->b = list->list && !list->list->next ? list->list : list;
         } else if (peft__is(j, "(")) {
-            a = peft__term_over(j, PEFT__TERM_CALL, a, NULL);
+            a = peft__term_over(j, PEFT__TERM_CALL, a);
             a->list = peft__parse_arguments(j);
         } else break;
     }
     return a;
 }
 
+static peft__value peft__no_builtin(peft__jinja *j, bool filter, peft__value name) {
+    return peft__refuse(j, "there is no %s \"%.*s\"", filter ? "filter" : "test", PEFT__SHOWN(name));
+}
+
 // Parses the name of a filter or test, such as "a" or "a.b". One that does not exist is an error at once;
 // inside of an if, only when it runs.
 static void peft__parse_builtin(peft__jinja *j, peft__term *n) {
     const char *begin = j->s;
-    peft__take_name(j);
-    while (peft__accept(j, ".")) peft__take_name(j);
+    bool filter = n->kind == PEFT__TERM_FILTER;
+    do peft__take_name(j);
+    while (peft__accept(j, "."));
     n->value = peft__text(begin, (size_t)(j->before - begin));
-    n->builtin =
-        peft__find_builtin(j->t, n->kind == PEFT__TERM_FILTER ? PEFT__FILTER : PEFT__TEST, n->value, &n->op);
-    if (!n->builtin && !j->soft && !j->lacking) j->lacking = n;
+    n->builtin = peft__find_builtin(j->t, filter ? PEFT__FILTER : PEFT__TEST, n->value, &n->op);
+    if (!n->builtin && !j->in.soft && !j->lacking) j->lacking = peft__ended(j, n);
 }
 
 static peft__term *peft__parse_test(peft__jinja *j, peft__term *a) {
     bool negated = peft__accept(j, "not");
-    peft__term *n = peft__term_over(j, PEFT__TERM_TEST, a, NULL);
+    peft__term *n = peft__term_over(j, PEFT__TERM_TEST, a);
     peft__parse_builtin(j, n);
     if (peft__is(j, "(")) n->list = peft__parse_arguments(j);
     else if (!peft__is(j, "else") && !peft__is(j, "or") && !peft__is(j, "and") && *j->s &&
         (peft__name_char(*j->s, false) || strchr("\"'[{", *j->s))) {
         if (peft__is(j, "is")) peft__unexpected(j, "no second \"is\"");
-        n->list = peft__parse_primary(j, false);
-        if (n->list->kind == PEFT__TERM_NAME) peft__loaded(j, n->list);
-        n->list = peft__parse_postfix(j, n->list);
+        n->list = peft__term_new(j, PEFT__TERM_ARGUMENT);
+        n->list->a = peft__parse_postfix(j, peft__loaded(j, peft__parse_primary(j, false)));
     }
     peft__ended(j, n);
-    return negated ? peft__term_over(j, PEFT__TERM_NOT, n, NULL) : n;
+    if (!negated) return n;
+    n = peft__term_over(j, PEFT__TERM_UNARY, n);
+    n->op = 'n';
+    return n;
 }
 
 static peft__term *peft__parse_unary(peft__jinja *j, bool filters) {
     peft__term *n;
     peft__parse_deeper(j);
     if (peft__is(j, "-") || peft__is(j, "+")) {
-        n = peft__term_new(j, PEFT__TERM_SIGN);
+        n = peft__term_new(j, PEFT__TERM_UNARY);
         n->op = *j->s;
         peft__passed(j, j->s + 1);
         n->a = peft__parse_unary(j, false);
         peft__ended(j, n);
-    } else {
-        n = peft__parse_primary(j, false);
-        if (n->kind == PEFT__TERM_NAME) peft__loaded(j, n);
-    }
+    } else n = peft__loaded(j, peft__parse_primary(j, false));
     n = peft__parse_postfix(j, n);
     while (filters && !j->status) {
         if (peft__is(j, "|")) n = peft__parse_filter(j, n);
@@ -25805,19 +25484,20 @@ static peft__term *peft__parse_unary(peft__jinja *j, bool filters) {
     return n;
 }
 
-// Parses on|name(...)|name(...); `on` NULL: the first name comes without "|".
+// Parses on|name(...)|name(...); `on` NULL: the first name comes without "|", for a block's text.
 static peft__term *peft__parse_filter(peft__jinja *j, peft__term *on) {
-    for (bool first = !on; first || peft__accept(j, "|"); first = false) {
-        peft__term *n = peft__term_over(j, PEFT__TERM_FILTER, on, NULL);
-        peft__parse_builtin(j, n);
-        peft__ended(j, n);
-        if (peft__is(j, "(")) n->list = peft__parse_arguments(j);
-        on = peft__ended(j, n);
+    bool first = !on;
+    if (first) on = peft__term_new(j, PEFT__TERM_NAME), on->name = PEFT__BLOCK;
+    for (; first || peft__accept(j, "|"); first = false) {
+        on = peft__term_over(j, PEFT__TERM_FILTER, on);
+        peft__parse_builtin(j, on);
+        if (peft__is(j, "(")) on->list = peft__parse_arguments(j);
+        peft__ended(j, on);
     }
     return on;
 }
 
-enum { PEFT__LEVEL_NOT = 2, PEFT__LEVEL_COMPARE, PEFT__LEVEL_SUM, PEFT__LEVEL_CONCAT };
+enum { PEFT__LEVEL_NOT = 2, PEFT__LEVEL_COMPARE };
 
 // Binding strengths of operators; terms have the letter `op`.
 static const struct peft__operator {
@@ -25837,44 +25517,34 @@ static const char *peft__operator_text(char op) {
 
 static const struct peft__operator *peft__next_operator(const peft__jinja *j) {
     const char *next = peft__after_space(peft__name_end(j->s), j->end);
-    for (int64_t i = 0; i < PEFT__COUNT(peft__operators); i++)
-        if (peft__is(j, peft__operators[i].text))
-            return peft__operators[i].op == 'n' &&
-                    (!peft__starts(next, "in") || peft__name_char(next[2], false)) ? NULL
-                        : &peft__operators[i];
-    return NULL;
+    bool in = peft__starts(next, "in") && !peft__name_char(next[2], false);
+    int64_t i = 0;
+    while (i < PEFT__COUNT(peft__operators) && !peft__is(j, peft__operators[i].text)) i++;
+    return i == PEFT__COUNT(peft__operators) || (peft__operators[i].op == 'n' && !in) ? NULL
+        : &peft__operators[i];
 }
 
 static peft__term *peft__parse_binary(peft__jinja *j, int least) {
-    peft__term *left;
+    peft__term *left, **chain = NULL;
     const struct peft__operator *o;
     peft__parse_deeper(j);
     if (least <= PEFT__LEVEL_NOT && peft__is(j, "not")) {
-        left = peft__term_new(j, PEFT__TERM_NOT);
+        left = peft__term_new(j, PEFT__TERM_UNARY);
+        left->op = 'n';
         peft__accept(j, "not");
         left->a = peft__parse_binary(j, PEFT__LEVEL_NOT);
         peft__ended(j, left);
     } else left = peft__parse_unary(j, true);
     while (!j->status && (o = peft__next_operator(j)) != NULL && o->level >= least) {
-        int level = o->level;
-        peft__term *n = peft__term_over(j, PEFT__TERM_BINARY, left, NULL), **tail = &n->list;
-        if (level != PEFT__LEVEL_COMPARE && level != PEFT__LEVEL_CONCAT) {
-            n->op = o->op;
-            peft__accept(j, o->text);
-            n->b = peft__parse_binary(j, level + 1);
-        } else {  // a < b < c, a ~ b ~ c
-            n->kind = level == PEFT__LEVEL_COMPARE ? PEFT__TERM_COMPARE : PEFT__TERM_CONCAT;
-            if (n->kind == PEFT__TERM_CONCAT) *tail = left, tail = &left->next, n->a = NULL;
-            for (; !j->status && (o = peft__next_operator(j)) != NULL && o->level == level;
-                 tail = &(*tail)->next) {
-                peft__accept(j, o->text);
-                if (o->op == 'n') peft__accept(j, "in");
-                *tail = peft__parse_binary(j, level + 1);
-                if (n->kind == PEFT__TERM_COMPARE)
-                    (*tail = peft__term_over(j, PEFT__TERM_OPERAND, *tail, NULL))->op = o->op;
-            }
-        }
-        left = peft__ended(j, n);
+        bool compare = o->level == PEFT__LEVEL_COMPARE;
+        peft__term *n = peft__term_over(j, compare ? PEFT__TERM_COMPARE : PEFT__TERM_BINARY, left);
+        n->op = o->op;
+        peft__accept(j, o->text);
+        if (o->op == 'n') peft__accept(j, "in");
+        n->b = peft__parse_binary(j, o->level + 1);
+        if (compare && chain) *chain = n, peft__ended(j, left);  // a < b < c
+        else left = peft__ended(j, n);
+        chain = compare ? &n->c : NULL;
     }
     j->depth--;
     return left;
@@ -25884,16 +25554,17 @@ static peft__term *peft__parse_expression(peft__jinja *j) {
     const peft__term *lacking = j->lacking;
     peft__term *n = peft__parse_binary(j, 0);
     while (peft__accept(j, "if")) {
-        peft__term *whole = peft__term_over(j, PEFT__TERM_CONDITION, NULL, n);
         j->lacking = lacking;  // what n lacks may never run
-        j->soft++;
+        peft__term *whole = peft__term_over(j, PEFT__TERM_CONDITION, n);
+        whole->b = n;
+        j->in.soft++;
         whole->a = peft__parse_binary(j, 0);
         if (peft__accept(j, "else")) {
             peft__parse_deeper(j);
             whole->c = peft__parse_expression(j);
             j->depth--;
         }
-        j->soft--;
+        j->in.soft--;
         n = peft__ended(j, whole);
     }
     return n;
@@ -25904,112 +25575,94 @@ static peft__term *peft__parse_expression(peft__jinja *j) {
 static peft__term *peft__parse_body(peft__jinja *j, const char *const *ends);
 
 // Parses the end of a tag, then statements up to a tag with one of the names, inside of which j->s then is.
-static peft__term *peft__parse_block(peft__jinja *j, const peft__term *n, const char *const *ends) {
+static peft__term *peft__parse_until(peft__jinja *j, peft__term *n, const char *const *ends) {
+    peft__ended(j, n);
     peft__accept(j, ":");
     peft__expect_end(j);
     peft__term *body = peft__parse_body(j, ends);
-    peft__point(j, n->begin, n->begin + n->size);
+    peft__point_at(j, n);
     if (!j->mode) peft__refuse(j, "\"%s\" is missing", ends[0]);
+    if (!ends[1]) peft__accept(j, ends[0]);
     return body;
 }
 
-static peft__term *peft__parse_last_block(peft__jinja *j, const peft__term *n, const char *end) {
-    const char *ends[] = {end, NULL};
-    peft__term *body = peft__parse_block(j, n, ends);
-    peft__accept(j, end);
-    return body;
-}
-
-// What the parser keeps of the outside while it is in a statement's body.
-typedef struct peft__outer {
-    peft__area *area;
-    int branch, soft, loops;
-} peft__outer;
-
-static peft__outer peft__enter_area(peft__jinja *j, peft__area **area, int loops) {
-    peft__outer outer = {j->area, j->branch, j->soft, j->loops};
-    j->area = *area = *area ? *area : peft__area_new(j);
-    j->branch = j->soft = 0;
-    j->loops = loops;
+// Enters a scope of the text, and gives what the parser was in.
+static struct peft__inside peft__enter_area(peft__jinja *j, peft__area **area, int loops) {
+    struct peft__inside outer = j->in;
+    if (!*area) {
+        *area = PEFT__NEW(j, area);
+        (*area)->parent = outer.area;
+        (*area)->earlier = j->areas;
+        if (!j->status) j->areas = *area;
+    }
+    j->in.area = *area;
+    j->in.branch = j->in.soft = 0;
+    j->in.loops = loops;
     return outer;
-}
-
-static void peft__leave_area(peft__jinja *j, peft__outer outer) {
-    j->area = outer.area;
-    j->branch = outer.branch;
-    j->soft = outer.soft;
-    j->loops = outer.loops;
 }
 
 // Parses a body in an area of its own; with `filters`, first the filters that its text goes through.
 static peft__term *peft__parse_scope(
     peft__jinja *j, peft__term *n, peft__area **area, int loops, bool filters, const char *end) {
-    peft__outer outer = peft__enter_area(j, area, loops);
+    const char *const ends[] = {end, NULL};
+    struct peft__inside outer = peft__enter_area(j, area, loops);
     if (filters) n->b = peft__parse_filter(j, NULL);
-    peft__term *body = peft__parse_last_block(j, peft__ended(j, n), end);
-    peft__leave_area(j, outer);
+    peft__term *body = peft__parse_until(j, n, ends);
+    j->in = outer;
     return body;
 }
 
 static void peft__parse_for(peft__jinja *j, peft__term *n) {
     static const char *const ends[] = {"endfor", "else", NULL};
-    peft__outer outer = peft__enter_area(j, &n->area, 1);
+    struct peft__inside outer = peft__enter_area(j, &n->area, 1);
     j->in_loop++;
     n->a = peft__parse_tuple(j, 't');
     peft__make_target(j, n->a, true);
     j->in_loop--;
-    peft__leave_area(j, outer);
+    j->in = outer;
     if (!peft__accept(j, "in")) peft__unexpected(j, "in");
     n->b = peft__parse_tuple(j, 'p');
     if (peft__accept(j, "if")) {
         peft__enter_area(j, &n->test_area, 1);
         n->c = peft__parse_expression(j);
-        peft__leave_area(j, outer);
+        j->in = outer;
     }
-    n->recursive = peft__accept(j, "recursive");
-    peft__ended(j, n);
+    if (peft__is(j, "recursive")) peft__unable(j, "a recursive loop");
     peft__enter_area(j, &n->area, 1);
     j->in_loop++;
-    n->body = peft__parse_block(j, n, ends);
+    n->body = peft__parse_until(j, n, ends);
     j->in_loop--;
-    peft__leave_area(j, outer);
-    if (peft__accept(j, "endfor") || !peft__accept(j, "else")) return;
-    n->other = peft__parse_scope(j, n, &n->other_area, n->recursive ? 0 : j->loops, false, "endfor");
+    j->in = outer;
+    if (!peft__accept(j, "endfor") && peft__accept(j, "else"))
+        n->other = peft__parse_scope(j, n, &n->other_area, j->in.loops, false, "endfor");
 }
 
 static void peft__parse_if(peft__jinja *j, peft__term *n) {
-    static const char *const ends[] = {"endif", "elif", "else", NULL};
-    peft__term **tail = &n->list;
-    int branch = j->branch;
-    j->soft++;
-    for (bool more = true, last = false; more && !j->status;) {
-        peft__term *arm = peft__term_new(j, PEFT__TERM_ARM);
-        *tail = arm;
-        tail = &arm->next;
-        if (!last) arm->a = peft__parse_tuple(j, 'p');
-        peft__ended(j, arm);
-        j->branch = branch + 1;
-        if (last) arm->body = peft__parse_last_block(j, arm, "endif");
-        else arm->body = peft__parse_block(j, arm, ends);
-        if (last) break;
-        last = peft__accept(j, "else");
-        more = last || peft__accept(j, "elif");
-        if (!more) peft__accept(j, "endif");
-    }
-    j->branch = branch;
-    j->soft--;
+    static const char *const ends[] = {"endif", "elif", "else", NULL}, *const last[] = {"endif", NULL};
+    peft__parse_deeper(j);
+    j->in.soft++;
+    n->a = peft__parse_tuple(j, 'p');
+    j->in.branch++;
+    n->body = peft__parse_until(j, n, ends);
+    if (peft__is(j, "elif")) {
+        n->other = peft__term_new(j, PEFT__TERM_IF);
+        peft__accept(j, "elif");
+        peft__parse_if(j, n->other);
+    } else if (peft__accept(j, "else")) n->other = peft__parse_until(j, n, last);
+    else peft__accept(j, "endif");
+    j->in.branch--;
+    j->in.soft--;
+    j->depth--;
 }
 
 static void peft__parse_set(peft__jinja *j, peft__term *n) {
     n->a = peft__parse_tuple(j, 's');
-    if (peft__accept(j, "=")) {
-        n->b = peft__parse_tuple(j, 'e');
-        peft__make_target(j, n->a, false);
-        return;
-    }
-    n->kind = PEFT__TERM_SET_BLOCK;
+    bool block = !peft__accept(j, "=");
+    if (!block) n->b = peft__parse_tuple(j, 'e');
     peft__make_target(j, n->a, false);
-    n->body = peft__parse_scope(j, n, &n->area, j->loops, peft__accept(j, "|"), "endset");
+    if (!block) return;
+    n->kind = PEFT__TERM_BLOCK;
+    n->body = peft__parse_scope(j, n, &n->area, j->in.loops, peft__accept(j, "|"), "endset");
 }
 
 static void peft__parse_signature(peft__jinja *j, peft__term *n) {
@@ -26023,8 +25676,7 @@ static void peft__parse_signature(peft__jinja *j, peft__term *n) {
         peft__make_target(j, peft__ended(j, name), true);
         if (peft__accept(j, "=")) name->b = peft__parse_expression(j), defaults = true;
         else if (defaults) peft__refuse(j, "a parameter without a default behind one that has it");
-        else if (peft__text_is(name->value, "caller"))
-            peft__refuse(j, "the parameter \"caller\" needs a default");
+        if (name->name == PEFT__CALLER) peft__unable(j, "a parameter named \"caller\"");
         *tail = name;
         tail = &name->next;
     }
@@ -26032,71 +25684,51 @@ static void peft__parse_signature(peft__jinja *j, peft__term *n) {
 }
 
 static void peft__parse_macro(peft__jinja *j, peft__term *n) {
-    bool macro = n->kind == PEFT__TERM_MACRO;
+    bool macro = n->kind == PEFT__TERM_MACRO, uses = j->uses_caller;
+    size_t start = j->out.size;
     if (macro) {
         n->a = peft__term_new(j, PEFT__TERM_NAME);
         n->a->value = peft__take_name(j);
         peft__make_target(j, peft__ended(j, n->a), false);
     }
-    peft__outer outer = peft__enter_area(j, &n->area, 0);
+    struct peft__inside outer = peft__enter_area(j, &n->area, 0);
     if (macro || peft__is(j, "(")) peft__parse_signature(j, n);
-    peft__leave_area(j, outer);
+    j->in = outer;
     if (!macro) n->a = peft__parse_expression(j);
-    peft__ended(j, n);
     if (!macro && n->a->kind != PEFT__TERM_CALL) {
-        peft__point(j, n->a->begin, n->a->begin + n->a->size);
+        peft__point_at(j, n->a);
         peft__refuse(j, "a call expected");
     }
-    unsigned uses = j->uses;
-    j->uses = 0;
+    j->uses_caller = false;
+    j->in_macro++;
     n->body = peft__parse_scope(j, n, &n->area, 0, false, macro ? "endmacro" : "endcall");
-    n->uses = j->uses;
-    j->uses |= uses;
-    for (const peft__term *p = n->list; p; p = p->next)
-        for (int i = 0; i < 3; i++)
-            if (p->name == j->t->special[i]) n->uses &= ~(1u << i);
-}
-
-static void peft__parse_filter_block(peft__jinja *j, peft__term *n) {
-    n->body = peft__parse_scope(j, n, &n->area, j->loops, true, "endfilter");
-}
-
-static void peft__parse_with(peft__jinja *j, peft__term *n) {
+    j->in_macro--;
     peft__term **tail = &n->list;
-    peft__outer outer = peft__enter_area(j, &n->area, j->loops);
-    while (!j->status && !peft__tag_ends(j)) {
-        if (n->list) peft__expect(j, ",");
-        peft__term *set = peft__term_new(j, PEFT__TERM_SET);
-        set->a = peft__parse_tuple(j, 't');
-        peft__make_target(j, set->a, true);
-        peft__expect(j, "=");
-        j->area = outer.area;
-        set->b = peft__parse_expression(j);
-        j->area = n->area;
-        *tail = peft__ended(j, set);
-        tail = &set->next;
+    peft__puts(j, "-");
+    for (; *tail && !j->status; tail = &(*tail)->next) {
+        peft__puts(j, " ?");
+        peft__put_text(j, (*tail)->value);
     }
-    n->body = peft__parse_last_block(j, peft__ended(j, n), "endwith");
-    peft__leave_area(j, outer);
+    if (j->uses_caller) {
+        *tail = peft__term_new(j, PEFT__TERM_NAME);
+        (*tail)->value = peft__text_of("caller");
+        (*tail)->name = PEFT__CALLER;
+        peft__puts(j, " =caller");
+    }
+    peft__put(j, "", 1);  // signatures end with a NUL
+    n->value = peft__taken(j, start);
+    j->uses_caller = uses || j->uses_caller;
 }
 
-static void peft__parse_generation(peft__jinja *j, peft__term *n) {
-    n->body = peft__parse_scope(j, n, &n->area, 0, false, "endgeneration");
-}
-
-static void peft__parse_print(peft__jinja *j, peft__term *n) {  // {% print a, b %}
-    peft__term **tail = &(n->a = peft__term_new(j, PEFT__TERM_CONCAT))->list;
-    while (!j->status && !peft__tag_ends(j)) {
-        if (n->a->list) peft__expect(j, ",");
-        *tail = peft__parse_expression(j);
-        tail = &(*tail)->next;
-    }
-    peft__ended(j, n->a);
+static void peft__parse_simple(peft__jinja *j, peft__term *n) {  // a filter block or generation
+    bool filter = n->kind == PEFT__TERM_BLOCK;
+    n->body = peft__parse_scope(
+        j, n, &n->area, filter ? j->in.loops : 0, filter, filter ? "endfilter" : "endgeneration");
 }
 
 static void peft__parse_flow(peft__jinja *j, peft__term *n) {
-    peft__point(j, n->begin, n->begin + n->size);
-    if (!j->loops) peft__refuse(j, "it is not within a loop");
+    peft__point_at(j, n);
+    if (!j->in.loops) peft__refuse(j, "it is not within a loop");
 }
 
 static const struct {
@@ -26106,29 +25738,27 @@ static const struct {
 } peft__statements[] = {{"for", PEFT__TERM_FOR, peft__parse_for}, {"if", PEFT__TERM_IF, peft__parse_if},
     {"set", PEFT__TERM_SET, peft__parse_set}, {"macro", PEFT__TERM_MACRO, peft__parse_macro},
     {"call", PEFT__TERM_CALL_BLOCK, peft__parse_macro},
-    {"filter", PEFT__TERM_FILTER_BLOCK, peft__parse_filter_block},
-    {"with", PEFT__TERM_WITH, peft__parse_with},
-    {"generation", PEFT__TERM_GENERATION, peft__parse_generation},
-    {"print", PEFT__TERM_PRINT, peft__parse_print}, {"break", PEFT__TERM_BREAK, peft__parse_flow},
-    {"continue", PEFT__TERM_CONTINUE, peft__parse_flow}};
+    {"filter", PEFT__TERM_BLOCK, peft__parse_simple},
+    {"generation", PEFT__TERM_GENERATION, peft__parse_simple},
+    {"break", PEFT__TERM_BREAK, peft__parse_flow}, {"continue", PEFT__TERM_CONTINUE, peft__parse_flow}};
 
 static peft__term *peft__parse_statement(peft__jinja *j) {
-    static const char *const others[] = {"block", "extends", "include", "import", "from", "autoescape"};
+    static const char *const others[] = {
+        "block", "extends", "include", "import", "from", "autoescape", "print", "with"};
     peft__term *n = peft__term_new(j, PEFT__TERM_DATA);
-    int64_t i = 0;
     const char *end = peft__name_end(j->s);
     peft__point(j, j->s, end);
-    for (int k = 0; k < 6; k++)
-        if (peft__is(j, others[k]))
-            peft__unable(j, "the statement \"%s\" is not supported: a template stands alone", others[k]);
-    while (i < PEFT__COUNT(peft__statements) && !peft__accept(j, peft__statements[i].name)) i++;
-    if (i < PEFT__COUNT(peft__statements)) {
+    for (int64_t i = 0; i < PEFT__COUNT(others); i++)
+        if (peft__is(j, others[i])) peft__unable(j, "the statement \"%s\" is not supported", others[i]);
+    for (int64_t i = 0; i < PEFT__COUNT(peft__statements); i++) {
+        if (!peft__accept(j, peft__statements[i].name)) continue;
         n->kind = peft__statements[i].kind;
         peft__statements[i].parse(j, peft__ended(j, n));
         peft__expect_end(j);
-    } else if (end > j->s)
-        peft__refuse(j, "unknown statement \"%.*s\"", peft__shown((size_t)(end - j->s)), j->s);
-    else peft__unexpected(j, "the name of a statement");
+        return n;
+    }
+    if (end == j->s) peft__unexpected(j, "the name of a statement");
+    else peft__refuse(j, "unknown statement \"%.*s\"", peft__shown((size_t)(end - j->s)), j->s);
     return n;
 }
 
@@ -26136,7 +25766,7 @@ static peft__term *peft__parse_statement(peft__jinja *j) {
 static peft__term *peft__parse_body(peft__jinja *j, const char *const *ends) {
     peft__term *first = NULL, **tail = &first;
     peft__parse_deeper(j);
-    for (char piece; (piece = peft__next_piece(j)) != 0; tail = &(*tail)->next) {
+    for (char piece; (piece = peft__next_piece(j)) != 0 && !j->status; tail = &(*tail)->next) {
         for (int i = 0; piece == '%' && ends && ends[i]; i++)
             if (peft__is(j, ends[i])) return j->depth--, first;
         peft__term *n = *tail = piece == '%' ? peft__parse_statement(j) : peft__term_new(j, PEFT__TERM_PRINT);
@@ -26150,7 +25780,6 @@ static peft__term *peft__parse_body(peft__jinja *j, const char *const *ends) {
             peft__ended(j, n);
             peft__expect_end(j);
         }
-        if (j->status) break;
     }
     j->depth--;
     return first;
@@ -26160,39 +25789,34 @@ static peft__term *peft__parse_body(peft__jinja *j, const char *const *ends) {
 
 // The variable of a name in a scope; with `around`, in the outer scopes too, skipping variables without a
 // value. NULL: there is none.
-static peft__binding *peft__binding_of(peft__jinja *j, const peft__scope *s, int name, bool around) {
-    int hops = 0;
+static peft__value *peft__variable_of(peft__jinja *j, const peft__scope *s, int name, bool around) {
     for (; s; s = around ? s->parent : NULL) {
-        for (peft__binding *b = s->first; b; b = b->next) {
-            if (b->name == name && (!around || peft__given(b->value))) return b;
-            if (++hops % 64 == 0) peft__spend(j, 0);
-        }
+        peft__spend(j, (size_t)s->count);
+        for (int64_t i = 0; i < s->count; i++)
+            if (s->variables[i].name == name && (!around || peft__given(s->variables[i].value)))
+                return &s->variables[i].value;
     }
     return NULL;
 }
 
 static void peft__set_variable(peft__jinja *j, peft__scope *s, int name, peft__value v) {
-    if (j->status) return;
-    peft__binding *b = s ? peft__binding_of(j, s, name, false) : NULL;
-    if (s && !b) {
-        b = PEFT__NEW(j, binding);
-        b->name = name;
-        b->next = s->first;
-        if (!j->status) s->first = b;
-    }
-    *(s ? &b->value : &j->globals[name]) = v;
+    peft__value *place = s ? peft__variable_of(j, s, name, false) : &j->globals[name];
+    if (j->status || (!place && !PEFT__GROW(j, s, variables))) return;
+    if (place) *place = v;
+    else s->variables[s->count].name = name, s->variables[s->count++].value = v;
 }
 
-// A new scope inside of `parent` (NULL: the outermost). `again`: a finished scope of the same area to
+// Makes a new scope inside of `parent` (NULL: the outermost). `again`: a finished scope of the same area to
 // reuse, or NULL.
 static peft__scope *peft__enter(
     peft__jinja *j, const peft__area *area, peft__scope *parent, peft__scope *again) {
     peft__scope *s = again && !again->kept ? again : PEFT__NEW(j, scope);
     s->parent = parent;
-    for (peft__binding *b = s->first; b; b = b->next) b->value = peft__missing();
-    for (const peft__mention *m = area->mentions; m; m = m->next)
-        if (m->stored_first)
-            peft__set_variable(j, s, m->name, peft__undefined(j->t->names[m->name].text, false));
+    s->count = 0;
+    for (int64_t i = 0; i < area->count; i++)
+        if (area->mentions[i].stored_first)
+            peft__set_variable(j, s, area->mentions[i].name,
+                peft__undefined(j->t->names[area->mentions[i].name].text, false));
     return s;
 }
 
@@ -26208,14 +25832,13 @@ static void peft__assign(peft__jinja *j, const peft__term *n, peft__value v, pef
         if (space.kind != PEFT__NAMESPACE) peft__refuse(j, "cannot assign attribute on non-namespace object");
         else if (j->t->desc.chat && n->value.text[0] == '_')
             peft__refuse(j, "a namespace takes no names that begin with _");
-        else peft__dict_set(j, space.dict, n->value, v);
+        else peft__dict_set(j, space.o, n->value, v);
     } else {
-        peft__cursor c = peft__iterate(j, v);
-        peft__value item;
+        const peft__object *l = peft__to_list(j, v).o;
         const peft__term *i = n->list;
-        for (; i && peft__next(j, &c, &item); i = i->next) peft__assign(j, i, item, s);
-        if (i || peft__next(j, &c, &item))
-            peft__refuse(j, "%s values to unpack", i ? "not enough" : "too many");
+        int64_t k = 0;
+        for (; i && k < l->count; i = i->next) peft__assign(j, i, l->items[k++], s);
+        if (i || k < l->count) peft__refuse(j, "%s values to unpack", i ? "not enough" : "too many");
     }
 }
 
@@ -26225,104 +25848,82 @@ static bool peft__whole_product(int64_t a, int64_t b, int64_t *out) {
     uint64_t x = a < 0 ? 0 - (uint64_t)a : (uint64_t)a, y = b < 0 ? 0 - (uint64_t)b : (uint64_t)b;
     bool negative = (a < 0) != (b < 0);
     if (y && x > UINT64_MAX / y) return false;
-    uint64_t m = x * y;
-    *out = negative ? (int64_t)(0 - m) : (int64_t)m;
-    return m <= (uint64_t)INT64_MAX + negative;
-}
-
-static peft__value peft__whole_power(peft__jinja *j, int64_t base, int64_t exponent) {
-    int64_t result = 1;
-    bool fits = true;
-    for (; exponent > 0 && fits; exponent /= 2) {
-        if (exponent % 2) fits = peft__whole_product(result, base, &result);
-        if (exponent > 1) fits = fits && peft__whole_product(base, base, &base);
-    }
-    return fits ? peft__integer(result) : peft__big_number(j);
-}
-
-static double peft__floor_mod(double x, double y, double *quotient) {  // Python's %, and *quotient of //
-    double mod = fmod(x, y), div = (x - mod) / y;
-    if (mod != 0 && (y < 0) != (mod < 0)) mod += y, div -= 1;
-    else if (mod == 0) mod = copysign(0, y);
-    double whole = floor(div);
-    if (div - whole > 0.5) whole += 1;
-    *quotient = div != 0 ? whole : copysign(0, x / y);
-    return mod;
+    *out = negative ? (int64_t)(0 - x * y) : (int64_t)(x * y);
+    return x * y <= (uint64_t)INT64_MAX + negative;
 }
 
 static peft__value peft__arithmetic(peft__jinja *j, char op, peft__value a, peft__value b) {
-    double x = peft__as_double(a), y = peft__as_double(b), quotient;
+    double x = peft__as_double(a), y = peft__as_double(b), z;
     int64_t m = a.integer, n = b.integer, k = 0;
     bool whole = peft__is_whole(a) && peft__is_whole(b);
     if (strchr("/%d", op) && y == 0) return peft__refuse(j, "division by zero");
     switch (op) {
     case '+':
-        if (!whole) return peft__real(x + y);
-        return (n > 0 ? m > INT64_MAX - n : m < INT64_MIN - n) ? peft__big_number(j) : peft__integer(m + n);
     case '-':
-        if (!whole) return peft__real(x - y);
-        return (n < 0 ? m > INT64_MAX + n : m < INT64_MIN + n) ? peft__big_number(j) : peft__integer(m - n);
+        if (!whole) return peft__real(op == '+' ? x + y : x - y);
+        if (op == '-' && n == INT64_MIN) return m < 0 ? peft__integer(m - n) : peft__big_number(j);
+        if (op == '-') n = -n;
+        return (n > 0 ? m > INT64_MAX - n : m < INT64_MIN - n) ? peft__big_number(j) : peft__integer(m + n);
     case '*':
         if (!whole) return peft__real(x * y);
         return peft__whole_product(m, n, &k) ? peft__integer(k) : peft__big_number(j);
     case '/': return peft__real(x / y);
     case '%':
-        if (!whole) return peft__real(peft__floor_mod(x, y, &quotient));
-        k = n == -1 ? 0 : m % n;
-        return peft__integer(k && (k < 0) != (n < 0) ? k + n : k);
     case 'd':
-        if (!whole) peft__floor_mod(x, y, &quotient);
-        if (!whole) return peft__real(quotient);
-        if (n == -1) return peft__arithmetic(j, '-', peft__integer(0), a);
-        return peft__integer(m / n - (m % n && (m < 0) != (n < 0)));
+        if (whole && n == -1)  // the largest negative number has no positive one
+            return op == '%' ? peft__integer(0) : peft__arithmetic(j, '-', peft__integer(0), a);
+        if (whole) {  // rounded down, as Python does; C rounds to zero
+            k = m % n && (m < 0) != (n < 0);
+            return peft__integer(op == '%' ? m % n + k * n : m / n - k);
+        }
+        z = fmod(x, y);
+        x = (x - z) / y;
+        if (z != 0 && (y < 0) != (z < 0)) z += y, x -= 1;
+        if (op == '%') return peft__real(z != 0 ? z : copysign(0, y));
+        return peft__real(x != 0 ? rint(x) : copysign(0, peft__as_double(a) / y));
     default:  // **
         if (x == 0 && y < 0) return peft__refuse(j, "0 cannot be raised to a negative power");
-        if (whole && n >= 0) return peft__whole_power(j, m, n);
+        for (k = 1; whole && n >= 0; n--) {
+            if (n == 0 || !peft__spend(j, 0)) return peft__integer(k);
+            if (!peft__whole_product(k, m, &k)) return peft__big_number(j);
+        }
         if (x < 0 && y != floor(y)) return peft__unable(j, "complex numbers");
-        quotient = pow(x, y);
-        if (quotient - quotient != 0 && x - x == 0 && y - y == 0)
-            return peft__refuse(j, "the result is too large");
-        return peft__real(quotient);
+        z = pow(x, y);
+        if (z - z != 0 && x - x == 0 && y - y == 0) return peft__refuse(j, "the result is too large");
+        return peft__real(z);
     }
-}
-
-static peft__value peft__repeated(peft__jinja *j, peft__value v, int64_t times) {
-    size_t start = j->out.size;
-    if (v.kind == PEFT__TEXT) {
-        peft__put_times(j, v, times);
-        return peft__taken(j, start, v.flag);
-    }
-    int64_t n = v.list->count, total = 0;
-    if (!peft__mul(n, PEFT__MAX(times, (int64_t)0), &total)) total = INT64_MAX / 64;
-    peft__value list = peft__list_new(j, v.kind, total);
-    for (int64_t i = 0; i < total && peft__spend(j, 0); i++) peft__list_add(j, list, v.list->items[i % n]);
-    return list;
 }
 
 static peft__value peft__binary(peft__jinja *j, char op, peft__value a, peft__value b) {
     size_t start = j->out.size;
     if (j->status) return a;
-    if (a.kind == PEFT__UNDEFINED) return peft__undefined_error(j, a);
-    if (op == '%' && a.kind == PEFT__TEXT) return peft__percent(j, a, b);
-    if (b.kind == PEFT__UNDEFINED) return peft__undefined_error(j, b);
-    if (peft__is_number(a) && peft__is_number(b)) return peft__arithmetic(j, op, a, b);
-    bool texts = a.kind == PEFT__TEXT && b.kind == PEFT__TEXT;
-    if (op == '*' && peft__is_whole(b) && (a.kind == PEFT__TEXT || peft__is_sequence(a)))
-        return peft__repeated(j, a, b.integer);
-    if (op == '*' && peft__is_whole(a) && (b.kind == PEFT__TEXT || peft__is_sequence(b)))
-        return peft__repeated(j, b, a.integer);
-    if (op == '+' && texts) {
-        bool safe = a.flag || b.flag;
-        for (int i = 0; i < 2; i++) (safe ? peft__put_html : peft__put_text)(j, i ? b : a);
-        return peft__taken(j, start, safe);
+    if (op == '~') {
+        peft__put_value(j, a);
+        peft__put_value(j, b);
+        return peft__taken(j, start);
     }
-    if (op != '+' || a.kind != b.kind || !peft__is_sequence(a))
+    if (a.kind == PEFT__UNDEFINED) return peft__defined(j, a);
+    bool text = a.kind == PEFT__TEXT, same = a.kind == b.kind;
+    if ((text && a.flag) || (b.kind == PEFT__TEXT && b.flag))
+        return peft__unable(j, "%s with a text that is marked as safe", peft__operator_text(op));
+    if (text && op == '%') return peft__percent(j, a, b);
+    if (b.kind == PEFT__UNDEFINED) return peft__defined(j, b);
+    if (peft__is_number(a) && peft__is_number(b)) return peft__arithmetic(j, op, a, b);
+    if (op == '*' && peft__is_whole(a)) return peft__binary(j, op, b, a);
+    peft__value list = peft__object_of(j, a.kind);
+    int64_t times = op == '*' && peft__is_whole(b) ? b.integer : op == '+' && same ? 1 : -1;
+    bool sequence = a.kind == PEFT__LIST || a.kind == PEFT__TUPLE;
+    if ((op != '*' || !peft__is_whole(b)) && times < 0) sequence = text = false;
+    if (text) peft__put_times(j, a, times);
+    if (text && op == '+') peft__put_text(j, b);
+    if (text) return peft__taken(j, start);
+    if (!sequence)
         return peft__refuse(j, "unsupported operand type(s) for %s: '%s' and '%s'", peft__operator_text(op),
             peft__kind_name(a), peft__kind_name(b));
-    peft__value sum = peft__list_new(j, a.kind, a.list->count + b.list->count);
-    peft__list_add_all(j, sum, a.list->items, a.list->count);
-    peft__list_add_all(j, sum, b.list->items, b.list->count);
-    return sum;
+    for (; times > 0 && a.o->count && !j->status; times--)
+        peft__list_add_all(j, list, a.o->items, a.o->count);
+    if (op == '+') peft__list_add_all(j, list, b.o->items, b.o->count);
+    return list;
 }
 
 static bool peft__compare(peft__jinja *j, char op, peft__value a, peft__value b) {
@@ -26336,99 +25937,84 @@ static bool peft__compare(peft__jinja *j, char op, peft__value a, peft__value b)
 
 static peft__value peft__loop_attribute(peft__jinja *j, peft__loop *l, peft__value name);
 
+static peft__value peft__function_of(peft__jinja *j, const peft__builtin *b, char how, peft__value subject) {
+    peft__value f = peft__object_of(j, PEFT__FUNCTION);
+    f.o->builtin = b;
+    f.o->how = how;
+    f.o->subject = subject;
+    return f;
+}
+
 // Python's getattr(v, name); MISSING: there is no such attribute.
 static peft__value peft__attribute_only(peft__jinja *j, peft__value v, peft__value name) {
-    if (v.kind == PEFT__UNDEFINED) return peft__undefined_error(j, v);
-    if (v.kind == PEFT__NAMESPACE) return peft__dict_get(j, v.dict, name);
+    if (v.kind == PEFT__UNDEFINED) return peft__defined(j, v);
+    if (v.kind == PEFT__NAMESPACE) return peft__dict_get(j, v.o, name);
     char how = 0;
     const peft__builtin *b = peft__find_builtin(j->t, 1u << v.kind, name, &how);
     if (b && b->kinds & PEFT__CHANGES && j->t->desc.chat) return peft__undefined(name, true);
-    if (b && b->run) {
-        peft__value method = peft__of_kind(PEFT__METHOD);
-        method.method = PEFT__NEW(j, method);
-        method.method->subject = v;
-        method.method->builtin = b;
-        method.method->how = how;
-        return method;
-    }
+    if (b && b->run) return peft__function_of(j, b, how, v);
     if (v.kind == PEFT__LOOP) return peft__loop_attribute(j, v.loop, name);
-    if (v.kind == PEFT__CYCLER && peft__text_is(name, "current")) return v.list->items[v.list->at];
-    if (v.kind == PEFT__TUPLE && v.flag && peft__text_is(name, "grouper")) return v.list->items[0];
-    if (v.kind == PEFT__TUPLE && v.flag && peft__text_is(name, "list")) return v.list->items[1];
-    if (v.kind == PEFT__MACRO && peft__text_is(name, "name"))
-        return v.macro->node->kind == PEFT__TERM_MACRO ? v.macro->node->a->value : peft__none();
     bool special = name.size > 1 && memcmp(name.text, "__", 2) == 0 && !j->t->desc.chat;
-    if ((special || b) && !(v.kind == PEFT__DICT && peft__given(peft__dict_get(j, v.dict, name))))
-        return peft__unable(j, "the attribute \"%.*s\" of a %s is not supported", peft__shown(name.size),
-            name.text, peft__kind_name(v));
+    if ((special || b) && !(v.kind == PEFT__DICT && peft__dict_find(j, v.o, name)))
+        return peft__unable(
+            j, "the attribute \"%.*s\" of a %s is not supported", PEFT__SHOWN(name), peft__kind_name(v));
     return peft__missing();
 }
 
 // a.name in a template: the attribute, else the item.
 static peft__value peft__attribute(peft__jinja *j, peft__value v, peft__value name) {
     peft__value found = peft__attribute_only(j, v, name);
-    if (!peft__given(found) && v.kind == PEFT__DICT) found = peft__dict_get(j, v.dict, name);
+    if (!peft__given(found) && v.kind == PEFT__DICT) found = peft__dict_get(j, v.o, name);
     return peft__given(found) ? found : peft__undefined(name, true);
 }
 
 static peft__value peft__item_of(peft__jinja *j, peft__value v, peft__value key) {
     peft__value found = peft__missing();
-    if (v.kind == PEFT__UNDEFINED) return peft__undefined_error(j, v);
-    bool indexed = v.kind == PEFT__TEXT || v.kind == PEFT__RANGE || peft__is_sequence(v);
-    if (indexed && peft__is_whole(key)) {
+    if (v.kind == PEFT__UNDEFINED) return peft__defined(j, v);
+    if ((v.kind == PEFT__TEXT || peft__is_sequence(v)) && peft__is_whole(key)) {
         int64_t n = peft__length_of(j, v), i = key.integer < 0 ? key.integer + n : key.integer;
         if (i < 0 || i >= n || j->status) return peft__undefined(found, true);
-        if (v.kind == PEFT__RANGE) return peft__integer(v.range->start + i * v.range->step);
-        if (v.kind != PEFT__TEXT) return v.list->items[i];
+        if (v.kind != PEFT__TEXT) return v.o->items[i];
         size_t from = peft__byte_of(j, v, i);
         return peft__part_of(v, from, peft__char_end(v, from));
     }
     bool hashable = key.kind != PEFT__LIST && key.kind != PEFT__DICT && key.kind != PEFT__VIEW;
-    if (v.kind == PEFT__DICT && hashable) found = peft__dict_get(j, v.dict, key);
+    if (v.kind == PEFT__DICT && hashable) found = peft__dict_get(j, v.o, key);
     if (!peft__given(found) && key.kind == PEFT__TEXT) found = peft__attribute_only(j, v, key);
     return peft__given(found) ? found : peft__undefined(key, true);
 }
 
 // One end of a slice, as in Python's slice.indices; `standard` if it is missing or None.
 static int64_t peft__slice_end(peft__jinja *j, peft__value v, int64_t n, bool backwards, int64_t standard) {
+    int64_t i = peft__whole_or(j, v, standard);
     if (!peft__some(v)) return standard;
-    if (v.kind == PEFT__UNDEFINED) peft__undefined_error(j, v);
-    if (!peft__is_whole(v)) peft__refuse(j, "slice indices must be integers or None");
-    int64_t i = v.integer < 0 ? PEFT__MAX(v.integer + n, (int64_t)(backwards ? -1 : 0)) : v.integer;
-    return PEFT__MIN(i, backwards ? n - 1 : n);
+    return PEFT__MIN(i < 0 ? PEFT__MAX(i + n, (int64_t)(backwards ? -1 : 0)) : i, backwards ? n - 1 : n);
 }
 
 static peft__value peft__slice(
     peft__jinja *j, peft__value v, peft__value first, peft__value last, peft__value by) {
-    if (v.kind == PEFT__UNDEFINED) return peft__undefined_error(j, v);
-    if (v.kind != PEFT__TEXT && v.kind != PEFT__RANGE && !peft__is_sequence(v))
+    bool text = v.kind == PEFT__TEXT;
+    if (!text && !peft__is_sequence(peft__defined(j, v)))
         return peft__refuse(j, "a %s has no slices", peft__kind_name(v));
-    int64_t n = peft__length_of(j, v), step = peft__whole_or(j, by, 1), wide;
-    if (step == 0) return peft__refuse(j, "slice step cannot be zero");
+    int64_t n = peft__length_of(j, v), step = peft__whole_or(j, by, 1);
+    if (step == 0) peft__refuse(j, "slice step cannot be zero");
     bool back = step < 0;
     int64_t from = peft__slice_end(j, first, n, back, back ? n - 1 : 0),
             to = peft__slice_end(j, last, n, back, back ? -1 : n);
     if (j->status) return v;
-    if (v.kind == PEFT__RANGE) {
-        const peft__range *g = v.range;
-        if (!peft__whole_product(g->step, step, &wide)) return peft__big_number(j);
-        return peft__range_new(j, g->start + from * g->step, g->start + to * g->step, wide);
-    }
-    if (v.kind == PEFT__TEXT && step == 1) {
-        size_t begin = peft__byte_of(j, v, from);
-        v = peft__part_of(v, begin, v.size);
+    if (text && step == 1) {
+        v = peft__part_of(v, peft__byte_of(j, v, from), v.size);
         v.size = to > from ? peft__byte_of(j, v, to - from) : 0;
         return v;
     }
-    peft__value all = v.kind == PEFT__TEXT ? peft__to_list(j, v) : v, list = peft__list_new(j, v.kind, 0);
-    const peft__range *g = peft__range_new(j, from, to, step).range;
+    peft__value all = text ? peft__to_list(j, v) : v, list = peft__object_of(j, v.kind);
     size_t start = j->out.size;
-    for (int64_t i = 0; i < g->count && peft__spend(j, 0); i++) {
-        peft__value item = all.list->items[from + i * step];
-        if (v.kind == PEFT__TEXT) peft__put_text(j, item);
-        else peft__list_add(j, list, item);
+    step = PEFT__MAX(PEFT__MIN(step, n + 1), -n - 1);
+    for (int64_t i = from; (back ? i > to : i < to) && !j->status; i += step) {
+        if (text) peft__put_text(j, all.o->items[i]);
+        else peft__list_add(j, list, all.o->items[i]);
     }
-    return v.kind == PEFT__TEXT ? peft__taken(j, start, v.flag) : list;
+    return text ? peft__taken(j, start) : list;
 }
 
 // ---- calls
@@ -26438,112 +26024,93 @@ typedef struct peft__arguments {
 } peft__arguments;
 
 static void peft__name_argument(peft__jinja *j, peft__arguments a, peft__value name, peft__value v) {
-    if (name.kind != PEFT__TEXT) peft__refuse(j, "keywords must be strings");
-    else if (peft__given(peft__dict_get(j, a.names.dict, name)))
-        peft__refuse(j, "the argument \"%.*s\" is given twice", peft__shown(name.size), name.text);
-    else peft__dict_set(j, a.names.dict, name, v);
+    if (peft__dict_find(j, a.names.o, name))
+        peft__refuse(j, "the argument \"%.*s\" is given twice", PEFT__SHOWN(name));
+    else peft__dict_set(j, a.names.o, name, v);
 }
 
 static peft__arguments peft__arguments_of(peft__jinja *j, const peft__term *n, peft__scope *s) {
-    peft__arguments a = {peft__list_new(j, PEFT__TUPLE, 0), peft__dict_new(j)};
+    peft__arguments a = {peft__object_of(j, PEFT__TUPLE), peft__object_of(j, PEFT__DICT)};
     for (; n && !j->status; n = n->next) {
-        bool names = n->kind == PEFT__TERM_SPREAD_NAMES, spread = n->kind == PEFT__TERM_SPREAD,
-             keyword = n->kind == PEFT__TERM_KEYWORD;
-        peft__value v = peft__eval(j, names || spread || keyword ? n->a : n, s), item;
-        if (names && v.kind != PEFT__DICT)
-            peft__refuse(j, "argument after ** must be a mapping, not %s", peft__kind_name(v));
-        else if (names || spread) {
-            peft__cursor c = peft__iterate(j, v);
-            while (peft__next(j, &c, &item))
-                if (names) peft__name_argument(j, a, item, v.dict->entries[c.at - 1].value);
-                else peft__list_add(j, a.list, item);
-        } else if (keyword) peft__name_argument(j, a, n->value, v);
+        peft__value v = peft__eval(j, n->a, s);
+        if (n->value.size) peft__name_argument(j, a, n->value, v);
         else peft__list_add(j, a.list, v);
     }
     return a;
 }
 
-// Puts arguments into their places v[1], v[2], ..., in the order of a signature or of a macro's parameters.
-// Named ones that have a place are removed from a.names. Returns how many positional ones have a place.
-static int64_t peft__bind(peft__jinja *j, peft__value called, const char *signature,
-    const peft__term *parameter, peft__arguments a, peft__value *v) {
-    int64_t at = 0;
-    for (int64_t slot = 1; (parameter || *signature) && !j->status; slot++) {
-        bool optional = parameter || *signature == '?';
-        peft__value name = parameter ? parameter->value
-            : peft__text(signature + optional, strcspn(signature, " ") - optional);
-        int64_t entry = -1;
-        if (at < a.list.list->count) v[slot] = a.list.list->items[at++];
-        else if (a.names.dict->count)
-            entry = peft__dict_find(j, a.names.dict, name, peft__value_hash(j, name));
-        if (entry >= 0) {
-            v[slot] = a.names.dict->entries[entry].value;
-            peft__dict_remove(j, a.names.dict, entry);
-        }
-        if (!peft__given(v[slot]) && !optional)
-            peft__refuse(j, "%.*s needs the argument \"%.*s\"", peft__shown(called.size), called.text,
-                (int)name.size, name.text);
-        if (parameter) parameter = parameter->next;
-        else signature = name.text + name.size + (name.text[name.size] == ' ');
-    }
-    return at;
+static peft__value peft__conversion(peft__jinja *j, peft__value v, const char *how) {
+    if (*how == '#') return peft__integer(peft__whole_or(j, v, strtol(how + 1, NULL, 10)));
+    if (*how == '$') return peft__given(v) ? peft__text_needed(j, v) : v;
+    if (*how == '&') return peft__to_text(j, v);
+    if (*how == '@') return peft__to_list(j, v);
+    return *how == '!' ? peft__boolean(peft__truth(v)) : v;
 }
 
-// Refuses arguments that have no place.
-static void peft__bound_all(peft__jinja *j, peft__value called, peft__arguments a, int64_t at) {
-    if (at < a.list.list->count)
-        peft__refuse(j, "%.*s takes %lld arguments, not %lld", peft__shown(called.size), called.text,
-            (long long)at, (long long)a.list.list->count);
-    else if (a.names.dict->count && !j->status) {
-        peft__value name = a.names.dict->entries[0].key;
-        peft__refuse(j, "%.*s takes no keyword argument '%.*s'", peft__shown(called.size), called.text,
-            peft__shown(name.size), name.text);
+// Puts arguments into v[1], v[2], ..., the places of a signature, and converts them and v[0].
+static void peft__bind(
+    peft__jinja *j, peft__value called, const char *signature, peft__arguments a, peft__value *v) {
+    const peft__object *list = a.list.o, *names = a.names.o;
+    int64_t places = 0, slot = 0;
+    uint64_t used = 0;  // a bit for each named argument
+    for (const char *s = signature; s && !j->status; slot++) {
+        char mark = *s == '?' || *s == '=' ? *s++ : (char)0;
+        peft__value name = peft__text(s, strcspn(s, "#$&@! "));
+        if (slot) {
+            places += mark != '=';
+            v[slot] = mark != '=' && places <= list->count ? list->items[places - 1] : peft__missing();
+            peft__entry *e = peft__dict_find(j, names, name);
+            if (e && peft__given(v[slot]))
+                peft__refuse(j, "the argument \"%.*s\" is given twice", PEFT__SHOWN(name));
+            if (e) v[slot] = e->value, used |= (uint64_t)1 << ((e - names->entries) & 63);
+            if (!peft__given(v[slot]) && !mark)
+                peft__refuse(j, "%.*s needs the argument \"%.*s\"", PEFT__SHOWN(called), PEFT__SHOWN(name));
+        }
+        v[slot] = peft__conversion(j, v[slot], s + name.size);
+        s = strchr(s, ' ');
+        s += s != NULL;
     }
+    if (places < list->count)
+        peft__refuse(j, "%.*s takes %lld arguments, not %lld", PEFT__SHOWN(called), (long long)places,
+            (long long)list->count);
+    for (int64_t i = 0; i < names->count && !j->status; i++)
+        if (i > 63 || !(used >> i & 1))
+            peft__refuse(j, "%.*s takes no keyword argument '%.*s'", PEFT__SHOWN(called),
+                PEFT__SHOWN(names->entries[i].key));
 }
 
 static peft__value peft__call_builtin(
     peft__jinja *j, const peft__builtin *b, char how, peft__value subject, peft__arguments a) {
     peft__value v[PEFT__ARGUMENTS], called = peft__text(b->name, strcspn(b->name, " "));
+    bool all = strchr(b->signature, '*') != NULL;
     memset(v, 0, sizeof(v));
     v[0] = subject;
-    if (*b->signature == '*') v[1] = a.list, v[2] = a.names;
-    else peft__bound_all(j, called, a, peft__bind(j, called, b->signature, NULL, a, v));
+    if (!b->run) return peft__unable(j, "this is Jinja's, but not supported here");
+    if (subject.kind == PEFT__TEXT && subject.flag && !(b->kinds & PEFT__TEST) && *b->signature != '-')
+        return peft__unable(j, "%.*s of a text that is marked as safe", PEFT__SHOWN(called));
+    if (all) v[0] = peft__conversion(j, subject, b->signature), v[1] = a.list, v[2] = a.names;
+    else peft__bind(j, called, b->signature, a, v);
     j->how = how;
     return j->status ? peft__none() : b->run(j, v);
 }
 
 static peft__value peft__new_macro(peft__jinja *j, const peft__term *n, peft__scope *s) {
-    peft__value v = peft__of_kind(PEFT__MACRO);
-    v.macro = PEFT__NEW(j, macro);
-    v.macro->node = n;
-    v.macro->scope = s;
+    peft__value v = peft__object_of(j, PEFT__MACRO);
+    v.o->node = n;
+    v.o->scope = s;
     for (; s && !s->kept; s = s->parent) s->kept = true;
     return v;
 }
 
-static peft__value peft__call_macro(peft__jinja *j, const peft__macro *m, peft__arguments a) {
+static peft__value peft__call_macro(peft__jinja *j, const peft__object *m, peft__arguments a) {
     const peft__term *n = m->node, *at = j->at, *p;
-    peft__value called = n->kind == PEFT__TERM_MACRO ? n->a->value : peft__text_of("caller");
-    peft__scope *s = peft__enter(j, n->area, m->scope, NULL);
-    peft__value caller = peft__text_of("caller");
-    peft__value special[3] = {peft__undefined(caller, false), peft__list_new(j, PEFT__TUPLE, 0), a.names};
     size_t count = 1, start = j->out.size, i = 1;
     for (p = n->list; p; p = p->next) count++;
+    peft__scope *s = peft__enter(j, n->area, m->scope, NULL);
     peft__value *v = (peft__value *)peft__room(j, count * sizeof(peft__value));
     if (!v) return peft__none();
     memset(v, 0, count * sizeof(peft__value));
-    int64_t placed = peft__bind(j, called, "", n->list, a, v), entry = -1;
-    if (n->uses & 1) entry = peft__dict_find(j, a.names.dict, caller, peft__value_hash(j, caller));
-    if (entry >= 0) {
-        special[0] = a.names.dict->entries[entry].value;
-        peft__dict_remove(j, a.names.dict, entry);
-    }
-    for (; n->uses & 2 && placed < a.list.list->count && !j->status; placed++)
-        peft__list_add(j, special[1], a.list.list->items[placed]);
-    if (n->uses & 4) a.names = peft__dict_new(j);
-    peft__bound_all(j, called, a, placed);
-    for (int k = 0; k < 3; k++)
-        if (n->uses >> k & 1) peft__set_variable(j, s, j->t->special[k], special[k]);
+    peft__bind(j, n->kind == PEFT__TERM_MACRO ? n->a->value : peft__text_of("caller"), n->value.text, a, v);
     for (p = n->list; p; p = p->next, i++)
         peft__set_variable(j, s, p->name, peft__given(v[i]) ? v[i] : peft__undefined(p->value, false));
     for (p = n->list, i = 1; p; p = p->next, i++)
@@ -26552,98 +26119,57 @@ static peft__value peft__call_macro(peft__jinja *j, const peft__macro *m, peft__
     peft__run_terms(j, n->body, s);
     j->captures--;
     if (!j->status) j->at = at;
-    return peft__taken(j, start, false);
+    return peft__taken(j, start);
 }
 
-static void peft__run_loop(
-    peft__jinja *j, const peft__term *n, peft__value over, peft__scope *s, int64_t depth);
-
 static peft__value peft__call_value(peft__jinja *j, peft__value f, peft__arguments a) {
-    size_t start = j->out.size;
+    peft__defined(j, f);
     if (j->status) return f;
-    switch (f.kind) {
-    case PEFT__UNDEFINED: return peft__undefined_error(j, f);
-    case PEFT__FUNCTION: return peft__call_builtin(j, f.builtin, (char)f.size, peft__missing(), a);
-    case PEFT__METHOD: return peft__call_builtin(j, f.method->builtin, f.method->how, f.method->subject, a);
-    case PEFT__MACRO: return peft__call_macro(j, f.macro, a);
-    case PEFT__LOOP:
-        if (!f.loop->node->recursive || a.list.list->count != 1)
-            return peft__refuse(j, "only a loop marked \"recursive\" can be called, with one argument");
-        j->captures++;
-        peft__run_loop(j, f.loop->node, a.list.list->items[0], f.loop->outside, f.loop->depth + 1);
-        j->captures--;
-        return peft__taken(j, start, false);
-    case PEFT__JOINER: return f.list->at++ ? f.list->items[0] : peft__text_of("");
-    default: return peft__refuse(j, "'%s' object is not callable", peft__kind_name(f));
-    }
+    if (f.kind == PEFT__FUNCTION) return peft__call_builtin(j, f.o->builtin, f.o->how, f.o->subject, a);
+    if (f.kind == PEFT__MACRO) return peft__call_macro(j, f.o, a);
+    return peft__refuse(j, "'%s' object is not callable", peft__kind_name(f));
 }
 
 // ---- evaluation
 
-static peft__value peft__no_builtin(peft__jinja *j, unsigned kind, peft__value name) {
-    return peft__refuse(j, "there is no %s \"%.*s\"", kind == PEFT__FILTER ? "filter" : "test",
-        peft__shown(name.size), name.text);
-}
-
-// Computes v|filter or `v is test`. For a block's filters, v is the block's text.
-static peft__value peft__eval_builtin(peft__jinja *j, const peft__term *n, peft__value v, peft__scope *s) {
-    if (n->a)
-        v = n->kind == PEFT__TERM_FILTER && peft__given(v) ? peft__eval_builtin(j, n->a, v, s)
-            : peft__eval(j, n->a, s);
-    if (!j->status) j->at = n;
-    if (!n->builtin)
-        return peft__no_builtin(j, n->kind == PEFT__TERM_FILTER ? PEFT__FILTER : PEFT__TEST, n->value);
-    return peft__call_builtin(j, n->builtin, n->op, v, peft__arguments_of(j, n->list, s));
-}
-
-static peft__value peft__eval_optional(peft__jinja *j, const peft__term *n, peft__scope *s) {
-    return n ? peft__eval(j, n, s) : peft__none();
-}
-
 static peft__value peft__eval_compound(peft__jinja *j, const peft__term *n, peft__scope *s) {
     peft__value a = peft__none(), b, c;
-    size_t start = j->out.size;
-    switch (n->kind) {
-    case PEFT__TERM_LIST:
-    case PEFT__TERM_TUPLE:
-        a = peft__list_new(j, n->kind == PEFT__TERM_LIST ? PEFT__LIST : PEFT__TUPLE, 0);
+    if (n->kind == PEFT__TERM_LIST || n->kind == PEFT__TERM_TUPLE) {
+        a = peft__object_of(j, n->kind == PEFT__TERM_LIST ? PEFT__LIST : PEFT__TUPLE);
         for (const peft__term *i = n->list; i; i = i->next) peft__list_add(j, a, peft__eval(j, i, s));
         return a;
-    case PEFT__TERM_DICT:
-        a = peft__dict_new(j);
-        for (const peft__term *i = n->list; i && !j->status; i = i->next) {
-            b = peft__eval(j, i->a, s);
-            c = peft__eval(j, i->b, s);
-            peft__dict_set(j, a.dict, b, c);
+    }
+    if (n->kind == PEFT__TERM_DICT) {
+        a = peft__object_of(j, PEFT__DICT);
+        for (const peft__term *i = n->list; i && !j->status; i = i->next->next) {
+            b = peft__eval(j, i, s);
+            c = peft__eval(j, i->next, s);
+            peft__dict_set(j, a.o, b, c);
         }
         return a;
-    case PEFT__TERM_CONCAT:
-        for (const peft__term *i = n->list; i && !j->status; i = i->next)
-            peft__put_value(j, peft__eval(j, i, s));
-        return peft__taken(j, start, false);
-    case PEFT__TERM_FILTER:
-    case PEFT__TERM_TEST: return peft__eval_builtin(j, n, peft__missing(), s);
-    default: break;
     }
-    a = peft__eval(j, n->a, s);
+    if (n->a) a = peft__eval(j, n->a, s);
     if (j->status) return a;
     switch (n->kind) {
-    case PEFT__TERM_SIGN:
-        if (a.kind == PEFT__UNDEFINED) return peft__undefined_error(j, a);
-        if (!peft__is_number(a))
+    case PEFT__TERM_FILTER:
+    case PEFT__TERM_TEST:
+        j->at = n;
+        if (!n->builtin) return peft__no_builtin(j, n->kind == PEFT__TERM_FILTER, n->value);
+        return peft__call_builtin(j, n->builtin, n->op, a, peft__arguments_of(j, n->list, s));
+    case PEFT__TERM_UNARY:
+        if (n->op == 'n') return peft__boolean(!peft__truth(a));
+        if (!peft__is_number(peft__defined(j, a)))
             return peft__refuse(j, "bad operand type for unary %c: '%s'", n->op, peft__kind_name(a));
         if (a.kind == PEFT__REAL) return peft__real(n->op == '-' ? -a.real : a.real);
         return peft__arithmetic(j, n->op, peft__integer(0), a);
-    case PEFT__TERM_NOT: return peft__boolean(!peft__truth(a));
     case PEFT__TERM_BINARY:
         if (n->op == 'a' || n->op == 'o')
             return peft__truth(a) == (n->op == 'o') ? a : peft__eval(j, n->b, s);
         return peft__binary(j, n->op, a, peft__eval(j, n->b, s));
     case PEFT__TERM_COMPARE:
-        for (const peft__term *o = n->list; o; o = o->next) {
-            b = peft__eval(j, o->a, s);
-            if (j->status || !peft__compare(j, o->op, a, b)) return peft__boolean(false);
-            a = b;
+        for (; n; n = n->c, a = b) {
+            b = peft__eval(j, n->b, s);
+            if (j->status || !peft__compare(j, n->op, a, b)) return peft__boolean(false);
         }
         return peft__boolean(true);
     case PEFT__TERM_CONDITION:
@@ -26652,9 +26178,10 @@ static peft__value peft__eval_compound(peft__jinja *j, const peft__term *n, peft
     case PEFT__TERM_ATTRIBUTE: return peft__attribute(j, a, n->value);
     case PEFT__TERM_ITEM:
         if (n->b->kind != PEFT__TERM_SLICE) return peft__item_of(j, a, peft__eval(j, n->b, s));
-        b = peft__eval_optional(j, n->b->a, s);
-        c = peft__eval_optional(j, n->b->b, s);
-        return peft__slice(j, a, b, c, peft__eval_optional(j, n->b->c, s));
+        n = n->b;
+        b = n->a ? peft__eval(j, n->a, s) : peft__none();
+        c = n->b ? peft__eval(j, n->b, s) : peft__none();
+        return peft__slice(j, a, b, c, n->c ? peft__eval(j, n->c, s) : peft__none());
     case PEFT__TERM_CALL: return peft__call_value(j, a, peft__arguments_of(j, n->list, s));
     default: return peft__refuse(j, "a slice where none can be");
     }
@@ -26664,9 +26191,9 @@ static peft__value peft__eval(peft__jinja *j, const peft__term *n, peft__scope *
     const peft__term *before = j->at;
     if (n->kind == PEFT__TERM_CONSTANT || j->status) return n->value;
     if (n->kind == PEFT__TERM_NAME) {
-        const peft__binding *b = s ? peft__binding_of(j, s, n->name, true) : NULL;
-        peft__value v = b ? b->value : j->globals[n->name];
-        return peft__given(v) ? v : peft__undefined(n->value, false);
+        const peft__value *v = s ? peft__variable_of(j, s, n->name, true) : NULL;
+        if (!v) v = &j->globals[n->name];
+        return peft__given(*v) ? *v : peft__undefined(n->value, false);
     }
     j->at = n;
     if (!peft__spend(j, 0) || !peft__deeper(j)) return peft__none();
@@ -26678,40 +26205,22 @@ static peft__value peft__eval(peft__jinja *j, const peft__term *n, peft__scope *
 
 // ---- statements
 
-// The next item that satisfies the loop's condition.
-static bool peft__loop_item(peft__jinja *j, peft__loop *l, peft__value *out) {
-    while (peft__next(j, &l->cursor, out)) {
-        if (!l->node->c || l->collected) return true;
+// Whether a loop has a round n. Looks only as far as it must: a condition may change while the loop runs.
+static bool peft__loop_reaches(peft__jinja *j, peft__loop *l, int64_t n) {
+    while (l->node->c && !j->status && l->items->count <= n && l->source->at < l->source->count) {
+        peft__value item = l->source->items[l->source->at++], list = peft__of_kind(PEFT__LIST), wanted;
+        list.o = l->items;
         l->test = peft__enter(j, l->node->test_area, l->outside, l->test);
-        peft__assign(j, l->node->a, *out, l->test);
-        peft__value wanted = peft__eval(j, l->node->c, l->test);
-        if (j->status || peft__truth(wanted)) return !j->status;
+        peft__assign(j, l->node->a, item, l->test);
+        wanted = peft__eval(j, l->node->c, l->test);
+        if (peft__truth(wanted)) peft__list_add(j, list, item);
     }
-    return false;
+    return !j->status && n < l->items->count;
 }
 
 static int64_t peft__loop_length(peft__jinja *j, peft__loop *l) {
-    if (l->length < 0 && !l->node->c) l->length = peft__length_of(j, l->cursor.source);
-    if (l->length >= 0) return l->length;
-    peft__value rest = peft__new_list(j), item;
-    while (peft__loop_item(j, l, &item)) peft__list_add(j, rest, item);
-    if (j->status) return 0;
-    l->cursor = peft__iterate(j, rest);
-    l->collected = true;
-    return l->length = rest.list->count + l->index + 1 + peft__given(l->after);
-}
-
-static bool peft__loop_peek(peft__jinja *j, peft__loop *l) {
-    return peft__given(l->after) || peft__loop_item(j, l, &l->after);
-}
-
-static bool peft__loop_next(peft__jinja *j, peft__loop *l) {
-    if (!peft__loop_peek(j, l)) return false;
-    l->index++;
-    l->before = l->current;
-    l->current = l->after;
-    l->after = peft__missing();
-    return true;
+    peft__loop_reaches(j, l, INT64_MAX);
+    return l->items->count;
 }
 
 static peft__value peft__loop_attribute(peft__jinja *j, peft__loop *l, peft__value name) {
@@ -26720,91 +26229,73 @@ static peft__value peft__loop_attribute(peft__jinja *j, peft__loop *l, peft__val
     int i = 0;
     while (i < 11 && !peft__text_is(name, names[i])) i++;
     int64_t length = i >= 2 && i <= 4 ? peft__loop_length(j, l) : 0;
-    bool more = (i == 8 || i == 10) && peft__loop_peek(j, l);
-    int64_t numbers[] = {
-        l->index + 1, l->index, length - l->index, length - l->index - 1, length, l->depth + 1, l->depth};
+    bool more = (i == 8 || i == 10) && peft__loop_reaches(j, l, l->index + 1);
+    int64_t numbers[] = {l->index + 1, l->index, length - l->index, length - l->index - 1, length, 1, 0};
     if (i < 7) return peft__integer(numbers[i]);
     if (i < 9) return peft__boolean(i == 7 ? l->index == 0 : !more);
-    if (i == 9 && l->index) return l->before;
-    if (i == 10 && more) return l->after;
+    if (i == 9 ? l->index > 0 : more) return l->items->items[l->index + (i == 9 ? -1 : 1)];
     return i < 11 ? peft__undefined(name, true) : peft__missing();
 }
 
-static void peft__run_loop(
-    peft__jinja *j, const peft__term *n, peft__value over, peft__scope *outside, int64_t depth) {
+static void peft__run_loop(peft__jinja *j, const peft__term *n, peft__value over, peft__scope *outside) {
     peft__loop *l = PEFT__NEW(j, loop);
     peft__value loop = peft__of_kind(PEFT__LOOP);
     peft__scope *s = NULL;
-    bool completed =
-        false;  // a round reached its end without break and continue; if none did, `else` runs
-    l->cursor = peft__iterate(j, over);
-    l->index = l->length = -1;
-    l->depth = depth;
+    bool completed = false;  // a round ended without break and continue; if none did, `else` runs
+    int64_t size = over.kind == PEFT__LIST || over.kind == PEFT__DICT ? over.o->count : -1;
+    loop.loop = l;
+    l->source = peft__is_sequence(over) && !n->c ? over.o : peft__to_list(j, over).o;
+    l->items = n->c ? peft__new_list(j).o : l->source;
     l->node = n;
     l->outside = outside;
-    loop.loop = l;
-    if (!peft__deeper(j)) return;
-    while (!j->status && j->flow != 'b' && peft__loop_next(j, l)) {
+    for (; j->flow != 'b' && peft__loop_reaches(j, l, l->index); l->index++) {
         s = peft__enter(j, n->area, outside, s);
-        peft__set_variable(j, s, j->t->loop, loop);
-        peft__assign(j, n->a, l->current, s);
+        peft__set_variable(j, s, PEFT__LOOP_NAME, loop);
+        peft__assign(j, n->a, l->items->items[l->index], s);
         peft__run_terms(j, n->body, s);
         completed = completed || !j->flow;
         if (j->flow == 'c') j->flow = 0;
+        if (size >= 0 && over.o->count != size)
+            peft__unable(j, "a list or dict that changes while a loop goes through it");
     }
     j->flow = 0;
     if (n->other && !completed && !j->status)
         peft__run_terms(j, n->other, peft__enter(j, n->other_area, outside, NULL));
-    j->depth--;
-}
-
-// The output of a block's body, through its filters.
-static peft__value peft__captured(peft__jinja *j, const peft__term *n, peft__scope *s) {
-    size_t start = j->out.size;
-    peft__scope *inner = peft__enter(j, n->area, s, NULL);
-    j->captures++;
-    peft__run_terms(j, n->body, inner);
-    j->captures--;
-    peft__value v = peft__taken(j, start, false);
-    return n->b && !j->flow && !j->status ? peft__eval_builtin(j, n->b, v, inner) : v;
 }
 
 static void peft__run_statement(peft__jinja *j, const peft__term *n, peft__scope *s) {
     peft__value v = peft__none();
-    peft__scope *inner;
+    peft__scope *inner = NULL;
     peft__arguments a;
     size_t span[2] = {j->out.size, 0};
+    if (n->kind == PEFT__TERM_BLOCK || n->kind == PEFT__TERM_GENERATION)
+        inner = peft__enter(j, n->area, s, NULL);
+    else if (n->kind == PEFT__TERM_PRINT || n->kind == PEFT__TERM_IF) v = peft__eval(j, n->a, s);
+    else if (n->kind == PEFT__TERM_FOR || n->kind == PEFT__TERM_SET) v = peft__eval(j, n->b, s);
+    if (j->status) return;
     switch (n->kind) {
     case PEFT__TERM_DATA: peft__put_text(j, n->value); break;
     case PEFT__TERM_PRINT:
-        v = peft__eval(j, n->a, s);
-        if (!j->status) j->at = n->a;
-        if (j->t->strict && v.kind == PEFT__UNDEFINED) peft__undefined_error(j, v);
+        j->at = n->a;
+        if (j->t->strict) peft__defined(j, v);
         if (j->t->strict && v.kind == PEFT__NONE) peft__stop(j, PEFT_ERROR_MISSING, "it is null");
-        if (!j->status) peft__put_value(j, v);
+        peft__put_value(j, v);
         break;
-    case PEFT__TERM_IF:
-        for (const peft__term *arm = n->list; arm; arm = arm->next) {
-            if (arm->a) v = peft__eval(j, arm->a, s);
-            if (j->status || (arm->a && !peft__truth(v))) continue;
-            peft__run_terms(j, arm->body, s);
-            break;
-        }
-        break;
-    case PEFT__TERM_FOR:
-        v = peft__eval(j, n->b, s);
-        if (!j->status) peft__run_loop(j, n, v, s, 0);
-        break;
-    case PEFT__TERM_SET:
-        v = peft__eval(j, n->b, s);
-        if (!j->status) peft__assign(j, n->a, v, s);
-        break;
-    case PEFT__TERM_SET_BLOCK:
-    case PEFT__TERM_FILTER_BLOCK:
-        v = peft__captured(j, n, s);
+    case PEFT__TERM_IF: peft__run_terms(j, peft__truth(v) ? n->body : n->other, s); break;
+    case PEFT__TERM_FOR: peft__run_loop(j, n, v, s); break;
+    case PEFT__TERM_SET: peft__assign(j, n->a, v, s); break;
+    case PEFT__TERM_BLOCK:
+        j->captures++;
+        peft__run_terms(j, n->body, inner);
+        j->captures--;
+        v = peft__taken(j, span[0]);
         if (j->flow || j->status) break;
+        if (n->b) {
+            peft__set_variable(j, inner, PEFT__BLOCK, v);
+            v = peft__eval(j, n->b, inner);
+        }
         if (n->a) peft__assign(j, n->a, v, s);
-        else peft__put_value(j, v);
+        else if (!j->status) peft__put_value(j, v);
         break;
     case PEFT__TERM_MACRO: peft__set_variable(j, s, n->a->name, peft__new_macro(j, n, s)); break;
     case PEFT__TERM_CALL_BLOCK:
@@ -26816,27 +26307,22 @@ static void peft__run_statement(peft__jinja *j, const peft__term *n, peft__scope
         if (!j->status) peft__put_value(j, v);
         break;
     case PEFT__TERM_GENERATION:
-        peft__run_terms(j, n->body, peft__enter(j, n->area, s, NULL));
+        peft__run_terms(j, n->body, inner);
         span[1] = j->out.size;
         if (j->captures) j->t->spans_inexact = true;
         else if (!peft__string_append(&j->t->spans, (const char *)span, sizeof(span)))
             j->status = PEFT_ERROR_MEMORY;
-        break;
-    case PEFT__TERM_WITH:
-        inner = peft__enter(j, n->area, s, NULL);
-        for (const peft__term *i = n->list; i && !j->status; i = i->next)
-            peft__assign(j, i->a, peft__eval(j, i->b, s), inner);
-        peft__run_terms(j, n->body, inner);
         break;
     default: j->flow = n->kind == PEFT__TERM_BREAK ? 'b' : 'c';
     }
 }
 
 static void peft__run_terms(peft__jinja *j, const peft__term *n, peft__scope *s) {
-    if (!peft__deeper(j)) return;
-    for (; n && !j->flow && peft__spend(j, 0); n = n->next) {
-        j->at = n;
-        peft__run_statement(j, n, s);
+    if (peft__deeper(j)) {
+        for (; n && !j->flow && peft__spend(j, 0); n = n->next) {
+            j->at = n;
+            peft__run_statement(j, n, s);
+        }
     }
     j->depth--;
 }
@@ -26855,37 +26341,29 @@ static uint32_t peft__upper_of(uint32_t c) {
     return peft__uc_capitals_to(c, &capital, 1) ? capital : c;
 }
 
-static void peft__put_upper(peft__jinja *j, uint32_t c, bool title) {
-    static const char *const longer[] = {"FFFf", "FIFi", "FLFl", "FFIFfi", "FFLFfl"};  // U+FB00 on
-    const char *l = c == 0xDF ? "SSSs" : c >= 0xFB00 && c <= 0xFB04 ? longer[c - 0xFB00] : NULL;
-    char text[4];
-    size_t half = l ? strlen(l) / 2 : 0;
-    if (l) peft__put(j, l + (title ? half : 0), half);
-    else peft__put(j, text, peft__utf8_put(text, peft__upper_of(c)));
-}
-
 static bool peft__is_upper(uint32_t c) { return peft__uc_lower_of(c) != c; }
 static bool peft__is_cased(uint32_t c) { return peft__is_upper(c) || peft__uc_is_cased(c); }
 
-// how: by the first letter of upper, lower, capitalize, title, swapcase; 'f' for the filter title
+// how: by the first letter of upper, lower, capitalize, title; 'f' for the filter title
 static peft__value peft__cased(peft__jinja *j, peft__value v, char how) {
-    v = peft__to_text(j, v);
     size_t start = j->out.size;
     bool inside = false;  // inside of a word; for capitalize: not at the start
     for (size_t i = 0, from = 0; i < v.size && !j->status; from = i) {
         uint32_t c = 'a';
-        bool valid = how != 'l' && peft__utf8_next(v.text, v.size, &i, &c);
+        bool valid = how == 'l' || peft__utf8_next(v.text, v.size, &i, &c), up = how == 'u' || !inside;
         if (how == 'l') i = v.size;
-        bool up = how == 'u' || (how == 's' ? !peft__is_upper(c) : !inside && how != 'l');
-        char *room = up ? NULL : (char *)peft__room(j, 2 * (i - from) + 8);
-        if (how != 'l' && !valid) peft__put(j, v.text + from, i - from);
-        else if (up) peft__put_upper(j, c, how != 'u' && how != 's');
-        else if (room) peft__put(j, room, peft__uc_lower_text(v.text + from, i - from, room));
+        char *room = (char *)peft__room(j, 2 * (i - from) + 8);
+        if (!room) break;
+        if (!valid) peft__put(j, v.text + from, i - from);
+        else if (how == 'l' || !up) peft__put(j, room, peft__uc_lower_text(v.text + from, i - from, room));
+        else if (c == 0xDF) peft__puts(j, how == 'u' ? "SS" : "Ss");
+        else if (c >= 0xFB00 && c <= 0xFB17) peft__unable(j, "upper case of a ligature");
+        else peft__put(j, room, peft__utf8_put(room, peft__upper_of(c)));
         if (how == 'c') inside = true;
         if (how == 't') inside = peft__is_cased(c);
         if (how == 'f') inside = !(peft__uc_space(c) || (c && c < 128 && strchr("-({[<", (int)c)));
     }
-    return peft__taken(j, start, v.flag && how != 'f');
+    return peft__taken(j, start);
 }
 
 // ---- what several builtins need
@@ -26895,36 +26373,30 @@ static peft__value peft__cased(peft__jinja *j, peft__value v, char how) {
 static peft__value peft__get_path(peft__jinja *j, peft__value item, peft__value path, peft__value standard) {
     if (!peft__some(path)) return item;
     peft__value part = path, dot = peft__text_of(".");
-    for (size_t from = 0, to; !j->status; from = to + 1) {
-        to = path.kind == PEFT__TEXT ? peft__find(j, path, dot, from, path.size, false) : SIZE_MAX;
-        if (path.kind == PEFT__TEXT) part = peft__part_of(path, from, PEFT__MIN(to, path.size));
+    for (size_t from = 0, to = 0; to != SIZE_MAX && !j->status; from = to + 1) {
+        bool text = path.kind == PEFT__TEXT, big = true;
+        to = text ? peft__find(j, path, dot, from, path.size, false) : SIZE_MAX;
+        if (text) part = peft__part_of(path, from, PEFT__MIN(to, path.size));
         int64_t number = 0;
-        bool big = true, digits = part.kind == PEFT__TEXT && part.size;
-        for (size_t i = 0; digits && i < part.size; i++) digits = peft__digit(part.text[i]);
-        if (digits) peft__read_integer(part, 10, &number, &big);
-        item = peft__item_of(j, item, big ? part : peft__integer(number));
+        if (text && part.size && peft__digit(*part.text)) text = peft__read_integer(j, part, &number, &big);
+        item = peft__item_of(j, item, text && !big ? peft__integer(number) : part);
         if (item.kind == PEFT__UNDEFINED && peft__some(standard)) item = standard;
-        if (to == SIZE_MAX) break;
     }
     return item;
 }
 
-// The keys by which sort, unique, groupby, min and max compare items: an attribute's value, or (`several`)
-// the list of values of attributes separated by commas; texts in lower case, unless `exact`.
-static peft__value peft__keys_of(peft__jinja *j, peft__value list, peft__value path, peft__value standard,
-    peft__value exact, bool several) {
-    peft__value keys = peft__list_new(j, PEFT__LIST, list.list->count), comma = peft__text_of(",");
-    for (int64_t i = 0; i < list.list->count && !j->status; i++) {
-        peft__value all = peft__list_new(j, PEFT__LIST, 1), key = all;
-        for (size_t from = 0, to = 0; to != SIZE_MAX && !j->status; from = to + 1) {
-            bool text = several && path.kind == PEFT__TEXT;
-            to = text ? peft__find(j, path, comma, from, path.size, false) : SIZE_MAX;
-            peft__value part = text ? peft__part_of(path, from, PEFT__MIN(to, path.size)) : path;
-            key = peft__get_path(j, list.list->items[i], part, standard);
-            if (key.kind == PEFT__TEXT && !peft__truth(exact)) key = peft__cased(j, key, 'l');
-            peft__list_add(j, all, key);
-        }
-        peft__list_add(j, keys, several ? all : key);
+// The keys by which sort, unique, min and max compare items: an attribute's value; texts in lower case,
+// unless `exact`. `wrapped`: each in a list of its own, whose comparison asks first whether they are equal.
+static peft__value peft__keys_of(
+    peft__jinja *j, peft__value list, peft__value path, bool exact, bool wrapped) {
+    peft__value keys = peft__new_list(j);
+    if (wrapped && path.kind == PEFT__TEXT && memchr(path.text, ',', path.size))
+        peft__unable(j, "sorting by several attributes");
+    for (int64_t i = 0; i < list.o->count && !j->status; i++) {
+        peft__value key = peft__get_path(j, list.o->items[i], path, peft__none()), own;
+        if (key.kind == PEFT__TEXT && !exact) key = peft__cased(j, key, 'l');
+        if (wrapped) own = peft__new_list(j), peft__list_add(j, own, key), key = own;
+        peft__list_add(j, keys, key);
     }
     return keys;
 }
@@ -26934,16 +26406,18 @@ static peft__value peft__keys_of(peft__jinja *j, peft__value list, peft__value p
 
 #define PEFT__BUILTIN(name) static peft__value peft__do_##name(peft__jinja *j, peft__value *v)
 
-PEFT__BUILTIN(unsupported) {
-    (void)v;
-    return peft__unable(j, "this is Jinja's, but not supported here");
+PEFT__BUILTIN(same) {  // its signature has converted v[0]
+    (void)j;
+    return v[0];
 }
 PEFT__BUILTIN(case) { return peft__cased(j, v[0], j->how); }
-PEFT__BUILTIN(string) { return peft__to_text(j, v[0]); }
-PEFT__BUILTIN(list) { return peft__to_list(j, v[0]); }
+PEFT__BUILTIN(safe) {
+    v[0].flag = j->how == 's';
+    return v[0];
+}
 PEFT__BUILTIN(attr) {
-    peft__value name = peft__text_needed(j, v[1]), found = peft__attribute_only(j, v[0], name);
-    return peft__given(found) ? found : peft__undefined(name, true);
+    peft__value found = peft__attribute_only(j, v[0], v[1]);
+    return peft__given(found) ? found : peft__undefined(v[1], true);
 }
 PEFT__BUILTIN(abs) {
     if (v[0].kind == PEFT__REAL) return peft__real(fabs(v[0].real));
@@ -26953,50 +26427,40 @@ PEFT__BUILTIN(abs) {
 }
 PEFT__BUILTIN(length) {
     int64_t n = v[0].kind == PEFT__LOOP ? peft__loop_length(j, v[0].loop) : peft__length_of(j, v[0]);
-    return n < 0 ? peft__refuse(j, "object of type '%s' has no len()", peft__kind_name(v[0]))
-        : peft__integer(n);
+    if (n < 0) peft__refuse(j, "object of type '%s' has no len()", peft__kind_name(v[0]));
+    return peft__integer(n);
 }
 PEFT__BUILTIN(default) {
     (void)j;
-    bool use = v[0].kind == PEFT__UNDEFINED || (peft__truth(v[2]) && !peft__truth(v[0]));
+    bool use = v[0].kind == PEFT__UNDEFINED || (v[2].flag && !peft__truth(v[0]));
     return !use ? v[0] : peft__given(v[1]) ? v[1] : peft__text_of("");
 }
 PEFT__BUILTIN(end) {  // the first (how 0) or last item
-    bool last = j->how & 1;
-    peft__cursor c = peft__iterate(j, v[0]);
-    peft__value item = peft__nothing();
-    if (last && v[0].kind == PEFT__ITERATOR) return peft__refuse(j, "'generator' object is not reversible");
-    while (peft__next(j, &c, &item) && last) {
-    }
-    return item;
+    bool last = j->how & 1, once = v[0].kind == PEFT__ITERATOR;
+    if (last && once) return peft__refuse(j, "'generator' object is not reversible");
+    peft__object *l = once ? v[0].o : peft__to_list(j, v[0]).o;
+    int64_t at = last ? l->count - 1 : l->at;
+    l->at += once && at < l->count;
+    return at >= 0 && at < l->count ? l->items[at] : peft__nothing();
 }
 PEFT__BUILTIN(join) {  // how: 1 for the text's method
-    bool method = j->how & 1, safe = method && v[0].flag;
-    peft__cursor c = peft__iterate(j, v[method]);
-    peft__value item, between = v[!method];
+    bool method = j->how & 1;
+    const peft__object *l = v[method].o;
     size_t start = j->out.size;
-    for (int64_t i = 0; peft__next(j, &c, &item); i++) {
-        if (i && peft__given(between)) peft__put_value(j, between);
-        if (!method) item = peft__get_path(j, item, v[2], peft__none());
-        else if (!safe && item.kind != PEFT__TEXT)
+    for (int64_t i = 0; i < l->count && !j->status; i++) {
+        peft__value item = method ? l->items[i] : peft__get_path(j, l->items[i], v[2], peft__none());
+        if (i && peft__given(v[!method])) peft__put_value(j, v[!method]);
+        if (method && item.kind != PEFT__TEXT)
             peft__refuse(j, "sequence item %lld: expected str instance, %s found", (long long)i,
                 peft__kind_name(item));
-        if (safe) peft__put_html(j, item);
-        else peft__put_value(j, item);
+        peft__put_value(j, item);
     }
-    return peft__taken(j, start, safe);
+    return peft__taken(j, start);
 }
 
-PEFT__BUILTIN(replace) {  // how: 1 for the filter, 0 for the method
-    bool filter = j->how & 1;
-    for (int i = 0; i <= 2; i++) {
-        if (filter) v[i] = peft__to_text(j, v[i]);
-        else if (i && v[0].flag) v[i] = peft__escaped(j, v[i]);
-        v[i] = peft__text_needed(j, v[i]);
-    }
+PEFT__BUILTIN(replace) {
     size_t start = j->out.size, from = 0, at;
-    for (int64_t count = peft__whole_or(j, v[3], -1); count != 0 && !j->status && from <= v[0].size;
-         count--) {
+    for (int64_t count = v[3].integer; count != 0 && !j->status && from <= v[0].size; count--) {
         at = peft__find(j, v[0], v[1], from, v[0].size, false);
         if (at == SIZE_MAX) break;
         peft__put(j, v[0].text + from, at - from);
@@ -27007,91 +26471,65 @@ PEFT__BUILTIN(replace) {  // how: 1 for the filter, 0 for the method
         if (at < v[0].size) peft__put(j, v[0].text + at, from - at);
     }
     if (from < v[0].size) peft__put(j, v[0].text + from, v[0].size - from);
-    return peft__taken(j, start, v[0].flag && !filter);
+    return peft__taken(j, start);
 }
 
 PEFT__BUILTIN(strip) {  // how: 1 on the left, 2 on the right
     int how = j->how;
-    peft__value t = peft__to_text(j, v[0]), set = peft__some(v[1]) ? peft__text_needed(j, v[1]) : t;
-    if (!peft__some(v[1])) return peft__stripped(t, how);
-    while (how & 1 && t.size) {
-        size_t next = peft__char_end(t, 0);
-        if (peft__find(j, set, peft__part_of(t, 0, next), 0, set.size, false) == SIZE_MAX) break;
-        t = peft__part_of(t, next, t.size);
-    }
-    while (how & 2 && t.size) {
-        size_t last = peft__char_begin(t, t.size);
-        if (peft__find(j, set, peft__part_of(t, last, t.size), 0, set.size, false) == SIZE_MAX) break;
-        t.size = last;
-    }
-    return t;
-}
-
-static peft__value peft__real_to_whole(peft__jinja *j, double d, peft__value failing) {
-    if (d != d) return failing;
-    if (d - d != 0) return peft__refuse(j, "cannot convert float infinity to integer");
-    return fabs(d) < 9.2233720368547758e18 ? peft__integer((int64_t)d) : peft__big_number(j);
+    peft__value set = peft__some(v[1]) ? peft__text_needed(j, v[1]) : v[1];
+    return peft__without(v[0], peft__some(v[1]) ? &set : NULL, how);
 }
 
 PEFT__BUILTIN(int) {
     peft__value failing = peft__given(v[1]) ? v[1] : peft__integer(0);
-    int64_t base = peft__whole_or(j, v[2], 10), i;
+    int64_t i;
     bool big;
-    double d;
+    double d = v[0].real;
+    if (v[2].integer != 10) return peft__unable(j, "a base other than 10");
     if (peft__is_whole(v[0])) return peft__integer(v[0].integer);
-    if (v[0].kind == PEFT__REAL) return peft__real_to_whole(j, v[0].real, failing);
-    if (v[0].kind == PEFT__UNDEFINED) return peft__undefined_error(j, v[0]);
-    if (v[0].kind != PEFT__TEXT) return failing;
-    if (((base >= 2 && base <= 36) || base == 0) && peft__read_integer(v[0], (int)base, &i, &big))
+    if (v[0].kind == PEFT__TEXT && peft__read_integer(j, v[0], &i, &big))
         return big ? peft__big_number(j) : peft__integer(i);
-    return !peft__read_real(j, v[0], &d) || d - d != 0 ? failing : peft__real_to_whole(j, d, failing);
+    if (v[0].kind == PEFT__TEXT ? !peft__read_real(j, v[0], &d) || d - d != 0
+                                : peft__defined(j, v[0]).kind != PEFT__REAL || d != d) return failing;
+    return peft__real_to_whole(j, d);
 }
 PEFT__BUILTIN(float) {
     double d;
     if (peft__is_number(v[0])) return peft__real(peft__as_double(v[0]));
-    if (v[0].kind == PEFT__UNDEFINED) return peft__undefined_error(j, v[0]);
-    if (v[0].kind == PEFT__TEXT && peft__read_real(j, v[0], &d)) return peft__real(d);
+    if (peft__defined(j, v[0]).kind == PEFT__TEXT && peft__read_real(j, v[0], &d)) return peft__real(d);
     return peft__given(v[1]) ? v[1] : peft__real(0);
 }
 
 PEFT__BUILTIN(round) {
-    int64_t places = peft__whole_or(j, v[1], 0);
+    int64_t places = v[1].integer;
     bool common = !peft__given(v[2]) || peft__text_is(v[2], "common"), up = peft__text_is(v[2], "ceil");
     if (!common && !up && !peft__text_is(v[2], "floor"))
         return peft__refuse(j, "method must be common, ceil or floor");
-    if (v[0].kind == PEFT__UNDEFINED) return peft__undefined_error(j, v[0]);
-    if (!peft__is_number(v[0])) return peft__refuse(j, "a '%s' cannot be rounded", peft__kind_name(v[0]));
+    if (!peft__is_number(peft__defined(j, v[0])))
+        return peft__refuse(j, "a '%s' cannot be rounded", peft__kind_name(v[0]));
+    if (places > 300 || places < -300) return peft__unable(j, "rounding to %lld places", (long long)places);
     double d = peft__as_double(v[0]);
     if (!common) {
-        if (places > 300 || places < -300)
-            return peft__unable(j, "rounding to %lld places", (long long)places);
-        peft__value power = places >= 0 && places <= 18 ? peft__whole_power(j, 10, places)
-            : peft__real(pow(10, (double)places));
-        d = peft__as_double(peft__arithmetic(j, '*', v[0], power));
+        peft__value digits = places > 18 ? peft__real((double)places) : peft__integer(places),
+                    power = peft__binary(j, 'p', peft__integer(10), digits);
+        d = peft__as_double(peft__binary(j, '*', v[0], power));
         if (d - d != 0) return peft__refuse(j, "cannot convert float to integer");
         return peft__real((up ? ceil(d) : floor(d)) / peft__as_double(power));
     }
-    if (peft__is_whole(v[0])) {
-        if (places >= 0 || places < -18) return peft__integer(places < 0 ? 0 : v[0].integer);
-        int64_t unit = peft__whole_power(j, 10, -places).integer, rest = v[0].integer % unit;
-        if (rest < 0) rest += unit;
-        int64_t low = v[0].integer - rest;
-        bool more = rest > unit - rest || (rest == unit - rest && low / unit % 2 != 0);
-        return peft__arithmetic(j, '+', peft__integer(low), peft__integer(more ? unit : 0));
-    }
+    if (peft__is_whole(v[0]) && places < 0) return peft__unable(j, "rounding of a whole number to tens");
+    if (peft__is_whole(v[0])) return peft__integer(v[0].integer);
+    if (d - d != 0 || d == 0) return v[0];
     char digits[PEFT__DIGITS];
-    int exponent = 0;
-    if (d - d != 0 || d == 0 || places > 400) return v[0];
-    int count = peft__decimal(fabs(d), digits, &exponent);
-    count = places < -400 ? 0 : peft__round_digits(digits, count, exponent + (int)places, &exponent);
+    int exponent = 0, count = peft__decimal(fabs(d), digits, &exponent), keep = exponent + (int)places;
+    if (keep >= 17) return v[0];
+    count = peft__round_digits(digits, count, keep, &exponent);
     return peft__real(copysign(count ? peft__from_digits(digits, count, exponent) : 0, d));
 }
 
 PEFT__BUILTIN(format_filter) {
-    peft__value text = peft__to_text(j, v[0]);
-    if (v[1].list->count && v[2].dict->count)
+    if (v[1].o->count && v[2].o->count)
         return peft__refuse(j, "can't handle positional and keyword arguments at the same time");
-    return peft__percent(j, text, v[2].dict->count ? v[2] : v[1]);
+    return peft__percent(j, v[0], v[2].o->count ? v[2] : v[1]);
 }
 
 PEFT__BUILTIN(items) {
@@ -27102,58 +26540,38 @@ PEFT__BUILTIN(items) {
 
 PEFT__BUILTIN(dictsort) {  // case_sensitive, by, reverse
     bool by_value = peft__text_is(v[2], "value");
-    if (v[0].kind == PEFT__UNDEFINED) return peft__undefined_error(j, v[0]);
-    if (v[0].kind != PEFT__DICT)
+    if (peft__defined(j, v[0]).kind != PEFT__DICT)
         return peft__refuse(j, "dictsort needs a dict, not '%s'", peft__kind_name(v[0]));
     if (peft__given(v[2]) && !by_value && !peft__text_is(v[2], "key"))
         return peft__refuse(j, "You can only sort by either \"key\" or \"value\"");
     peft__value pairs = peft__to_list(j, peft__view_of(v[0], 2));
     return peft__sorted(
-        j, pairs, peft__keys_of(j, pairs, peft__integer(by_value), v[4], v[1], false), peft__truth(v[3]));
+        j, pairs, peft__keys_of(j, pairs, peft__integer(by_value), v[1].flag, false), v[3].flag);
 }
 PEFT__BUILTIN(sort) {  // reverse, case_sensitive, attribute
-    peft__value list = peft__to_list(j, v[0]);
-    return peft__sorted(j, list, peft__keys_of(j, list, v[3], v[4], v[2], true), peft__truth(v[1]));
+    return peft__sorted(j, v[0], peft__keys_of(j, v[0], v[3], v[2].flag, true), v[1].flag);
 }
 PEFT__BUILTIN(extreme) {  // case_sensitive, attribute; how: < min, > max, 'u' unique
     char how = j->how;
-    peft__value list = peft__to_list(j, v[0]), keys = peft__keys_of(j, list, v[2], v[3], v[1], false),
-                seen = peft__dict_new(j), out = peft__new_list(j);
+    peft__value keys = peft__keys_of(j, v[0], v[2], v[1].flag, false), seen = peft__object_of(j, PEFT__DICT),
+                out = peft__new_list(j);
     int64_t best = 0;
-    for (int64_t i = 0; i < keys.list->count && !j->status; i++) {
-        peft__value key = keys.list->items[i];
-        if (how != 'u' && i && peft__compare(j, how, key, keys.list->items[best])) best = i;
-        if (how != 'u' || peft__given(peft__dict_get(j, seen.dict, key))) continue;
-        peft__dict_set(j, seen.dict, key, peft__none());
-        peft__list_add(j, out, list.list->items[i]);
+    for (int64_t i = 0; i < keys.o->count && !j->status; i++) {
+        peft__value key = keys.o->items[i];
+        if (how != 'u' && i && peft__compare(j, how, key, keys.o->items[best])) best = i;
+        if (how != 'u' || peft__dict_find(j, seen.o, key)) continue;
+        peft__dict_set(j, seen.o, key, peft__none());
+        peft__list_add(j, out, v[0].o->items[i]);
     }
     if (how == 'u') return peft__as_iterator(out);
-    return keys.list->count ? list.list->items[best] : peft__nothing();
-}
-PEFT__BUILTIN(groupby) {  // attribute, default, case_sensitive
-    peft__value list = peft__to_list(j, v[0]), keys = peft__keys_of(j, list, v[1], v[2], v[3], false),
-                out = peft__new_list(j), group = out;
-    list = peft__sorted(j, list, keys, false);
-    keys = peft__sorted(j, keys, keys, false);
-    for (int64_t i = 0; i < keys.list->count && !j->status; i++) {
-        peft__value item = list.list->items[i];
-        if (!i || !peft__equal(j, keys.list->items[i], keys.list->items[i - 1])) {
-            group = peft__new_list(j);
-            peft__value pair = peft__pair_of(j, peft__get_path(j, item, v[1], v[2]), group);
-            pair.flag = true;
-            peft__list_add(j, out, pair);
-        }
-        peft__list_add(j, group, item);
-    }
-    return out;
+    return keys.o->count ? v[0].o->items[best] : peft__nothing();
 }
 
 PEFT__BUILTIN(sum) {  // attribute, start
-    peft__cursor c = peft__iterate(j, v[0]);
-    peft__value item, sum = peft__given(v[2]) ? v[2] : peft__integer(0);
+    peft__value sum = peft__given(v[2]) ? v[2] : peft__integer(0);
     if (sum.kind == PEFT__TEXT) return peft__refuse(j, "sum() can't sum strings");
-    while (peft__next(j, &c, &item))
-        sum = peft__binary(j, '+', sum, peft__get_path(j, item, v[1], peft__none()));
+    for (int64_t i = 0; i < v[0].o->count && !j->status; i++)
+        sum = peft__binary(j, '+', sum, peft__get_path(j, v[0].o->items[i], v[1], peft__none()));
     return sum;
 }
 
@@ -27168,19 +26586,17 @@ PEFT__BUILTIN(reverse) {  // how: 1 in place
 // The parts of a list: v[1] parts (how 0) or parts of v[1] items (how 1), filled up with v[2].
 PEFT__BUILTIN(parts) {
     bool batch = j->how & 1;
-    peft__value list = peft__to_list(j, v[0]), out = peft__new_list(j), part;
-    int64_t n = peft__whole_or(j, v[1], 0), count = list.list->count, at = 0;
-    if (n == 0 && !batch) return peft__refuse(j, "slice into no parts");
-    if (n < 1 && !batch) return peft__as_iterator(out);
-    int64_t parts = !batch ? n : n < 1 ? (count > 0) : count / n + (count % n != 0);
-    for (int64_t i = 0; i < parts && peft__spend(j, 0); i++) {
-        int64_t size = !batch ? count / n + (i < count % n) : n < 1 ? count : PEFT__MIN(n, count - at);
-        part = peft__list_new(j, PEFT__LIST, size + 1);
-        peft__list_add_all(j, part, list.list->items + at, size);
-        at += size;
+    peft__value out = peft__new_list(j), part;
+    int64_t n = v[1].integer, count = v[0].o->count, at = 0;
+    if (n < 1) return peft__refuse(j, "parts of less than one");
+    int64_t parts = batch ? count / n + (count % n != 0) : n;
+    for (int64_t i = 0; i < parts && !j->status; i++) {
+        int64_t size = batch ? PEFT__MIN(n, count - at) : count / n + (i < count % n);
         int64_t full = batch ? n : size + (i >= count % n);
-        while (peft__some(v[2]) && part.list->count < full && peft__spend(j, 0))
-            peft__list_add(j, part, v[2]);
+        part = peft__new_list(j);
+        peft__list_add_all(j, part, v[0].o->items + at, size);
+        at += size;
+        while (peft__some(v[2]) && part.o->count < full && !j->status) peft__list_add(j, part, v[2]);
         peft__list_add(j, out, part);
     }
     return peft__as_iterator(out);
@@ -27189,11 +26605,11 @@ PEFT__BUILTIN(parts) {
 PEFT__BUILTIN(tojson) {  // ensure_ascii, indent, separators, sort_keys; only indent in plain templates
     bool chat = j->t->desc.chat;
     size_t start = j->out.size;
-    peft__style s = {true, chat ? peft__truth(v[1]) : true, chat ? peft__truth(v[4]) : true, !chat,
-        chat ? v[2] : v[1], peft__none(), peft__text_of(": ")};
+    peft__style s = {true, !chat || v[1].flag, !chat || v[4].flag, !chat, chat ? v[2] : v[1], peft__none(),
+        peft__text_of(": ")};
     if (peft__is_whole(s.indent)) {
         peft__put_times(j, peft__text_of(" "), s.indent.integer);
-        s.indent = peft__taken(j, start, false);
+        s.indent = peft__taken(j, start);
     } else if (peft__some(s.indent)) s.indent = peft__text_needed(j, s.indent);
     s.between = peft__text_of(s.indent.kind == PEFT__TEXT ? "," : ", ");
     if (chat && peft__some(v[3]) && peft__two_of(j, v[3], &s.between, &s.colon)) {
@@ -27201,14 +26617,9 @@ PEFT__BUILTIN(tojson) {  // ensure_ascii, indent, separators, sort_keys; only in
         s.colon = peft__text_needed(j, s.colon);
     }
     peft__put_styled(j, v[0], &s, 0);
-    return peft__taken(j, start, !chat);
-}
-
-PEFT__BUILTIN(safe) {  // how: 'e' escape, 'f' forceescape, 's' safe
-    int how = j->how;
-    peft__value text = peft__to_text(j, v[0]);
-    if (how != 'e') text.flag = how == 's';
-    return peft__escaped(j, text);
+    peft__value text = peft__taken(j, start);
+    text.flag = !chat;
+    return text;
 }
 
 // The end of the line at `from`, by Python's splitlines, and where the next line begins.
@@ -27226,53 +26637,20 @@ static size_t peft__line_end(peft__value t, size_t from, size_t *next) {
 }
 
 PEFT__BUILTIN(indent) {  // width, first, blank
-    peft__value t = peft__text_needed(j, v[0]), spaces = v[1];
+    peft__value t = v[0], spaces = v[1];
     size_t start = j->out.size, from = 0, next = 0;
     if (spaces.kind != PEFT__TEXT) {
         peft__put_times(j, peft__text_of(" "), peft__whole_or(j, v[1], 4));
-        spaces = peft__taken(j, start, false);
+        spaces = peft__taken(j, start);
     }
     for (int64_t i = 0; !j->status; i++, from = next) {
         size_t end = peft__line_end(t, from, &next);
         if (i) peft__puts(j, "\n");
-        if (i ? peft__truth(v[3]) || end > from : peft__truth(v[2])) peft__put_text(j, spaces);
+        if (i ? v[3].flag || end > from : v[2].flag) peft__put_text(j, spaces);
         peft__put(j, t.text + from, end - from);
         if (next >= t.size && end == next) break;
     }
-    return peft__taken(j, start, false);
-}
-
-PEFT__BUILTIN(truncate) {  // length, killwords, end, leeway
-    peft__value end = peft__given(v[3]) ? peft__text_needed(j, v[3]) : peft__text_of("...");
-    int64_t length = peft__whole_or(j, v[1], 255), leeway = peft__whole_or(j, v[4], 5),
-            tail = peft__count_chars(j, end);
-    if (length < tail || leeway < 0)
-        return peft__refuse(j, "expected length >= %lld and leeway >= 0", (long long)tail);
-    int64_t n = peft__length_of(j, v[0]);
-    if (n >= 0 && (leeway > INT64_MAX - length || n <= length + leeway)) return v[0];
-    peft__value t = peft__text_needed(j, v[0]);
-    size_t cut = peft__byte_of(j, t, length - tail), start = j->out.size, word = cut;
-    while (word > 0 && t.text[word - 1] != ' ') word--;
-    peft__put(j, t.text, word > 0 && !peft__truth(v[2]) ? word - 1 : cut);
-    peft__put_text(j, end);
-    return peft__taken(j, start, false);
-}
-
-PEFT__BUILTIN(center) {  // width, fillchar; how: the alignment, 'f' for the filter, 'z' for zfill
-    int how = j->how;
-    peft__value t = peft__to_text(j, v[0]), fill = how == 'z' ? peft__text_of("0") : peft__text_of(" ");
-    if (peft__given(v[2])) fill = peft__text_needed(j, v[2]);
-    int64_t width = peft__whole_or(j, v[1], how == 'f' ? 80 : 0), pad = width - peft__count_chars(j, t);
-    size_t start = j->out.size, sign = how == 'z' && t.size && strchr("+-", *t.text) ? 1 : 0;
-    if (peft__count_chars(j, fill) != 1)
-        return peft__refuse(j, "the fill character must be exactly one character long");
-    if (pad <= 0) return t;
-    int64_t left = how == '>' || how == 'z' ? pad : how == '<' ? 0 : pad / 2 + (pad & width & 1);
-    peft__put(j, t.text, sign);
-    peft__put_times(j, fill, left);
-    peft__put(j, t.text + sign, t.size - sign);
-    peft__put_times(j, fill, pad - left);
-    return peft__taken(j, start, t.flag);
+    return peft__taken(j, start);
 }
 
 PEFT__BUILTIN(random) {  // how: 1 if an empty sequence is an error
@@ -27283,65 +26661,46 @@ PEFT__BUILTIN(random) {  // how: 1 if an empty sequence is an error
 }
 
 PEFT__BUILTIN(most_frequent) {  // the most frequent items, in their order
-    peft__value counts = peft__dict_new(j), list = peft__new_list(j), item;
+    peft__value counts = peft__object_of(j, PEFT__DICT), list = peft__new_list(j);
     int64_t most = 0;
-    if (!peft__truth(v[0])) return peft__none();
-    peft__cursor c = peft__iterate(j, v[0]);
-    while (peft__next(j, &c, &item)) {
-        peft__value count = peft__dict_get(j, counts.dict, item);
-        int64_t n = peft__given(count) ? count.integer + 1 : 1;
-        peft__dict_set(j, counts.dict, item, peft__integer(n));
+    for (int64_t i = 0; i < v[0].o->count && !j->status; i++) {
+        peft__value item = v[0].o->items[i];
+        peft__entry *e = peft__dict_find(j, counts.o, item);
+        int64_t n = e ? ++e->value.integer : 1;
+        if (!e) peft__dict_set(j, counts.o, item, peft__integer(1));
         most = PEFT__MAX(most, n);
     }
-    for (int64_t i = 0; i < counts.dict->count; i++)
-        if (counts.dict->entries[i].value.integer == most)
-            peft__list_add(j, list, counts.dict->entries[i].key);
-    return list;
-}
-
-PEFT__BUILTIN(highlight) {
-    size_t start = j->out.size;
-    peft__puts(j, "<span style='color: #F08080'>");
-    peft__put_text(j, peft__text_needed(j, v[0]));
-    peft__puts(j, "</span>");
-    return peft__taken(j, start, false);
+    for (int64_t i = 0; i < counts.o->count; i++)
+        if (counts.o->entries[i].value.integer == most)
+            peft__list_add(j, list, counts.o->entries[i].key);
+    return most ? list : peft__none();
 }
 
 // map, select, reject, selectattr, rejectattr. Bits of how: 1 map, 2 by an attribute, 4 keeps what passes.
 PEFT__BUILTIN(map) {
     bool map = j->how & 1, keep = j->how & 4;
-    int64_t attribute = j->how & 2 ? 1 : 0;
+    int64_t own = (j->how >> 1 & 1);  // arguments of its own: the attribute
     char how = 0;
-    peft__value item, path = peft__missing(), standard = path, list = peft__new_list(j), name = path, key;
     peft__arguments a = {v[1], v[2]};
+    peft__value path[3] = {peft__missing(), peft__missing(), peft__missing()}, list = peft__new_list(j), name;
+    peft__object *given = a.list.o;
     const peft__builtin *b = NULL;
-    peft__cursor c = peft__iterate(j, peft__truth(v[0]) ? v[0] : peft__undefined(path, false));
-    if (map && !a.list.list->count) {
-        peft__value given[3];
-        memset(given, 0, sizeof(given));
-        peft__bound_all(j, peft__text_of("map"), a,
-            peft__bind(j, peft__text_of("map"), "?attribute ?default", NULL, a, given));
-        path = given[1];
-        standard = given[2];
-        if (!peft__given(path)) peft__refuse(j, "map requires a filter argument");
-    }
-    if (attribute && !a.list.list->count) peft__refuse(j, "Missing parameter for attribute name");
-    else if (attribute) path = a.list.list->items[0];
-    if (a.list.list->count > attribute && !j->status) {
-        name = peft__text_needed(j, a.list.list->items[attribute]);
+    const peft__object *l = peft__to_list(j, peft__truth(v[0]) ? v[0] : peft__nothing()).o;
+    if (map && !given->count) {
+        peft__bind(j, peft__text_of("map"), "- ?attribute ?default", a, path);
+        if (!peft__given(path[1])) peft__refuse(j, "map requires a filter argument");
+    } else if (given->count < own) peft__refuse(j, "Missing parameter for attribute name");
+    else if (own) path[1] = given->items[0];
+    if (given->count > own && !j->status) {
+        name = peft__text_needed(j, given->items[own]);
         b = peft__find_builtin(j->t, map ? PEFT__FILTER : PEFT__TEST, name, &how);
-        if (!b) peft__no_builtin(j, map ? PEFT__FILTER : PEFT__TEST, name);
-        a.list.list->items += 1 + attribute;
-        a.list.list->count -= 1 + attribute;
+        if (!b) peft__no_builtin(j, map, name);
+        given->items += 1 + own;
+        given->count -= 1 + own;
     }
-    while (peft__next(j, &c, &item)) {
-        peft__value seen = peft__get_path(j, item, path, standard);
-        peft__arguments own = {a.list, peft__dict_new(j)};
-        for (int64_t i = 0; b && i < a.names.dict->count; i++) {
-            key = a.names.dict->entries[i].key;
-            peft__dict_set(j, own.names.dict, key, a.names.dict->entries[i].value);
-        }
-        if (b) seen = peft__call_builtin(j, b, how, seen, own);
+    for (int64_t i = 0; i < l->count && !j->status; i++) {
+        peft__value item = l->items[i], seen = peft__get_path(j, item, path[1], path[2]);
+        if (b) seen = peft__call_builtin(j, b, how, seen, a);
         if (map || peft__truth(seen) == keep) peft__list_add(j, list, map ? seen : item);
     }
     return peft__as_iterator(list);
@@ -27349,9 +26708,8 @@ PEFT__BUILTIN(map) {
 
 // ---- tests
 
-PEFT__BUILTIN(is_flag) {  // how: 0 false, 1 true, 2 escaped
-    return peft__boolean(j->how == '2' ? v[0].kind == PEFT__TEXT && v[0].flag
-        : v[0].kind == PEFT__BOOLEAN && v[0].flag == (bool)(j->how & 1));
+PEFT__BUILTIN(is_flag) {  // how: 0 false, 1 true
+    return peft__boolean(v[0].kind == PEFT__BOOLEAN && v[0].flag == (bool)(j->how & 1));
 }
 PEFT__BUILTIN(is_compared) { return peft__boolean(peft__compare(j, j->how, v[0], v[1])); }
 PEFT__BUILTIN(is_remainder) {  // how: the remainder of v[0] divided by v[1], or by 2
@@ -27359,29 +26717,13 @@ PEFT__BUILTIN(is_remainder) {  // how: the remainder of v[0] divided by v[1], or
     peft__value rest = peft__binary(j, '%', v[0], peft__given(v[1]) ? v[1] : peft__integer(2));
     return peft__boolean(peft__equal(j, rest, peft__integer(wanted)));
 }
-PEFT__BUILTIN(is_sameas) {
-    peft__kind k = v[0].kind;
-    if (k != v[1].kind) return peft__boolean(false);
-    if (k > PEFT__TEXT) return peft__boolean(v[0].list == v[1].list);
-    if (k == PEFT__REAL || k == PEFT__TEXT ||
-        (k == PEFT__INTEGER && (v[0].integer < -5 || v[0].integer > 256) && peft__equal(j, v[0], v[1])))
-        return peft__unable(
-            j, "whether two '%s' are the same object is not known here", peft__kind_name(v[0]));
-    return peft__boolean(k != PEFT__UNDEFINED && peft__equal(j, v[0], v[1]));
-}
-PEFT__BUILTIN(is_builtin) {  // how: 'f' a filter, 't' a test
-    unsigned what = j->how == 'f' ? PEFT__FILTER : PEFT__TEST;
-    peft__value_hash(j, v[0]);
-    return peft__boolean(v[0].kind == PEFT__TEXT && peft__find_builtin(j->t, what, v[0], &j->how));
-}
 
 // ---- methods of texts
 
-// The range of text v[0][v[2]:v[3]] for find, count, startswith and kin. False: an empty range, not even ""
-// is in it.
+// The range of text v[0][v[2]:v[3]] for find, count, startswith and kin. False: not even "" is in it.
 static bool peft__window(peft__jinja *j, peft__value *v, size_t *from, size_t *to) {
-    int64_t n = peft__count_chars(j, v[0]), end = peft__slice_end(j, v[3], n, false, n), start = 0;
-    if (peft__some(v[2])) start = peft__whole_or(j, v[2], 0);
+    int64_t n = peft__count_chars(j, v[0]), end = peft__slice_end(j, v[3], n, false, n),
+            start = peft__whole_or(j, v[2], 0);
     if (start < 0) start = PEFT__MAX(start + n, (int64_t)0);
     if (j->status || start > n || start > end) return false;
     *from = peft__byte_of(j, v[0], start);
@@ -27392,8 +26734,7 @@ static bool peft__window(peft__jinja *j, peft__value *v, size_t *from, size_t *t
 PEFT__BUILTIN(find) {  // how: bits: 1 the last one, 2 missing is an error
     int how = j->how;
     size_t from, to, at = SIZE_MAX;
-    peft__value what = peft__text_needed(j, v[1]);
-    if (peft__window(j, v, &from, &to)) at = peft__find(j, v[0], what, from, to, how & 1);
+    if (peft__window(j, v, &from, &to)) at = peft__find(j, v[0], v[1], from, to, how & 1);
     if (at == SIZE_MAX) return how & 2 ? peft__refuse(j, "substring not found") : peft__integer(-1);
     return peft__integer(peft__count_chars(j, peft__part_of(v[0], 0, at)));
 }
@@ -27401,10 +26742,9 @@ PEFT__BUILTIN(find) {  // how: bits: 1 the last one, 2 missing is an error
 PEFT__BUILTIN(count) {
     size_t from, to;
     int64_t n = 0;
-    peft__value what = peft__text_needed(j, v[1]);
     if (!peft__window(j, v, &from, &to)) return peft__integer(0);
-    if (!what.size) return peft__integer(peft__count_chars(j, peft__part_of(v[0], from, to)) + 1);
-    for (; (from = peft__find(j, v[0], what, from, to, false)) != SIZE_MAX; from += what.size) n++;
+    if (!v[1].size) return peft__integer(peft__count_chars(j, peft__part_of(v[0], from, to)) + 1);
+    for (; (from = peft__find(j, v[0], v[1], from, to, false)) != SIZE_MAX; from += v[1].size) n++;
     return peft__integer(n);
 }
 
@@ -27412,8 +26752,8 @@ PEFT__BUILTIN(begins) {  // how: 1 at the end
     bool at_end = j->how & 1, tuple = v[1].kind == PEFT__TUPLE, is = false;
     size_t from = 0, to = 0;
     bool any = peft__window(j, v, &from, &to);
-    for (int64_t i = 0; i < (tuple ? v[1].list->count : 1) && !j->status && !is; i++) {
-        peft__value t = peft__text_needed(j, tuple ? v[1].list->items[i] : v[1]);
+    for (int64_t i = 0; i < (tuple ? v[1].o->count : 1) && !j->status && !is; i++) {
+        peft__value t = peft__text_needed(j, tuple ? v[1].o->items[i] : v[1]);
         is = any && t.size <= to - from && peft__spend(j, t.size) &&
             memcmp(v[0].text + (at_end ? to - t.size : from), t.text, t.size) == 0;
     }
@@ -27421,14 +26761,14 @@ PEFT__BUILTIN(begins) {  // how: 1 at the end
 }
 PEFT__BUILTIN(without) {  // how: 1 at the end
     bool at_end = j->how & 1;
-    size_t n = v[0].size, cut = peft__text_needed(j, v[1]).size;
+    size_t n = v[0].size, cut = v[1].size;
     return !peft__do_begins(j, v).flag ? v[0] : at_end ? peft__part_of(v[0], 0, n - cut)
         : peft__part_of(v[0], cut, n);
 }
 
 PEFT__BUILTIN(split) {  // how: 1 from the right
     bool right = j->how & 1, space = !peft__some(v[1]);
-    int64_t most = peft__whole_or(j, v[2], -1);
+    int64_t most = v[2].integer;
     peft__value rest = v[0], by = space ? v[1] : peft__text_needed(j, v[1]), list = peft__new_list(j);
     if (!space && !by.size) return peft__refuse(j, "empty separator");
     for (; !j->status; most--) {
@@ -27457,89 +26797,35 @@ PEFT__BUILTIN(splitlines) {
     peft__value list = peft__new_list(j);
     for (size_t from = 0, next = 0; from < v[0].size && peft__spend(j, next - from); from = next) {
         size_t end = peft__line_end(v[0], from, &next);
-        peft__list_add(j, list, peft__part_of(v[0], from, peft__truth(v[1]) ? next : end));
+        peft__list_add(j, list, peft__part_of(v[0], from, v[1].flag ? next : end));
     }
     return list;
 }
 
-PEFT__BUILTIN(partition) {  // how: 1 at the last one
-    bool last = j->how & 1;
-    peft__value by = peft__text_needed(j, v[1]), out = peft__list_new(j, PEFT__TUPLE, 3),
-                empty = peft__text_of("");
-    if (!by.size) return peft__refuse(j, "empty separator");
-    size_t at = peft__find(j, v[0], by, 0, v[0].size, last);
-    bool found = at != SIZE_MAX;
-    empty.flag = v[0].flag;
-    by.flag = by.flag || v[0].flag;
-    peft__list_add(j, out, found ? peft__part_of(v[0], 0, at) : last ? empty : v[0]);
-    peft__list_add(j, out, found ? by : empty);
-    peft__list_add(j, out, found ? peft__part_of(v[0], at + by.size, v[0].size) : last ? v[0] : empty);
-    return out;
-}
-
 PEFT__BUILTIN(all_are) {  // how: the letter of isalpha, isdigit, ...
-    static const uint16_t raised[][2] = {
-        // digits that are not decimal: superscripts, subscripts, circled ones
-        {0xB2, 0xB3}, {0xB9, 0xB9}, {0x1369, 0x1371}, {0x19DA, 0x19DA}, {0x2070, 0x2070}, {0x2074, 0x2079},
-        {0x2080, 0x2089}, {0x2460, 0x2468}, {0x2474, 0x247C}, {0x2488, 0x2490}, {0x24EA, 0x24EA},
-        {0x24F5, 0x24FD}, {0x24FF, 0x24FF}, {0x2776, 0x277E}, {0x2780, 0x2788}, {0x278A, 0x2792}};
-    peft__value t = peft__to_text(j, v[0]);
-    int how = j->how;
-    bool all = true, any = how == 'c';
-    peft__spend(j, t.size);
-    for (size_t i = 0; i < t.size && all;) {
+    char how = j->how;
+    bool all = true, any = how == 'c', cased = how == 'u' || how == 'l';
+    peft__spend(j, v[0].size);
+    for (size_t i = 0; i < v[0].size && all;) {
         uint32_t c, bit;
-        peft__utf8_next(t.text, t.size, &i, &c);
+        peft__utf8_next(v[0].text, v[0].size, &i, &c);
         bit = peft__uc_bit(c);
-        bool cased = how == 'u' || how == 'l';
         if (cased && !peft__is_cased(c)) continue;
         any = true;
-        all = cased ? peft__is_upper(c) == (how == 'u') : how == 'a' ? (bit & PEFT__UC_L) != 0
-            : how == 'b' ? (bit & (PEFT__UC_L | PEFT__UC_N)) != 0 : how == 'c' ? c < 128
-            : how == 'd' ? bit & PEFT__UC_ND || peft__uc_among(raised, PEFT__COUNT(raised), c) ||
-                (c >= 0x1F100 && c <= 0x1F10A) : how == 'e' ? (bit & PEFT__UC_ND) != 0
-                    : how == 'n' ? (bit & PEFT__UC_N) != 0 : peft__uc_space(c);
+        if (how == 'd' && bit & PEFT__UC_N && !(bit & PEFT__UC_ND))
+            return peft__unable(j, "isdigit of a number that is not decimal");
+        uint32_t wanted = how == 'a' ? PEFT__UC_L : how == 'b' ? PEFT__UC_L | PEFT__UC_N
+            : how == 'n' ? PEFT__UC_N : PEFT__UC_ND;
+        all = cased ? peft__is_upper(c) == (how == 'u') : how == 'c' ? c < 128
+            : how == 's' ? peft__uc_space(c) : (bit & wanted) != 0;
     }
     return peft__boolean(all && any);
 }
 
-// The value of "0.name[key]" in "{0.name[key]!r:>5}".format(...).
-static peft__value peft__format_field(
-    peft__jinja *j, const char **s, const char *end, peft__value *v, int64_t *next) {
-    const char *from = *s, *digits = from;
-    peft__value found, key;
-    while (*s < end && !strchr(".[!:}", **s)) ++*s;
-    size_t n = (size_t)(*s - from);
-    int64_t at = 0;
-    if (!n || (peft__read_count(&digits, *s, &at) && digits == *s)) {
-        if (n ? *next > 0 : *next < 0)
-            return peft__refuse(j, "cannot switch between automatic and manual field numbering");
-        if (!n) at = (*next)++;
-        else *next = -1;
-        if (at >= v[1].list->count)
-            return peft__refuse(
-                j, "Replacement index %lld out of range for positional args tuple", (long long)at);
-        found = v[1].list->items[at];
-    } else found = peft__dict_get(j, v[2].dict, peft__text(from, n));
-    if (!peft__given(found)) return peft__refuse(j, "no '%.*s' for the format", peft__shown(n), from);
-    while (*s < end && (**s == '.' || **s == '[') && !j->status) {
-        bool item = *(*s)++ == '[';
-        from = digits = *s;
-        while (*s < end && (item ? **s != ']' : !strchr(".[!:}", **s))) ++*s;
-        key = peft__text(from, (size_t)(*s - from));
-        if (item && peft__read_count(&digits, *s, &at) && digits == *s) key = peft__integer(at);
-        if (item && *s < end) ++*s;
-        found = item ? peft__item_of(j, found, key) : peft__attribute(j, found, key);
-        if (found.kind == PEFT__UNDEFINED) return peft__undefined_error(j, found);
-    }
-    return found;
-}
-
-PEFT__BUILTIN(format) {
-    if (v[0].flag) return peft__unable(j, "format of a text that is marked as safe");
+PEFT__BUILTIN(format) {  // "{} {0} {name:>5}"
     const char *s = v[0].text, *end = s + v[0].size;
     size_t start = j->out.size;
-    int64_t next = 0;
+    int64_t next = 0, at;
     while (s < end && !j->status) {
         char c = *s++;
         bool brace = c == '{' || c == '}', twice = brace && s < end && *s == c;
@@ -27549,37 +26835,40 @@ PEFT__BUILTIN(format) {
             continue;
         }
         if (c == '}') return peft__refuse(j, "Single '}' encountered in format string");
-        peft__value field = peft__format_field(j, &s, end, v, &next);
-        size_t at = j->out.size;
-        if (s + 1 < end && *s == '!') {
-            if (s[1] != 'r' && s[1] != 's') return peft__unable(j, "the conversion '!%c'", s[1]);
-            (s[1] == 'r' ? peft__put_repr : peft__put_value)(j, field);
-            field = peft__taken(j, at, false);
-            s += 2;
-        }
-        const char *spec = s < end && *s == ':' ? ++s : s;
+        const char *from = s, *digits = s;
+        while (s < end && !strchr(".[!:}", *s)) s++;
+        peft__value name = peft__text(from, (size_t)(s - from)), field;
+        if (s < end && strchr(".[!", *s)) return peft__unable(j, "a '%c' in a format", *s);
+        if (!name.size || (peft__read_count(&digits, s, &at) && digits == s)) {
+            if (name.size ? next > 0 : next < 0)
+                return peft__refuse(j, "cannot switch between automatic and manual field numbering");
+            if (name.size) next = -1;
+            else at = next++;
+            field = at < v[1].o->count ? v[1].o->items[at] : peft__missing();
+        } else field = peft__dict_get(j, v[2].o, name);
+        if (!peft__given(field)) return peft__refuse(j, "no '%.*s' for the format", PEFT__SHOWN(name));
+        from = s < end && *s == ':' ? ++s : s;
         while (s < end && *s != '}' && *s != '{') s++;
         if (s < end && *s == '{') return peft__unable(j, "a field within a format");
         if (s >= end) return peft__refuse(j, "expected '}' before end of string");
-        if (!j->status) peft__put_format(j, field, spec, (size_t)(s++ - spec));
+        peft__put_format(j, field, peft__text(from, (size_t)(s++ - from)));
     }
-    return peft__taken(j, start, false);
+    return peft__taken(j, start);
 }
 
-// ---- methods of lists and dicts
+// ---- methods of lists, dicts and loops
 
-static void peft__move_items(peft__jinja *j, peft__list *l, int64_t to, int64_t from, int64_t n) {
+static void peft__move_items(peft__jinja *j, peft__object *l, int64_t to, int64_t from, int64_t n) {
     memmove(l->items + to, l->items + from, (size_t)n * sizeof(peft__value));
     peft__spend(j, (size_t)n * sizeof(peft__value));
 }
 
 PEFT__BUILTIN(extend) {
-    peft__value more = peft__to_list(j, v[1]);
-    peft__list_add_all(j, v[0], more.list->items, more.list->count);
+    peft__list_add_all(j, v[0], v[1].o->items, v[1].o->count);
     return peft__none();
 }
 PEFT__BUILTIN(insert) {  // how: 'a' append
-    peft__list *l = v[0].list;
+    peft__object *l = v[0].o;
     peft__value item = j->how ? v[1] : v[2];
     int64_t at = j->how ? l->count : peft__slice_end(j, v[1], l->count, false, 0);
     peft__list_add(j, v[0], item);
@@ -27589,9 +26878,8 @@ PEFT__BUILTIN(insert) {  // how: 'a' append
     return peft__none();
 }
 PEFT__BUILTIN(pop_item) {
-    peft__list *l = v[0].list;
-    int64_t at = peft__whole_or(j, v[1], -1);
-    if (at < 0) at += l->count;
+    peft__object *l = v[0].o;
+    int64_t at = v[1].integer + (v[1].integer < 0 ? l->count : 0);
     if (at < 0 || at >= l->count) return peft__refuse(j, "pop index out of range");
     peft__value item = l->items[at];
     peft__move_items(j, l, at, at + 1, --l->count - at);
@@ -27599,7 +26887,7 @@ PEFT__BUILTIN(pop_item) {
 }
 PEFT__BUILTIN(search) {  // how: 'i' index, 'r' remove, 'c' count
     int how = j->how;
-    peft__list *l = v[0].list;
+    peft__object *l = v[0].o;
     int64_t at = 0, n = 0;
     for (; at < l->count && peft__spend(j, 0); at++)
         if (peft__equal(j, l->items[at], v[1]) && (n++, how != 'c')) break;
@@ -27608,61 +26896,45 @@ PEFT__BUILTIN(search) {  // how: 'i' index, 'r' remove, 'c' count
     if (how == 'r') peft__move_items(j, l, at, at + 1, --l->count - at);
     return how == 'r' ? peft__none() : peft__integer(at);
 }
-PEFT__BUILTIN(sort_in_place) {
-    if (peft__some(v[1])) return peft__unable(j, "sort with a key");
-    peft__value sorted = peft__sorted(j, v[0], v[0], peft__truth(v[2]));
-    if (!j->status) *v[0].list = *sorted.list;
-    return peft__none();
-}
 PEFT__BUILTIN(get) {  // how: 's' setdefault, 'p' pop
     int how = j->how;
-    peft__value found = peft__dict_get(j, v[0].dict, v[1]),
-                standard = peft__given(v[2]) ? v[2] : peft__none();
-    if (how == 'p' && peft__given(found))
-        peft__dict_remove(j, v[0].dict, peft__dict_find(j, v[0].dict, v[1], peft__value_hash(j, v[1])));
-    if (peft__given(found) || j->status) return found;
-    if (how == 'p' && !peft__given(v[2])) return peft__refuse(j, "the key is not in the dict");
-    if (how == 's') peft__dict_set(j, v[0].dict, v[1], standard);
-    return standard;
+    peft__entry *e = peft__dict_find(j, v[0].o, v[1]);
+    peft__value found = e ? e->value : peft__given(v[2]) ? v[2] : peft__none();
+    if (e && how == 'p') memmove(e, e + 1, (size_t)(v[0].o->entries + --v[0].o->count - e) * sizeof(*e));
+    if (!e && how == 'p' && !peft__given(v[2])) return peft__refuse(j, "the key is not in the dict");
+    if (!e && how == 's') peft__dict_set(j, v[0].o, v[1], found);
+    return found;
 }
 PEFT__BUILTIN(view) { return peft__view_of(v[0], (size_t)(j->how - '0')); }
 
 // Adds the arguments of dict(...) or update(...): a dict or pairs, then named ones.
 PEFT__BUILTIN(update) {
-    const peft__list *given = v[1].list;
-    peft__value sources[2] = {v[2], v[2]}, item, key, value;
+    const peft__object *given = v[1].o;
+    peft__value sources[2] = {v[2], v[2]}, key, value;
     if (given->count > 1) peft__refuse(j, "expected at most 1 argument, got %lld", (long long)given->count);
-    if (given->count) sources[0] = given->items[0];
+    if (given->count) sources[0] = peft__defined(j, given->items[0]);
     for (int i = !given->count; i < 2; i++) {
         bool dict = sources[i].kind == PEFT__DICT;
-        peft__cursor c = peft__iterate(j, dict ? peft__view_of(sources[i], 2) : sources[i]);
-        while (peft__next(j, &c, &item) && peft__two_of(j, item, &key, &value))
-            peft__dict_set(j, v[0].dict, key, value);
+        const peft__object *l = peft__to_list(j, dict ? peft__view_of(sources[i], 2) : sources[i]).o;
+        for (int64_t k = 0; k < l->count && peft__two_of(j, l->items[k], &key, &value); k++)
+            peft__dict_set(j, v[0].o, key, value);
     }
     return peft__none();
 }
 PEFT__BUILTIN(copy) {
+    peft__value given = peft__object_of(j, PEFT__TUPLE), a[3] = {peft__object_of(j, PEFT__DICT), given, a[0]};
     if (v[0].kind == PEFT__LIST) return peft__to_list(j, v[0]);
-    peft__value copy = peft__dict_new(j);
-    for (int64_t i = 0; i < v[0].dict->count && peft__spend(j, 0); i++)
-        peft__dict_set(j, copy.dict, v[0].dict->entries[i].key, v[0].dict->entries[i].value);
-    return copy;
-}
-PEFT__BUILTIN(popitem) {
-    int64_t last = v[0].dict->count - 1;
-    if (last < 0) return peft__refuse(j, "popitem(): dictionary is empty");
-    peft__value pair = peft__dict_item(j, v[0].dict, 2, last);
-    peft__dict_remove(j, v[0].dict, last);
-    return pair;
+    peft__list_add(j, given, v[0]);
+    peft__do_update(j, a);
+    return a[0];
 }
 PEFT__BUILTIN(clear) {
-    if (v[0].kind == PEFT__LIST) v[0].list->count = 0;
-    else memset(v[0].dict, 0, sizeof(*v[0].dict));
     (void)j;
+    memset(v[0].o, 0, sizeof(*v[0].o));
     return peft__none();
 }
 PEFT__BUILTIN(cycle) {
-    const peft__list *l = v[1].list;
+    const peft__object *l = v[1].o;
     return l->count ? l->items[v[0].loop->index % l->count] : peft__refuse(j, "no items for cycling given");
 }
 PEFT__BUILTIN(changed) {
@@ -27670,84 +26942,67 @@ PEFT__BUILTIN(changed) {
     v[0].loop->changed = v[1];
     return peft__boolean(!same);
 }
-PEFT__BUILTIN(next) {  // how: 1 starts again
-    peft__list *l = v[0].list;
-    bool anew = j->how & 1;
-    peft__value item = anew ? peft__none() : l->items[l->at];
-    l->at = anew ? 0 : (l->at + 1) % l->count;
-    return item;
-}
-PEFT__BUILTIN(is_integer) {
-    (void)j;
-    return peft__boolean(v[0].real == floor(v[0].real));
-}
 
 // ---- functions
 
 PEFT__BUILTIN(range) {
-    int64_t n = v[1].list->count, numbers[3] = {0, 0, 1};
-    if (n < 1 || n > 3 || v[2].dict->count) return peft__refuse(j, "range takes one to three numbers");
+    int64_t n = v[1].o->count, numbers[3] = {0, 0, 1};
+    peft__value range = peft__object_of(j, PEFT__RANGE);
+    if (n < 1 || n > 3 || v[2].o->count) return peft__refuse(j, "range takes one to three numbers");
     for (int64_t i = 0; i < n; i++) {
-        peft__value item = v[1].list->items[i];
-        if (item.kind == PEFT__UNDEFINED) return peft__undefined_error(j, item);
-        if (!peft__is_whole(item))
+        peft__value item = v[1].o->items[i];
+        if (!peft__is_whole(peft__defined(j, item)))
             return peft__refuse(j, "'%s' object cannot be interpreted as an integer", peft__kind_name(item));
         numbers[n == 1 ? 1 : i] = item.integer;
     }
-    if (numbers[2] == 0) return peft__refuse(j, "range() arg 3 must not be zero");
-    peft__value range = peft__range_new(j, numbers[0], numbers[1], numbers[2]);
-    if (j->t->desc.chat && range.range->count > 100000)
-        return peft__refuse(j, "Range too big. The sandbox blocks ranges larger than 100000");
+    int64_t at = numbers[0], stop = numbers[1], step = numbers[2];
+    if (step == 0) return peft__refuse(j, "range() arg 3 must not be zero");
+    for (; (step > 0 ? at < stop : at > stop) && !j->status; at += step) {
+        peft__list_add(j, range, peft__integer(at));
+        if (j->t->desc.chat && range.o->count > 100000)
+            return peft__refuse(j, "Range too big. The sandbox blocks ranges larger than 100000");
+        if (step > 0 ? at > INT64_MAX - step : at < INT64_MIN - step) break;
+    }
     return range;
 }
 
 PEFT__BUILTIN(dict) {  // how: 1 a namespace
     bool names = j->how & 1;
-    v[0] = peft__dict_new(j);
+    v[0] = peft__object_of(j, PEFT__DICT);
     peft__do_update(j, v);
-    for (int64_t i = 0; names && j->t->desc.chat && i < v[0].dict->count; i++) {
-        peft__value key = v[0].dict->entries[i].key;
+    for (int64_t i = 0; names && j->t->desc.chat && i < v[0].o->count; i++) {
+        peft__value key = v[0].o->entries[i].key;
         if (key.kind == PEFT__TEXT && key.size && key.text[0] == '_')
             peft__refuse(j, "a namespace takes no names that begin with _");
     }
     if (names) v[0].kind = PEFT__NAMESPACE;
     return v[0];
 }
-PEFT__BUILTIN(cycler) {
-    v[1].kind = PEFT__CYCLER;
-    return v[1].list->count ? v[1] : peft__refuse(j, "at least one item has to be provided");
-}
-PEFT__BUILTIN(joiner) {
-    peft__value joiner = peft__list_new(j, PEFT__JOINER, 1);
-    peft__list_add(j, joiner, peft__given(v[1]) ? v[1] : peft__text_of(", "));
-    return joiner;
-}
 PEFT__BUILTIN(zip) {
-    const peft__list *l = v[1].list;
-    peft__value out = peft__new_list(j), row, item;
-    peft__cursor *cursors = (peft__cursor *)peft__room(j, (size_t)(l->count + 1) * sizeof(peft__cursor));
-    for (int64_t i = 0; i < l->count && cursors; i++) cursors[i] = peft__iterate(j, l->items[i]);
-    while (l->count && !j->status) {
-        row = peft__list_new(j, PEFT__TUPLE, l->count);
-        for (int64_t i = 0; i < l->count && peft__next(j, &cursors[i], &item); i++)
-            peft__list_add(j, row, item);
-        if (row.list->count < l->count) break;
+    const peft__object *l = v[1].o;
+    peft__value out = peft__new_list(j);
+    int64_t rows = l->count ? INT64_MAX : 0;
+    for (int64_t i = 0; i < l->count && !j->status; i++) {
+        l->items[i] = peft__to_list(j, l->items[i]);
+        rows = PEFT__MIN(rows, l->items[i].o->count);
+    }
+    for (int64_t k = 0; k < rows && !j->status; k++) {
+        peft__value row = peft__object_of(j, PEFT__TUPLE);
+        for (int64_t i = 0; i < l->count; i++) peft__list_add(j, row, l->items[i].o->items[k]);
         peft__list_add(j, out, row);
     }
     return peft__as_iterator(out);
 }
 PEFT__BUILTIN(raise_exception) {
-    peft__value t = peft__to_text(j, v[1]);
-    return peft__refuse(j, "the template raises: %.*s", (int)PEFT__MIN(t.size, (size_t)200), t.text);
+    return peft__refuse(j, "the template raises: %.*s", (int)PEFT__MIN(v[1].size, (size_t)200), v[1].text);
 }
 
-static void peft__put_time(peft__jinja *j, const char *s, size_t n, int64_t now) {
+static void peft__put_time(peft__jinja *j, peft__value format, int64_t now) {
     static const char *const days[] = {
         "Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
     static const char *const months[] = {"January", "February", "March", "April", "May", "June", "July",
         "August", "September", "October", "November", "December"};
-    static const int before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
-    static const char letters[] = "YymdHIMSfjwe", widths[] = "122222226312";
+    static const char letters[] = "YymdHIMS";
     int64_t of_day = (now % 86400 + 86400) % 86400,
             date = (now - of_day) / 86400 + 719468;  // days since 0000-03-01
     int64_t era = (date >= 0 ? date : date - 146096) / 146097, of_era = date - era * 146097;
@@ -27755,45 +27010,37 @@ static void peft__put_time(peft__jinja *j, const char *s, size_t n, int64_t now)
             of_year = of_era - (365 * y + y / 4 - y / 100), m = (5 * of_year + 2) / 153;
     int day = (int)(of_year - (153 * m + 2) / 5 + 1), month = (int)(m < 10 ? m + 3 : m - 9),
         hour = (int)(of_day / 3600), weekday = (int)(((date + 3) % 7 + 7) % 7);
-    int64_t year = y + era * 400 + (month <= 2);
-    bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    int64_t numbers[] = {year, year % 100, month, day, hour, hour % 12 ? hour % 12 : 12, of_day / 60 % 60,
-        of_day % 60, 0, before[month - 1] + day + (leap && month > 2), weekday, day};
-    for (size_t i = 0; i < n && !j->status; i++) {
-        bool bare = i + 2 < n && s[i] == '%' && s[i + 1] == '-', field = s[i] == '%' && i + 1 < n;
-        if (field) i += bare ? 2 : 1;
-        const char *known = field && s[i] ? strchr(letters, s[i]) : NULL;
-        if (known) {
-            char text[32];
-            peft__string_into(text, sizeof(text), "%lld", (long long)numbers[known - letters]);
-            peft__value fill = peft__text_of(s[i] == 'e' ? " " : "0");
-            if (!bare) peft__put_times(j, fill, widths[known - letters] - '0' - (int64_t)strlen(text));
-            peft__puts(j, text);
-        } else if (!field || s[i] == '%') peft__put(j, s + i, 1);
-        else if (s[i] == 'A' || s[i] == 'a')
-            peft__put(j, days[weekday], s[i] == 'a' ? 3 : strlen(days[weekday]));
-        else if (s[i] == 'B') peft__puts(j, months[month - 1]);
-        else if (s[i] == 'b' || s[i] == 'h') peft__put(j, months[month - 1], 3);
-        else if (s[i] == 'p') peft__puts(j, hour < 12 ? "AM" : "PM");
-        else if (s[i] == 'n' || s[i] == 't') peft__puts(j, s[i] == 'n' ? "\n" : "\t");
-        else if (s[i] == 'F') peft__put_time(j, "%Y-%m-%d", 8, now);
-        else if (s[i] == 'T') peft__put_time(j, "%H:%M:%S", 8, now);
-        else if (s[i] != 'Z' && s[i] != 'z') peft__unable(j, "strftime_now: %%%c is not supported", s[i]);
+    int64_t year = y + era * 400 + (month <= 2), numbers[] = {year, year % 100, month, day, hour,
+        hour % 12 ? hour % 12 : 12, of_day / 60 % 60, of_day % 60};
+    for (size_t i = 0; i < format.size && !j->status; i++) {
+        const char *s = format.text + i;
+        bool field = i + 1 < format.size && s[0] == '%', bare = field && i + 2 < format.size && s[1] == '-';
+        i += field + bare;
+        s += field + bare;
+        const char *known = field && *s ? strchr(letters, *s) : NULL;
+        if (known)
+            peft__putf(j, "%s%lld", bare || numbers[known - letters] > 9 ? "" : "0",
+                (long long)numbers[known - letters]);
+        else if (!field || *s == '%') peft__put(j, s, 1);
+        else if (*s == 'A' || *s == 'a') peft__put(j, days[weekday], *s == 'a' ? 3 : strlen(days[weekday]));
+        else if (*s == 'B') peft__puts(j, months[month - 1]);
+        else if (*s == 'b') peft__put(j, months[month - 1], 3);
+        else if (*s == 'p') peft__puts(j, hour < 12 ? "AM" : "PM");
+        else peft__unable(j, "strftime_now: %%%c is not supported", *s);
     }
 }
 
 PEFT__BUILTIN(strftime_now) {
     size_t start = j->out.size;
     const peft_template_desc *d = &j->t->desc;
-    peft__value format = peft__text_needed(j, v[1]);
 #if PEFT_NO_STDIO
     int64_t now = 0;
     if (!d->now) peft__unable(j, "strftime_now: built with PEFT_NO_STDIO, and no `now` given");
 #else
     int64_t now = d->now ? 0 : (int64_t)time(NULL);
 #endif
-    peft__put_time(j, format.text, format.size, d->now ? d->now(d->now_user) : now);
-    return peft__taken(j, start, false);
+    peft__put_time(j, v[1], d->now ? d->now(d->now_user) : now);
+    return peft__taken(j, start);
 }
 
 // ---- the table of builtins. How to add one: a function PEFT__BUILTIN and a row here.
@@ -27810,121 +27057,104 @@ PEFT__BUILTIN(is_kind) {  // how: a letter from 'a' on, an index into `kinds`
         PEFT__OF(NONE), PEFT__OF(TEXT), PEFT__OF(UNDEFINED), ~PEFT__OF(UNDEFINED),
         PEFT__OF(BOOLEAN) | PEFT__OF(INTEGER) | PEFT__OF(REAL), PEFT__COUNTABLE,
         PEFT__COUNTABLE | PEFT__OF(VIEW) | PEFT__OF(ITERATOR) | PEFT__OF(LOOP),
-        PEFT__OF(UNDEFINED) | PEFT__OF(LOOP) | PEFT__OF(JOINER) | PEFT__OF(MACRO) | PEFT__OF(FUNCTION) |
-            PEFT__OF(METHOD)};
+        PEFT__OF(UNDEFINED) | PEFT__OF(LOOP) | PEFT__OF(MACRO) | PEFT__OF(FUNCTION)};
     return peft__boolean(1u << v[0].kind & kinds[j->how - 'a']);
 }
 
 static const peft__builtin peft__builtins[] = {
     // methods
-    {"capitalize lower upper", peft__do_case, "", PEFT__OF(TEXT) | PEFT__FILTER, "clu"},
-    {"title swapcase", peft__do_case, "", PEFT__OF(TEXT), "ts"},
-    {"center ljust rjust", peft__do_center, "width ?fillchar", PEFT__OF(TEXT), "^<>"},
-    {"zfill", peft__do_center, "width", PEFT__OF(TEXT), "z"},
-    {"count", peft__do_count, "sub ?start ?end", PEFT__OF(TEXT), NULL},
-    {"find rfind index rindex", peft__do_find, "sub ?start ?end", PEFT__OF(TEXT), "0123"},
-    {"startswith endswith", peft__do_begins, "affix ?start ?end", PEFT__OF(TEXT), "01"},
-    {"removeprefix removesuffix", peft__do_without, "affix", PEFT__OF(TEXT), "01"},
-    {"format", peft__do_format, "*", PEFT__OF(TEXT), NULL},
-    {"isalnum isalpha isascii isdecimal isdigit islower isnumeric isspace isupper", peft__do_all_are, "",
+    {"capitalize lower upper", peft__do_case, "&", PEFT__OF(TEXT) | PEFT__FILTER, "clu"},
+    {"title", peft__do_case, "&", PEFT__OF(TEXT), "t"},
+    {"count", peft__do_count, "$ sub$ ?start ?end", PEFT__OF(TEXT), NULL},
+    {"find rfind index rindex", peft__do_find, "$ sub$ ?start ?end", PEFT__OF(TEXT), "0123"},
+    {"startswith endswith", peft__do_begins, "$ affix ?start ?end", PEFT__OF(TEXT), "01"},
+    {"removeprefix removesuffix", peft__do_without, "$ affix$", PEFT__OF(TEXT), "01"},
+    {"format", peft__do_format, "$ *", PEFT__OF(TEXT), NULL},
+    {"isalnum isalpha isascii isdecimal isdigit islower isnumeric isspace isupper", peft__do_all_are, "$",
         PEFT__OF(TEXT), "bacedlnsu"},
-    {"join", peft__do_join, "iterable", PEFT__OF(TEXT), "1"},
-    {"lstrip rstrip strip", peft__do_strip, "?chars", PEFT__OF(TEXT), "123"},
-    {"partition rpartition", peft__do_partition, "sep", PEFT__OF(TEXT), "01"},
-    {"replace", peft__do_replace, "old new ?count", PEFT__OF(TEXT), NULL},
-    {"split rsplit", peft__do_split, "?sep ?maxsplit", PEFT__OF(TEXT), "01"},
-    {"splitlines", peft__do_splitlines, "?keepends", PEFT__OF(TEXT), NULL},
-    {"append", peft__do_insert, "object", PEFT__LIST_CHANGES, "a"},
-    {"insert", peft__do_insert, "index object", PEFT__LIST_CHANGES, NULL},
-    {"clear", peft__do_clear, "", PEFT__LIST_CHANGES | PEFT__OF(DICT), NULL},
-    {"copy", peft__do_copy, "", PEFT__OF(LIST) | PEFT__OF(DICT), NULL},
-    {"count index", peft__do_search, "value", PEFT__OF(LIST) | PEFT__OF(TUPLE), "ci"},
-    {"extend", peft__do_extend, "iterable", PEFT__LIST_CHANGES, NULL},
-    {"pop", peft__do_pop_item, "?index", PEFT__LIST_CHANGES, NULL},
-    {"remove", peft__do_search, "value", PEFT__LIST_CHANGES, "r"},
-    {"reverse", peft__do_reverse, "", PEFT__LIST_CHANGES, "1"},
-    {"sort", peft__do_sort_in_place, "?key ?reverse", PEFT__LIST_CHANGES, NULL},
-    {"get", peft__do_get, "key ?default", PEFT__OF(DICT), NULL},
-    {"pop setdefault", peft__do_get, "key ?default", PEFT__DICT_CHANGES, "ps"},
-    {"keys values items", peft__do_view, "", PEFT__OF(DICT), "012"},
-    {"popitem", peft__do_popitem, "", PEFT__DICT_CHANGES, NULL},
-    {"update", peft__do_update, "*", PEFT__DICT_CHANGES, NULL},
-    {"cycle", peft__do_cycle, "*", PEFT__OF(LOOP), NULL},
-    {"changed", peft__do_changed, "*", PEFT__OF(LOOP), NULL},
-    {"next reset", peft__do_next, "", PEFT__OF(CYCLER), "01"},
-    {"is_integer", peft__do_is_integer, "", PEFT__OF(REAL), NULL},
+    {"join", peft__do_join, "$ iterable@", PEFT__OF(TEXT), "1"},
+    {"lstrip rstrip strip", peft__do_strip, "$ ?chars", PEFT__OF(TEXT), "123"},
+    {"replace", peft__do_replace, "$ old$ new$ ?count#-1", PEFT__OF(TEXT), NULL},
+    {"split rsplit", peft__do_split, "$ ?sep ?maxsplit#-1", PEFT__OF(TEXT), "01"},
+    {"splitlines", peft__do_splitlines, "$ ?keepends!", PEFT__OF(TEXT), NULL},
+    {"append", peft__do_insert, "- object", PEFT__LIST_CHANGES, "a"},
+    {"insert", peft__do_insert, "- index object", PEFT__LIST_CHANGES, NULL},
+    {"clear", peft__do_clear, "-", PEFT__LIST_CHANGES | PEFT__OF(DICT), NULL},
+    {"copy", peft__do_copy, "-", PEFT__OF(LIST) | PEFT__OF(DICT), NULL},
+    {"count index", peft__do_search, "- value", PEFT__OF(LIST) | PEFT__OF(TUPLE), "ci"},
+    {"extend", peft__do_extend, "- iterable@", PEFT__LIST_CHANGES, NULL},
+    {"pop", peft__do_pop_item, "- ?index#-1", PEFT__LIST_CHANGES, NULL},
+    {"remove", peft__do_search, "- value", PEFT__LIST_CHANGES, "r"},
+    {"reverse", peft__do_reverse, "-", PEFT__LIST_CHANGES, "1"},
+    {"get", peft__do_get, "- key ?default", PEFT__OF(DICT), NULL},
+    {"pop setdefault", peft__do_get, "- key ?default", PEFT__DICT_CHANGES, "ps"},
+    {"keys values items", peft__do_view, "-", PEFT__OF(DICT), "012"},
+    {"update", peft__do_update, "- *", PEFT__DICT_CHANGES, NULL},
+    {"cycle", peft__do_cycle, "- *", PEFT__OF(LOOP), NULL},
+    {"changed", peft__do_changed, "- *", PEFT__OF(LOOP), NULL},
     // attributes of Python's values that are missing here: using one is an error, not undefined
-    {"casefold encode expandtabs format_map isidentifier isprintable istitle maketrans translate", NULL, "",
-        PEFT__OF(TEXT), NULL},
-    {"fromkeys", NULL, "", PEFT__OF(DICT), NULL},
+    {"casefold center encode expandtabs format_map isidentifier isprintable istitle ljust maketrans "
+     "partition rjust rpartition swapcase translate zfill", NULL, "", PEFT__OF(TEXT), NULL},
+    {"sort", NULL, "", PEFT__OF(LIST), NULL},
+    {"fromkeys popitem", NULL, "", PEFT__OF(DICT), NULL},
     {"count index start stop step", NULL, "", PEFT__OF(RANGE), NULL},
     {"isdisjoint mapping", NULL, "", PEFT__OF(VIEW), NULL},
     {"bit_count bit_length denominator from_bytes numerator to_bytes", NULL, "",
         PEFT__OF(BOOLEAN) | PEFT__OF(INTEGER), NULL},
-    {"as_integer_ratio conjugate fromhex hex imag real", NULL, "",
+    {"as_integer_ratio conjugate fromhex hex imag is_integer real", NULL, "",
         PEFT__OF(BOOLEAN) | PEFT__OF(INTEGER) | PEFT__OF(REAL), NULL},
-    {"arguments caller catch_kwargs catch_varargs explicit_caller", NULL, "", PEFT__OF(MACRO), NULL},
-    {"items pos sep used", NULL, "", PEFT__OF(CYCLER) | PEFT__OF(JOINER), NULL},
+    {"arguments caller catch_kwargs catch_varargs explicit_caller name", NULL, "", PEFT__OF(MACRO), NULL},
     // tests
-    {"== eq equalto != ne < lt lessthan <= le > gt greaterthan >= ge", peft__do_is_compared, "other",
+    {"== eq equalto != ne < lt lessthan <= le > gt greaterthan >= ge", peft__do_is_compared, "- other",
         PEFT__TEST, "===!!<<<ll>>>gg"},
-    {"in", peft__do_is_compared, "seq", PEFT__TEST, "i"},
+    {"in", peft__do_is_compared, "- seq", PEFT__TEST, "i"},
     {"boolean float integer mapping none string undefined defined number sequence iterable callable",
-        peft__do_is_kind, "", PEFT__TEST, "abcdefghijkl"},
-    {"divisibleby", peft__do_is_remainder, "num", PEFT__TEST, NULL},
-    {"even odd", peft__do_is_remainder, "", PEFT__TEST, "01"},
-    {"false true escaped", peft__do_is_flag, "", PEFT__TEST, "012"},
-    {"filter test", peft__do_is_builtin, "", PEFT__TEST, "ft"},
-    {"lower upper", peft__do_all_are, "", PEFT__TEST, "lu"},
-    {"sameas", peft__do_is_sameas, "other", PEFT__TEST, NULL},
+        peft__do_is_kind, "-", PEFT__TEST, "abcdefghijkl"},
+    {"divisibleby", peft__do_is_remainder, "- num", PEFT__TEST, NULL},
+    {"even odd", peft__do_is_remainder, "-", PEFT__TEST, "01"},
+    {"false true", peft__do_is_flag, "-", PEFT__TEST, "01"},
+    {"lower upper", peft__do_all_are, "&", PEFT__TEST, "lu"},
+    {"escaped filter sameas test", NULL, "- *", PEFT__TEST, NULL},
     // functions
-    {"cycler", peft__do_cycler, "*", PEFT__GLOBAL, NULL},
-    {"dict namespace", peft__do_dict, "*", PEFT__GLOBAL, "01"},
-    {"joiner", peft__do_joiner, "?sep", PEFT__GLOBAL, NULL},
-    {"lipsum", peft__do_unsupported, "*", PEFT__GLOBAL, NULL},
-    {"raise_exception", peft__do_raise_exception, "message", PEFT__GLOBAL | PEFT__CHAT_ONLY, NULL},
-    {"range", peft__do_range, "*", PEFT__GLOBAL, NULL},
-    {"strftime_now", peft__do_strftime_now, "format", PEFT__GLOBAL | PEFT__CHAT_ONLY, NULL},
-    {"zip", peft__do_zip, "*", PEFT__GLOBAL | PEFT__PLAIN_ONLY, NULL},
+    {"dict namespace", peft__do_dict, "- *", PEFT__GLOBAL, "01"},
+    {"cycler joiner lipsum", NULL, "- *", PEFT__GLOBAL, NULL},
+    {"raise_exception", peft__do_raise_exception, "- message&", PEFT__GLOBAL | PEFT__CHAT_ONLY, NULL},
+    {"range", peft__do_range, "- *", PEFT__GLOBAL, NULL},
+    {"strftime_now", peft__do_strftime_now, "- format$", PEFT__GLOBAL | PEFT__CHAT_ONLY, NULL},
+    {"zip", peft__do_zip, "- *", PEFT__GLOBAL | PEFT__PLAIN_ONLY, NULL},
     // filters
-    {"abs", peft__do_abs, "", PEFT__FILTER, NULL}, {"attr", peft__do_attr, "name", PEFT__FILTER, NULL},
-    {"batch", peft__do_parts, "linecount ?fill_with", PEFT__FILTER, "1"},
-    {"slice", peft__do_parts, "slices ?fill_with", PEFT__FILTER, NULL},
-    {"center", peft__do_center, "?width", PEFT__FILTER, "f"},
-    {"choice", peft__do_random, "", PEFT__FILTER | PEFT__PLAIN_ONLY, "1"},
-    {"default d", peft__do_default, "?default_value ?boolean", PEFT__FILTER, NULL},
-    {"dictsort", peft__do_dictsort, "?case_sensitive ?by ?reverse", PEFT__FILTER, NULL},
-    {"escape e forceescape safe", peft__do_safe, "", PEFT__FILTER, "eefs"},
-    {"first last", peft__do_end, "", PEFT__FILTER, "01"},
-    {"float", peft__do_float, "?default", PEFT__FILTER, NULL},
-    {"format", peft__do_format_filter, "*", PEFT__FILTER, NULL},
-    {"groupby", peft__do_groupby, "attribute ?default ?case_sensitive", PEFT__FILTER, NULL},
-    {"highlight", peft__do_highlight, "", PEFT__FILTER | PEFT__PLAIN_ONLY, NULL},
-    {"indent", peft__do_indent, "?width ?first ?blank", PEFT__FILTER, NULL},
-    {"int", peft__do_int, "?default ?base", PEFT__FILTER, NULL},
-    {"items", peft__do_items, "", PEFT__FILTER, NULL},
-    {"join", peft__do_join, "?d ?attribute", PEFT__FILTER, NULL},
-    {"length count", peft__do_length, "", PEFT__FILTER, NULL},
-    {"list", peft__do_list, "", PEFT__FILTER, NULL},
-    {"map reject select rejectattr selectattr", peft__do_map, "*", PEFT__FILTER, "10426"},
-    {"min max", peft__do_extreme, "?case_sensitive ?attribute", PEFT__FILTER, "<>"},
-    {"unique", peft__do_extreme, "?case_sensitive ?attribute", PEFT__FILTER, "u"},
-    {"most_frequent", peft__do_most_frequent, "", PEFT__FILTER | PEFT__PLAIN_ONLY, NULL},
-    {"filesizeformat pprint striptags urlencode urlize wordcount wordwrap xmlattr", peft__do_unsupported, "*",
-        PEFT__FILTER, NULL},
-    {"random", peft__do_random, "", PEFT__FILTER, NULL},
-    {"replace", peft__do_replace, "old new ?count", PEFT__FILTER, "1"},
-    {"reverse", peft__do_reverse, "", PEFT__FILTER, NULL},
-    {"round", peft__do_round, "?precision ?method", PEFT__FILTER, NULL},
-    {"sort", peft__do_sort, "?reverse ?case_sensitive ?attribute", PEFT__FILTER, NULL},
-    {"string", peft__do_string, "", PEFT__FILTER, NULL},
-    {"sum", peft__do_sum, "?attribute ?start", PEFT__FILTER, NULL},
-    {"title", peft__do_case, "", PEFT__FILTER, "f"},
-    {"tojson", peft__do_tojson, "?ensure_ascii ?indent ?separators ?sort_keys",
+    {"abs", peft__do_abs, "-", PEFT__FILTER, NULL}, {"attr", peft__do_attr, "- name$", PEFT__FILTER, NULL},
+    {"batch", peft__do_parts, "@ linecount# ?fill_with", PEFT__FILTER, "1"},
+    {"slice", peft__do_parts, "@ slices# ?fill_with", PEFT__FILTER, NULL},
+    {"choice", peft__do_random, "-", PEFT__FILTER | PEFT__PLAIN_ONLY, "1"},
+    {"default d", peft__do_default, "- ?default_value ?boolean!", PEFT__FILTER, NULL},
+    {"dictsort", peft__do_dictsort, "- ?case_sensitive! ?by ?reverse!", PEFT__FILTER, NULL},
+    {"first last", peft__do_end, "-", PEFT__FILTER, "01"},
+    {"float", peft__do_float, "- ?default", PEFT__FILTER, NULL},
+    {"format", peft__do_format_filter, "& *", PEFT__FILTER, NULL},
+    {"indent", peft__do_indent, "$ ?width ?first! ?blank!", PEFT__FILTER, NULL},
+    {"int", peft__do_int, "- ?default ?base#10", PEFT__FILTER, NULL},
+    {"items", peft__do_items, "-", PEFT__FILTER, NULL},
+    {"join", peft__do_join, "@ ?d ?attribute", PEFT__FILTER, NULL},
+    {"length count", peft__do_length, "-", PEFT__FILTER, NULL},
+    {"list", peft__do_same, "@", PEFT__FILTER, NULL}, {"string", peft__do_same, "&", PEFT__FILTER, NULL},
+    {"map reject select rejectattr selectattr", peft__do_map, "- *", PEFT__FILTER, "10426"},
+    {"min max unique", peft__do_extreme, "@ ?case_sensitive! ?attribute", PEFT__FILTER, "<>u"},
+    {"most_frequent", peft__do_most_frequent, "@", PEFT__FILTER | PEFT__PLAIN_ONLY, NULL},
+    {"center e escape filesizeformat forceescape groupby highlight pprint striptags truncate urlencode "
+     "urlize wordcount wordwrap xmlattr", NULL, "- *", PEFT__FILTER, NULL},
+    {"random", peft__do_random, "-", PEFT__FILTER, NULL},
+    {"replace", peft__do_replace, "& old& new& ?count#-1", PEFT__FILTER, NULL},
+    {"reverse", peft__do_reverse, "-", PEFT__FILTER, NULL},
+    {"round", peft__do_round, "- ?precision# ?method$", PEFT__FILTER, NULL},
+    {"safe", peft__do_safe, "&", PEFT__FILTER, "s"},
+    {"sort", peft__do_sort, "@ ?reverse! ?case_sensitive! ?attribute", PEFT__FILTER, NULL},
+    {"sum", peft__do_sum, "@ ?attribute ?start", PEFT__FILTER, NULL},
+    {"title", peft__do_case, "&", PEFT__FILTER, "f"},
+    {"tojson", peft__do_tojson, "- ?ensure_ascii! ?indent ?separators ?sort_keys!",
         PEFT__FILTER | PEFT__CHAT_ONLY, NULL},
-    {"tojson", peft__do_tojson, "?indent", PEFT__FILTER | PEFT__PLAIN_ONLY, NULL},
-    {"trim", peft__do_strip, "?chars", PEFT__FILTER, "3"},
-    {"truncate", peft__do_truncate, "?length ?killwords ?end ?leeway", PEFT__FILTER, NULL}};
+    {"tojson", peft__do_tojson, "- ?indent", PEFT__FILTER | PEFT__PLAIN_ONLY, NULL},
+    {"trim", peft__do_strip, "& ?chars", PEFT__FILTER, "3"}};
 
 // The builtin of a name; `kinds`: PEFT__FILTER, PEFT__TEST, PEFT__GLOBAL, or the bit of the kind whose
 // method it is.
@@ -27950,64 +27180,57 @@ static const peft__builtin *peft__find_builtin(
 // ---- the interface
 
 static peft__value peft__value_of_json(peft__jinja *j, const peft__json *v) {
-    peft__value all = peft__none();
-    switch (v->type) {
-    case PEFT__JSON_BOOL: return peft__boolean(v->boolean);
-    case PEFT__JSON_NUMBER:
-        if (v->whole == PEFT__JSON_TOO_LONG) return peft__big_number(j);
-        return v->whole ? peft__integer(v->integer) : peft__real(v->number);
-    case PEFT__JSON_STRING: return peft__text(v->string, v->length);
-    case PEFT__JSON_ARRAY:
-        all = peft__list_new(j, PEFT__LIST, (int64_t)v->length);
-        for (const peft__json *i = v->child; i && !j->status; i = i->next)
-            peft__list_add(j, all, peft__value_of_json(j, i));
-        break;
-    case PEFT__JSON_OBJECT:
-        all = peft__dict_new(j);
-        for (const peft__json *i = v->child; i && !j->status; i = i->next) {
-            peft__value item = peft__value_of_json(j, i);
-            peft__dict_set(j, all.dict, peft__text(i->key, i->key_length), item);
-        }
-        break;
-    default: break;
+    if (v->type == PEFT__JSON_BOOL) return peft__boolean(v->boolean);
+    if (v->type == PEFT__JSON_STRING) return peft__text(v->string, v->length);
+    if (v->type == PEFT__JSON_NUMBER)
+        return v->whole == PEFT__JSON_TOO_LONG ? peft__big_number(j)
+            : v->whole ? peft__integer(v->integer) : peft__real(v->number);
+    bool dict = v->type == PEFT__JSON_OBJECT;
+    if (!dict && v->type != PEFT__JSON_ARRAY) return peft__none();
+    peft__value all = peft__object_of(j, dict ? PEFT__DICT : PEFT__LIST);
+    for (const peft__json *i = v->child; i && !j->status; i = i->next) {
+        peft__value item = peft__value_of_json(j, i);
+        if (dict) peft__dict_set(j, all.o, peft__text(i->key, i->key_length), item);
+        else peft__list_add(j, all, item);
     }
     return all;
 }
 
-// Copies the source with \n as line ends; as in Jinja, one at the end is dropped.
-static void peft__template_source(peft_template *t, const char *text, size_t n) {
-    for (size_t i = 0; i < n; i++)
+static void peft__jinja_init(peft__jinja *j, peft_template *t, bool compile) {
+    memset(j, 0, sizeof(*j));
+    j->t = t;
+    j->arena = compile ? &t->tree : &t->values;
+    j->max_memory = compile ? SIZE_MAX / 2 : t->limits.max_memory;
+    j->max_output = compile ? SIZE_MAX / 2 : t->limits.max_output;
+    j->steps = compile ? 1 << 24 : t->limits.max_steps;  // of a search for names; all else is linear
+    j->out = t->out;
+    j->out.size = 0;
+    j->out.failed = false;
+}
+
+static peft_status peft__template_compile(peft_template *t, const char *text, size_t n) {
+    static const char *const special[] = {"loop", "caller", ""};
+    peft__jinja j;
+    for (size_t i = 0; i < n; i++)  // line ends become \n; as in Jinja, one at the end is dropped
         if (text[i] != '\r' || i + 1 == n || text[i + 1] != '\n')
             t->source[t->size++] = text[i] == '\r' ? '\n' : text[i];
     if (t->size && t->source[t->size - 1] == '\n' && !t->desc.keep_trailing_newline) t->size--;
     t->source[t->size] = 0;
-}
-
-static peft_status peft__template_compile(peft_template *t) {
-    static const char *const special[] = {"caller", "varargs", "kwargs"};
-    peft__jinja j;
-    memset(&j, 0, sizeof(j));
-    j.t = t;
-    j.arena = &t->tree;
-    j.max_memory = SIZE_MAX / 2;
-    j.steps = 1 << 24;  // bounds the search among many names; all else is linear in the text
+    peft__jinja_init(&j, t, true);
     j.s = j.tag = j.before = t->source;
     j.end = t->source + t->size;
-    t->root = peft__area_new(&j);
-    for (int i = 0; i < 3; i++)
-        t->special[i] = peft__mention_name(&j, peft__text_of(special[i]), false, false);
-    t->loop = peft__mention_name(&j, peft__text_of("loop"), false, false);
+    peft__enter_area(&j, &t->root, 0);
+    for (int i = 0; i < PEFT__SPECIALS; i++) peft__mention_name(&j, peft__text_of(special[i]), false, false);
     t->body = peft__parse_body(&j, NULL);
     j.at = j.lacking;
-    if (j.lacking)
-        peft__no_builtin(
-            &j, j.lacking->kind == PEFT__TERM_FILTER ? PEFT__FILTER : PEFT__TEST, j.lacking->value);
+    if (j.lacking) peft__no_builtin(&j, j.lacking->kind == PEFT__TERM_FILTER, j.lacking->value);
     for (const peft__area *area = j.areas; area && !j.status; area = area->earlier)
-        for (peft__mention *m = area->mentions; m;
-             m = m->next)  // a name that a scope only reads, or reads first, has the value outside
-            for (const peft__area *p = area->parent; p && m->stored_first && peft__spend(&j, 0);
-                 p = p->parent)
-                m->stored_first = !peft__mentioned(p, m->name);
+        for (int64_t i = 0; i < area->count; i++) {  // what a scope around uses has the value from there
+            struct peft__mention *m = &area->mentions[i];
+            for (const peft__area *p = area->parent; p && m->stored_first; p = p->parent)
+                m->stored_first = peft__spend(&j, (size_t)p->count) && !peft__mentioned(p, m->name);
+        }
+    t->out = j.out;
     return j.status;
 }
 
@@ -28049,9 +27272,7 @@ PEFTDEF peft_status peft_template_create(const peft_template_desc *d, peft_templ
     peft__string_init(&t->spans, ctx);
     t->name = peft__arena_strdup(&t->tree, name, strlen(name));
     t->source = t->name ? (char *)peft__arena_alloc(&t->tree, n + 1) : NULL;
-    peft_status status = t->source ? PEFT_OK : PEFT_ERROR_MEMORY;
-    if (!status) peft__template_source(t, d->text, n);
-    if (!status) status = peft__template_compile(t);
+    peft_status status = t->source ? peft__template_compile(t, d->text, n) : PEFT_ERROR_MEMORY;
     if (status) peft_template_destroy(t);
     else *out = t;
     return status;
@@ -28059,25 +27280,22 @@ PEFTDEF peft_status peft_template_create(const peft_template_desc *d, peft_templ
 
 static peft_status peft__template_run(peft_template *t, const peft__json *values) {
     peft__jinja j;
-    memset(&j, 0, sizeof(j));
-    j.t = t;
-    j.arena = &t->values;
-    j.max_memory = t->limits.max_memory;
-    j.steps = t->limits.max_steps;
-    j.out = t->out;
-    j.out.size = t->spans.size = 0;
-    j.out.failed = t->spans.failed = t->spans_inexact = false;
+    peft__jinja_init(&j, t, false);
+    t->spans.size = 0;
+    t->spans.failed = t->spans_inexact = false;
     peft_rng_seed(&j.rng, t->desc.seed);
     peft__arena_reset(&t->values);
     peft__value record = peft__value_of_json(&j, values);
     if (record.kind != PEFT__DICT) peft__refuse(&j, "the values are not a JSON object");
     j.globals = (peft__value *)peft__room(&j, (size_t)t->name_count * sizeof(peft__value));
     for (int64_t i = 0; i < t->name_count && !j.status; i++) {
-        peft__value v = peft__dict_get(&j, record.dict, t->names[i].text);
-        j.globals[i] = peft__given(v) ? v : t->names[i].global;
+        const peft__name *n = &t->names[i];
+        j.globals[i] = peft__dict_get(&j, record.o, n->text);
+        if (!peft__given(j.globals[i]) && n->builtin)
+            j.globals[i] = peft__function_of(&j, n->builtin, n->how, peft__missing());
     }
-    for (const peft__mention *m = t->root->mentions; m && !j.status; m = m->next)
-        if (m->stored_first) j.globals[m->name] = peft__missing();
+    for (int64_t i = 0; i < t->root->count && !j.status; i++)
+        if (t->root->mentions[i].stored_first) j.globals[t->root->mentions[i].name] = peft__missing();
     if (!j.status) peft__run_terms(&j, t->body, NULL);
     if (!j.status && !peft__string_append(&j.out, "", 0)) j.status = PEFT_ERROR_MEMORY;
     t->out = j.out;
@@ -28176,29 +27394,29 @@ static const char *peft__template_doubt(const peft__data_record *r, const peft__
 // Refuses a template that is the same for every record, checked with the first one. An empty template is
 // allowed.
 static peft_status peft__template_check(const peft__template *t, const peft__data_record *r) {
-    char names[300];
+    char names[PEFT__NAMES];
+    const char *doubt = NULL;
+    int n = 0;
     bool filled = !t->count && !t->jinja;
-    peft__record_names(r, names, sizeof(names));
     for (int64_t i = 0; t->jinja && i < t->jinja->name_count && !filled; i++) {
         peft__value name = t->jinja->names[i].text;
         filled = t->jinja->names[i].loaded &&
             (peft__text_is(name, "answer_choices") || peft__record_find(r, name.text, name.size));
     }
-    for (int64_t i = 0; i < t->count; i++) {
-        int n = 0;
-        const char *doubt = t->parts[i].field ? NULL : peft__template_doubt(r, &t->parts[i], &n);
-        if (doubt)
-            return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
-                "%s template: \"%.*s\" would stand there as it is; a field is "
-                "written {{name}}. Fields of %s: %s",
-                t->what, n, doubt, r->path, names);
-        filled = filled || t->parts[i].field;
+    for (int64_t i = 0; i < t->count && !doubt; i++) {
+        if (t->parts[i].field) filled = true;
+        else doubt = peft__template_doubt(r, &t->parts[i], &n);
     }
-    if (filled) return PEFT_OK;
-    return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
-        "%s template: no {{field}} in it, every %s would be the same. "
-        "Fields of %s: %s",
-        t->what, t->what, r->path, names);
+    if (filled && !doubt) return PEFT_OK;
+    peft__record_names(r, names);
+    return doubt
+        ? peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
+              "%s template: \"%.*s\" would stand there as it is; a field is written {{name}}. "
+              "Fields of %s: %s",
+              t->what, n, doubt, r->path, names)
+        : peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
+              "%s template: no {{field}} in it, every %s would be the same. Fields of %s: %s", t->what,
+              t->what, r->path, names);
 }
 
 // Whether a template has more than names of fields and paths to values inside of them: then Jinja renders
@@ -28249,23 +27467,16 @@ static void peft__template_close(peft__template *t) {
     t->jinja = NULL;
 }
 
-// A builder of the JSON values that a template sees.
-typedef struct peft__json_builder {
-    peft__arena *arena;
-    peft__json **tail;
-    bool failed;
-} peft__json_builder;
-
-static peft__json *peft__json_add(peft__json_builder *b, const char *key, const peft__json *like) {
-    peft__json *v = (peft__json *)peft__arena_alloc(b->arena, sizeof(peft__json));
-    b->failed = b->failed || !v;
+// Appends a copy of `like` to the members or items that end at `tail`, the place of the next one. Returns the
+// end; NULL: out of memory, now or (tail NULL) before.
+static peft__json **peft__json_put(peft__arena *a, peft__json **tail, const char *key, peft__json like) {
+    peft__json *v = tail ? (peft__json *)peft__arena_alloc(a, sizeof(peft__json)) : NULL;
     if (!v) return NULL;
-    *v = *like;
+    *v = like;
     v->next = NULL;
     if (key) v->key = key, v->key_length = strlen(key);
-    *b->tail = v;
-    b->tail = &v->next;
-    return v;
+    *tail = v;
+    return &v->next;
 }
 
 static peft__json peft__json_of(peft__json_type type, const char *text, size_t n) {
@@ -28298,11 +27509,10 @@ static const char *peft__swapped(
 // The record as a JSON object, with peft__bars for ||| in its texts; `choices` (may be NULL) are its
 // answer_choices.
 static peft__json *peft__record_object(const peft__data_record *r, peft__arena *a, peft__json *choices) {
-    peft__json top = peft__json_of(PEFT__JSON_OBJECT, NULL, 0), *object = NULL;
-    peft__json_builder b = {a, &object, false};
-    object = peft__json_add(&b, NULL, &top);
-    if (object) b.tail = &object->child;
+    peft__json *object = NULL, **tail;
     const peft__json *from = r->object ? r->object->child : NULL;
+    tail = peft__json_put(a, &object, NULL, peft__json_of(PEFT__JSON_OBJECT, NULL, 0));
+    if (tail) tail = &object->child;
     for (int64_t i = 0; r->object ? from != NULL : i < r->count; i++, from = from ? from->next : NULL) {
         const peft__field *f = from ? NULL : &r->fields[i];
         peft__json own =
@@ -28310,17 +27520,16 @@ static peft__json *peft__record_object(const peft__data_record *r, peft__arena *
         if (f) own.key = f->name, own.key_length = f->name_size;
         if (own.type == PEFT__JSON_STRING && own.length >= 3 && memchr(own.string, '|', own.length))
             own.string = peft__swapped(a, own.string, own.length, "|||", peft__bars, &own.length);
-        if (own.type == PEFT__JSON_STRING && !own.string) return NULL;
-        peft__json_add(&b, NULL, &own);
+        tail = own.type == PEFT__JSON_STRING && !own.string ? NULL : peft__json_put(a, tail, NULL, own);
     }
-    *b.tail = choices;
-    return b.failed ? NULL : object;
+    if (tail) *tail = choices;
+    return tail ? object : NULL;
 }
 
 // Fills a template in. *text belongs to the template or to `out`, until the next call.
 static peft_status peft__template_text(const peft__template *t, const peft__data_record *r, peft__arena *a,
     peft__json *choices, peft__string *out, const char **text, size_t *size) {
-    char names[300];
+    char names[PEFT__NAMES];
     if (t->jinja) {
         peft__json *object = peft__record_object(r, a, choices);
         peft_status status = object ? peft__template_run(t->jinja, object) : PEFT_ERROR_MEMORY;
@@ -28329,25 +27538,21 @@ static peft_status peft__template_text(const peft__template *t, const peft__data
         if (!status && memchr(*text, 0, *size))
             status = peft__fail(r->ctx, PEFT_ERROR_FORMAT, "the %s holds a NUL character", t->what);
         if (!status || status == PEFT_ERROR_MEMORY) return status;
-        peft__record_names(r, names, sizeof(names));
-        return peft__fail(
-            r->ctx, status, "%s:%lld: %s; there are: %s", r->path, (long long)r->line, r->ctx->error, names);
+        return peft__record_error(
+            r, status, "%s; there are: %s", r->ctx->error, peft__record_names(r, names));
     }
     peft__string_append(out, "", 0);  // so that an empty result is not NULL
     for (int64_t i = 0; i < t->count; i++) {
         const peft__part *p = &t->parts[i];
         peft__field f = {NULL, p->text, 0, p->size, false};
         bool found = !p->field || peft__record_value(r, p->text, p->size, &f);
-        if (!found || f.null) {
-            peft__record_names(r, names, sizeof(names));
-            return peft__fail(r->ctx, PEFT_ERROR_MISSING,
-                "%s:%lld: field \"%.*s\" of the %s template is %s; there are: %s", r->path,
-                (long long)r->line, peft__shown(p->size), p->text, t->what, found ? "null" : "missing",
-                names);
-        }
+        if (!found || f.null)
+            return peft__record_error(r, PEFT_ERROR_MISSING,
+                "field \"%.*s\" of the %s template is %s; there are: %s", peft__shown(p->size), p->text,
+                t->what, found ? "null" : "missing", peft__record_names(r, names));
         if (p->field && f.size && memchr(f.text, 0, f.size))
-            return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s:%lld: field \"%.*s\" holds a NUL character",
-                r->path, (long long)r->line, peft__shown(p->size), p->text);
+            return peft__record_error(r, PEFT_ERROR_FORMAT, "field \"%.*s\" holds a NUL character",
+                peft__shown(p->size), p->text);
         peft__string_append(out, f.text, f.size);
     }
     *text = out->data;
@@ -28440,10 +27645,8 @@ static peft_status peft__csv_quoted(peft__csv *c, const peft__data_record *r, pe
     if (!wrong && c->at < c->end && *c->at != c->separator && !peft__csv_at_newline(c))
         wrong = "text behind a closing quote";
     if (!wrong) return PEFT_OK;
-    return peft__fail(r->ctx, PEFT_ERROR_FORMAT,
-        "%s:%lld: %s; say whether quotes are RFC 4180's or (none) characters like "
-        "any other",
-        r->path, (long long)r->line, wrong);
+    return peft__record_error(r, PEFT_ERROR_FORMAT,
+        "%s; say whether quotes are RFC 4180's or (none) characters like any other", wrong);
 }
 
 // Reads the next line that is not blank into r->fields[0 .. *count); `header`: as the names of new fields.
@@ -28597,8 +27800,8 @@ static peft_status peft__records_next(peft__records *s, bool *more) {
         status = peft__csv_record(c, r, false, &n);
         *more = n > 0;
         if (status || !n || n == r->count) return status;
-        return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s:%lld: %lld fields, the first line names %lld",
-            r->path, (long long)r->line, (long long)n, (long long)r->count);
+        return peft__record_error(r, PEFT_ERROR_FORMAT, "%lld fields, the first line names %lld",
+            (long long)n, (long long)r->count);
     }
     peft__json_reader j = {r->ctx, &s->scratch, c->at, s->text, c->end, r->path, 0};
     const char *begin = c->at;
@@ -28611,9 +27814,8 @@ static peft_status peft__records_next(peft__records *s, bool *more) {
             j.at = c->at;
             peft__csv_skip_newline(c);
         } while (peft__blank(begin, (size_t)(j.at - begin)));
-        status = peft__utf8_valid(begin, (size_t)(j.at - begin))
-            ? peft__record_parse(r, &s->scratch, begin, (size_t)(j.at - begin), &object)
-            : peft__record_fail(r, "not valid UTF-8");
+        if (peft__utf8_valid(begin, (size_t)(j.at - begin)))
+            status = peft__record_parse(r, &s->scratch, begin, (size_t)(j.at - begin), &object);
     } else {  // an element of the array
         peft__json_space(&j);
         char mark = j.at < j.end ? *j.at : 0;
@@ -28633,9 +27835,9 @@ static peft_status peft__records_next(peft__records *s, bool *more) {
             c->next_line += *c->at == '\n';
             if (c->at < begin) r->line = c->next_line;
         }
-        if (!status && !peft__utf8_valid(begin, (size_t)(j.at - begin)))
-            status = peft__record_fail(r, "not valid UTF-8");
     }
+    if (!status && !peft__utf8_valid(begin, (size_t)(j.at - begin)))
+        status = peft__record_fail(r, "not valid UTF-8");
     *more = !status;
     return status ? status : peft__record_from_json(r, object);
 }
@@ -28660,12 +27862,11 @@ static const char *peft__chat_token_text(const peft_chat *c, const char *key) {
 
 static peft_status peft__chat_token(peft_chat *c, const char *key, const char *text, size_t n) {
     peft__json own = peft__json_of(PEFT__JSON_STRING, peft__arena_strdup(&c->arena, text, n), n),
-               *before = c->tokens;
-    peft__json_builder b = {&c->arena, &c->tokens, !own.string};
+               *before = c->tokens, **end;
     if (peft__chat_token_text(c, key)) return PEFT_OK;  // the first file that names it counts
-    peft__json *added = peft__json_add(&b, key, &own);
-    if (added) added->next = before;
-    return b.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
+    end = own.string ? peft__json_put(&c->arena, &c->tokens, key, own) : NULL;
+    if (end) *end = before;
+    return end ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
 // Reads bos_token, eos_token, ... of tokenizer_config.json or special_tokens_map.json, if the file exists:
@@ -28830,21 +28031,17 @@ static peft_status peft__chat_forged(peft_chat *c, const peft__json *v) {
     return peft__fail(c->ctx, PEFT_ERROR_ARGUMENT, "a message holds %s, which only the format may", held);
 }
 
-// Adds a message {"role", "content"}; `content`: the value to copy.
-static peft__json *peft__message(peft__json_builder *b, const char *role, const peft__json *content) {
-    peft__json object = peft__json_of(PEFT__JSON_OBJECT, NULL, 2),
-               text = peft__json_of(PEFT__JSON_STRING, role, strlen(role));
-    peft__json *m = peft__json_add(b, NULL, &object);
-    if (!m) return NULL;
-    peft__json_builder inner = {b->arena, &m->child, false};
-    peft__json_add(&inner, "role", &text);
-    peft__json_add(&inner, "content", content);
-    b->failed = b->failed || inner.failed;
-    return m;
+// Appends a message {"role", "content"} as peft__json_put does; `content`: the value to copy.
+static peft__json **peft__message(
+    peft__arena *a, peft__json **tail, const char *role, const peft__json *content) {
+    peft__json **end = peft__json_put(a, tail, NULL, peft__json_of(PEFT__JSON_OBJECT, NULL, 2)),
+               **inner = end ? &(*tail)->child : NULL;
+    inner = peft__json_put(a, inner, "role", peft__json_of(PEFT__JSON_STRING, role, strlen(role)));
+    return peft__json_put(a, inner, "content", *content) ? end : NULL;
 }
 
 // Adds ShareGPT's {"from", "value"} as a message.
-static peft_status peft__sharegpt(peft_chat *c, const peft__json *turn, peft__json_builder *b) {
+static peft_status peft__sharegpt(peft_chat *c, const peft__json *turn, peft__json ***end) {
     static const char *const roles[][2] = {{"human", "user"}, {"user", "user"}, {"gpt", "assistant"},
         {"assistant", "assistant"}, {"chatgpt", "assistant"}, {"model", "assistant"}, {"system", "system"},
         {"tool", "tool"}};
@@ -28854,13 +28051,16 @@ static peft_status peft__sharegpt(peft_chat *c, const peft__json *turn, peft__js
     if (!from || !peft__json_is(value, PEFT__JSON_STRING))
         return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a turn of conversations has no from or no value");
     while (i < PEFT__COUNT(roles) && strcmp(from, roles[i][0]) != 0) i++;
-    if (i < PEFT__COUNT(roles)) return peft__message(b, roles[i][1], value), PEFT_OK;
+    if (i < PEFT__COUNT(roles)) {
+        *end = peft__message(&c->scratch, *end, roles[i][1], value);
+        return PEFT_OK;
+    }
     return peft__fail(c->ctx, PEFT_ERROR_UNSUPPORTED,
         "a turn of conversations is from \"%s\": not human, gpt, system or tool", from);
 }
 
 // Adds Alpaca's instruction, input and output as messages.
-static peft_status peft__alpaca(peft_chat *c, const peft__json *record, peft__json_builder *b) {
+static peft_status peft__alpaca(peft_chat *c, const peft__json *record, peft__json ***end) {
     static const char *const keys[] = {"system", "instruction", "input", "output"},
                              *const roles[] = {"system", "user", NULL, "assistant"};
     const peft__json *parts[4];
@@ -28883,7 +28083,7 @@ static peft_status peft__alpaca(peft_chat *c, const peft__json *record, peft__js
         parts[1] = &both;
     }
     for (int i = 0; i < 4; i++)
-        if (roles[i] && parts[i]) peft__message(b, roles[i], parts[i]);
+        if (roles[i] && parts[i]) *end = peft__message(&c->scratch, *end, roles[i], parts[i]);
     return PEFT_OK;
 }
 
@@ -28895,54 +28095,47 @@ static peft_status peft__chat_values(
         "system", "add_generation_prompt"},
                              *const absent[] = {"tools", "documents"};
     const peft__json *given = record->type == PEFT__JSON_ARRAY ? record : peft__json_get(record, "messages"),
-                     *shared = given ? NULL : peft__json_get(record, "conversations"),
-                     *list = given ? given : shared;
-    peft__json object = peft__json_of(PEFT__JSON_OBJECT, NULL, 0),
-               array = peft__json_of(PEFT__JSON_ARRAY, NULL, 0),
-               null = peft__json_of(PEFT__JSON_NULL, NULL, 0), flag = peft__json_of(PEFT__JSON_BOOL, NULL, 0);
-    peft__json_builder top = {&c->scratch, values, false};
+                     *list = given ? given : peft__json_get(record, "conversations");
+    peft__json object = peft__json_of(PEFT__JSON_OBJECT, NULL, 0), **tail, **turn;
+    peft__arena *a = &c->scratch;
     peft_status status = PEFT_OK;
-    peft__json_add(&top, NULL, &object);
-    if (top.failed) return PEFT_ERROR_MEMORY;
-    top.tail = &(*values)->child;
-    peft__json *all = *messages = peft__json_add(&top, "messages", &array);
-    if (!all) return PEFT_ERROR_MEMORY;
-    peft__json_builder b = {&c->scratch, &all->child, false};
-    if (list && list->type != PEFT__JSON_ARRAY)
-        return peft__fail(
-            c->ctx, PEFT_ERROR_FORMAT, "%s is not a list", given ? "messages" : "conversations");
-    if (!list && (record->type != PEFT__JSON_OBJECT || !peft__json_get(record, "instruction")))
-        return peft__fail(
-            c->ctx, PEFT_ERROR_FORMAT, "not a conversation: no messages, conversations or instruction");
-    if (!list) status = peft__alpaca(c, record, &b);
-    for (const peft__json *m = list ? list->child : NULL; m && !status && !b.failed; m = m->next) {
-        if (m->type != PEFT__JSON_OBJECT)
-            return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a message is not an object");
-        if (given && !peft__json_text(m, "role", NULL))
-            return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a message has no role");
-        peft__json *own = given ? peft__json_add(&b, NULL, &object) : NULL;
-        peft__json_builder inner = {&c->scratch, own ? &own->child : NULL, false};
-        for (const peft__json *f = m->child; own && f;
-             f = f->next)  // without nulls, as in transformers
-            if (f->type != PEFT__JSON_NULL) peft__json_add(&inner, NULL, f);
-        b.failed = b.failed || inner.failed;
-        if (!given) status = peft__sharegpt(c, m, &b);
+    const char *wrong = list && list->type != PEFT__JSON_ARRAY
+        ? (given ? "messages is not a list" : "conversations is not a list")
+        : !list && !peft__json_get(record, "instruction")
+        ? "not a conversation: no messages, conversations or instruction" : NULL;
+    for (const peft__json *m = wrong || !list ? NULL : list->child; m && !wrong; m = m->next)
+        wrong = m->type != PEFT__JSON_OBJECT ? "a message is not an object"
+            : given && !peft__json_text(m, "role", NULL) ? "a message has no role" : NULL;
+    if (!wrong && list && !list->child) wrong = "a conversation without messages";
+    if (wrong) return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "%s", wrong);
+    tail = peft__json_put(a, values, NULL, object) ? &(*values)->child : NULL;
+    tail = peft__json_put(a, tail, "messages", peft__json_of(PEFT__JSON_ARRAY, NULL, 0));
+    if (!tail) return PEFT_ERROR_MEMORY;
+    peft__json *all = *messages = (*values)->child;
+    turn = &all->child;
+    if (!list) status = peft__alpaca(c, record, &turn);
+    for (const peft__json *m = list ? list->child : NULL; m && !status && turn; m = m->next) {
+        peft__json **end = given ? peft__json_put(a, turn, NULL, object) : NULL,
+                   **inner = end ? &(*turn)->child : NULL;
+        for (const peft__json *f = m->child; inner && f; f = f->next)  // without nulls, as in transformers
+            if (f->type != PEFT__JSON_NULL) inner = peft__json_put(a, inner, NULL, *f);
+        if (given) turn = inner ? end : NULL;
+        else status = peft__sharegpt(c, m, &turn);
     }
-    if (!status && !b.failed) status = peft__chat_forged(c, all);
+    if (!status) status = turn ? peft__chat_forged(c, all) : PEFT_ERROR_MEMORY;
     for (const peft__json *m = all->child; m; m = m->next) all->length++;
-    if (!status && !b.failed && !all->length)
-        status = peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a conversation without messages");
     for (const peft__json *m = record->type == PEFT__JSON_OBJECT ? record->child : NULL; m; m = m->next) {
         int64_t i = 0;
         while (i < PEFT__COUNT(taken) && strcmp(m->key, taken[i]) != 0) i++;
-        if (i == PEFT__COUNT(taken)) peft__json_add(&top, NULL, m);
+        if (i == PEFT__COUNT(taken)) tail = peft__json_put(a, tail, NULL, *m);
     }
     for (int i = 0; i < 2; i++)
-        if (!peft__json_get(*values, absent[i])) peft__json_add(&top, absent[i], &null);
+        if (!peft__json_get(*values, absent[i]))
+            tail = peft__json_put(a, tail, absent[i], peft__json_of(PEFT__JSON_NULL, NULL, 0));
     for (const peft__json *t = c->tokens; t; t = t->next)
-        if (!peft__json_get(*values, t->key)) peft__json_add(&top, NULL, t);
-    peft__json_add(&top, "add_generation_prompt", &flag);
-    return status ? status : top.failed || b.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
+        if (!peft__json_get(*values, t->key)) tail = peft__json_put(a, tail, NULL, *t);
+    tail = peft__json_put(a, tail, "add_generation_prompt", peft__json_of(PEFT__JSON_BOOL, NULL, 0));
+    return status ? status : tail ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
 // Renders the first `count` messages. *out belongs to the template until its next run.
@@ -28964,17 +28157,24 @@ static peft_status peft__chat_render(peft_chat *c, peft__json *values, peft__jso
     return status;
 }
 
+// Reads a conversation into peft__chat_values.
+static peft_status peft__chat_read(
+    peft_chat *c, const char *json, peft__json **values, peft__json **messages) {
+    peft__json *record = NULL;
+    peft__arena_reset(&c->scratch);
+    peft_status status = peft__json_parse(c->ctx, &c->scratch, json, strlen(json), "conversation", &record);
+    return status ? status : peft__chat_values(c, record, values, messages);
+}
+
 PEFTDEF peft_status peft_chat_text(
     peft_chat *c, const char *json, bool add_generation_prompt, const char **text, size_t *size) {
     if (text) *text = NULL;
     PEFT__NEED(NULL, c, "chat");
     PEFT__NEED(c->ctx, json, "json");
     PEFT__NEED(c->ctx, text, "text");
-    peft__json *record = NULL, *values = NULL, *messages = NULL;
+    peft__json *values = NULL, *messages = NULL;
     peft__value all;
-    peft__arena_reset(&c->scratch);
-    peft_status status = peft__json_parse(c->ctx, &c->scratch, json, strlen(json), "conversation", &record);
-    if (!status) status = peft__chat_values(c, record, &values, &messages);
+    peft_status status = peft__chat_read(c, json, &values, &messages);
     if (!status)
         status =
             peft__chat_render(c, values, messages, (int64_t)messages->length, add_generation_prompt, &all);
@@ -29082,13 +28282,11 @@ PEFTDEF peft_status peft_chat_tokens(
         return peft__fail(c->ctx, PEFT_ERROR_ARGUMENT, "peft_chat_tokens: the chat has no tokenizer");
     if ((unsigned)turns > (unsigned)PEFT_TURNS_ALL)
         return peft__fail(c->ctx, PEFT_ERROR_ARGUMENT, "peft_chat_tokens: turns is %d", (int)turns);
-    peft__json *record = NULL, *values = NULL, *messages = NULL;
+    peft__json *values = NULL, *messages = NULL;
     peft__turns t;
     int64_t before = ids->count, masked = mask->count;
     size_t from = 0;
-    peft__arena_reset(&c->scratch);
-    peft_status status = peft__json_parse(c->ctx, &c->scratch, json, strlen(json), "conversation", &record);
-    if (!status) status = peft__chat_values(c, record, &values, &messages);
+    peft_status status = peft__chat_read(c, json, &values, &messages);
     if (!status) status = peft__chat_turns(c, values, messages, turns, 0, &t);
     for (int64_t i = 0; !status && i <= t.count; i++) {  // the text before a learned part, then the part
         size_t ends[2] = {i < t.count ? t.begin[i] : t.all.size, i < t.count ? t.end[i] : t.all.size};
@@ -29162,23 +28360,23 @@ PEFTDEF peft_status peft_chat_format(peft_context *ctx, peft_chat_kind kind,
     peft_chat *c = NULL;
     peft_chat_desc d;
     peft__value all;
-    peft__json list = peft__json_of(PEFT__JSON_ARRAY, NULL, 0), *values = NULL, *shown = NULL;
+    peft__json list = peft__json_of(PEFT__JSON_ARRAY, NULL, 0), *values = NULL, *shown = NULL,
+               **end = &list.child;
     memset(&d, 0, sizeof(d));
     d.context = ctx;
     d.text = peft__chat_formats[kind].text;
     peft_status status = peft_chat_open(&d, &c);
-    peft__json_builder b = {c ? &c->scratch : NULL, &list.child, false};
     for (int64_t i = 0; i < count && !status; i++) {
         status = peft__chat_check(ctx, kind, messages, i);
         if (status) break;
         const char *content = messages[i].content;
         peft__json like = peft__json_of(PEFT__JSON_STRING, content, strlen(content));
-        peft__message(&b, messages[i].role, &like);
+        end = peft__message(&c->scratch, end, messages[i].role, &like);
     }
     if (!status && kind == PEFT_CHAT_LLAMA2 && strcmp(messages[count - 1].role, "system") == 0)
         status = peft__fail(
             ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: the system's message needs a user's behind it");
-    if (!status) status = b.failed ? PEFT_ERROR_MEMORY : peft__chat_values(c, &list, &values, &shown);
+    if (!status) status = end ? peft__chat_values(c, &list, &values, &shown) : PEFT_ERROR_MEMORY;
     if (!status) status = peft__chat_render(c, values, shown, count, add_generation_prompt, &all);
     if (!status) {  // the caller gets the text
         *text = c->jinja->out.data;
@@ -29331,8 +28529,8 @@ static peft_status peft__loader_templates(peft__loader *l) {
     const char *const given[] = {d->prompt ? d->prompt : "{{prompt}}",
         d->completion ? d->completion : "{{completion}}", d->answer_choices};
     peft__data_record *r = &l->records.record;
-    char fields[300];
-    peft__record_names(r, fields, sizeof(fields));
+    char fields[PEFT__NAMES];
+    peft__record_names(r, fields);
     l->whole = d->style != PEFT_STYLE_FLAN && strstr(given[0], "|||") != NULL;
     if (l->whole && d->completion)
         return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
@@ -29382,20 +28580,18 @@ static peft_status peft__loader_choices(peft__loader *l, peft__json **json, cons
     if (status) return status;
     for (at = text; (at = strstr(at, "|||")) != NULL; at += 3) n++;
     const char **out = (const char **)peft__arena_alloc(&l->data->arena, (n + 1) * sizeof(char *));
-    peft__json array = peft__json_of(PEFT__JSON_ARRAY, NULL, n);
-    peft__json_builder top = {&l->scratch, json, false}, b = {&l->scratch, NULL, false};
-    peft__json *all = peft__json_add(&top, "answer_choices", &array);
-    if (!out || !all) return PEFT_ERROR_MEMORY;
-    b.tail = &all->child;
-    for (at = text; at; i++) {
+    peft__json **tail = peft__json_put(
+        &l->scratch, out ? json : NULL, "answer_choices", peft__json_of(PEFT__JSON_ARRAY, NULL, n));
+    if (tail) tail = &(*json)->child;
+    for (at = text; at && tail; i++) {
         out[i] = peft__next_part(&l->data->arena, &at, &size);
-        if (!out[i]) return PEFT_ERROR_MEMORY;
-        peft__json item = peft__json_of(PEFT__JSON_STRING, out[i], size);
-        peft__json_add(&b, NULL, &item);
+        tail = out[i] ? peft__json_put(
+                   &l->scratch, tail, NULL, peft__json_of(PEFT__JSON_STRING, out[i], size)) : NULL;
     }
+    if (!tail) return PEFT_ERROR_MEMORY;
     out[n] = NULL;
     *list = out;
-    return b.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
+    return PEFT_OK;
 }
 
 // Whether a prompt and one more token, for a bos, exceed the limit.
@@ -29446,7 +28642,7 @@ static peft_status peft__load_conversation(peft__loader *l) {
         status = peft__dataset_add(l->data, t.all.text, t.begin[i], answer, m, NULL, NULL);
     }
     if (!status || status == PEFT_ERROR_MEMORY) return status;
-    return peft__fail(r->ctx, status, "%s:%lld: %s", r->path, (long long)r->line, r->ctx->error);
+    return peft__record_error(r, status, "%s", r->ctx->error);
 }
 
 static peft_status peft__load_example(peft__loader *l) {
@@ -29469,8 +28665,7 @@ static peft_status peft__load_example(peft__loader *l) {
         bool none = !at;
         texts[1] = none ? NULL : peft__next_part(&l->scratch, &at, &sizes[1]);
         if (none || at)
-            return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
-                "%s:%lld: the template gives %s ||| for this record", r->path, (long long)r->line,
+            return peft__record_error(r, PEFT_ERROR_ARGUMENT, "the template gives %s ||| for this record",
                 none ? "no" : "more than one");
         if (!texts[1]) return PEFT_ERROR_MEMORY;
     } else if (!status) status = peft__loader_text(l, 1, choices, &texts[1], &sizes[1]);
