@@ -32317,7 +32317,7 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
 //        peft__mt_load          a prediction and its references become ids
 //        peft__mt_matches       counts the n-grams that they have in common
 //        peft__mt_score_lines   makes the rows of all lines, in parallel
-//        peft__resample         draws a list of lines at random, and scores it
+//        peft__resample         draws a list of lines at random, and adds up their rows
 //
 //    Example: BLEU of "the cat the cat" against "the cat sat". The words are 0 1 0 1 and 0 1 2. Of the four
 //    words of the prediction, 0 and 1 match once each, as the reference has each once: precision 2/4. Its
@@ -32331,14 +32331,6 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
 
 // ---- ids
 
-// A hash table with open addressing. A slot counts only if its stamp is the table's: emptying the table
-// just changes its stamp.
-typedef struct peft__mt_slot {
-    uint64_t key;
-    uint32_t stamp;
-    int32_t value;
-} peft__mt_slot;
-
 // A token: bytes of a text that outlives it.
 typedef struct peft__mt_token {
     const char *text;
@@ -32350,13 +32342,21 @@ PEFT__INLINE peft__mt_token peft__mt_word(const char *s, size_t n) {
     return t;
 }
 
+typedef struct peft__mt_slot {
+    uint64_t key;
+    uint32_t stamp;
+    int32_t id;
+} peft__mt_slot;
+
+// Gives ids 0, 1, ... to keys in the order of their appearance: a hash table with open addressing. A slot
+// counts only if its stamp is the table's: emptying the table just changes its stamp.
 typedef struct peft__mt_table {
     peft__mt_slot *slots;
     peft__mt_token *known;  // of a table of tokens: each id's token, compared where hashes are equal
     int64_t capacity;       // slots, a power of two
     uint64_t mask;          // the slots in use since the last clear, minus one
     uint32_t stamp;
-    int32_t used;           // how many ids are given out: 0, 1, ... in order of appearance
+    int32_t used;
 } peft__mt_table;
 
 static int64_t peft__mt_pow2(int64_t at_least) {
@@ -32369,72 +32369,31 @@ static int64_t peft__mt_pow2(int64_t at_least) {
 static void peft__mt_clear(peft__mt_table *t, int64_t keys) {
     t->mask = (uint64_t)PEFT__MIN(peft__mt_pow2(keys * 2), t->capacity) - 1;
     t->used = 0;
-    if (++t->stamp == 0) {
-        memset(t->slots, 0, (size_t)t->capacity * sizeof *t->slots);
-        t->stamp = 1;
+    if (++t->stamp) return;
+    memset(t->slots, 0, (size_t)t->capacity * sizeof *t->slots);
+    t->stamp = 1;
+}
+
+// The id of a token s [n] with the hash `key`; or (s NULL) of the key.
+PEFT__INLINE int32_t peft__mt_id(peft__mt_table *t, uint64_t key, const char *s, int32_t n) {
+    uint64_t i = key & t->mask;
+    for (; t->slots[i].stamp == t->stamp; i = (i + 1) & t->mask) {
+        int32_t id = t->slots[i].id;
+        bool same = t->slots[i].key == key;
+        if (same && s) {
+            const peft__mt_token *k = &t->known[id];
+            same = k->size == n && memcmp(k->text, s, (size_t)n) == 0;
+        }
+        if (same) return id;
     }
-}
-
-PEFT__INLINE uint64_t peft__mt_mix(uint64_t h) {
-    h *= 0x9E3779B97F4A7C15u;
-    return h ^ (h >> 29);
-}
-
-// Gives the next id to a key, in the free slot i.
-PEFT__INLINE int32_t peft__mt_put(peft__mt_table *t, uint64_t i, uint64_t key) {
+    if (s) t->known[t->used] = peft__mt_word(s, (size_t)n);
     t->slots[i].key = key;
     t->slots[i].stamp = t->stamp;
-    t->slots[i].value = t->used;
-    return t->used++;
+    return t->slots[i].id = t->used++;
 }
 
-// The id of a 64-bit key.
-PEFT__INLINE int32_t peft__mt_id(peft__mt_table *t, uint64_t key) {
-    uint64_t i = peft__mt_mix(key) & t->mask;
-    while (t->slots[i].stamp == t->stamp) {
-        if (t->slots[i].key == key) return t->slots[i].value;
-        i = (i + 1) & t->mask;
-    }
-    return peft__mt_put(t, i, key);
-}
-
-// A hash of n bytes. Tokens of one length up to 8 bytes have different hashes, as every step can be undone.
-PEFT__INLINE uint64_t peft__mt_hash(const char *s, int32_t n) {
-    uint64_t h = (uint64_t)(uint32_t)n * 0xD6E8FEB86659FD93u, w = 0;
-    for (; n >= 8; s += 8, n -= 8) {
-        memcpy(&w, s, 8);
-        h = peft__mt_mix(h ^ w);
-    }
-    if (n >= 4) {   // the first and the last four bytes
-        uint32_t head, tail;
-        memcpy(&head, s, 4);
-        memcpy(&tail, s + n - 4, 4);
-        w = (uint64_t)tail << 32 | head;
-    } else {
-        const unsigned char *b = (const unsigned char *)s;
-        w = n > 0 ? (uint64_t)b[0] | (uint64_t)b[n / 2] << 8 | (uint64_t)b[n - 1] << 16 : 0;
-    }
-    return peft__mt_mix(h ^ w);
-}
-
-// The id of a token in a table of tokens.
 PEFT__INLINE int32_t peft__mt_token_id(peft__mt_table *t, const char *s, int32_t n) {
-    uint64_t h = peft__mt_hash(s, n), i = h & t->mask;
-    for (; t->slots[i].stamp == t->stamp; i = (i + 1) & t->mask) {
-        const peft__mt_token *k = &t->known[t->slots[i].value];
-        if (t->slots[i].key == h && k->size == n && (n <= 8 || memcmp(k->text, s, (size_t)n) == 0))
-            return t->slots[i].value;
-    }
-    t->known[t->used] = peft__mt_word(s, (size_t)n);
-    return peft__mt_put(t, i, h);
-}
-
-// gram [count]: ids of (n-1)-grams, each at its first token -> ids of n-grams. An n-gram's key is the id of
-// its first n - 1 tokens and its last token. n = 1: copies ids [count].
-static void peft__mt_grams(peft__mt_table *grams, int32_t *gram, const int32_t *ids, int64_t count, int n) {
-    if (n == 1 && count > 0) memcpy(gram, ids, (size_t)count * sizeof *ids);
-    for (int64_t i = 0; n > 1 && i + n <= count; i++)
-        gram[i] = peft__mt_id(grams, (uint64_t)(uint32_t)gram[i] << 32 | (uint32_t)ids[i + n - 1]);
+    return peft__mt_id(t, peft__hash(s, (size_t)n), s, n);
 }
 
 // The value of a field: 0 means the default `missing`, PEFT_ZERO means 0.
@@ -32452,11 +32411,8 @@ typedef struct peft__mt_memory {
 // `count` zeroed items; NULL: no memory.
 PEFT__NOINLINE void *peft__mt_get(peft__mt_memory *m, int64_t count, size_t size) {
     int64_t bytes = 0;
-    if (!peft__mul(count, (int64_t)size, &bytes) || (uint64_t)bytes > SIZE_MAX) {
-        peft__fail(m->arena.ctx, PEFT_ERROR_MEMORY, "metrics: no memory for %lld items", (long long)count);
-        m->failed = true;
-    }
-    void *block = m->failed ? NULL : peft__arena_alloc(&m->arena, (size_t)bytes);
+    bool fits = peft__mul(count, (int64_t)size, &bytes) && (uint64_t)bytes <= SIZE_MAX;
+    void *block = m->failed ? NULL : peft__arena_alloc(&m->arena, fits ? (size_t)bytes : SIZE_MAX);
     if (block) memset(block, 0, (size_t)bytes);
     else m->failed = true;
     return block;
@@ -32468,12 +32424,7 @@ PEFT__NOINLINE void *peft__mt_get(peft__mt_memory *m, int64_t count, size_t size
 // Makes a table for `keys` keys; `words`: the keys are tokens.
 static void peft__mt_get_table(peft__mt_memory *m, peft__mt_table *t, int64_t keys, bool words) {
     memset(t, 0, sizeof *t);
-    if (keys > (int64_t)1 << 29) {
-        peft__fail(m->arena.ctx, PEFT_ERROR_MEMORY, "metrics: %lld tokens are too many", (long long)keys);
-        m->failed = true;
-        return;
-    }
-    t->capacity = peft__mt_pow2(keys * 2);
+    t->capacity = keys > (int64_t)1 << 29 ? INT64_MAX : peft__mt_pow2(keys * 2);  // ids are 32 bits
     t->slots = (peft__mt_slot *)peft__mt_get(m, t->capacity, sizeof *t->slots);
     if (words) t->known = (peft__mt_token *)peft__mt_get(m, keys, sizeof *t->known);
     t->mask = (uint64_t)t->capacity - 1;
@@ -32499,22 +32450,17 @@ static bool peft__ascii_mark(char c) {  // punctuation or a symbol of ASCII
     return c > ' ' && c < 127 && !(lower >= 'a' && lower <= 'z') && !(c >= '0' && c <= '9');
 }
 
-// The ranges that sacreBLEU's zh tokenizer isolates. Its range for extension B, written with a four-digit
-// escape, amounts to U+2001..2A6D.
-static bool peft__uc_chinese(uint32_t c) {
-    static const uint16_t ranges[][2] = {
-        {0x2001, 0x2A6D}, {0x2E80, 0x2FDF}, {0x2FF0, 0x303F}, {0x3100, 0x312F}, {0x31A0, 0x31BF},
-        {0x31C0, 0x31EF}, {0x3200, 0x33FF}, {0x3400, 0x4DB5}, {0x4E00, 0x9FBB}, {0xF900, 0xFA2D},
-        {0xFA30, 0xFA6A}, {0xFA70, 0xFAD9}, {0xFE10, 0xFE1F}, {0xFE30, 0xFE4F}, {0xFF00, 0xFFEF}};
-    return peft__uc_among(ranges, PEFT__COUNT(ranges), c);
-}
-
 static int peft__cut_class(int kind, uint32_t c) {
+    // what sacreBLEU's zh isolates. Its extension B, a four-digit escape there, amounts to U+2001..2A6D
+    static const uint16_t chinese[][2] = {
+        {0x2001, 0x2A6D}, {0x2E80, 0x2FDF}, {0x2FF0, 0x303F}, {0x3100, 0x312F}, {0x31A0, 0x31EF},
+        {0x3200, 0x4DB5}, {0x4E00, 0x9FBB}, {0xF900, 0xFA2D}, {0xFA30, 0xFA6A}, {0xFA70, 0xFAD9},
+        {0xFE10, 0xFE1F}, {0xFE30, 0xFE4F}, {0xFF00, 0xFFEF}};
     if (kind == PEFT__TOKENIZE_ALL) return PEFT__CUT_ALONE;
     if (peft__uc_space(c)) return PEFT__CUT_SPACE;
     if (kind == PEFT_TOKENIZE_NONE) return PEFT__CUT_WORD;
     if (kind == PEFT_TOKENIZE_CHAR) return PEFT__CUT_ALONE;
-    if (kind == PEFT_TOKENIZE_ZH && peft__uc_chinese(c)) return PEFT__CUT_ALONE;
+    if (kind == PEFT_TOKENIZE_ZH && peft__uc_among(chinese, PEFT__COUNT(chinese), c)) return PEFT__CUT_ALONE;
     uint32_t bit = kind == PEFT_TOKENIZE_INTL || c < 0x80 ? peft__uc_bit(c) : 0;
     if (bit & PEFT__UC_N) return PEFT__CUT_DIGIT;
     if (kind == PEFT_TOKENIZE_INTL)
@@ -32532,12 +32478,8 @@ static void peft__words_init(peft__words *w, int kind, bool lower) {
 
 // The class of the character at *i, which moves behind it.
 PEFT__INLINE int peft__cut_next(const peft__words *w, const char *s, size_t n, size_t *i) {
-    unsigned char b = (unsigned char)s[*i];
-    if (b < 0x80) {
-        ++*i;
-        return w->ascii[b];
-    }
-    uint32_t c = 0;
+    uint32_t c = (unsigned char)s[*i];
+    if (c < 0x80) return w->ascii[s[(*i)++] & 127];
     peft__utf8_next(s, n, i, &c);
     return peft__cut_class(w->kind, c);
 }
@@ -32551,17 +32493,17 @@ PEFT__INLINE int peft__cut_next(const peft__words *w, const char *s, size_t n, s
 // its two ends act like digits.
 static int32_t peft__words_cut(const peft__words *w, const char *s, size_t n, peft__mt_token *out) {
     bool padded = w->kind == PEFT_TOKENIZE_13A, open = padded, digit = false, in_word = false;
-    size_t i = 0, start = 0;
+    size_t start = 0;
     int32_t count = 0;
-    while (i < n) {
-        size_t at = i, next;
+    for (size_t i = 0; i < n;) {
+        size_t at = i;
         int k = peft__cut_next(w, s, n, &i);
         bool alone = k == PEFT__CUT_ALONE || (k == PEFT__CUT_DASH && digit);
         if (k == PEFT__CUT_POINT) {
-            next = i;
+            size_t next = i;
             int end = padded ? PEFT__CUT_SPACE : PEFT__CUT_DIGIT;
             alone = open || (i < n ? peft__cut_next(w, s, n, &next) : end) != PEFT__CUT_DIGIT;
-            open = !open;   // as \2 it is used up, else it may be the next \1
+            open = !open;  // as \2 it is used up, else it may be the next \1
         } else {
             open = k != PEFT__CUT_DIGIT;
         }
@@ -32578,15 +32520,15 @@ static int32_t peft__words_cut(const peft__words *w, const char *s, size_t n, pe
 
 // Replaces `what` in s [n] by `with`, which is not longer, in place. Returns the new size.
 static size_t peft__mt_replace(char *s, size_t n, const char *what, const char *with) {
-    size_t k = strlen(what), w = strlen(with), out = 0, i = 0;
-    while (i < n) {
-        if (s[i] == what[0] && n - i >= k && memcmp(s + i, what, k) == 0) {
-            memcpy(s + out, with, w);
-            out += w;
-            i += k;
-        } else {
+    size_t k = strlen(what), w = strlen(with), out = 0;
+    for (size_t i = 0; i < n;) {
+        if (s[i] != what[0] || n - i < k || memcmp(s + i, what, k) != 0) {
             s[out++] = s[i++];
+            continue;
         }
+        memcpy(s + out, with, w);
+        out += w;
+        i += k;
     }
     return out;
 }
@@ -32614,8 +32556,8 @@ static int32_t peft__words_read(const peft__words *w, const char *text, char **r
     char *copy = *room;
     uint32_t c = 0;
     if (w->lower) {
-        n = peft__uc_lower_text(text, n, copy);
         s = copy;
+        n = peft__uc_lower_text(text, n, copy);
         *room += n;
     }
     if (w->kind != PEFT__TOKENIZE_ALL) n = peft__words_strip(s, n);
@@ -32642,54 +32584,48 @@ typedef struct peft__mt_text {
     int32_t count, sentences;
 } peft__mt_text;
 
-// The scratch of one thread, allocated before the first line begins, so that no task can run out of memory.
+// Texts that are loaded together, whose ids are common: those of a line, each prediction being followed by
+// its references, or of all lines. Allocated before the work begins, so that no task can run out of memory.
 typedef struct peft__mt_work {
     peft__mt_table tokens, grams;
     peft__mt_token *words;
-    char *bytes, *room;         // copies of texts; where the next copy goes
+    char *bytes, *room;       // copies of texts; where the next copy goes
     int32_t *ids, *gram, *sentence;
-    peft__mt_text *texts;       // of a line: the prediction, then its references; ids are common to all
-    int32_t *most, *now;        // [ids] for peft__mt_matches; `now` is zero between calls
-    int32_t different;          // how many n-grams of the present order differ
-    double *rows;               // a row for each reference
-    uint64_t *masks, *bits;     // LCS: [ids], zero between calls; bit rows of a table
-    unsigned char *carry;       // LCS: per token
-    unsigned char *hit;         // rougeLsum: a reference's sentence: which tokens some LCS uses
-    int32_t *left[2], *head, *next, *of, *done;  // rougeLsum: see peft__rouge_union
+    peft__mt_text *texts;
+    int64_t count, used;      // texts; their tokens
+    int32_t *most, *now;      // [ids] for peft__mt_matches; `now` is zero between calls
+    int32_t different;        // how many n-grams of the present order differ
+    int32_t *list[6];         // [ids] scratch of the metric, zero at first
+    double *rows;             // a row for each reference
+    uint64_t *masks, *bits;   // LCS: [ids], zero between calls; bit rows of a table
+    unsigned char *carry;     // LCS: per token
+    unsigned char *hit;       // rougeLsum: a reference's sentence: which tokens some LCS uses
 } peft__mt_work;
 
-enum { PEFT__MT_WIDTH = 96 };   // the longest row: chrF with 32 orders
+enum { PEFT__MT_WIDTH = 96 };  // the longest row: chrF with 32 orders
 
 // A metric's run over all lines.
 typedef struct peft__mt_run {
     peft_context *ctx;
     const char *const *predictions, *const *references;
     int64_t count;
-    int per;                    // references per prediction
-    int64_t longest, longest_line;  // bytes of the longest text; of the longest line with all its texts
+    int per;                  // references per prediction
+    int64_t longest_line, bytes;  // bytes of the longest line with all its texts; of all
     // the metric: its settings, how to cut texts, how to make a line's row, and a score from a sum of rows
     const void *desc;
     peft__words words, characters;
     int width, orders, letters;
-    int64_t bits;               // 64-bit words of the largest LCS table; -1: no LCS
+    int64_t bits;             // 64-bit words of the largest LCS table; -1: no LCS
     double beta;
     void (*line)(const struct peft__mt_run *run, peft__mt_work *w, int64_t i, double *row);
     double (*score)(const struct peft__mt_run *run, const double *sums);
-    // results
-    double *rows;               // [count, width]
+    double *rows, *values;    // [count, width]; of metrics of the whole corpus: [ids] scratch
     double sums[PEFT__MT_WIDTH];
     peft__mt_memory memory;
     peft__mt_work *works;
     int64_t tasks;
-    // only of metrics that look at the whole corpus, see peft__corpus_read
-    peft__mt_table tokens, grams;
-    int64_t *start, texts, all_words, most_words;   // most_words: of one text
-    int32_t *ids, *gram;
-    int32_t *room[4];           // scratch of the metric, like `values`: [words of the corpus], 0 at first
-    double *values;
 } peft__mt_run;
 
-// Text t in the order of the corpus: each prediction is followed by its references.
 static const char *peft__mt_text_at(const peft__mt_run *run, int64_t t) {
     int64_t i = t / (run->per + 1), k = t % (run->per + 1);
     return k == 0 ? run->predictions[i] : run->references[i * run->per + k - 1];
@@ -32713,18 +32649,18 @@ static peft_status peft__mt_open(peft__mt_run *run, const char *name, peft_conte
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %s", name, count <= 0 ? "no predictions"
                           : !predictions ? "predictions is NULL" : "no references");
     if (reference_count != 0 && reference_count != texts - count)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %lld predictions (times %d) but %lld references",
-                          name, (long long)count, run->per, (long long)reference_count);
-    for (int64_t t = 0, total = 0; t < texts; t++) {
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %ld predictions (times %d) but %ld references", name,
+                          count, run->per, reference_count);
+    for (int64_t t = 0, line = 0; t < texts; t++) {
         const char *text = peft__mt_text_at(run, t);
         bool first = t % (run->per + 1) == 0;
         if (!text)
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %sprediction %lld is NULL", name,
-                              first ? "" : "a reference of ", (long long)(t / (run->per + 1)));
+            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %sprediction %ld is NULL", name,
+                              first ? "" : "a reference of ", t / (run->per + 1));
         int64_t n = (int64_t)strlen(text);
-        total = first ? n : total + n;
-        run->longest = PEFT__MAX(run->longest, n);
-        run->longest_line = PEFT__MAX(run->longest_line, total);
+        line = first ? n : line + n;
+        run->bytes += n;
+        run->longest_line = PEFT__MAX(run->longest_line, line);
     }
     return PEFT_OK;
 }
@@ -32749,24 +32685,22 @@ static void peft__mt_close(peft__mt_run *run) {
     if (run->ctx) peft__arena_free(&run->memory.arena);
 }
 
-static void peft__mt_begin(peft__mt_run *run, peft__mt_work *w) {
-    int64_t n = run->longest_line + run->per + 2;   // the most tokens of a line
+// Makes room for texts of so many bytes and n - 1 tokens in all.
+static void peft__mt_begin(peft__mt_run *run, peft__mt_work *w, int64_t texts, int64_t bytes, int64_t n) {
     peft__mt_get_table(&run->memory, &w->tokens, n, true);
     peft__mt_get_table(&run->memory, &w->grams, n, false);
     w->words = PEFT__MT_GET(run, peft__mt_token, n);
-    w->bytes = PEFT__MT_GET(run, char, 2 * n + 8 * (run->per + 1));
-    int32_t **lists[] = {&w->ids, &w->gram, &w->most, &w->now, &w->sentence, &w->left[0], &w->left[1],
-                         &w->head, &w->next, &w->of, &w->done};
-    for (int64_t k = 0; k < (run->bits > 0 ? PEFT__COUNT(lists) : 5); k++)
-        *lists[k] = PEFT__MT_GET(run, int32_t, n);
-    w->texts = PEFT__MT_GET(run, peft__mt_text, run->per + 1);
+    w->bytes = PEFT__MT_GET(run, char, 2 * bytes + 8 * texts);
+    int32_t **lists[] = {&w->ids, &w->gram, &w->sentence, &w->most, &w->now};
+    for (int64_t k = 0; k < PEFT__COUNT(lists); k++) *lists[k] = PEFT__MT_GET(run, int32_t, n);
+    for (int k = 0; k < 6; k++) w->list[k] = PEFT__MT_GET(run, int32_t, n);
+    w->texts = PEFT__MT_GET(run, peft__mt_text, texts);
     w->rows = PEFT__MT_GET(run, double, (int64_t)run->per * run->width);
-    if (run->bits >= 0) {
-        w->masks = PEFT__MT_GET(run, uint64_t, n);
-        w->carry = PEFT__MT_GET(run, unsigned char, n);
-        w->hit = PEFT__MT_GET(run, unsigned char, n);
-        w->bits = PEFT__MT_GET(run, uint64_t, run->bits);
-    }
+    if (run->bits < 0) return;
+    w->masks = PEFT__MT_GET(run, uint64_t, n);
+    w->carry = PEFT__MT_GET(run, unsigned char, n);
+    w->hit = PEFT__MT_GET(run, unsigned char, n);
+    w->bits = PEFT__MT_GET(run, uint64_t, run->bits);
 }
 
 static void peft__mt_task(void *arg, int64_t task) {
@@ -32775,12 +32709,19 @@ static void peft__mt_task(void *arg, int64_t task) {
     for (int64_t i = first; i < last; i++) run->line(run, &run->works[task], i, run->rows + i * run->width);
 }
 
+// Sets the fields of the metric, from run->desc.
+typedef peft_status (*peft__mt_prepare)(peft__mt_run *run);
+
 // Makes the rows of all lines, and their sums, which are the same for any number of threads.
-static peft_status peft__mt_score_lines(peft__mt_run *run) {
+static peft_status peft__mt_score_lines(peft__mt_run *run, peft__mt_prepare prepare, const void *desc) {
+    run->desc = desc;
+    peft_status s = prepare(run);
+    if (s) return s;
     run->tasks = PEFT__MAX(PEFT__MIN((int64_t)run->ctx->threads, run->count / 16), 1);
     run->rows = PEFT__MT_GET(run, double, run->count * run->width);
     run->works = PEFT__MT_GET(run, peft__mt_work, run->tasks);
-    for (int64_t k = 0; !run->memory.failed && k < run->tasks; k++) peft__mt_begin(run, &run->works[k]);
+    for (int64_t k = 0, texts = run->per + 1; !run->memory.failed && k < run->tasks; k++)
+        peft__mt_begin(run, &run->works[k], texts, run->longest_line, run->longest_line + texts + 1);
     if (run->memory.failed) return PEFT_ERROR_MEMORY;
     peft__parallel(run->ctx, run->tasks, peft__mt_task, run);
     for (int64_t i = 0; i < run->count * run->width; i++) run->sums[i % run->width] += run->rows[i];
@@ -32794,23 +32735,24 @@ static int32_t peft__mt_read(const peft__mt_run *run, const char *text, char **r
     return peft__words_read(&run->words, text, room, out);
 }
 
-// Loads line i as ids. An empty token ends a sentence and is left out; sentences without tokens are left
-// out too.
-static void peft__mt_load(const peft__mt_run *run, peft__mt_work *w, int64_t i, peft__mt_reader read) {
-    int64_t total = 0, used = 0;
+// Loads lines [i, i + count) as ids. An empty token ends a sentence and is left out; sentences without tokens
+// are left out too.
+static void peft__mt_load(const peft__mt_run *run, peft__mt_work *w, int64_t i, int64_t count,
+                          peft__mt_reader read) {
+    int64_t at = 0;
     w->room = w->bytes;
-    for (int k = 0; k <= run->per; k++) {
-        const char *text = peft__mt_text_at(run, i * (run->per + 1) + k);
-        total += w->texts[k].count = read(run, text, &w->room, w->words + total);
-    }
-    peft__mt_clear(&w->tokens, total);
-    for (int k = 0; k <= run->per; k++) {
-        peft__mt_text *t = &w->texts[k];
-        const peft__mt_token *words = w->words + used, *end = words + t->count;
-        t->ids = w->ids + used;
-        t->gram = w->gram + used;
-        t->sentence = w->sentence + used;
-        used += t->count;
+    w->count = count * (run->per + 1);
+    w->used = 0;
+    for (int64_t k = 0; k < w->count; k++)
+        w->used += w->texts[k].count =
+            read(run, peft__mt_text_at(run, i * (run->per + 1) + k), &w->room, w->words + w->used);
+    peft__mt_clear(&w->tokens, w->used);
+    for (peft__mt_text *t = w->texts; t < w->texts + w->count; t++) {
+        const peft__mt_token *words = w->words + at, *end = words + t->count;
+        t->ids = w->ids + at;
+        t->gram = w->gram + at;
+        t->sentence = w->sentence + at;
+        at += t->count;
         t->count = t->sentences = t->sentence[0] = 0;
         for (; words < end; words++) {
             if (words->size > 0) t->ids[t->count++] = peft__mt_token_id(&w->tokens, words->text, words->size);
@@ -32823,13 +32765,19 @@ static int32_t peft__mt_size(const peft__mt_text *t, int n) {  // how many n-gra
     return PEFT__MAX(t->count - n + 1, 0);
 }
 
-// Computes the n-grams of all texts of the line; to be called for n = 1, 2, ... in turn.
-static void peft__mt_order(const peft__mt_run *run, peft__mt_work *w, int n) {
-    int64_t total = 0;
-    for (int k = 0; k <= run->per; k++) total += peft__mt_size(&w->texts[k], n);
-    if (n > 1) peft__mt_clear(&w->grams, total);
-    for (int k = 0; k <= run->per; k++)
-        peft__mt_grams(&w->grams, w->texts[k].gram, w->texts[k].ids, w->texts[k].count, n);
+// Computes the n-grams of all texts; to be called for n = 1, 2, ... in turn. An n-gram's key is the id of its
+// first n - 1 tokens and its last token.
+static void peft__mt_order(peft__mt_work *w, int n) {
+    if (n > 1) peft__mt_clear(&w->grams, w->used);
+    for (peft__mt_text *t = w->texts; t < w->texts + w->count; t++) {
+        int32_t *gram = t->gram, size = peft__mt_size(t, n);
+        if (n == 1 && size) memcpy(gram, t->ids, (size_t)size * sizeof *gram);
+        for (int32_t i = 0; n > 1 && i < size; i++) {
+            uint64_t key = (uint64_t)(uint32_t)gram[i] << 32 | (uint32_t)t->ids[i + n - 1];
+            key *= 0x9E3779B97F4A7C15u;  // the low bits choose the slot
+            gram[i] = peft__mt_id(&w->grams, key ^ key >> 29, NULL, 0);
+        }
+    }
     w->different = n == 1 ? w->tokens.used : w->grams.used;
 }
 
@@ -32867,57 +32815,40 @@ static peft_prf peft__mt_prf_of(peft__mt_work *w, int n, int k) {
 // ---- lists of lines drawn at random, for intervals and paired tests
 
 typedef struct peft__resampler {
-    peft_paired_desc d;         // its count, samples, seed, test, score and user
-    const double *rows[2];      // [count, width] of one or of two systems
-    // A score is one of three: what d.score makes of the list of lines (then there are no rows); what
-    // run->score makes of the sum of rows; or, without these, the mean of the rows' values first ..
-    // first + values - 1.
-    int width, first, values;
-    const peft__mt_run *run;
-    int64_t *line;
+    const double *rows[2];  // [count, width] of one or of two systems
+    int64_t count, width;
+    uint64_t seed;
+    bool swap;              // randomization, else bootstrap
+    double *sums[2];        // [samples, width] sums of drawn rows, zero before
+    int64_t *line;          // instead of sums: the list itself, as peft_paired_score takes it
     unsigned char *side[2];
-    double *scores[2];          // [values, samples] of each system
 } peft__resampler;
 
-// Adds a line as number i of a list; `swapped`: with the two systems exchanged.
-static void peft__resample_take(peft__resampler *r, int64_t i, int64_t line, bool swapped,
-                                double (*sums)[PEFT__MT_WIDTH]) {
+// Adds a line as number i of a sample; `swapped`: with the two systems exchanged.
+static void peft__resample_take(peft__resampler *r, int64_t sample, int64_t i, int64_t line, bool swapped) {
+    if (r->line) r->line[i] = line;
     for (int side = 0; side < 2; side++) {
         int whose = side ^ swapped;
-        if (r->d.score) r->line[i] = line, r->side[side][i] = (unsigned char)whose;
+        if (r->line) r->side[side][i] = (unsigned char)whose;
         else if (r->rows[side])
-            for (int k = 0; k < r->width; k++) sums[side][k] += r->rows[whose][line * r->width + k];
+            for (int64_t k = 0; k < r->width; k++)
+                r->sums[side][sample * r->width + k] += r->rows[whose][line * r->width + k];
     }
 }
 
-// Scores a list; NAN if it has no score.
-static void peft__resample_score(peft__resampler *r, double (*sums)[PEFT__MT_WIDTH], int64_t sample) {
-    bool whole = r->run && r->run->score;
-    for (int side = 0; side < 2 && r->scores[side]; side++) {
-        double *out = r->scores[side] + sample;
-        if (r->d.score) *out = r->d.score(r->line, r->side[side], r->d.count, out, r->d.user) ? *out : NAN;
-        else if (whole) *out = r->run->score(r->run, sums[side]);
-        else for (int k = 0; k < r->values; k++)
-            out[k * r->d.samples] = sums[side][r->first + k] / (double)r->d.count;
-    }
-}
-
-// Draws one sample and scores it. Its generator depends on seed and sample only, so that threads do not
-// matter. Bootstrap: draws lines with replacement, the same for both systems. Randomization: tosses a coin
-// for each line that exchanges the systems.
+// Draws one sample. Its generator depends on seed and sample only, so that threads do not matter. Bootstrap:
+// draws lines with replacement, the same for both systems. Randomization: tosses a coin for each line that
+// exchanges the systems.
 static void peft__resample(void *arg, int64_t sample) {
     peft__resampler *r = (peft__resampler *)arg;
-    double sums[2][PEFT__MT_WIDTH];
-    bool swap = r->d.test == PEFT_PAIRED_RANDOMIZATION;
     uint64_t coins = 0;
     peft_rng rng;
-    memset(sums, 0, sizeof sums);
-    peft_rng_seed(&rng, peft__mix_seed(r->d.seed, (uint64_t)sample, 0));
-    for (int64_t i = 0; i < r->d.count; i++) {
-        if (swap) coins = i % 64 ? coins >> 1 : peft__rng_next(&rng);
-        peft__resample_take(r, i, swap ? i : peft__rng_below(&rng, r->d.count), swap && (coins & 1), sums);
+    peft_rng_seed(&rng, peft__mix_seed(r->seed, (uint64_t)sample, 0));
+    for (int64_t i = 0; i < r->count; i++) {
+        if (r->swap) coins = i % 64 ? coins >> 1 : peft__rng_next(&rng);
+        int64_t line = r->swap ? i : peft__rng_below(&rng, r->count);
+        peft__resample_take(r, sample, i, line, r->swap && (coins & 1));
     }
-    peft__resample_score(r, sums, sample);
 }
 
 static int peft__mt_compare(const void *a, const void *b) {
@@ -33096,23 +33027,13 @@ static int32_t peft__rouge_read(const peft__mt_run *run, const char *text, char 
             out[count++] = peft__mt_word(start, d->use_stemmer && n > 3 ? peft_porter_stem(start, n) : n);
             start = end;
         }
-        bool stop = b == '.' || b == '!' || b == '?';
-        bool ends = d->split_summaries && stop && (s[1] == ' ' || s[1] == '\t' || s[1] == '\r');
+        bool stop = d->split_summaries && (b == '.' || b == '!' || b == '?');
+        bool ends = stop && (s[1] == ' ' || s[1] == '\t' || s[1] == '\r');
         if (ends || b == '\n' || b == 0) out[count++] = peft__mt_word(end, 0);
         if (b == 0) break;
     }
     *room = end;
     return count;
-}
-
-// One row of the bit-parallel LCS over 64 columns (Hyyro 2004). A zero bit of v marks a column where the
-// table's value grows by one. U = v & matches; v' = (v + U) | (v & ~matches), with the carry of the sum
-// going to the next 64 columns.
-PEFT__INLINE uint64_t peft__lcs_step(uint64_t v, uint64_t matches, unsigned char *carry) {
-    uint64_t u = v & matches, sum = v + u, c = sum < v;
-    uint64_t full = sum + *carry;
-    *carry = (unsigned char)(c | (full < sum));
-    return full | (v & ~matches);
 }
 
 PEFT__INLINE int peft__mt_popcount(uint64_t x) {
@@ -33121,45 +33042,41 @@ PEFT__INLINE int peft__mt_popcount(uint64_t x) {
     return (int)(((x + (x >> 4)) & 0x0F0F0F0F0F0F0F0Fu) * 0x0101010101010101u >> 56);
 }
 
-// The length of the longest common subsequence of r [n] and c [m] in O(n m / 64): takes 64 tokens of c at a
-// time over all of r, whose rows keep the carries. bits: NULL, or [n + 1, (m + 63) / 64] for the table.
+// The length of the longest common subsequence of r [n] and c [m] in O(n m / 64), bit-parallel (Hyyro 2004):
+// takes 64 tokens of c at a time over all of r. In the table of lengths t, a zero bit of v, the row of r's
+// token i, marks a column j where t[i][j] > t[i][j - 1]. U = v & matches; v' = (v + U) | (v & ~matches), with
+// the carry of the sum going to the next 64 columns. bits: NULL, or [n + 1, (m + 63) / 64] for the rows.
 static int32_t peft__lcs(peft__mt_work *w, const int32_t *r, int32_t n, const int32_t *c, int32_t m,
                          uint64_t *bits) {
     int32_t length = 0;
     int64_t words = (m + 63) / 64;
     memset(w->carry, 0, (size_t)n);
-    for (int64_t k = 0; k < words; k++) {
-        int32_t size = PEFT__MIN(m - (int32_t)(k * 64), 64);
+    for (int64_t k = 0; k < words; k++, c += 64, m -= 64) {
+        int32_t size = PEFT__MIN(m, 64);
         uint64_t v = ~(uint64_t)0;
-        for (int32_t i = 0; i < size; i++) w->masks[c[k * 64 + i]] |= (uint64_t)1 << i;
-        if (bits) bits[k] = v;
+        for (int32_t i = 0; i < size; i++) w->masks[c[i]] |= (uint64_t)1 << i;
         for (int32_t i = 0; i < n; i++) {
-            v = peft__lcs_step(v, w->masks[r[i]], &w->carry[i]);
+            uint64_t matches = w->masks[r[i]], sum = v + (v & matches), full = sum + w->carry[i];
+            w->carry[i] = (unsigned char)((sum < v) | (full < sum));
+            v = full | (v & ~matches);
             if (bits) bits[(i + 1) * words + k] = v;
         }
-        for (int32_t i = 0; i < size; i++) w->masks[c[k * 64 + i]] = 0;
+        for (int32_t i = 0; i < size; i++) w->masks[c[i]] = 0;
         length += peft__mt_popcount(~v & (~(uint64_t)0 >> (64 - size)));
     }
     return length;
 }
 
-// The table's value t[i][j], from bit row i.
-static int32_t peft__lcs_prefix(const uint64_t *row, int32_t j) {
-    int32_t sum = 0, k = 0;
-    for (; j >= 64; j -= 64) sum += peft__mt_popcount(~row[k++]);
-    return j > 0 ? sum + peft__mt_popcount(~row[k] & (((uint64_t)1 << j) - 1)) : sum;
-}
-
 // Marks in w->hit the tokens of r that the LCS with c uses. Of several LCSs it takes rouge_score's: from
-// the end, equal last tokens pair up; else c gets shorter if only that keeps the length, else r does.
+// the end, equal last tokens pair up; else c gets shorter if only that keeps the length, else r does. The
+// table is turned, as its bits then say whether r's last token makes the LCS longer.
 static void peft__lcs_mark(peft__mt_work *w, const int32_t *r, int32_t n, const int32_t *c, int32_t m) {
-    int64_t words = (m + 63) / 64;
-    peft__lcs(w, r, n, c, m, w->bits);
-    for (int32_t i = n, j = m; i > 0 && j > 0;) {
-        const uint64_t *row = w->bits + i * words;
-        if (r[i - 1] == c[j - 1]) w->hit[--i] = 1, j--;
-        else if (peft__lcs_prefix(row, j - 1) > peft__lcs_prefix(row - words, j)) j--;
-        else i--;
+    int64_t words = (n + 63) / 64;
+    peft__lcs(w, c, m, r, n, w->bits);
+    for (int32_t i = n - 1, j = m; i >= 0 && j > 0;) {
+        if (r[i] == c[j - 1]) w->hit[i--] = 1, j--;
+        else if (w->bits[j * words + i / 64] >> i % 64 & 1) i--;
+        else j--;
     }
 }
 
@@ -33170,18 +33087,19 @@ static void peft__lcs_mark(peft__mt_work *w, const int32_t *r, int32_t n, const 
 // last reference sentence compared with sentence b.
 static int32_t peft__rouge_union(peft__mt_work *w, const peft__mt_text *p, const peft__mt_text *r) {
     size_t size = (size_t)w->tokens.used * sizeof(int32_t);
-    int32_t hits = 0, *left = w->left[0], *wanted = w->left[1];
+    int32_t hits = 0, *left = w->list[0], *wanted = w->list[1], *head = w->list[2], *next = w->list[3],
+            *of = w->list[4], *done = w->list[5];
     memset(left, 0, size);
     memset(wanted, 0, size);
-    for (int32_t i = 0; i < p->count; i++) left[p->ids[i]]++;
+    memset(head, 0xFF, size);
     for (int32_t i = 0; i < r->count; i++) wanted[r->ids[i]]++;
-    memset(w->head, 0xFF, size);
     for (int32_t b = p->sentences - 1; b >= 0; b--) {
-        w->done[b] = -1;
+        done[b] = -1;
         for (int32_t i = p->sentence[b + 1] - 1; i >= p->sentence[b]; i--) {
-            w->of[i] = b;
-            w->next[i] = w->head[p->ids[i]];
-            w->head[p->ids[i]] = i;
+            of[i] = b;
+            next[i] = head[p->ids[i]];
+            head[p->ids[i]] = i;
+            left[p->ids[i]]++;
         }
     }
     for (int32_t a = 0; a < r->sentences; a++) {
@@ -33190,19 +33108,18 @@ static int32_t peft__rouge_union(peft__mt_work *w, const peft__mt_text *p, const
         memset(w->hit, 0, (size_t)n);
         for (int32_t i = 0; i < n; i++) {
             if (left[ids[i]] == 0) continue;  // a hit would not count
-            for (int32_t at = w->head[ids[i]]; at >= 0 && !w->hit[i]; at = w->next[at]) {
-                int32_t b = w->of[at];
-                if (w->done[b] == a) continue;
-                w->done[b] = a;
+            for (int32_t at = head[ids[i]]; at >= 0 && !w->hit[i]; at = next[at]) {
+                int32_t b = of[at];
+                if (done[b] == a) continue;
+                done[b] = a;
                 peft__lcs_mark(w, ids, n, p->ids + p->sentence[b], p->sentence[b + 1] - p->sentence[b]);
             }
         }
         for (int32_t i = 0; i < n; i++) {
-            if (w->hit[i] && left[ids[i]] > 0 && wanted[ids[i]] > 0) {
-                hits++;
-                left[ids[i]]--;
-                wanted[ids[i]]--;
-            }
+            if (!w->hit[i] || left[ids[i]] <= 0 || wanted[ids[i]] <= 0) continue;
+            hits++;
+            left[ids[i]]--;
+            wanted[ids[i]]--;
         }
     }
     return hits;
@@ -33219,11 +33136,10 @@ static void peft__rouge_keep(double *best, peft_prf s, int reference) {
 // all 0.
 static void peft__rouge_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
     const peft__mt_text *p = &w->texts[0];
-    int longest = 0, top = run->orders > 0 ? run->orders : 2;
-    peft__mt_load(run, w, i, peft__rouge_read);
-    for (int k = 0; k <= run->per; k++) longest = PEFT__MAX(longest, w->texts[k].count);
-    for (int n = 1; n <= PEFT__MIN(top, longest + 1); n++) {
-        peft__mt_order(run, w, n);
+    peft__mt_load(run, w, i, 1, peft__rouge_read);
+    int64_t top = PEFT__MIN(run->orders > 0 ? run->orders : 2, w->used + 1);
+    for (int n = 1; n <= top; n++) {
+        peft__mt_order(w, n);
         for (int k = 1; k <= run->per; k++)
             peft__rouge_keep(run->orders > 0 ? row : row + 3 * (n - 1), peft__mt_prf_of(w, n, k), k);
     }
@@ -33231,16 +33147,16 @@ static void peft__rouge_line(const peft__mt_run *run, peft__mt_work *w, int64_t 
         const peft__mt_text *r = &w->texts[k];
         int32_t length = peft__lcs(w, r->ids, r->count, p->ids, p->count, NULL);
         peft__rouge_keep(row + 6, peft__mt_prf(length, p->count, r->count), k);
-        if (p->count > 0 && r->count > 0 && p->sentences + r->sentences > 2)   // else it is ROUGE-L
+        if (p->count > 0 && r->count > 0 && p->sentences + r->sentences > 2)  // else it is ROUGE-L
             length = peft__rouge_union(w, p, r);
         peft__rouge_keep(row + 9, peft__mt_prf(length, p->count, r->count), k);
     }
 }
 
 // The bit table of rougeLsum is for two of the longest sentences, which lines bound.
-static void peft__rouge_prepare(peft__mt_run *run, const peft_rouge_desc *d) {
+static peft_status peft__rouge_prepare(peft__mt_run *run) {
     int64_t longest = 0;
-    bool several = d->split_summaries;
+    bool several = ((const peft_rouge_desc *)run->desc)->split_summaries;
     for (int64_t t = 0; t < run->count * (run->per + 1); t++) {
         const char *s = peft__mt_text_at(run, t), *end;
         for (; (end = strchr(s, '\n')) != NULL; s = end + 1) {
@@ -33251,51 +33167,31 @@ static void peft__rouge_prepare(peft__mt_run *run, const peft_rouge_desc *d) {
     }
     for (int c = '!'; c < 127; c++)
         run->words.ascii[c] = (unsigned char)(peft__ascii_mark((char)c) ? 0 : peft__lower((char)c));
-    run->desc = d;
     run->width = PEFT__ROUGE_VALUES;
     run->line = peft__rouge_line;
     run->bits = several ? (longest / 2 + 3) * (longest / 128 + 2) : 0;
+    return PEFT_OK;
 }
 
-// The quantiles of resampled means. False: out of memory.
-static bool peft__rouge_bootstrap(peft__mt_run *run, const peft_rouge_desc *d,
-                                  double (*out)[PEFT__ROUGE_VALUES]) {
+// Quantiles of resampled means. values: [3, PEFT__ROUGE_VALUES]
+static peft_status peft__rouge_bootstrap(peft__mt_run *run, const peft_rouge_desc *d, double *values) {
     static const double at[] = {0.025, 0.5, 0.975};
+    int64_t samples = d->bootstrap_samples, width = run->width;
     peft__resampler r;
     memset(&r, 0, sizeof r);
-    r.d.count = run->count;
-    r.d.samples = d->bootstrap_samples;
-    r.d.seed = d->seed;
     r.rows[0] = run->rows;
-    r.width = r.values = PEFT__ROUGE_VALUES;
-    r.scores[0] = PEFT__MT_GET(run, double, r.d.samples * r.values);
-    if (!r.scores[0]) return false;
-    peft__parallel(run->ctx, r.d.samples, peft__resample, &r);
-    for (int k = 0; k < r.values; k++) {
-        double *v = r.scores[0] + k * r.d.samples;
-        qsort(v, (size_t)r.d.samples, sizeof *v, peft__mt_compare);
-        for (int q = 0; q < 3; q++) out[q][k] = peft__mt_percentile(v, r.d.samples, at[q]);
+    r.count = run->count;
+    r.width = width;
+    r.seed = d->seed;
+    r.sums[0] = PEFT__MT_GET(run, double, samples * width);
+    double *sorted = PEFT__MT_GET(run, double, samples);
+    if (!sorted) return PEFT_ERROR_MEMORY;
+    peft__parallel(run->ctx, samples, peft__resample, &r);
+    for (int64_t k = 0; k < width; k++) {
+        for (int64_t i = 0; i < samples; i++) sorted[i] = r.sums[0][i * width + k] / (double)run->count;
+        qsort(sorted, (size_t)samples, sizeof *sorted, peft__mt_compare);
+        for (int q = 0; q < 3; q++) values[q * width + k] = peft__mt_percentile(sorted, samples, at[q]);
     }
-    return true;
-}
-
-static peft_status peft__rouge_finish(peft__mt_run *run, const peft_rouge_desc *d,
-                                      peft_rouge_result *result) {
-    double values[4][PEFT__ROUGE_VALUES];   // mean, low, mid, high: the beginning of the result
-    char bootstrap[48] = "";
-    for (int q = 0; q < 4; q++)
-        for (int k = 0; k < PEFT__ROUGE_VALUES; k++) values[q][k] = run->sums[k] / (double)run->count;
-    if (d->pairs) memcpy(d->pairs, run->rows, (size_t)run->count * sizeof *d->pairs);
-    if (d->bootstrap_samples > 0) {
-        peft__string_into(bootstrap, sizeof bootstrap, "|bs:%d|seed:%llu", d->bootstrap_samples,
-                          (unsigned long long)d->seed);
-        if (!peft__rouge_bootstrap(run, d, values + 1)) return PEFT_ERROR_MEMORY;
-    }
-    memset(result, 0, sizeof *result);
-    memcpy(result, values, sizeof values);
-    PEFT__MT_SIGN(result, "rouge|nrefs:%d|tok:rouge_score|stem:%s|lsum:%s%s", run->per,
-                  d->use_stemmer ? "porter" : "no", d->split_summaries ? "newline+.!?" : "newline",
-                  bootstrap);
     return PEFT_OK;
 }
 
@@ -33304,17 +33200,29 @@ PEFTDEF peft_status peft_rouge(const peft_rouge_desc *desc, peft_rouge_result *r
     if (desc->bootstrap_samples < 0)
         return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "rouge: bootstrap_samples is negative");
     peft__mt_run run;
+    double values[4 * PEFT__ROUGE_VALUES];  // mean, low, mid, high: the beginning of the result
+    char bootstrap[48] = "";
     peft_status s = PEFT__MT_OPEN(&run, "rouge", desc);
-    if (!s) {
-        peft__rouge_prepare(&run, desc);
-        s = peft__mt_score_lines(&run);
+    if (!s) s = peft__mt_score_lines(&run, peft__rouge_prepare, desc);
+    for (int k = 0; !s && k < 4 * PEFT__ROUGE_VALUES; k++)
+        values[k] = run.sums[k % PEFT__ROUGE_VALUES] / (double)run.count;
+    if (!s && desc->bootstrap_samples > 0) {
+        peft__string_into(bootstrap, sizeof bootstrap, "|bs:%d|seed:%llu", desc->bootstrap_samples,
+                          (unsigned long long)desc->seed);
+        s = peft__rouge_bootstrap(&run, desc, values + PEFT__ROUGE_VALUES);
     }
-    if (!s) s = peft__rouge_finish(&run, desc, result);
+    if (!s) {
+        if (desc->pairs) memcpy(desc->pairs, run.rows, (size_t)run.count * sizeof *desc->pairs);
+        memcpy(result, values, sizeof values);
+        PEFT__MT_SIGN(result, "rouge|nrefs:%d|tok:rouge_score|stem:%s|lsum:%s%s", run.per,
+                      desc->use_stemmer ? "porter" : "no", desc->split_summaries ? "newline+.!?" : "newline",
+                      bootstrap);
+    }
     peft__mt_close(&run);
     return s;
 }
 
-// All scores of one pair, or (n > 0) those of ROUGE-n; writes `size` bytes to out.
+// The row of one pair, or (n > 0) its beginning, that of ROUGE-n.
 static peft_status peft__rouge_one(peft_context *context, const char *prediction, const char *reference,
                                    int n, bool use_stemmer, void *out, size_t size) {
     PEFT__NEED(context, context, "context");
@@ -33324,9 +33232,8 @@ static peft_status peft__rouge_one(peft_context *context, const char *prediction
     memset(&d, 0, sizeof d);
     d.use_stemmer = use_stemmer;
     peft_status s = peft__mt_open(&run, "rouge", context, &prediction, &reference, 1, 0, 1);
-    if (!s) peft__rouge_prepare(&run, &d);
     run.orders = n;
-    if (!s) s = peft__mt_score_lines(&run);
+    if (!s) s = peft__mt_score_lines(&run, peft__rouge_prepare, &d);
     if (!s) memcpy(out, run.rows, size);
     peft__mt_close(&run);
     return s;
@@ -33348,19 +33255,19 @@ PEFTDEF peft_status peft_rouge_n(peft_context *context, const char *prediction, 
 // A row: for each order, matches and n-grams of the prediction; then the words of the prediction, and of
 // the reference with the closest length (of two as close, the shorter).
 static void peft__bleu_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
-    peft__mt_load(run, w, i, peft__mt_read);
+    peft__mt_load(run, w, i, 1, peft__mt_read);
     int32_t count = w->texts[0].count, closest = w->texts[1].count;
     for (int k = 2; k <= run->per; k++) {
         int32_t length = w->texts[k].count, d = abs(length - count), best = abs(closest - count);
         if (d < best || (d == best && length < closest)) closest = length;
     }
-    for (int n = 1; n <= run->orders; n++) {
-        peft__mt_order(run, w, n);
-        row[2 * n - 2] = peft__mt_matches(w, n, 1, run->per);
-        row[2 * n - 1] = peft__mt_size(&w->texts[0], n);
+    for (int n = 1; n <= run->orders; n++, row += 2) {
+        peft__mt_order(w, n);
+        row[0] = peft__mt_matches(w, n, 1, run->per);
+        row[1] = peft__mt_size(&w->texts[0], n);
     }
-    row[2 * run->orders] = count;
-    row[2 * run->orders + 1] = closest;
+    row[0] = count;
+    row[1] = closest;
 }
 
 static double peft__bleu_smooth(const peft_bleu_desc *d) {
@@ -33393,10 +33300,11 @@ static void peft__bleu_compute(const peft__mt_run *run, const double *sums, peft
         else if (d->smoothing == PEFT_SMOOTH_EXP) r->precisions[n] = 100 / ((halves *= 2) * r->totals[n]);
         else if (d->smoothing == PEFT_SMOOTH_FLOOR) r->precisions[n] = 100 * value / r->totals[n];
     }
-    for (int n = 0; n < used && d->average_precision; n++) r->score += r->precisions[n] / used;
-    if (d->average_precision) return;
-    for (int n = 0; n < used; n++) sum += r->precisions[n] > 0 ? log(r->precisions[n]) : -9999999999.0;
-    r->score = r->brevity_penalty * exp(sum / used);
+    for (int n = 0; n < used; n++) {
+        if (d->average_precision) r->score += r->precisions[n] / used;
+        sum += r->precisions[n] > 0 ? log(r->precisions[n]) : -9999999999.0;
+    }
+    if (!d->average_precision) r->score = r->brevity_penalty * exp(sum / used);
 }
 
 static double peft__bleu_score(const peft__mt_run *run, const double *sums) {
@@ -33405,8 +33313,8 @@ static double peft__bleu_score(const peft__mt_run *run, const double *sums) {
     return r.score;
 }
 
-static peft_status peft__bleu_prepare(peft__mt_run *run, const peft_bleu_desc *d) {
-    run->desc = d;
+static peft_status peft__bleu_prepare(peft__mt_run *run) {
+    const peft_bleu_desc *d = (const peft_bleu_desc *)run->desc;
     run->orders = d->max_order == 0 ? 4 : d->max_order;
     run->width = 2 * run->orders + 2;
     run->line = peft__bleu_line;
@@ -33420,37 +33328,30 @@ static peft_status peft__bleu_prepare(peft__mt_run *run, const peft_bleu_desc *d
     return wrong ? peft__fail(run->ctx, PEFT_ERROR_ARGUMENT, "bleu: %s", wrong) : PEFT_OK;
 }
 
-static void peft__bleu_sign(const peft__mt_run *run, char *out, size_t size) {
-    static const char *const tokenizers[] = {"13a", "intl", "char", "zh", "none"};
-    static const char *const methods[] = {"exp", "floor", "add-k", "none"};
-    const peft_bleu_desc *d = (const peft_bleu_desc *)run->desc;
-    char value[32] = "";
-    if (d->smoothing == PEFT_SMOOTH_FLOOR || d->smoothing == PEFT_SMOOTH_ADD_K) {
-        int64_t hundredths = (int64_t)(peft__bleu_smooth(d) * 100 + 0.5);
-        peft__string_into(value, sizeof value, "[%lld.%lld%lld]", (long long)(hundredths / 100),
-                          (long long)(hundredths / 10 % 10), (long long)(hundredths % 10));
-    }
-    peft__string_into(out, size, "nrefs:%d|case:%s|eff:%s|tok:%s|smooth:%s%s|%s", run->per,
-                      d->lowercase ? "lc" : "mixed", d->effective_order ? "yes" : "no",
-                      tokenizers[d->tokenizer], methods[d->smoothing], value,
-                      d->average_precision ? "mean:arithmetic|bp:no" : "like:sacrebleu-2.6.0");
-}
-
 // Writes the score of each line by itself into out [count], unless that is NULL.
 static void peft__mt_line_scores(const peft__mt_run *run, double *out) {
     for (int64_t i = 0; out && i < run->count; i++) out[i] = run->score(run, run->rows + i * run->width);
 }
 
 PEFTDEF peft_status peft_bleu(const peft_bleu_desc *desc, peft_bleu_result *result) {
+    static const char *const tokenizers[] = {"13a", "intl", "char", "zh", "none"};
+    static const char *const methods[] = {"exp", "floor", "add-k", "none"};
     PEFT__MT_NEED(desc, result);
     peft__mt_run run;
+    char value[32] = "";
     peft_status s = PEFT__MT_OPEN(&run, "bleu", desc);
-    if (!s) s = peft__bleu_prepare(&run, desc);
-    if (!s) s = peft__mt_score_lines(&run);
+    if (!s) s = peft__mt_score_lines(&run, peft__bleu_prepare, desc);
     if (!s) {
+        int64_t hundredths = (int64_t)(peft__bleu_smooth(desc) * 100 + 0.5);
+        if (desc->smoothing == PEFT_SMOOTH_FLOOR || desc->smoothing == PEFT_SMOOTH_ADD_K)
+            peft__string_into(value, sizeof value, "[%ld.%ld%ld]", hundredths / 100, hundredths / 10 % 10,
+                              hundredths % 10);
         peft__bleu_compute(&run, run.sums, result);
-        peft__bleu_sign(&run, result->signature, sizeof result->signature);
         peft__mt_line_scores(&run, desc->sentences);
+        PEFT__MT_SIGN(result, "nrefs:%d|case:%s|eff:%s|tok:%s|smooth:%s%s|%s", run.per,
+                      desc->lowercase ? "lc" : "mixed", desc->effective_order ? "yes" : "no",
+                      tokenizers[desc->tokenizer], methods[desc->smoothing], value,
+                      desc->average_precision ? "mean:arithmetic|bp:no" : "like:sacrebleu-2.6.0");
     }
     peft__mt_close(&run);
     return s;
@@ -33463,25 +33364,23 @@ static int32_t peft__chrf_letters(const peft__mt_run *run, const char *text, cha
     return peft__words_read(&run->characters, text, room, out);
 }
 
-// Punctuation at the end of a word of several characters, or else at its beginning, stands alone: returns
-// the bytes before the cut; 0: there is none.
-static size_t peft__chrf_cut(const peft__mt_token *w) {
-    size_t size = (size_t)w->size, first = 0;
-    uint32_t c;
-    peft__utf8_next(w->text, size, &first, &c);
-    return first == size ? 0 : peft__ascii_mark(w->text[size - 1]) ? size - 1 : peft__ascii_mark(w->text[0]);
-}
-
-// Cuts a text into words, and splits these in place, from the last one on.
+// Cuts a text into words, and splits these in place, from the last one on: punctuation at the end of a word
+// of several characters, or else at its beginning, stands alone.
 static int32_t peft__chrf_words(const peft__mt_run *run, const char *text, char **room, peft__mt_token *out) {
-    int32_t n = peft__words_read(&run->words, text, room, out), count = n;
-    for (int32_t i = 0; i < n; i++) count += peft__chrf_cut(&out[i]) > 0;
-    for (int32_t i = n - 1, k = count; i >= 0; i--) {
-        peft__mt_token w = out[i];
-        size_t cut = peft__chrf_cut(&w);
-        out[--k] = peft__mt_word(w.text + cut, (size_t)w.size - cut);
-        if (cut > 0) out[--k] = peft__mt_word(w.text, cut);
-    }
+    int32_t n = peft__words_read(&run->words, text, room, out), count = n, cut = 0;
+    for (int pass = 0; pass < 2; pass++)  // counts, then splits
+        for (int32_t i = n - 1, k = count; i >= 0; i--) {
+            peft__mt_token w = out[i];
+            size_t first = 0;
+            uint32_t c;
+            peft__utf8_next(w.text, (size_t)w.size, &first, &c);
+            cut = peft__ascii_mark(w.text[w.size - 1]) ? w.size - 1 : peft__ascii_mark(w.text[0]);
+            if ((int32_t)first == w.size) cut = 0;
+            count += pass == 0 && cut > 0;
+            if (pass == 0) continue;
+            out[--k] = peft__mt_word(w.text + cut, (size_t)(w.size - cut));
+            if (cut > 0) out[--k] = peft__mt_word(w.text, (size_t)cut);
+        }
     return count;
 }
 
@@ -33505,8 +33404,8 @@ static void peft__chrf_line(const peft__mt_run *run, peft__mt_work *w, int64_t i
     double best = -1;
     for (int order = 0; order < run->orders; order++) {
         int n = order < run->letters ? order + 1 : order + 1 - run->letters;
-        if (n == 1) peft__mt_load(run, w, i, order < run->letters ? peft__chrf_letters : peft__chrf_words);
-        peft__mt_order(run, w, n);
+        if (n == 1) peft__mt_load(run, w, i, 1, order < run->letters ? peft__chrf_letters : peft__chrf_words);
+        peft__mt_order(w, n);
         for (int k = 1; k <= run->per; k++) {
             double *s = w->rows + (k - 1) * run->width + 3 * order;
             s[1] = peft__mt_size(&w->texts[k], n);
@@ -33521,8 +33420,8 @@ static void peft__chrf_line(const peft__mt_run *run, peft__mt_work *w, int64_t i
     }
 }
 
-static peft_status peft__chrf_prepare(peft__mt_run *run, const peft_chrf_desc *d) {
-    run->desc = d;
+static peft_status peft__chrf_prepare(peft__mt_run *run) {
+    const peft_chrf_desc *d = (const peft_chrf_desc *)run->desc;
     run->letters = (int)peft__or_default(d->char_order, 6);
     run->beta = peft__or_default(d->beta, 2);
     run->orders = run->letters + d->word_order;
@@ -33543,8 +33442,7 @@ PEFTDEF peft_status peft_chrf(const peft_chrf_desc *desc, peft_metric_result *re
     peft__mt_run run;
     memset(result, 0, sizeof *result);
     peft_status s = PEFT__MT_OPEN(&run, "chrf", desc);
-    if (!s) s = peft__chrf_prepare(&run, desc);
-    if (!s) s = peft__mt_score_lines(&run);
+    if (!s) s = peft__mt_score_lines(&run, peft__chrf_prepare, desc);
     if (!s) {
         result->score = run.score(&run, run.sums);
         peft__mt_line_scores(&run, desc->sentences);
@@ -33556,102 +33454,50 @@ PEFTDEF peft_status peft_chrf(const peft_chrf_desc *desc, peft_metric_result *re
     return s;
 }
 
-// ---- NIST, METEOR and CIDEr, which look at the whole corpus
+// ---- NIST, METEOR and CIDEr look at the whole corpus: one peft__mt_work of all texts, t being line i's
+//      prediction at t = i * (1 + per), then its references
 
-// The corpus is all texts, as word ids that are common to them. Text t has ids[start[t]] ..
-// ids[start[t + 1]], and gram[] has the ids of its n-grams at the same places. The texts of line i begin at
-// t = i * (1 + per): the prediction, then its references.
-
-// The most words that s can have: all but the last are followed by white space, whose first byte is one of
-// these.
-static int64_t peft__corpus_most(const char *s) {
-    int64_t most = 1;
-    for (; *s; s++) {
-        unsigned char b = (unsigned char)*s;
-        most += b <= ' ' || b == 0xC2 || (b >= 0xE1 && b <= 0xE3);
-    }
-    return most;
+// A word, but for the last one, is followed by white space, whose first byte is one of those counted here.
+static peft_status peft__corpus_read(peft__mt_run *run, peft__mt_work *w, bool lower) {
+    int64_t texts = run->count * (run->per + 1), n = texts + 1;
+    for (int64_t t = 0; t < texts; t++)
+        for (const char *s = peft__mt_text_at(run, t); *s; s++) {
+            unsigned char b = (unsigned char)*s;
+            n += b <= ' ' || b == 0xC2 || (b >= 0xE1 && b <= 0xE3);
+        }
+    peft__mt_begin(run, w, texts, run->bytes, n);
+    run->rows = PEFT__MT_GET(run, double, run->count);
+    run->values = PEFT__MT_GET(run, double, n);
+    if (run->memory.failed) return PEFT_ERROR_MEMORY;
+    peft__words_init(&run->words, PEFT_TOKENIZE_NONE, lower);
+    peft__mt_load(run, w, 0, run->count, peft__mt_read);
+    return PEFT_OK;
 }
 
-// Makes room for n more words. The larger table gives the same ids to the same words.
-static void peft__corpus_grow(peft__mt_run *c, int64_t n) {
-    peft__mt_table old = c->tokens;
-    if ((old.used + n) * 2 <= old.capacity) return;
-    peft__mt_get_table(&c->memory, &c->tokens, peft__mt_pow2((old.used + n) * 2), true);
-    for (int32_t i = 0; i < old.used && !c->memory.failed; i++)
-        peft__mt_token_id(&c->tokens, old.known[i].text, old.known[i].size);
+// Adds `by` to the counts of a text's n-grams; `by` 0: sets them to 0.
+static void peft__corpus_tally(const peft__mt_text *t, int n, int32_t *counts, int by) {
+    for (int32_t i = 0; i < peft__mt_size(t, n); i++) counts[t->gram[i]] = by ? counts[t->gram[i]] + by : 0;
 }
 
-static peft_status peft__corpus_read(peft__mt_run *c, bool lower) {
-    int64_t bytes = 0, most = 0;
-    c->texts = c->count * (c->per + 1);
-    for (int64_t t = 0; t < c->texts; t++) {
-        bytes += lower ? 2 * (int64_t)strlen(peft__mt_text_at(c, t)) + 8 : 0;
-        most += peft__corpus_most(peft__mt_text_at(c, t));
-    }
-    char *room = PEFT__MT_GET(c, char, bytes);
-    peft__mt_token *words = PEFT__MT_GET(c, peft__mt_token, c->longest + 2);
-    c->start = PEFT__MT_GET(c, int64_t, c->texts + 1);
-    c->ids = PEFT__MT_GET(c, int32_t, most);
-    c->gram = PEFT__MT_GET(c, int32_t, most);
-    for (int k = 0; k < 4; k++) c->room[k] = PEFT__MT_GET(c, int32_t, most);
-    c->values = PEFT__MT_GET(c, double, most);
-    c->rows = PEFT__MT_GET(c, double, c->count);
-    peft__mt_get_table(&c->memory, &c->tokens, 64, true);  // it grows, as most words come again
-    peft__mt_get_table(&c->memory, &c->grams, most, false);
-    peft__words_init(&c->words, PEFT_TOKENIZE_NONE, lower);
-    for (int64_t t = 0; t < c->texts && !c->memory.failed; t++) {
-        int32_t n = peft__words_read(&c->words, peft__mt_text_at(c, t), &room, words);
-        peft__corpus_grow(c, n);
-        for (int32_t i = 0; i < n && !c->memory.failed; i++)
-            c->ids[c->all_words++] = peft__mt_token_id(&c->tokens, words[i].text, words[i].size);
-        c->start[t + 1] = c->all_words;
-        c->most_words = PEFT__MAX(c->most_words, n);
-    }
-    return c->memory.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
-}
-
-// Computes the n-grams of order n of all texts; to be called for n = 1, 2, ... in turn. Returns how many
-// differ.
-static int32_t peft__corpus_order(peft__mt_run *c, int n) {
-    if (n > 1) peft__mt_clear(&c->grams, c->all_words);
-    for (int64_t t = 0; t < c->texts; t++) {
-        int64_t at = c->start[t];
-        peft__mt_grams(&c->grams, c->gram + at, c->ids + at, c->start[t + 1] - at, n);
-    }
-    return n == 1 ? c->tokens.used : c->grams.used;
-}
-
-// The n-grams of text t; *count: their number.
-static const int32_t *peft__corpus_grams(const peft__mt_run *c, int64_t t, int n, int64_t *count) {
-    *count = PEFT__MAX(c->start[t + 1] - c->start[t] - n + 1, 0);
-    return c->gram + c->start[t];
-}
-
-// Adds `by` to the counts of text t's n-grams; `by` 0: sets them to 0. Returns the number of n-grams.
-static int64_t peft__corpus_tally(const peft__mt_run *c, int64_t t, int n, int32_t *counts, int by) {
-    int64_t size;
-    const int32_t *gram = peft__corpus_grams(c, t, n, &size);
-    for (int64_t i = 0; i < size; i++) counts[gram[i]] = by ? counts[gram[i]] + by : 0;
-    return size;
-}
-
-// Fills r->orders, and c->rows with the scores of the lines; or sets rows to NULL and r->score.
-typedef peft_status (*peft__corpus_metric)(const peft_text_desc *d, peft__mt_run *c, peft_metric_result *r);
+// Fills r->orders and run->rows with the scores of the lines; or sets rows to NULL and r->score.
+typedef peft_status (*peft__corpus_metric)(const peft_text_desc *d, peft__mt_run *run, peft__mt_work *w,
+                                           peft_metric_result *r);
 
 // Checks the call, reads the corpus, runs the metric, signs the result. `orders`: the default of max_order.
 static peft_status peft__corpus_score(const peft_text_desc *d, const char *name, int orders,
                                       peft__corpus_metric metric, peft_metric_result *result) {
     PEFT__MT_NEED(d, result);
     peft__mt_run run;
+    peft__mt_work w;
     char settings[80];
     memset(result, 0, sizeof *result);
+    memset(&w, 0, sizeof w);
     peft_status s = PEFT__MT_OPEN(&run, name, d);
     run.orders = d->max_order == 0 ? orders : d->max_order;
     if (!s && (run.orders < 1 || run.orders > PEFT_BLEU_ORDERS))
         s = peft__fail(d->context, PEFT_ERROR_ARGUMENT, "%s: max_order is not 1..8", name);
-    if (!s) s = peft__corpus_read(&run, !d->keep_case);
-    if (!s) s = metric(d, &run, result);
+    if (!s) s = peft__corpus_read(&run, &w, !d->keep_case);
+    if (!s) s = metric(d, &run, &w, result);
     for (int64_t i = 0; !s && run.rows && i < run.count; i++) {
         result->score += run.rows[i] / (double)run.count;
         if (d->pairs) d->pairs[i] = run.rows[i];
@@ -33665,81 +33511,63 @@ static peft_status peft__corpus_score(const peft_text_desc *d, const char *name,
 
 // ---- NIST
 
-// The information of an n-gram: log2(count of its first n - 1 words / its count) over all references; for a
-// word, of all words. head: the ids of the (n-1)-grams; shorter: their counts.
-static void peft__nist_info(const peft__mt_run *c, const int32_t *head, const int32_t *shorter,
-                            int32_t *counts, int n) {
-    int64_t words = 0, size;
-    for (int64_t t = 0; t < c->texts; t++)
-        if (t % (c->per + 1) != 0) words += peft__corpus_tally(c, t, n, counts, 1);
-    for (int64_t t = 0; t < c->texts; t++) {
-        const int32_t *gram = peft__corpus_grams(c, t, n, &size);
-        for (int64_t i = 0; i < size && t % (c->per + 1) != 0; i++) {
-            double above = n == 1 ? (double)words : shorter[head[c->start[t] + i]];
-            c->values[gram[i]] = log(above / counts[gram[i]]) / log(2.0);
-        }
-    }
-}
-
-// The clipped information that a prediction shares with one reference.
-static double peft__nist_overlap(const peft__mt_run *c, int64_t hyp, int64_t ref, int n) {
-    int64_t size;
-    int32_t *left = c->room[3];     // zero between calls
-    const int32_t *gram = peft__corpus_grams(c, hyp, n, &size);
+// The clipped information that a prediction shares with one reference. left: [ids], zero between calls
+static double peft__nist_overlap(const peft__mt_text *p, const peft__mt_text *r, int n, const double *info,
+                                 int32_t *left) {
     double sum = 0;
-    peft__corpus_tally(c, ref, n, left, 1);
-    for (int64_t i = 0; i < size; i++)
-        if (left[gram[i]] > 0) left[gram[i]]--, sum += c->values[gram[i]];
-    peft__corpus_tally(c, ref, n, left, 0);
+    peft__corpus_tally(r, n, left, 1);
+    for (int32_t i = 0; i < peft__mt_size(p, n); i++)
+        if (left[p->gram[i]] > 0) left[p->gram[i]]--, sum += info[p->gram[i]];
+    peft__corpus_tally(r, n, left, 0);
     return sum;
 }
 
-// exp(beta log^2(min(c / r, 1))), beta such that the penalty is 0.5 at c / r = 2/3
-static double peft__nist_penalty(double expected, double predicted) {
-    double ratio = expected > 0 ? predicted / expected : 1;
-    if (ratio <= 0 || ratio >= 1) return ratio > 0;
-    return exp(log(0.5) / (log(1.5) * log(1.5)) * log(ratio) * log(ratio));
-}
-
-// Adds up the lines' n-grams of order n: of the reference that shares most information, of equal ones the
-// longer.
-static double peft__nist_order(const peft__mt_run *c, int n, double lengths[2]) {
-    double information = 0, grams = 0;
-    for (int64_t t = 0; t < c->texts; t += c->per + 1) {
-        double best = -1;
-        int64_t length = 0, size;
-        for (int64_t k = t + 1; k <= t + c->per; k++) {
-            double shared = peft__nist_overlap(c, t, k, n);
-            int64_t words = c->start[k + 1] - c->start[k];
-            if (shared > best || (shared == best && words > length)) {
-                best = shared;
-                length = words;
-            }
-        }
-        peft__corpus_grams(c, t, n, &size);
-        information += best;
-        grams += (double)size;
-        lengths[0] += (double)length;
-        lengths[1] += (double)(c->start[t + 1] - c->start[t]);
-    }
-    return grams > 0 ? information / grams : 0;
-}
-
-static peft_status peft__nist(const peft_text_desc *d, peft__mt_run *c, peft_metric_result *r) {
-    int32_t *head = c->room[2];
-    double sum = 0, lengths[2] = {0, 0};
+// The score with n-grams up to n is the sum over orders of the information that the predictions share with
+// their references, per n-gram, times a penalty. An n-gram's information is log2(count of its first n - 1
+// words / its count) over all references; a word's, log2(all words / its count). Of a line's references, the
+// one that shares most counts, of equal ones the longer. penalty = exp(beta log^2(min(c / r, 1))), beta such
+// that it is 0.5 at c / r = 2/3.
+static peft_status peft__nist(const peft_text_desc *d, peft__mt_run *run, peft__mt_work *w,
+                              peft_metric_result *r) {
+    double sum = 0, predicted = 0, expected = 0, *info = run->values;
+    const peft__mt_text *end = w->texts + w->count;
     (void)d;
-    c->rows = NULL;
-    for (int n = 1; n <= c->orders; n++) {
-        int32_t *counts = c->room[n % 2];
-        memcpy(head, c->gram, (size_t)c->all_words * sizeof *head);
-        memset(counts, 0, (size_t)c->all_words * sizeof *counts);
-        peft__corpus_order(c, n);
-        peft__nist_info(c, head, c->room[1 - n % 2], counts, n);
-        sum += peft__nist_order(c, n, lengths);
-        r->score = r->orders[n - 1] = sum * peft__nist_penalty(lengths[0], lengths[1]);
+    run->rows = NULL;
+    for (int n = 1; n <= run->orders; n++) {
+        int32_t *counts = w->list[n % 2], *shorter = w->list[1 - n % 2], *head = w->list[2];
+        double words = 0, information = 0, grams = 0;
+        memcpy(head, w->gram, (size_t)w->used * sizeof *head);  // the ids of the (n-1)-grams
+        memset(counts, 0, (size_t)w->used * sizeof *counts);
+        peft__mt_order(w, n);
+        for (int pass = 0; pass < 2; pass++)  // counts, then weighs
+            for (int64_t t = 0; t < w->count; t++) {
+                const peft__mt_text *x = &w->texts[t];
+                if (t % (run->per + 1) == 0) continue;
+                if (pass == 0) peft__corpus_tally(x, n, counts, 1), words += x->count;
+                for (int32_t i = 0; pass == 1 && i < peft__mt_size(x, n); i++) {
+                    double above = n == 1 ? words : shorter[head[x->gram - w->gram + i]];
+                    info[x->gram[i]] = log(above / counts[x->gram[i]]) / log(2.0);
+                }
+            }
+        for (const peft__mt_text *p = w->texts; p < end; p += run->per + 1) {
+            double best = -1;
+            int32_t length = 0;
+            for (const peft__mt_text *x = p + 1; x <= p + run->per; x++) {
+                double shared = peft__nist_overlap(p, x, n, info, w->list[3]);
+                if (shared < best || (shared == best && x->count <= length)) continue;
+                best = shared;
+                length = x->count;
+            }
+            information += best;
+            grams += peft__mt_size(p, n);
+            expected += length;
+            predicted += p->count;
+        }
+        sum += grams > 0 ? information / grams : 0;
+        double ratio = expected > 0 ? log(predicted / expected) / log(1.5) : 0;
+        r->score = r->orders[n - 1] = sum * (ratio < 0 ? exp(log(0.5) * ratio * ratio) : 1);
     }
-    PEFT__MT_SIGN(r, "|order:%d|like:nltk", c->orders);
+    PEFT__MT_SIGN(r, "|order:%d|like:nltk", run->orders);
     return PEFT_OK;
 }
 
@@ -33751,36 +33579,36 @@ PEFTDEF peft_status peft_nist(const peft_text_desc *desc, peft_metric_result *re
 
 typedef struct peft__meteor {
     const peft_text_desc *desc;
-    const peft__mt_run *c;      // `gram` has the ids of the words' stems
-    peft__mt_token *stems;      // [stem ids] the stems
-    int64_t hyp, n, ref, k;     // n words of the prediction from hyp on, k of the reference from ref on
-    int32_t *match;             // [n] the reference's word, or -1
-    unsigned char *taken;       // [k] the reference's word has a match
-    int32_t *last;              // [ids] its last free word in the reference, or -1
-    int32_t *before;            // [k] the word before it in that chain
-    double alpha, beta, gamma;
+    const peft__mt_text *p, *r;  // prediction, reference; `gram` has the ids of the words' stems
+    peft__mt_token *stems;       // [stem ids]
+    int32_t *match;              // [words of p] the reference's word, or -1
+    int32_t *taken;              // [words of r] the reference's word has a match
+    int32_t *last;               // [ids] its last free word in the reference, or -1
+    int32_t *before;             // [words of r] the word before it in that chain
 } peft__meteor;
 
-// Matches equal ids, of words or of stems: from the last word backwards, each free word takes the last free
-// word that equals it. The reference's free words form a chain per id, from the last one on. Returns the
-// number of matches.
-static double peft__meteor_equal(peft__meteor *m, const int32_t *ids) {
-    const int32_t *hyp = ids + m->hyp, *ref = ids + m->ref;
+static void peft__meteor_match(peft__meteor *m, int32_t i, int32_t j) {
+    m->match[i] = j;
+    m->taken[j] = 1;
+}
+
+// Matches equal words or stems, from the last word backwards: each free word takes the last free word that
+// equals it. The reference's free words form a chain per id, from the last one on. Returns how many match.
+static double peft__meteor_equal(peft__meteor *m, const int32_t *p, const int32_t *r) {
     double found = 0;
-    for (int64_t j = 0; j < m->k; j++) {
+    for (int32_t j = 0; j < m->r->count; j++) {
         if (m->taken[j]) continue;
-        m->before[j] = m->last[ref[j]];
-        m->last[ref[j]] = (int32_t)j;
+        m->before[j] = m->last[r[j]];
+        m->last[r[j]] = j;
     }
-    for (int64_t i = m->n - 1; i >= 0; i--) {
-        int32_t *last = &m->last[hyp[i]];
+    for (int32_t i = m->p->count - 1; i >= 0; i--) {
+        int32_t *last = &m->last[p[i]];
         if (m->match[i] >= 0 || *last < 0) continue;
-        m->match[i] = *last;
-        m->taken[*last] = 1;
+        peft__meteor_match(m, i, *last);
         *last = m->before[*last];
         found++;
     }
-    for (int64_t j = 0; j < m->k; j++) m->last[ref[j]] = -1;
+    for (int32_t j = 0; j < m->r->count; j++) m->last[r[j]] = -1;
     return found;
 }
 
@@ -33788,85 +33616,69 @@ static double peft__meteor_equal(peft__meteor *m, const int32_t *ids) {
 static double peft__meteor_synonyms(peft__meteor *m) {
     const peft_text_desc *d = m->desc;
     double found = 0;
-    for (int64_t i = m->n - 1; i >= 0 && d->synonyms; i--) {
-        peft__mt_token a = m->stems[m->c->gram[m->hyp + i]];
-        for (int64_t j = m->k - 1; j >= 0 && m->match[i] < 0; j--) {
-            peft__mt_token b = m->stems[m->c->gram[m->ref + j]];
+    for (int32_t i = m->p->count - 1; i >= 0 && d->synonyms; i--) {
+        peft__mt_token a = m->stems[m->p->gram[i]];
+        for (int32_t j = m->r->count - 1; j >= 0 && m->match[i] < 0; j--) {
+            peft__mt_token b = m->stems[m->r->gram[j]];
             if (m->taken[j]) continue;
             if (!d->synonyms(a.text, (size_t)a.size, b.text, (size_t)b.size, d->user)) continue;
-            m->match[i] = (int32_t)j;
-            m->taken[j] = 1;
+            peft__meteor_match(m, i, j);
             found++;
         }
     }
     return found;
 }
 
-// score = (1 - gamma (chunks / matches)^beta) P R / (alpha P + (1 - alpha) R)
-static double peft__meteor_pair(peft__meteor *m, int64_t hyp_text, int64_t ref_text) {
-    const int64_t *start = m->c->start;
-    double chunks = 0;
-    m->hyp = start[hyp_text];
-    m->ref = start[ref_text];
-    m->n = start[hyp_text + 1] - m->hyp;
-    m->k = start[ref_text + 1] - m->ref;
-    memset(m->taken, 0, (size_t)m->k);
-    memset(m->match, 0xFF, (size_t)m->n * sizeof *m->match);
-    double matches = peft__meteor_equal(m, m->c->ids);
-    matches += peft__meteor_equal(m, m->c->gram);
-    matches += peft__meteor_synonyms(m);
-    if (matches == 0) return 0;
-    for (int64_t i = 0; i < m->n; i++)  // a chunk is a run of words that are neighbours in both
-        chunks += m->match[i] >= 0 && !(i > 0 && m->match[i - 1] >= 0 && m->match[i] == m->match[i - 1] + 1);
-    double p = matches / (double)m->n, r = matches / (double)m->k;
-    double f = p * r / (m->alpha * p + (1 - m->alpha) * r);
-    return (1 - m->gamma * pow(chunks / matches, m->beta)) * f;
-}
-
-// Makes the stems of all words: an id for each different word, then at each place of the corpus.
-static bool peft__meteor_stems(peft__meteor *m, peft__mt_run *c) {
-    int64_t bytes = 0, words = c->tokens.used;
-    for (int64_t i = 0; i < words; i++) bytes += c->tokens.known[i].size;
-    char *copy = PEFT__MT_GET(c, char, bytes);
-    int32_t *of = c->room[3];
-    m->stems = c->grams.known = PEFT__MT_GET(c, peft__mt_token, words);
-    if (c->memory.failed) return false;
-    peft__mt_clear(&c->grams, words);
-    for (int64_t i = 0; i < words; i++) {
-        peft__mt_token word = c->tokens.known[i];
+// Puts the stems' ids into the texts' `gram`.
+static bool peft__meteor_stems(peft__meteor *m, peft__mt_run *run, peft__mt_work *w) {
+    int32_t *of = w->list[4];  // [word ids] the stem's id
+    char *copy = PEFT__MT_GET(run, char, 2 * run->bytes + 8 * w->count);
+    m->stems = w->grams.known = PEFT__MT_GET(run, peft__mt_token, w->tokens.used);
+    if (run->memory.failed) return false;
+    peft__mt_clear(&w->grams, w->tokens.used);
+    for (int32_t i = 0; i < w->tokens.used; i++) {
+        peft__mt_token word = w->tokens.known[i];
         memcpy(copy, word.text, (size_t)word.size);
-        of[i] = peft__mt_token_id(&c->grams, copy, (int32_t)peft_porter_stem(copy, (size_t)word.size));
+        of[i] = peft__mt_token_id(&w->grams, copy, (int32_t)peft_porter_stem(copy, (size_t)word.size));
         copy += word.size;
     }
-    for (int64_t i = 0; i < c->all_words; i++) c->gram[i] = of[c->ids[i]];
+    for (int64_t i = 0; i < w->used; i++) w->gram[i] = of[w->ids[i]];
     return true;
 }
 
-static peft_status peft__meteor_all(const peft_text_desc *d, peft__mt_run *c, peft_metric_result *r) {
-    peft__meteor m;
-    m.desc = d;
-    m.c = c;
-    m.match = c->room[0];
-    m.before = c->room[1];
-    m.last = c->room[2];
-    m.taken = PEFT__MT_GET(c, unsigned char, c->most_words);
-    if (!peft__meteor_stems(&m, c)) return PEFT_ERROR_MEMORY;
-    memset(m.last, 0xFF, (size_t)c->all_words * sizeof(int32_t));
-    m.alpha = peft__or_default(d->alpha, 0.9);
-    m.beta = peft__or_default(d->beta, 3);
-    m.gamma = peft__or_default(d->gamma, 0.5);
-    if (!(m.alpha >= 0 && m.alpha <= 1 && m.beta >= 0 && m.beta < 1e6 && m.gamma >= 0 && m.gamma <= 1))
+// score = (1 - gamma (chunks / matches)^beta) P R / (alpha P + (1 - alpha) R); a chunk is a run of words that
+// are neighbours in both
+static peft_status peft__meteor_all(const peft_text_desc *d, peft__mt_run *run, peft__mt_work *w,
+                                    peft_metric_result *result) {
+    peft__meteor m = {d, NULL, NULL, NULL, w->list[0], w->list[1], w->list[2], w->list[3]};
+    double alpha = peft__or_default(d->alpha, 0.9), beta = peft__or_default(d->beta, 3);
+    double gamma = peft__or_default(d->gamma, 0.5);
+    if (!(alpha >= 0 && alpha <= 1 && beta >= 0 && beta < 1e6 && gamma >= 0 && gamma <= 1))
         return peft__fail(d->context, PEFT_ERROR_ARGUMENT,
-                          "meteor: alpha %g, beta %g or gamma %g is out of range", m.alpha, m.beta, m.gamma);
-    for (int64_t i = 0; i < c->count; i++) {
-        int64_t t = i * (c->per + 1);
-        for (int k = 1; k <= c->per; k++) {
-            double score = peft__meteor_pair(&m, t, t + k);
-            c->rows[i] = PEFT__MAX(c->rows[i], score);
+                          "meteor: alpha %g, beta %g or gamma %g is out of range", alpha, beta, gamma);
+    if (!peft__meteor_stems(&m, run, w)) return PEFT_ERROR_MEMORY;
+    memset(m.last, 0xFF, (size_t)w->used * sizeof *m.last);
+    for (int64_t t = 0; t < w->count; t++) {
+        double *row = &run->rows[t / (run->per + 1)], chunks = 0;
+        if (t % (run->per + 1) == 0) {
+            m.p = &w->texts[t];
+            continue;
         }
+        m.r = &w->texts[t];
+        memset(m.taken, 0, (size_t)m.r->count * sizeof *m.taken);
+        memset(m.match, 0xFF, (size_t)m.p->count * sizeof *m.match);
+        double matches = peft__meteor_equal(&m, m.p->ids, m.r->ids);
+        matches += peft__meteor_equal(&m, m.p->gram, m.r->gram);
+        matches += peft__meteor_synonyms(&m);
+        if (matches == 0) continue;
+        for (int32_t i = 0, at = -1; i < m.p->count; at = m.match[i++])
+            chunks += m.match[i] >= 0 && (at < 0 || m.match[i] != at + 1);
+        double p = matches / m.p->count, r = matches / m.r->count, f = p * r / (alpha * p + (1 - alpha) * r);
+        double score = (1 - gamma * pow(chunks / matches, beta)) * f;
+        *row = PEFT__MAX(*row, score);
     }
-    PEFT__MT_SIGN(r, "|match:exact+porter%s|a:%g|b:%g|g:%g|like:nltk-3.8", d->synonyms ? "+syn" : "",
-                  m.alpha, m.beta, m.gamma);
+    PEFT__MT_SIGN(result, "|match:exact+porter%s|a:%g|b:%g|g:%g|like:nltk-3.8", d->synonyms ? "+syn" : "",
+                  alpha, beta, gamma);
     return PEFT_OK;
 }
 
@@ -33876,77 +33688,72 @@ PEFTDEF peft_status peft_meteor(const peft_text_desc *desc, peft_metric_result *
 
 // ---- CIDEr: cosine of tf-idf vectors of n-grams, averaged over n and references, times 10
 
-// The sum over the different n-grams of text t of v w, for the tf-idf values v of t and w of the other
-// text: a squared norm (other NULL), a dot product, or with `clip` the sum of min(v, w) w. c->values has
-// the idf. A count is negative while its n-gram has been seen.
-static double peft__cider_sum(const peft__mt_run *c, int64_t t, int n, int32_t *counts, const int32_t *other,
-                              bool clip) {
-    int64_t size;
-    const int32_t *gram = peft__corpus_grams(c, t, n, &size);
+// The sum over the different n-grams of a text of v w, for the tf-idf values v of the text and w of another
+// one: a squared norm (other NULL), a dot product, or with `clip` the sum of min(v, w) w. A count is negative
+// while its n-gram has been seen.
+static double peft__cider_sum(const peft__mt_text *t, int n, const double *idf, int32_t *counts,
+                              const int32_t *other, bool clip) {
+    int32_t size = peft__mt_size(t, n);
     double sum = 0;
-    for (int64_t i = 0; i < size; i++) {
-        int32_t id = gram[i];
+    for (int32_t i = 0; i < size; i++) {
+        int32_t id = t->gram[i];
         if (counts[id] <= 0) continue;
-        double v = counts[id] * c->values[id], w = other ? other[id] * c->values[id] : v;
+        double v = counts[id] * idf[id], w = other ? other[id] * idf[id] : v;
         sum += clip ? PEFT__MIN(v, w) * w : v * w;
         counts[id] = -counts[id];
     }
-    for (int64_t i = 0; i < size; i++) counts[gram[i]] = abs(counts[gram[i]]);
+    for (int32_t i = 0; i < size; i++) counts[t->gram[i]] = abs(counts[t->gram[i]]);
     return sum;
 }
 
 // The similarity of order n of a prediction and its references, averaged over these. CIDEr-D clips and
 // multiplies by exp(-(difference of lengths)^2 / (2 sigma^2)), where a length is the number of bigrams, as
-// in pycocoevalcap.
-static double peft__cider_line(const peft_text_desc *d, const peft__mt_run *c, int64_t t, int n) {
+// in pycocoevalcap. counts: [ids] of n-grams, zero between texts
+static double peft__cider_line(const peft_text_desc *d, const peft__mt_text *p, int per, int n,
+                               const double *idf, int32_t *const counts[2]) {
     double sum = 0, sigma = d->sigma == 0 ? 6 : d->sigma;
-    int32_t *hyp = c->room[0], *ref = c->room[1];  // [ids] counts of n-grams, zero between texts
-    int64_t size, other;
-    peft__corpus_tally(c, t, n, hyp, 1);
-    double norm = sqrt(peft__cider_sum(c, t, n, hyp, NULL, false));
-    for (int64_t k = t + 1; k <= t + c->per; k++) {
-        peft__corpus_tally(c, k, n, ref, 1);
-        double ref_norm = sqrt(peft__cider_sum(c, k, n, ref, NULL, false));
-        double value = peft__cider_sum(c, t, n, hyp, ref, !d->plain);
-        if (norm != 0 && ref_norm != 0) value /= norm * ref_norm;
-        peft__corpus_grams(c, t, 2, &size);
-        peft__corpus_grams(c, k, 2, &other);
-        double delta = (double)(size - other);
+    peft__corpus_tally(p, n, counts[0], 1);
+    double norm = sqrt(peft__cider_sum(p, n, idf, counts[0], NULL, false));
+    for (const peft__mt_text *r = p + 1; r <= p + per; r++) {
+        peft__corpus_tally(r, n, counts[1], 1);
+        double other = sqrt(peft__cider_sum(r, n, idf, counts[1], NULL, false));
+        double value = peft__cider_sum(p, n, idf, counts[0], counts[1], !d->plain);
+        double delta = peft__mt_size(p, 2) - peft__mt_size(r, 2);
+        if (norm != 0 && other != 0) value /= norm * other;
         sum += d->plain ? value : value * exp(-(delta * delta) / (2 * sigma * sigma));
-        peft__corpus_tally(c, k, n, ref, 0);
+        peft__corpus_tally(r, n, counts[1], 0);
     }
-    peft__corpus_tally(c, t, n, hyp, 0);
-    return sum / c->per;
+    peft__corpus_tally(p, n, counts[0], 0);
+    return sum / per;
 }
 
-// c->values [ids] = log(lines) - log(max(1, document frequency)), the number of lines whose references have
-// the n-gram.
-static void peft__cider_idf(const peft__mt_run *c, int n, int32_t ids) {
-    int32_t *seen = c->room[2];     // [ids] the last line that has it, counted from 1
-    double *idf = c->values;
-    memset(idf, 0, (size_t)ids * sizeof *idf);
-    memset(seen, 0, (size_t)ids * sizeof *seen);
-    for (int64_t t = 0, size; t < c->texts; t++) {
-        int32_t line = (int32_t)(t / (c->per + 1)) + 1;
-        const int32_t *gram = peft__corpus_grams(c, t, n, &size);
-        for (int64_t i = 0; i < size && t % (c->per + 1) != 0; i++) {
-            idf[gram[i]] += seen[gram[i]] != line;
-            seen[gram[i]] = line;
+// idf = log(lines) - log(max(1, number of lines whose references have the n-gram))
+static peft_status peft__cider(const peft_text_desc *d, peft__mt_run *run, peft__mt_work *w,
+                               peft_metric_result *r) {
+    int32_t *seen = w->list[2];  // [ids] the last line that has it, counted from 1
+    double *idf = run->values;
+    for (int n = 1; n <= run->orders; n++) {
+        peft__mt_order(w, n);
+        memset(idf, 0, (size_t)w->different * sizeof *idf);
+        memset(seen, 0, (size_t)w->different * sizeof *seen);
+        for (int64_t t = 0; t < w->count; t++) {
+            int32_t line = (int32_t)(t / (run->per + 1)) + 1, size = peft__mt_size(&w->texts[t], n);
+            for (int32_t i = 0; i < size && t % (run->per + 1) != 0; i++) {
+                int32_t id = w->texts[t].gram[i];
+                idf[id] += seen[id] != line;
+                seen[id] = line;
+            }
+        }
+        for (int32_t i = 0; i < w->different; i++)
+            idf[i] = log((double)run->count) - log(PEFT__MAX(1.0, idf[i]));
+        for (int64_t i = 0; i < run->count; i++) {
+            const peft__mt_text *p = &w->texts[i * (run->per + 1)];
+            double value = 10 * peft__cider_line(d, p, run->per, n, idf, w->list);
+            run->rows[i] += value / run->orders;
+            r->orders[n - 1] += value / (double)run->count;
         }
     }
-    for (int32_t i = 0; i < ids; i++) idf[i] = log((double)c->count) - log(PEFT__MAX(1.0, idf[i]));
-}
-
-static peft_status peft__cider(const peft_text_desc *d, peft__mt_run *c, peft_metric_result *r) {
-    for (int n = 1; n <= c->orders; n++) {
-        peft__cider_idf(c, n, peft__corpus_order(c, n));
-        for (int64_t i = 0; i < c->count; i++) {
-            double value = 10 * peft__cider_line(d, c, i * (c->per + 1), n);
-            c->rows[i] += value / c->orders;
-            r->orders[n - 1] += value / (double)c->count;
-        }
-    }
-    PEFT__MT_SIGN(r, "|order:%d%s|idf:refs|like:pycocoevalcap", c->orders, d->plain ? "|plain" : "|D");
+    PEFT__MT_SIGN(r, "|order:%d%s|idf:refs|like:pycocoevalcap", run->orders, d->plain ? "|plain" : "|D");
     return PEFT_OK;
 }
 
@@ -33956,26 +33763,25 @@ PEFTDEF peft_status peft_cider(const peft_text_desc *desc, peft_metric_result *r
 
 // ---- classification
 
-static void peft__prf_add(peft_prf *sum, const peft_prf *p, double weight) {
-    sum->precision += p->precision * weight;
-    sum->recall += p->recall * weight;
-    sum->f1 += p->f1 * weight;
+static void peft__prf_add(peft_prf *sum, peft_prf p, double weight) {
+    sum->precision += p.precision * weight;
+    sum->recall += p.recall * weight;
+    sum->f1 += p.f1 * weight;
 }
 
-// n [3, classes]: how many answers of each class are right (c), predicted (p) and expected (t), of s in
-// all.
+// hit, predicted, expected [classes]: the answers of each class that are right (c), predicted (p), expected
+// (t), of s in all.
 //  MCC = (s sum c - sum p t) / sqrt((s^2 - sum p^2)(s^2 - sum t^2))
-static void peft__class_scores(const peft_class_desc *d, const double *n, int classes, peft_class_result *r) {
-    const double *hit = n, *predicted = n + classes, *expected = n + 2 * classes;
-    double right = 0, used = 0, s = (double)d->count, pt = 0, pp = 0, tt = 0;
+static void peft__class_scores(const double *hit, int64_t count, int classes, int positive,
+                               peft_class_result *r) {
+    const double *predicted = hit + classes, *expected = predicted + classes;
+    double right = 0, used = 0, s = (double)count, pt = 0, pp = 0, tt = 0;
     for (int k = 0; k < classes; k++) used += predicted[k] + expected[k] > 0;
     for (int k = 0; k < classes; k++) {
         peft_prf p = peft__mt_prf(hit[k], predicted[k], expected[k]);
-        if (predicted[k] + expected[k] > 0) {
-            peft__prf_add(&r->macro, &p, 1 / used);
-            peft__prf_add(&r->weighted, &p, expected[k] / s);
-        }
-        if (k == (int)peft__or_default(d->positive, 1)) r->binary = p;
+        if (predicted[k] + expected[k] > 0) peft__prf_add(&r->macro, p, 1 / used);
+        peft__prf_add(&r->weighted, p, expected[k] / s);
+        if (k == positive) r->binary = p;
         right += hit[k];
         pt += predicted[k] * expected[k];
         pp += predicted[k] * predicted[k];
@@ -33988,46 +33794,44 @@ static void peft__class_scores(const peft_class_desc *d, const double *n, int cl
     r->classes = classes;
 }
 
-// Counts the answers into n [3, classes], which is zero before, and into desc->confusion.
-static peft_status peft__class_count(const peft_class_desc *d, double *n, int classes) {
-    if (d->confusion) memset(d->confusion, 0, sizeof(int64_t) * (size_t)classes * (size_t)classes);
-    for (int64_t i = 0; i < d->count; i++) {
-        int32_t p = d->predictions[i], t = d->labels[i];
-        bool fits = p >= 0 && p < classes;
-        if (!fits || t < 0 || t >= classes)
-            return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: %s %lld is %d, not a class",
-                              fits ? "label" : "prediction", (long long)i, (int)(fits ? t : p));
-        n[p] += p == t;
-        n[classes + p] += 1;
-        n[2 * classes + t] += 1;
-        if (d->confusion) d->confusion[(int64_t)t * classes + p]++;
-    }
-    return PEFT_OK;
-}
-
 PEFTDEF peft_status peft_classification(const peft_class_desc *desc, peft_class_result *result) {
     PEFT__MT_NEED(desc, result);
     peft_context *ctx = desc->context;
-    int64_t n = desc->count;
+    const int32_t *predictions = desc->predictions, *labels = desc->labels;
+    int64_t n = desc->count, *confusion = desc->confusion;
     int32_t top = 1;
-    PEFT__NEED(ctx, desc->predictions, "predictions");
-    PEFT__NEED(ctx, desc->labels, "labels");
-    for (int64_t i = 0; i < n; i++) top = PEFT__MAX(top, PEFT__MAX(desc->predictions[i], desc->labels[i]));
+    PEFT__NEED(ctx, predictions, "predictions");
+    PEFT__NEED(ctx, labels, "labels");
+    for (int64_t i = 0; i < n; i++) top = PEFT__MAX(top, PEFT__MAX(predictions[i], labels[i]));
     int classes = desc->classes ? desc->classes : (int)PEFT__MIN(top, 1 << 24) + 1;
+    int positive = (int)peft__or_default(desc->positive, 1);
     if (n <= 0 || (desc->label_count != 0 && desc->label_count != n))
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "classification: %lld predictions but %lld labels",
-                          (long long)n, (long long)desc->label_count);
-    if (classes < 0 || peft__or_default(desc->positive, 1) < 0)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "classification: %ld predictions but %ld labels", n,
+                          desc->label_count);
+    if (classes < 0 || positive < 0)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "classification: classes is %d, positive is %d", classes,
                           desc->positive);
-    double *counts = (double *)peft__calloc(ctx, (int64_t)classes * 3, sizeof(double));
-    peft_status s = counts ? peft__class_count(desc, counts, classes) : PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < 2 * n; i++) {
+        int32_t class_of = i % 2 ? labels[i / 2] : predictions[i / 2];
+        if (class_of < 0 || class_of >= classes)
+            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "classification: %s %ld is %d, not a class",
+                              i % 2 ? "label" : "prediction", i / 2, class_of);
+    }
+    double *counts = PEFT__CALLOC(ctx, (int64_t)classes * 3, double);
+    if (!counts) return PEFT_ERROR_MEMORY;
+    if (confusion) memset(confusion, 0, sizeof(int64_t) * (size_t)classes * (size_t)classes);
+    for (int64_t i = 0; i < n; i++) {
+        int32_t p = predictions[i], t = labels[i];
+        counts[p] += p == t;
+        counts[classes + p] += 1;
+        counts[2 * classes + t] += 1;
+        if (confusion) confusion[(int64_t)t * classes + p]++;
+    }
     memset(result, 0, sizeof *result);
-    if (!s) peft__class_scores(desc, counts, classes, result);
+    peft__class_scores(counts, n, classes, positive, result);
     peft__free(ctx, counts);
-    PEFT__MT_SIGN(result, "classification|n:%lld|classes:%d|positive:%d|zero:0", (long long)n, classes,
-                  (int)peft__or_default(desc->positive, 1));
-    return s;
+    PEFT__MT_SIGN(result, "classification|n:%ld|classes:%d|positive:%d|zero:0", n, classes, positive);
+    return PEFT_OK;
 }
 
 // ---- correlation
@@ -34035,10 +33839,9 @@ PEFTDEF peft_status peft_classification(const peft_class_desc *desc, peft_class_
 static peft_status peft__series_check(peft_context *ctx, const char *what, const double *x, int64_t n) {
     if (!x || n <= 0)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %s", what, x ? "no values" : "NULL argument");
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < n; i++)
         if (!(fabs(x[i]) <= 1e300))
-            return peft__fail(ctx, PEFT_ERROR_NUMERIC, "%s: value %lld is not finite", what, (long long)i);
-    }
+            return peft__fail(ctx, PEFT_ERROR_NUMERIC, "%s: value %ld is not finite", what, i);
     return PEFT_OK;
 }
 
@@ -34056,7 +33859,7 @@ static int peft__ranked_compare(const void *a, const void *b) {
 // The values with their places, ascending, equal ones in the given order. The caller frees it. NULL: out of
 // memory.
 static peft__ranked *peft__ranked_sort(peft_context *ctx, const double *x, int64_t n) {
-    peft__ranked *r = (peft__ranked *)peft__calloc(ctx, n, sizeof *r);
+    peft__ranked *r = PEFT__CALLOC(ctx, n, peft__ranked);
     for (int64_t i = 0; r && i < n; i++) {
         r[i].value = x[i];
         r[i].index = i;
@@ -34065,27 +33868,26 @@ static peft__ranked *peft__ranked_sort(peft_context *ctx, const double *x, int64
     return r;
 }
 
-// Ranks from 1; ties share the mean of their ranks. The caller frees it. NULL: out of memory.
-static double *peft__ranks(peft_context *ctx, const double *x, int64_t n) {
-    double *ranks = (double *)peft__calloc(ctx, n, sizeof(double));
-    peft__ranked *r = ranks ? peft__ranked_sort(ctx, x, n) : NULL;
+// ranks [n]: from 1; ties share the mean of their ranks. False: out of memory.
+static bool peft__ranks(peft_context *ctx, const double *x, int64_t n, double *ranks) {
+    peft__ranked *r = peft__ranked_sort(ctx, x, n);
     for (int64_t i = 0, j; r && i < n; i = j) {
         for (j = i; j < n && r[j].value == r[i].value;) j++;
         for (int64_t k = i; k < j; k++) ranks[r[k].index] = (double)(i + 1 + j) / 2;
     }
-    if (!r) {
-        peft__free(ctx, ranks);
-        return NULL;
-    }
     peft__free(ctx, r);
-    return ranks;
+    return r != NULL;
 }
 
 // r = sum (x - mx)(y - my) / sqrt(sum (x - mx)^2 sum (y - my)^2)
-static peft_status peft__pearson(peft_context *ctx, const char *what, const double *x, const double *y,
-                                 int64_t n, double *out) {
+static peft_status peft__correlation(peft_context *ctx, const char *what, const double *x, const double *y,
+                                     int64_t n, double *out) {
+    if (!ctx || !out) return PEFT_ERROR_ARGUMENT;
     double mx = 0, my = 0, xx = 0, yy = 0, xy = 0;
     bool flat_x = true, flat_y = true;
+    peft_status s = peft__series_check(ctx, what, x, n);
+    if (!s) s = peft__series_check(ctx, what, y, n);
+    if (s) return s;
     for (int64_t i = 0; i < n; i++) {
         mx += x[i] / (double)n;
         my += y[i] / (double)n;
@@ -34105,27 +33907,22 @@ static peft_status peft__pearson(peft_context *ctx, const char *what, const doub
     return PEFT_OK;
 }
 
-static peft_status peft__correlation(peft_context *ctx, const char *what, const double *x, const double *y,
-                                     int64_t n, bool ranked, double *out) {
-    if (!ctx || !out) return PEFT_ERROR_ARGUMENT;
-    peft_status s = peft__series_check(ctx, what, x, n);
-    if (!s) s = peft__series_check(ctx, what, y, n);
-    if (s || !ranked) return s ? s : peft__pearson(ctx, what, x, y, n, out);
-    double *a = peft__ranks(ctx, x, n), *b = a ? peft__ranks(ctx, y, n) : NULL;
-    s = b ? peft__pearson(ctx, what, a, b, n, out) : PEFT_ERROR_MEMORY;
-    peft__free(ctx, a);
-    peft__free(ctx, b);
-    return s;
-}
-
 PEFTDEF peft_status peft_pearson(peft_context *context, const double *x, const double *y, int64_t count,
                                  double *out) {
-    return peft__correlation(context, "pearson", x, y, count, false, out);
+    return peft__correlation(context, "pearson", x, y, count, out);
 }
 
 PEFTDEF peft_status peft_spearman(peft_context *context, const double *x, const double *y, int64_t count,
                                   double *out) {
-    return peft__correlation(context, "spearman", x, y, count, true, out);
+    if (!context || !out) return PEFT_ERROR_ARGUMENT;
+    peft_status s = peft__series_check(context, "spearman", x, count);
+    if (!s) s = peft__series_check(context, "spearman", y, count);
+    if (s) return s;
+    double *ranks = PEFT__CALLOC(context, 2 * count, double);
+    bool ok = ranks && peft__ranks(context, x, count, ranks) && peft__ranks(context, y, count, ranks + count);
+    s = ok ? peft__correlation(context, "spearman", ranks, ranks + count, count, out) : PEFT_ERROR_MEMORY;
+    peft__free(context, ranks);
+    return s;
 }
 
 // The rank sum of the positives gives AUC = (sum - P (P + 1) / 2) / (P N)
@@ -34135,14 +33932,16 @@ PEFTDEF peft_status peft_auc(peft_context *context, const double *scores, const 
     PEFT__NEED(context, labels, "labels");
     double sum = 0, positives = 0;
     peft_status s = peft__series_check(context, "auc", scores, count);
-    double *ranks = s ? NULL : peft__ranks(context, scores, count);
-    if (!ranks) return s ? s : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < count; i++) {
+    if (s) return s;
+    double *ranks = PEFT__CALLOC(context, count, double);
+    bool ok = ranks && peft__ranks(context, scores, count, ranks);
+    for (int64_t i = 0; ok && i < count; i++) {
         sum += labels[i] ? ranks[i] : 0;
         positives += labels[i] != 0;
     }
     peft__free(context, ranks);
     double negatives = (double)count - positives;
+    if (!ok) return PEFT_ERROR_MEMORY;
     if (positives == 0 || negatives == 0)
         return peft__fail(context, PEFT_ERROR_NUMERIC, "auc: needs positive and negative labels");
     *out = (sum - positives * (positives + 1) / 2) / (positives * negatives);
@@ -34173,28 +33972,29 @@ static double peft__ece(const peft_calibration_desc *d, const peft__ranked *sort
 PEFTDEF peft_status peft_calibration(const peft_calibration_desc *desc, peft_calibration_result *result) {
     PEFT__MT_NEED(desc, result);
     peft_context *ctx = desc->context;
+    int64_t n = desc->count;
     int bins = desc->bins == 0 ? 10 : desc->bins;
+    double brier = 0, right = 0;
     PEFT__NEED(ctx, desc->correct, "correct");
-    peft_status s = peft__series_check(ctx, "calibration", desc->confidence, desc->count);
+    peft_status s = peft__series_check(ctx, "calibration", desc->confidence, n);
     if (s) return s;
     if (bins < 1 || bins > 100000)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "calibration: %d bins are not within 1..100000", bins);
-    for (int64_t i = 0; i < desc->count; i++)
-        if (desc->confidence[i] < 0 || desc->confidence[i] > 1)
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "calibration: confidence %lld is %g, not within 0..1",
-                              (long long)i, desc->confidence[i]);
-    peft__ranked *sorted = peft__ranked_sort(ctx, desc->confidence, desc->count);
+    for (int64_t i = 0; i < n; i++) {
+        double c = desc->confidence[i], e = c - (desc->correct[i] != 0);
+        if (c < 0 || c > 1)
+            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "calibration: confidence %ld is %g, not within 0..1",
+                              i, c);
+        brier += e * e / (double)n;
+        right += desc->correct[i] != 0;
+    }
+    peft__ranked *sorted = peft__ranked_sort(ctx, desc->confidence, n);
     if (!sorted) return PEFT_ERROR_MEMORY;
-    memset(result, 0, sizeof *result);
     result->ece_width = peft__ece(desc, sorted, bins, false);
     result->ece_mass = peft__ece(desc, sorted, bins, true);
-    for (int64_t i = 0; i < desc->count; i++) {
-        double e = desc->confidence[i] - (desc->correct[i] != 0);
-        result->brier += e * e / (double)desc->count;
-        result->accuracy += desc->correct[i] != 0;
-    }
-    result->accuracy /= (double)desc->count;
-    PEFT__MT_SIGN(result, "calibration|n:%lld|bins:%d", (long long)desc->count, bins);
+    result->brier = brier;
+    result->accuracy = right / (double)n;
+    PEFT__MT_SIGN(result, "calibration|n:%ld|bins:%d", n, bins);
     peft__free(ctx, sorted);
     return PEFT_OK;
 }
@@ -34205,13 +34005,13 @@ PEFTDEF peft_status peft_calibration(const peft_calibration_desc *desc, peft_cal
 // the, each of which leaves a blank. A word ends where Python's \b is; a combining mark is no part of it.
 static size_t peft__squad_clean(char *s, size_t n) {
     static const char *const articles[] = {"a", "an", "the"};
-    size_t out = 0, i = 0, start = 0;
+    size_t out = 0, start = 0;
     for (size_t k = 0; k < n; k++)
         if (!peft__ascii_mark(s[k])) s[out++] = s[k];
     n = out;
-    s[n] = ' ';     // to end the last word
+    s[n] = ' ';  // to end the last word
     out = 0;
-    while (i <= n) {
+    for (size_t i = 0; i <= n;) {
         size_t at = i, length = out - start;
         uint32_t c;
         peft__utf8_next(s, n + 1, &i, &c);
@@ -34238,28 +34038,21 @@ static int32_t peft__squad_read(const peft__mt_run *run, const char *text, char 
 // A row: exact match and F1, each the best of the references.
 static void peft__squad_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
     const peft__mt_text *p = &w->texts[0];
-    peft__mt_load(run, w, i, peft__squad_read);
-    peft__mt_order(run, w, 1);
+    peft__mt_load(run, w, i, 1, peft__squad_read);
+    peft__mt_order(w, 1);
     for (int k = 1; k <= run->per; k++) {
         const peft__mt_text *r = &w->texts[k];
         bool same = p->count == r->count && memcmp(p->ids, r->ids, (size_t)p->count * sizeof *p->ids) == 0;
-        double equal = same, f1 = peft__mt_prf_of(w, 1, k).f1;
-        if (p->count == 0 || r->count == 0) f1 = equal;
-        row[0] = PEFT__MAX(row[0], equal);
+        double f1 = p->count && r->count ? peft__mt_prf_of(w, 1, k).f1 : same;
+        row[0] = PEFT__MAX(row[0], same);
         row[1] = PEFT__MAX(row[1], f1);
     }
 }
 
-static peft_status peft__squad(const peft_text_desc *desc, peft__mt_run *run, peft_answer_result *result) {
-    run->desc = desc;
+static peft_status peft__squad_prepare(peft__mt_run *run) {
     run->width = 2;
+    if (!run->line) run->line = peft__squad_line;
     peft__words_init(&run->words, PEFT_TOKENIZE_NONE, true);
-    peft_status s = peft__mt_score_lines(run);
-    if (s) return s;
-    result->exact_match = run->sums[0] / (double)run->count;
-    result->f1 = run->sums[1] / (double)run->count;
-    for (int64_t i = 0; desc->pairs && i < run->count; i++) desc->pairs[i] = run->rows[2 * i + 1];
-    PEFT__MT_SIGN(result, "squad|nrefs:%d|norm:squad|empty:v2", run->per);
     return PEFT_OK;
 }
 
@@ -34267,8 +34060,13 @@ PEFTDEF peft_status peft_squad(const peft_text_desc *desc, peft_answer_result *r
     PEFT__MT_NEED(desc, result);
     peft__mt_run run;
     peft_status s = PEFT__MT_OPEN(&run, "squad", desc);
-    run.line = peft__squad_line;
-    if (!s) s = peft__squad(desc, &run, result);
+    if (!s) s = peft__mt_score_lines(&run, peft__squad_prepare, desc);
+    if (!s) {
+        result->exact_match = run.sums[0] / (double)run.count;
+        result->f1 = run.sums[1] / (double)run.count;
+        for (int64_t i = 0; desc->pairs && i < run.count; i++) desc->pairs[i] = run.rows[2 * i + 1];
+        PEFT__MT_SIGN(result, "squad|nrefs:%d|norm:squad|empty:v2", run.per);
+    }
     peft__mt_close(&run);
     return s;
 }
@@ -34294,19 +34092,19 @@ PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *te
             space = peft__uc_space(c);
             result->words += before && !space;
         }
-        sum += loglikelihoods[i];
+        sum -= loglikelihoods[i];
         result->tokens += tokens[i];
         result->bytes += (int64_t)n;
     }
     if (!s && (result->tokens <= 0 || result->words <= 0))
         s = peft__fail(context, PEFT_ERROR_NUMERIC, "perplexity: no tokens or no words");
     if (s) return s;
-    result->per_token = exp(-sum / (double)result->tokens);
-    result->per_word = exp(-sum / (double)result->words);
-    result->per_byte = exp(-sum / (double)result->bytes);
-    result->bits_per_byte = -sum / (double)result->bytes / log(2.0);
-    PEFT__MT_SIGN(result, "perplexity|texts:%lld|tokens:%lld|words:%lld|bytes:%lld", (long long)count,
-                  (long long)result->tokens, (long long)result->words, (long long)result->bytes);
+    result->per_token = exp(sum / (double)result->tokens);
+    result->per_word = exp(sum / (double)result->words);
+    result->per_byte = exp(sum / (double)result->bytes);
+    result->bits_per_byte = sum / (double)result->bytes / log(2.0);
+    PEFT__MT_SIGN(result, "perplexity|texts:%ld|tokens:%ld|words:%ld|bytes:%ld", count, result->tokens,
+                  result->words, result->bytes);
     return PEFT_OK;
 }
 
@@ -34324,62 +34122,62 @@ PEFTDEF peft_status peft_text_perplexity(const peft_text_perplexity_desc *d, pef
 // ---- paired significance tests
 
 typedef struct peft__paired {
-    peft__resampler sampler;    // its d has the defaults filled in
-    peft__mt_run runs[2];       // of the baseline, of the system
+    peft_paired_desc d;  // defaults filled in; `score` NULL unless it is asked for
+    peft__resampler r;
+    peft__mt_run runs[2];  // of the baseline, of the system
+    int column;            // of the rows whose mean is the score, if the metric has no score of a sum
+    double *scores[2];     // [samples]
+    union {
+        peft_bleu_desc bleu;
+        peft_chrf_desc chrf;
+        peft_rouge_desc rouge;
+    } defaults;
     peft__mt_memory memory;
-    peft_rouge_desc rouge;      // settings, or the defaults
-    peft_bleu_desc bleu;
-    peft_chrf_desc chrf;
 } peft__paired;
 
+static const struct {  // in the order of peft_paired_metric; `column`: F1, in a row of ROUGE
+    const char *name;
+    peft__mt_prepare prepare;
+    int column;
+} peft__paired_metrics[] = {
+    {"bleu", peft__bleu_prepare, 0}, {"chrf", peft__chrf_prepare, 0}, {"rouge1", peft__rouge_prepare, 2},
+    {"rouge2", peft__rouge_prepare, 5}, {"rougeL", peft__rouge_prepare, 8},
+    {"rougeLsum", peft__rouge_prepare, 11}, {"values", NULL, 0}, {"score", NULL, 0}};
+
 // Makes the rows of one system.
-static peft_status peft__paired_rows(peft__paired *p, int side) {
-    const peft_paired_desc *d = &p->sampler.d;
-    const double *values = side ? d->system_values : d->baseline_values;
+static peft_status peft__paired_rows(peft__paired *p, int side, const void *settings) {
+    const peft_paired_desc *d = &p->d;
     const char *name = side ? "paired: system" : "paired: baseline";
     peft__mt_run *run = &p->runs[side];
-    if (d->metric == PEFT_PAIRED_SCORE) return PEFT_OK;
-    p->sampler.rows[side] = values;
-    p->sampler.width = 1;
-    if (d->metric == PEFT_PAIRED_VALUES) return peft__series_check(d->context, name, values, d->count);
+    p->r.rows[side] = side ? d->system_values : d->baseline_values;
+    p->r.width = 1;
+    if (d->score) return PEFT_OK;
+    if (!peft__paired_metrics[d->metric].prepare)
+        return peft__series_check(d->context, name, p->r.rows[side], d->count);
     peft_status s = peft__mt_open(run, name, d->context, side ? d->system : d->baseline, d->references,
                                   d->count, d->reference_count, d->references_per_prediction);
-    if (s) return s;
-    if (d->metric == PEFT_PAIRED_BLEU) s = peft__bleu_prepare(run, &p->bleu);
-    else if (d->metric == PEFT_PAIRED_CHRF) s = peft__chrf_prepare(run, &p->chrf);
-    else peft__rouge_prepare(run, &p->rouge);
-    if (!s) s = peft__mt_score_lines(run);
-    p->sampler.rows[side] = run->rows;
-    p->sampler.width = run->width;
+    if (!s) s = peft__mt_score_lines(run, peft__paired_metrics[d->metric].prepare, settings);
+    p->r.rows[side] = run->rows;
+    p->r.width = run->width;
     return s;
 }
 
-static peft_status peft__paired_begin(peft__paired *p, const peft_paired_desc *desc) {
-    peft__resampler *r = &p->sampler;
-    peft_paired_desc *d = &r->d;
-    bool call = desc->metric == PEFT_PAIRED_SCORE;
-    *d = *desc;
-    peft__arena_init(&p->memory.arena, d->context);
-    bool known = (unsigned)d->metric <= PEFT_PAIRED_SCORE && (unsigned)d->test <= PEFT_PAIRED_RANDOMIZATION;
-    const char *wrong = d->count <= 0 ? "no lines" : d->samples < 0 ? "samples is negative"
-                        : !known ? "unknown metric or test" : call && !d->score ? "score is NULL" : NULL;
-    if (wrong) return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "paired: %s", wrong);
-    if (d->bleu) p->bleu = *d->bleu;
-    if (d->chrf) p->chrf = *d->chrf;
-    if (d->rouge) p->rouge = *d->rouge;
-    if (!call) d->score = NULL;
-    if (!d->samples) d->samples = d->test == PEFT_PAIRED_RANDOMIZATION && !call ? 10000 : 1000;
-    if (!d->seed) d->seed = 12345;
-    r->values = 1;
-    r->run = &p->runs[0];
-    if (d->metric >= PEFT_PAIRED_ROUGE_1 && d->metric <= PEFT_PAIRED_ROUGE_LSUM)
-        r->first = 3 * ((int)d->metric - (int)PEFT_PAIRED_ROUGE_1) + 2;     // F1, in a row of ROUGE
-    r->line = PEFT__MT_GET(p, int64_t, call ? d->count : 1);
+// Scores a sample for both systems, as scores[...][out]. False: one has no score.
+static bool peft__paired_score(peft__paired *p, int64_t sample, int64_t out) {
+    bool scored = true;
     for (int side = 0; side < 2; side++) {
-        r->side[side] = PEFT__MT_GET(p, unsigned char, call ? d->count : 1);
-        r->scores[side] = PEFT__MT_GET(p, double, d->samples);
+        double *score = &p->scores[side][out];
+        const double *sums = p->r.sums[side] + sample * p->r.width;
+        if (p->d.score) {
+            if (!p->d.score(p->r.line, p->r.side[side], p->d.count, score, p->d.user)) *score = NAN;
+        } else if (p->runs[0].score) {
+            *score = p->runs[0].score(&p->runs[0], sums);
+        } else {
+            *score = sums[p->column] / (double)p->d.count;
+        }
+        scored = scored && fabs(*score) < HUGE_VAL;
     }
-    return p->memory.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
+    return scored;
 }
 
 // The mean of resampled scores, and half the width of their middle 95 %. Sorts the scores.
@@ -34390,67 +34188,75 @@ static void peft__paired_interval(double *scores, int64_t n, double *mean, doubl
     *ci = (scores[n - n / 40 - 1] - scores[n / 40]) / 2;
 }
 
-static bool peft__paired_scored(const peft__resampler *r, int side, int64_t sample) {
-    return fabs(r->scores[side][sample]) < HUGE_VAL;
-}
-
-// Draws the samples, and drops those without a score. The user's callback is not called in parallel.
-static void peft__paired_draw(peft__resampler *r) {
-    int64_t kept = 0;
-    if (!r->d.score) peft__parallel(r->d.context, r->d.samples, peft__resample, r);
-    for (int64_t i = 0; r->d.score && i < r->d.samples; i++) {
-        peft__resample(r, i);
-        for (int side = 0; side < 2; side++) r->scores[side][kept] = r->scores[side][i];
-        kept += peft__paired_scored(r, 0, kept) && peft__paired_scored(r, 1, kept);
+// Scores the systems, then samples, which count if both systems have a score of them. The user's callback is
+// not called in parallel.
+static peft_status peft__paired_test(peft__paired *p, peft_paired_result *result) {
+    peft__resampler *r = &p->r;
+    int64_t samples = p->d.samples, n = 0, beyond = 0, lines = p->d.score ? p->d.count : 0;
+    double mean = 0, *a, *b;
+    r->count = p->d.count;
+    r->seed = p->d.seed;
+    r->swap = p->d.test == PEFT_PAIRED_RANDOMIZATION;
+    if (lines) r->line = PEFT__MT_GET(p, int64_t, lines);
+    for (int side = 0; side < 2; side++) {
+        r->side[side] = PEFT__MT_GET(p, unsigned char, lines);
+        r->sums[side] = PEFT__MT_GET(p, double, lines ? 0 : (samples + 1) * r->width);
+        p->scores[side] = PEFT__MT_GET(p, double, samples + 1);
     }
-    if (r->d.score) r->d.samples = kept;
-}
-
-static peft_status peft__paired_test(peft__resampler *r, peft_paired_result *result) {
-    double sums[2][PEFT__MT_WIDTH], mean = 0;
-    bool bootstrap = r->d.test == PEFT_PAIRED_BOOTSTRAP;
-    int64_t beyond = 0;
-    memset(sums, 0, sizeof sums);
-    for (int64_t i = 0; i < r->d.count; i++) peft__resample_take(r, i, i, false, sums);
-    peft__resample_score(r, sums, 0);
-    result->baseline = r->scores[0][0];
-    result->system = r->scores[1][0];
-    for (int side = 0; side < 2; side++)
-        if (!peft__paired_scored(r, side, 0))
-            return peft__fail(r->d.context, PEFT_ERROR_NUMERIC, "paired: the %s has no score",
-                              side ? "system" : "baseline");
-    peft__paired_draw(r);
-    int64_t n = r->d.samples;
-    for (int64_t i = 0; bootstrap && i < n; i++) mean += fabs(r->scores[1][i] - r->scores[0][i]) / (double)n;
+    if (p->memory.failed) return PEFT_ERROR_MEMORY;
+    a = p->scores[0];
+    b = p->scores[1];
+    for (int64_t i = 0; i < r->count; i++) peft__resample_take(r, samples, i, i, false);
+    if (!peft__paired_score(p, samples, 0))
+        return peft__fail(p->d.context, PEFT_ERROR_NUMERIC, "paired: the %s has no score",
+                          fabs(a[0]) < HUGE_VAL ? "system" : "baseline");
+    result->baseline = a[0];
+    result->system = b[0];
     // a sum in another order may differ in the last digits
     double observed = fabs(result->system - result->baseline) * (1 - 1e-12);
-    for (int64_t i = 0; i < n; i++) beyond += fabs(r->scores[1][i] - r->scores[0][i]) - mean >= observed;
-    result->p_value = (double)(beyond + 1) / (double)(n + 1);
-    if (bootstrap && n > 0) {
-        peft__paired_interval(r->scores[0], n, &result->baseline_mean, &result->baseline_ci);
-        peft__paired_interval(r->scores[1], n, &result->system_mean, &result->system_ci);
+    if (!lines) peft__parallel(p->d.context, samples, peft__resample, r);
+    for (int64_t i = 0; i < samples; i++) {
+        if (lines) peft__resample(r, i);
+        n += peft__paired_score(p, i, n);
     }
-    result->few = r->d.count < PEFT_PAIRED_FEW;
+    for (int64_t i = 0; !r->swap && i < n; i++) mean += fabs(b[i] - a[i]) / (double)n;
+    for (int64_t i = 0; i < n; i++) beyond += fabs(b[i] - a[i]) - mean >= observed;
+    result->p_value = (double)(beyond + 1) / (double)(n + 1);
+    p->d.samples = n;
+    if (r->swap || n == 0) return PEFT_OK;
+    peft__paired_interval(a, n, &result->baseline_mean, &result->baseline_ci);
+    peft__paired_interval(b, n, &result->system_mean, &result->system_ci);
     return PEFT_OK;
 }
 
 PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result *result) {
-    static const char *const names[] = {"bleu", "chrf", "rouge1", "rouge2", "rougeL", "rougeLsum",
-                                        "values", "score"};
     PEFT__MT_NEED(desc, result);
     peft__paired p;
-    const peft_paired_desc *d = &p.sampler.d;
+    peft_paired_desc *d = &p.d;
     memset(&p, 0, sizeof p);
     memset(result, 0, sizeof *result);
-    peft_status s = peft__paired_begin(&p, desc);
-    for (int side = 0; side < 2; side++)
-        if (!s) s = peft__paired_rows(&p, side);
-    if (!s) s = peft__paired_test(&p.sampler, result);
+    *d = *desc;
+    peft__arena_init(&p.memory.arena, d->context);
+    bool call = d->metric == PEFT_PAIRED_SCORE, swap = d->test == PEFT_PAIRED_RANDOMIZATION;
+    bool known = (unsigned)d->metric <= PEFT_PAIRED_SCORE && (unsigned)d->test <= PEFT_PAIRED_RANDOMIZATION;
+    const char *wrong = d->count <= 0 ? "no lines" : d->samples < 0 ? "samples is negative"
+                        : !known ? "unknown metric or test" : call && !d->score ? "score is NULL" : NULL;
+    if (wrong) return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "paired: %s", wrong);
+    const void *const given[] = {d->bleu, d->chrf, d->rouge};
+    const void *settings = given[PEFT__MIN((int)d->metric, 2)];
+    if (!settings) settings = &p.defaults;
+    if (!call) d->score = NULL;
+    if (!d->samples) d->samples = swap && !call ? 10000 : 1000;
+    if (!d->seed) d->seed = 12345;
+    p.column = peft__paired_metrics[d->metric].column;
+    peft_status s = peft__paired_rows(&p, 0, settings);
+    if (!s) s = peft__paired_rows(&p, 1, settings);
+    if (!s) s = peft__paired_test(&p, result);
+    result->few = d->count < PEFT_PAIRED_FEW;
     if (!s)
-        PEFT__MT_SIGN(result, "paired|%s|%s:%lld|seed:%llu|n:%lld|ties:counted",
-                      d->score && d->name ? d->name : names[d->metric],
-                      d->test == PEFT_PAIRED_BOOTSTRAP ? "bs" : "ar", (long long)d->samples,
-                      (unsigned long long)d->seed, (long long)d->count);
+        PEFT__MT_SIGN(result, "paired|%s|%s:%ld|seed:%llu|n:%ld|ties:counted",
+                      call && d->name ? d->name : peft__paired_metrics[d->metric].name, swap ? "ar" : "bs",
+                      d->samples, (unsigned long long)d->seed, d->count);
     peft__arena_free(&p.memory.arena);
     peft__mt_close(&p.runs[0]);
     peft__mt_close(&p.runs[1]);
@@ -34458,10 +34264,10 @@ PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result
 }
 
 // How to add a metric. Of single lines: write a function that loads a line with peft__mt_load and fills a
-// row whose sums give the score (peft__squad_line is the shortest), set it in a peft__mt_run between
-// PEFT__MT_OPEN and peft__mt_score_lines, and compute the result from run.sums. Of the whole corpus: write
-// a peft__corpus_metric, called by peft__corpus_score. Declare both parts in the interface, sign the result
-// with every setting, and compare it with the reference implementation in tests/golden_metrics.h.
+// row whose sums give the score, and a peft__mt_prepare (peft__squad_line and peft__squad_prepare are the
+// shortest); call peft__mt_score_lines and compute the result from run.sums. Of the whole corpus: write a
+// peft__corpus_metric, called by peft__corpus_score. Declare both in the interface, sign the result with
+// every setting, and compare it with the reference implementation in tests/golden_metrics.h.
 #endif  // PEFT_NO_METRICS
 
 #if defined(__GNUC__) || defined(__clang__)

@@ -90,9 +90,9 @@ static void test_lsum(void) {
         memset(&settings, 0, sizeof settings), memset(&w, 0, sizeof w);
         if (peft__mt_open(&run, "test", ctx, &prediction, &reference, 1, 0, 1)) exit(1);
         run.desc = &settings, run.width = 1, run.bits = 4000;
-        peft__mt_begin(&run, &w);
+        peft__mt_begin(&run, &w, 2, MOST, MOST);
         if (run.memory.failed) exit(1);
-        peft__mt_load(&run, &w, 0, peft__rouge_read);
+        peft__mt_load(&run, &w, 0, 1, peft__rouge_read);
         const peft__mt_text *p = &w.texts[0], *r = &w.texts[1];
         int left[2][26], hits = 0;
         memset(left, 0, sizeof left);

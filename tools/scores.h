@@ -521,7 +521,7 @@ static double peft__ter_score(double edits, double length) {
 static peft_status peft__ter_corpus(peft__ter_run *run) {
     const peft_ter_desc *d = run->desc;
     peft__mt_memory *m = &run->texts.memory;
-    int64_t per = run->texts.per, count = run->texts.count * (per + 1), n = 2 * run->texts.longest + 16, most = 1, known = 0;
+    int64_t per = run->texts.per, count = run->texts.count * (per + 1), n = 2 * run->texts.longest_line + 16, most = 1, known = 0;
     peft__ter_reader r;
     peft__map ids;
     for (int64_t t = 0; t < count; t++) most += (int64_t)strlen(peft__mt_text_at(&run->texts, t)) + 1;
@@ -707,7 +707,7 @@ PEFTDEF peft_status peft_coco_rouge(const peft_text_desc *desc, peft_metric_resu
     peft__mt_run run;
     memset(result, 0, sizeof *result);
     peft_status s = PEFT__MT_OPEN(&run, "coco_rouge_l", desc);
-    int64_t most = run.longest + 2;
+    int64_t most = run.longest_line + 2;
     char *bytes[2];
     peft__mt_token *words[2];
     for (int side = 0; side < 2; side++) {
@@ -820,7 +820,7 @@ PEFTDEF peft_status peft_multirc(peft_context *context, const int32_t *predictio
 // ---- SQuAD's answers as sets of words
 
 static void peft__squad_sets_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
-    peft__mt_load(run, w, i, peft__squad_read);
+    peft__mt_load(run, w, i, 1, peft__squad_read);
     const peft__mt_text *p = &w->texts[0];
     for (int k = 1; k <= run->per; k++) {
         const peft__mt_text *r = &w->texts[k];
@@ -841,37 +841,40 @@ PEFTDEF peft_status peft_squad_sets(const peft_text_desc *desc, peft_answer_resu
     peft__mt_run run;
     peft_status s = PEFT__MT_OPEN(&run, "squad", desc);
     run.line = peft__squad_sets_line;
-    if (!s) s = peft__squad(desc, &run, result);
-    if (!s) peft__string_into(result->signature, sizeof result->signature, "squad|nrefs:%d|norm:squad|sets|empty:wrong", run.per);
+    if (!s) s = peft__mt_score_lines(&run, peft__squad_prepare, desc);
+    if (!s) {
+        result->exact_match = run.sums[0] / (double)run.count;
+        result->f1 = run.sums[1] / (double)run.count;
+        for (int64_t i = 0; desc->pairs && i < run.count; i++) desc->pairs[i] = run.rows[2 * i + 1];
+        peft__string_into(result->signature, sizeof result->signature, "squad|nrefs:%d|norm:squad|sets|empty:wrong", run.per);
+    }
     peft__mt_close(&run);
     return s;
 }
 
 // ---- diversity and length
 
-static peft_status peft__diversity(peft__mt_run *c, peft_diversity_result *r) {
-    double *lengths = PEFT__MT_GET(c, double, c->texts), n = (double)c->texts;
+static peft_status peft__diversity(peft__mt_run *c, peft__mt_work *w, peft_diversity_result *r) {
+    int64_t texts = w->count;
+    double *lengths = PEFT__MT_GET(c, double, texts), n = (double)texts;
     if (!lengths) return PEFT_ERROR_MEMORY;
-    r->words = c->all_words;
-    r->vocabulary = c->tokens.used;
-    r->mean_length = (double)c->all_words / n;
-    for (int64_t t = 0; t < c->texts; t++) {
-        lengths[t] = (double)(c->start[t + 1] - c->start[t]);
+    r->words = w->used;
+    r->vocabulary = w->tokens.used;
+    r->mean_length = (double)w->used / n;
+    for (int64_t t = 0; t < texts; t++) {
+        lengths[t] = (double)w->texts[t].count;
         r->deviation += (lengths[t] - r->mean_length) * (lengths[t] - r->mean_length) / n;
     }
     r->deviation = sqrt(r->deviation);
-    qsort(lengths, (size_t)c->texts, sizeof *lengths, peft__mt_compare);
+    qsort(lengths, (size_t)texts, sizeof *lengths, peft__mt_compare);
     r->shortest = (int64_t)lengths[0];
-    r->longest = (int64_t)lengths[c->texts - 1];
-    r->median_length = peft__mt_percentile(lengths, c->texts, 0.5);
+    r->longest = (int64_t)lengths[texts - 1];
+    r->median_length = peft__mt_percentile(lengths, texts, 0.5);
     for (int k = 1; k <= 4; k++) {
-        int64_t total = 0, size;
-        double different = peft__corpus_order(c, k);
-        for (int64_t t = 0; t < c->texts; t++) {
-            peft__corpus_grams(c, t, k, &size);
-            total += size;
-        }
-        r->distinct[k - 1] = total > 0 ? different / (double)total : 0;
+        int64_t total = 0;
+        peft__mt_order(w, k);
+        for (int64_t t = 0; t < texts; t++) total += peft__mt_size(&w->texts[t], k);
+        r->distinct[k - 1] = total > 0 ? (double)w->different / (double)total : 0;
     }
     return PEFT_OK;
 }
@@ -879,12 +882,14 @@ static peft_status peft__diversity(peft__mt_run *c, peft_diversity_result *r) {
 PEFTDEF peft_status peft_diversity(peft_context *context, const char *const *texts, int64_t count, bool keep_case,
                                    peft_diversity_result *result) {
     peft__mt_run run;
+    peft__mt_work work;
     if (!context || !result) return PEFT_ERROR_ARGUMENT;
     memset(result, 0, sizeof *result);
+    memset(&work, 0, sizeof work);
     peft_status s = peft__mt_open(&run, "diversity", context, texts, texts, count, 0, 1);
     run.per = 0;
-    if (!s) s = peft__corpus_read(&run, !keep_case);
-    if (!s) s = peft__diversity(&run, result);
+    if (!s) s = peft__corpus_read(&run, &work, !keep_case);
+    if (!s) s = peft__diversity(&run, &work, result);
     peft__mt_close(&run);
     peft__string_into(result->signature, sizeof result->signature, "diversity|case:%s|tok:none", keep_case ? "mixed" : "lc");
     return s;
