@@ -31,12 +31,11 @@ QUICK START
 It needs no Python, BLAS, GPU or package; it does not abort, exit, print or keep global state.
 
 RULES that hold for every call, and are not repeated below
-    Errors       A call that can fail returns a peft_status; 0 is success. peft_error(ctx) is then a text that
-                 names the file, tensor, key, line or field. NULL where something is needed is
-                 PEFT_ERROR_ARGUMENT. A call that fails has changed nothing, leaked nothing, and left NULL in
-                 what it would have created.
-    Descriptors  Zero in a field is its default: set what you need, and code written today means the same
-                 tomorrow. Texts and arrays are copied where they are needed after the call.
+    Errors       A call that can fail returns a peft_status, 0 being success; peft_error(ctx) then names the
+                 file, tensor, key, line or field. It has changed nothing, leaked nothing, and left NULL in
+                 what it would have created. NULL where something is needed is PEFT_ERROR_ARGUMENT.
+    Descriptors  Zero in a field is its default: code written today means the same tomorrow. Texts and arrays
+                 are copied where they are needed after the call.
     Ownership    What peft_x_create, _load or _open has made is given to peft_x_destroy or _close, which
                  accept NULL; the model goes after its adapters and sessions, the context last. Texts and
                  blocks that a call returns are freed with peft_free; what a const pointer shows belongs to
@@ -50,12 +49,10 @@ RULES that hold for every call, and are not repeated below
 
 OPTIONS (define before the implementation)
     PEFT_STATIC          all functions static: private to one file
-    PEFTDEF              what stands before each function, if not `extern`: __declspec(dllexport), or
-                         __attribute__((visibility("hidden"))) in a library that keeps its copy to itself
+    PEFTDEF              what stands before each function, if not `extern`: __declspec(dllexport), ...
     PEFT_USE_PTHREADS    a thread pool; results stay bit-identical for any number of threads
     PEFT_NO_SIMD         only the portable code (else AVX2 / AVX-512 / NEON / WASM SIMD, chosen at run time)
-    PEFT_NO_STDIO        no operating system: files are memory (peft_mount) or callbacks (peft_files), and no
-                         clock: times and rates are 0
+    PEFT_NO_STDIO        no operating system: files are memory (peft_mount) or callbacks (peft_files), times 0
     PEFT_SELF            "name.h", if this file is not called peft.h: it includes itself per instruction set
     PEFT_MALLOC, PEFT_FREE   default allocator (or give one per context)
     PEFT_ONLY_METRICS    leaves the models out (define it in every file that includes peft.h)
@@ -93,11 +90,11 @@ typedef enum peft_status {
     PEFT_OK = 0,
     PEFT_ERROR_MEMORY,       // an allocation failed
     PEFT_ERROR_IO,           // a file could not be opened, read or written
-    PEFT_ERROR_FORMAT,       // a file's content is damaged or not of its format
+    PEFT_ERROR_FORMAT,       // a file is damaged or not of its format
     PEFT_ERROR_ARGUMENT,     // the caller's descriptor or argument makes no sense
-    PEFT_ERROR_SHAPE,        // two things that must fit each other do not
-    PEFT_ERROR_MISSING,      // a tensor, field or file that is needed is not there
-    PEFT_ERROR_UNSUPPORTED,  // understood, but not something that this library does
+    PEFT_ERROR_SHAPE,        // two things do not fit each other
+    PEFT_ERROR_MISSING,      // a tensor, field or file is not there
+    PEFT_ERROR_UNSUPPORTED,  // understood, but not done by this library
     PEFT_ERROR_NUMERIC,      // a NaN or an infinity where there must be none
     PEFT_CANCELLED           // a callback asked to stop
 } peft_status;
@@ -106,18 +103,18 @@ PEFTDEF const char *peft_status_text(peft_status status);  // "file format error
 
 typedef struct peft_context peft_context;
 
-// Set both functions or none. `user` is passed to each. The library never calls free(NULL).
+// Both functions or none. `user` is passed to each. free is never given NULL.
 typedef struct peft_allocator {
     void *(*alloc)(size_t size, void *user);
     void (*free)(void *block, void *user);
     void *user;
 } peft_allocator;
 
-// The file operations of the library, for a program whose files are elsewhere: in flash, in a page's memory,
-// in a test of a full disk. Set all functions or none. Each returns PEFT_OK or an error, whose message also
-// gives strerror(errno) if the function sets errno. `user` is passed to each.
+// File operations, for a program whose files are in flash, in a page's memory, in a test of a full disk. All
+// or none; `user` is passed to each. An error's message also gives strerror(errno) if the function sets
+// errno.
 typedef struct peft_files {
-    // Opens a file and gives its size (PEFT_ERROR_MISSING: no such file), or creates one to be written.
+    // Opens a file and gives its size (PEFT_ERROR_MISSING: it is not there), or creates one for writing.
     peft_status (*open)(const char *path, bool write, void **file, uint64_t *size, void *user);
     peft_status (*read)(void *file, uint64_t offset, void *into, size_t n, void *user);
     peft_status (*write)(void *file, const void *data, size_t n, void *user);  // appends
@@ -127,14 +124,13 @@ typedef struct peft_files {
     peft_status (*remove)(const char *path, void *user);
     peft_status (*make_folder)(const char *path, void *user);  // PEFT_OK where it exists already
     void *user;
-    bool native;  // true: the paths are the operating system's; files are mapped, links followed, and a saved
-                  // folder replaces the old one as a whole. false: each file replaces its own, at the end
+    bool native;  // paths are the operating system's: files are mapped, links followed, and a saved folder
+                  // replaces the old one as a whole; otherwise each file replaces its own, at the end
 } peft_files;
 
 PEFTDEF peft_files peft_files_stdio(void);  // the default, native; all NULL with PEFT_NO_STDIO
 
-// Receives one line without a newline: a warning (an unknown key in a config, ...) or the progress of a long
-// call.
+// Receives one line, without a newline: a warning, or the progress of a long call.
 typedef void (*peft_log_fn)(const char *line, void *user);
 
 typedef enum peft_simd {
@@ -146,15 +142,15 @@ typedef enum peft_simd {
     PEFT_SIMD_AVX512  // AVX-512 F, BW, DQ and VL
 } peft_simd;
 
-// Storage formats of tensors. Arithmetic is in f32.
+// Storage formats of tensors; arithmetic is in f32.
 typedef enum peft_dtype {
     PEFT_F32 = 0,
     PEFT_F16,
     PEFT_BF16,
-    PEFT_I8,   // int8 codes, one f32 scale per block
+    PEFT_I8,   // int8 codes, an f32 scale per block
     PEFT_NF4,  // bitsandbytes' 4-bit normal float
     PEFT_FP4,  // bitsandbytes' 4-bit float
-    PEFT_BLOCKS  // GGUF's blocks of integers (Q8_0, Q4_K, ...), as they lie in the file. Read, never made
+    PEFT_BLOCKS  // GGUF's blocks of integers (Q8_0, Q4_K, ...), as in the file; read, never made
 } peft_dtype;
 
 typedef struct peft_context_desc {
@@ -164,31 +160,32 @@ typedef struct peft_context_desc {
     int threads;     // 1 (the default) to 1024; more than one needs PEFT_USE_PTHREADS
     peft_simd simd;  // one that the machine lacks: PEFT_ERROR_UNSUPPORTED
     peft_files files;  // default: peft_files_stdio()
-    // PEFT_F32, or PEFT_BF16: the operands of matrix products of more than a few rows and columns are rounded
-    // to it (nearest even); products and sums, and all else, stay f32. About twice as fast with AVX-512 BF16
-    // (peft_bf16_is_fast), and no faster without. The same bits for any number of threads.
+    // PEFT_F32, or PEFT_BF16: operands of matrix products of more than a few rows and columns are rounded to
+    // it (nearest even), sums and all else stay f32. About twice as fast where peft_bf16_is_fast, no faster
+    // else.
     peft_dtype compute;
 } peft_context_desc;
 
-// A context has its own memory, threads and last error. One thread at a time may use it and what was made
-// from it. `desc` may be NULL. A failure's reason goes to the descriptor's log, as there is no context then.
+// A context has its own memory, threads and last error; one thread at a time may use it and what was made
+// from it. `desc` may be NULL. The reason of a failure goes to the descriptor's log, as there is no context
+// then.
 PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_context **out);
 PEFTDEF void peft_context_destroy(peft_context *ctx);
 
 PEFTDEF const char *peft_error(const peft_context *ctx);  // why the last failing call failed
 PEFTDEF peft_simd peft_simd_in_use(const peft_context *ctx);
 PEFTDEF const char *peft_simd_name(peft_simd simd);
-PEFTDEF bool peft_bf16_is_fast(const peft_context *ctx);  // this machine, with this SIMD, has an instruction
+PEFTDEF bool peft_bf16_is_fast(const peft_context *ctx);  // there is an instruction
 PEFTDEF int peft_thread_count(const peft_context *ctx);
-PEFTDEF size_t peft_memory_in_use(const peft_context *ctx);  // bytes allocated through the context right now
-PEFTDEF size_t peft_memory_peak(const peft_context *ctx);    // the most it ever was
+PEFTDEF size_t peft_memory_in_use(const peft_context *ctx);  // bytes, now
+PEFTDEF size_t peft_memory_peak(const peft_context *ctx);    // at the most
 PEFTDEF void peft_free(peft_context *ctx, void *block);
 
-// Makes memory readable as a file `path`: weights compiled into the program, an ArrayBuffer, flash. It is not
-// copied and must outlive everything loaded from it, as tensors point into it.
+// Makes memory readable as a file `path`: weights in the program, an ArrayBuffer, flash. It is not copied and
+// must outlive all that is loaded from it, as tensors point into it.
 PEFTDEF peft_status peft_mount(peft_context *ctx, const char *path, const void *data, size_t size);
 
-// Undoes the last peft_mount of that path. PEFT_ERROR_MISSING: there is none.
+// Undoes the last peft_mount of that path; PEFT_ERROR_MISSING: none.
 PEFTDEF peft_status peft_unmount(peft_context *ctx, const char *path);
 
 PEFTDEF const char *peft_dtype_name(peft_dtype type);
@@ -204,18 +201,17 @@ PEFTDEF double peft_rng_normal(peft_rng *rng);   // mean 0, deviation 1
 // ------------------------------------------------------------
 // >>gemm: the matrix product
 
-// C[m, n] = alpha * op(A)[m, k] * op(B)[k, n] + beta * C[m, n], all f32 (but see `compute` of the context's
-// descriptor). op(A) is A[m, k] with row stride lda >= k, or with trans_a the transpose of A[k, m], lda >= m;
-// op(B) likewise. beta 0: C is not read. C must not overlap A or B. PEFT_ERROR_SHAPE: a negative size, a
-// stride that is too small.
+// C[m, n] = alpha * op(A)[m, k] * op(B)[k, n] + beta * C[m, n], in f32 (but see `compute` of the context).
+// op(A) is A[m, k] with row stride lda >= k, or with trans_a the transpose of A[k, m], lda >= m; op(B)
+// likewise. beta 0: C is not read. C must not overlap A or B. PEFT_ERROR_SHAPE: a negative size, a stride too
+// small.
 PEFTDEF peft_status peft_sgemm(peft_context *ctx, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k,
     float alpha, const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
 // ------------------------------------------------------------
 // >>tensors: matrices and the tape
 //
 // A tensor is a matrix [rows, cols]; a vector is [1, n]. Rows of activations are tokens: the sequences of a
-// batch lie end to end, without padding. The tape records operations as they run; peft_backward walks it in
-// reverse.
+// batch lie end to end, without padding. The tape records operations; peft_backward walks it in reverse.
 //
 //     peft_tape *t;  peft_tape_create(ctx, &t);
 //     for (...) {
@@ -226,9 +222,8 @@ PEFTDEF peft_status peft_sgemm(peft_context *ctx, bool trans_a, bool trans_b, in
 //         if (peft_backward(t, loss)) puts(peft_error(ctx));
 //         peft_optimizer_step(...);
 //     }
-// An operation that fails returns NULL, and so does each one with that NULL as an operand: only peft_backward
-// (or peft_tape_status) needs a check. Buffers are recycled: after the first step of a shape nothing is
-// allocated.
+// A failing operation returns NULL, as does each one with that NULL as an operand: only peft_backward (or
+// peft_tape_status) needs a check. After the first step of a shape nothing is allocated.
 
 typedef struct peft_quant peft_quant;  // the scales of a quantized tensor
 
@@ -239,9 +234,9 @@ typedef struct peft_tensor {
     void *data;        // read-only where it lies in a mapped file
     float *grad;       // [rows, cols] f32; NULL: none (yet)
     bool requires_grad;
-    bool owned;        // data was allocated through the context (not mapped, not the tape's)
-    int rank;          // of its shape in a file: 1 for vectors, else 2 (0 counts as 2)
-    bool in_out;       // a weight stored as [in, out] (GPT-2's Conv1D) instead of [out, in]
+    bool owned;        // data is from the context (not mapped, not the tape's)
+    int rank;          // in a file: 1 for vectors, else 2 (or 0)
+    bool in_out;       // a weight stored as [in, out] (GPT-2's Conv1D), not [out, in]
     const peft_quant *quant;
     bool narrow;       // trained in F16 or BF16 with f32 master weights (Micikevicius et al. 2018)
 } peft_tensor;
@@ -250,25 +245,24 @@ typedef struct peft_tensor {
 PEFTDEF peft_status peft_tensor_create(
     peft_context *ctx, const char *name, int64_t rows, int64_t cols, peft_tensor **out);
 PEFTDEF void peft_tensor_destroy(peft_context *ctx, peft_tensor *tensor);
-// Makes a tensor trainable: its data becomes f32 in memory of its own (unless it is narrow), its gradient
-// zeros.
+// Makes a tensor trainable: its data becomes f32 of its own (unless it is narrow), its gradient zeros.
 PEFTDEF peft_status peft_require_grad(peft_context *ctx, peft_tensor *tensor);
 PEFTDEF void peft_freeze(peft_context *ctx, peft_tensor *tensor);  // the opposite: frees the gradient
 
 typedef struct peft_tape peft_tape;
 PEFTDEF peft_status peft_tape_create(peft_context *ctx, peft_tape **out);
 PEFTDEF void peft_tape_destroy(peft_tape *tape);
-// Forgets all operations and their results.
+// Forgets all operations and results.
 PEFTDEF void peft_tape_reset(peft_tape *tape, uint64_t dropout_seed);
 PEFTDEF peft_status peft_tape_status(const peft_tape *tape);
 PEFTDEF void peft_tape_inference(peft_tape *tape, bool on);  // on: records nothing, dropout does nothing
-// On: models keep only the inputs of their blocks, and peft_backward computes each block again (activation
+// On: models keep only the inputs of their blocks, which peft_backward computes again (activation
 // checkpointing, Chen et al. 2016): the same gradients for the memory of one block and the time of a second
 // forward.
 PEFTDEF void peft_tape_checkpoint_blocks(peft_tape *tape, bool on);
 
-// Adds d(loss)/d(tensor) to the gradient of every trainable tensor. `loss` is [1, 1]. The memory of all other
-// results is reused on the way.
+// Adds d(loss)/d(tensor) to every trainable tensor's gradient. `loss` is [1, 1]. Reuses all other results'
+// memory.
 PEFTDEF peft_status peft_backward(peft_tape *tape, peft_tensor *loss);
 
 // Activation checkpointing of a part of your own network: the result of fn(tape, inputs, user), which
@@ -283,13 +277,13 @@ PEFTDEF peft_tensor *peft_input(peft_tape *tape, int64_t rows, int64_t cols, con
 // Rows ids[0 .. count) of table [vocab, d] -> [count, d].
 PEFTDEF peft_tensor *peft_embedding(peft_tape *tape, peft_tensor *table, const int32_t *ids, int64_t count);
 
-// A low-rank path beside a weight (Hu et al. 2021): y += scale * dropout(x) A^T B^T on row_count rows from
-// first_row.
+// A low-rank path beside a weight (Hu et al. 2021): y += scale * dropout(x) A^T B^T on rows from first_row
+// on.
 typedef struct peft_low_rank {
     peft_tensor *a, *b;  // [r, in], [out, r]
     float scale, dropout;
     int64_t first_row, row_count;  // row_count 0: all rows
-    peft_tensor *bias;             // [1, out] or NULL: scale * bias is added as well
+    peft_tensor *bias;             // [1, out] or NULL: adds scale * bias
 } peft_low_rank;
 
 enum { PEFT_MAX_PATHS = 8 };
@@ -327,28 +321,28 @@ PEFTDEF peft_tensor *peft_scale(peft_tape *tape, peft_tensor *x, float factor);
 PEFTDEF peft_tensor *peft_dropout(peft_tape *tape, peft_tensor *x, float probability);
 // mean squared difference, [1, 1]
 PEFTDEF peft_tensor *peft_mse(peft_tape *tape, peft_tensor *x, const float *target);
-// x[i, j] * v[j] on `count` rows from `first` (0: to the end), x elsewhere. v: any shape with x->cols
-// elements.
+// x[i, j] * v[j] on `count` rows from `first` (0: to the end), x elsewhere. v has x->cols elements in any
+// shape.
 PEFTDEF peft_tensor *peft_multiply(
     peft_tape *tape, peft_tensor *x, peft_tensor *v, int64_t first, int64_t count);
 // Copies `groups` groups of `size` columns of x side by side: group g begins at column first + g * stride.
 PEFTDEF peft_tensor *peft_columns(
     peft_tape *tape, peft_tensor *x, int64_t first, int64_t groups, int64_t size, int64_t stride);
 // Rotary positions (Su et al. 2021) of the first `dims` elements of each head, in HF's rotate-half order:
-// elements i and i + dims/2 are rotated by the angle whose cosine and sine are turns[positions[row]][i].
-// `turns` is [positions, dims / 2, 2], kept by reference.
+// elements i and i + dims/2 turn by the angle with cosine and sine turns[positions[row]][i]. turns:
+// [positions, dims / 2, 2], not copied.
 PEFTDEF peft_tensor *peft_rotary(peft_tape *tape, peft_tensor *x, int64_t heads, int64_t dims,
     const float *turns, const int32_t *positions);
 // The rows of `prefix` [v, cols] before every sequence: result [x->rows + sequences * v, cols].
 PEFTDEF peft_tensor *peft_prepend(
     peft_tape *tape, peft_tensor *prefix, peft_tensor *x, const int64_t *offsets, int64_t sequences);
-// A bidirectional LSTM layer over the rows as one sequence. gates[0], gates[1]: x W_ih^T + b of each
-// direction [n, 4 h], in torch's order input, forget, cell, output; recurrent: W_hh [4 h, h], f32. Result [n,
-// 2 h]: forward, backward states.
+// A bidirectional LSTM layer over the rows as one sequence -> [n, 2 h], forward and backward states.
+// gates[k]: x W_ih^T + b of each direction [n, 4 h], in torch's order input, forget, cell, output; recurrent:
+// W_hh [4 h, h], f32.
 PEFTDEF peft_tensor *peft_lstm(peft_tape *tape, peft_tensor *const gates[2], peft_tensor *const recurrent[2]);
 
 // Attention over sequences that lie end to end: query rows q_offsets[s]..q_offsets[s + 1] see key rows
-// k_offsets[s]..k_offsets[s + 1]. It works in blocks: the probabilities of a batch never exist.
+// k_offsets[s]..k_offsets[s + 1]. It works in blocks; the probabilities of a batch never exist.
 typedef struct peft_attention_desc {
     peft_tensor *q, *k, *v;   // [nq, heads * head_size], [nk, kv_heads * head_size] twice
     int64_t heads, kv_heads;  // kv_heads 0: heads. Query head h uses key head h / (heads / kv_heads)
@@ -356,8 +350,8 @@ typedef struct peft_attention_desc {
     const int64_t *q_offsets, *k_offsets;  // [sequences + 1]; kept until peft_backward
     float scale;        // of q k^T; 0: 1. (T5 has none; others 1/sqrt(head_size))
     float cap;          // Gemma 2: scores s become cap tanh(s / cap); not together with `bias`; 0: off
-    bool causal;        // the last query of a sequence sees all its keys, the one before it all but one, ...
-    int64_t window;     // causal: a query sees the key of its own position and window - 1 before it; 0: all
+    bool causal;        // a sequence's last query sees all its keys, the one before it all but one, ...
+    int64_t window;     // causal: a query sees its own key and window - 1 before it; 0: all
     peft_tensor *bias;  // T5's relative positions [buckets, heads], or NULL
     bool bidirectional; // of the buckets
     int64_t max_distance;
@@ -366,34 +360,32 @@ typedef struct peft_attention_desc {
 PEFTDEF peft_tensor *peft_attention(peft_tape *tape, const peft_attention_desc *desc);
 
 // Softmax cross-entropy fused with the projection to the vocabulary: the sum over rows with labels[i] != -100
-// of -log softmax(x W^T)[labels[i]], divided by `denominator` (0: the number of such rows). Logits exist for
-// a slice of rows at a time. A trainable weight gets its gradient in this call, so the result must be the
-// loss itself, not a part of it.
+// of -log softmax(x W^T)[labels[i]], over `denominator` (0: the number of such rows). Logits exist for a
+// slice of rows at a time. A trainable weight gets its gradient here, so the result must be the loss itself.
 PEFTDEF peft_tensor *peft_cross_entropy(
     peft_tape *tape, peft_tensor *x, peft_tensor *weight, const int32_t *labels, double denominator);
 // ------------------------------------------------------------
 // >>quantization: frozen weights in 4 or 8 bits
 //
-// Blocks of consecutive weights (running on over the ends of rows; the last may be short) share a scale:
+// Blocks of consecutive weights (over the ends of rows; the last may be short) share a scale:
 //     PEFT_NF4, PEFT_FP4   weight = map[code] * absmax, two codes per byte, the first in the high half,
 //                          byte for byte as bitsandbytes (Dettmers et al. 2023, QLoRA)
 //     PEFT_I8              weight = code * absmax / 127, code = -127..127, rounded to nearest
 //     PEFT_BLOCKS          as ggml has them; only a GGUF file makes such
-// Products expand such weights while packing them: the f32 matrix never exists. With at most four rows of x
-// (decoding) products are computed in 16-bit integers, within about 5e-5 of the result's size (4-bit codes)
-// or 3e-5 (PEFT_I8 and PEFT_BLOCKS).
+// Products expand them while packing: the f32 matrix never exists. With at most four rows of x (decoding)
+// products are computed in 16-bit integers, within about 5e-5 (4-bit codes) or 3e-5 of the result's size.
 //
 //     peft_quantize_desc d = {PEFT_NF4, 64, true};
 //     peft_tensor *small;  peft_quantize(ctx, weight, &d, &small);   // 4.127 bits a weight
 //     ... peft_linear(tape, x, small, bias) ...
 //     peft_tensor_destroy(ctx, small);
 
-// tensor->data holds the codes: (rows * cols + 1) / 2 bytes, or rows * cols of PEFT_I8; or whole PEFT_BLOCKS.
+// tensor->data holds the codes: (rows * cols + 1) / 2 bytes, rows * cols of PEFT_I8, or whole PEFT_BLOCKS.
 struct peft_quant {
     int64_t block;               // weights per scale: 32, 64, ... 4096; PEFT_I8 also 16
     int block_shift;             // log2(block)
     int64_t block_count;         // ceil(rows * cols / block)
-    const float *absmax;         // [block_count] largest magnitude of each block (PEFT_I8: over 127), or NULL
+    const float *absmax;         // [block_count] largest magnitudes (PEFT_I8: over 127), or NULL
     // Double quantization: absmax[b] = nested_map[codes[b]] * nested_absmax[b / 256] + nested_offset
     const uint8_t *codes;        // [block_count]
     const float *nested_absmax;  // [ceil(block_count / 256)]
@@ -401,7 +393,7 @@ struct peft_quant {
     float nested_offset;
     const float *map;            // [16] what a code stands for; NULL: PEFT_I8
     peft_dtype source;           // the type of the weights before
-    const struct peft__ggml_format *ggml;  // PEFT_BLOCKS: their format; all but the block's size is theirs
+    const struct peft__ggml_format *ggml;  // PEFT_BLOCKS: their format
 };
 
 typedef struct peft_quantize_desc {
@@ -410,19 +402,19 @@ typedef struct peft_quantize_desc {
     bool double_quant;  // the scales in 8 bits too (not PEFT_I8): saves 0.37 bits a weight at block 64
 } peft_quantize_desc;
 
-// Creates a tensor with the name (not copied), shape and layout of `source`, which is of any type. The caller
-// destroys it. `desc` may be NULL. PEFT_ERROR_NUMERIC: a NaN or an infinity, by tensor and index.
+// Creates a tensor with the name (not copied), shape and layout of `source`, of any type; the caller destroys
+// it. `desc` may be NULL. PEFT_ERROR_NUMERIC: a NaN or an infinity, by tensor and index.
 PEFTDEF peft_status peft_quantize(
     peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *desc, peft_tensor **out);
-// The weights of a tensor of any type as f32; `out` holds rows * cols.
+// Weights of any type as f32: out [rows * cols].
 PEFTDEF peft_status peft_dequantize(peft_context *ctx, const peft_tensor *tensor, float *out);
 
 typedef struct peft_quantize_error {
-    double relative;   // Frobenius norm of the difference over that of the original; 0 if both are 0
+    double relative;   // Frobenius norm of the difference over the original's; 0 if both are 0
     double max, mean;  // of the magnitudes of the differences
 } peft_quantize_error;
 
-// Measures the error of quantization: compares two tensors of one shape and any types.
+// Compares two tensors of one shape and any types.
 PEFTDEF peft_status peft_quantize_compare(
     peft_context *ctx, const peft_tensor *original, const peft_tensor *quantized, peft_quantize_error *out);
 // Bytes of a tensor's values, scales and maps included.
@@ -432,54 +424,44 @@ PEFTDEF size_t peft_tensor_bytes(const peft_tensor *tensor);
 
 typedef struct peft_archive peft_archive;
 
-// `path`: a .safetensors file, a model.safetensors.index.json, or a folder that holds either; all is checked
-// here. Tensors point into the file where it is mapped or mounted.
+// `path`: a .safetensors file, a model.safetensors.index.json, or a folder with either; checked as a whole.
+// Tensors point into a file that is mapped or mounted.
 PEFTDEF peft_status peft_archive_open(peft_context *ctx, const char *path, peft_archive **out);
 PEFTDEF void peft_archive_close(peft_archive *archive);
 PEFTDEF int64_t peft_archive_count(const peft_archive *archive);
-// The i-th tensor. Scalars are [1, 1], vectors [1, n], ranks above 2 [first, rest]. A type that peft_dtype
-// lacks (I64, ...) has data NULL. A weight in bitsandbytes' 4 bits is one tensor; its parts (<name>.absmax,
-// ...) do not count.
+// The i-th tensor. Scalars are [1, 1], vectors [1, n], ranks above 2 [first, rest]. Data is NULL for a type
+// that peft_dtype lacks (I64, ...). bitsandbytes' 4-bit weight is one tensor; its parts (<name>.absmax, ...)
+// do not count.
 PEFTDEF const peft_tensor *peft_archive_at(const peft_archive *archive, int64_t i);
-// NULL: there is no such tensor.
+// NULL: not there.
 PEFTDEF const peft_tensor *peft_archive_find(const peft_archive *archive, const char *name);
 
-// Writes one safetensors file in the order given, wider types first, with {"format":"pt"} as metadata:
-// PEFT_NF4 and PEFT_FP4 as bitsandbytes does; PEFT_I8 as <name> I8 [rows, cols], <name>.scale F32 [blocks]
-// and <name>.quant_state.peft__int8, JSON {"quant_type": "int8", "blocksize", "dtype", "shape"} as U8.
+// Writes a safetensors file in the order given, wider types first, with metadata {"format":"pt"}: PEFT_NF4
+// and PEFT_FP4 as bitsandbytes does; PEFT_I8 as <name> I8 [rows, cols], <name>.scale F32 [blocks] and
+// <name>.quant_state.peft__int8, JSON {"quant_type": "int8", "blocksize", "dtype", "shape"} as U8.
 PEFTDEF peft_status peft_safetensors_write(
     peft_context *ctx, const char *path, const peft_tensor *const *tensors, int64_t count);
 
-// GGUF (docs/gguf.md of ggml-org/ggml), versions 2 and 3, little-endian: metadata and tensors in one file.
-// All that the file claims is checked when it is opened.
+// GGUF (docs/gguf.md of ggml-org/ggml), versions 2 and 3, little-endian: metadata and tensors in one file,
+// which is checked when it is opened.
 typedef struct peft_gguf peft_gguf;
 
-// ggml's numbers of the formats that can be read. A block of 32 values, of 256 in the _K formats, shares its
-// scales.
+// ggml's numbers of the formats that can be read. A block of 32 values (_K: 256) shares its scales.
 typedef enum peft_ggml_type {
-    PEFT_GGML_F32 = 0,
-    PEFT_GGML_F16 = 1,
-    PEFT_GGML_Q4_0 = 2,
-    PEFT_GGML_Q4_1 = 3,
-    PEFT_GGML_Q5_0 = 6,
-    PEFT_GGML_Q5_1 = 7,
-    PEFT_GGML_Q8_0 = 8,
-    PEFT_GGML_Q4_K = 12,
-    PEFT_GGML_Q5_K = 13,
-    PEFT_GGML_Q6_K = 14,
-    PEFT_GGML_Q8_K = 15,
-    PEFT_GGML_IQ4_NL = 20,
-    PEFT_GGML_BF16 = 30
+    PEFT_GGML_F32 = 0, PEFT_GGML_F16 = 1, PEFT_GGML_BF16 = 30,
+    PEFT_GGML_Q4_0 = 2, PEFT_GGML_Q4_1 = 3, PEFT_GGML_Q5_0 = 6, PEFT_GGML_Q5_1 = 7, PEFT_GGML_Q8_0 = 8,
+    PEFT_GGML_Q4_K = 12, PEFT_GGML_Q5_K = 13, PEFT_GGML_Q6_K = 14, PEFT_GGML_Q8_K = 15,
+    PEFT_GGML_IQ4_NL = 20
 } peft_ggml_type;
 PEFTDEF const char *peft_ggml_type_name(int type);  // "Q4_K", ...; else "unknown"
 
 typedef struct peft_gguf_tensor {
     const char *name;  // ggml's, such as blk.0.attn_q.weight
     int rank;          // 0 to 4
-    // ggml's order: dims[0] is the length of a row, the others multiply to the number of rows
+    // ggml's order: dims[0] is the length of a row, the others multiply to the rows
     int64_t dims[4];
-    int type;          // of peft_ggml_type, or another one of ggml's that can only be skipped
-    const void *data;  // row after row, within the file, and as aligned as the file has it
+    int type;          // of peft_ggml_type, or another one of ggml's
+    const void *data;  // row after row, in the file and as aligned as there
     int64_t size;      // bytes
 } peft_gguf_tensor;
 
@@ -488,14 +470,13 @@ PEFTDEF void peft_gguf_close(peft_gguf *gguf);
 PEFTDEF int64_t peft_gguf_count(const peft_gguf *gguf);
 PEFTDEF const peft_gguf_tensor *peft_gguf_at(const peft_gguf *gguf, int64_t i);  // NULL: no such tensor
 PEFTDEF const peft_gguf_tensor *peft_gguf_find(const peft_gguf *gguf, const char *name);
-// `rows` rows of tensor i from first_row, as f32 by ggml's formulas; `out` holds rows * dims[0] values.
-// PEFT_ERROR_UNSUPPORTED: a format that is not in peft_ggml_type.
+// Rows of tensor i as f32, by ggml's formulas: out [rows * dims[0]]. PEFT_ERROR_UNSUPPORTED: another format.
 PEFTDEF peft_status peft_gguf_to_f32(
     const peft_gguf *gguf, int64_t i, int64_t first_row, int64_t rows, float *out);
 
-// Metadata. For a key that is missing or of another kind, the result is `missing` (without such a parameter:
-// NULL or -1). Integers beyond 2^53 are rounded. Strings of arrays are not NUL-terminated: `size` receives
-// their bytes. Booleans of arrays are the numbers 0 and 1.
+// Metadata. The result is `missing` (without such a parameter: NULL or -1) for a key that is not there or of
+// another kind. Integers beyond 2^53 are rounded. Strings of arrays have `size` bytes and no NUL; their
+// booleans are 0 and 1.
 PEFTDEF int64_t peft_gguf_key_count(const peft_gguf *gguf);
 PEFTDEF const char *peft_gguf_key(const peft_gguf *gguf, int64_t i);
 PEFTDEF const char *peft_gguf_string(const peft_gguf *gguf, const char *key, const char *missing);
@@ -505,25 +486,14 @@ PEFTDEF int64_t peft_gguf_array_count(const peft_gguf *gguf, const char *key);
 PEFTDEF const char *peft_gguf_array_string(const peft_gguf *gguf, const char *key, int64_t i, size_t *size);
 PEFTDEF double peft_gguf_array_number(const peft_gguf *gguf, const char *key, int64_t i, double missing);
 
-// GGUF's numbers of the types of metadata.
+// GGUF's types of metadata.
 typedef enum peft_gguf_type {
-    PEFT_GGUF_U8 = 0,
-    PEFT_GGUF_I8,
-    PEFT_GGUF_U16,
-    PEFT_GGUF_I16,
-    PEFT_GGUF_U32,
-    PEFT_GGUF_I32,
-    PEFT_GGUF_F32,
-    PEFT_GGUF_BOOL,
-    PEFT_GGUF_STRING,
-    PEFT_GGUF_ARRAY,
-    PEFT_GGUF_U64,
-    PEFT_GGUF_I64,
-    PEFT_GGUF_F64
+    PEFT_GGUF_U8 = 0, PEFT_GGUF_I8, PEFT_GGUF_U16, PEFT_GGUF_I16, PEFT_GGUF_U32, PEFT_GGUF_I32, PEFT_GGUF_F32,
+    PEFT_GGUF_BOOL, PEFT_GGUF_STRING, PEFT_GGUF_ARRAY, PEFT_GGUF_U64, PEFT_GGUF_I64, PEFT_GGUF_F64
 } peft_gguf_type;
 
-// Collects metadata and tensors, then writes them as version 3, aligned to 32. Keys and strings are copied.
-// PEFT_ERROR_ARGUMENT: a key or tensor that is there already, a number that its type cannot hold.
+// Collects metadata and tensors, then writes version 3, aligned to 32. Keys and strings are copied.
+// PEFT_ERROR_ARGUMENT: a key or tensor given twice, a number that its type cannot hold.
 typedef struct peft_gguf_writer peft_gguf_writer;
 PEFTDEF peft_status peft_gguf_writer_create(peft_context *ctx, peft_gguf_writer **out);
 PEFTDEF void peft_gguf_writer_destroy(peft_gguf_writer *writer);
@@ -535,7 +505,8 @@ PEFTDEF peft_status peft_gguf_set_number(
 PEFTDEF peft_status peft_gguf_set_numbers(peft_gguf_writer *writer, const char *key, peft_gguf_type type,
     const double *values, int64_t count);
 // `type`: PEFT_GGML_F32, F16, BF16, Q8_0 or Q4_0, whose blocks must divide the columns. The tensor is
-// converted while it is written and must live until then. `name`, not the tensor's own, has at most 63 bytes.
+// converted while it is written and must live until then. `name` counts, not the tensor's, and has at most 63
+// bytes.
 PEFTDEF peft_status peft_gguf_add(peft_gguf_writer *writer, const char *name, const peft_tensor *tensor,
     peft_ggml_type type);
 // PEFT_ERROR_NUMERIC: a value that F16, Q8_0 or Q4_0 cannot hold, by tensor name.
@@ -546,7 +517,7 @@ PEFTDEF peft_status peft_gguf_write(peft_gguf_writer *writer, const char *path);
 
 typedef struct peft_tokenizer peft_tokenizer;
 
-// A growing list of token ids: zero it, append to it with peft_encode, free it with peft_ids_free.
+// A growing list of token ids: zero it first, free it with peft_ids_free.
 typedef struct peft_ids {
     int32_t *data;
     int64_t count, capacity;
@@ -559,36 +530,33 @@ typedef struct peft_special_ids {
 
 // `path` is one of
 //   tokenizer.json                  HF's tokenizers (0.23): all but dropout, UnicodeScripts, CTC and
-//                                   templates of several texts: errors by name, as are unknown keys
+//                                   templates of several texts, which are errors by name, as unknown keys
 //   spiece.model, tokenizer.model   SentencePiece's ModelProto: unigram, or BPE with or without byte fallback
 //   vocab.json or encoder.json      GPT-2's, with merges.txt or vocab.bpe beside it
 //   a path that ends in .gguf       the vocabulary within (llama, gpt2 or t5)
 // or a folder that holds one, tried in this order. In a folder tokenizer_config.json, special_tokens_map.json
-// and added_tokens.json count too, and the ids are those of AutoTokenizer (transformers 5). A SentencePiece
-// model by itself is what sentencepiece makes of it; a T5 vocabulary without sentinels gets <extra_id_99> ..
-// <extra_id_0> behind its pieces. Character classes are those of Unicode 14, normalization of Unicode 12:
-// younger characters may be cut differently.
+// and added_tokens.json count too, and ids are AutoTokenizer's (transformers 5). A SentencePiece model alone
+// is what sentencepiece makes of it; a T5 vocabulary without sentinels gets <extra_id_99> .. <extra_id_0>
+// behind its pieces. Character classes are Unicode 14's, normalization Unicode 12's.
 PEFTDEF peft_status peft_tokenizer_load(peft_context *ctx, const char *path, peft_tokenizer **out);
 PEFTDEF void peft_tokenizer_destroy(peft_tokenizer *tokenizer);
 
-// Appends the ids of n bytes of text, without bos and eos. Invalid UTF-8 counts as U+FFFD (byte-level: as its
-// bytes). A special token written out in the text is plain text: nobody can forge one.
+// Appends the ids of n bytes of text, without bos and eos. Invalid UTF-8 counts as U+FFFD (byte-level: as
+// bytes). A special token written out is plain text: nobody can forge one.
 PEFTDEF peft_status peft_encode(const peft_tokenizer *tokenizer, const char *text, size_t n, peft_ids *ids);
-// The same, but </s>, <pad>, <extra_id_0>, <|eot_id|>, ... in the text become their ids, as in HF: for
-// templates.
+// The same, but </s>, <pad>, <|eot_id|>, ... in the text become their ids, as in HF: for templates.
 PEFTDEF peft_status peft_encode_special(
     const peft_tokenizer *tokenizer, const char *text, size_t n, peft_ids *ids);
-// The same with what HF's add_special_tokens=True puts around the text: tokenizer.json's post_processor.
+// The same with what HF's add_special_tokens=True puts around it: tokenizer.json's post_processor.
 PEFTDEF peft_status peft_encode_full(
     const peft_tokenizer *tokenizer, const char *text, size_t n, peft_ids *ids);
 // `size` (may be NULL): bytes without the NUL. skip_special leaves out control tokens and sentinels. The
-// unknown token prints as " ⁇ " (SentencePiece, GGUF) or its text (others), ids behind the vocabulary as
-// nothing.
+// unknown token prints as " ⁇ " (SentencePiece, GGUF) or its text, ids behind the vocabulary as nothing.
 PEFTDEF peft_status peft_decode(const peft_tokenizer *tokenizer, const int32_t *ids, int64_t n,
     bool skip_special, char **text, size_t *size);
 
-PEFTDEF int64_t peft_vocab_size(const peft_tokenizer *tokenizer);  // sentinels and added tokens included
-// The text as it is stored. NULL: there is no such id.
+PEFTDEF int64_t peft_vocab_size(const peft_tokenizer *tokenizer);  // with sentinels and added tokens
+// The text as stored. NULL: no such id.
 PEFTDEF const char *peft_token_text(const peft_tokenizer *tokenizer, int32_t id);
 PEFTDEF int32_t peft_token_id(const peft_tokenizer *tokenizer, const char *text);  // -1: no such token
 PEFTDEF peft_special_ids peft_tokenizer_special(const peft_tokenizer *tokenizer);
