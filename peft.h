@@ -569,37 +569,32 @@ typedef struct peft_model peft_model;
 typedef struct peft_model_desc {
     peft_context *context;
     // A folder with config.json, model.safetensors (or its sharded index) and, if there, the tokenizer; or a
-    // .gguf file, whose blocks of integers stay as they are in the (mapped) file. A key of config.json or
-    // GGUF is computed, known to have no effect, or an error that names it with its value; unknown ones that
-    // are null, false or empty are warnings.
+    // .gguf file, whose blocks of integers stay in the (mapped) file. A key of config.json or GGUF is
+    // computed, known to have no effect, or an error that names it; unknown ones that are null, false or
+    // empty are warnings.
     const char *path;
-    const char *tokenizer;  // the path of another tokenizer (peft_tokenizer_load); default: the one in `path`
-    bool config_only;       // the architecture from config.json with random weights (tests, benchmarks)
+    const char *tokenizer;  // path of another tokenizer; default: the one in `path`
+    bool config_only;       // config.json's architecture with random weights
     uint64_t seed;          // of the random weights
-    // How the matrices of the blocks' linear modules are kept. PEFT_F32 (0): as stored; PEFT_F16, PEFT_BF16:
-    // rounded; PEFT_NF4, PEFT_FP4, PEFT_I8: quantized and frozen, as QLoRA trains on them. What is quantized
-    // already stays so.
+    // How the blocks' linear weights are kept. PEFT_F32 (0): as stored; PEFT_F16, PEFT_BF16: rounded;
+    // PEFT_NF4, PEFT_FP4, PEFT_I8: quantized and frozen, as QLoRA trains on them. What is quantized already
+    // stays so.
     peft_dtype weights;
     int64_t block;          // of quantized weights: peft_quantize_desc
     bool double_quant;
-    // the same for the embedding and the output layer, often a third of a small model
-    peft_dtype embeddings;
+    peft_dtype embeddings;  // the same for the embedding and the output layer
 } peft_model_desc;
 
-// How q, k and v lie in the rows of one matrix: all queries, all keys, all values (THIRDS), or head after
-// head its query, key and value (HEADS).
+// Whether q, k and v are one matrix: all queries, all keys, all values (THIRDS), or those of head after head
+// (HEADS).
 enum { PEFT_FUSED_NOT = 0, PEFT_FUSED_THIRDS, PEFT_FUSED_HEADS };
 
-// How the frequencies of rotary positions are stretched: rope_type of rope_parameters (transformers 5) or
-// rope_scaling (before). Others are PEFT_ERROR_UNSUPPORTED by name, and so are texts longer than
-// max_positions with PEFT_ROPE_DYNAMIC, whose scaling begins there.
+// How rotary frequencies are stretched: rope_type of rope_parameters (transformers 5) or rope_scaling. Others
+// are PEFT_ERROR_UNSUPPORTED by name, as are texts beyond max_positions with PEFT_ROPE_DYNAMIC, which scales
+// from there.
 typedef enum peft_rope_kind {
-    PEFT_ROPE_DEFAULT = 0,
-    PEFT_ROPE_LINEAR,
-    PEFT_ROPE_DYNAMIC,
-    PEFT_ROPE_LLAMA3,
-    PEFT_ROPE_YARN,
-    PEFT_ROPE_LONG  // longrope: one divisor per frequency, others for texts beyond rope_original tokens
+    PEFT_ROPE_DEFAULT = 0, PEFT_ROPE_LINEAR, PEFT_ROPE_DYNAMIC, PEFT_ROPE_LLAMA3, PEFT_ROPE_YARN,
+    PEFT_ROPE_LONG  // longrope: a divisor per frequency, others for texts beyond rope_original tokens
 } peft_rope_kind;
 
 typedef struct peft_config {
@@ -609,12 +604,12 @@ typedef struct peft_config {
     int64_t layers, decoder_layers, heads, kv_heads;  // layers: the encoder's; decoder-only models: 0
     int64_t buckets, max_distance;  // of T5's relative positions
     int64_t max_positions;          // the context window; 0: no limit
-    int64_t window;                 // keys that a query sees at most, its own among them; 0: all before it
+    int64_t window;                 // the most keys that a query sees, its own among them; 0: all
     const bool *windowed;           // [decoder_layers] which layers have that window; NULL: all
     int64_t rotary;                 // dimensions of a head that rotary positions rotate; 0: none
     const bool *rotated;            // [decoder_layers] SmolLM3: which layers rotate; NULL: all
     peft_rope_kind rope;
-    double rope_theta, rope_factor; // the base; what the other kinds divide the frequencies by
+    double rope_theta, rope_factor; // the base; what other kinds divide frequencies by
     double rope_low, rope_high;     // Llama 3: the two frequency factors; YaRN: beta_slow, beta_fast
     double rope_original;           // the context before stretching
     double rope_attention;          // YaRN, longrope: factor of the cosines and sines
@@ -640,38 +635,35 @@ typedef struct peft_config {
 
 PEFTDEF peft_status peft_model_load(const peft_model_desc *desc, peft_model **out);
 PEFTDEF void peft_model_destroy(peft_model *model);
-// A folder with weights and config.json that peft_model_load and HF read, written under a temporary name
-// first. PEFT_F32, PEFT_F16, PEFT_BF16: all in that format. PEFT_NF4, PEFT_FP4, PEFT_I8: linear weights of
-// this type as they are, the others quantized in blocks of 64 (in 4 bits without T5's wo, which transformers
-// keeps wide), the rest unchanged; config.json says how, as bitsandbytes wants it (the 8-bit format is this
-// library's). A path that ends in .gguf: one file with the tokenizer, which llama.cpp reads too. PEFT_I8 is
-// Q8_0 there; matrices whose rows are no multiple of 32 stay f16. What GGUF has no place for is
-// PEFT_ERROR_UNSUPPORTED by name.
+// A folder that peft_model_load and HF read, written under a temporary name first. PEFT_F32, PEFT_F16,
+// PEFT_BF16: all in that format. PEFT_NF4, PEFT_FP4, PEFT_I8: linear weights of this type as they are, others
+// quantized in blocks of 64 (in 4 bits without T5's wo, which transformers keeps wide), the rest unchanged;
+// config.json says how, as bitsandbytes wants it (8 bits are this library's). A path that ends in .gguf: one
+// file with the tokenizer, for llama.cpp too; PEFT_I8 is Q8_0 there, and rows that are no multiple of 32 stay
+// f16. What GGUF has no place for is PEFT_ERROR_UNSUPPORTED by name.
 PEFTDEF peft_status peft_model_save(peft_model *model, const char *folder, peft_dtype type);
 
 // New tokens, as HF's add_tokens and resize_token_embeddings add them.
 typedef struct peft_grow_desc {
     peft_model *model;
-    const char *const *tokens;  // their texts; those in the vocabulary already are passed over
+    const char *const *tokens;  // texts; known ones are passed over
     int64_t token_count;
-    bool special;               // they are control tokens: decoding can leave them out
-    // rows of the embedding afterwards; default: one per token, but never fewer than now
-    int64_t vocab_size;
-    // New rows are drawn from a normal distribution with the mean of the old rows and noise^2 times their
-    // covariance; 0: noise sqrt(1e-9), as in transformers; below 0: all are the mean
+    bool special;               // control tokens, which decoding can leave out
+    int64_t vocab_size;         // rows of the embedding; default: one per token, never fewer than now
+    // New rows: the mean of the old ones plus noise times a normal draw of their covariance; 0: sqrt(1e-9),
+    // as in transformers; below 0: the mean
     float noise;
     uint64_t seed;
 } peft_grow_desc;
 
-// Adds rows to the embedding and the output layer and tokens to the tokenizer; peft_model_save writes both as
-// HF does. New ids follow the tokenizer's last one, so tokens take the embedding's spare rows first (T5 has
-// 28), whose values stay. Call it before adapters are made or loaded. PEFT_ERROR_UNSUPPORTED: the embedding
-// is quantized.
+// Adds rows to embedding and output layer, tokens to the tokenizer; peft_model_save writes both as HF does.
+// Tokens take the embedding's spare rows first (T5 has 28), whose values stay. Call it before adapters are
+// made or loaded. PEFT_ERROR_UNSUPPORTED: the embedding is quantized.
 PEFTDEF peft_status peft_model_grow(const peft_grow_desc *desc);
 PEFTDEF const peft_config *peft_model_config(const peft_model *model);
 PEFTDEF const peft_tokenizer *peft_model_tokenizer(const peft_model *model);  // NULL: the folder has none
 // Whether prompts begin with bos: as the tokenizer's files say, else as its family's do. Generation, training
-// and scoring put it there by themselves.
+// and scoring put it there.
 PEFTDEF bool peft_model_begins_with_bos(const peft_model *model);
 PEFTDEF peft_context *peft_model_context(const peft_model *model);
 PEFTDEF int64_t peft_model_parameter_count(const peft_model *model);
@@ -681,8 +673,8 @@ PEFTDEF peft_tensor *peft_model_find(peft_model *model, const char *name);  // b
 
 typedef struct peft_adapter peft_adapter;
 
-// A batch: sequences end to end. Example i has source rows source_offsets[i]..source_offsets[i + 1] and
-// decoder rows target_offsets[i]..target_offsets[i + 1]. Decoder-only models have no source.
+// A batch, sequences end to end. Example i has source rows source_offsets[i]..source_offsets[i + 1]
+// (decoder-only models: none) and decoder rows target_offsets[i]..target_offsets[i + 1].
 typedef struct peft_batch {
     int64_t count;
     const int32_t *source;
@@ -692,16 +684,16 @@ typedef struct peft_batch {
     const int64_t *target_offsets;
 } peft_batch;
 
-// An adapter that a call applies; base weights stay unchanged. Low-rank paths, IA3 and bottlenecks may apply
-// to some sequences only; virtual tokens and replaced weights apply to all (else PEFT_ERROR_UNSUPPORTED).
+// An adapter that a call applies; base weights stay. Low-rank paths, IA3 and bottlenecks may apply to some
+// sequences; virtual tokens and replaced weights apply to all (else PEFT_ERROR_UNSUPPORTED).
 typedef struct peft_active_adapter {
     const peft_adapter *adapter;
     float scale;                             // of low-rank paths; 0: 1
     int64_t first_sequence, sequence_count;  // of the batch; sequence_count 0: all
 } peft_active_adapter;
 
-// The last hidden states of the decoder [rows, d_model], ready for the head (T5 v1.0: scaled). Rows are those
-// of the batch; an adapter's virtual tokens before a decoder-only model's input come first in every sequence.
+// The decoder's last hidden states [rows, d_model], ready for the head. Rows are the batch's; an adapter's
+// virtual tokens before a decoder-only model's input come first in every sequence.
 PEFTDEF peft_tensor *peft_model_hidden(peft_model *model, peft_tape *tape, const peft_batch *batch,
     const peft_active_adapter *adapters, int adapter_count);
 PEFTDEF peft_tensor *peft_model_logits(peft_model *model, peft_tape *tape, peft_tensor *hidden,
@@ -736,16 +728,14 @@ PEFTDEF const peft_method_info *peft_method_at(int64_t i);             // NULL: 
 PEFTDEF const peft_method_info *peft_method_named(const char *name);  // NULL: none
 
 // Where virtual tokens of prompt tuning and P-tuning are in an encoder-decoder model: before the encoder's
-// input, as in HF peft (whose files have as many rows for a decoder that it does not use); before the
-// decoder's; half before each.
+// input, as in HF peft (whose files have as many unused rows for a decoder); before the decoder's; half
+// before each.
 typedef enum peft_prompt_place {
-    PEFT_PROMPT_ENCODER = 0,
-    PEFT_PROMPT_DECODER,
-    PEFT_PROMPT_BOTH
+    PEFT_PROMPT_ENCODER = 0, PEFT_PROMPT_DECODER, PEFT_PROMPT_BOTH
 } peft_prompt_place;
 
-// Names match as in HF peft: the whole module path or its end behind a dot. "re:" and a Python regular
-// expression stand for the names that match it from end to end; a comma within it is written "\,".
+// Names match as in HF peft: the whole module path, or its end behind a dot. "re:" and a Python regular
+// expression stand for the names that match it from end to end; a comma within is "\,".
 typedef struct peft_adapter_desc {
     peft_model *model;
     peft_method method;
@@ -754,29 +744,26 @@ typedef struct peft_adapter_desc {
     float dropout;                    // of the low-rank paths' input
     bool use_rslora;                  // scale alpha / sqrt(r) instead of alpha / r
     bool pissa;                       // LoRA: see below
-    // Default: the architecture's (T5: "q,v"); or "all-linear". LoRA: embeddings, too, when named ("wte", T5:
-    // "embed_tokens"), and heads, tied or not. PEFT_SELECTED: names of parameters, of modules, of branches
-    // ("decoder.block.3"), or "*"
+    // Default: the architecture's (T5: "q,v"); or "all-linear". LoRA: embeddings ("wte"; T5: "embed_tokens")
+    // and heads, too, when named. PEFT_SELECTED: parameters, modules, branches ("decoder.block.3"), or "*"
     const char *target_modules;
-    const char *target_parameters;    // LoRA: parameters by name ("up_proj.weight"), beside target_modules
+    const char *target_parameters;    // LoRA: beside these, parameters ("up_proj.weight")
     const char *exclude_modules;      // LoRA, DoRA, IA3: names that are no targets
     const char *feedforward_modules;  // IA3: those of target_modules whose input is scaled
     const char *bias;                 // LoRA: "none" (default), "all", "lora_only"
     bool lora_bias;                   // LoRA: B has a bias
-    // LoRA, DoRA, IA3: modules trained whole: all whose path ends in one of these, even within a name
-    const char *modules_to_save;
+    const char *modules_to_save;      // LoRA, DoRA, IA3: trained whole: paths that end so, even within a name
     const char *layers_to_transform;  // "0,2,5": only these blocks; default: all
     const char *layers_pattern;       // before a block's number: "layers"; default: a path's first number
     const char *rank_pattern, *alpha_pattern;  // "expression=number,...": other r and alpha for these modules
-    // LoRA, DoRA, IA3: "3,77": these rows of the embedding are trained, of a tied head as well;
-    // "embed_tokens:3,77;lm_head:5": of these modules
+    // LoRA, DoRA, IA3: "3,77": rows of the embedding to train, of a tied head too;
+    // "embed_tokens:3,77;lm_head:5"
     const char *trainable_token_indices;
-    const char *base_model_name_or_path;  // for adapter_config.json; default: what the model was loaded from
+    const char *base_model_name_or_path;  // in adapter_config.json; default: where the model is from
     int64_t num_virtual_tokens;       // soft prompts: default 20
     peft_prompt_place prompt_place;
     bool random_init;                 // prompt tuning: normal noise instead of sampled vocabulary rows
-    // prompt tuning: rows of this text's tokens; prefix tuning: the decoder's keys and values for it
-    const char *init_text;
+    const char *init_text;            // prompt tuning: its tokens' rows; prefix tuning: its keys and values
     bool prefix_projection;           // prefix tuning: Linear, tanh, Linear
     int64_t encoder_hidden;           // width of the network behind a prompt; default d_model
     bool encoder_lstm;                // P-tuning: a bidirectional LSTM before the MLP; files hold the prompt
@@ -786,58 +773,53 @@ typedef struct peft_adapter_desc {
     peft_activation_kind activation;  // of bottleneck adapters; default relu
     bool pfeiffer;                    // bottleneck adapters behind the feed-forward only
     uint64_t seed;
-    // LoRA without PiSSA: PEFT_F16 or PEFT_BF16 keep A and B so, in memory and in files, and training holds
-    // f32 master weights. A loaded adapter is f32
+    // LoRA without PiSSA: PEFT_F16 or PEFT_BF16 keep A and B so, in files too, and training holds f32 master
+    // weights
     peft_dtype type;
 } peft_adapter_desc;
 
 // PiSSA (Meng et al. 2024): A and B begin as the weight's r largest singular directions A0, B0. The paper
-// takes these out of the base; here the base, which may serve other adapters, stays, and the adapter computes
-// W + s (B A - B0 A0), the same function. Files hold a plain LoRA of rank 2 r, [A; A0] and [B, -B0], as HF
-// peft's conversion of PiSSA does.
+// takes these out of the base; here the base stays, and the adapter computes W + s (B A - B0 A0), the same
+// function. Files hold a plain LoRA of rank 2 r, [A; A0] and [B, -B0], as HF peft's conversion does.
 PEFTDEF peft_status peft_adapter_create(const peft_adapter_desc *desc, peft_adapter **out);
 // A folder with adapter_config.json and adapter_model.safetensors, as HF peft saves it. Every key is used,
-// known to be harmless, or refused by name; a number or a text under an unknown key is a warning. While the
-// adapter is applied, base tensors in its file replace the base's, and for init_lora_weights "pissa" and
-// "olora" the initial low-rank product is subtracted.
+// known to be harmless, or refused by name; a number or text under an unknown key is a warning. Base tensors
+// in the file replace the base's while the adapter is applied; for init_lora_weights "pissa" and "olora" the
+// initial product is subtracted.
 PEFTDEF peft_status peft_adapter_load(peft_model *model, const char *folder, peft_adapter **out);
 // A path that ends in .gguf: LoRA as llama.cpp loads it, the scale folded into its alpha, and into B where
 // modules differ; other methods, DoRA and trained biases are PEFT_ERROR_UNSUPPORTED by name.
 PEFTDEF peft_status peft_adapter_save(const peft_adapter *adapter, const char *folder);
 PEFTDEF void peft_adapter_destroy(peft_adapter *adapter);
-// Merges the adapter into the base weights, which are f32 from then on. Unmerging restores them bit for bit;
-// adapters are unmerged in the reverse order. PEFT_ERROR_UNSUPPORTED: soft prompts and bottlenecks.
+// Merges into the base weights, which are f32 from then on. Unmerging, in reverse order, restores them bit
+// for bit. PEFT_ERROR_UNSUPPORTED: soft prompts and bottlenecks.
 PEFTDEF peft_status peft_adapter_merge(peft_adapter *adapter, float scale);
 PEFTDEF peft_status peft_adapter_unmerge(peft_adapter *adapter);
 
 typedef struct peft_requantize_error {
     int64_t tensors;
-    // Frobenius norm of the rounding error over that of the merged weights, of all tensors together
-    double relative;
-    // the same over the norm of what merging added: at 1, rounding is as large as what was learned
+    double relative;   // Frobenius norm of the rounding errors over that of the merged weights, all together
+    // over that of what merging added: at 1, rounding is as large as what was learned
     double of_update;
     double max, mean;  // of the magnitudes of the error
 } peft_requantize_error;
 
-// After merging: weights that the base has in few bits are quantized again in their format, so that the model
-// is as small as before. `error` may be NULL. Unmerging still restores the base.
+// After merging: quantizes weights again that the base has in few bits, in their format. `error` may be NULL.
+// Unmerging still restores the base.
 PEFTDEF peft_status peft_adapter_requantize(peft_adapter *adapter, peft_requantize_error *error);
 PEFTDEF const peft_adapter_desc *peft_adapter_settings(const peft_adapter *adapter);  // defaults filled in
 PEFTDEF int64_t peft_adapter_parameter_count(const peft_adapter *adapter);
 PEFTDEF int64_t peft_adapter_tensor_count(const peft_adapter *adapter);
-// The i-th tensor; its name is its key in the file.
+// Its name is its key in the file.
 PEFTDEF peft_tensor *peft_adapter_tensor(const peft_adapter *adapter, int64_t i);
 // The size of adapter_model.safetensors.
 PEFTDEF peft_status peft_adapter_file_size(const peft_adapter *adapter, int64_t *bytes);
 
 // One LoRA made of several, as HF peft's add_weighted_adapter defines them. s_i: alpha / r of adapter i.
 typedef enum peft_combine_kind {
-    // A = sum of sqrt(w_i s_i) A_i, B likewise: of equal r. (w_i < 0: sqrt(-w_i s_i), A negated)
-    PEFT_COMBINE_LINEAR = 0,
-    // w_i s_i A_i one below the other, B_i side by side: the weighted sum; the ranks add up
-    PEFT_COMBINE_CAT,
-    // Yadav et al. 2023: keep the largest `density`, elect a sign, average those that agree
-    PEFT_COMBINE_TIES,
+    PEFT_COMBINE_LINEAR = 0,  // A = sum of sqrt(w_i s_i) A_i, B likewise: of equal r (w_i < 0: A negated)
+    PEFT_COMBINE_CAT,         // w_i s_i A_i one below the other, B_i side by side: the sum; ranks add up
+    PEFT_COMBINE_TIES,        // Yadav et al. 2023: keep the largest `density`, elect a sign, average these
     // Yu et al. 2024: keep an entry with probability `density`, divided by it; then as linear
     PEFT_COMBINE_DARE_LINEAR
 } peft_combine_kind;
@@ -850,18 +832,17 @@ typedef struct peft_combine_desc {
     float density;                        // TIES, DARE: (0, 1]; default 0.5
     uint64_t seed;                        // DARE
 } peft_combine_desc;
-// The result is an adapter of its own (alpha = r). Errors name what does not fit: a method, a rank, a module.
+// An adapter of its own (alpha = r). Errors name the method, rank or module that does not fit.
 PEFTDEF peft_status peft_adapter_combine(const peft_combine_desc *desc, peft_adapter **out);
 
-// The k vocabulary rows nearest to virtual token `token` of a soft prompt, by 1 - cosine, nearest first ->
-// ids, distances [k].
+// The k vocabulary rows nearest to a soft prompt's token, by 1 - cosine, nearest first -> ids, distances [k].
 PEFTDEF peft_status peft_prompt_nearest(const peft_adapter *adapter, int64_t token, int64_t k, int32_t *ids,
     float *distances);
 // ------------------------------------------------------------
 // >>generation
 
-// Options mean what they mean in HF transformers 5's generate, for which "the sequence" is the decoder's,
-// its start token included. Out of range: PEFT_ERROR_ARGUMENT and the field's name.
+// Options mean what they mean in HF transformers 5's generate, where "the sequence" is the decoder's with its
+// start token. Out of range: PEFT_ERROR_ARGUMENT and the field's name.
 typedef struct peft_generate_desc {
     peft_model *model;
     const peft_active_adapter *adapters;
@@ -870,51 +851,49 @@ typedef struct peft_generate_desc {
     int64_t max_new_tokens;    // default 64
     int64_t min_new_tokens;    // no end token before that many
     int64_t beams;             // default 1: greedy
-    // beam score = log probability / (count of new tokens)^penalty; default 1 (write 0 as -1e-9)
-    float length_penalty;
+    float length_penalty;      // score = log probability / (new tokens)^penalty; default 1 (0: -1e-9)
     bool early_stopping;       // stop when `beams` hypotheses are finished
-    int64_t no_repeat_ngram;   // no sequence of that many tokens occurs twice; 0: off
+    int64_t no_repeat_ngram;   // so many tokens in a row occur once only; 0: off
     float repetition_penalty;  // > 1 makes repetition rarer (Keskar et al. 2019); 0 or 1: off
     float temperature;         // 0: greedy, without top_k, top_p and min_p; with beams must be 0
     int64_t top_k;             // of sampling (Fan et al. 2018); 0: off
     float top_p;               // of sampling (Holtzman et al. 2020); 0 or 1: off
-    float min_p;               // no token with less than min_p of the likeliest one's probability; 0: off
+    float min_p;               // least probability, relative to the likeliest token's; 0: off
     uint64_t seed;             // of sampling
     const char *const *stop;   // a text ends before the first of these strings; not with beams
     int64_t stop_count;
-    // Streaming: receives each piece of a text as soon as it is final: whole UTF-8 characters (not
-    // NUL-terminated), nothing that may begin a stop string. `prompt`: index in the caller's list. Return
-    // false to end this text. Not with beams
+    // Streaming: receives a text in pieces, as soon as final: whole UTF-8 characters (no NUL), nothing that
+    // may begin a stop string. `prompt`: index in the caller's list. false ends this text. Not with beams
     bool (*on_text)(const char *piece, size_t size, int64_t prompt, void *user);
     void *on_text_user;
-    struct peft_session *session; // keeps the keys and values of this call for the next
+    struct peft_session *session; // keeps keys and values for the next call
 } peft_generate_desc;
 
 // Appends to `out` the ids that HF's generate returns: T5's begin with decoder_start_token_id; eos is last if
-// it was reached. T5's input `ids` end with the end token, as in its training.
+// reached. T5's `ids` end with the end token.
 PEFTDEF peft_status peft_generate(
     const peft_generate_desc *desc, const int32_t *ids, int64_t count, peft_ids *out);
 // Text in (T5: the end token is added), text out.
 PEFTDEF peft_status peft_generate_text(const peft_generate_desc *desc, const char *prompt, char **text);
-// The same for many prompts, which share the work where they can; each texts[i] is to be freed. Each samples
-// from `seed` anew, so a text does not depend on the others (but for rounding, where scores nearly tie).
+// The same for many prompts, which share the work; each texts[i] is to be freed. Each samples from `seed`
+// anew: a text does not depend on the others (but for rounding, where scores nearly tie).
 PEFTDEF peft_status peft_generate_texts(
     const peft_generate_desc *desc, const char *const *prompts, int64_t count, char **texts);
 
 // A prompt cache: the keys and values of the last prompt and its answer. A call computes only what its prompt
-// adds to them: a conversation that grows, many questions behind one text. PEFT_ERROR_UNSUPPORTED: several
-// prompts, an encoder, beams, virtual tokens. Clear it after training. Layers with a window keep only the
-// keys within it: a prompt that differs before the end of the kept text is computed from its beginning.
+// adds: a conversation that grows, many questions behind one text. PEFT_ERROR_UNSUPPORTED: several prompts,
+// an encoder, beams, virtual tokens. Clear it after training. Layers with a window keep only its keys: a
+// prompt that differs before the end of the kept text is computed from its beginning.
 typedef struct peft_session peft_session;
 PEFTDEF peft_status peft_session_create(peft_model *model, peft_session **out);
 PEFTDEF void peft_session_destroy(peft_session *session);
 PEFTDEF void peft_session_clear(peft_session *session);
-PEFTDEF int64_t peft_session_tokens(const peft_session *session);  // how many tokens it holds
-// How many tokens of the last call's prompt were taken from the session.
+PEFTDEF int64_t peft_session_tokens(const peft_session *session);  // that it holds
+// Tokens of the last call's prompt that were in the session.
 PEFTDEF int64_t peft_session_reused(const peft_session *session);
 
-// How likely given completions are: for multiple choice, reranking, evaluation. As in training, the prompt
-// and each completion become tokens on their own.
+// How likely given completions are: for multiple choice, reranking, evaluation. As in training, prompt and
+// completion become tokens on their own.
 typedef struct peft_score_desc {
     peft_model *model;
     const peft_active_adapter *adapters;
@@ -925,19 +904,17 @@ typedef struct peft_score_desc {
     const char *const *completions;  // count of them, or
     const peft_ids *completion_ids;  // their tokens
     int64_t count;
-    // the end token counts as the last of each completion; not of completion_ids
-    bool with_end;
-    int64_t *token_counts;           // optional output: tokens of each completion
-    // optional output: of every token, one completion after the other; to be freed by the caller
+    bool with_end;                   // of texts: the end token counts as their last
+    int64_t *token_counts;           // optional output [count]
+    // optional output, to be freed: of every token, one completion after the other
     double **token_log_probabilities;
 } peft_score_desc;
-// log_probabilities[i]: the sum of log p(token | prompt, tokens before), natural logarithm. An empty
-// completion: 0.
+// log_probabilities[i]: sum of ln p(token | prompt, tokens before); 0 without tokens.
 PEFTDEF peft_status peft_score_completions(const peft_score_desc *desc, double *log_probabilities);
 
-// Perplexity of a text under a decoder-only model (else PEFT_ERROR_UNSUPPORTED), in windows that overlap so
-// that every token but the first ones has at least window - stride tokens before it. The text's first token
-// counts where the model's texts begin with a token of their own, from which it is predicted.
+// Perplexity of a text under a decoder-only model (else PEFT_ERROR_UNSUPPORTED), in windows that overlap:
+// every token but the first ones has at least window - stride tokens before it. The first token counts if the
+// model's texts begin with a token of their own, which predicts it.
 typedef struct peft_text_perplexity_desc {
     peft_model *model;
     const peft_active_adapter *adapters;
@@ -957,11 +934,11 @@ PEFTDEF peft_status peft_text_perplexity(
 // >>data
 
 // A template as Jinja2 3.1 means it (https://jinja.palletsprojects.com), with the methods of Python's
-// strings, lists and dicts, and `generation` blocks. Not there, and errors: extends, include, import, block,
-// autoescape; the filters pprint, striptags, urlize, wordwrap.
+// strings, lists and dicts, and `generation` blocks. Errors: extends, include, import, block, autoescape,
+// pprint, striptags, urlize, wordwrap.
 typedef struct peft_template peft_template;
 
-// A template from the net is not trusted. What goes beyond a limit is PEFT_ERROR_ARGUMENT.
+// Templates from the net are not trusted: beyond a limit is PEFT_ERROR_ARGUMENT.
 typedef struct peft_template_limits {
     int64_t max_steps;  // terms computed, items visited, 64 bytes copied or searched; default 5,000,000
     int max_depth;      // of brackets, blocks, and macros that call macros; default 400
@@ -974,8 +951,8 @@ typedef struct peft_template_desc {
     const char *text;
     size_t length;     // of the text; 0: up to its NUL
     const char *name;  // for messages; default "template"
-    // The rules of transformers' chats: trim_blocks and lstrip_blocks; raise_exception and strftime_now; its
-    // tojson; lists and dicts cannot be changed. Default: promptsource's rules, with zip, choice and
+    // transformers' rules for chats: trim_blocks and lstrip_blocks, raise_exception, strftime_now, its
+    // tojson, lists and dicts that cannot be changed. Default: promptsource's, with zip, choice and
     // most_frequent
     bool chat;
     bool trim_blocks, lstrip_blocks, keep_trailing_newline;
@@ -986,8 +963,8 @@ typedef struct peft_template_desc {
 } peft_template_desc;
 
 PEFTDEF peft_status peft_template_create(const peft_template_desc *desc, peft_template **out);
-// `json`: an object whose members are the template's names. The text is the template's own until the next
-// rendering. Errors name the template, the line and the expression. `size` may be NULL.
+// `json`: an object whose members are the template's names. The text is the template's until the next
+// rendering. Errors name template, line and expression. `size` may be NULL.
 PEFTDEF peft_status peft_template_render(peft_template *t, const char *json, size_t length, const char **text,
     size_t *size);
 PEFTDEF void peft_template_destroy(peft_template *t);
@@ -998,27 +975,27 @@ typedef struct peft_chat peft_chat;
 typedef struct peft_chat_desc {
     peft_context *context;
     // A folder: tokenizer_config.json's chat_template (a text, or a list of named ones), else
-    // chat_template.jinja; special tokens are those of tokenizer_config.json and special_tokens_map.json. A
-    // .gguf: its tokenizer.chat_template
+    // chat_template.jinja, with the special tokens of tokenizer_config.json and special_tokens_map.json. A
+    // .gguf: tokenizer.chat_template
     const char *path;
     const char *name;  // which of several templates; default "default"
     const char *text;  // a template in place of the model's
-    // Of the model: a message that holds one of its special tokens is refused. Default: one that holds
-    // bos_token, eos_token or another token named beside the template
+    // Of the model: messages that hold its special tokens are refused. Default: those that hold bos_token,
+    // eos_token or another token named beside the template
     const peft_tokenizer *tokenizer;
     peft_template_limits limits;
     int64_t (*now)(void *user);  // as peft_template_desc
     void *now_user;
 } peft_chat_desc;
 
-// PEFT_ERROR_MISSING: the model has no template (peft_chat_format has three formats built in), or none of
-// that name; the message lists the names.
+// PEFT_ERROR_MISSING: no template (peft_chat_format has three formats), or none of that name; the message
+// lists them.
 PEFTDEF peft_status peft_chat_open(const peft_chat_desc *desc, peft_chat **out);
 PEFTDEF void peft_chat_close(peft_chat *chat);
 // `json`: a conversation. {"messages": [{"role", "content"}, ...]} (OpenAI, TRL) or the list alone;
 // {"conversations": [{"from", "value"}]} (ShareGPT); {"instruction", "input", "output"} (Alpaca). Other
-// members (tools, documents, enable_thinking, ...) are names of the template. The text is that of
-// transformers, the chat's own until the next call.
+// members (tools, documents, ...) are names of the template. The text is transformers', and the chat's own
+// until the next call.
 PEFTDEF peft_status peft_chat_text(
     peft_chat *chat, const char *json, bool add_generation_prompt, const char **text, size_t *size);
 
@@ -1029,18 +1006,17 @@ typedef enum peft_chat_turns {
     PEFT_TURNS_ALL             // everything
 } peft_chat_turns;
 
-// Appends a conversation's tokens to `ids`, and to `mask` 1 for those that are learned, else 0. Answers are
-// what the template's `generation` blocks hold; without such blocks, what an answer adds behind the
-// generation prompt of the messages before it. PEFT_ERROR_UNSUPPORTED: neither finds them exactly. Needs the
-// chat's tokenizer.
+// Appends a conversation's tokens to `ids`, and to `mask` 1 for learned ones, else 0. Answers are what
+// `generation` blocks hold; without these, what an answer adds behind the generation prompt of the messages
+// before it. PEFT_ERROR_UNSUPPORTED: neither finds them exactly. Needs the chat's tokenizer.
 PEFTDEF peft_status peft_chat_tokens(peft_chat *chat, const char *json, peft_chat_turns turns, peft_ids *ids,
     peft_ids *mask);
 
 typedef struct peft_dataset peft_dataset;
 
-// What a quote at the beginning of a value of a table means.
+// What a quote before a table's value means.
 typedef enum peft_data_quotes {
-    // as RFC4180; but a quoted value of a TSV that goes on over the end of its line is an error
+    // as RFC4180; but a quoted value that goes on over the end of a TSV's line is an error
     PEFT_QUOTES_AUTO = 0,
     PEFT_QUOTES_RFC4180,  // opens a value up to the next quote, line ends and all; "" inside is a quote
     PEFT_QUOTES_NONE      // a character like any other (Python's csv.QUOTE_NONE)
@@ -1052,32 +1028,30 @@ typedef enum peft_template_style {
     PEFT_STYLE_FLAN  // {field} stands for that field, {{ and }} for braces
 } peft_template_style;
 
-// A template whose tags are only names, {{field}}, is filled in plainly: strings as they are, other JSON
-// values as JSON text; {{answers.text[0]}}, {{messages[-1].content}} and {{answers['text']}} are values
-// inside of fields; null counts as missing. With anything more it is Jinja, as promptsource has it: lists and
-// truths print as Python writes them, and what is undefined or None is PEFT_ERROR_MISSING.
+// A template whose tags are only names, {{field}}, is filled in plainly: strings as they are, other values as
+// JSON; null counts as missing. {{answers.text[0]}}, {{messages[-1].content}} and {{answers['text']}} are
+// values inside of fields. With anything more it is Jinja, as promptsource has it: lists and truths print as
+// Python writes them, and what is undefined or None is PEFT_ERROR_MISSING.
 typedef struct peft_dataset_desc {
     peft_context *context;
-    // .jsonl, .ndjson, .json (an object per line, or an array of objects), .csv, .tsv (first line: column
-    // names); "-": standard input, in any of these formats
+    // .jsonl, .ndjson, .json (objects by line, or an array), .csv, .tsv (first line: names); "-": standard
+    // input
     const char *path;
-    // Default "{{prompt}}". Without a completion it may be promptsource's whole form: the prompt, ||| and the
-    // completion, white space around them removed. A record that gives an empty text is left out, and the log
-    // says so
+    // Default "{{prompt}}". Without a completion it may be promptsource's whole form, prompt ||| completion,
+    // white space around them removed. A record that gives an empty text is left out, and logged
     const char *prompt;
     const char *completion;      // default "{{completion}}"
-    // The texts that an answer is chosen from, ||| between them; the other templates see them as the list
-    // answer_choices
+    // Texts to choose an answer from, ||| between them; to other templates, the list answer_choices
     const char *answer_choices;
     peft_template_style style;
-    // Instead of templates: records are conversations, as peft_chat_text takes them. Each chosen turn becomes
-    // an example whose prompt is the text before it, without the beginning and the end token that prompts and
+    // Instead of templates: records are conversations, as peft_chat_text takes them. Each chosen turn is an
+    // example whose prompt is the text before it, without the begin and end tokens that prompts and
     // completions get anyway
     peft_chat *chat;
     peft_chat_turns turns;
-    // Of conversations: the most tokens of a prompt; default: no limit. From a longer one the oldest turns
-    // are left out, not the system's, as if the conversation began later; an answer whose own question is
-    // longer is left out itself. The log tells both. Needs the chat's tokenizer
+    // Of conversations: the most tokens of a prompt; default: no limit. A longer one loses its oldest turns,
+    // not the system's; an answer whose own question is longer is left out. The log tells both. Needs the
+    // chat's tokenizer
     int64_t max_source;
     uint64_t seed;       // of Jinja's choice and random, with the number of the record
     int64_t limit;       // read at most this many examples; 0: all
@@ -1085,28 +1059,28 @@ typedef struct peft_dataset_desc {
     peft_data_quotes quotes;
 } peft_dataset_desc;
 
-// UTF-8, with or without a byte order mark; lines end with LF, CR LF or CR; blank lines are skipped.
-// PEFT_ERROR_FORMAT: a bad line; PEFT_ERROR_MISSING: a field; PEFT_ERROR_ARGUMENT: a template that does not
-// close its {{, has no field, or holds one in single braces (not with PEFT_STYLE_FLAN);
-// PEFT_ERROR_UNSUPPORTED: another format (the message has the line that converts .gz, .parquet and the like).
-// No records: no examples.
+// UTF-8, with or without a byte order mark; lines end with LF, CR LF or CR; blank ones are skipped. No
+// records: no examples. PEFT_ERROR_FORMAT: a bad line; PEFT_ERROR_MISSING: a field; PEFT_ERROR_ARGUMENT: a
+// template that does not close its {{, has no field, or holds one in single braces (not with
+// PEFT_STYLE_FLAN); PEFT_ERROR_UNSUPPORTED: another format (the message has the line that converts .gz,
+// .parquet and the like).
 PEFTDEF peft_status peft_dataset_load(const peft_dataset_desc *desc, peft_dataset **out);
 PEFTDEF void peft_dataset_destroy(peft_dataset *data);
 PEFTDEF int64_t peft_dataset_count(const peft_dataset *data);
-// The filled templates of example i. NULL: there is no such example.
+// The filled templates of example i. NULL: no such example.
 PEFTDEF const char *peft_dataset_prompt(const peft_dataset *data, int64_t i);
 PEFTDEF const char *peft_dataset_completion(const peft_dataset *data, int64_t i);
-// The k-th of the texts that answer_choices gave for example i. NULL: there are no more.
+// The k-th choice of example i. NULL: no more.
 PEFTDEF const char *peft_dataset_choice(const peft_dataset *data, int64_t i, int64_t k);
 // The names of the first record's fields, "dialogue, id, summary"; "": not from a file.
 PEFTDEF const char *peft_dataset_fields(const peft_dataset *data);
-// Splits off a random part of `fraction` (0..1) of the examples, rounded to the nearest count. Both results
-// keep the order of the examples and share nothing with `data`.
+// Splits off a random part, `fraction` (0..1) of the examples to the nearest count. Both results keep the
+// order and share nothing with `data`.
 PEFTDEF peft_status peft_dataset_split(
     const peft_dataset *data, double fraction, uint64_t seed, peft_dataset **rest, peft_dataset **part);
 
-// Several tasks in one dataset, as T5 and FLAN mix them (Raffel et al. 2020, section 3.5.2): task i, of e_i
-// examples, makes up a share of min(e_i, cap)^(1/temperature) in the sum of these.
+// Several tasks in one dataset, as in T5 and FLAN (Raffel et al. 2020, section 3.5.2): task i, of e_i
+// examples, has a share in proportion to min(e_i, cap)^(1/temperature).
 typedef struct peft_mix_desc {
     const peft_dataset *const *datasets;
     const char *const *names;  // of the tasks; NULL: peft_dataset_task gives NULL
@@ -1114,13 +1088,13 @@ typedef struct peft_mix_desc {
     int64_t cap;               // 0: none
     double temperature;        // default 1: in proportion to size; large: all alike
     int64_t limit;             // examples of the result; default: the sum of min(e_i, cap)
-    // of the choice and the order. All examples of a task are used before one is used again
+    // of choice and order. All examples of a task are used before one is used again
     uint64_t seed;
 } peft_mix_desc;
 PEFTDEF peft_status peft_dataset_mix(const peft_mix_desc *desc, peft_dataset **out);
 // of a mixture (or a part of one); else NULL
 PEFTDEF const char *peft_dataset_task(const peft_dataset *data, int64_t i);
-// The examples of several datasets one after the other, in a new one that shares nothing with them.
+// One dataset after the other, in a new one that shares nothing with them.
 PEFTDEF peft_status peft_dataset_join(const peft_dataset *const *datasets, int64_t count, peft_dataset **out);
 // Fills a template, as a dataset's are filled, from the members of one JSON object.
 PEFTDEF peft_status peft_template_fill(peft_context *ctx, const char *text, const char *json, char **out);
@@ -1137,14 +1111,13 @@ typedef struct peft_chat_message {
     const char *content;
 } peft_chat_message;
 
-// The text has no begin token: peft_generate_text and peft_train put it there. add_generation_prompt: it ends
-// where the assistant's answer begins. PEFT_ERROR_ARGUMENT: a message that holds a special token of the
-// format (nobody can forge the other's words), or a role at the wrong place.
+// The text has no begin token, which generation and training add. add_generation_prompt: it ends where the
+// answer begins. PEFT_ERROR_ARGUMENT: a message with a special token of the format (nobody can forge the
+// other's words), a role at the wrong place.
 PEFTDEF peft_status peft_chat_format(peft_context *ctx, peft_chat_kind kind,
     const peft_chat_message *messages, int64_t count, bool add_generation_prompt, char **text);
 
-// In-context learning (Brown et al. 2020): a prompt of an instruction, examples and a question, counted in
-// tokens.
+// In-context learning (Brown et al. 2020): instruction, examples and question, counted in tokens.
 typedef struct peft_few_shot_desc {
     peft_context *context;
     const peft_tokenizer *tokenizer;  // counts; needed with a context_window
@@ -1162,29 +1135,29 @@ typedef struct peft_few_shot_desc {
 
 typedef struct peft_few_shot_result {
     char *text;
-    // tokens of the text, and one for the model's beginning or end token (1 without a tokenizer)
+    // of the text, and one for the model's begin or end token (1 without a tokenizer)
     int64_t tokens;
-    int64_t chosen;    // examples that were to be shown: `shots`, or as many as there are
-    int64_t dropped;   // how many of them, the first ones, did not fit
-    int64_t *indices;  // [chosen] their places in the dataset, in order
+    int64_t chosen;    // `shots`, or as many examples as there are
+    int64_t dropped;   // of them, the first ones, that did not fit
+    int64_t *indices;  // [chosen] places in the dataset, in order
 } peft_few_shot_result;
 
-// Where not all examples fit into context_window - reserve tokens, the first ones are dropped: those nearest
-// to the question count most. PEFT_ERROR_SHAPE and the numbers: not even the question fits.
+// Where not all examples fit into context_window - reserve tokens, the first are dropped, as those nearest to
+// the question count most. PEFT_ERROR_SHAPE and the numbers: not even the question fits.
 PEFTDEF peft_status peft_few_shot(const peft_few_shot_desc *desc, peft_few_shot_result *result);
 PEFTDEF void peft_few_shot_free(peft_context *ctx, peft_few_shot_result *result);
 // ------------------------------------------------------------
 // >>training
 
-// Each comment begins with the bytes of state per parameter. Decay is decoupled: weights shrink by learning
-// rate * weight_decay.
+// Comments begin with the bytes of state per parameter. Decay is decoupled: weights shrink by rate *
+// weight_decay.
 typedef enum peft_optimizer_kind {
     PEFT_ADAMW = 0,  // 8. Loshchilov & Hutter 2019, HF's defaults: bias correction
-    // 2.03. Moments as bitsandbytes keeps them: 8-bit dynamic maps, blocks of 256 (Dettmers et al. 2022); f32
-    // in tensors of less than 4096 elements. A second moment is never rounded to 0
+    // 2.03. bitsandbytes' 8-bit dynamic maps, blocks of 256 (Dettmers et al. 2022); f32 in tensors of less
+    // than 4096 elements. A second moment is never rounded to 0
     PEFT_ADAMW_8BIT,
-    // nearly 0. Shazeer & Stern 2018: a matrix's second moments from those of its rows and columns, no
-    // momentum, decay 1 - step^-0.8, updates clipped to RMS 1, learning rate as given
+    // nearly 0. Shazeer & Stern 2018: second moments from those of rows and columns, no momentum, decay 1 -
+    // step^-0.8, updates clipped to RMS 1, learning rate as given
     PEFT_ADAFACTOR,
     PEFT_SGD,        // 4. Momentum beta1: m = beta1 m + g
     // 4. Chen et al. 2023: the sign of a mean of gradients; takes a third to a tenth of AdamW's rate
@@ -1192,7 +1165,7 @@ typedef enum peft_optimizer_kind {
 } peft_optimizer_kind;
 // "adamw", "adamw8bit", "adafactor", "sgd", "lion"
 PEFTDEF const char *peft_optimizer_name(peft_optimizer_kind kind);
-PEFTDEF bool peft_optimizer_named(const char *name, peft_optimizer_kind *out);  // false: none is called so
+PEFTDEF bool peft_optimizer_named(const char *name, peft_optimizer_kind *out);  // false: none
 
 typedef struct peft_optimizer_desc {
     peft_context *context;
@@ -1202,10 +1175,10 @@ typedef struct peft_optimizer_desc {
     float beta1, beta2, epsilon;  // default 0.9, 0.999 (Lion: 0.99), 1e-8
     float weight_decay;           // default 0
     const float *rates;           // [count] factors of the learning rate; NULL: all 1
-    // Where the state is; default: allocated through the context. state_buffer: memory of the caller, aligned
-    // as malloc's, of at least peft_optimizer_state_size bytes, which become 0. state_file (POSIX): the name
-    // for a new file that is mapped, so that the system can move to the disk what is not in use; it takes its
-    // space at once and is gone afterwards.
+    // Where the state is; default: allocated through the context. state_buffer: the caller's memory, aligned
+    // as malloc's, of at least peft_optimizer_state_size bytes, which become 0. state_file (POSIX): name of a
+    // new file that is mapped, so that the system can move unused state to the disk; it takes its space at
+    // once and is gone afterwards.
     void *state_buffer;
     size_t state_size;
     const char *state_file;
@@ -1216,22 +1189,19 @@ PEFTDEF size_t peft_optimizer_state_size(
 typedef struct peft_optimizer peft_optimizer;
 PEFTDEF peft_status peft_optimizer_create(const peft_optimizer_desc *desc, peft_optimizer **out);
 PEFTDEF void peft_optimizer_destroy(peft_optimizer *optimizer);
-// The norm of all gradients; where it exceeds max_norm > 0 they are scaled down to that, as by torch's
+// The norm of all gradients, which are scaled down to max_norm > 0 if it is more, as by torch's
 // clip_grad_norm_.
 PEFTDEF double peft_optimizer_clip(peft_optimizer *optimizer, double max_norm);
 // Updates the tensors, then zeroes the gradients.
 PEFTDEF void peft_optimizer_step(peft_optimizer *optimizer, float learning_rate);
 
-// The method's rate in the table of methods (LoRA: 1e-3), 1e-4 for all weights (adapter NULL). Models
-// narrower than 512 get 512 / d_model times as much, at most four times: a step of Adam moves a narrow
-// layer's result less (Yang et al. 2022). Prompt tuning's rate is relative to the root mean square of the
-// word embeddings.
+// The method's rate (LoRA: 1e-3), 1e-4 for all weights (adapter NULL). Models narrower than 512 get 512 /
+// d_model times as much, at most four times: Adam's step moves a narrow layer's result less (Yang et al.
+// 2022). Prompt tuning's is relative to the root mean square of the word embeddings.
 PEFTDEF float peft_default_learning_rate(const peft_model *model, const peft_adapter *adapter);
 
 typedef enum peft_schedule {
-    PEFT_SCHEDULE_LINEAR = 0,
-    PEFT_SCHEDULE_COSINE,
-    PEFT_SCHEDULE_CONSTANT
+    PEFT_SCHEDULE_LINEAR = 0, PEFT_SCHEDULE_COSINE, PEFT_SCHEDULE_CONSTANT
 } peft_schedule;
 
 typedef struct peft_progress {
@@ -1245,10 +1215,9 @@ typedef struct peft_progress {
 typedef bool (*peft_progress_fn)(const peft_progress *progress, void *user);  // false: stop
 
 // Receives every gradient of an optimizer step before it is used, in the order of the trained tensors, and
-// last (tensor NULL) 2 values of the step: its loss and its number, by which ranks at different steps are
-// found. `labels`: how many the loss is a mean over. May change the values; anything but PEFT_OK ends the
-// training with that status. With several ranks it has to replace the values by their sum over all ranks, the
-// same bits on each.
+// last (tensor NULL) the step's loss and number, which shows ranks at different steps. `labels`: how many the
+// loss is a mean over. May change the values; anything but PEFT_OK ends the training with that status. With
+// several ranks it has to replace the values by their sum over all ranks, the same bits on each.
 typedef peft_status (*peft_gradient_fn)(
     const peft_tensor *tensor, float *values, int64_t count, double labels, void *user);
 
@@ -1273,25 +1242,24 @@ typedef struct peft_train_desc {
     peft_schedule schedule;
     int64_t warmup_steps;
     float dropout;             // in the model; default 0, whatever its config says
-    // tokens; longer texts are cut at their ends and the log says so; default 512, 128
+    // tokens; longer texts are cut at their ends, and logged; default 512, 128
     int64_t max_source, max_target;
     int64_t eval_every;        // steps; default: once per epoch, when there is validation data
     bool keep_best;            // put the best evaluated weights back at the end
     const char *checkpoint;    // file for resumable state; NULL: none
-    int64_t checkpoint_every;  // steps; default: only when `progress` stops the run
-    // Go on from `checkpoint`, bit for bit as if never stopped; from the beginning where there is no such
-    // file. A run that differs in data, base, adapter or settings is PEFT_ERROR_ARGUMENT and the first
-    // difference; resume_anyway makes differences lines of the log (but not another optimizer or keep_best).
+    int64_t checkpoint_every;  // steps; default: when `progress` stops the run
+    // Go on from `checkpoint`, bit for bit as if never stopped; from the beginning if there is none. A run
+    // that differs in data, base, adapter or settings is PEFT_ERROR_ARGUMENT and the first difference;
+    // resume_anyway logs differences instead (but not of optimizer or keep_best).
     bool resume, resume_anyway;
     uint64_t seed;             // order of examples, dropout
     peft_progress_fn progress;
     void *progress_user;
     peft_gradient_fn gradient;
     void *gradient_user;
-    // Data parallelism: this process is number `rank` of `world` (0 means 1) that train the same model on the
-    // same data with the same settings. Batches stay as large: every world-th example of each step is this
-    // rank's. Let one rank write the checkpoint and all of them read it. With dropout, ranks draw other
-    // numbers.
+    // Data parallelism: this process is number `rank` of `world` (0: 1) that train one model on the same data
+    // with the same settings. Every world-th example of a step is this rank's. One rank should write the
+    // checkpoint and all read it. Ranks draw other dropout.
     int rank, world;
 } peft_train_desc;
 
@@ -1300,30 +1268,28 @@ typedef struct peft_train_result {
     double loss, best_eval_loss, seconds;
     // of `data`: what max_source, max_target and the context window took away
     int64_t cut_examples, cut_tokens;
-    // what batches padded to their longest example would have computed beside the tokens: here examples lie
-    // end to end
+    // tokens that padding to the longest example of each batch would have added
     int64_t padding;
 } peft_train_result;
 
 // `result` may be NULL. PEFT_CANCELLED: the callback stopped it. After a failure the weights are those of the
-// last whole step; what training has widened to f32 stays so. Callbacks must return: a longjmp out of one
-// leaks.
+// last whole step; what was widened to f32 stays so. Callbacks must return: a longjmp out of one leaks.
 PEFTDEF peft_status peft_train(const peft_train_desc *desc, peft_train_result *result);
-// The batches of peft_train, for loops of one's own: tokenized, cut, shifted, shuffled and packed. They use
-// model, adapter, data, batch_size, max_source, max_target, seed, rank and world of `desc`.
+// peft_train's batches, for your own loops: tokenized, cut, shifted, shuffled and packed. Of `desc` they use
+// model, adapter, data, batch_size, max_source, max_target, seed, rank and world.
 typedef struct peft_batches peft_batches;
 PEFTDEF peft_status peft_batches_create(const peft_train_desc *desc, peft_batches **out);
 PEFTDEF void peft_batches_destroy(peft_batches *batches);
 PEFTDEF int64_t peft_batches_count(const peft_batches *batches);  // in an epoch
-// Batch i of an epoch; valid until the next call. NULL: there is none. A rank's share of a last, short batch
-// may have no examples (count 0).
+// Valid until the next call. NULL: there is none. A rank's share of a short last batch may be empty (count
+// 0).
 PEFTDEF const peft_batch *peft_batches_at(peft_batches *batches, int64_t epoch, int64_t i);
-// Mean loss per label over a dataset, no gradients. Tokens as in peft_train_desc.
+// Mean loss per label, no gradients. Tokens as in peft_train_desc.
 PEFTDEF peft_status peft_evaluate_loss(peft_model *model, const peft_adapter *adapter,
     const peft_dataset *data, int64_t max_source, int64_t max_target, double *loss);
 
-// Plans memory: runs a training step of examples of one size with shapes but without numbers. It reads only
-// the headers of files, so weights of any size can be planned on any machine.
+// Plans memory: runs a training step of examples of one size with shapes but no numbers. Only headers of
+// files are read, so weights of any size can be planned on any machine.
 typedef struct peft_plan_desc {
     peft_context *context;           // its threads and instructions count
     // as in peft_model_load; or a config.json, alone or in its folder: then the weights are f32
@@ -1351,8 +1317,8 @@ typedef struct peft_memory_plan {
     size_t total;                   // everything
 } peft_memory_plan;
 
-// total - mapped is what peft_memory_peak will show, but for the dataset and the copy that keep_best keeps.
-// Errors as peft_model_load.
+// total - mapped is peft_memory_peak's value, but for dataset and keep_best's copy. Errors as
+// peft_model_load.
 PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_plan *plan);
 #endif  // PEFT_ONLY_METRICS
 
@@ -1360,19 +1326,16 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
 // ----------------------------------------------------------------------------------------------------------
 // >>metrics: usable alone, without a model (PEFT_ONLY_METRICS)
 
-// The metrics need a context and nothing else of the library. Texts are NUL-terminated UTF-8.
+// Every result carries a signature, the text that says with which settings it was made. Scores have the scale
+// of their reference: ROUGE, METEOR, classification 0..1, CIDEr 0..10, BLEU and chrF 0..100. NULL texts and
+// mismatched counts are PEFT_ERROR_ARGUMENT and the culprit.
 //
-// Every result carries a signature, the text that says with which settings the score was made. Scores keep
-// the scale of their reference implementation: ROUGE, METEOR, CIDEr and classification 0..1 (CIDEr 0..10),
-// BLEU and chrF 0..100. Wrong input (a NULL text, mismatched counts) gives PEFT_ERROR_ARGUMENT and a text
-// naming the culprit.
-//
-// In a field whose 0 means the default, PEFT_ZERO stands for 0. Fields that take it say so.
+// In a field whose 0 means the default, PEFT_ZERO stands for 0, where the field says so.
 #define PEFT_ZERO (-1)
 
 // Several references: references_per_prediction = R (0 means 1), and references[i * R + r] is reference r of
-// prediction i. reference_count, if not 0, is the number of references the caller has: when it is not count *
-// R the call fails and names both numbers (so that files of different length are never scored silently).
+// prediction i. reference_count, if not 0, is checked against count * R (so that files of different length
+// are not scored silently).
 
 // Precision, recall and their harmonic mean, each 0..1.
 typedef struct peft_prf {
@@ -1383,18 +1346,16 @@ typedef struct peft_rouge_scores {
     peft_prf rouge1, rouge2, rougeL, rougeLsum;
 } peft_rouge_scores;
 
-// ROUGE (Lin 2004), equal to Google's rouge_score: lower case, every run of bytes outside [a-z0-9] is one
-// separator, clipped n-gram counts. use_stemmer applies nltk's Porter stemmer to tokens longer than 3
-// letters. rougeLsum takes lines (split at '\n') as sentences; split_summaries also ends a sentence after . !
-// or ? followed by white space (rouge_score uses nltk's sentence splitter there, which is not reproduced).
-// With several references each pair takes, per ROUGE type, the reference with the best F1 (rouge_score's
-// score_multi).
+// ROUGE (Lin 2004), equal to Google's rouge_score: lower case, bytes outside [a-z0-9] separate, clipped
+// n-gram counts. use_stemmer: nltk's Porter stemmer on tokens longer than 3 letters. rougeLsum's sentences
+// are lines; split_summaries also ends one after . ! or ? and white space (not quite nltk's splitter, as in
+// rouge_score). Of several references, each type takes the one with the best F1 (score_multi).
 typedef struct peft_rouge_desc {
     peft_context *context;
     const char *const *predictions;
     const char *const *references;
     int64_t count;
-    int64_t reference_count;        // 0, or what to check against count * references_per_prediction
+    int64_t reference_count;        // 0, or to be checked
     int references_per_prediction;  // 0: 1
     bool use_stemmer;
     bool split_summaries;
@@ -1412,12 +1373,11 @@ typedef struct peft_rouge_result {
 PEFTDEF peft_status peft_rouge(const peft_rouge_desc *desc, peft_rouge_result *result);
 // One pair. Lines are the sentences of rougeLsum.
 PEFTDEF peft_status peft_rouge_pair(peft_context *context, const char *prediction, const char *reference,
-                                    bool use_stemmer, peft_rouge_scores *out);
+    bool use_stemmer, peft_rouge_scores *out);
 // ROUGE-n of one pair for any n >= 1.
 PEFTDEF peft_status peft_rouge_n(peft_context *context, const char *prediction, const char *reference, int n,
-                                 bool use_stemmer, peft_prf *out);
-// nltk's PorterStemmer (its default mode) on a lower-case word of n bytes, in place; returns the new length
-// <= n.
+    bool use_stemmer, peft_prf *out);
+// nltk's PorterStemmer (default mode) on a lower-case word of n bytes, in place; returns the new length <= n.
 PEFTDEF size_t peft_porter_stem(char *word, size_t n);
 
 // How BLEU cuts texts into words (sacreBLEU's tokenizers of the same names).
@@ -1438,10 +1398,10 @@ typedef enum peft_bleu_smoothing {
 
 #define PEFT_BLEU_ORDERS 8
 
-// BLEU (Papineni et al. 2002) of a corpus, equal to sacreBLEU 2.6. `sentences` (count entries, optional) gets
-// the BLEU of every pair by itself; sacreBLEU's sentence_bleu sets effective_order there. Textbooks that
-// print 0.495, 0.730, 0.798, 1.000 for the sentences about a cup of tea use PEFT_TOKENIZE_NONE and
-// PEFT_SMOOTH_NONE with all else at its default.
+// BLEU (Papineni et al. 2002) of a corpus, equal to sacreBLEU 2.6. `sentences` (optional output, count
+// entries): the BLEU of every pair (sacreBLEU's sentence_bleu sets effective_order). Textbooks' 0.495, 0.730,
+// 0.798, 1.000 for the sentences about a cup of tea: PEFT_TOKENIZE_NONE and PEFT_SMOOTH_NONE, all else
+// default.
 typedef struct peft_bleu_desc {
     peft_context *context;
     const char *const *predictions;
@@ -1498,7 +1458,7 @@ typedef struct peft_metric_result {
 PEFTDEF peft_status peft_chrf(const peft_chrf_desc *desc, peft_metric_result *result);  // 0..100
 
 // Metrics of captions and of data-to-text (e2e-metrics): words are what white space separates, in lower case
-// unless keep_case. `pairs` (count entries, optional) gets the score of every pair where the metric has one.
+// unless keep_case. `pairs` (optional output, count entries): the score of every pair where there is one.
 typedef struct peft_text_desc {
     peft_context *context;
     const char *const *predictions;
@@ -1509,8 +1469,7 @@ typedef struct peft_text_desc {
     bool keep_case;
     int max_order;              // longest n-gram; 0: 5 for NIST, 4 for CIDEr
     double *pairs;
-    // METEOR only; 0 means the default, PEFT_ZERO 0. Any two words for which `synonyms` is true match after
-    // exact and stem matches.
+    // METEOR: PEFT_ZERO is 0. Words for which `synonyms` is true match after exact and stem matches.
     double alpha, beta, gamma;  // 0.9, 3, 0.5
     bool (*synonyms)(const char *a, size_t a_size, const char *b, size_t b_size, void *user);
     void *user;
@@ -1521,16 +1480,14 @@ typedef struct peft_text_desc {
 
 // NIST (Doddington 2002) of a corpus as nltk's corpus_nist: orders[n - 1] is the score with n-grams up to n.
 PEFTDEF peft_status peft_nist(const peft_text_desc *desc, peft_metric_result *result);
-// METEOR (Lavie and Agarwal 2007) as nltk 3.8: exact, then Porter stem, then synonym matches, each from the
-// last word backwards; best reference; score: mean over pairs, 0..1. nltk's WordNet step corresponds to
-// `synonyms`.
+// METEOR (Lavie and Agarwal 2007) as nltk 3.8: exact, then Porter stem, then synonym matches (there:
+// WordNet), each from the last word backwards; best reference; mean over pairs, 0..1.
 PEFTDEF peft_status peft_meteor(const peft_text_desc *desc, peft_metric_result *result);
 // CIDEr (Vedantam et al. 2015), mean over pairs, 0..10. Document frequencies come from the references given.
 PEFTDEF peft_status peft_cider(const peft_text_desc *desc, peft_metric_result *result);
 
-// Labels are 0..classes-1. Averages as scikit-learn: macro and weighted over the classes that occur in the
-// labels or the predictions; a ratio whose denominator is 0 is 0. confusion (optional) has classes * classes
-// entries of the caller's: row = label, column = prediction.
+// Labels are 0..classes-1. Averages as scikit-learn: macro and weighted over the classes that occur; x / 0 is
+// 0. confusion (optional output): [classes, classes], row = label, column = prediction.
 typedef struct peft_class_desc {
     peft_context *context;
     const int32_t *predictions;
@@ -1552,15 +1509,14 @@ typedef struct peft_class_result {
 
 PEFTDEF peft_status peft_classification(const peft_class_desc *desc, peft_class_result *result);
 
-// Correlation of two series; a constant or non-finite series is PEFT_ERROR_NUMERIC. Spearman gives ties their
-// mean rank.
+// A constant or non-finite series is PEFT_ERROR_NUMERIC. Spearman gives ties their mean rank.
 PEFTDEF peft_status peft_pearson(peft_context *context, const double *x, const double *y, int64_t count,
-                                 double *out);
+    double *out);
 PEFTDEF peft_status peft_spearman(peft_context *context, const double *x, const double *y, int64_t count,
-                                  double *out);
+    double *out);
 // Area under the ROC curve of scores for positive (nonzero) labels; ties count half.
 PEFTDEF peft_status peft_auc(peft_context *context, const double *scores, const int32_t *labels,
-                             int64_t count, double *out);
+    int64_t count, double *out);
 
 // Calibration of confidences 0..1 of answers that were right (nonzero) or wrong, as the package
 // uncertainty-calibration.
@@ -1574,8 +1530,7 @@ typedef struct peft_calibration_desc {
 
 typedef struct peft_calibration_result {
     double ece_width;           // expected calibration error, bins ((k-1)/bins, k/bins]
-    // the same over bins of about equal size; equal confidences are in the same one
-    double ece_mass;
+    double ece_mass;            // bins of about equal size; equal confidences are in the same one
     double brier;               // mean of (confidence - correct)^2
     double accuracy;
     char signature[128];
@@ -1584,8 +1539,8 @@ typedef struct peft_calibration_result {
 PEFTDEF peft_status peft_calibration(const peft_calibration_desc *desc, peft_calibration_result *result);
 
 // SQuAD and ReCoRD: exact match and word F1 after SQuAD's normalization (lower case, no ASCII punctuation, no
-// a, an, the), the best over the references of a pair; an empty answer equals only an empty one (SQuAD 2).
-// A pair with fewer references than others repeats one. desc->pairs gets the F1 of each.
+// a, an, the), the best over references; an empty answer equals only an empty one (SQuAD 2). A pair with
+// fewer references than others repeats one. desc->pairs: the F1 of each.
 typedef struct peft_answer_result {
     double exact_match, f1;     // means, 0..1
     char signature[128];
@@ -1593,25 +1548,23 @@ typedef struct peft_answer_result {
 
 PEFTDEF peft_status peft_squad(const peft_text_desc *desc, peft_answer_result *result);
 
-// Perplexity from summed log-likelihoods (natural logarithms) of texts: exp(-sum / number of tokens, words or
-// bytes).
+// Perplexity from summed natural log-likelihoods of texts: exp(-sum / number of tokens, words or bytes).
 typedef struct peft_perplexity_result {
     double per_token, per_word, per_byte, bits_per_byte;
     int64_t tokens, words, bytes;
     char signature[128];
 } peft_perplexity_result;
 
-// tokens[i] is the number of tokens that loglikelihoods[i] sums over. Words are what white space separates.
+// tokens[i]: how many loglikelihoods[i] sums over. Words are what white space separates.
 PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *texts,
-                                    const double *loglikelihoods, const int64_t *tokens, int64_t count,
-                                    peft_perplexity_result *result);
+    const double *loglikelihoods, const int64_t *tokens, int64_t count, peft_perplexity_result *result);
 
-// Is one system better than another, or lucky? Both are scored on the same lines, as sacreBLEU's paired tests
-// define it: bootstrap (Koehn 2004): lines are drawn with replacement; p = share of samples whose
-// |difference| exceeds its mean by the observed difference or more. Randomization (Riezler & Maxwell 2005):
-// each line's two outputs are swapped or not; p = share of trials whose |difference| is the observed one or
-// more (sacreBLEU leaves equal ones out, which makes p of a few lines far too small). Both shares are (c + 1)
-// / (samples + 1). Below PEFT_PAIRED_FEW lines neither p nor interval means much: `few` says so.
+// Is one system better than another, or lucky? Both are scored on the same lines, as by sacreBLEU's paired
+// tests. Bootstrap (Koehn 2004): lines are drawn with replacement; p = share of samples whose |difference|
+// exceeds its mean by the observed difference or more. Randomization (Riezler & Maxwell 2005): each line's
+// outputs are swapped or not; p = share of trials whose |difference| is the observed one or more (sacreBLEU
+// leaves equal ones out: too small for a few lines). Both are (c + 1) / (samples + 1). Below PEFT_PAIRED_FEW
+// lines neither p nor interval means much, as `few` says.
 #define PEFT_PAIRED_FEW 30
 typedef enum peft_paired_test { PEFT_PAIRED_BOOTSTRAP = 0, PEFT_PAIRED_RANDOMIZATION } peft_paired_test;
 typedef enum peft_paired_metric {
@@ -1625,10 +1578,10 @@ typedef enum peft_paired_metric {
     PEFT_PAIRED_SCORE     // a callback scores each resampled list: for metrics that are no mean
 } peft_paired_metric;
 
-// The score of a list: line[i] is a line, side[i] tells whose output of it is meant: 0 the baseline's, 1 the
-// system's. False: such a list has no score (a class is missing in it, ...); it is left out.
+// The score of a list: side[i] tells whose output of line[i] is meant, 0 the baseline's, 1 the system's.
+// False: it has none (a class is missing, ...) and is left out.
 typedef bool (*peft_paired_score)(const int64_t *line, const unsigned char *side, int64_t count,
-                                  double *score, void *user);
+    double *score, void *user);
 
 typedef struct peft_paired_desc {
     peft_context *context;
@@ -1655,7 +1608,7 @@ typedef struct peft_paired_desc {
 typedef struct peft_paired_result {
     double baseline, system;             // scores
     double p_value;
-    // bootstrap: mean of the resampled scores, half the width of their 95 % interval
+    // bootstrap: mean of resampled scores, half of their 95 % interval
     double baseline_mean, baseline_ci;
     double system_mean, system_ci;
     bool few;                            // fewer than PEFT_PAIRED_FEW lines
