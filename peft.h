@@ -30871,12 +30871,12 @@ PEFTDEF bool peft_optimizer_named(const char *name, peft_optimizer_kind *out) {
     return false;
 }
 
-static bool peft__state_factored(const peft__optimizer_row *row, const peft_tensor *t) {
-    return row->factored && t->rows > 1 && t->cols > 1;
+static bool peft__state_factored(peft_optimizer_kind kind, const peft_tensor *t) {
+    return peft__optimizers[kind].factored && t->rows > 1 && t->cols > 1;
 }
 
-static bool peft__state_in_8bit(const peft__optimizer_row *row, const peft_tensor *t) {
-    return row->in_8bit && peft__size(t) >= PEFT__STATE_MIN_8BIT;
+static bool peft__state_in_8bit(peft_optimizer_kind kind, const peft_tensor *t) {
+    return peft__optimizers[kind].in_8bit && peft__size(t) >= PEFT__STATE_MIN_8BIT;
 }
 
 // The state of a tensor of n weights; it begins as zeros. First, for a tensor in 16 bits, its f32 master
@@ -30885,12 +30885,11 @@ static bool peft__state_in_8bit(const peft__optimizer_row *row, const peft_tenso
 //     scales of m and v [blocks] f32, codes of m and v [n]   8 bits
 //     means of the rows [rows], of the columns [cols]   f32, Adafactor's of a matrix
 static size_t peft__state_bytes(peft_optimizer_kind kind, const peft_tensor *t) {
-    const peft__optimizer_row *row = &peft__optimizers[kind];
-    size_t n = (size_t)peft__size(t), moments = (size_t)row->moments,
-           master = t->narrow ? n * sizeof(float) : 0;
+    size_t n = (size_t)peft__size(t), moments = (size_t)peft__optimizers[kind].moments;
+    size_t master = t->narrow ? n * sizeof(float) : 0;
     size_t blocks = (n + PEFT__STATE_BLOCK - 1) / PEFT__STATE_BLOCK;
-    if (peft__state_factored(row, t)) return master + (size_t)(t->rows + t->cols) * sizeof(float);
-    if (peft__state_in_8bit(row, t)) return master + moments * (n + blocks * sizeof(float));
+    if (peft__state_factored(kind, t)) return master + (size_t)(t->rows + t->cols) * sizeof(float);
+    if (peft__state_in_8bit(kind, t)) return master + moments * (n + blocks * sizeof(float));
     return master + moments * n * sizeof(float);
 }
 
@@ -30919,12 +30918,6 @@ PEFTDEF void peft_optimizer_destroy(peft_optimizer *o) {
     peft__free(o->ctx, o);
 }
 
-static void peft__state_map_init(peft__state_map *m, bool with_signs) {
-    peft__dynamic_map_of(m->value, with_signs);
-    for (int i = 0; i < 255; i++) m->middle[i] = (m->value[i] + m->value[i + 1]) / 2;
-    m->least = with_signs ? 0 : 1;
-}
-
 static peft_status peft__state_open(peft_optimizer *o) {
     void *state = o->d.state_buffer;
     if (state && (o->d.state_size < o->size || (uintptr_t)state % sizeof(float)))
@@ -30944,9 +30937,9 @@ static peft_status peft__optimizer_alloc(peft_optimizer *o) {
     int64_t tallest = 1, count = o->d.count;
     const float *rates = o->d.rates;
     o->d.rates = NULL;
-    o->tensors = (peft_tensor **)peft__calloc(o->ctx, count, sizeof(peft_tensor *));
-    o->offsets = (size_t *)peft__calloc(o->ctx, count, sizeof(size_t));
-    if (rates) o->rates = (float *)peft__calloc(o->ctx, count, sizeof(float));
+    o->tensors = PEFT__CALLOC(o->ctx, count, peft_tensor *);
+    o->offsets = PEFT__CALLOC(o->ctx, count, size_t);
+    if (rates) o->rates = PEFT__CALLOC(o->ctx, count, float);
     if (!o->tensors || !o->offsets || (rates && !o->rates)) return PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < count; i++) {
         if (rates) o->rates[i] = rates[i];
@@ -30954,10 +30947,15 @@ static peft_status peft__optimizer_alloc(peft_optimizer *o) {
         o->size += peft__aligned_size(peft__state_bytes(o->d.kind, o->d.tensors[i]));
         tallest = PEFT__MAX(tallest, o->d.tensors[i]->rows);
     }
-    if (row->factored) o->sums = (float *)peft__calloc(o->ctx, tallest, sizeof(float));
-    if (row->in_8bit) o->maps = (peft__state_map *)peft__calloc(o->ctx, 2, sizeof(peft__state_map));
+    if (row->factored) o->sums = PEFT__CALLOC(o->ctx, tallest, float);
+    if (row->in_8bit) o->maps = PEFT__CALLOC(o->ctx, 2, peft__state_map);
     if ((row->factored && !o->sums) || (row->in_8bit && !o->maps)) return PEFT_ERROR_MEMORY;
-    for (int i = 0; i < 2 && o->maps; i++) peft__state_map_init(&o->maps[i], i == 0);
+    for (int k = 0; k < 2 && o->maps; k++) {
+        peft__state_map *m = &o->maps[k];
+        m->least = k;
+        peft__dynamic_map_of(m->value, k == 0);
+        for (int i = 0; i < 255; i++) m->middle[i] = (m->value[i] + m->value[i + 1]) / 2;
+    }
     peft_status status = peft__state_open(o);
     for (int64_t i = 0; i < count && !status; i++) {
         peft_tensor *t = o->tensors[i] = o->d.tensors[i];
@@ -30973,21 +30971,18 @@ PEFTDEF peft_status peft_optimizer_create(const peft_optimizer_desc *desc, peft_
     PEFT__NEED(NULL, desc->context, "context");
     PEFT__NEED(desc->context, out, "out");
     peft_context *ctx = desc->context;
-    const peft__demand demands[] = {
-        {desc->count < 1, PEFT_ERROR_ARGUMENT, "nothing to train"},
-        {(uint64_t)desc->kind >= (uint64_t)PEFT__COUNT(peft__optimizers), PEFT_ERROR_ARGUMENT,
-            "no such kind"},
-        {desc->state_buffer && desc->state_file, PEFT_ERROR_ARGUMENT, "both a state_buffer and a state_file"},
-    };
-    peft_status status = peft__demands_check(ctx, "optimizer", demands, PEFT__COUNT(demands));
-    peft_optimizer *o = status ? NULL : (peft_optimizer *)peft__calloc(ctx, 1, sizeof(peft_optimizer));
-    if (!o) return status ? status : PEFT_ERROR_MEMORY;
+    const char *wrong = desc->count < 1 ? "nothing to train"
+        : (uint64_t)desc->kind >= (uint64_t)PEFT__COUNT(peft__optimizers) ? "no such kind"
+        : desc->state_buffer && desc->state_file ? "both a state_buffer and a state_file" : NULL;
+    if (wrong) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "optimizer: %s", wrong);
+    peft_optimizer *o = PEFT__CALLOC(ctx, 1, peft_optimizer);
+    if (!o) return PEFT_ERROR_MEMORY;
     o->ctx = ctx;
     o->d = *desc;
     if (o->d.beta1 == 0) o->d.beta1 = 0.9f;
     if (o->d.beta2 == 0) o->d.beta2 = peft__optimizers[desc->kind].beta2;
     if (o->d.epsilon == 0) o->d.epsilon = 1e-8f;
-    status = peft__optimizer_alloc(o);
+    peft_status status = peft__optimizer_alloc(o);
     if (status) peft_optimizer_destroy(o);
     else *out = o;
     return status;
@@ -31103,16 +31098,6 @@ static void peft__adafactor_updates(void *arg, int64_t begin, int64_t end) {
     }
 }
 
-static void peft__adafactor_unfactored(const peft__step_job *j) {
-    float *g = j->t->grad;
-    int64_t n = peft__size(j->t);
-    for (int64_t i = 0; i < n; i++) {
-        j->rows[i] = j->decay * j->rows[i] + (1 - j->decay) * (g[i] * g[i] + PEFT__ADAFACTOR_EPSILON);
-        g[i] /= sqrtf(j->rows[i]);
-    }
-    j->o->sums[0] = peft__dot(j->o->ctx, g, g, n);
-}
-
 static double peft__sum_of(const float *x, int64_t n) {
     double sum = 0;
     for (int64_t i = 0; i < n; i++) sum += (double)x[i];
@@ -31123,7 +31108,7 @@ static double peft__sum_of(const float *x, int64_t n) {
 static void peft__adafactor(peft__step_job *j) {
     peft_context *ctx = j->o->ctx;
     const peft_tensor *t = j->t;
-    bool factored = peft__state_factored(&peft__optimizers[j->o->d.kind], t);
+    bool factored = peft__state_factored(j->o->d.kind, t);
     j->rows = (float *)(void *)j->state;
     j->columns = j->rows + t->rows;
     j->decay = (float)(1 - pow((double)j->o->step, -0.8));
@@ -31132,8 +31117,14 @@ static void peft__adafactor(peft__step_job *j) {
         peft__ranges(ctx, t->cols, 256, peft__adafactor_column_means, j);
         j->factor = (float)((double)t->rows / peft__sum_of(j->rows, t->rows));
         peft__ranges(ctx, t->rows, peft__row_grain(t->cols), peft__adafactor_updates, j);
-    } else {
-        peft__adafactor_unfactored(j);
+    } else {  // R has all second moments
+        int64_t n = peft__size(t);
+        for (int64_t i = 0; i < n; i++) {
+            float *g = &t->grad[i];
+            j->rows[i] = j->decay * j->rows[i] + (1 - j->decay) * (*g * *g + PEFT__ADAFACTOR_EPSILON);
+            *g /= sqrtf(j->rows[i]);
+        }
+        j->o->sums[0] = peft__dot(ctx, t->grad, t->grad, n);
     }
     double rms = sqrt(peft__sum_of(j->o->sums, factored ? t->rows : 1) / (double)peft__size(t));
     j->u.rate = (float)((double)j->u.rate / PEFT__MAX(1.0, rms));
@@ -31159,7 +31150,7 @@ PEFTDEF void peft_optimizer_step(peft_optimizer *o, float learning_rate) {
         j.u.step_size = (float)((double)j.u.rate / c1);
         j.u.keep = 1 - j.u.rate * o->d.weight_decay;
         if (row->factored) peft__adafactor(&j);
-        if (peft__state_in_8bit(row, j.t))
+        if (peft__state_in_8bit(o->d.kind, j.t))
             peft__ranges(o->ctx, peft__div_up(n, PEFT__STATE_BLOCK), 16, peft__update_8bit_blocks, &j);
         else peft__ranges(o->ctx, n, 16384, peft__update_range, &j);
         if (j.t->narrow) peft__from_f32(j.t->type, j.p, n, (uint16_t *)j.t->data);
@@ -31174,28 +31165,21 @@ typedef struct peft__cuts {
     const char *first;  // the first text that was cut
 } peft__cuts;
 
-static void peft__cuts_add(peft__cuts *c, const char *text, int64_t tokens) {
-    if (tokens <= 0) return;
-    if (!c->examples++) c->first = text;
-    c->tokens += tokens;
-}
-
 // Logs how much was cut, and how the first text ends, where an instruction may have been.
 static void peft__cuts_log(const peft__cuts *c, peft_context *ctx, int64_t count) {
     char shown[100];
     if (!c->examples) return;
-    size_t size = strlen(c->first), from = size > 40 ? size - 40 : 0, n = 0;
-    while (((unsigned char)c->first[from] & 0xC0) == 0x80) from++;  // not from the middle of a character
-    for (const char *p = c->first + from; *p; p++) {
+    size_t size = strlen(c->first), n = 0;
+    const char *p = c->first + (size > 40 ? size - 40 : 0);
+    while (((unsigned char)*p & 0xC0) == 0x80) p++;  // not from the middle of a character
+    for (; *p; p++) {
         if (*p == '\n') shown[n++] = '\\';
         shown[n++] = *p == '\n' ? 'n' : *p;
     }
     shown[n] = 0;
     peft__log(ctx,
-        "warning: %lld of %lld %s have more tokens than %s lets in (%lld): %lld tokens are cut off their "
-        "ends; the first one's end is \"%s\"",
-        (long long)c->examples, (long long)count, c->what, c->limit, (long long)c->most, (long long)c->tokens,
-        shown);
+        "warning: %ld of %ld %s have more tokens than %s lets in (%ld): %ld tokens are cut off their ends; "
+        "the first one's end is \"%s\"", c->examples, count, c->what, c->limit, c->most, c->tokens, shown);
 }
 
 // max[0], max[1]: the most tokens of a prompt and of a completion. If the model has a table of positions,
@@ -31205,9 +31189,8 @@ static peft_status peft__train_encode(const peft_model *m, const peft_adapter *a
     if (!m->tokenizer)
         return peft__fail(
             m->ctx, PEFT_ERROR_MISSING, "%s: no tokenizer (spiece.model) beside the model", m->folder);
-    int64_t window = m->positions ? m->config.max_positions - (a && a->prompt ? a->d.num_virtual_tokens : 0)
-                                  : 0;
-    int64_t beyond = 0;
+    int64_t window = m->positions ? m->config.max_positions : 0, beyond = 0;
+    if (window && a && a->prompt) window -= a->d.num_virtual_tokens;
     peft__cuts cuts[3] = {
         {"prompts", "max_source", max[0], 0, 0, NULL},
         {"completions", "max_target", max[1], 0, 0, NULL},
@@ -31222,9 +31205,12 @@ static peft_status peft__train_encode(const peft_model *m, const peft_adapter *a
         int64_t tokens = x->prompt_count + x->completion_count - 1;
         if (window) cut[2] = PEFT__MAX(0, PEFT__MIN(tokens - window, x->prompt_count - 1));
         x->prompt_count -= cut[2];
-        for (int k = 0; k < 3; k++) peft__cuts_add(&cuts[k], texts[k % 2], cut[k]);
+        for (int k = 0; k < 3; k++) {
+            if (cut[k] > 0 && !cuts[k].examples++) cuts[k].first = texts[k % 2];
+            cuts[k].tokens += cut[k];
+            e->cut_tokens += cut[k];
+        }
         beyond += peft__beyond_window(m, tokens - cut[2]);
-        e->cut_tokens += cut[0] + cut[1] + cut[2];
         e->cut_examples += cut[0] + cut[1] + cut[2] > 0;
     }
     for (int k = 0; k < 3; k++) peft__cuts_log(&cuts[k], m->ctx, e->count);
@@ -31232,8 +31218,8 @@ static peft_status peft__train_encode(const peft_model *m, const peft_adapter *a
     int64_t outside = peft__ids_outside(&e->ids, m->config.vocab_size);
     if (outside < 0) return PEFT_OK;
     return peft__fail(m->ctx, PEFT_ERROR_SHAPE,
-        "%s: the tokenizer gives id %d, the model's vocabulary has %lld", m->folder, e->ids.data[outside],
-        (long long)m->config.vocab_size);
+        "%s: the tokenizer gives id %d, the model's vocabulary has %ld", m->folder,
+        e->ids.data[outside], m->config.vocab_size);
 }
 
 // Makes room for a batch of the `size` longest examples.
@@ -31360,23 +31346,12 @@ PEFTDEF float peft_default_learning_rate(const peft_model *m, const peft_adapter
     return rate * PEFT__MAX(1.0f, PEFT__MIN(4.0f, 512 / (float)m->config.d_model));
 }
 
-// Schedules: the factor of the learning rate after `done` of the `count` steps that follow the warmup.
-static double peft__schedule_linear(double done, double count) {
-    return PEFT__MAX(0.0, (count - done) / count);
+// The factor of the learning rate after `done` of the `count` steps that follow the warmup.
+static double peft__schedule_factor(peft_schedule schedule, double done, double count) {
+    done = PEFT__MIN(done, count);
+    if (schedule == PEFT_SCHEDULE_COSINE) return 0.5 * (1 + cos(3.14159265358979323846 * (done / count)));
+    return schedule == PEFT_SCHEDULE_CONSTANT ? 1 : (count - done) / count;
 }
-
-static double peft__schedule_cosine(double done, double count) {
-    return 0.5 * (1 + cos(3.14159265358979323846 * PEFT__MIN(1.0, done / count)));
-}
-
-static double peft__schedule_constant(double done, double count) {
-    (void)done;
-    (void)count;
-    return 1;
-}
-
-static double (*const peft__schedules[])(double done, double count) = {// in the order of peft_schedule
-    peft__schedule_linear, peft__schedule_cosine, peft__schedule_constant};
 
 // ---- the loop
 
@@ -31403,27 +31378,6 @@ struct peft_batches {
     int64_t size, rank, world;
     uint64_t seed;
 };
-
-static void peft__batches_free(peft_batches *b) {
-    peft__batch_free(b->ctx, &b->buffer);
-    peft__examples_free(b->ctx, &b->examples);
-    peft__free(b->ctx, b->order);
-}
-
-static peft_status peft__batches_init(const peft_train_desc *d, peft_batches *b) {
-    const int64_t max[2] = {d->max_source, d->max_target};
-    b->ctx = d->model->ctx;
-    b->model = d->model;
-    b->order_epoch = -1;
-    b->size = d->batch_size;
-    b->rank = d->rank;
-    b->world = PEFT__MAX(d->world, 1);
-    b->seed = d->seed;
-    peft_status status = peft__train_encode(b->model, d->adapter, d->data, max, &b->examples);
-    if (!status) status = peft__train_batch(b->model, &b->examples, b->size, &b->buffer);
-    if (!status) b->order = PEFT__CALLOC(b->ctx, b->examples.count, int64_t);
-    return status ? status : b->order ? PEFT_OK : PEFT_ERROR_MEMORY;
-}
 
 // Example i of an epoch. It depends on the seed, the epoch and i only, which makes resuming exact.
 static const peft__example *peft__batches_example(peft_batches *b, int64_t epoch, int64_t i) {
@@ -31454,9 +31408,20 @@ PEFTDEF peft_status peft_batches_create(const peft_train_desc *desc, peft_batche
     peft_train_desc d = *desc;
     peft_context *ctx = d.model->ctx;
     peft_status status = peft__train_check(d.model, d.adapter, d.data, "batches", &d);
+    const int64_t max[2] = {d.max_source, d.max_target};
     peft_batches *b = status ? NULL : PEFT__CALLOC(ctx, 1, peft_batches);
     if (!b) return status ? status : PEFT_ERROR_MEMORY;
-    status = peft__batches_init(&d, b);
+    b->ctx = ctx;
+    b->model = d.model;
+    b->order_epoch = -1;
+    b->size = d.batch_size;
+    b->rank = d.rank;
+    b->world = PEFT__MAX(d.world, 1);
+    b->seed = d.seed;
+    status = peft__train_encode(b->model, d.adapter, d.data, max, &b->examples);
+    if (!status) status = peft__train_batch(b->model, &b->examples, b->size, &b->buffer);
+    if (!status) b->order = PEFT__CALLOC(ctx, b->examples.count, int64_t);
+    if (!status && !b->order) status = PEFT_ERROR_MEMORY;
     if (status) peft_batches_destroy(b);
     else *out = b;
     return status;
@@ -31464,7 +31429,9 @@ PEFTDEF peft_status peft_batches_create(const peft_train_desc *desc, peft_batche
 
 PEFTDEF void peft_batches_destroy(peft_batches *b) {
     if (!b) return;
-    peft__batches_free(b);
+    peft__batch_free(b->ctx, &b->buffer);
+    peft__examples_free(b->ctx, &b->examples);
+    peft__free(b->ctx, b->order);
     peft__free(b->ctx, b);
 }
 
@@ -31486,7 +31453,7 @@ typedef struct peft__trainer {
     int64_t tensor_count;
     peft_optimizer *optimizer;
     peft_tape *tape;
-    peft_batches data;
+    peft_batches *data;
     peft__examples validation;
     peft__run_state at;
     int64_t steps, start_step, start_tokens, per_epoch;  // per_epoch: steps of one epoch
@@ -31539,8 +31506,8 @@ static peft_status peft__train_optimizer(peft__trainer *t) {
     memset(&o, 0, sizeof(o));
     o.context = t->ctx;
     o.count = t->tensor_count = a ? a->count : t->model->tensor_count;
-    o.tensors = t->tensors = (peft_tensor **)peft__calloc(t->ctx, o.count, sizeof(peft_tensor *));
-    float *rates = (float *)peft__calloc(t->ctx, o.count, sizeof(float));
+    o.tensors = t->tensors = PEFT__CALLOC(t->ctx, o.count, peft_tensor *);
+    float *rates = PEFT__CALLOC(t->ctx, o.count, float);
     for (int64_t i = 0; t->tensors && rates && i < o.count; i++) {
         t->tensors[i] = a ? &a->tensors[i] : &t->model->tensors[i];
         rates[i] = peft__ends_with(t->tensors[i]->name, ".lora_B.weight") ? t->d.lora_plus_ratio : 1;
@@ -31566,26 +31533,25 @@ static peft_status peft__train_optimizer(peft__trainer *t) {
 static peft_status peft__train_begin(peft__trainer *t) {
     const peft_train_desc *d = &t->d;
     const int64_t max[2] = {d->max_source, d->max_target};
-    peft_status status = peft__batches_init(d, &t->data);
+    peft_status status = peft_batches_create(d, &t->data);
     if (!status && d->validation)
         status = peft__train_encode(t->model, d->adapter, d->validation, max, &t->validation);
     if (!status) status = peft__train_optimizer(t);
     if (!status) status = peft_tape_create(t->ctx, &t->tape);
     if (!status) peft_tape_checkpoint_blocks(t->tape, d->checkpoint_blocks);
     if (status) return status;
-    bool keeps = d->keep_best && d->validation, ok = true;
-    if (keeps)
-        ok = (t->best = (float **)peft__calloc(t->ctx, t->tensor_count, sizeof(float *))) != NULL;
-    for (int64_t i = 0; ok && keeps && i < t->tensor_count; i++)
-        ok = (t->best[i] = (float *)peft__calloc(t->ctx, peft__size(t->tensors[i]), sizeof(float))) != NULL;
+    if (!d->keep_best || !d->validation) return PEFT_OK;
+    t->best = PEFT__CALLOC(t->ctx, t->tensor_count, float *);
+    bool ok = t->best != NULL;
+    for (int64_t i = 0; ok && i < t->tensor_count; i++)
+        ok = (t->best[i] = PEFT__CALLOC(t->ctx, peft__size(t->tensors[i]), float)) != NULL;
     return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
 static void peft__train_end(peft__trainer *t) {
     peft_optimizer_destroy(t->optimizer);
     peft_tape_destroy(t->tape);
-    t->data.ctx = t->ctx;
-    peft__batches_free(&t->data);
+    peft_batches_destroy(t->data);
     peft__examples_free(t->ctx, &t->validation);
     for (int64_t i = 0; t->best && i < t->tensor_count; i++) peft__free(t->ctx, t->best[i]);
     peft__free(t->ctx, t->best);
@@ -31596,7 +31562,7 @@ static void peft__train_end(peft__trainer *t) {
 static float peft__train_rate(const peft__trainer *t) {
     double warm = (double)t->d.warmup_steps, at = (double)t->at.step,
            rest = PEFT__MAX(1.0, (double)t->steps - warm);
-    double factor = at < warm ? at / warm : peft__schedules[t->d.schedule](at - warm, rest);
+    double factor = at < warm ? at / warm : peft__schedule_factor(t->d.schedule, at - warm, rest);
     return (float)((double)t->d.learning_rate * factor);
 }
 
@@ -31639,10 +31605,10 @@ static int64_t peft__padding_of(const peft_batch *b) {
 // step has fewer batches, and the last batch fewer examples.
 static peft_status peft__train_gradients(peft__trainer *t) {
     int64_t per_step = t->d.batch_size * t->d.accumulation, epoch = t->at.step / t->per_epoch;
-    int64_t i = t->at.step % t->per_epoch * per_step, end = PEFT__MIN(i + per_step, t->data.examples.count);
+    int64_t i = t->at.step % t->per_epoch * per_step, end = PEFT__MIN(i + per_step, t->data->examples.count);
     double labels = 0;
     for (int64_t k = i; k < end; k++) {
-        const peft__example *x = peft__batches_example(&t->data, epoch, k);
+        const peft__example *x = peft__batches_example(t->data, epoch, k);
         labels += (double)x->completion_count;
         t->at.tokens += x->prompt_count + x->completion_count;
     }
@@ -31651,7 +31617,7 @@ static peft_status peft__train_gradients(peft__trainer *t) {
     t->model->dropout = t->d.dropout;
     i += t->d.rank;
     for (uint64_t k = (uint64_t)t->d.rank << 32; i < end; k++) {
-        const peft_batch *batch = peft__batches_fill(&t->data, epoch, &i, end);
+        const peft_batch *batch = peft__batches_fill(t->data, epoch, &i, end);
         t->at.padding += peft__padding_of(batch);
         peft_tape_reset(t->tape, peft__mix_seed(t->d.seed, 2 + k, (uint64_t)t->at.step));
         peft_tape_inference(t->tape, false);
@@ -31703,55 +31669,47 @@ static uint64_t peft__checksum(uint64_t sum, const void *data, size_t n) {
     return sum;
 }
 
-// What visitors of a checkpoint's parts work with.
+// What is done with a part of a checkpoint: SUM adds it to the checksum, VERIFY the one in the file.
+typedef enum peft__part_action {
+    PEFT__PART_SKIP,
+    PEFT__PART_SUM,
+    PEFT__PART_WRITE,
+    PEFT__PART_READ,
+    PEFT__PART_VERIFY
+} peft__part_action;
+
 typedef struct peft__checkpoint_io {
     peft__file file;
     peft__writer writer;
     uint64_t at, sum;  // the next part's offset in the file; the checksum of those before it
 } peft__checkpoint_io;
 
-typedef peft_status (*peft__part_fn)(peft__checkpoint_io *io, void *data, size_t size);
-
-// Visits all parts that follow the header, in their order. `visit` NULL: only sets io->at to the end.
-static peft_status peft__checkpoint_walk(
-    const peft__trainer *t, peft__checkpoint_io *io, peft__part_fn visit) {
+static peft_status peft__part_do(peft__checkpoint_io *io, peft__part_action action, void *data, size_t size) {
+    uint64_t block[128], at = io->at;
     peft_status status = PEFT_OK;
-    io->at = sizeof(peft__checkpoint_header);
-    for (int64_t i = 0; i < t->tensor_count && !status; i++) {
-        size_t size = peft_tensor_bytes(t->tensors[i]),
-               state = peft__state_bytes(t->d.optimizer, t->tensors[i]);
-        void *const parts[3] = {
-            t->tensors[i]->data, peft__state_of(t->optimizer, i), t->best ? t->best[i] : NULL};
-        const size_t sizes[3] = {size, state, t->best ? size : 0};
-        for (int k = 0; k < 3 && !status; io->at += sizes[k++])
-            if (visit && sizes[k]) status = visit(io, parts[k], sizes[k]);
+    if (action == PEFT__PART_WRITE) peft__write(&io->writer, data, size);
+    if (action == PEFT__PART_SUM) io->sum = peft__checksum(io->sum, data, size);
+    if (action == PEFT__PART_READ) status = peft__file_read(&io->file, at, data, size);
+    for (size_t step; action == PEFT__PART_VERIFY && size && !status; size -= step, at += step) {
+        step = PEFT__MIN(size, sizeof(block));
+        status = peft__file_read(&io->file, at, block, step);
+        if (!status) io->sum = peft__checksum(io->sum, block, step);
     }
     return status;
 }
 
-static peft_status peft__part_sum(peft__checkpoint_io *io, void *data, size_t size) {
-    io->sum = peft__checksum(io->sum, data, size);
-    return PEFT_OK;
-}
-
-static peft_status peft__part_write(peft__checkpoint_io *io, void *data, size_t size) {
-    peft__write(&io->writer, data, size);
-    return PEFT_OK;
-}
-
-static peft_status peft__part_read(peft__checkpoint_io *io, void *data, size_t size) {
-    return peft__file_read(&io->file, io->at, data, size);
-}
-
-// Adds the part in the file to the checksum; memory stays as it is.
-static peft_status peft__part_verify(peft__checkpoint_io *io, void *data, size_t size) {
-    uint64_t block[128], at = io->at;
+// Visits all parts that follow the header, in their order; io->at is the end then.
+static peft_status peft__checkpoint_walk(
+    const peft__trainer *t, peft__checkpoint_io *io, peft__part_action action) {
     peft_status status = PEFT_OK;
-    (void)data;
-    for (size_t step; size && !status; size -= step, at += step) {
-        step = PEFT__MIN(size, sizeof(block));
-        status = peft__file_read(&io->file, at, block, step);
-        if (!status) io->sum = peft__checksum(io->sum, block, step);
+    io->at = sizeof(peft__checkpoint_header);
+    for (int64_t i = 0; i < t->tensor_count && !status; i++) {
+        const peft_tensor *x = t->tensors[i];
+        size_t size = peft_tensor_bytes(x);
+        void *const parts[3] = {x->data, peft__state_of(t->optimizer, i), t->best ? t->best[i] : NULL};
+        const size_t sizes[3] = {size, peft__state_bytes(t->d.optimizer, x), t->best ? size : 0};
+        for (int k = 0; k < 3 && !status; io->at += sizes[k++])
+            if (sizes[k]) status = peft__part_do(io, action, parts[k], sizes[k]);
     }
     return status;
 }
@@ -31808,7 +31766,7 @@ static void peft__run_settings(peft__trainer *t) {
         const char *name;
         double value;
     } more[] = {
-        {"examples", (double)t->data.examples.count},
+        {"examples", (double)t->data->examples.count},
         {"steps", (double)t->steps},
         {"seed", (double)(d->seed & ((1ull << 53) - 1))},
         {"keep_best", best ? 1.0 : 0},
@@ -31822,7 +31780,7 @@ static void peft__run_settings(peft__trainer *t) {
         uint64_t sum;
     } sums[] = {
         {"training examples (file, template, limits or tokenizer)",
-            peft__examples_checksum(&t->data.examples)},
+            peft__examples_checksum(&t->data->examples)},
         {"validation examples", best ? peft__examples_checksum(&t->validation) : 0},
         {"weights of the base model", peft__base_checksum(t)},
         {"settings of the adapter", a ? peft__adapter_checksum(a) : 0},
@@ -31861,10 +31819,10 @@ static peft_status peft__checkpoint_save(const peft__trainer *t) {
     if (status) return status;
     peft__checkpoint_describe(t, &h);
     io.sum = peft__header_checksum(&h);
-    peft__checkpoint_walk(t, &io, peft__part_sum);
+    peft__checkpoint_walk(t, &io, PEFT__PART_SUM);
     h.checksum = io.sum;
     peft__write(&io.writer, &h, sizeof(h));
-    peft__checkpoint_walk(t, &io, peft__part_write);
+    peft__checkpoint_walk(t, &io, PEFT__PART_WRITE);
     return peft__writer_commit(&io.writer);
 }
 
@@ -31912,12 +31870,12 @@ static peft_status peft__checkpoint_verify(
         return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: damaged: step %lld", path, (long long)h->at.step);
     peft_status status = peft__checkpoint_same_run(t, h);
     if (status) return status;
-    peft__checkpoint_walk(t, io, NULL);
+    peft__checkpoint_walk(t, io, PEFT__PART_SKIP);
     if (io->file.size != io->at)
         return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: damaged: %llu bytes instead of %llu", path,
             (unsigned long long)io->file.size, (unsigned long long)io->at);
     io->sum = peft__header_checksum(h);
-    status = peft__checkpoint_walk(t, io, peft__part_verify);
+    status = peft__checkpoint_walk(t, io, PEFT__PART_VERIFY);
     if (status || io->sum == h->checksum) return status;
     return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: damaged: the checksum does not fit", path);
 }
@@ -31933,7 +31891,7 @@ static peft_status peft__checkpoint_load(peft__trainer *t) {
     if (status) return status;
     status = peft__file_read(&io.file, 0, &h, sizeof(h));
     if (!status) status = peft__checkpoint_verify(t, &io, &h);
-    if (!status) status = peft__checkpoint_walk(t, &io, peft__part_read);
+    if (!status) status = peft__checkpoint_walk(t, &io, PEFT__PART_READ);
     if (!status) {
         t->at = h.at;
         t->start_step = t->optimizer->step = h.at.step;
@@ -32007,8 +31965,8 @@ PEFTDEF peft_status peft_train(const peft_train_desc *desc, peft_train_result *r
         result->steps = t.at.step;
         result->tokens = t.at.tokens;
         result->padding = t.at.padding;
-        result->cut_examples = t.data.examples.cut_examples;
-        result->cut_tokens = t.data.examples.cut_tokens;
+        result->cut_examples = t.data->examples.cut_examples;
+        result->cut_tokens = t.data->examples.cut_tokens;
         for (int64_t i = 0; i < t.tensor_count; i++) result->trainable += peft__size(t.tensors[i]);
         result->total = peft_model_parameter_count(t.model) + (t.d.adapter ? result->trainable : 0);
         result->loss = t.at.loss;
@@ -32219,8 +32177,8 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
 }
 
 // How to add an optimizer: its name in peft_optimizer_kind, its loop beside peft__update_adamw, and its row
-// in peft__optimizers; state, checkpoints, plans and options follow from the row. A schedule is a function
-// and its place in peft__schedules. A setting is its field in peft_train_desc and its row in
+// in peft__optimizers; state, checkpoints, plans and options follow from the row. A schedule is a line of
+// peft__schedule_factor. A setting is its field in peft_train_desc and its row in
 // peft__train_settings: among the first PEFT__RUN_COMMON rows if another value makes another run.
 #endif  // PEFT_ONLY_METRICS
 
