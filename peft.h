@@ -23384,18 +23384,13 @@ PEFTDEF peft_status peft_prompt_nearest(
 
 // ---- numeric settings of a call: one row for each, with its default and its range
 
-typedef enum peft__numeric_kind {
-    PEFT__NUMERIC_INT64,
-    PEFT__NUMERIC_FLOAT,
-    PEFT__NUMERIC_ENUM
-} peft__numeric_kind;
+enum { PEFT__NUMERIC_INT64, PEFT__NUMERIC_FLOAT, PEFT__NUMERIC_ENUM };
 
 typedef struct peft__numeric {
     const char *name;
     size_t offset;  // in the descriptor
-    peft__numeric_kind kind;
-    double preset;       // the value that 0 stands for
-    double least, most;  // the range of all other values
+    int kind;
+    double preset, least, most;  // what 0 stands for; the range of all other values
 } peft__numeric;
 
 #define PEFT__FLOAT_MAX 3.4028234e38
@@ -23451,16 +23446,13 @@ static peft_status peft__active_resolve(peft_context *ctx, const char *call, con
     int count, const peft_adapter *one, peft__active_set *out) {
     if (count < 0 || count > PEFT_MAX_PATHS || (count && !list))
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
-            "%s: adapter_count is %d, but at most %d are possible, given in adapters", call, count,
-            PEFT_MAX_PATHS);
+            "%s: adapter_count is %d, but at most %d are possible, in adapters", call, count, PEFT_MAX_PATHS);
     if (one && count)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: adapter and adapters are both given", call);
+    const peft_active_adapter alone = {one, 1, 0, 0};
     memset(out, 0, sizeof(*out));
-    for (int i = 0; i < count; i++) out->list[out->count++] = list[i];
-    if (one) {
-        out->list[out->count].adapter = one;
-        out->list[out->count++].scale = 1;
-    }
+    out->count = one ? 1 : count;
+    for (int i = 0; i < out->count; i++) out->list[i] = one ? alone : list[i];
     for (int i = 0; i < out->count; i++)
         if (!out->list[i].adapter)
             return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: adapters[%d] is NULL", call, i);
@@ -23536,7 +23528,7 @@ static peft_status peft__encode_text(
     if (status) return status;
     if (first > start && ids->count > first && ids->data[first] == c->bos_id) {  // the text has its own bos
         ids->count--;
-        memmove(ids->data + start, ids->data + first, (size_t)(ids->count - start) * sizeof(int32_t));
+        memmove(ids->data + start, ids->data + first, (ids->count - start) * sizeof(int32_t));
     }
     int64_t lost = PEFT__MAX(0, ids->count - start - (max - ends));
     ids->count -= lost;
@@ -23572,9 +23564,8 @@ static bool peft__beyond_window(const peft_model *m, int64_t tokens) {
 static void peft__log_beyond_window(const peft_model *m, int64_t beyond, int64_t count) {
     if (beyond)
         peft__log(m->ctx,
-            "warning: %lld of %lld prompts have, with their answers, more tokens than the window of "
-            "%lld that the model was trained with",
-            (long long)beyond, (long long)count, (long long)m->config.max_positions);
+            "warning: %ld of %ld prompts have, with their answers, more tokens than the window of %ld that "
+            "the model was trained with", beyond, count, m->config.max_positions);
 }
 
 // ---- batches
@@ -23596,7 +23587,7 @@ static peft_status peft__batch_init(peft_context *ctx, peft__batch_buffer *b, in
     int64_t offsets = 2 * (sequences + 1), ids = source_tokens + 2 * decoder_tokens;
     memset(b, 0, sizeof(*b));
     // one block for all five arrays
-    b->source_offsets = (int64_t *)peft__calloc(ctx, 2 * offsets + ids, sizeof(int32_t));
+    b->source_offsets = (int64_t *)(void *)PEFT__CALLOC(ctx, 2 * offsets + ids, int32_t);
     if (!b->source_offsets) return PEFT_ERROR_MEMORY;
     b->target_offsets = b->source_offsets + sequences + 1;
     b->source = (int32_t *)(void *)(b->source_offsets + offsets);
@@ -23619,14 +23610,14 @@ static void peft__batch_add(
     const int32_t *prompt = e->ids.data + x->prompt, *completion = e->ids.data + x->completion;
     int32_t *input = b->decoder_input + b->target_offsets[i], *labels = b->labels + b->target_offsets[i];
     int32_t *first = c->encoder_decoder ? b->source + b->source_offsets[i] : input;
-    memcpy(first, prompt, (size_t)x->prompt_count * sizeof(int32_t));
+    memcpy(first, prompt, x->prompt_count * sizeof(int32_t));
     b->source_offsets[i + 1] = b->source_offsets[i] + (c->encoder_decoder ? x->prompt_count : 0);
     b->target_offsets[i + 1] = b->target_offsets[i] + before + n - 1;
     if (c->encoder_decoder) input[0] = c->decoder_start_id;
     for (int64_t k = 0; k + 1 < before; k++) labels[k] = -100;
     if (n < 1) return;
-    memcpy(input + before, completion, (size_t)(n - 1) * sizeof(int32_t));
-    memcpy(labels + before - 1, completion, (size_t)n * sizeof(int32_t));
+    memcpy(input + before, completion, (n - 1) * sizeof(int32_t));
+    memcpy(labels + before - 1, completion, n * sizeof(int32_t));
 }
 // ---- the state of a call
 
@@ -23730,8 +23721,7 @@ static peft_status peft__generate_check(const peft__generator *g) {
     peft_status status = peft__demands_check(g->ctx, "peft_generate", demands, PEFT__COUNT(demands));
     for (int64_t i = 0; i < d->stop_count && !status; i++)
         if (!d->stop[i] || !*d->stop[i])
-            status = peft__fail(
-                g->ctx, PEFT_ERROR_ARGUMENT, "peft_generate: stop[%lld] is empty", (long long)i);
+            status = peft__fail(g->ctx, PEFT_ERROR_ARGUMENT, "peft_generate: stop[%ld] is empty", i);
     return status;
 }
 
@@ -23764,8 +23754,7 @@ static peft_status peft__generator_begin(peft__generator *g, const peft_generate
 
 // ---- scores of one row: HF's logits processors, in its order
 
-// Keskar et al. 2019: divides s > 0 by p and multiplies s < 0 by p, once for each different token of the
-// sequence.
+// Keskar et al. 2019: s > 0 becomes s / p, s < 0 s p, once for each different token of the sequence.
 static void peft__penalize_repetition(float *scores, const int32_t *ids, int64_t n, float p) {
     for (int64_t i = 0; i < n; i++) {
         int64_t first = 0;
@@ -23780,7 +23769,7 @@ static void peft__ban_repeated_ngrams(float *scores, const int32_t *ids, int64_t
     if (count + 1 < n) return;
     const int32_t *prefix = ids + count - (n - 1);
     for (int64_t i = 0; i + n <= count; i++)
-        if (memcmp(ids + i, prefix, (size_t)(n - 1) * sizeof(int32_t)) == 0)
+        if (memcmp(ids + i, prefix, (n - 1) * sizeof(int32_t)) == 0)
             scores[ids[i + n - 1]] = -INFINITY;
 }
 
@@ -23804,7 +23793,7 @@ static bool peft__ends_answer(const peft_config *c, int32_t token) {
 static void peft__log_softmax(peft_context *ctx, float *x, float *work, int64_t n) {
     float max = 0;
     double sum = 0;
-    memcpy(work, x, (size_t)n * sizeof(float));
+    memcpy(work, x, n * sizeof(float));
     peft__row_softmax_lse(ctx, work, n, &max, &sum);
     float log_sum = (float)log(sum);
     for (int64_t i = 0; i < n; i++) x[i] = x[i] - max - log_sum;
@@ -23829,15 +23818,13 @@ static int64_t peft__top(const float *scores, int64_t n, int64_t width, peft__ch
 
 // ---- sampling
 
-static int peft__choice_by_score(const void *a, const void *b) {
-    const peft__choice *x = (const peft__choice *)a, *y = (const peft__choice *)b;
-    if (x->score != y->score) return x->score > y->score ? -1 : 1;
-    return x->token < y->token ? -1 : 1;
+static int peft__choice_by_token(const void *a, const void *b) {
+    return ((const peft__choice *)a)->token < ((const peft__choice *)b)->token ? -1 : 1;
 }
 
-static int peft__choice_by_token(const void *a, const void *b) {
-    const peft__choice *x = (const peft__choice *)a, *y = (const peft__choice *)b;
-    return x->token < y->token ? -1 : 1;
+static int peft__choice_by_score(const void *a, const void *b) {
+    float x = ((const peft__choice *)a)->score, y = ((const peft__choice *)b)->score;
+    return x == y ? peft__choice_by_token(a, b) : x > y ? -1 : 1;
 }
 
 enum { PEFT__TOP_K_FEW = 1024 };  // for more, sorting all is faster than inserting
@@ -23867,7 +23854,7 @@ static int64_t peft__warp(const peft__generator *g, const float *scores, peft__c
     int64_t n = peft__collect(g, scores, out), kept = g->d.top_k;
     if (n < 1) return n;
     bool top_p = g->d.top_p > 0 && g->d.top_p < 1, sorted = g->d.top_k || top_p;
-    if (sorted) qsort(out, (size_t)n, sizeof(*out), peft__choice_by_score);
+    if (sorted) qsort(out, n, sizeof(*out), peft__choice_by_score);
     if (kept && kept < n) {
         while (kept < n && out[kept].score == out[g->d.top_k - 1].score) kept++;
         n = kept;
@@ -23885,7 +23872,7 @@ static int64_t peft__warp(const peft__generator *g, const float *scores, peft__c
     kept = 0;
     for (int64_t i = 0; i < n; i++)  // the likeliest has score 1 here
         if (out[i].score >= g->d.min_p) out[kept++] = out[i];
-    if (sorted) qsort(out, (size_t)kept, sizeof(*out), peft__choice_by_token);
+    if (sorted) qsort(out, kept, sizeof(*out), peft__choice_by_token);
     return kept;
 }
 
@@ -23900,9 +23887,7 @@ static int32_t peft__draw(peft_rng *rng, const peft__choice *choices, int64_t n)
 
 // ---- one step
 
-static int64_t peft__length(const peft__generator *g, const peft__search *s) {
-    return s->start + g->made;
-}
+static int64_t peft__length(const peft__generator *g, const peft__search *s) { return s->start + g->made; }
 
 static int64_t peft__choice_stride(const peft__generator *g) {
     return g->d.temperature > 0 ? g->config->vocab_size : g->width;
@@ -24014,7 +23999,7 @@ static void peft__keep(
     s->kept_count = PEFT__MAX(s->kept_count, at + 1);
     h->score = score;
     h->length = length + 1;
-    memcpy(h->ids, ids, (size_t)length * sizeof(int32_t));
+    memcpy(h->ids, ids, length * sizeof(int32_t));
     h->ids[length] = last->token;
 }
 
@@ -24044,7 +24029,7 @@ static peft_status peft__beam_step(peft__generator *g, peft__search *s, int64_t 
     float *next_scores = g->work + first_row * g->config->vocab_size;
     int32_t *next_tokens = g->tokens + first_row;
     bool last = g->made + 1 == g->d.max_new_tokens;
-    memset(taken, 0, (size_t)beams * sizeof(int64_t));
+    memset(taken, 0, beams * sizeof(int64_t));
     for (int64_t rank = 0; rank < (last ? beams : wanted) && going < beams; rank++) {
         int64_t beam = peft__next_choice(g, first_row, taken);
         if (beam < 0) break;
@@ -24061,7 +24046,7 @@ static peft_status peft__beam_step(peft__generator *g, peft__search *s, int64_t 
     if (last ? !s->kept_count : going < beams) return peft__no_token_left(g);
     for (int64_t b = 0; b < going; b++) {
         int32_t *next = s->next_ids + b * g->limit;
-        memcpy(next, s->ids + s->from[b] * g->limit, (size_t)length * sizeof(int32_t));
+        memcpy(next, s->ids + s->from[b] * g->limit, length * sizeof(int32_t));
         next[length] = next_tokens[b];
         s->scores[b] = next_scores[b];
     }
@@ -24083,7 +24068,7 @@ PEFTDEF peft_status peft_session_create(peft_model *model, peft_session **out) {
     if (model->config.encoder_decoder)
         return peft__fail(model->ctx, PEFT_ERROR_UNSUPPORTED, "peft_session_create: %s has an encoder",
             model->config.model_type);
-    peft_session *s = (peft_session *)peft__calloc(model->ctx, 1, sizeof(peft_session));
+    peft_session *s = PEFT__CALLOC(model->ctx, 1, peft_session);
     if (!s) return PEFT_ERROR_MEMORY;
     s->ctx = model->ctx;
     s->model = model;
@@ -24104,13 +24089,9 @@ PEFTDEF void peft_session_destroy(peft_session *s) {
     peft__free(s->ctx, s);
 }
 
-PEFTDEF int64_t peft_session_tokens(const peft_session *s) {
-    return s ? s->ids.count : 0;
-}
+PEFTDEF int64_t peft_session_tokens(const peft_session *s) { return s ? s->ids.count : 0; }
 
-PEFTDEF int64_t peft_session_reused(const peft_session *s) {
-    return s ? s->reused : 0;
-}
+PEFTDEF int64_t peft_session_reused(const peft_session *s) { return s ? s->reused : 0; }
 
 static peft_status peft__session_check(const peft__generator *g, int64_t prompts, int64_t wanted) {
     const peft_model *m = g->d.model;
@@ -24125,9 +24106,8 @@ static peft_status peft__session_check(const peft__generator *g, int64_t prompts
     if (!m->positions || wanted <= m->config.max_positions)
         return peft__demands_check(g->ctx, "peft_generate", demands, PEFT__COUNT(demands));
     return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT,
-        "%lld prompt tokens and %lld new ones do not fit into the model's context of %lld",
-        (long long)(wanted - g->d.max_new_tokens), (long long)g->d.max_new_tokens,
-        (long long)m->config.max_positions);
+        "%ld prompt tokens and %ld new ones do not fit into the model's context of %ld",
+        wanted - g->d.max_new_tokens, g->d.max_new_tokens, m->config.max_positions);
 }
 
 static bool peft__same_adapters(const peft__active_set *a, const peft__active_set *b) {
@@ -24200,20 +24180,22 @@ static void *peft__group_alloc(peft__generator *g, int64_t count, size_t size) {
     return p;
 }
 
+#define PEFT__GROUP(count, type) ((type *)peft__group_alloc(g, count, sizeof(type)))
+
 static void peft__search_init(peft__generator *g, peft__search *s, const int32_t *ids, int64_t count) {
     int64_t beams = g->d.beams, kept = beams > 1 ? beams : 0;
     memset(s, 0, sizeof(*s));
     s->start = count;
-    s->ids = (int32_t *)peft__group_alloc(g, beams * g->limit, sizeof(int32_t));
-    s->from = (int64_t *)peft__group_alloc(g, beams, sizeof(int64_t));
-    s->scores = (float *)peft__group_alloc(g, beams, sizeof(float));
-    s->kept = (peft__hypothesis *)peft__group_alloc(g, kept, sizeof(peft__hypothesis));
-    if (kept) s->next_ids = (int32_t *)peft__group_alloc(g, beams * g->limit, sizeof(int32_t));
+    s->ids = PEFT__GROUP(beams * g->limit, int32_t);
+    s->from = PEFT__GROUP(beams, int64_t);
+    s->scores = PEFT__GROUP(beams, float);
+    s->kept = PEFT__GROUP(kept, peft__hypothesis);
+    if (kept) s->next_ids = PEFT__GROUP(beams * g->limit, int32_t);
     for (int64_t i = 0; i < kept && !g->failed; i++)
-        s->kept[i].ids = (int32_t *)peft__group_alloc(g, g->limit, sizeof(int32_t));
+        s->kept[i].ids = PEFT__GROUP(g->limit, int32_t);
     peft_rng_seed(&s->rng, g->d.seed);
     for (int64_t b = 0; b < beams && !g->failed; b++) {
-        memcpy(s->ids + b * g->limit, ids, (size_t)count * sizeof(int32_t));
+        memcpy(s->ids + b * g->limit, ids, count * sizeof(int32_t));
         s->scores[b] = b ? -1e9f : 0;  // all beams begin equal: only one may count
         s->from[b] = b;
     }
@@ -24229,14 +24211,14 @@ static peft_status peft__group_begin(
     g->limit = longest + g->d.max_new_tokens;
     peft__arena_reset(&g->arena);
     g->failed = false;
-    g->searches = (peft__search *)peft__group_alloc(g, prompts, sizeof(peft__search));
-    g->active = (int64_t *)peft__group_alloc(g, prompts, sizeof(int64_t));
-    g->logits = (float *)peft__group_alloc(g, rows * vocab, sizeof(float));
-    g->work = g->d.beams > 1 ? (float *)peft__group_alloc(g, rows * vocab, sizeof(float)) : g->logits;
-    g->choices = (peft__choice *)peft__group_alloc(g, rows * peft__choice_stride(g), sizeof(peft__choice));
-    g->found = (int64_t *)peft__group_alloc(g, rows, sizeof(int64_t));
-    g->from_row = (int64_t *)peft__group_alloc(g, rows, sizeof(int64_t));
-    g->tokens = (int32_t *)peft__group_alloc(g, rows, sizeof(int32_t));
+    g->searches = PEFT__GROUP(prompts, peft__search);
+    g->active = PEFT__GROUP(prompts, int64_t);
+    g->logits = PEFT__GROUP(rows * vocab, float);
+    g->work = g->d.beams > 1 ? PEFT__GROUP(rows * vocab, float) : g->logits;
+    g->choices = PEFT__GROUP(rows * peft__choice_stride(g), peft__choice);
+    g->found = PEFT__GROUP(rows, int64_t);
+    g->from_row = PEFT__GROUP(rows, int64_t);
+    g->tokens = PEFT__GROUP(rows, int32_t);
     for (int64_t i = 0; i < prompts && !g->failed; i++) {
         if (c->encoder_decoder) peft__search_init(g, &g->searches[i], &c->decoder_start_id, 1);
         else peft__search_init(g, &g->searches[i], source + offsets[i], offsets[i + 1] - offsets[i]);
@@ -24281,7 +24263,7 @@ static peft_status peft__group_step(peft__generator *g) {
     for (int64_t r = 0; r < rows; r++)
         if (g->found[r] < 0)
             return peft__fail(g->ctx, PEFT_ERROR_NUMERIC,
-                "peft_generate: the scores of token %lld are not finite numbers", (long long)g->made + 1);
+                "peft_generate: the scores of token %ld are not finite numbers", g->made + 1);
     for (int64_t i = 0; i < g->active_count && !status; i++) {
         peft__search *s = &g->searches[g->active[i]];
         status = beams > 1 ? peft__beam_step(g, s, i * beams) : peft__single_step(g, s, i);
@@ -24329,8 +24311,8 @@ static peft_status peft__adapters_of_group(peft__generator *g, int64_t first, in
         if (a.first_sequence < 0 || a.sequence_count < 0 || a.first_sequence > count ||
             a.sequence_count > count - a.first_sequence)
             return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT,
-                "peft_generate: adapters[%d] is for %lld sequences from %lld, of %lld", i,
-                (long long)a.sequence_count, (long long)a.first_sequence, (long long)count);
+                "peft_generate: adapters[%d] is for %ld sequences from %ld, of %ld", i, a.sequence_count,
+                a.first_sequence, count);
         int64_t end = a.first_sequence + a.sequence_count;
         if (a.sequence_count) {
             a.first_sequence = PEFT__MAX(a.first_sequence, first) - first;
@@ -24376,8 +24358,7 @@ static peft_status peft__encode_prompts(
         const char *texts[2] = {prompts[i], NULL};
         int64_t cut[2];
         if (!texts[0])
-            return peft__fail(
-                g->ctx, PEFT_ERROR_ARGUMENT, "peft_generate: prompt %lld is NULL", (long long)i);
+            return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT, "peft_generate: prompt %ld is NULL", i);
         peft_status status = peft__encode_example(g->d.model, texts, no_limit, e, cut);
         if (status) return status;
         const peft__example *x = &e->items[i];
@@ -24386,7 +24367,7 @@ static peft_status peft__encode_prompts(
     peft__log_beyond_window(g->d.model, beyond, count);
     for (int i = 0; i < g->all.count; i++) ranges = ranges || g->all.list[i].sequence_count;
     if (count > 1 && !ranges)  // prompts with adapters of their own stay neighbours
-        qsort(e->items, (size_t)count, sizeof(peft__example), peft__example_order);
+        qsort(e->items, count, sizeof(peft__example), peft__example_order);
     return PEFT_OK;
 }
 
@@ -24425,9 +24406,7 @@ PEFTDEF peft_status peft_generate_texts(
     peft_status status = peft__generator_begin(&g, desc);
     if (!status && (count < 0 || (count && (!prompts || !texts))))
         status = peft__fail(g.ctx, PEFT_ERROR_ARGUMENT, "peft_generate: %s",
-            count < 0 ? "count is negative"
-            : prompts ? "no texts"
-                      : "no prompts");
+            count < 0 ? "count is negative" : prompts ? "no texts" : "no prompts");
     if (!status) status = peft__encode_prompts(&g, prompts, count, &e);
     int64_t group = PEFT__MAX(
         1, PEFT__MIN((int64_t)PEFT__GROUP_PROMPTS, PEFT__GROUP_ROWS / PEFT__MAX(1, g.d.beams)));
@@ -24505,13 +24484,13 @@ static peft_status peft__score_rows(peft__scorer *s, const peft_tensor *hidden) 
     int64_t cols = hidden->cols, rows = b->target_offsets[b->count], n = 0;
     int64_t added = (hidden->rows - rows) / b->count;  // virtual tokens in front of each sequence
     int32_t labels[PEFT__LOGIT_ROWS];
-    float *x = (float *)peft__alloc(s->ctx, (size_t)(PEFT__LOGIT_ROWS * cols) * sizeof(float));
+    float *x = (float *)peft__alloc(s->ctx, (PEFT__LOGIT_ROWS * cols) * sizeof(float));
     peft_status status = x ? PEFT_OK : PEFT_ERROR_MEMORY;
     for (int64_t q = 0, r = 0; r < rows && !status; r++) {
         while (r == b->target_offsets[q + 1]) q++;
         if (b->labels[r] >= 0) {
             memcpy(
-                x + n * cols, peft__f32(hidden) + (r + (q + 1) * added) * cols, (size_t)cols * sizeof(float));
+                x + n * cols, peft__f32(hidden) + (r + (q + 1) * added) * cols, cols * sizeof(float));
             labels[n++] = b->labels[r];
         }
         if (!n || (n < PEFT__LOGIT_ROWS && r + 1 < rows)) continue;
@@ -24530,13 +24509,13 @@ static peft_status peft__score_examples(peft__scorer *s) {
     const peft_config *c = &s->model->config;
     int64_t longest = PEFT__SCORE_TOKENS, scored = 0, outside = peft__ids_outside(&e->ids, c->vocab_size);
     if (outside >= 0)
-        return peft__fail(s->ctx, PEFT_ERROR_ARGUMENT, "scoring: token %d is outside the vocabulary of %lld",
-            (int)e->ids.data[outside], (long long)c->vocab_size);
+        return peft__fail(s->ctx, PEFT_ERROR_ARGUMENT, "scoring: token %d is outside the vocabulary of %ld",
+            (int)e->ids.data[outside], c->vocab_size);
     for (const peft__example *x = e->items; x < e->items + e->count; x++) {
         longest = PEFT__MAX(longest, x->prompt_count + x->completion_count);
         scored += x->completion_count;
     }
-    s->out = (double *)peft__calloc(s->ctx, scored + 1, sizeof(double));
+    s->out = PEFT__CALLOC(s->ctx, scored + 1, double);
     peft_status status = s->out ? PEFT_OK : PEFT_ERROR_MEMORY;
     if (!status) status = peft__batch_init(s->ctx, &s->batch, PEFT__SCORE_TOKENS, longest, longest);
     for (int64_t i = 0; i < e->count && !status;) {
@@ -24573,8 +24552,8 @@ static peft_status peft__score_check(const peft_score_desc *d, const peft__score
     peft_status status = peft__demands_check(s->ctx, "peft_score_completions", demands, PEFT__COUNT(demands));
     for (int64_t i = 0; d->completions && i < d->count && !status; i++)
         if (!d->completions[i])
-            status = peft__fail(s->ctx, PEFT_ERROR_ARGUMENT,
-                "peft_score_completions: completions[%lld] is NULL", (long long)i);
+            status = peft__fail(
+                s->ctx, PEFT_ERROR_ARGUMENT, "peft_score_completions: completions[%ld] is NULL", i);
     return status;
 }
 
@@ -24661,8 +24640,8 @@ static peft_status peft__text_read(
     size_t mark = peft__utf8_mark(text, size);
     out->text = text + mark;
     if (strlen(text) < size)
-        return peft__fail(s->ctx, PEFT_ERROR_FORMAT, "peft_text_perplexity: %s is not text: byte %lld is NUL",
-            what, (long long)strlen(text));
+        return peft__fail(s->ctx, PEFT_ERROR_FORMAT, "peft_text_perplexity: %s is not text: byte %zu is NUL",
+            what, strlen(text));
     if (!peft__push_start(s->model, &s->examples.ids)) return PEFT_ERROR_MEMORY;
     status = peft_encode(s->model->tokenizer, out->text, size - mark, &s->examples.ids);
     if (status || s->examples.ids.count > 1) return status;
@@ -30888,7 +30867,7 @@ static size_t peft__state_bytes(peft_optimizer_kind kind, const peft_tensor *t) 
     size_t n = (size_t)peft__size(t), moments = (size_t)peft__optimizers[kind].moments;
     size_t master = t->narrow ? n * sizeof(float) : 0;
     size_t blocks = (n + PEFT__STATE_BLOCK - 1) / PEFT__STATE_BLOCK;
-    if (peft__state_factored(kind, t)) return master + (size_t)(t->rows + t->cols) * sizeof(float);
+    if (peft__state_factored(kind, t)) return master + (t->rows + t->cols) * sizeof(float);
     if (peft__state_in_8bit(kind, t)) return master + moments * (n + blocks * sizeof(float));
     return master + moments * n * sizeof(float);
 }
@@ -31145,7 +31124,7 @@ PEFTDEF void peft_optimizer_step(peft_optimizer *o, float learning_rate) {
         j.t = o->tensors[i];
         int64_t n = peft__size(j.t);
         j.p = j.t->narrow ? (float *)(void *)peft__state_of(o, i) : peft__f32(j.t);
-        j.state = peft__state_of(o, i) + (j.t->narrow ? (size_t)n * sizeof(float) : 0);
+        j.state = peft__state_of(o, i) + (j.t->narrow ? n * sizeof(float) : 0);
         j.u.rate = o->rates ? learning_rate * o->rates[i] : learning_rate;
         j.u.step_size = (float)((double)j.u.rate / c1);
         j.u.keep = 1 - j.u.rate * o->d.weight_decay;
@@ -31475,8 +31454,8 @@ static peft_status peft__train_count_steps(peft__trainer *t) {
     if (!d->eval_every) d->eval_every = t->per_epoch;
     if (ok && peft__mul(t->steps, per_step, &positions)) return PEFT_OK;
     return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT,
-        "training: epochs %lld, max_steps %lld, batch_size %lld, accumulation %lld are too many",
-        (long long)d->epochs, (long long)d->max_steps, (long long)d->batch_size, (long long)d->accumulation);
+        "training: epochs %ld, max_steps %ld, batch_size %ld, accumulation %ld are too many",
+        d->epochs, d->max_steps, d->batch_size, d->accumulation);
 }
 
 static peft_status peft__train_resolve(peft__trainer *t, const peft_train_desc *desc) {
@@ -31576,13 +31555,13 @@ static peft_status peft__train_exchange(peft__trainer *t, double labels) {
         peft_tensor *x = i < t->tensor_count ? t->tensors[i] : NULL;
         status = t->d.gradient(x, x ? x->grad : own, x ? peft__size(x) : 2, labels, t->d.gradient_user);
         if (status)
-            return peft__fail(t->ctx, status, "step %lld: the gradient callback failed at %s",
-                (long long)t->at.step + 1, x ? x->name : "the loss");
+            return peft__fail(t->ctx, status, "step %ld: the gradient callback failed at %s",
+                t->at.step + 1, x ? x->name : "the loss");
     }
     if (own[1] != world * step)
         return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT,
-            "step %lld of rank %d: not all of %d ranks are at this step, or their values were not added up",
-            (long long)t->at.step + 1, t->d.rank, t->d.world);
+            "step %ld of rank %d: not all of %d ranks are at this step, or their values were not added up",
+            t->at.step + 1, t->d.rank, t->d.world);
     t->at.loss = (double)own[0];
     return PEFT_OK;
 }
@@ -31714,11 +31693,16 @@ static peft_status peft__checkpoint_walk(
     return status;
 }
 
-static void peft__run_add(peft__trainer *t, const char *name, double value, bool number) {
+static void peft__run_add(peft__trainer *t, const char *name, double value) {
     peft__run_setting *s = &t->settings[t->setting_count++];
     s->name = name;
     s->value = value;
-    s->number = number;
+    s->number = true;
+}
+
+static void peft__run_add_sum(peft__trainer *t, const char *name, uint64_t sum) {
+    peft__run_add(t, name, (double)(sum >> 12));  // the upper 52 bits: a double holds them
+    t->settings[t->setting_count - 1].number = false;
 }
 
 static uint64_t peft__examples_checksum(const peft__examples *e) {
@@ -31726,8 +31710,8 @@ static uint64_t peft__examples_checksum(const peft__examples *e) {
     for (const peft__example *x = e->items; x < e->items + e->count; x++) {
         const int64_t counts[2] = {x->prompt_count, x->completion_count};
         sum = peft__checksum(sum, counts, sizeof(counts));
-        sum = peft__checksum(sum, e->ids.data + x->prompt, (size_t)counts[0] * sizeof(int32_t));
-        sum = peft__checksum(sum, e->ids.data + x->completion, (size_t)counts[1] * sizeof(int32_t));
+        sum = peft__checksum(sum, e->ids.data + x->prompt, counts[0] * sizeof(int32_t));
+        sum = peft__checksum(sum, e->ids.data + x->completion, counts[1] * sizeof(int32_t));
     }
     return sum;
 }
@@ -31740,7 +31724,7 @@ static uint64_t peft__base_checksum(const peft__trainer *t) {
         const peft_tensor *w = &m->tensors[i];
         const peft_quant *q = w->quant;
         sum = peft__checksum(sum, w->data, q ? peft__quant_code_bytes(w) : peft_tensor_bytes(w));
-        if (q && q->absmax) sum = peft__checksum(sum, q->absmax, (size_t)q->block_count * sizeof(float));
+        if (q && q->absmax) sum = peft__checksum(sum, q->absmax, q->block_count * sizeof(float));
         if (q && q->codes) sum = peft__checksum(sum, q->codes, (size_t)q->block_count);
     }
     return sum;
@@ -31762,34 +31746,21 @@ static void peft__run_settings(peft__trainer *t) {
     const peft_train_desc *d = &t->d;
     const peft_adapter_desc *a = d->adapter ? &d->adapter->d : NULL;
     bool best = t->best != NULL;
-    const struct {
-        const char *name;
-        double value;
-    } more[] = {
-        {"examples", (double)t->data->examples.count},
-        {"steps", (double)t->steps},
-        {"seed", (double)(d->seed & ((1ull << 53) - 1))},
-        {"keep_best", best ? 1.0 : 0},
-        {"eval_every", best ? (double)d->eval_every : 0},
-        {"alpha", a ? (double)a->alpha : 0},
-        {"the adapter's dropout", a ? (double)a->dropout : 0},
-        {"use_rslora", a ? (double)a->use_rslora : 0},
-    };
-    const struct {
-        const char *name;
-        uint64_t sum;
-    } sums[] = {
-        {"training examples (file, template, limits or tokenizer)",
-            peft__examples_checksum(&t->data->examples)},
-        {"validation examples", best ? peft__examples_checksum(&t->validation) : 0},
-        {"weights of the base model", peft__base_checksum(t)},
-        {"settings of the adapter", a ? peft__adapter_checksum(a) : 0},
-    };
-    for (int i = 0; i < PEFT__COUNT(more); i++) peft__run_add(t, more[i].name, more[i].value, true);
-    for (int i = 0; i < PEFT__RUN_COMMON; i++)
-        peft__run_add(t, peft__train_settings[i].name, peft__numeric_get(&peft__train_settings[i], d), true);
-    for (int i = 0; i < PEFT__COUNT(sums); i++)  // the upper 52 bits: a double holds them
-        peft__run_add(t, sums[i].name, (double)(sums[i].sum >> 12), false);
+    peft__run_add(t, "examples", (double)t->data->examples.count);
+    peft__run_add(t, "steps", (double)t->steps);
+    peft__run_add(t, "seed", (double)(d->seed & ((1ull << 53) - 1)));
+    peft__run_add(t, "keep_best", best);
+    peft__run_add(t, "eval_every", best ? (double)d->eval_every : 0);
+    peft__run_add(t, "alpha", a ? a->alpha : 0);
+    peft__run_add(t, "the adapter's dropout", a ? a->dropout : 0);
+    peft__run_add(t, "use_rslora", a && a->use_rslora);
+    for (const peft__numeric *f = peft__train_settings; f < peft__train_settings + PEFT__RUN_COMMON; f++)
+        peft__run_add(t, f->name, peft__numeric_get(f, d));
+    peft__run_add_sum(t, "training examples (file, template, limits or tokenizer)",
+        peft__examples_checksum(&t->data->examples));
+    peft__run_add_sum(t, "validation examples", best ? peft__examples_checksum(&t->validation) : 0);
+    peft__run_add_sum(t, "weights of the base model", peft__base_checksum(t));
+    peft__run_add_sum(t, "settings of the adapter", a ? peft__adapter_checksum(a) : 0);
 }
 
 static void peft__checkpoint_describe(const peft__trainer *t, peft__checkpoint_header *h) {
@@ -31799,8 +31770,8 @@ static void peft__checkpoint_describe(const peft__trainer *t, peft__checkpoint_h
     for (int64_t i = 0; i < t->tensor_count; i++) {
         const peft_tensor *w = t->tensors[i];
         const int64_t shape[2] = {w->rows, w->cols};
-        h->tensors = peft__checksum(
-            peft__checksum(h->tensors, w->name, strlen(w->name)), shape, sizeof(shape));
+        h->tensors = peft__checksum(h->tensors, w->name, strlen(w->name));
+        h->tensors = peft__checksum(h->tensors, shape, sizeof(shape));
         if (w->narrow) h->tensors = peft__checksum(h->tensors, &w->type, sizeof(w->type));
         h->parameters += peft__size(w);
     }
@@ -31867,7 +31838,7 @@ static peft_status peft__checkpoint_verify(
             (long long)h->tensor_count, (long long)h->parameters, (long long)want.tensor_count,
             (long long)want.parameters);
     if (h->at.step < 0)
-        return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: damaged: step %lld", path, (long long)h->at.step);
+        return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: damaged: step %ld", path, h->at.step);
     peft_status status = peft__checkpoint_same_run(t, h);
     if (status) return status;
     peft__checkpoint_walk(t, io, PEFT__PART_SKIP);
@@ -31942,8 +31913,8 @@ static peft_status peft__train_run(peft__trainer *t) {
         if (!status && save) status = peft__checkpoint_save(t);
         if (status) return status;
         if (!go_on)
-            return peft__fail(t->ctx, PEFT_CANCELLED, "stopped after step %lld of %lld",
-                (long long)t->at.step, (long long)t->steps);
+            return peft__fail(t->ctx, PEFT_CANCELLED, "stopped after step %ld of %ld",
+                t->at.step, t->steps);
     }
     for (int64_t i = 0; t->best && t->at.best_eval_loss >= 0 && i < t->tensor_count; i++)
         memcpy(t->tensors[i]->data, t->best[i], peft_tensor_bytes(t->tensors[i]));
@@ -32011,7 +31982,7 @@ static peft_status peft__plan_context(peft__planner *p) {
 // The bytes of a tensor that is kept as `type`: of its values, and of its scales.
 static void peft__plan_bytes(
     const peft_tensor *t, peft_dtype type, const peft_quantize_desc *q, size_t *values, size_t *scales) {
-    size_t n = (size_t)peft__size(t);
+    size_t n = peft__size(t);
     *scales = 0;
     *values = n * peft__dtype_size(type);
     if (type < PEFT_I8) return;
@@ -32097,7 +32068,7 @@ static void peft__plan_trained(peft__planner *p) {
         if (!p->d->optimizer_elsewhere)
             plan->optimizer += peft__aligned_size(peft__state_bytes(p->d->optimizer, t));
     }
-    plan->gradients = (size_t)plan->trainable * sizeof(float);
+    plan->gradients = plan->trainable * sizeof(float);
 }
 
 // Makes a batch of equal examples, whose tokens are all 0.
@@ -32110,8 +32081,8 @@ static peft_status peft__plan_batch(peft__planner *p) {
     if (longest >= 1 << 24 || !peft__mul(size, x.prompt_count + x.completion_count, &tokens) ||
         tokens >= 1 << 28)
         return peft__fail(p->ctx, PEFT_ERROR_ARGUMENT,
-            "peft_plan_memory: %lld examples of %lld and %lld tokens", (long long)size,
-            (long long)x.prompt_count, (long long)x.completion_count);
+            "peft_plan_memory: %ld examples of %ld and %ld tokens", size,
+            x.prompt_count, x.completion_count);
     e.ids.data = (int32_t *)peft__calloc(p->ctx, longest, sizeof(int32_t));
     peft_status status = e.ids.data ? peft__train_batch(p->model, &e, size, &p->batch) : PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < size && !status; i++) peft__batch_add(&p->batch, &p->model->config, &e, &x);
@@ -32193,9 +32164,9 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
 //
 //    Functions to know
 //        peft__words_read       cuts a text into words
-//        peft__mt_load          a prediction and its references become ids
-//        peft__mt_matches       counts the n-grams that they have in common
-//        peft__mt_score_lines   makes the rows of all lines, in parallel
+//        peft__load          a prediction and its references become ids
+//        peft__matches       counts the n-grams that they have in common
+//        peft__score_lines   makes the rows of all lines, in parallel
 //        peft__resample         draws a list of lines at random, and adds up their rows
 //
 //    Example: BLEU of "the cat the cat" against "the cat sat". The words are 0 1 0 1 and 0 1 2. Of the four
@@ -32211,68 +32182,68 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
 // ---- ids
 
 // A token: bytes of a text that outlives it.
-typedef struct peft__mt_token {
+typedef struct peft__word {
     const char *text;
     int32_t size;
-} peft__mt_token;
+} peft__word;
 
-PEFT__INLINE peft__mt_token peft__mt_word(const char *s, size_t n) {
-    peft__mt_token t = {s, (int32_t)n};
+PEFT__INLINE peft__word peft__make_word(const char *s, size_t n) {
+    peft__word t = {s, (int32_t)n};
     return t;
 }
 
-typedef struct peft__mt_slot {
+typedef struct peft__id_slot {
     uint64_t key;
     uint32_t stamp;
     int32_t id;
-} peft__mt_slot;
+} peft__id_slot;
 
 // Gives ids 0, 1, ... to keys in the order of their appearance: a hash table with open addressing. A slot
 // counts only if its stamp is the table's: emptying the table just changes its stamp.
-typedef struct peft__mt_table {
-    peft__mt_slot *slots;
-    peft__mt_token *known;  // of a table of tokens: each id's token, compared where hashes are equal
+typedef struct peft__id_table {
+    peft__id_slot *slots;
+    peft__word *known;  // of a table of tokens: each id's token, compared where hashes are equal
     int64_t capacity;       // slots, a power of two
     uint64_t mask;          // the slots in use since the last clear, minus one
     uint32_t stamp;
     int32_t used;
-} peft__mt_table;
+} peft__id_table;
 
-static int64_t peft__mt_pow2(int64_t at_least) {
+static int64_t peft__pow2(int64_t at_least) {
     int64_t p = 16;
     while (p < at_least) p *= 2;
     return p;
 }
 
 // Empties the table for at most `keys` new keys. Few keys use few slots, which stay in the CPU's cache.
-static void peft__mt_clear(peft__mt_table *t, int64_t keys) {
-    t->mask = (uint64_t)PEFT__MIN(peft__mt_pow2(keys * 2), t->capacity) - 1;
+static void peft__id_clear(peft__id_table *t, int64_t keys) {
+    t->mask = (uint64_t)PEFT__MIN(peft__pow2(keys * 2), t->capacity) - 1;
     t->used = 0;
     if (++t->stamp) return;
-    memset(t->slots, 0, (size_t)t->capacity * sizeof *t->slots);
+    memset(t->slots, 0, t->capacity * sizeof *t->slots);
     t->stamp = 1;
 }
 
 // The id of a token s [n] with the hash `key`; or (s NULL) of the key.
-PEFT__INLINE int32_t peft__mt_id(peft__mt_table *t, uint64_t key, const char *s, int32_t n) {
+PEFT__INLINE int32_t peft__id_for(peft__id_table *t, uint64_t key, const char *s, int32_t n) {
     uint64_t i = key & t->mask;
     for (; t->slots[i].stamp == t->stamp; i = (i + 1) & t->mask) {
         int32_t id = t->slots[i].id;
         bool same = t->slots[i].key == key;
         if (same && s) {
-            const peft__mt_token *k = &t->known[id];
-            same = k->size == n && memcmp(k->text, s, (size_t)n) == 0;
+            const peft__word *k = &t->known[id];
+            same = k->size == n && memcmp(k->text, s, n) == 0;
         }
         if (same) return id;
     }
-    if (s) t->known[t->used] = peft__mt_word(s, (size_t)n);
+    if (s) t->known[t->used] = peft__make_word(s, (size_t)n);
     t->slots[i].key = key;
     t->slots[i].stamp = t->stamp;
     return t->slots[i].id = t->used++;
 }
 
-PEFT__INLINE int32_t peft__mt_token_id(peft__mt_table *t, const char *s, int32_t n) {
-    return peft__mt_id(t, peft__hash(s, (size_t)n), s, n);
+PEFT__INLINE int32_t peft__word_id(peft__id_table *t, const char *s, int32_t n) {
+    return peft__id_for(t, peft__hash(s, (size_t)n), s, n);
 }
 
 // The value of a field: 0 means the default `missing`, PEFT_ZERO means 0.
@@ -32282,30 +32253,30 @@ static double peft__or_default(double value, double missing) {
 
 // ---- memory that is freed together: the first failure stays set, so that one check at the end is enough
 
-typedef struct peft__mt_memory {
+typedef struct peft__memory {
     peft__arena arena;
     bool failed;
-} peft__mt_memory;
+} peft__memory;
 
 // `count` zeroed items; NULL: no memory.
-PEFT__NOINLINE void *peft__mt_get(peft__mt_memory *m, int64_t count, size_t size) {
+PEFT__NOINLINE void *peft__get(peft__memory *m, int64_t count, size_t size) {
     int64_t bytes = 0;
     bool fits = peft__mul(count, (int64_t)size, &bytes) && (uint64_t)bytes <= SIZE_MAX;
     void *block = m->failed ? NULL : peft__arena_alloc(&m->arena, fits ? (size_t)bytes : SIZE_MAX);
-    if (block) memset(block, 0, (size_t)bytes);
+    if (block) memset(block, 0, bytes);
     else m->failed = true;
     return block;
 }
 
 // `owner` has a field `memory`.
-#define PEFT__MT_GET(owner, type, count) ((type *)peft__mt_get(&(owner)->memory, count, sizeof(type)))
+#define PEFT__GET(owner, type, count) ((type *)peft__get(&(owner)->memory, count, sizeof(type)))
 
 // Makes a table for `keys` keys; `words`: the keys are tokens.
-static void peft__mt_get_table(peft__mt_memory *m, peft__mt_table *t, int64_t keys, bool words) {
+static void peft__id_table_get(peft__memory *m, peft__id_table *t, int64_t keys, bool words) {
     memset(t, 0, sizeof *t);
-    t->capacity = keys > (int64_t)1 << 29 ? INT64_MAX : peft__mt_pow2(keys * 2);  // ids are 32 bits
-    t->slots = (peft__mt_slot *)peft__mt_get(m, t->capacity, sizeof *t->slots);
-    if (words) t->known = (peft__mt_token *)peft__mt_get(m, keys, sizeof *t->known);
+    t->capacity = keys > (int64_t)1 << 29 ? INT64_MAX : peft__pow2(keys * 2);  // ids are 32 bits
+    t->slots = (peft__id_slot *)peft__get(m, t->capacity, sizeof *t->slots);
+    if (words) t->known = (peft__word *)peft__get(m, keys, sizeof *t->known);
     t->mask = (uint64_t)t->capacity - 1;
     t->stamp = 1;
 }
@@ -32370,7 +32341,7 @@ PEFT__INLINE int peft__cut_next(const peft__words *w, const char *s, size_t n, s
 // Their matches do not overlap: `open` says that the character before may be \1 of the first one. So only a
 // point between two digits stays inside of its word. Where the reference does not pad the line with blanks,
 // its two ends act like digits.
-static int32_t peft__words_cut(const peft__words *w, const char *s, size_t n, peft__mt_token *out) {
+static int32_t peft__words_cut(const peft__words *w, const char *s, size_t n, peft__word *out) {
     bool padded = w->kind == PEFT_TOKENIZE_13A, open = padded, digit = false, in_word = false;
     size_t start = 0;
     int32_t count = 0;
@@ -32387,18 +32358,18 @@ static int32_t peft__words_cut(const peft__words *w, const char *s, size_t n, pe
             open = k != PEFT__CUT_DIGIT;
         }
         bool ends = alone || k == PEFT__CUT_SPACE;
-        if (ends && in_word) out[count++] = peft__mt_word(s + start, at - start);
+        if (ends && in_word) out[count++] = peft__make_word(s + start, at - start);
         if (!ends && !in_word) start = at;
         in_word = !ends;
-        if (alone) out[count++] = peft__mt_word(s + at, i - at);
+        if (alone) out[count++] = peft__make_word(s + at, i - at);
         digit = k == PEFT__CUT_DIGIT;
     }
-    if (in_word) out[count++] = peft__mt_word(s + start, n - start);
+    if (in_word) out[count++] = peft__make_word(s + start, n - start);
     return count;
 }
 
 // Replaces `what` in s [n] by `with`, which is not longer, in place. Returns the new size.
-static size_t peft__mt_replace(char *s, size_t n, const char *what, const char *with) {
+static size_t peft__replace_all(char *s, size_t n, const char *what, const char *with) {
     size_t k = strlen(what), w = strlen(with), out = 0;
     for (size_t i = 0; i < n;) {
         if (s[i] != what[0] || n - i < k || memcmp(s + i, what, k) != 0) {
@@ -32427,7 +32398,7 @@ static size_t peft__words_strip(const char *s, size_t n) {
 
 // Cuts a text into words, of which there are at most as many as bytes. Copies go to *room, which moves
 // behind them; a text takes at most 2 * strlen + 8 bytes.
-static int32_t peft__words_read(const peft__words *w, const char *text, char **room, peft__mt_token *out) {
+static int32_t peft__words_read(const peft__words *w, const char *text, char **room, peft__word *out) {
     static const char *const markup[][2] = {{"<skipped>", ""}, {"-\n", ""}, {"\n", " "}, {"&quot;", "\""},
                                             {"&amp;", "&"}, {"&lt;", "<"}, {"&gt;", ">"}};
     size_t n = strlen(text), at = 0;
@@ -32449,7 +32420,7 @@ static int32_t peft__words_read(const peft__words *w, const char *text, char **r
         s = copy;
         if (!w->lower) *room += n;
         for (int64_t k = 0; k < PEFT__COUNT(markup); k++)
-            n = peft__mt_replace(copy, n, markup[k][0], markup[k][1]);
+            n = peft__replace_all(copy, n, markup[k][0], markup[k][1]);
     }
     return peft__words_cut(w, s, n, out);
 }
@@ -32457,34 +32428,34 @@ static int32_t peft__words_read(const peft__words *w, const char *text, char **r
 // ---- lines: a prediction with its references, scored in parallel
 
 // A text: the ids of its tokens, and at each token the id of the n-gram that begins there.
-typedef struct peft__mt_text {
+typedef struct peft__tokens {
     int32_t *ids, *gram;
     int32_t *sentence;  // ROUGE: sentence k has the tokens sentence[k] .. sentence[k + 1]
     int32_t count, sentences;
-} peft__mt_text;
+} peft__tokens;
 
 // Texts that are loaded together, whose ids are common: those of a line, each prediction being followed by
 // its references, or of all lines. Allocated before the work begins, so that no task can run out of memory.
-typedef struct peft__mt_work {
-    peft__mt_table tokens, grams;
-    peft__mt_token *words;
+typedef struct peft__work {
+    peft__id_table tokens, grams;
+    peft__word *words;
     char *bytes, *room;       // copies of texts; where the next copy goes
     int32_t *ids, *gram, *sentence;
-    peft__mt_text *texts;
+    peft__tokens *texts;
     int64_t count, used;      // texts; their tokens
-    int32_t *most, *now;      // [ids] for peft__mt_matches; `now` is zero between calls
+    int32_t *most, *now;      // [ids] for peft__matches; `now` is zero between calls
     int32_t different;        // how many n-grams of the present order differ
     int32_t *list[6];         // [ids] scratch of the metric, zero at first
     double *rows;             // a row for each reference
     uint64_t *masks, *bits;   // LCS: [ids], zero between calls; bit rows of a table
     unsigned char *carry;     // LCS: per token
     unsigned char *hit;       // rougeLsum: a reference's sentence: which tokens some LCS uses
-} peft__mt_work;
+} peft__work;
 
-enum { PEFT__MT_WIDTH = 96 };  // the longest row: chrF with 32 orders
+enum { PEFT__ROW_WIDTH = 96 };  // the longest row: chrF with 32 orders
 
 // A metric's run over all lines.
-typedef struct peft__mt_run {
+typedef struct peft__metric {
     peft_context *ctx;
     const char *const *predictions, *const *references;
     int64_t count;
@@ -32496,24 +32467,24 @@ typedef struct peft__mt_run {
     int width, orders, letters;
     int64_t bits;             // 64-bit words of the largest LCS table; -1: no LCS
     double beta;
-    void (*line)(const struct peft__mt_run *run, peft__mt_work *w, int64_t i, double *row);
-    double (*score)(const struct peft__mt_run *run, const double *sums);
+    void (*line)(const struct peft__metric *run, peft__work *w, int64_t i, double *row);
+    double (*score)(const struct peft__metric *run, const double *sums);
     double *rows, *values;    // [count, width]; of metrics of the whole corpus: [ids] scratch
-    double sums[PEFT__MT_WIDTH];
-    peft__mt_memory memory;
-    peft__mt_work *works;
+    double sums[PEFT__ROW_WIDTH];
+    peft__memory memory;
+    peft__work *works;
     int64_t tasks;
-} peft__mt_run;
+} peft__metric;
 
-static const char *peft__mt_text_at(const peft__mt_run *run, int64_t t) {
+static const char *peft__line_text(const peft__metric *run, int64_t t) {
     int64_t i = t / (run->per + 1), k = t % (run->per + 1);
     return k == 0 ? run->predictions[i] : run->references[i * run->per + k - 1];
 }
 
 // Checks and measures the texts. reference_count: 0, or the caller's number to check; per: 0 means 1.
-static peft_status peft__mt_open(peft__mt_run *run, const char *name, peft_context *ctx,
-                                 const char *const *predictions, const char *const *references, int64_t count,
-                                 int64_t reference_count, int per) {
+static peft_status peft__metric_open(peft__metric *run, const char *name, peft_context *ctx,
+    const char *const *predictions, const char *const *references, int64_t count, int64_t reference_count,
+    int per) {
     memset(run, 0, sizeof *run);
     run->ctx = ctx;
     run->predictions = predictions;
@@ -32531,7 +32502,7 @@ static peft_status peft__mt_open(peft__mt_run *run, const char *name, peft_conte
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %ld predictions (times %d) but %ld references", name,
                           count, run->per, reference_count);
     for (int64_t t = 0, line = 0; t < texts; t++) {
-        const char *text = peft__mt_text_at(run, t);
+        const char *text = peft__line_text(run, t);
         bool first = t % (run->per + 1) == 0;
         if (!text)
             return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %sprediction %ld is NULL", name,
@@ -32544,117 +32515,115 @@ static peft_status peft__mt_open(peft__mt_run *run, const char *name, peft_conte
     return PEFT_OK;
 }
 
-// Calls peft__mt_open with the fields that all descriptors of text metrics begin with.
-#define PEFT__MT_OPEN(run, name, d) \
-    peft__mt_open(run, name, (d)->context, (d)->predictions, (d)->references, (d)->count, \
+// Calls peft__metric_open with the fields that all descriptors of text metrics begin with.
+#define PEFT__METRIC_OPEN(run, name, d) \
+    peft__metric_open(run, name, (d)->context, (d)->predictions, (d)->references, (d)->count, \
                   (d)->reference_count, (d)->references_per_prediction)
 
 // Writes the text that says how a result was made.
-#define PEFT__MT_SIGN(result, ...) \
+#define PEFT__SIGN(result, ...) \
     peft__string_into((result)->signature, sizeof((result)->signature), __VA_ARGS__)
 
 // Fails without the arguments that every metric needs.
-#define PEFT__MT_NEED(d, result) \
+#define PEFT__NEED_DESC(d, result) \
     do { \
         if (!(d) || !(d)->context) return PEFT_ERROR_ARGUMENT; \
         PEFT__NEED((d)->context, result, "result"); \
     } while (0)
 
-static void peft__mt_close(peft__mt_run *run) {
+static void peft__metric_close(peft__metric *run) {
     if (run->ctx) peft__arena_free(&run->memory.arena);
 }
 
 // Makes room for texts of so many bytes and n - 1 tokens in all.
-static void peft__mt_begin(peft__mt_run *run, peft__mt_work *w, int64_t texts, int64_t bytes, int64_t n) {
-    peft__mt_get_table(&run->memory, &w->tokens, n, true);
-    peft__mt_get_table(&run->memory, &w->grams, n, false);
-    w->words = PEFT__MT_GET(run, peft__mt_token, n);
-    w->bytes = PEFT__MT_GET(run, char, 2 * bytes + 8 * texts);
+static void peft__work_begin(peft__metric *run, peft__work *w, int64_t texts, int64_t bytes, int64_t n) {
+    peft__id_table_get(&run->memory, &w->tokens, n, true);
+    peft__id_table_get(&run->memory, &w->grams, n, false);
+    w->words = PEFT__GET(run, peft__word, n);
+    w->bytes = PEFT__GET(run, char, 2 * bytes + 8 * texts);
     int32_t **lists[] = {&w->ids, &w->gram, &w->sentence, &w->most, &w->now};
-    for (int64_t k = 0; k < PEFT__COUNT(lists); k++) *lists[k] = PEFT__MT_GET(run, int32_t, n);
-    for (int k = 0; k < 6; k++) w->list[k] = PEFT__MT_GET(run, int32_t, n);
-    w->texts = PEFT__MT_GET(run, peft__mt_text, texts);
-    w->rows = PEFT__MT_GET(run, double, (int64_t)run->per * run->width);
+    for (int64_t k = 0; k < PEFT__COUNT(lists); k++) *lists[k] = PEFT__GET(run, int32_t, n);
+    for (int k = 0; k < 6; k++) w->list[k] = PEFT__GET(run, int32_t, n);
+    w->texts = PEFT__GET(run, peft__tokens, texts);
+    w->rows = PEFT__GET(run, double, (int64_t)run->per * run->width);
     if (run->bits < 0) return;
-    w->masks = PEFT__MT_GET(run, uint64_t, n);
-    w->carry = PEFT__MT_GET(run, unsigned char, n);
-    w->hit = PEFT__MT_GET(run, unsigned char, n);
-    w->bits = PEFT__MT_GET(run, uint64_t, run->bits);
+    w->masks = PEFT__GET(run, uint64_t, n);
+    w->carry = PEFT__GET(run, unsigned char, n);
+    w->hit = PEFT__GET(run, unsigned char, n);
+    w->bits = PEFT__GET(run, uint64_t, run->bits);
 }
 
-static void peft__mt_task(void *arg, int64_t task) {
-    peft__mt_run *run = (peft__mt_run *)arg;
+static void peft__metric_task(void *arg, int64_t task) {
+    peft__metric *run = (peft__metric *)arg;
     int64_t first = run->count * task / run->tasks, last = run->count * (task + 1) / run->tasks;
     for (int64_t i = first; i < last; i++) run->line(run, &run->works[task], i, run->rows + i * run->width);
 }
 
 // Sets the fields of the metric, from run->desc.
-typedef peft_status (*peft__mt_prepare)(peft__mt_run *run);
+typedef peft_status (*peft__metric_prepare)(peft__metric *run);
 
 // Makes the rows of all lines, and their sums, which are the same for any number of threads.
-static peft_status peft__mt_score_lines(peft__mt_run *run, peft__mt_prepare prepare, const void *desc) {
+static peft_status peft__score_lines(peft__metric *run, peft__metric_prepare prepare, const void *desc) {
     run->desc = desc;
     peft_status s = prepare(run);
     if (s) return s;
     run->tasks = PEFT__MAX(PEFT__MIN((int64_t)run->ctx->threads, run->count / 16), 1);
-    run->rows = PEFT__MT_GET(run, double, run->count * run->width);
-    run->works = PEFT__MT_GET(run, peft__mt_work, run->tasks);
+    run->rows = PEFT__GET(run, double, run->count * run->width);
+    run->works = PEFT__GET(run, peft__work, run->tasks);
     for (int64_t k = 0, texts = run->per + 1; !run->memory.failed && k < run->tasks; k++)
-        peft__mt_begin(run, &run->works[k], texts, run->longest_line, run->longest_line + texts + 1);
+        peft__work_begin(run, &run->works[k], texts, run->longest_line, run->longest_line + texts + 1);
     if (run->memory.failed) return PEFT_ERROR_MEMORY;
-    peft__parallel(run->ctx, run->tasks, peft__mt_task, run);
+    peft__parallel(run->ctx, run->tasks, peft__metric_task, run);
     for (int64_t i = 0; i < run->count * run->width; i++) run->sums[i % run->width] += run->rows[i];
     return PEFT_OK;
 }
 
-typedef int32_t (*peft__mt_reader)(const peft__mt_run *run, const char *text, char **room,
-                                   peft__mt_token *out);
+typedef int32_t (*peft__reader)(const peft__metric *run, const char *text, char **room, peft__word *out);
 
-static int32_t peft__mt_read(const peft__mt_run *run, const char *text, char **room, peft__mt_token *out) {
+static int32_t peft__read_words(const peft__metric *run, const char *text, char **room, peft__word *out) {
     return peft__words_read(&run->words, text, room, out);
 }
 
 // Loads lines [i, i + count) as ids. An empty token ends a sentence and is left out; sentences without tokens
 // are left out too.
-static void peft__mt_load(const peft__mt_run *run, peft__mt_work *w, int64_t i, int64_t count,
-                          peft__mt_reader read) {
+static void peft__load(const peft__metric *run, peft__work *w, int64_t i, int64_t count, peft__reader read) {
     int64_t at = 0;
     w->room = w->bytes;
     w->count = count * (run->per + 1);
     w->used = 0;
     for (int64_t k = 0; k < w->count; k++)
         w->used += w->texts[k].count =
-            read(run, peft__mt_text_at(run, i * (run->per + 1) + k), &w->room, w->words + w->used);
-    peft__mt_clear(&w->tokens, w->used);
-    for (peft__mt_text *t = w->texts; t < w->texts + w->count; t++) {
-        const peft__mt_token *words = w->words + at, *end = words + t->count;
+            read(run, peft__line_text(run, i * (run->per + 1) + k), &w->room, w->words + w->used);
+    peft__id_clear(&w->tokens, w->used);
+    for (peft__tokens *t = w->texts; t < w->texts + w->count; t++) {
+        const peft__word *words = w->words + at, *end = words + t->count;
         t->ids = w->ids + at;
         t->gram = w->gram + at;
         t->sentence = w->sentence + at;
         at += t->count;
         t->count = t->sentences = t->sentence[0] = 0;
         for (; words < end; words++) {
-            if (words->size > 0) t->ids[t->count++] = peft__mt_token_id(&w->tokens, words->text, words->size);
+            if (words->size > 0) t->ids[t->count++] = peft__word_id(&w->tokens, words->text, words->size);
             else if (t->count > t->sentence[t->sentences]) t->sentence[++t->sentences] = t->count;
         }
     }
 }
 
-static int32_t peft__mt_size(const peft__mt_text *t, int n) {  // how many n-grams a text has
+static int32_t peft__grams(const peft__tokens *t, int n) {  // how many n-grams a text has
     return PEFT__MAX(t->count - n + 1, 0);
 }
 
 // Computes the n-grams of all texts; to be called for n = 1, 2, ... in turn. An n-gram's key is the id of its
 // first n - 1 tokens and its last token.
-static void peft__mt_order(peft__mt_work *w, int n) {
-    if (n > 1) peft__mt_clear(&w->grams, w->used);
-    for (peft__mt_text *t = w->texts; t < w->texts + w->count; t++) {
-        int32_t *gram = t->gram, size = peft__mt_size(t, n);
-        if (n == 1 && size) memcpy(gram, t->ids, (size_t)size * sizeof *gram);
+static void peft__make_grams(peft__work *w, int n) {
+    if (n > 1) peft__id_clear(&w->grams, w->used);
+    for (peft__tokens *t = w->texts; t < w->texts + w->count; t++) {
+        int32_t *gram = t->gram, size = peft__grams(t, n);
+        if (n == 1 && size) memcpy(gram, t->ids, size * sizeof *gram);
         for (int32_t i = 0; n > 1 && i < size; i++) {
             uint64_t key = (uint64_t)(uint32_t)gram[i] << 32 | (uint32_t)t->ids[i + n - 1];
             key *= 0x9E3779B97F4A7C15u;  // the low bits choose the slot
-            gram[i] = peft__mt_id(&w->grams, key ^ key >> 29, NULL, 0);
+            gram[i] = peft__id_for(&w->grams, key ^ key >> 29, NULL, 0);
         }
     }
     w->different = n == 1 ? w->tokens.used : w->grams.used;
@@ -32662,12 +32631,12 @@ static void peft__mt_order(peft__mt_work *w, int n) {
 
 // Clipped matches: the sum over n-grams of min(count in the prediction, largest count in one of the
 // references first .. last).
-static int32_t peft__mt_matches(peft__mt_work *w, int n, int first, int last) {
-    int32_t matches = 0, size = peft__mt_size(&w->texts[0], n);
-    memset(w->most, 0, (size_t)w->different * sizeof *w->most);
+static int32_t peft__matches(peft__work *w, int n, int first, int last) {
+    int32_t matches = 0, size = peft__grams(&w->texts[0], n);
+    memset(w->most, 0, w->different * sizeof *w->most);
     for (int k = first; k <= last; k++) {
         const int32_t *gram = w->texts[k].gram;
-        int32_t m = peft__mt_size(&w->texts[k], n);
+        int32_t m = peft__grams(&w->texts[k], n);
         for (int32_t i = 0; i < m && first == last; i++) w->most[gram[i]]++;
         for (int32_t i = 0; i < m && first < last; i++)
             if (++w->now[gram[i]] > w->most[gram[i]]) w->most[gram[i]]++;
@@ -32677,7 +32646,7 @@ static int32_t peft__mt_matches(peft__mt_work *w, int n, int first, int last) {
     return matches;
 }
 
-static peft_prf peft__mt_prf(double hits, double predicted, double expected) {
+static peft_prf peft__prf(double hits, double predicted, double expected) {
     peft_prf p;
     p.precision = predicted > 0 ? hits / predicted : 0;
     p.recall = expected > 0 ? hits / expected : 0;
@@ -32686,9 +32655,9 @@ static peft_prf peft__mt_prf(double hits, double predicted, double expected) {
 }
 
 // Precision, recall and F1 of the n-grams of the prediction and reference k.
-static peft_prf peft__mt_prf_of(peft__mt_work *w, int n, int k) {
-    double matches = peft__mt_matches(w, n, k, k);
-    return peft__mt_prf(matches, peft__mt_size(&w->texts[0], n), peft__mt_size(&w->texts[k], n));
+static peft_prf peft__prf_of(peft__work *w, int n, int k) {
+    double matches = peft__matches(w, n, k, k);
+    return peft__prf(matches, peft__grams(&w->texts[0], n), peft__grams(&w->texts[k], n));
 }
 
 // ---- lists of lines drawn at random, for intervals and paired tests
@@ -32730,13 +32699,13 @@ static void peft__resample(void *arg, int64_t sample) {
     }
 }
 
-static int peft__mt_compare(const void *a, const void *b) {
+static int peft__compare_doubles(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return x < y ? -1 : x > y;
 }
 
 // The q quantile (0..1) of sorted values, with linear interpolation.
-static double peft__mt_percentile(const double *sorted, int64_t n, double q) {
+static double peft__percentile(const double *sorted, int64_t n, double q) {
     double at = q * (double)(n - 1);
     int64_t i = (int64_t)at;
     return i + 1 < n ? sorted[i] + (at - (double)i) * (sorted[i + 1] - sorted[i]) : sorted[n - 1];
@@ -32778,7 +32747,7 @@ static bool peft__stem_cvc(const unsigned char *w, int n) {
 // The number of letters before `suffix`; -1: the word does not end with it.
 static int peft__stem_ends(const unsigned char *w, int n, const char *suffix) {
     int k = (int)strlen(suffix);
-    return n >= k && memcmp(w + n - k, suffix, (size_t)k) == 0 ? n - k : -1;
+    return n >= k && memcmp(w + n - k, suffix, k) == 0 ? n - k : -1;
 }
 
 static int peft__stem_put(unsigned char *w, int stem, const char *suffix) {
@@ -32887,7 +32856,7 @@ PEFTDEF size_t peft_porter_stem(char *word, size_t n) {
 // Cuts a text into words of lower-case letters a-z and digits; all else separates. Two code points beyond
 // ASCII have a lower case in it: the Kelvin sign (k), and I with dot above (i, then a combining dot, which
 // separates). An empty word ends a sentence.
-static int32_t peft__rouge_read(const peft__mt_run *run, const char *text, char **room, peft__mt_token *out) {
+static int32_t peft__rouge_read(const peft__metric *run, const char *text, char **room, peft__word *out) {
     const peft_rouge_desc *d = (const peft_rouge_desc *)run->desc;
     const unsigned char *lower = run->words.ascii, *s = (const unsigned char *)text;
     char *end = *room, *start = end;
@@ -32903,19 +32872,19 @@ static int32_t peft__rouge_read(const peft__mt_run *run, const char *text, char 
         }
         if (end > start) {
             size_t n = (size_t)(end - start);
-            out[count++] = peft__mt_word(start, d->use_stemmer && n > 3 ? peft_porter_stem(start, n) : n);
+            out[count++] = peft__make_word(start, d->use_stemmer && n > 3 ? peft_porter_stem(start, n) : n);
             start = end;
         }
         bool stop = d->split_summaries && (b == '.' || b == '!' || b == '?');
         bool ends = stop && (s[1] == ' ' || s[1] == '\t' || s[1] == '\r');
-        if (ends || b == '\n' || b == 0) out[count++] = peft__mt_word(end, 0);
+        if (ends || b == '\n' || b == 0) out[count++] = peft__make_word(end, 0);
         if (b == 0) break;
     }
     *room = end;
     return count;
 }
 
-PEFT__INLINE int peft__mt_popcount(uint64_t x) {
+PEFT__INLINE int peft__popcount(uint64_t x) {
     x -= x >> 1 & 0x5555555555555555u;
     x = (x & 0x3333333333333333u) + (x >> 2 & 0x3333333333333333u);
     return (int)(((x + (x >> 4)) & 0x0F0F0F0F0F0F0F0Fu) * 0x0101010101010101u >> 56);
@@ -32925,11 +32894,11 @@ PEFT__INLINE int peft__mt_popcount(uint64_t x) {
 // takes 64 tokens of c at a time over all of r. In the table of lengths t, a zero bit of v, the row of r's
 // token i, marks a column j where t[i][j] > t[i][j - 1]. U = v & matches; v' = (v + U) | (v & ~matches), with
 // the carry of the sum going to the next 64 columns. bits: NULL, or [n + 1, (m + 63) / 64] for the rows.
-static int32_t peft__lcs(peft__mt_work *w, const int32_t *r, int32_t n, const int32_t *c, int32_t m,
-                         uint64_t *bits) {
+static int32_t peft__lcs(peft__work *w, const int32_t *r, int32_t n, const int32_t *c, int32_t m,
+    uint64_t *bits) {
     int32_t length = 0;
     int64_t words = (m + 63) / 64;
-    memset(w->carry, 0, (size_t)n);
+    memset(w->carry, 0, n);
     for (int64_t k = 0; k < words; k++, c += 64, m -= 64) {
         int32_t size = PEFT__MIN(m, 64);
         uint64_t v = ~(uint64_t)0;
@@ -32941,7 +32910,7 @@ static int32_t peft__lcs(peft__mt_work *w, const int32_t *r, int32_t n, const in
             if (bits) bits[(i + 1) * words + k] = v;
         }
         for (int32_t i = 0; i < size; i++) w->masks[c[i]] = 0;
-        length += peft__mt_popcount(~v & (~(uint64_t)0 >> (64 - size)));
+        length += peft__popcount(~v & (~(uint64_t)0 >> (64 - size)));
     }
     return length;
 }
@@ -32949,7 +32918,7 @@ static int32_t peft__lcs(peft__mt_work *w, const int32_t *r, int32_t n, const in
 // Marks in w->hit the tokens of r that the LCS with c uses. Of several LCSs it takes rouge_score's: from
 // the end, equal last tokens pair up; else c gets shorter if only that keeps the length, else r does. The
 // table is turned, as its bits then say whether r's last token makes the LCS longer.
-static void peft__lcs_mark(peft__mt_work *w, const int32_t *r, int32_t n, const int32_t *c, int32_t m) {
+static void peft__lcs_mark(peft__work *w, const int32_t *r, int32_t n, const int32_t *c, int32_t m) {
     int64_t words = (n + 63) / 64;
     peft__lcs(w, c, m, r, n, w->bits);
     for (int32_t i = n - 1, j = m; i >= 0 && j > 0;) {
@@ -32964,8 +32933,8 @@ static void peft__lcs_mark(peft__mt_work *w, const int32_t *r, int32_t n, const 
 // add tokens that the sentence has. So each token, until it is hit, goes through the sentences that have
 // it: from head[id] along next[], which are places in the prediction, in sentence of[place]. done[b]: the
 // last reference sentence compared with sentence b.
-static int32_t peft__rouge_union(peft__mt_work *w, const peft__mt_text *p, const peft__mt_text *r) {
-    size_t size = (size_t)w->tokens.used * sizeof(int32_t);
+static int32_t peft__rouge_union(peft__work *w, const peft__tokens *p, const peft__tokens *r) {
+    size_t size = w->tokens.used * sizeof(int32_t);
     int32_t hits = 0, *left = w->list[0], *wanted = w->list[1], *head = w->list[2], *next = w->list[3],
             *of = w->list[4], *done = w->list[5];
     memset(left, 0, size);
@@ -32984,7 +32953,7 @@ static int32_t peft__rouge_union(peft__mt_work *w, const peft__mt_text *p, const
     for (int32_t a = 0; a < r->sentences; a++) {
         const int32_t *ids = r->ids + r->sentence[a];
         int32_t n = r->sentence[a + 1] - r->sentence[a];
-        memset(w->hit, 0, (size_t)n);
+        memset(w->hit, 0, n);
         for (int32_t i = 0; i < n; i++) {
             if (left[ids[i]] == 0) continue;  // a hit would not count
             for (int32_t at = head[ids[i]]; at >= 0 && !w->hit[i]; at = next[at]) {
@@ -33013,31 +32982,31 @@ static void peft__rouge_keep(double *best, peft_prf s, int reference) {
 
 // Makes the row of a line; run->orders > 0: ROUGE of that order alone. Orders beyond the longest text are
 // all 0.
-static void peft__rouge_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
-    const peft__mt_text *p = &w->texts[0];
-    peft__mt_load(run, w, i, 1, peft__rouge_read);
+static void peft__rouge_line(const peft__metric *run, peft__work *w, int64_t i, double *row) {
+    const peft__tokens *p = &w->texts[0];
+    peft__load(run, w, i, 1, peft__rouge_read);
     int64_t top = PEFT__MIN(run->orders > 0 ? run->orders : 2, w->used + 1);
     for (int n = 1; n <= top; n++) {
-        peft__mt_order(w, n);
+        peft__make_grams(w, n);
         for (int k = 1; k <= run->per; k++)
-            peft__rouge_keep(run->orders > 0 ? row : row + 3 * (n - 1), peft__mt_prf_of(w, n, k), k);
+            peft__rouge_keep(run->orders > 0 ? row : row + 3 * (n - 1), peft__prf_of(w, n, k), k);
     }
     for (int k = 1; k <= run->per && run->orders == 0; k++) {
-        const peft__mt_text *r = &w->texts[k];
+        const peft__tokens *r = &w->texts[k];
         int32_t length = peft__lcs(w, r->ids, r->count, p->ids, p->count, NULL);
-        peft__rouge_keep(row + 6, peft__mt_prf(length, p->count, r->count), k);
+        peft__rouge_keep(row + 6, peft__prf(length, p->count, r->count), k);
         if (p->count > 0 && r->count > 0 && p->sentences + r->sentences > 2)  // else it is ROUGE-L
             length = peft__rouge_union(w, p, r);
-        peft__rouge_keep(row + 9, peft__mt_prf(length, p->count, r->count), k);
+        peft__rouge_keep(row + 9, peft__prf(length, p->count, r->count), k);
     }
 }
 
 // The bit table of rougeLsum is for two of the longest sentences, which lines bound.
-static peft_status peft__rouge_prepare(peft__mt_run *run) {
+static peft_status peft__rouge_prepare(peft__metric *run) {
     int64_t longest = 0;
     bool several = ((const peft_rouge_desc *)run->desc)->split_summaries;
     for (int64_t t = 0; t < run->count * (run->per + 1); t++) {
-        const char *s = peft__mt_text_at(run, t), *end;
+        const char *s = peft__line_text(run, t), *end;
         for (; (end = strchr(s, '\n')) != NULL; s = end + 1) {
             longest = PEFT__MAX(longest, (int64_t)(end - s));
             several = true;
@@ -33053,7 +33022,7 @@ static peft_status peft__rouge_prepare(peft__mt_run *run) {
 }
 
 // Quantiles of resampled means. values: [3, PEFT__ROUGE_VALUES]
-static peft_status peft__rouge_bootstrap(peft__mt_run *run, const peft_rouge_desc *d, double *values) {
+static peft_status peft__rouge_bootstrap(peft__metric *run, const peft_rouge_desc *d, double *values) {
     static const double at[] = {0.025, 0.5, 0.975};
     int64_t samples = d->bootstrap_samples, width = run->width;
     peft__resampler r;
@@ -33062,27 +33031,27 @@ static peft_status peft__rouge_bootstrap(peft__mt_run *run, const peft_rouge_des
     r.count = run->count;
     r.width = width;
     r.seed = d->seed;
-    r.sums[0] = PEFT__MT_GET(run, double, samples * width);
-    double *sorted = PEFT__MT_GET(run, double, samples);
+    r.sums[0] = PEFT__GET(run, double, samples * width);
+    double *sorted = PEFT__GET(run, double, samples);
     if (!sorted) return PEFT_ERROR_MEMORY;
     peft__parallel(run->ctx, samples, peft__resample, &r);
     for (int64_t k = 0; k < width; k++) {
         for (int64_t i = 0; i < samples; i++) sorted[i] = r.sums[0][i * width + k] / (double)run->count;
-        qsort(sorted, (size_t)samples, sizeof *sorted, peft__mt_compare);
-        for (int q = 0; q < 3; q++) values[q * width + k] = peft__mt_percentile(sorted, samples, at[q]);
+        qsort(sorted, samples, sizeof *sorted, peft__compare_doubles);
+        for (int q = 0; q < 3; q++) values[q * width + k] = peft__percentile(sorted, samples, at[q]);
     }
     return PEFT_OK;
 }
 
 PEFTDEF peft_status peft_rouge(const peft_rouge_desc *desc, peft_rouge_result *result) {
-    PEFT__MT_NEED(desc, result);
+    PEFT__NEED_DESC(desc, result);
     if (desc->bootstrap_samples < 0)
         return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "rouge: bootstrap_samples is negative");
-    peft__mt_run run;
+    peft__metric run;
     double values[4 * PEFT__ROUGE_VALUES];  // mean, low, mid, high: the beginning of the result
     char bootstrap[48] = "";
-    peft_status s = PEFT__MT_OPEN(&run, "rouge", desc);
-    if (!s) s = peft__mt_score_lines(&run, peft__rouge_prepare, desc);
+    peft_status s = PEFT__METRIC_OPEN(&run, "rouge", desc);
+    if (!s) s = peft__score_lines(&run, peft__rouge_prepare, desc);
     for (int k = 0; !s && k < 4 * PEFT__ROUGE_VALUES; k++)
         values[k] = run.sums[k % PEFT__ROUGE_VALUES] / (double)run.count;
     if (!s && desc->bootstrap_samples > 0) {
@@ -33091,40 +33060,40 @@ PEFTDEF peft_status peft_rouge(const peft_rouge_desc *desc, peft_rouge_result *r
         s = peft__rouge_bootstrap(&run, desc, values + PEFT__ROUGE_VALUES);
     }
     if (!s) {
-        if (desc->pairs) memcpy(desc->pairs, run.rows, (size_t)run.count * sizeof *desc->pairs);
+        if (desc->pairs) memcpy(desc->pairs, run.rows, run.count * sizeof *desc->pairs);
         memcpy(result, values, sizeof values);
-        PEFT__MT_SIGN(result, "rouge|nrefs:%d|tok:rouge_score|stem:%s|lsum:%s%s", run.per,
+        PEFT__SIGN(result, "rouge|nrefs:%d|tok:rouge_score|stem:%s|lsum:%s%s", run.per,
                       desc->use_stemmer ? "porter" : "no", desc->split_summaries ? "newline+.!?" : "newline",
                       bootstrap);
     }
-    peft__mt_close(&run);
+    peft__metric_close(&run);
     return s;
 }
 
 // The row of one pair, or (n > 0) its beginning, that of ROUGE-n.
 static peft_status peft__rouge_one(peft_context *context, const char *prediction, const char *reference,
-                                   int n, bool use_stemmer, void *out, size_t size) {
+    int n, bool use_stemmer, void *out, size_t size) {
     PEFT__NEED(context, context, "context");
     PEFT__NEED(context, out, "out");
     peft_rouge_desc d;
-    peft__mt_run run;
+    peft__metric run;
     memset(&d, 0, sizeof d);
     d.use_stemmer = use_stemmer;
-    peft_status s = peft__mt_open(&run, "rouge", context, &prediction, &reference, 1, 0, 1);
+    peft_status s = peft__metric_open(&run, "rouge", context, &prediction, &reference, 1, 0, 1);
     run.orders = n;
-    if (!s) s = peft__mt_score_lines(&run, peft__rouge_prepare, &d);
+    if (!s) s = peft__score_lines(&run, peft__rouge_prepare, &d);
     if (!s) memcpy(out, run.rows, size);
-    peft__mt_close(&run);
+    peft__metric_close(&run);
     return s;
 }
 
 PEFTDEF peft_status peft_rouge_pair(peft_context *context, const char *prediction, const char *reference,
-                                    bool use_stemmer, peft_rouge_scores *out) {
+    bool use_stemmer, peft_rouge_scores *out) {
     return peft__rouge_one(context, prediction, reference, 0, use_stemmer, out, sizeof *out);
 }
 
 PEFTDEF peft_status peft_rouge_n(peft_context *context, const char *prediction, const char *reference, int n,
-                                 bool use_stemmer, peft_prf *out) {
+    bool use_stemmer, peft_prf *out) {
     if (context && n < 1) return peft__fail(context, PEFT_ERROR_ARGUMENT, "rouge_n: n must be at least 1");
     return peft__rouge_one(context, prediction, reference, n, use_stemmer, out, sizeof *out);
 }
@@ -33133,17 +33102,17 @@ PEFTDEF peft_status peft_rouge_n(peft_context *context, const char *prediction, 
 
 // A row: for each order, matches and n-grams of the prediction; then the words of the prediction, and of
 // the reference with the closest length (of two as close, the shorter).
-static void peft__bleu_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
-    peft__mt_load(run, w, i, 1, peft__mt_read);
+static void peft__bleu_line(const peft__metric *run, peft__work *w, int64_t i, double *row) {
+    peft__load(run, w, i, 1, peft__read_words);
     int32_t count = w->texts[0].count, closest = w->texts[1].count;
     for (int k = 2; k <= run->per; k++) {
         int32_t length = w->texts[k].count, d = abs(length - count), best = abs(closest - count);
         if (d < best || (d == best && length < closest)) closest = length;
     }
     for (int n = 1; n <= run->orders; n++, row += 2) {
-        peft__mt_order(w, n);
-        row[0] = peft__mt_matches(w, n, 1, run->per);
-        row[1] = peft__mt_size(&w->texts[0], n);
+        peft__make_grams(w, n);
+        row[0] = peft__matches(w, n, 1, run->per);
+        row[1] = peft__grams(&w->texts[0], n);
     }
     row[0] = count;
     row[1] = closest;
@@ -33154,7 +33123,7 @@ static double peft__bleu_smooth(const peft_bleu_desc *d) {
 }
 
 // score = BP * exp(mean over orders of log precision), BP = exp(1 - r / c) for c < r
-static void peft__bleu_compute(const peft__mt_run *run, const double *sums, peft_bleu_result *r) {
+static void peft__bleu_compute(const peft__metric *run, const double *sums, peft_bleu_result *r) {
     const peft_bleu_desc *d = (const peft_bleu_desc *)run->desc;
     int orders = run->orders, used = orders;
     double value = peft__bleu_smooth(d), halves = 1, sum = 0, matches = 0;
@@ -33186,13 +33155,13 @@ static void peft__bleu_compute(const peft__mt_run *run, const double *sums, peft
     if (!d->average_precision) r->score = r->brevity_penalty * exp(sum / used);
 }
 
-static double peft__bleu_score(const peft__mt_run *run, const double *sums) {
+static double peft__bleu_score(const peft__metric *run, const double *sums) {
     peft_bleu_result r;
     peft__bleu_compute(run, sums, &r);
     return r.score;
 }
 
-static peft_status peft__bleu_prepare(peft__mt_run *run) {
+static peft_status peft__bleu_prepare(peft__metric *run) {
     const peft_bleu_desc *d = (const peft_bleu_desc *)run->desc;
     run->orders = d->max_order == 0 ? 4 : d->max_order;
     run->width = 2 * run->orders + 2;
@@ -33208,48 +33177,47 @@ static peft_status peft__bleu_prepare(peft__mt_run *run) {
 }
 
 // Writes the score of each line by itself into out [count], unless that is NULL.
-static void peft__mt_line_scores(const peft__mt_run *run, double *out) {
+static void peft__line_scores(const peft__metric *run, double *out) {
     for (int64_t i = 0; out && i < run->count; i++) out[i] = run->score(run, run->rows + i * run->width);
 }
 
 PEFTDEF peft_status peft_bleu(const peft_bleu_desc *desc, peft_bleu_result *result) {
     static const char *const tokenizers[] = {"13a", "intl", "char", "zh", "none"};
     static const char *const methods[] = {"exp", "floor", "add-k", "none"};
-    PEFT__MT_NEED(desc, result);
-    peft__mt_run run;
+    PEFT__NEED_DESC(desc, result);
+    peft__metric run;
     char value[32] = "";
-    peft_status s = PEFT__MT_OPEN(&run, "bleu", desc);
-    if (!s) s = peft__mt_score_lines(&run, peft__bleu_prepare, desc);
+    peft_status s = PEFT__METRIC_OPEN(&run, "bleu", desc);
+    if (!s) s = peft__score_lines(&run, peft__bleu_prepare, desc);
     if (!s) {
         int64_t hundredths = (int64_t)(peft__bleu_smooth(desc) * 100 + 0.5);
         if (desc->smoothing == PEFT_SMOOTH_FLOOR || desc->smoothing == PEFT_SMOOTH_ADD_K)
             peft__string_into(value, sizeof value, "[%ld.%ld%ld]", hundredths / 100, hundredths / 10 % 10,
                               hundredths % 10);
         peft__bleu_compute(&run, run.sums, result);
-        peft__mt_line_scores(&run, desc->sentences);
-        PEFT__MT_SIGN(result, "nrefs:%d|case:%s|eff:%s|tok:%s|smooth:%s%s|%s", run.per,
+        peft__line_scores(&run, desc->sentences);
+        PEFT__SIGN(result, "nrefs:%d|case:%s|eff:%s|tok:%s|smooth:%s%s|%s", run.per,
                       desc->lowercase ? "lc" : "mixed", desc->effective_order ? "yes" : "no",
                       tokenizers[desc->tokenizer], methods[desc->smoothing], value,
                       desc->average_precision ? "mean:arithmetic|bp:no" : "like:sacrebleu-2.6.0");
     }
-    peft__mt_close(&run);
+    peft__metric_close(&run);
     return s;
 }
 
 // ---- chrF
 
-static int32_t peft__chrf_letters(const peft__mt_run *run, const char *text, char **room,
-                                  peft__mt_token *out) {
+static int32_t peft__chrf_letters(const peft__metric *run, const char *text, char **room, peft__word *out) {
     return peft__words_read(&run->characters, text, room, out);
 }
 
 // Cuts a text into words, and splits these in place, from the last one on: punctuation at the end of a word
 // of several characters, or else at its beginning, stands alone.
-static int32_t peft__chrf_words(const peft__mt_run *run, const char *text, char **room, peft__mt_token *out) {
+static int32_t peft__chrf_words(const peft__metric *run, const char *text, char **room, peft__word *out) {
     int32_t n = peft__words_read(&run->words, text, room, out), count = n, cut = 0;
     for (int pass = 0; pass < 2; pass++)  // counts, then splits
         for (int32_t i = n - 1, k = count; i >= 0; i--) {
-            peft__mt_token w = out[i];
+            peft__word w = out[i];
             size_t first = 0;
             uint32_t c;
             peft__utf8_next(w.text, (size_t)w.size, &first, &c);
@@ -33257,15 +33225,15 @@ static int32_t peft__chrf_words(const peft__mt_run *run, const char *text, char 
             if ((int32_t)first == w.size) cut = 0;
             count += pass == 0 && cut > 0;
             if (pass == 0) continue;
-            out[--k] = peft__mt_word(w.text + cut, (size_t)(w.size - cut));
-            if (cut > 0) out[--k] = peft__mt_word(w.text, (size_t)cut);
+            out[--k] = peft__make_word(w.text + cut, (size_t)(w.size - cut));
+            if (cut > 0) out[--k] = peft__make_word(w.text, (size_t)cut);
         }
     return count;
 }
 
 // F = (1 + beta^2) P R / (beta^2 P + R) of the means of P and R over the orders that both sides have; with
 // eps_smoothing, the mean of F over all orders.
-static double peft__chrf_score(const peft__mt_run *run, const double *s) {
+static double peft__chrf_score(const peft__metric *run, const double *s) {
     double factor = run->beta * run->beta, sum = 0, p_sum = 0, r_sum = 0, used = 0;
     for (int n = 0; n < run->orders; n++, s += 3) {
         double p = s[0] > 0 ? s[2] / s[0] : 1e-16, r = s[1] > 0 ? s[2] / s[1] : 1e-16, below = factor * p + r;
@@ -33279,27 +33247,27 @@ static double peft__chrf_score(const peft__mt_run *run, const double *s) {
 
 // A row: for each order, the n-grams of the prediction (0 if the reference has none), of the reference, and
 // in common; of the reference that gives the line its best score.
-static void peft__chrf_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
+static void peft__chrf_line(const peft__metric *run, peft__work *w, int64_t i, double *row) {
     double best = -1;
     for (int order = 0; order < run->orders; order++) {
         int n = order < run->letters ? order + 1 : order + 1 - run->letters;
-        if (n == 1) peft__mt_load(run, w, i, 1, order < run->letters ? peft__chrf_letters : peft__chrf_words);
-        peft__mt_order(w, n);
+        if (n == 1) peft__load(run, w, i, 1, order < run->letters ? peft__chrf_letters : peft__chrf_words);
+        peft__make_grams(w, n);
         for (int k = 1; k <= run->per; k++) {
             double *s = w->rows + (k - 1) * run->width + 3 * order;
-            s[1] = peft__mt_size(&w->texts[k], n);
-            s[0] = s[1] > 0 ? peft__mt_size(&w->texts[0], n) : 0;
-            s[2] = peft__mt_matches(w, n, k, k);
+            s[1] = peft__grams(&w->texts[k], n);
+            s[0] = s[1] > 0 ? peft__grams(&w->texts[0], n) : 0;
+            s[2] = peft__matches(w, n, k, k);
         }
     }
     for (int k = 0; k < run->per; k++) {
         double score = peft__chrf_score(run, w->rows + k * run->width);
-        if (score > best) memcpy(row, w->rows + k * run->width, (size_t)run->width * sizeof *row);
+        if (score > best) memcpy(row, w->rows + k * run->width, run->width * sizeof *row);
         best = PEFT__MAX(best, score);
     }
 }
 
-static peft_status peft__chrf_prepare(peft__mt_run *run) {
+static peft_status peft__chrf_prepare(peft__metric *run) {
     const peft_chrf_desc *d = (const peft_chrf_desc *)run->desc;
     run->letters = (int)peft__or_default(d->char_order, 6);
     run->beta = peft__or_default(d->beta, 2);
@@ -33317,61 +33285,61 @@ static peft_status peft__chrf_prepare(peft__mt_run *run) {
 }
 
 PEFTDEF peft_status peft_chrf(const peft_chrf_desc *desc, peft_metric_result *result) {
-    PEFT__MT_NEED(desc, result);
-    peft__mt_run run;
+    PEFT__NEED_DESC(desc, result);
+    peft__metric run;
     memset(result, 0, sizeof *result);
-    peft_status s = PEFT__MT_OPEN(&run, "chrf", desc);
-    if (!s) s = peft__mt_score_lines(&run, peft__chrf_prepare, desc);
+    peft_status s = PEFT__METRIC_OPEN(&run, "chrf", desc);
+    if (!s) s = peft__score_lines(&run, peft__chrf_prepare, desc);
     if (!s) {
         result->score = run.score(&run, run.sums);
-        peft__mt_line_scores(&run, desc->sentences);
-        PEFT__MT_SIGN(result, "nrefs:%d|case:%s|eff:%s|nc:%d|nw:%d|space:%s|beta:%g|like:sacrebleu-2.6.0",
+        peft__line_scores(&run, desc->sentences);
+        PEFT__SIGN(result, "nrefs:%d|case:%s|eff:%s|nc:%d|nw:%d|space:%s|beta:%g|like:sacrebleu-2.6.0",
                       run.per, desc->lowercase ? "lc" : "mixed", desc->eps_smoothing ? "no" : "yes",
                       run.letters, desc->word_order, desc->whitespace ? "yes" : "no", run.beta);
     }
-    peft__mt_close(&run);
+    peft__metric_close(&run);
     return s;
 }
 
-// ---- NIST, METEOR and CIDEr look at the whole corpus: one peft__mt_work of all texts, t being line i's
+// ---- NIST, METEOR and CIDEr look at the whole corpus: one peft__work of all texts, t being line i's
 //      prediction at t = i * (1 + per), then its references
 
 // A word, but for the last one, is followed by white space, whose first byte is one of those counted here.
-static peft_status peft__corpus_read(peft__mt_run *run, peft__mt_work *w, bool lower) {
+static peft_status peft__corpus_read(peft__metric *run, peft__work *w, bool lower) {
     int64_t texts = run->count * (run->per + 1), n = texts + 1;
     for (int64_t t = 0; t < texts; t++)
-        for (const char *s = peft__mt_text_at(run, t); *s; s++) {
+        for (const char *s = peft__line_text(run, t); *s; s++) {
             unsigned char b = (unsigned char)*s;
             n += b <= ' ' || b == 0xC2 || (b >= 0xE1 && b <= 0xE3);
         }
-    peft__mt_begin(run, w, texts, run->bytes, n);
-    run->rows = PEFT__MT_GET(run, double, run->count);
-    run->values = PEFT__MT_GET(run, double, n);
+    peft__work_begin(run, w, texts, run->bytes, n);
+    run->rows = PEFT__GET(run, double, run->count);
+    run->values = PEFT__GET(run, double, n);
     if (run->memory.failed) return PEFT_ERROR_MEMORY;
     peft__words_init(&run->words, PEFT_TOKENIZE_NONE, lower);
-    peft__mt_load(run, w, 0, run->count, peft__mt_read);
+    peft__load(run, w, 0, run->count, peft__read_words);
     return PEFT_OK;
 }
 
 // Adds `by` to the counts of a text's n-grams; `by` 0: sets them to 0.
-static void peft__corpus_tally(const peft__mt_text *t, int n, int32_t *counts, int by) {
-    for (int32_t i = 0; i < peft__mt_size(t, n); i++) counts[t->gram[i]] = by ? counts[t->gram[i]] + by : 0;
+static void peft__corpus_tally(const peft__tokens *t, int n, int32_t *counts, int by) {
+    for (int32_t i = 0; i < peft__grams(t, n); i++) counts[t->gram[i]] = by ? counts[t->gram[i]] + by : 0;
 }
 
 // Fills r->orders and run->rows with the scores of the lines; or sets rows to NULL and r->score.
-typedef peft_status (*peft__corpus_metric)(const peft_text_desc *d, peft__mt_run *run, peft__mt_work *w,
-                                           peft_metric_result *r);
+typedef peft_status (*peft__corpus_metric)(const peft_text_desc *d, peft__metric *run, peft__work *w,
+    peft_metric_result *r);
 
 // Checks the call, reads the corpus, runs the metric, signs the result. `orders`: the default of max_order.
 static peft_status peft__corpus_score(const peft_text_desc *d, const char *name, int orders,
-                                      peft__corpus_metric metric, peft_metric_result *result) {
-    PEFT__MT_NEED(d, result);
-    peft__mt_run run;
-    peft__mt_work w;
+    peft__corpus_metric metric, peft_metric_result *result) {
+    PEFT__NEED_DESC(d, result);
+    peft__metric run;
+    peft__work w;
     char settings[80];
     memset(result, 0, sizeof *result);
     memset(&w, 0, sizeof w);
-    peft_status s = PEFT__MT_OPEN(&run, name, d);
+    peft_status s = PEFT__METRIC_OPEN(&run, name, d);
     run.orders = d->max_order == 0 ? orders : d->max_order;
     if (!s && (run.orders < 1 || run.orders > PEFT_BLEU_ORDERS))
         s = peft__fail(d->context, PEFT_ERROR_ARGUMENT, "%s: max_order is not 1..8", name);
@@ -33382,20 +33350,20 @@ static peft_status peft__corpus_score(const peft_text_desc *d, const char *name,
         if (d->pairs) d->pairs[i] = run.rows[i];
     }
     memcpy(settings, result->signature, sizeof settings);
-    PEFT__MT_SIGN(result, "%s|nrefs:%d|case:%s|tok:none%s", name, run.per, d->keep_case ? "mixed" : "lc",
+    PEFT__SIGN(result, "%s|nrefs:%d|case:%s|tok:none%s", name, run.per, d->keep_case ? "mixed" : "lc",
                   settings);
-    peft__mt_close(&run);
+    peft__metric_close(&run);
     return s;
 }
 
 // ---- NIST
 
 // The clipped information that a prediction shares with one reference. left: [ids], zero between calls
-static double peft__nist_overlap(const peft__mt_text *p, const peft__mt_text *r, int n, const double *info,
-                                 int32_t *left) {
+static double peft__nist_overlap(const peft__tokens *p, const peft__tokens *r, int n, const double *info,
+    int32_t *left) {
     double sum = 0;
     peft__corpus_tally(r, n, left, 1);
-    for (int32_t i = 0; i < peft__mt_size(p, n); i++)
+    for (int32_t i = 0; i < peft__grams(p, n); i++)
         if (left[p->gram[i]] > 0) left[p->gram[i]]--, sum += info[p->gram[i]];
     peft__corpus_tally(r, n, left, 0);
     return sum;
@@ -33406,39 +33374,39 @@ static double peft__nist_overlap(const peft__mt_text *p, const peft__mt_text *r,
 // words / its count) over all references; a word's, log2(all words / its count). Of a line's references, the
 // one that shares most counts, of equal ones the longer. penalty = exp(beta log^2(min(c / r, 1))), beta such
 // that it is 0.5 at c / r = 2/3.
-static peft_status peft__nist(const peft_text_desc *d, peft__mt_run *run, peft__mt_work *w,
-                              peft_metric_result *r) {
+static peft_status peft__nist(const peft_text_desc *d, peft__metric *run, peft__work *w,
+    peft_metric_result *r) {
     double sum = 0, predicted = 0, expected = 0, *info = run->values;
-    const peft__mt_text *end = w->texts + w->count;
+    const peft__tokens *end = w->texts + w->count;
     (void)d;
     run->rows = NULL;
     for (int n = 1; n <= run->orders; n++) {
         int32_t *counts = w->list[n % 2], *shorter = w->list[1 - n % 2], *head = w->list[2];
         double words = 0, information = 0, grams = 0;
-        memcpy(head, w->gram, (size_t)w->used * sizeof *head);  // the ids of the (n-1)-grams
-        memset(counts, 0, (size_t)w->used * sizeof *counts);
-        peft__mt_order(w, n);
+        memcpy(head, w->gram, w->used * sizeof *head);  // the ids of the (n-1)-grams
+        memset(counts, 0, w->used * sizeof *counts);
+        peft__make_grams(w, n);
         for (int pass = 0; pass < 2; pass++)  // counts, then weighs
             for (int64_t t = 0; t < w->count; t++) {
-                const peft__mt_text *x = &w->texts[t];
+                const peft__tokens *x = &w->texts[t];
                 if (t % (run->per + 1) == 0) continue;
                 if (pass == 0) peft__corpus_tally(x, n, counts, 1), words += x->count;
-                for (int32_t i = 0; pass == 1 && i < peft__mt_size(x, n); i++) {
+                for (int32_t i = 0; pass == 1 && i < peft__grams(x, n); i++) {
                     double above = n == 1 ? words : shorter[head[x->gram - w->gram + i]];
                     info[x->gram[i]] = log(above / counts[x->gram[i]]) / log(2.0);
                 }
             }
-        for (const peft__mt_text *p = w->texts; p < end; p += run->per + 1) {
+        for (const peft__tokens *p = w->texts; p < end; p += run->per + 1) {
             double best = -1;
             int32_t length = 0;
-            for (const peft__mt_text *x = p + 1; x <= p + run->per; x++) {
+            for (const peft__tokens *x = p + 1; x <= p + run->per; x++) {
                 double shared = peft__nist_overlap(p, x, n, info, w->list[3]);
                 if (shared < best || (shared == best && x->count <= length)) continue;
                 best = shared;
                 length = x->count;
             }
             information += best;
-            grams += peft__mt_size(p, n);
+            grams += peft__grams(p, n);
             expected += length;
             predicted += p->count;
         }
@@ -33446,7 +33414,7 @@ static peft_status peft__nist(const peft_text_desc *d, peft__mt_run *run, peft__
         double ratio = expected > 0 ? log(predicted / expected) / log(1.5) : 0;
         r->score = r->orders[n - 1] = sum * (ratio < 0 ? exp(log(0.5) * ratio * ratio) : 1);
     }
-    PEFT__MT_SIGN(r, "|order:%d|like:nltk", run->orders);
+    PEFT__SIGN(r, "|order:%d|like:nltk", run->orders);
     return PEFT_OK;
 }
 
@@ -33458,8 +33426,8 @@ PEFTDEF peft_status peft_nist(const peft_text_desc *desc, peft_metric_result *re
 
 typedef struct peft__meteor {
     const peft_text_desc *desc;
-    const peft__mt_text *p, *r;  // prediction, reference; `gram` has the ids of the words' stems
-    peft__mt_token *stems;       // [stem ids]
+    const peft__tokens *p, *r;  // prediction, reference; `gram` has the ids of the words' stems
+    peft__word *stems;       // [stem ids]
     int32_t *match;              // [words of p] the reference's word, or -1
     int32_t *taken;              // [words of r] the reference's word has a match
     int32_t *last;               // [ids] its last free word in the reference, or -1
@@ -33496,9 +33464,9 @@ static double peft__meteor_synonyms(peft__meteor *m) {
     const peft_text_desc *d = m->desc;
     double found = 0;
     for (int32_t i = m->p->count - 1; i >= 0 && d->synonyms; i--) {
-        peft__mt_token a = m->stems[m->p->gram[i]];
+        peft__word a = m->stems[m->p->gram[i]];
         for (int32_t j = m->r->count - 1; j >= 0 && m->match[i] < 0; j--) {
-            peft__mt_token b = m->stems[m->r->gram[j]];
+            peft__word b = m->stems[m->r->gram[j]];
             if (m->taken[j]) continue;
             if (!d->synonyms(a.text, (size_t)a.size, b.text, (size_t)b.size, d->user)) continue;
             peft__meteor_match(m, i, j);
@@ -33509,16 +33477,16 @@ static double peft__meteor_synonyms(peft__meteor *m) {
 }
 
 // Puts the stems' ids into the texts' `gram`.
-static bool peft__meteor_stems(peft__meteor *m, peft__mt_run *run, peft__mt_work *w) {
+static bool peft__meteor_stems(peft__meteor *m, peft__metric *run, peft__work *w) {
     int32_t *of = w->list[4];  // [word ids] the stem's id
-    char *copy = PEFT__MT_GET(run, char, 2 * run->bytes + 8 * w->count);
-    m->stems = w->grams.known = PEFT__MT_GET(run, peft__mt_token, w->tokens.used);
+    char *copy = PEFT__GET(run, char, 2 * run->bytes + 8 * w->count);
+    m->stems = w->grams.known = PEFT__GET(run, peft__word, w->tokens.used);
     if (run->memory.failed) return false;
-    peft__mt_clear(&w->grams, w->tokens.used);
+    peft__id_clear(&w->grams, w->tokens.used);
     for (int32_t i = 0; i < w->tokens.used; i++) {
-        peft__mt_token word = w->tokens.known[i];
-        memcpy(copy, word.text, (size_t)word.size);
-        of[i] = peft__mt_token_id(&w->grams, copy, (int32_t)peft_porter_stem(copy, (size_t)word.size));
+        peft__word word = w->tokens.known[i];
+        memcpy(copy, word.text, word.size);
+        of[i] = peft__word_id(&w->grams, copy, (int32_t)peft_porter_stem(copy, (size_t)word.size));
         copy += word.size;
     }
     for (int64_t i = 0; i < w->used; i++) w->gram[i] = of[w->ids[i]];
@@ -33527,8 +33495,8 @@ static bool peft__meteor_stems(peft__meteor *m, peft__mt_run *run, peft__mt_work
 
 // score = (1 - gamma (chunks / matches)^beta) P R / (alpha P + (1 - alpha) R); a chunk is a run of words that
 // are neighbours in both
-static peft_status peft__meteor_all(const peft_text_desc *d, peft__mt_run *run, peft__mt_work *w,
-                                    peft_metric_result *result) {
+static peft_status peft__meteor_all(const peft_text_desc *d, peft__metric *run, peft__work *w,
+    peft_metric_result *result) {
     peft__meteor m = {d, NULL, NULL, NULL, w->list[0], w->list[1], w->list[2], w->list[3]};
     double alpha = peft__or_default(d->alpha, 0.9), beta = peft__or_default(d->beta, 3);
     double gamma = peft__or_default(d->gamma, 0.5);
@@ -33536,7 +33504,7 @@ static peft_status peft__meteor_all(const peft_text_desc *d, peft__mt_run *run, 
         return peft__fail(d->context, PEFT_ERROR_ARGUMENT,
                           "meteor: alpha %g, beta %g or gamma %g is out of range", alpha, beta, gamma);
     if (!peft__meteor_stems(&m, run, w)) return PEFT_ERROR_MEMORY;
-    memset(m.last, 0xFF, (size_t)w->used * sizeof *m.last);
+    memset(m.last, 0xFF, w->used * sizeof *m.last);
     for (int64_t t = 0; t < w->count; t++) {
         double *row = &run->rows[t / (run->per + 1)], chunks = 0;
         if (t % (run->per + 1) == 0) {
@@ -33544,8 +33512,8 @@ static peft_status peft__meteor_all(const peft_text_desc *d, peft__mt_run *run, 
             continue;
         }
         m.r = &w->texts[t];
-        memset(m.taken, 0, (size_t)m.r->count * sizeof *m.taken);
-        memset(m.match, 0xFF, (size_t)m.p->count * sizeof *m.match);
+        memset(m.taken, 0, m.r->count * sizeof *m.taken);
+        memset(m.match, 0xFF, m.p->count * sizeof *m.match);
         double matches = peft__meteor_equal(&m, m.p->ids, m.r->ids);
         matches += peft__meteor_equal(&m, m.p->gram, m.r->gram);
         matches += peft__meteor_synonyms(&m);
@@ -33556,7 +33524,7 @@ static peft_status peft__meteor_all(const peft_text_desc *d, peft__mt_run *run, 
         double score = (1 - gamma * pow(chunks / matches, beta)) * f;
         *row = PEFT__MAX(*row, score);
     }
-    PEFT__MT_SIGN(result, "|match:exact+porter%s|a:%g|b:%g|g:%g|like:nltk-3.8", d->synonyms ? "+syn" : "",
+    PEFT__SIGN(result, "|match:exact+porter%s|a:%g|b:%g|g:%g|like:nltk-3.8", d->synonyms ? "+syn" : "",
                   alpha, beta, gamma);
     return PEFT_OK;
 }
@@ -33570,9 +33538,9 @@ PEFTDEF peft_status peft_meteor(const peft_text_desc *desc, peft_metric_result *
 // The sum over the different n-grams of a text of v w, for the tf-idf values v of the text and w of another
 // one: a squared norm (other NULL), a dot product, or with `clip` the sum of min(v, w) w. A count is negative
 // while its n-gram has been seen.
-static double peft__cider_sum(const peft__mt_text *t, int n, const double *idf, int32_t *counts,
-                              const int32_t *other, bool clip) {
-    int32_t size = peft__mt_size(t, n);
+static double peft__cider_sum(const peft__tokens *t, int n, const double *idf, int32_t *counts,
+    const int32_t *other, bool clip) {
+    int32_t size = peft__grams(t, n);
     double sum = 0;
     for (int32_t i = 0; i < size; i++) {
         int32_t id = t->gram[i];
@@ -33588,16 +33556,16 @@ static double peft__cider_sum(const peft__mt_text *t, int n, const double *idf, 
 // The similarity of order n of a prediction and its references, averaged over these. CIDEr-D clips and
 // multiplies by exp(-(difference of lengths)^2 / (2 sigma^2)), where a length is the number of bigrams, as
 // in pycocoevalcap. counts: [ids] of n-grams, zero between texts
-static double peft__cider_line(const peft_text_desc *d, const peft__mt_text *p, int per, int n,
-                               const double *idf, int32_t *const counts[2]) {
+static double peft__cider_line(const peft_text_desc *d, const peft__tokens *p, int per, int n,
+    const double *idf, int32_t *const counts[2]) {
     double sum = 0, sigma = d->sigma == 0 ? 6 : d->sigma;
     peft__corpus_tally(p, n, counts[0], 1);
     double norm = sqrt(peft__cider_sum(p, n, idf, counts[0], NULL, false));
-    for (const peft__mt_text *r = p + 1; r <= p + per; r++) {
+    for (const peft__tokens *r = p + 1; r <= p + per; r++) {
         peft__corpus_tally(r, n, counts[1], 1);
         double other = sqrt(peft__cider_sum(r, n, idf, counts[1], NULL, false));
         double value = peft__cider_sum(p, n, idf, counts[0], counts[1], !d->plain);
-        double delta = peft__mt_size(p, 2) - peft__mt_size(r, 2);
+        double delta = peft__grams(p, 2) - peft__grams(r, 2);
         if (norm != 0 && other != 0) value /= norm * other;
         sum += d->plain ? value : value * exp(-(delta * delta) / (2 * sigma * sigma));
         peft__corpus_tally(r, n, counts[1], 0);
@@ -33607,16 +33575,16 @@ static double peft__cider_line(const peft_text_desc *d, const peft__mt_text *p, 
 }
 
 // idf = log(lines) - log(max(1, number of lines whose references have the n-gram))
-static peft_status peft__cider(const peft_text_desc *d, peft__mt_run *run, peft__mt_work *w,
-                               peft_metric_result *r) {
+static peft_status peft__cider(const peft_text_desc *d, peft__metric *run, peft__work *w,
+    peft_metric_result *r) {
     int32_t *seen = w->list[2];  // [ids] the last line that has it, counted from 1
     double *idf = run->values;
     for (int n = 1; n <= run->orders; n++) {
-        peft__mt_order(w, n);
-        memset(idf, 0, (size_t)w->different * sizeof *idf);
-        memset(seen, 0, (size_t)w->different * sizeof *seen);
+        peft__make_grams(w, n);
+        memset(idf, 0, w->different * sizeof *idf);
+        memset(seen, 0, w->different * sizeof *seen);
         for (int64_t t = 0; t < w->count; t++) {
-            int32_t line = (int32_t)(t / (run->per + 1)) + 1, size = peft__mt_size(&w->texts[t], n);
+            int32_t line = (int32_t)(t / (run->per + 1)) + 1, size = peft__grams(&w->texts[t], n);
             for (int32_t i = 0; i < size && t % (run->per + 1) != 0; i++) {
                 int32_t id = w->texts[t].gram[i];
                 idf[id] += seen[id] != line;
@@ -33626,13 +33594,13 @@ static peft_status peft__cider(const peft_text_desc *d, peft__mt_run *run, peft_
         for (int32_t i = 0; i < w->different; i++)
             idf[i] = log((double)run->count) - log(PEFT__MAX(1.0, idf[i]));
         for (int64_t i = 0; i < run->count; i++) {
-            const peft__mt_text *p = &w->texts[i * (run->per + 1)];
+            const peft__tokens *p = &w->texts[i * (run->per + 1)];
             double value = 10 * peft__cider_line(d, p, run->per, n, idf, w->list);
             run->rows[i] += value / run->orders;
             r->orders[n - 1] += value / (double)run->count;
         }
     }
-    PEFT__MT_SIGN(r, "|order:%d%s|idf:refs|like:pycocoevalcap", run->orders, d->plain ? "|plain" : "|D");
+    PEFT__SIGN(r, "|order:%d%s|idf:refs|like:pycocoevalcap", run->orders, d->plain ? "|plain" : "|D");
     return PEFT_OK;
 }
 
@@ -33652,12 +33620,12 @@ static void peft__prf_add(peft_prf *sum, peft_prf p, double weight) {
 // (t), of s in all.
 //  MCC = (s sum c - sum p t) / sqrt((s^2 - sum p^2)(s^2 - sum t^2))
 static void peft__class_scores(const double *hit, int64_t count, int classes, int positive,
-                               peft_class_result *r) {
+    peft_class_result *r) {
     const double *predicted = hit + classes, *expected = predicted + classes;
     double right = 0, used = 0, s = (double)count, pt = 0, pp = 0, tt = 0;
     for (int k = 0; k < classes; k++) used += predicted[k] + expected[k] > 0;
     for (int k = 0; k < classes; k++) {
-        peft_prf p = peft__mt_prf(hit[k], predicted[k], expected[k]);
+        peft_prf p = peft__prf(hit[k], predicted[k], expected[k]);
         if (predicted[k] + expected[k] > 0) peft__prf_add(&r->macro, p, 1 / used);
         peft__prf_add(&r->weighted, p, expected[k] / s);
         if (k == positive) r->binary = p;
@@ -33669,12 +33637,12 @@ static void peft__class_scores(const double *hit, int64_t count, int classes, in
     double below = sqrt(s * s - pp) * sqrt(s * s - tt);
     r->mcc = below > 0 ? (right * s - pt) / below : 0;
     r->accuracy = right / s;
-    r->micro = peft__mt_prf(right, s, s);
+    r->micro = peft__prf(right, s, s);
     r->classes = classes;
 }
 
 PEFTDEF peft_status peft_classification(const peft_class_desc *desc, peft_class_result *result) {
-    PEFT__MT_NEED(desc, result);
+    PEFT__NEED_DESC(desc, result);
     peft_context *ctx = desc->context;
     const int32_t *predictions = desc->predictions, *labels = desc->labels;
     int64_t n = desc->count, *confusion = desc->confusion;
@@ -33709,7 +33677,7 @@ PEFTDEF peft_status peft_classification(const peft_class_desc *desc, peft_class_
     memset(result, 0, sizeof *result);
     peft__class_scores(counts, n, classes, positive, result);
     peft__free(ctx, counts);
-    PEFT__MT_SIGN(result, "classification|n:%ld|classes:%d|positive:%d|zero:0", n, classes, positive);
+    PEFT__SIGN(result, "classification|n:%ld|classes:%d|positive:%d|zero:0", n, classes, positive);
     return PEFT_OK;
 }
 
@@ -33743,7 +33711,7 @@ static peft__ranked *peft__ranked_sort(peft_context *ctx, const double *x, int64
         r[i].value = x[i];
         r[i].index = i;
     }
-    if (r) qsort(r, (size_t)n, sizeof *r, peft__ranked_compare);
+    if (r) qsort(r, n, sizeof *r, peft__ranked_compare);
     return r;
 }
 
@@ -33760,7 +33728,7 @@ static bool peft__ranks(peft_context *ctx, const double *x, int64_t n, double *r
 
 // r = sum (x - mx)(y - my) / sqrt(sum (x - mx)^2 sum (y - my)^2)
 static peft_status peft__correlation(peft_context *ctx, const char *what, const double *x, const double *y,
-                                     int64_t n, double *out) {
+    int64_t n, double *out) {
     if (!ctx || !out) return PEFT_ERROR_ARGUMENT;
     double mx = 0, my = 0, xx = 0, yy = 0, xy = 0;
     bool flat_x = true, flat_y = true;
@@ -33787,12 +33755,12 @@ static peft_status peft__correlation(peft_context *ctx, const char *what, const 
 }
 
 PEFTDEF peft_status peft_pearson(peft_context *context, const double *x, const double *y, int64_t count,
-                                 double *out) {
+    double *out) {
     return peft__correlation(context, "pearson", x, y, count, out);
 }
 
 PEFTDEF peft_status peft_spearman(peft_context *context, const double *x, const double *y, int64_t count,
-                                  double *out) {
+    double *out) {
     if (!context || !out) return PEFT_ERROR_ARGUMENT;
     peft_status s = peft__series_check(context, "spearman", x, count);
     if (!s) s = peft__series_check(context, "spearman", y, count);
@@ -33806,7 +33774,7 @@ PEFTDEF peft_status peft_spearman(peft_context *context, const double *x, const 
 
 // The rank sum of the positives gives AUC = (sum - P (P + 1) / 2) / (P N)
 PEFTDEF peft_status peft_auc(peft_context *context, const double *scores, const int32_t *labels,
-                             int64_t count, double *out) {
+    int64_t count, double *out) {
     if (!context || !out) return PEFT_ERROR_ARGUMENT;
     PEFT__NEED(context, labels, "labels");
     double sum = 0, positives = 0;
@@ -33849,7 +33817,7 @@ static double peft__ece(const peft_calibration_desc *d, const peft__ranked *sort
 }
 
 PEFTDEF peft_status peft_calibration(const peft_calibration_desc *desc, peft_calibration_result *result) {
-    PEFT__MT_NEED(desc, result);
+    PEFT__NEED_DESC(desc, result);
     peft_context *ctx = desc->context;
     int64_t n = desc->count;
     int bins = desc->bins == 0 ? 10 : desc->bins;
@@ -33873,7 +33841,7 @@ PEFTDEF peft_status peft_calibration(const peft_calibration_desc *desc, peft_cal
     result->ece_mass = peft__ece(desc, sorted, bins, true);
     result->brier = brier;
     result->accuracy = right / (double)n;
-    PEFT__MT_SIGN(result, "calibration|n:%ld|bins:%d", n, bins);
+    PEFT__SIGN(result, "calibration|n:%ld|bins:%d", n, bins);
     peft__free(ctx, sorted);
     return PEFT_OK;
 }
@@ -33907,7 +33875,7 @@ static size_t peft__squad_clean(char *s, size_t n) {
     return out - 1;
 }
 
-static int32_t peft__squad_read(const peft__mt_run *run, const char *text, char **room, peft__mt_token *out) {
+static int32_t peft__squad_read(const peft__metric *run, const char *text, char **room, peft__word *out) {
     char *s = *room;
     size_t n = peft__squad_clean(s, peft__uc_lower_text(text, strlen(text), s));
     *room += n;
@@ -33915,20 +33883,20 @@ static int32_t peft__squad_read(const peft__mt_run *run, const char *text, char 
 }
 
 // A row: exact match and F1, each the best of the references.
-static void peft__squad_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
-    const peft__mt_text *p = &w->texts[0];
-    peft__mt_load(run, w, i, 1, peft__squad_read);
-    peft__mt_order(w, 1);
+static void peft__squad_line(const peft__metric *run, peft__work *w, int64_t i, double *row) {
+    const peft__tokens *p = &w->texts[0];
+    peft__load(run, w, i, 1, peft__squad_read);
+    peft__make_grams(w, 1);
     for (int k = 1; k <= run->per; k++) {
-        const peft__mt_text *r = &w->texts[k];
-        bool same = p->count == r->count && memcmp(p->ids, r->ids, (size_t)p->count * sizeof *p->ids) == 0;
-        double f1 = p->count && r->count ? peft__mt_prf_of(w, 1, k).f1 : same;
+        const peft__tokens *r = &w->texts[k];
+        bool same = p->count == r->count && memcmp(p->ids, r->ids, p->count * sizeof *p->ids) == 0;
+        double f1 = p->count && r->count ? peft__prf_of(w, 1, k).f1 : same;
         row[0] = PEFT__MAX(row[0], same);
         row[1] = PEFT__MAX(row[1], f1);
     }
 }
 
-static peft_status peft__squad_prepare(peft__mt_run *run) {
+static peft_status peft__squad_prepare(peft__metric *run) {
     run->width = 2;
     if (!run->line) run->line = peft__squad_line;
     peft__words_init(&run->words, PEFT_TOKENIZE_NONE, true);
@@ -33936,31 +33904,30 @@ static peft_status peft__squad_prepare(peft__mt_run *run) {
 }
 
 PEFTDEF peft_status peft_squad(const peft_text_desc *desc, peft_answer_result *result) {
-    PEFT__MT_NEED(desc, result);
-    peft__mt_run run;
-    peft_status s = PEFT__MT_OPEN(&run, "squad", desc);
-    if (!s) s = peft__mt_score_lines(&run, peft__squad_prepare, desc);
+    PEFT__NEED_DESC(desc, result);
+    peft__metric run;
+    peft_status s = PEFT__METRIC_OPEN(&run, "squad", desc);
+    if (!s) s = peft__score_lines(&run, peft__squad_prepare, desc);
     if (!s) {
         result->exact_match = run.sums[0] / (double)run.count;
         result->f1 = run.sums[1] / (double)run.count;
         for (int64_t i = 0; desc->pairs && i < run.count; i++) desc->pairs[i] = run.rows[2 * i + 1];
-        PEFT__MT_SIGN(result, "squad|nrefs:%d|norm:squad|empty:v2", run.per);
+        PEFT__SIGN(result, "squad|nrefs:%d|norm:squad|empty:v2", run.per);
     }
-    peft__mt_close(&run);
+    peft__metric_close(&run);
     return s;
 }
 
 // ---- perplexity
 
 PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *texts,
-                                    const double *loglikelihoods, const int64_t *tokens, int64_t count,
-                                    peft_perplexity_result *result) {
-    peft__mt_run run;
+    const double *loglikelihoods, const int64_t *tokens, int64_t count, peft_perplexity_result *result) {
+    peft__metric run;
     double sum = 0;
     if (!context || !result) return PEFT_ERROR_ARGUMENT;
     PEFT__NEED(context, tokens, "tokens");
     memset(result, 0, sizeof *result);
-    peft_status s = peft__mt_open(&run, "perplexity", context, texts, texts, count, 0, 1);
+    peft_status s = peft__metric_open(&run, "perplexity", context, texts, texts, count, 0, 1);
     if (!s) s = peft__series_check(context, "perplexity", loglikelihoods, count);
     for (int64_t i = 0; !s && i < count; i++) {
         size_t n = strlen(texts[i]);
@@ -33982,7 +33949,7 @@ PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *te
     result->per_word = exp(sum / (double)result->words);
     result->per_byte = exp(sum / (double)result->bytes);
     result->bits_per_byte = sum / (double)result->bytes / log(2.0);
-    PEFT__MT_SIGN(result, "perplexity|texts:%ld|tokens:%ld|words:%ld|bytes:%ld", count, result->tokens,
+    PEFT__SIGN(result, "perplexity|texts:%ld|tokens:%ld|words:%ld|bytes:%ld", count, result->tokens,
                   result->words, result->bytes);
     return PEFT_OK;
 }
@@ -34003,7 +33970,7 @@ PEFTDEF peft_status peft_text_perplexity(const peft_text_perplexity_desc *d, pef
 typedef struct peft__paired {
     peft_paired_desc d;  // defaults filled in; `score` NULL unless it is asked for
     peft__resampler r;
-    peft__mt_run runs[2];  // of the baseline, of the system
+    peft__metric runs[2];  // of the baseline, of the system
     int column;            // of the rows whose mean is the score, if the metric has no score of a sum
     double *scores[2];     // [samples]
     union {
@@ -34011,12 +33978,12 @@ typedef struct peft__paired {
         peft_chrf_desc chrf;
         peft_rouge_desc rouge;
     } defaults;
-    peft__mt_memory memory;
+    peft__memory memory;
 } peft__paired;
 
 static const struct {  // in the order of peft_paired_metric; `column`: F1, in a row of ROUGE
     const char *name;
-    peft__mt_prepare prepare;
+    peft__metric_prepare prepare;
     int column;
 } peft__paired_metrics[] = {
     {"bleu", peft__bleu_prepare, 0}, {"chrf", peft__chrf_prepare, 0}, {"rouge1", peft__rouge_prepare, 2},
@@ -34027,15 +33994,15 @@ static const struct {  // in the order of peft_paired_metric; `column`: F1, in a
 static peft_status peft__paired_rows(peft__paired *p, int side, const void *settings) {
     const peft_paired_desc *d = &p->d;
     const char *name = side ? "paired: system" : "paired: baseline";
-    peft__mt_run *run = &p->runs[side];
+    peft__metric *run = &p->runs[side];
     p->r.rows[side] = side ? d->system_values : d->baseline_values;
     p->r.width = 1;
     if (d->score) return PEFT_OK;
     if (!peft__paired_metrics[d->metric].prepare)
         return peft__series_check(d->context, name, p->r.rows[side], d->count);
-    peft_status s = peft__mt_open(run, name, d->context, side ? d->system : d->baseline, d->references,
+    peft_status s = peft__metric_open(run, name, d->context, side ? d->system : d->baseline, d->references,
                                   d->count, d->reference_count, d->references_per_prediction);
-    if (!s) s = peft__mt_score_lines(run, peft__paired_metrics[d->metric].prepare, settings);
+    if (!s) s = peft__score_lines(run, peft__paired_metrics[d->metric].prepare, settings);
     p->r.rows[side] = run->rows;
     p->r.width = run->width;
     return s;
@@ -34063,7 +34030,7 @@ static bool peft__paired_score(peft__paired *p, int64_t sample, int64_t out) {
 static void peft__paired_interval(double *scores, int64_t n, double *mean, double *ci) {
     *mean = 0;
     for (int64_t i = 0; i < n; i++) *mean += scores[i] / (double)n;
-    qsort(scores, (size_t)n, sizeof *scores, peft__mt_compare);
+    qsort(scores, n, sizeof *scores, peft__compare_doubles);
     *ci = (scores[n - n / 40 - 1] - scores[n / 40]) / 2;
 }
 
@@ -34076,11 +34043,11 @@ static peft_status peft__paired_test(peft__paired *p, peft_paired_result *result
     r->count = p->d.count;
     r->seed = p->d.seed;
     r->swap = p->d.test == PEFT_PAIRED_RANDOMIZATION;
-    if (lines) r->line = PEFT__MT_GET(p, int64_t, lines);
+    if (lines) r->line = PEFT__GET(p, int64_t, lines);
     for (int side = 0; side < 2; side++) {
-        r->side[side] = PEFT__MT_GET(p, unsigned char, lines);
-        r->sums[side] = PEFT__MT_GET(p, double, lines ? 0 : (samples + 1) * r->width);
-        p->scores[side] = PEFT__MT_GET(p, double, samples + 1);
+        r->side[side] = PEFT__GET(p, unsigned char, lines);
+        r->sums[side] = PEFT__GET(p, double, lines ? 0 : (samples + 1) * r->width);
+        p->scores[side] = PEFT__GET(p, double, samples + 1);
     }
     if (p->memory.failed) return PEFT_ERROR_MEMORY;
     a = p->scores[0];
@@ -34109,7 +34076,7 @@ static peft_status peft__paired_test(peft__paired *p, peft_paired_result *result
 }
 
 PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result *result) {
-    PEFT__MT_NEED(desc, result);
+    PEFT__NEED_DESC(desc, result);
     peft__paired p;
     peft_paired_desc *d = &p.d;
     memset(&p, 0, sizeof p);
@@ -34133,18 +34100,18 @@ PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result
     if (!s) s = peft__paired_test(&p, result);
     result->few = d->count < PEFT_PAIRED_FEW;
     if (!s)
-        PEFT__MT_SIGN(result, "paired|%s|%s:%ld|seed:%llu|n:%ld|ties:counted",
+        PEFT__SIGN(result, "paired|%s|%s:%ld|seed:%llu|n:%ld|ties:counted",
                       call && d->name ? d->name : peft__paired_metrics[d->metric].name, swap ? "ar" : "bs",
                       d->samples, (unsigned long long)d->seed, d->count);
     peft__arena_free(&p.memory.arena);
-    peft__mt_close(&p.runs[0]);
-    peft__mt_close(&p.runs[1]);
+    peft__metric_close(&p.runs[0]);
+    peft__metric_close(&p.runs[1]);
     return s;
 }
 
-// How to add a metric. Of single lines: write a function that loads a line with peft__mt_load and fills a
-// row whose sums give the score, and a peft__mt_prepare (peft__squad_line and peft__squad_prepare are the
-// shortest); call peft__mt_score_lines and compute the result from run.sums. Of the whole corpus: write a
+// How to add a metric. Of single lines: write a function that loads a line with peft__load and fills a
+// row whose sums give the score, and a peft__metric_prepare (peft__squad_line and peft__squad_prepare are the
+// shortest); call peft__score_lines and compute the result from run.sums. Of the whole corpus: write a
 // peft__corpus_metric, called by peft__corpus_score. Declare both in the interface, sign the result with
 // every setting, and compare it with the reference implementation in tests/golden_metrics.h.
 #endif  // PEFT_NO_METRICS
