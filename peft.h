@@ -24446,24 +24446,6 @@ typedef struct peft__scorer {
     int64_t out_count;
 } peft__scorer;
 
-static void peft__scorer_end(peft__scorer *s) {
-    if (!s->ctx) return;
-    peft_tape_destroy(s->tape);
-    peft__examples_free(s->ctx, &s->examples);
-    peft__batch_free(s->ctx, &s->batch);
-    peft__free(s->ctx, s->out);
-}
-
-static peft_status peft__scorer_begin(peft__scorer *s, const char *call, peft_model *model,
-    const peft_active_adapter *adapters, int count, const peft_adapter *adapter) {
-    memset(s, 0, sizeof(*s));
-    if (!model) return PEFT_ERROR_ARGUMENT;
-    s->ctx = model->ctx;
-    s->model = model;
-    peft_status status = peft__active_resolve(s->ctx, call, adapters, count, adapter, &s->adapters);
-    return status ? status : peft_tape_create(s->ctx, &s->tape);
-}
-
 // Appends log p(labels[r]) = x - max - log(sum exp(x - max)) for each row r of the logits.
 static peft_status peft__score_logits(peft__scorer *s, const peft_tensor *logits, const int32_t *labels) {
     for (int64_t r = 0; r < logits->rows; r++) {
@@ -24583,12 +24565,17 @@ static peft_status peft__score_encode(const peft_score_desc *d, peft__scorer *s)
 
 PEFTDEF peft_status peft_score_completions(const peft_score_desc *d, double *log_probabilities) {
     PEFT__NEED(NULL, d, "desc");
-    peft__scorer s;
     if (d->token_log_probabilities) *d->token_log_probabilities = NULL;
-    peft_status status = peft__scorer_begin(
-        &s, "peft_score_completions", d->model, d->adapters, d->adapter_count, d->adapter);
+    PEFT__NEED(NULL, d->model, "model");
+    peft__scorer s;
+    memset(&s, 0, sizeof(s));
+    s.model = d->model;
+    s.ctx = d->model->ctx;
+    peft_status status = peft__active_resolve(
+        s.ctx, "peft_score_completions", d->adapters, d->adapter_count, d->adapter, &s.adapters);
     if (!status) status = peft__score_check(d, &s, log_probabilities);
     if (!status) status = peft__score_encode(d, &s);
+    if (!status) status = peft_tape_create(s.ctx, &s.tape);
     if (!status) status = peft__score_examples(&s);
     const double *next = s.out;
     for (int64_t i = 0; i < d->count && !status; i++) {
@@ -24601,78 +24588,12 @@ PEFTDEF peft_status peft_score_completions(const peft_score_desc *d, double *log
         *d->token_log_probabilities = s.out;
         s.out = NULL;
     }
-    peft__scorer_end(&s);
+    peft_tape_destroy(s.tape);
+    peft__examples_free(s.ctx, &s.examples);
+    peft__batch_free(s.ctx, &s.batch);
+    peft__free(s.ctx, s.out);
     return status;
 }
-
-#if !defined(PEFT_NO_METRICS)
-// ---- the log probability of a text, of which peft_text_perplexity (chapter 13) makes a perplexity
-
-typedef struct peft__scored_text {
-    char *file;        // to be freed
-    const char *text;  // without a byte order mark
-    double log_probability;
-    int64_t tokens;  // how many tokens it sums over
-} peft__scored_text;
-
-// Cuts the tokens into windows. Each predicts the tokens that the windows before it did not.
-static peft_status peft__text_windows(peft__scorer *s, int64_t window, int64_t stride) {
-    int64_t count = s->examples.ids.count;
-    for (int64_t done = 1, end; done < count; done = end) {
-        peft__example *x = peft__examples_add(s->ctx, &s->examples);
-        if (!x) return PEFT_ERROR_MEMORY;
-        end = PEFT__MIN(count, done == 1 ? window + 1 : done + stride);
-        x->prompt = PEFT__MAX(0, end - window - 1);
-        x->prompt_count = done - x->prompt;
-        x->completion = done;
-        x->completion_count = end - done;
-    }
-    return PEFT_OK;
-}
-
-// Reads the text and turns it into tokens.
-static peft_status peft__text_read(
-    const peft_text_perplexity_desc *d, peft__scorer *s, peft__scored_text *out) {
-    size_t size = d->text ? strlen(d->text) : 0;
-    peft_status status = d->path ? peft__read_all(s->ctx, d->path, &out->file, &size) : PEFT_OK;
-    if (status) return status;
-    const char *text = d->path ? out->file : d->text, *what = d->path ? d->path : "the text";
-    size_t mark = peft__utf8_mark(text, size);
-    out->text = text + mark;
-    if (strlen(text) < size)
-        return peft__fail(s->ctx, PEFT_ERROR_FORMAT, "peft_text_perplexity: %s is not text: byte %zu is NUL",
-            what, strlen(text));
-    if (!peft__push_start(s->model, &s->examples.ids)) return PEFT_ERROR_MEMORY;
-    status = peft_encode(s->model->tokenizer, out->text, size - mark, &s->examples.ids);
-    if (status || s->examples.ids.count > 1) return status;
-    return peft__fail(s->ctx, PEFT_ERROR_ARGUMENT, "peft_text_perplexity: %s is too short", what);
-}
-
-static peft_status peft__text_log_probability(const peft_text_perplexity_desc *d, peft__scored_text *out) {
-    peft__scorer s;
-    memset(out, 0, sizeof(*out));
-    peft_status status = peft__scorer_begin(
-        &s, "peft_text_perplexity", d->model, d->adapters, d->adapter_count, d->adapter);
-    if (!s.ctx) return status;
-    int64_t context = s.model->config.max_positions, window = d->window, stride = d->stride;
-    if (!window) window = PEFT__MIN(context ? context : 1024, 1024);
-    if (!stride) stride = (window + 1) / 2;
-    const peft__demand demands[] = {
-        {s.model->config.encoder_decoder, PEFT_ERROR_UNSUPPORTED, "the model has an encoder"},
-        {!s.model->tokenizer, PEFT_ERROR_MISSING, "the model has no tokenizer"},
-        {!d->text == !d->path, PEFT_ERROR_ARGUMENT, "give text or path"},
-        {window < 1 || stride < 1 || stride > window, PEFT_ERROR_ARGUMENT, "stride is not in 1..window"},
-    };
-    if (!status) status = peft__demands_check(s.ctx, "peft_text_perplexity", demands, PEFT__COUNT(demands));
-    if (!status) status = peft__text_read(d, &s, out);
-    if (!status) status = peft__text_windows(&s, window, stride);
-    if (!status) status = peft__score_examples(&s);
-    for (int64_t i = 0; i < s.out_count && !status; i++) out->log_probability += s.out[i];
-    out->tokens = s.out_count;
-    peft__scorer_end(&s);
-    return status;
-}
-#endif
 
 // How to add an option of generation: its field in peft_generate_desc, its row in peft__generate_settings,
 // and what it does to the scores of a row: in peft__process_scores (before candidates are chosen) or in
@@ -33955,12 +33876,58 @@ PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *te
 }
 
 #if !defined(PEFT_ONLY_METRICS)
+// Each window predicts the tokens that the windows before it did not.
 PEFTDEF peft_status peft_text_perplexity(const peft_text_perplexity_desc *d, peft_perplexity_result *result) {
     PEFT__NEED(NULL, d, "desc");
-    peft__scored_text t;
-    peft_status status = peft__text_log_probability(d, &t);
-    if (!status) status = peft_perplexity(d->model->ctx, &t.text, &t.log_probability, &t.tokens, 1, result);
-    if (t.file) peft__free(d->model->ctx, t.file);
+    PEFT__NEED(NULL, d->model, "model");
+    const peft_model *m = d->model;
+    peft_context *ctx = m->ctx;
+    PEFT__NEED(ctx, result, "result");
+    int64_t context = m->config.max_positions, window = d->window, stride = d->stride;
+    if (!window) window = PEFT__MIN(context ? context : 1024, 1024);
+    if (!stride) stride = (window + 1) / 2;
+    const peft__demand demands[] = {
+        {m->config.encoder_decoder, PEFT_ERROR_UNSUPPORTED, "the model has an encoder"},
+        {!m->tokenizer, PEFT_ERROR_MISSING, "the model has no tokenizer"},
+        {!d->text == !d->path, PEFT_ERROR_ARGUMENT, "give text or path"},
+        {window < 1 || stride < 1 || stride > window, PEFT_ERROR_ARGUMENT, "stride is not in 1..window"},
+    };
+    peft_status status = peft__demands_check(ctx, "peft_text_perplexity", demands, PEFT__COUNT(demands));
+    char *file = NULL;
+    size_t size = d->text ? strlen(d->text) : 0;
+    if (!status && d->path) status = peft__read_all(ctx, d->path, &file, &size);
+    if (status) return status;
+    const char *text = file ? file : d->text, *what = file ? d->path : "the text";
+    size_t mark = peft__utf8_mark(text, size);
+    peft_ids ids = {NULL, 0, 0};
+    if (strlen(text) < size)
+        status = peft__fail(ctx, PEFT_ERROR_FORMAT, "peft_text_perplexity: %s is not text: byte %zu is NUL",
+            what, strlen(text));
+    else if (!peft__push_start(m, &ids)) status = PEFT_ERROR_MEMORY;
+    if (!status) status = peft_encode(m->tokenizer, text + mark, size - mark, &ids);
+    if (!status && ids.count < 2)
+        status = peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_text_perplexity: %s is too short", what);
+    double sum = 0, part = 0;
+    for (int64_t done = 1, end; done < ids.count && !status; done = end, sum += part) {
+        end = PEFT__MIN(ids.count, done == 1 ? window + 1 : done + stride);
+        int64_t first = PEFT__MAX(0, end - window - 1);
+        peft_ids prompt = {ids.data + first, done - first, 0}, completion = {ids.data + done, end - done, 0};
+        peft_score_desc score;
+        memset(&score, 0, sizeof(score));
+        score.model = d->model;
+        score.adapters = d->adapters;
+        score.adapter_count = d->adapter_count;
+        score.adapter = d->adapter;
+        score.prompt_ids = &prompt;
+        score.completion_ids = &completion;
+        score.count = 1;
+        status = peft_score_completions(&score, &part);
+    }
+    int64_t tokens = ids.count - 1;
+    text += mark;
+    if (!status) status = peft_perplexity(ctx, &text, &sum, &tokens, 1, result);
+    peft_ids_free(ctx, &ids);
+    peft__free(ctx, file);
     return status;
 }
 #endif
