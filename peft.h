@@ -2012,6 +2012,9 @@ static peft_status peft__fail(peft_context *ctx, peft_status status, const char 
     return status;
 }
 
+// A call that makes no sense, which is most failures.
+#define PEFT__REFUSE(ctx, ...) peft__fail(ctx, PEFT_ERROR_ARGUMENT, __VA_ARGS__)
+
 static peft_status peft__null(peft_context *ctx, const char *call, const char *what) {
     return ctx ? peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s needs `%s`, which is NULL", call, what)
                : PEFT_ERROR_ARGUMENT;
@@ -23415,7 +23418,7 @@ static peft_status peft__numeric_resolve(
         double value = peft__numeric_get(f, desc);
         if (value == 0) peft__numeric_set(f, desc, f->preset);
         else if (!(value >= f->least && value <= f->most))
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %s is %g, not %s %g", call, f->name, value,
+            return PEFT__REFUSE(ctx, "%s: %s is %g, not %s %g", call, f->name, value,
                 value > f->most ? "at most" : "at least", value > f->most ? f->most : f->least);
     }
     return PEFT_OK;
@@ -23445,17 +23448,17 @@ typedef struct peft__active_set {
 static peft_status peft__active_resolve(peft_context *ctx, const char *call, const peft_active_adapter *list,
     int count, const peft_adapter *one, peft__active_set *out) {
     if (count < 0 || count > PEFT_MAX_PATHS || (count && !list))
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
-            "%s: adapter_count is %d, but at most %d are possible, in adapters", call, count, PEFT_MAX_PATHS);
+        return PEFT__REFUSE(ctx, "%s: adapter_count is %d, but at most %d are possible, in adapters", call,
+            count, PEFT_MAX_PATHS);
     if (one && count)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: adapter and adapters are both given", call);
+        return PEFT__REFUSE(ctx, "%s: adapter and adapters are both given", call);
     const peft_active_adapter alone = {one, 1, 0, 0};
     memset(out, 0, sizeof(*out));
     out->count = one ? 1 : count;
     for (int i = 0; i < out->count; i++) out->list[i] = one ? alone : list[i];
     for (int i = 0; i < out->count; i++)
         if (!out->list[i].adapter)
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: adapters[%d] is NULL", call, i);
+            return PEFT__REFUSE(ctx, "%s: adapters[%d] is NULL", call, i);
     return PEFT_OK;
 }
 
@@ -23721,7 +23724,7 @@ static peft_status peft__generate_check(const peft__generator *g) {
     peft_status status = peft__demands_check(g->ctx, "peft_generate", demands, PEFT__COUNT(demands));
     for (int64_t i = 0; i < d->stop_count && !status; i++)
         if (!d->stop[i] || !*d->stop[i])
-            status = peft__fail(g->ctx, PEFT_ERROR_ARGUMENT, "peft_generate: stop[%ld] is empty", i);
+            status = PEFT__REFUSE(g->ctx, "peft_generate: stop[%ld] is empty", i);
     return status;
 }
 
@@ -24105,7 +24108,7 @@ static peft_status peft__session_check(const peft__generator *g, int64_t prompts
     };
     if (!m->positions || wanted <= m->config.max_positions)
         return peft__demands_check(g->ctx, "peft_generate", demands, PEFT__COUNT(demands));
-    return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT,
+    return PEFT__REFUSE(g->ctx,
         "%ld prompt tokens and %ld new ones do not fit into the model's context of %ld",
         wanted - g->d.max_new_tokens, g->d.max_new_tokens, m->config.max_positions);
 }
@@ -24310,9 +24313,8 @@ static peft_status peft__adapters_of_group(peft__generator *g, int64_t first, in
         peft_active_adapter a = g->all.list[i];
         if (a.first_sequence < 0 || a.sequence_count < 0 || a.first_sequence > count ||
             a.sequence_count > count - a.first_sequence)
-            return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT,
-                "peft_generate: adapters[%d] is for %ld sequences from %ld, of %ld", i, a.sequence_count,
-                a.first_sequence, count);
+            return PEFT__REFUSE(g->ctx, "peft_generate: adapters[%d] is for %ld sequences from %ld, of %ld",
+                i, a.sequence_count, a.first_sequence, count);
         int64_t end = a.first_sequence + a.sequence_count;
         if (a.sequence_count) {
             a.first_sequence = PEFT__MAX(a.first_sequence, first) - first;
@@ -24330,7 +24332,7 @@ PEFTDEF peft_status peft_generate(
     peft_status status = peft__generator_begin(&g, desc);
     int64_t offsets[2] = {0, count};
     if (!status && (!ids || count < 1))
-        status = peft__fail(g.ctx, PEFT_ERROR_ARGUMENT, "peft_generate: the source is empty");
+        status = PEFT__REFUSE(g.ctx, "peft_generate: the source is empty");
     if (!status && !out) status = peft__null(g.ctx, "peft_generate", "out");
     if (!status) status = peft__adapters_of_group(&g, 0, 1, 1);
     if (!status) status = peft__group_run(&g, ids, offsets, 1);
@@ -24358,7 +24360,7 @@ static peft_status peft__encode_prompts(
         const char *texts[2] = {prompts[i], NULL};
         int64_t cut[2];
         if (!texts[0])
-            return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT, "peft_generate: prompt %ld is NULL", i);
+            return PEFT__REFUSE(g->ctx, "peft_generate: prompt %ld is NULL", i);
         peft_status status = peft__encode_example(g->d.model, texts, no_limit, e, cut);
         if (status) return status;
         const peft__example *x = &e->items[i];
@@ -24405,7 +24407,7 @@ PEFTDEF peft_status peft_generate_texts(
     for (int64_t i = 0; i < count && texts; i++) texts[i] = NULL;
     peft_status status = peft__generator_begin(&g, desc);
     if (!status && (count < 0 || (count && (!prompts || !texts))))
-        status = peft__fail(g.ctx, PEFT_ERROR_ARGUMENT, "peft_generate: %s",
+        status = PEFT__REFUSE(g.ctx, "peft_generate: %s",
             count < 0 ? "count is negative" : prompts ? "no texts" : "no prompts");
     if (!status) status = peft__encode_prompts(&g, prompts, count, &e);
     int64_t group = PEFT__MAX(
@@ -24491,7 +24493,7 @@ static peft_status peft__score_examples(peft__scorer *s) {
     const peft_config *c = &s->model->config;
     int64_t longest = PEFT__SCORE_TOKENS, scored = 0, outside = peft__ids_outside(&e->ids, c->vocab_size);
     if (outside >= 0)
-        return peft__fail(s->ctx, PEFT_ERROR_ARGUMENT, "scoring: token %d is outside the vocabulary of %ld",
+        return PEFT__REFUSE(s->ctx, "scoring: token %d is outside the vocabulary of %ld",
             (int)e->ids.data[outside], c->vocab_size);
     for (const peft__example *x = e->items; x < e->items + e->count; x++) {
         longest = PEFT__MAX(longest, x->prompt_count + x->completion_count);
@@ -24534,8 +24536,7 @@ static peft_status peft__score_check(const peft_score_desc *d, const peft__score
     peft_status status = peft__demands_check(s->ctx, "peft_score_completions", demands, PEFT__COUNT(demands));
     for (int64_t i = 0; d->completions && i < d->count && !status; i++)
         if (!d->completions[i])
-            status = peft__fail(
-                s->ctx, PEFT_ERROR_ARGUMENT, "peft_score_completions: completions[%ld] is NULL", i);
+            status = PEFT__REFUSE(s->ctx, "peft_score_completions: completions[%ld] is NULL", i);
     return status;
 }
 
@@ -30821,8 +30822,8 @@ PEFTDEF void peft_optimizer_destroy(peft_optimizer *o) {
 static peft_status peft__state_open(peft_optimizer *o) {
     void *state = o->d.state_buffer;
     if (state && (o->d.state_size < o->size || (uintptr_t)state % sizeof(float)))
-        return peft__fail(o->ctx, PEFT_ERROR_ARGUMENT,
-            "optimizer: a state_buffer of %zu bytes, %zu are needed, aligned to 4", o->d.state_size, o->size);
+        return PEFT__REFUSE(o->ctx, "optimizer: a state_buffer of %zu bytes, %zu are needed, aligned to 4",
+            o->d.state_size, o->size);
     if (state) memset(state, 0, o->size);
     peft_status status = o->d.state_file ? peft__scratch_map(o->ctx, o->d.state_file, o->size, &state)
                                          : PEFT_OK;
@@ -30874,7 +30875,7 @@ PEFTDEF peft_status peft_optimizer_create(const peft_optimizer_desc *desc, peft_
     const char *wrong = desc->count < 1 ? "nothing to train"
         : (uint64_t)desc->kind >= (uint64_t)PEFT__COUNT(peft__optimizers) ? "no such kind"
         : desc->state_buffer && desc->state_file ? "both a state_buffer and a state_file" : NULL;
-    if (wrong) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "optimizer: %s", wrong);
+    if (wrong) return PEFT__REFUSE(ctx, "optimizer: %s", wrong);
     peft_optimizer *o = PEFT__CALLOC(ctx, 1, peft_optimizer);
     if (!o) return PEFT_ERROR_MEMORY;
     o->ctx = ctx;
@@ -31087,8 +31088,8 @@ static void peft__cuts_log(const peft__cuts *c, peft_context *ctx, int64_t count
 static peft_status peft__train_encode(const peft_model *m, const peft_adapter *a, const peft_dataset *data,
     const int64_t max[2], peft__examples *e) {
     if (!m->tokenizer)
-        return peft__fail(
-            m->ctx, PEFT_ERROR_MISSING, "%s: no tokenizer (spiece.model) beside the model", m->folder);
+        return peft__fail(m->ctx, PEFT_ERROR_MISSING, "%s: no tokenizer (spiece.model) beside the model",
+            m->folder);
     int64_t window = m->positions ? m->config.max_positions : 0, beyond = 0;
     if (window && a && a->prompt) window -= a->d.num_virtual_tokens;
     peft__cuts cuts[3] = {
@@ -31118,8 +31119,8 @@ static peft_status peft__train_encode(const peft_model *m, const peft_adapter *a
     int64_t outside = peft__ids_outside(&e->ids, m->config.vocab_size);
     if (outside < 0) return PEFT_OK;
     return peft__fail(m->ctx, PEFT_ERROR_SHAPE,
-        "%s: the tokenizer gives id %d, the model's vocabulary has %ld", m->folder,
-        e->ids.data[outside], m->config.vocab_size);
+        "%s: the tokenizer gives id %d, the model's vocabulary has %ld", m->folder, e->ids.data[outside],
+        m->config.vocab_size);
 }
 
 // Makes room for a batch of the `size` longest examples.
@@ -31194,12 +31195,11 @@ static const peft__numeric peft__train_settings[] = {
 // ranges.
 static peft_status peft__train_check(const peft_model *m, const peft_adapter *adapter,
     const peft_dataset *data, const char *call, peft_train_desc *d) {
-    if (peft_dataset_count(data) < 1) return peft__fail(m->ctx, PEFT_ERROR_ARGUMENT, "%s: no examples", call);
+    if (peft_dataset_count(data) < 1) return PEFT__REFUSE(m->ctx, "%s: no examples", call);
     if (adapter && adapter->model != m)
-        return peft__fail(m->ctx, PEFT_ERROR_ARGUMENT, "%s: the adapter belongs to another model", call);
+        return PEFT__REFUSE(m->ctx, "%s: the adapter belongs to another model", call);
     if (d->rank < 0 || d->rank >= PEFT__MAX(d->world, 1) || d->world > 4096)
-        return peft__fail(
-            m->ctx, PEFT_ERROR_ARGUMENT, "%s: rank %d of %d (of at most 4096)", call, d->rank, d->world);
+        return PEFT__REFUSE(m->ctx, "%s: rank %d of %d (of at most 4096)", call, d->rank, d->world);
     return peft__numeric_resolve(m->ctx, call, peft__train_settings, PEFT__COUNT(peft__train_settings), d);
 }
 
@@ -31374,9 +31374,9 @@ static peft_status peft__train_count_steps(peft__trainer *t) {
     if (!d->max_steps) ok = ok && peft__mul(d->epochs, t->per_epoch, &t->steps);
     if (!d->eval_every) d->eval_every = t->per_epoch;
     if (ok && peft__mul(t->steps, per_step, &positions)) return PEFT_OK;
-    return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT,
-        "training: epochs %ld, max_steps %ld, batch_size %ld, accumulation %ld are too many",
-        d->epochs, d->max_steps, d->batch_size, d->accumulation);
+    return PEFT__REFUSE(t->ctx,
+        "training: epochs %ld, max_steps %ld, batch_size %ld, accumulation %ld are too many", d->epochs,
+        d->max_steps, d->batch_size, d->accumulation);
 }
 
 static peft_status peft__train_resolve(peft__trainer *t, const peft_train_desc *desc) {
@@ -31390,9 +31390,9 @@ static peft_status peft__train_resolve(peft__trainer *t, const peft_train_desc *
     if (!status && d->validation)
         status = peft__train_check(d->model, d->adapter, d->validation, "training", d);
     if (!status && d->resume && !d->checkpoint)
-        status = peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "training: resume without a checkpoint's name");
+        status = PEFT__REFUSE(t->ctx, "training: resume without a checkpoint's name");
     if (!status && d->world > 1 && !d->gradient)
-        status = peft__fail(t->ctx, PEFT_ERROR_ARGUMENT,
+        status = PEFT__REFUSE(t->ctx,
             "training: %d ranks without a `gradient` callback that adds up their gradients", d->world);
     if (!status && d->learning_rate == 0)
         d->learning_rate = peft_default_learning_rate(d->model, d->adapter) *
@@ -31476,11 +31476,11 @@ static peft_status peft__train_exchange(peft__trainer *t, double labels) {
         peft_tensor *x = i < t->tensor_count ? t->tensors[i] : NULL;
         status = t->d.gradient(x, x ? x->grad : own, x ? peft__size(x) : 2, labels, t->d.gradient_user);
         if (status)
-            return peft__fail(t->ctx, status, "step %ld: the gradient callback failed at %s",
-                t->at.step + 1, x ? x->name : "the loss");
+            return peft__fail(t->ctx, status, "step %ld: the gradient callback failed at %s", t->at.step + 1,
+                x ? x->name : "the loss");
     }
     if (own[1] != world * step)
-        return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT,
+        return PEFT__REFUSE(t->ctx,
             "step %ld of rank %d: not all of %d ranks are at this step, or their values were not added up",
             t->at.step + 1, t->d.rank, t->d.world);
     t->at.loss = (double)own[0];
@@ -31736,7 +31736,7 @@ static peft_status peft__checkpoint_same_run(const peft__trainer *t, const peft_
             peft__string_into(what, sizeof(what), "%s %g, here it is %g", name, h->settings[i], s->value);
         else peft__string_into(what, sizeof(what), "other %s", name);
         if (layout || !t->d.resume_anyway)
-            return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "%s: made with %s%s", t->d.checkpoint, what,
+            return PEFT__REFUSE(t->ctx, "%s: made with %s%s", t->d.checkpoint, what,
                 layout ? "" : " (resume_anyway goes on regardless)");
         peft__log(t->ctx, "warning: %s: made with %s", t->d.checkpoint, what);
     }
@@ -31834,8 +31834,7 @@ static peft_status peft__train_run(peft__trainer *t) {
         if (!status && save) status = peft__checkpoint_save(t);
         if (status) return status;
         if (!go_on)
-            return peft__fail(t->ctx, PEFT_CANCELLED, "stopped after step %ld of %ld",
-                t->at.step, t->steps);
+            return peft__fail(t->ctx, PEFT_CANCELLED, "stopped after step %ld of %ld", t->at.step, t->steps);
     }
     for (int64_t i = 0; t->best && t->at.best_eval_loss >= 0 && i < t->tensor_count; i++)
         memcpy(t->tensors[i]->data, t->best[i], peft_tensor_bytes(t->tensors[i]));
@@ -31950,7 +31949,7 @@ static void peft__plan_tensor(peft__planner *p, peft_tensor *t, const peft_tenso
 
 static peft_status peft__plan_model(peft__planner *p) {
     peft_context *ctx = p->ctx;
-    if (!p->d->path) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_plan_memory: no path");
+    if (!p->d->path) return PEFT__REFUSE(ctx, "peft_plan_memory: no path");
     peft_status status = peft__model_begin(ctx, p->d->path, PEFT__WEIGHTS_IF_THERE, &p->model);
     if (status) return status;
     peft_model *m = p->model;
@@ -32001,8 +32000,7 @@ static peft_status peft__plan_batch(peft__planner *p) {
     int64_t longest = PEFT__MAX(x.prompt_count, x.completion_count);
     if (longest >= 1 << 24 || !peft__mul(size, x.prompt_count + x.completion_count, &tokens) ||
         tokens >= 1 << 28)
-        return peft__fail(p->ctx, PEFT_ERROR_ARGUMENT,
-            "peft_plan_memory: %ld examples of %ld and %ld tokens", size,
+        return PEFT__REFUSE(p->ctx, "peft_plan_memory: %ld examples of %ld and %ld tokens", size,
             x.prompt_count, x.completion_count);
     e.ids.data = (int32_t *)peft__calloc(p->ctx, longest, sizeof(int32_t));
     peft_status status = e.ids.data ? peft__train_batch(p->model, &e, size, &p->batch) : PEFT_ERROR_MEMORY;
@@ -32417,17 +32415,17 @@ static peft_status peft__metric_open(peft__metric *run, const char *name, peft_c
     int64_t texts = 0;
     bool fits = count > 0 && run->per > 0 && peft__mul(count, (int64_t)run->per + 1, &texts);
     if (!fits || !predictions || !references)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %s", name, count <= 0 ? "no predictions"
-                          : !predictions ? "predictions is NULL" : "no references");
+        return PEFT__REFUSE(ctx, "%s: %s", name,
+            count <= 0 ? "no predictions" : !predictions ? "predictions is NULL" : "no references");
     if (reference_count != 0 && reference_count != texts - count)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %ld predictions (times %d) but %ld references", name,
-                          count, run->per, reference_count);
+        return PEFT__REFUSE(ctx, "%s: %ld predictions (times %d) but %ld references", name, count, run->per,
+            reference_count);
     for (int64_t t = 0, line = 0; t < texts; t++) {
         const char *text = peft__line_text(run, t);
         bool first = t % (run->per + 1) == 0;
         if (!text)
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %sprediction %ld is NULL", name,
-                              first ? "" : "a reference of ", t / (run->per + 1));
+            return PEFT__REFUSE(ctx, "%s: %sprediction %ld is NULL", name, first ? "" : "a reference of ",
+                t / (run->per + 1));
         int64_t n = (int64_t)strlen(text);
         line = first ? n : line + n;
         run->bytes += n;
@@ -32967,7 +32965,7 @@ static peft_status peft__rouge_bootstrap(peft__metric *run, const peft_rouge_des
 PEFTDEF peft_status peft_rouge(const peft_rouge_desc *desc, peft_rouge_result *result) {
     PEFT__NEED_DESC(desc, result);
     if (desc->bootstrap_samples < 0)
-        return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "rouge: bootstrap_samples is negative");
+        return PEFT__REFUSE(desc->context, "rouge: bootstrap_samples is negative");
     peft__metric run;
     double values[4 * PEFT__ROUGE_VALUES];  // mean, low, mid, high: the beginning of the result
     char bootstrap[48] = "";
@@ -32977,15 +32975,15 @@ PEFTDEF peft_status peft_rouge(const peft_rouge_desc *desc, peft_rouge_result *r
         values[k] = run.sums[k % PEFT__ROUGE_VALUES] / (double)run.count;
     if (!s && desc->bootstrap_samples > 0) {
         peft__string_into(bootstrap, sizeof bootstrap, "|bs:%d|seed:%llu", desc->bootstrap_samples,
-                          (unsigned long long)desc->seed);
+            (unsigned long long)desc->seed);
         s = peft__rouge_bootstrap(&run, desc, values + PEFT__ROUGE_VALUES);
     }
     if (!s) {
         if (desc->pairs) memcpy(desc->pairs, run.rows, run.count * sizeof *desc->pairs);
         memcpy(result, values, sizeof values);
         PEFT__SIGN(result, "rouge|nrefs:%d|tok:rouge_score|stem:%s|lsum:%s%s", run.per,
-                      desc->use_stemmer ? "porter" : "no", desc->split_summaries ? "newline+.!?" : "newline",
-                      bootstrap);
+            desc->use_stemmer ? "porter" : "no", desc->split_summaries ? "newline+.!?" : "newline",
+            bootstrap);
     }
     peft__metric_close(&run);
     return s;
@@ -33015,7 +33013,7 @@ PEFTDEF peft_status peft_rouge_pair(peft_context *context, const char *predictio
 
 PEFTDEF peft_status peft_rouge_n(peft_context *context, const char *prediction, const char *reference, int n,
     bool use_stemmer, peft_prf *out) {
-    if (context && n < 1) return peft__fail(context, PEFT_ERROR_ARGUMENT, "rouge_n: n must be at least 1");
+    if (context && n < 1) return PEFT__REFUSE(context, "rouge_n: n must be at least 1");
     return peft__rouge_one(context, prediction, reference, n, use_stemmer, out, sizeof *out);
 }
 
@@ -33094,7 +33092,7 @@ static peft_status peft__bleu_prepare(peft__metric *run) {
                         : (unsigned)d->tokenizer > PEFT_TOKENIZE_NONE ? "unknown tokenizer"
                         : (unsigned)d->smoothing > PEFT_SMOOTH_NONE ? "unknown smoothing"
                         : !fits ? "smooth_value is out of range" : NULL;
-    return wrong ? peft__fail(run->ctx, PEFT_ERROR_ARGUMENT, "bleu: %s", wrong) : PEFT_OK;
+    return wrong ? PEFT__REFUSE(run->ctx, "bleu: %s", wrong) : PEFT_OK;
 }
 
 // Writes the score of each line by itself into out [count], unless that is NULL.
@@ -33114,13 +33112,13 @@ PEFTDEF peft_status peft_bleu(const peft_bleu_desc *desc, peft_bleu_result *resu
         int64_t hundredths = (int64_t)(peft__bleu_smooth(desc) * 100 + 0.5);
         if (desc->smoothing == PEFT_SMOOTH_FLOOR || desc->smoothing == PEFT_SMOOTH_ADD_K)
             peft__string_into(value, sizeof value, "[%ld.%ld%ld]", hundredths / 100, hundredths / 10 % 10,
-                              hundredths % 10);
+                hundredths % 10);
         peft__bleu_compute(&run, run.sums, result);
         peft__line_scores(&run, desc->sentences);
         PEFT__SIGN(result, "nrefs:%d|case:%s|eff:%s|tok:%s|smooth:%s%s|%s", run.per,
-                      desc->lowercase ? "lc" : "mixed", desc->effective_order ? "yes" : "no",
-                      tokenizers[desc->tokenizer], methods[desc->smoothing], value,
-                      desc->average_precision ? "mean:arithmetic|bp:no" : "like:sacrebleu-2.6.0");
+            desc->lowercase ? "lc" : "mixed", desc->effective_order ? "yes" : "no",
+            tokenizers[desc->tokenizer], methods[desc->smoothing], value,
+            desc->average_precision ? "mean:arithmetic|bp:no" : "like:sacrebleu-2.6.0");
     }
     peft__metric_close(&run);
     return s;
@@ -33202,7 +33200,7 @@ static peft_status peft__chrf_prepare(peft__metric *run) {
     bool fits = run->letters >= 0 && run->letters <= 16 && d->word_order >= 0 && d->word_order <= 16;
     const char *wrong = !fits ? "orders are not within 16" : run->orders == 0 ? "neither characters nor words"
                         : !(run->beta >= 0 && run->beta < 1e6) ? "beta is out of range" : NULL;
-    return wrong ? peft__fail(run->ctx, PEFT_ERROR_ARGUMENT, "chrf: %s", wrong) : PEFT_OK;
+    return wrong ? PEFT__REFUSE(run->ctx, "chrf: %s", wrong) : PEFT_OK;
 }
 
 PEFTDEF peft_status peft_chrf(const peft_chrf_desc *desc, peft_metric_result *result) {
@@ -33215,8 +33213,8 @@ PEFTDEF peft_status peft_chrf(const peft_chrf_desc *desc, peft_metric_result *re
         result->score = run.score(&run, run.sums);
         peft__line_scores(&run, desc->sentences);
         PEFT__SIGN(result, "nrefs:%d|case:%s|eff:%s|nc:%d|nw:%d|space:%s|beta:%g|like:sacrebleu-2.6.0",
-                      run.per, desc->lowercase ? "lc" : "mixed", desc->eps_smoothing ? "no" : "yes",
-                      run.letters, desc->word_order, desc->whitespace ? "yes" : "no", run.beta);
+            run.per, desc->lowercase ? "lc" : "mixed", desc->eps_smoothing ? "no" : "yes", run.letters,
+            desc->word_order, desc->whitespace ? "yes" : "no", run.beta);
     }
     peft__metric_close(&run);
     return s;
@@ -33263,7 +33261,7 @@ static peft_status peft__corpus_score(const peft_text_desc *d, const char *name,
     peft_status s = PEFT__METRIC_OPEN(&run, name, d);
     run.orders = d->max_order == 0 ? orders : d->max_order;
     if (!s && (run.orders < 1 || run.orders > PEFT_BLEU_ORDERS))
-        s = peft__fail(d->context, PEFT_ERROR_ARGUMENT, "%s: max_order is not 1..8", name);
+        s = PEFT__REFUSE(d->context, "%s: max_order is not 1..8", name);
     if (!s) s = peft__corpus_read(&run, &w, !d->keep_case);
     if (!s) s = metric(d, &run, &w, result);
     for (int64_t i = 0; !s && run.rows && i < run.count; i++) {
@@ -33272,7 +33270,7 @@ static peft_status peft__corpus_score(const peft_text_desc *d, const char *name,
     }
     memcpy(settings, result->signature, sizeof settings);
     PEFT__SIGN(result, "%s|nrefs:%d|case:%s|tok:none%s", name, run.per, d->keep_case ? "mixed" : "lc",
-                  settings);
+        settings);
     peft__metric_close(&run);
     return s;
 }
@@ -33422,8 +33420,8 @@ static peft_status peft__meteor_all(const peft_text_desc *d, peft__metric *run, 
     double alpha = peft__or_default(d->alpha, 0.9), beta = peft__or_default(d->beta, 3);
     double gamma = peft__or_default(d->gamma, 0.5);
     if (!(alpha >= 0 && alpha <= 1 && beta >= 0 && beta < 1e6 && gamma >= 0 && gamma <= 1))
-        return peft__fail(d->context, PEFT_ERROR_ARGUMENT,
-                          "meteor: alpha %g, beta %g or gamma %g is out of range", alpha, beta, gamma);
+        return PEFT__REFUSE(d->context, "meteor: alpha %g, beta %g or gamma %g is out of range", alpha, beta,
+            gamma);
     if (!peft__meteor_stems(&m, run, w)) return PEFT_ERROR_MEMORY;
     memset(m.last, 0xFF, w->used * sizeof *m.last);
     for (int64_t t = 0; t < w->count; t++) {
@@ -33445,8 +33443,8 @@ static peft_status peft__meteor_all(const peft_text_desc *d, peft__metric *run, 
         double score = (1 - gamma * pow(chunks / matches, beta)) * f;
         *row = PEFT__MAX(*row, score);
     }
-    PEFT__SIGN(result, "|match:exact+porter%s|a:%g|b:%g|g:%g|like:nltk-3.8", d->synonyms ? "+syn" : "",
-                  alpha, beta, gamma);
+    PEFT__SIGN(result, "|match:exact+porter%s|a:%g|b:%g|g:%g|like:nltk-3.8", d->synonyms ? "+syn" : "", alpha,
+        beta, gamma);
     return PEFT_OK;
 }
 
@@ -33574,16 +33572,14 @@ PEFTDEF peft_status peft_classification(const peft_class_desc *desc, peft_class_
     int classes = desc->classes ? desc->classes : (int)PEFT__MIN(top, 1 << 24) + 1;
     int positive = (int)peft__or_default(desc->positive, 1);
     if (n <= 0 || (desc->label_count != 0 && desc->label_count != n))
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "classification: %ld predictions but %ld labels", n,
-                          desc->label_count);
+        return PEFT__REFUSE(ctx, "classification: %ld predictions but %ld labels", n, desc->label_count);
     if (classes < 0 || positive < 0)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "classification: classes is %d, positive is %d", classes,
-                          desc->positive);
+        return PEFT__REFUSE(ctx, "classification: classes is %d, positive is %d", classes, desc->positive);
     for (int64_t i = 0; i < 2 * n; i++) {
         int32_t class_of = i % 2 ? labels[i / 2] : predictions[i / 2];
         if (class_of < 0 || class_of >= classes)
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "classification: %s %ld is %d, not a class",
-                              i % 2 ? "label" : "prediction", i / 2, class_of);
+            return PEFT__REFUSE(ctx, "classification: %s %ld is %d, not a class",
+                i % 2 ? "label" : "prediction", i / 2, class_of);
     }
     double *counts = PEFT__CALLOC(ctx, (int64_t)classes * 3, double);
     if (!counts) return PEFT_ERROR_MEMORY;
@@ -33606,7 +33602,7 @@ PEFTDEF peft_status peft_classification(const peft_class_desc *desc, peft_class_
 
 static peft_status peft__series_check(peft_context *ctx, const char *what, const double *x, int64_t n) {
     if (!x || n <= 0)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %s", what, x ? "no values" : "NULL argument");
+        return PEFT__REFUSE(ctx, "%s: %s", what, x ? "no values" : "NULL argument");
     for (int64_t i = 0; i < n; i++)
         if (!(fabs(x[i]) <= 1e300))
             return peft__fail(ctx, PEFT_ERROR_NUMERIC, "%s: value %ld is not finite", what, i);
@@ -33747,12 +33743,11 @@ PEFTDEF peft_status peft_calibration(const peft_calibration_desc *desc, peft_cal
     peft_status s = peft__series_check(ctx, "calibration", desc->confidence, n);
     if (s) return s;
     if (bins < 1 || bins > 100000)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "calibration: %d bins are not within 1..100000", bins);
+        return PEFT__REFUSE(ctx, "calibration: %d bins are not within 1..100000", bins);
     for (int64_t i = 0; i < n; i++) {
         double c = desc->confidence[i], e = c - (desc->correct[i] != 0);
         if (c < 0 || c > 1)
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "calibration: confidence %ld is %g, not within 0..1",
-                              i, c);
+            return PEFT__REFUSE(ctx, "calibration: confidence %ld is %g, not within 0..1", i, c);
         brier += e * e / (double)n;
         right += desc->correct[i] != 0;
     }
@@ -33871,7 +33866,7 @@ PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *te
     result->per_byte = exp(sum / (double)result->bytes);
     result->bits_per_byte = sum / (double)result->bytes / log(2.0);
     PEFT__SIGN(result, "perplexity|texts:%ld|tokens:%ld|words:%ld|bytes:%ld", count, result->tokens,
-                  result->words, result->bytes);
+        result->words, result->bytes);
     return PEFT_OK;
 }
 
@@ -33906,7 +33901,7 @@ PEFTDEF peft_status peft_text_perplexity(const peft_text_perplexity_desc *d, pef
     else if (!peft__push_start(m, &ids)) status = PEFT_ERROR_MEMORY;
     if (!status) status = peft_encode(m->tokenizer, text + mark, size - mark, &ids);
     if (!status && ids.count < 2)
-        status = peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_text_perplexity: %s is too short", what);
+        status = PEFT__REFUSE(ctx, "peft_text_perplexity: %s is too short", what);
     double sum = 0, part = 0;
     for (int64_t done = 1, end; done < ids.count && !status; done = end, sum += part) {
         end = PEFT__MIN(ids.count, done == 1 ? window + 1 : done + stride);
@@ -34022,7 +34017,7 @@ static peft_status peft__paired_test(peft__paired *p, peft_paired_result *result
     for (int64_t i = 0; i < r->count; i++) peft__resample_take(r, samples, i, i, false);
     if (!peft__paired_score(p, samples, 0))
         return peft__fail(p->d.context, PEFT_ERROR_NUMERIC, "paired: the %s has no score",
-                          fabs(a[0]) < HUGE_VAL ? "system" : "baseline");
+            fabs(a[0]) < HUGE_VAL ? "system" : "baseline");
     result->baseline = a[0];
     result->system = b[0];
     // a sum in another order may differ in the last digits
@@ -34054,7 +34049,7 @@ PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result
     bool known = (unsigned)d->metric <= PEFT_PAIRED_SCORE && (unsigned)d->test <= PEFT_PAIRED_RANDOMIZATION;
     const char *wrong = d->count <= 0 ? "no lines" : d->samples < 0 ? "samples is negative"
                         : !known ? "unknown metric or test" : call && !d->score ? "score is NULL" : NULL;
-    if (wrong) return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "paired: %s", wrong);
+    if (wrong) return PEFT__REFUSE(d->context, "paired: %s", wrong);
     const void *const given[] = {d->bleu, d->chrf, d->rouge};
     const void *settings = given[PEFT__MIN((int)d->metric, 2)];
     if (!settings) settings = &p.defaults;
@@ -34068,8 +34063,8 @@ PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result
     result->few = d->count < PEFT_PAIRED_FEW;
     if (!s)
         PEFT__SIGN(result, "paired|%s|%s:%ld|seed:%llu|n:%ld|ties:counted",
-                      call && d->name ? d->name : peft__paired_metrics[d->metric].name, swap ? "ar" : "bs",
-                      d->samples, (unsigned long long)d->seed, d->count);
+            call && d->name ? d->name : peft__paired_metrics[d->metric].name, swap ? "ar" : "bs", d->samples,
+            (unsigned long long)d->seed, d->count);
     peft__arena_free(&p.memory.arena);
     peft__metric_close(&p.runs[0]);
     peft__metric_close(&p.runs[1]);
