@@ -23677,9 +23677,9 @@ typedef struct peft__generator {
     peft__search *searches;
     int64_t *active, active_count;  // searches that are not done; search active[r / beams] owns row r
     int64_t made, limit;            // new tokens of each sequence; room for a whole sequence
-    int64_t width;                  // how many candidates a row needs
+    int64_t width, stride;          // how many candidates a row needs, and has room for
     float *logits, *work;           // [rows, vocabulary]
-    peft__choice *choices;          // [rows, width], or [rows, vocabulary] when sampling
+    peft__choice *choices;          // [rows, stride]
     int64_t *found;                 // [rows] the number of candidates; -1: a logit is NaN
     int32_t *tokens;                // [rows] the newest tokens
     int64_t *from_row;              // [rows]
@@ -23752,6 +23752,7 @@ static peft_status peft__generator_begin(peft__generator *g, const peft_generate
     if (status) return status;
     g->width = g->d.beams > 1 ? (2 + g->config->more_end_count) * g->d.beams : 1;
     g->width = PEFT__MIN(g->width, g->config->vocab_size);
+    g->stride = g->d.temperature > 0 ? g->config->vocab_size : g->width;  // sampling takes any
     return peft_tape_create(g->ctx, &g->tape);
 }
 
@@ -23892,17 +23893,13 @@ static int32_t peft__draw(peft_rng *rng, const peft__choice *choices, int64_t n)
 
 static int64_t peft__length(const peft__generator *g, const peft__search *s) { return s->start + g->made; }
 
-static int64_t peft__choice_stride(const peft__generator *g) {
-    return g->d.temperature > 0 ? g->config->vocab_size : g->width;
-}
-
 // Turns a row's logits into its candidates.
 static void peft__score_row(void *arg, int64_t row) {
     peft__generator *g = (peft__generator *)arg;
     const peft__search *s = &g->searches[g->active[row / g->d.beams]];
     int64_t vocab = g->config->vocab_size, beam = row % g->d.beams;
     float *scores = g->logits + row * vocab;
-    peft__choice *out = g->choices + row * peft__choice_stride(g);
+    peft__choice *out = g->choices + row * g->stride;
     if (g->d.beams > 1) peft__log_softmax(g->ctx, scores, g->work + row * vocab, vocab);
     peft__process_scores(g, scores, s->ids + beam * g->limit, peft__length(g, s));
     if (g->d.beams > 1)
@@ -23966,7 +23963,7 @@ static peft_status peft__no_token_left(const peft__generator *g) {
 
 // One step of greedy search or sampling.
 static peft_status peft__single_step(peft__generator *g, peft__search *s, int64_t row) {
-    const peft__choice *c = g->choices + row * peft__choice_stride(g);
+    const peft__choice *c = g->choices + row * g->stride;
     if (!g->found[row]) return peft__no_token_left(g);
     int32_t token = g->d.temperature > 0 ? peft__draw(&s->rng, c, g->found[row]) : c->token;
     int64_t length = peft__length(g, s);
@@ -24218,7 +24215,7 @@ static peft_status peft__group_begin(
     g->active = PEFT__GROUP(prompts, int64_t);
     g->logits = PEFT__GROUP(rows * vocab, float);
     g->work = g->d.beams > 1 ? PEFT__GROUP(rows * vocab, float) : g->logits;
-    g->choices = PEFT__GROUP(rows * peft__choice_stride(g), peft__choice);
+    g->choices = PEFT__GROUP(rows * g->stride, peft__choice);
     g->found = PEFT__GROUP(rows, int64_t);
     g->from_row = PEFT__GROUP(rows, int64_t);
     g->tokens = PEFT__GROUP(rows, int32_t);
