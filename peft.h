@@ -888,7 +888,7 @@ typedef struct peft_session peft_session;
 PEFTDEF peft_status peft_session_create(peft_model *model, peft_session **out);
 PEFTDEF void peft_session_destroy(peft_session *session);
 PEFTDEF void peft_session_clear(peft_session *session);
-PEFTDEF int64_t peft_session_tokens(const peft_session *session);  // that it holds
+PEFTDEF int64_t peft_session_tokens(const peft_session *session);  // how many it holds
 // Tokens of the last call's prompt that were in the session.
 PEFTDEF int64_t peft_session_reused(const peft_session *session);
 
