@@ -23424,20 +23424,6 @@ static peft_status peft__numeric_resolve(
     return PEFT_OK;
 }
 
-// A condition under which a call fails, and how.
-typedef struct peft__demand {
-    bool broken;
-    peft_status status;
-    const char *text;
-} peft__demand;
-
-static peft_status peft__demands_check(
-    peft_context *ctx, const char *call, const peft__demand *demands, int64_t count) {
-    for (int64_t i = 0; i < count; i++)
-        if (demands[i].broken) return peft__fail(ctx, demands[i].status, "%s: %s", call, demands[i].text);
-    return PEFT_OK;
-}
-
 // The adapters that act in a call.
 typedef struct peft__active_set {
     peft_active_adapter list[PEFT_MAX_PATHS];
@@ -23709,23 +23695,19 @@ static peft_status peft__generate_check(const peft__generator *g) {
     int64_t cells = 0;
     bool fits = peft__mul(d->beams * PEFT__GROUP_PROMPTS, g->config->heads * g->config->d_kv, &cells) &&
                 peft__mul(cells, d->max_new_tokens, &cells) && cells <= INT64_MAX / 1024;
-    const peft__demand demands[] = {
-        {d->min_new_tokens > d->max_new_tokens, PEFT_ERROR_ARGUMENT,
-            "min_new_tokens is above max_new_tokens"},
-        {d->beams > g->config->vocab_size, PEFT_ERROR_ARGUMENT, "more beams than the vocabulary has tokens"},
-        {!fits, PEFT_ERROR_ARGUMENT, "beams and max_new_tokens are more than any memory holds"},
-        {beams && d->temperature > 0, PEFT_ERROR_ARGUMENT,
-            "temperature is for sampling, which beams do not do"},
-        {beams && reads_text, PEFT_ERROR_ARGUMENT, "stop and on_text do not go with beams"},
-        {d->stop_count && !d->stop, PEFT_ERROR_ARGUMENT, "stop_count without a list stop"},
-        {reads_text && !d->model->tokenizer, PEFT_ERROR_MISSING,
-            "stop and on_text need a tokenizer, and the model has none"},
-    };
-    peft_status status = peft__demands_check(g->ctx, "peft_generate", demands, PEFT__COUNT(demands));
-    for (int64_t i = 0; i < d->stop_count && !status; i++)
-        if (!d->stop[i] || !*d->stop[i])
-            status = PEFT__REFUSE(g->ctx, "peft_generate: stop[%ld] is empty", i);
-    return status;
+    const char *wrong = d->min_new_tokens > d->max_new_tokens ? "min_new_tokens is above max_new_tokens"
+        : d->beams > g->config->vocab_size ? "more beams than the vocabulary has tokens"
+        : !fits ? "beams and max_new_tokens are more than any memory holds"
+        : beams && d->temperature > 0 ? "temperature is for sampling, which beams do not do"
+        : beams && reads_text ? "stop and on_text do not go with beams"
+        : d->stop_count && !d->stop ? "stop_count without a list stop" : NULL;
+    if (wrong) return PEFT__REFUSE(g->ctx, "peft_generate: %s", wrong);
+    if (reads_text && !d->model->tokenizer)
+        return peft__fail(g->ctx, PEFT_ERROR_MISSING,
+            "peft_generate: stop and on_text need a tokenizer, and the model has none");
+    for (int64_t i = 0; i < d->stop_count; i++)
+        if (!d->stop[i] || !*d->stop[i]) return PEFT__REFUSE(g->ctx, "peft_generate: stop[%ld] is empty", i);
+    return PEFT_OK;
 }
 
 static void peft__generator_end(peft__generator *g) {
@@ -24098,13 +24080,12 @@ static peft_status peft__session_check(const peft__generator *g, int64_t prompts
     bool virtual_tokens = false;
     for (int i = 0; i < g->adapters.count; i++)
         virtual_tokens = virtual_tokens || peft__pass_part(g->adapters.list[i].adapter)->virtual_tokens;
-    const peft__demand demands[] = {
-        {g->d.session->model != m, PEFT_ERROR_ARGUMENT, "the session belongs to another model"},
-        {prompts > 1 || g->d.beams > 1, PEFT_ERROR_UNSUPPORTED, "a session is for one prompt without beams"},
-        {virtual_tokens, PEFT_ERROR_UNSUPPORTED, "a session cannot hold virtual tokens"},
-    };
-    if (!m->positions || wanted <= m->config.max_positions)
-        return peft__demands_check(g->ctx, "peft_generate", demands, PEFT__COUNT(demands));
+    const char *wrong = prompts > 1 || g->d.beams > 1 ? "a session is for one prompt without beams"
+        : virtual_tokens ? "a session cannot hold virtual tokens" : NULL;
+    if (g->d.session->model != m)
+        return PEFT__REFUSE(g->ctx, "peft_generate: the session belongs to another model");
+    if (wrong) return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "peft_generate: %s", wrong);
+    if (!m->positions || wanted <= m->config.max_positions) return PEFT_OK;
     return PEFT__REFUSE(g->ctx,
         "%ld prompt tokens and %ld new ones do not fit into the model's context of %ld",
         wanted - g->d.max_new_tokens, g->d.max_new_tokens, m->config.max_positions);
@@ -24520,21 +24501,18 @@ static peft_status peft__score_examples(peft__scorer *s) {
 // ---- completions
 
 static peft_status peft__score_check(const peft_score_desc *d, const peft__scorer *s, const double *out) {
-    bool texts = d->prompt || d->completions;
-    const peft__demand demands[] = {
-        {d->count < 0, PEFT_ERROR_ARGUMENT, "count is negative"},
-        {d->count > 0 && !out, PEFT_ERROR_ARGUMENT, "no room for the results"},
-        {!d->prompt == !d->prompt_ids, PEFT_ERROR_ARGUMENT, "give prompt or prompt_ids"},
-        {d->count > 0 && !d->completions == !d->completion_ids, PEFT_ERROR_ARGUMENT,
-            "give completions or completion_ids"},
-        {d->prompt_ids && d->prompt_ids->count < 1, PEFT_ERROR_ARGUMENT, "prompt_ids are empty"},
-        {texts && !s->model->tokenizer, PEFT_ERROR_MISSING, "the model has no tokenizer"},
-    };
-    peft_status status = peft__demands_check(s->ctx, "peft_score_completions", demands, PEFT__COUNT(demands));
-    for (int64_t i = 0; d->completions && i < d->count && !status; i++)
+    const char *wrong = d->count < 0 ? "count is negative"
+        : d->count > 0 && !out ? "no room for the results"
+        : !d->prompt == !d->prompt_ids ? "give prompt or prompt_ids"
+        : d->count > 0 && !d->completions == !d->completion_ids ? "give completions or completion_ids"
+        : d->prompt_ids && d->prompt_ids->count < 1 ? "prompt_ids are empty" : NULL;
+    if (wrong) return PEFT__REFUSE(s->ctx, "peft_score_completions: %s", wrong);
+    if ((d->prompt || d->completions) && !s->model->tokenizer)
+        return peft__fail(s->ctx, PEFT_ERROR_MISSING, "peft_score_completions: the model has no tokenizer");
+    for (int64_t i = 0; d->completions && i < d->count; i++)
         if (!d->completions[i])
-            status = PEFT__REFUSE(s->ctx, "peft_score_completions: completions[%ld] is NULL", i);
-    return status;
+            return PEFT__REFUSE(s->ctx, "peft_score_completions: completions[%ld] is NULL", i);
+    return PEFT_OK;
 }
 
 static peft_status peft__push_or_encode(
@@ -33878,16 +33856,16 @@ PEFTDEF peft_status peft_text_perplexity(const peft_text_perplexity_desc *d, pef
     int64_t context = m->config.max_positions, window = d->window, stride = d->stride;
     if (!window) window = PEFT__MIN(context ? context : 1024, 1024);
     if (!stride) stride = (window + 1) / 2;
-    const peft__demand demands[] = {
-        {m->config.encoder_decoder, PEFT_ERROR_UNSUPPORTED, "the model has an encoder"},
-        {!m->tokenizer, PEFT_ERROR_MISSING, "the model has no tokenizer"},
-        {!d->text == !d->path, PEFT_ERROR_ARGUMENT, "give text or path"},
-        {window < 1 || stride < 1 || stride > window, PEFT_ERROR_ARGUMENT, "stride is not in 1..window"},
-    };
-    peft_status status = peft__demands_check(ctx, "peft_text_perplexity", demands, PEFT__COUNT(demands));
+    const char *wrong = !d->text == !d->path ? "give text or path"
+        : window < 1 || stride < 1 || stride > window ? "stride is not in 1..window" : NULL;
+    if (m->config.encoder_decoder || !m->tokenizer)
+        return peft__fail(ctx, m->tokenizer ? PEFT_ERROR_UNSUPPORTED : PEFT_ERROR_MISSING,
+            "peft_text_perplexity: the model has %s", m->tokenizer ? "an encoder" : "no tokenizer");
+    if (wrong) return PEFT__REFUSE(ctx, "peft_text_perplexity: %s", wrong);
+    peft_status status = PEFT_OK;
     char *file = NULL;
     size_t size = d->text ? strlen(d->text) : 0;
-    if (!status && d->path) status = peft__read_all(ctx, d->path, &file, &size);
+    if (d->path) status = peft__read_all(ctx, d->path, &file, &size);
     if (status) return status;
     const char *text = file ? file : d->text, *what = file ? d->path : "the text";
     size_t mark = peft__utf8_mark(text, size);
@@ -33972,13 +33950,12 @@ static bool peft__paired_score(peft__paired *p, int64_t sample, int64_t out) {
     bool scored = true;
     for (int side = 0; side < 2; side++) {
         double *score = &p->scores[side][out];
-        const double *sums = p->r.sums[side] + sample * p->r.width;
         if (p->d.score) {
             if (!p->d.score(p->r.line, p->r.side[side], p->d.count, score, p->d.user)) *score = NAN;
-        } else if (p->runs[0].score) {
-            *score = p->runs[0].score(&p->runs[0], sums);
         } else {
-            *score = sums[p->column] / (double)p->d.count;
+            const peft__metric *run = &p->runs[0];
+            const double *sums = p->r.sums[side] + sample * p->r.width;
+            *score = run->score ? run->score(run, sums) : sums[p->column] / (double)p->d.count;
         }
         scored = scored && fabs(*score) < HUGE_VAL;
     }
