@@ -32126,7 +32126,7 @@ PEFT__INLINE int32_t peft__id_for(peft__id_table *t, uint64_t key, const char *s
         bool same = t->slots[i].key == key;
         if (same && s) {
             const peft__word *k = &t->known[id];
-            same = k->size == n && memcmp(k->text, s, n) == 0;
+            same = k->size == n && (n <= 8 || memcmp(k->text, s, n) == 0);
         }
         if (same) return id;
     }
@@ -32136,8 +32136,29 @@ PEFT__INLINE int32_t peft__id_for(peft__id_table *t, uint64_t key, const char *s
     return t->slots[i].id = t->used++;
 }
 
+PEFT__INLINE uint64_t peft__word_mix(uint64_t h) {
+    h *= 0x9E3779B97F4A7C15u;
+    return h ^ h >> 29;
+}
+
+// The id of a token. Tokens of one length up to 8 bytes have different hashes, as every step can be undone.
 PEFT__INLINE int32_t peft__word_id(peft__id_table *t, const char *s, int32_t n) {
-    return peft__id_for(t, peft__hash(s, (size_t)n), s, n);
+    uint64_t h = (uint64_t)n * 0xD6E8FEB86659FD93u, w;
+    const unsigned char *b = (const unsigned char *)s;
+    int32_t left = n;
+    for (; left >= 8; b += 8, left -= 8) {
+        memcpy(&w, b, 8);
+        h = peft__word_mix(h ^ w);
+    }
+    if (left >= 4) {  // the first and the last four bytes
+        uint32_t ends[2];
+        memcpy(&ends[0], b, 4);
+        memcpy(&ends[1], b + left - 4, 4);
+        w = (uint64_t)ends[1] << 32 | ends[0];
+    } else {
+        w = left ? b[0] | (uint64_t)b[left / 2] << 8 | (uint64_t)b[left - 1] << 16 : 0;
+    }
+    return peft__id_for(t, peft__word_mix(h ^ w), s, n);
 }
 
 // The value of a field: 0 means the default `missing`, PEFT_ZERO means 0.
@@ -32223,7 +32244,7 @@ static void peft__words_init(peft__words *w, int kind, bool lower) {
 // The class of the character at *i, which moves behind it.
 PEFT__INLINE int peft__cut_next(const peft__words *w, const char *s, size_t n, size_t *i) {
     uint32_t c = (unsigned char)s[*i];
-    if (c < 0x80) return w->ascii[s[(*i)++] & 127];
+    if (c < 0x80) return ++*i, w->ascii[c];
     peft__utf8_next(s, n, i, &c);
     return peft__cut_class(w->kind, c);
 }
@@ -32516,8 +32537,7 @@ static void peft__make_grams(peft__work *w, int n) {
         if (n == 1 && size) memcpy(gram, t->ids, size * sizeof *gram);
         for (int32_t i = 0; n > 1 && i < size; i++) {
             uint64_t key = (uint64_t)(uint32_t)gram[i] << 32 | (uint32_t)t->ids[i + n - 1];
-            key *= 0x9E3779B97F4A7C15u;  // the low bits choose the slot
-            gram[i] = peft__id_for(&w->grams, key ^ key >> 29, NULL, 0);
+            gram[i] = peft__id_for(&w->grams, peft__word_mix(key), NULL, 0);
         }
     }
     w->different = n == 1 ? w->tokens.used : w->grams.used;
@@ -33217,7 +33237,8 @@ static peft_status peft__corpus_read(peft__metric *run, peft__work *w, bool lowe
 
 // Adds `by` to the counts of a text's n-grams; `by` 0: sets them to 0.
 static void peft__corpus_tally(const peft__tokens *t, int n, int32_t *counts, int by) {
-    for (int32_t i = 0; i < peft__grams(t, n); i++) counts[t->gram[i]] = by ? counts[t->gram[i]] + by : 0;
+    for (const int32_t *id = t->gram, *end = id + peft__grams(t, n); id < end; id++)
+        counts[*id] = by ? counts[*id] + by : 0;
 }
 
 // Fills r->orders and run->rows with the scores of the lines; or sets rows to NULL and r->score.
@@ -33257,8 +33278,8 @@ static double peft__nist_overlap(const peft__tokens *p, const peft__tokens *r, i
     int32_t *left) {
     double sum = 0;
     peft__corpus_tally(r, n, left, 1);
-    for (int32_t i = 0; i < peft__grams(p, n); i++)
-        if (left[p->gram[i]] > 0) left[p->gram[i]]--, sum += info[p->gram[i]];
+    for (const int32_t *id = p->gram, *end = id + peft__grams(p, n); id < end; id++)
+        if (left[*id] > 0) left[*id]--, sum += info[*id];
     peft__corpus_tally(r, n, left, 0);
     return sum;
 }
@@ -33434,16 +33455,17 @@ PEFTDEF peft_status peft_meteor(const peft_text_desc *desc, peft_metric_result *
 // while its n-gram has been seen.
 static double peft__cider_sum(const peft__tokens *t, int n, const double *idf, int32_t *counts,
     const int32_t *other, bool clip) {
+    const int32_t *gram = t->gram;
     int32_t size = peft__grams(t, n);
     double sum = 0;
     for (int32_t i = 0; i < size; i++) {
-        int32_t id = t->gram[i];
+        int32_t id = gram[i];
         if (counts[id] <= 0) continue;
         double v = counts[id] * idf[id], w = other ? other[id] * idf[id] : v;
         sum += clip ? PEFT__MIN(v, w) * w : v * w;
         counts[id] = -counts[id];
     }
-    for (int32_t i = 0; i < size; i++) counts[t->gram[i]] = abs(counts[t->gram[i]]);
+    for (int32_t i = 0; i < size; i++) counts[gram[i]] = abs(counts[gram[i]]);
     return sum;
 }
 
