@@ -31,12 +31,11 @@ QUICK START
 It needs no Python, BLAS, GPU or package; it does not abort, exit, print or keep global state.
 
 RULES that hold for every call, and are not repeated below
-    Errors       A call that can fail returns a peft_status; 0 is success. peft_error(ctx) is then a text that
-                 names the file, tensor, key, line or field. NULL where something is needed is
-                 PEFT_ERROR_ARGUMENT. A call that fails has changed nothing, leaked nothing, and left NULL in
-                 what it would have created.
-    Descriptors  Zero in a field is its default: set what you need, and code written today means the same
-                 tomorrow. Texts and arrays are copied where they are needed after the call.
+    Errors       A call that can fail returns a peft_status, 0 being success; peft_error(ctx) then names the
+                 file, tensor, key, line or field. It has changed nothing, leaked nothing, and left NULL in
+                 what it would have created. NULL where something is needed is PEFT_ERROR_ARGUMENT.
+    Descriptors  Zero in a field is its default: code written today means the same tomorrow. Texts and arrays
+                 are copied where they are needed after the call.
     Ownership    What peft_x_create, _load or _open has made is given to peft_x_destroy or _close, which
                  accept NULL; the model goes after its adapters and sessions, the context last. Texts and
                  blocks that a call returns are freed with peft_free; what a const pointer shows belongs to
@@ -50,12 +49,10 @@ RULES that hold for every call, and are not repeated below
 
 OPTIONS (define before the implementation)
     PEFT_STATIC          all functions static: private to one file
-    PEFTDEF              what stands before each function, if not `extern`: __declspec(dllexport), or
-                         __attribute__((visibility("hidden"))) in a library that keeps its copy to itself
+    PEFTDEF              what stands before each function, if not `extern`: __declspec(dllexport), ...
     PEFT_USE_PTHREADS    a thread pool; results stay bit-identical for any number of threads
     PEFT_NO_SIMD         only the portable code (else AVX2 / AVX-512 / NEON / WASM SIMD, chosen at run time)
-    PEFT_NO_STDIO        no operating system: files are memory (peft_mount) or callbacks (peft_files), and no
-                         clock: times and rates are 0
+    PEFT_NO_STDIO        no operating system: files are memory (peft_mount) or callbacks (peft_files), times 0
     PEFT_SELF            "name.h", if this file is not called peft.h: it includes itself per instruction set
     PEFT_MALLOC, PEFT_FREE   default allocator (or give one per context)
     PEFT_ONLY_METRICS    leaves the models out (define it in every file that includes peft.h)
@@ -93,11 +90,11 @@ typedef enum peft_status {
     PEFT_OK = 0,
     PEFT_ERROR_MEMORY,       // an allocation failed
     PEFT_ERROR_IO,           // a file could not be opened, read or written
-    PEFT_ERROR_FORMAT,       // a file's content is damaged or not of its format
+    PEFT_ERROR_FORMAT,       // a file is damaged or not of its format
     PEFT_ERROR_ARGUMENT,     // the caller's descriptor or argument makes no sense
-    PEFT_ERROR_SHAPE,        // two things that must fit each other do not
-    PEFT_ERROR_MISSING,      // a tensor, field or file that is needed is not there
-    PEFT_ERROR_UNSUPPORTED,  // understood, but not something that this library does
+    PEFT_ERROR_SHAPE,        // two things do not fit each other
+    PEFT_ERROR_MISSING,      // a tensor, field or file is not there
+    PEFT_ERROR_UNSUPPORTED,  // understood, but not done by this library
     PEFT_ERROR_NUMERIC,      // a NaN or an infinity where there must be none
     PEFT_CANCELLED           // a callback asked to stop
 } peft_status;
@@ -106,18 +103,18 @@ PEFTDEF const char *peft_status_text(peft_status status);  // "file format error
 
 typedef struct peft_context peft_context;
 
-// Set both functions or none. `user` is passed to each. The library never calls free(NULL).
+// Both functions or none. `user` is passed to each. free is never given NULL.
 typedef struct peft_allocator {
     void *(*alloc)(size_t size, void *user);
     void (*free)(void *block, void *user);
     void *user;
 } peft_allocator;
 
-// The file operations of the library, for a program whose files are elsewhere: in flash, in a page's memory,
-// in a test of a full disk. Set all functions or none. Each returns PEFT_OK or an error, whose message also
-// gives strerror(errno) if the function sets errno. `user` is passed to each.
+// File operations, for a program whose files are in flash, in a page's memory, in a test of a full disk. All
+// or none; `user` is passed to each. An error's message also gives strerror(errno) if the function sets
+// errno.
 typedef struct peft_files {
-    // Opens a file and gives its size (PEFT_ERROR_MISSING: no such file), or creates one to be written.
+    // Opens a file and gives its size (PEFT_ERROR_MISSING: it is not there), or creates one for writing.
     peft_status (*open)(const char *path, bool write, void **file, uint64_t *size, void *user);
     peft_status (*read)(void *file, uint64_t offset, void *into, size_t n, void *user);
     peft_status (*write)(void *file, const void *data, size_t n, void *user);  // appends
@@ -127,14 +124,13 @@ typedef struct peft_files {
     peft_status (*remove)(const char *path, void *user);
     peft_status (*make_folder)(const char *path, void *user);  // PEFT_OK where it exists already
     void *user;
-    bool native;  // true: the paths are the operating system's; files are mapped, links followed, and a saved
-                  // folder replaces the old one as a whole. false: each file replaces its own, at the end
+    bool native;  // paths are the operating system's: files are mapped, links followed, and a saved folder
+                  // replaces the old one as a whole; otherwise each file replaces its own, at the end
 } peft_files;
 
 PEFTDEF peft_files peft_files_stdio(void);  // the default, native; all NULL with PEFT_NO_STDIO
 
-// Receives one line without a newline: a warning (an unknown key in a config, ...) or the progress of a long
-// call.
+// Receives one line, without a newline: a warning, or the progress of a long call.
 typedef void (*peft_log_fn)(const char *line, void *user);
 
 typedef enum peft_simd {
@@ -146,15 +142,15 @@ typedef enum peft_simd {
     PEFT_SIMD_AVX512  // AVX-512 F, BW, DQ and VL
 } peft_simd;
 
-// Storage formats of tensors. Arithmetic is in f32.
+// Storage formats of tensors; arithmetic is in f32.
 typedef enum peft_dtype {
     PEFT_F32 = 0,
     PEFT_F16,
     PEFT_BF16,
-    PEFT_I8,   // int8 codes, one f32 scale per block
+    PEFT_I8,   // int8 codes, an f32 scale per block
     PEFT_NF4,  // bitsandbytes' 4-bit normal float
     PEFT_FP4,  // bitsandbytes' 4-bit float
-    PEFT_BLOCKS  // GGUF's blocks of integers (Q8_0, Q4_K, ...), as they lie in the file. Read, never made
+    PEFT_BLOCKS  // GGUF's blocks of integers (Q8_0, Q4_K, ...), as in the file; read, never made
 } peft_dtype;
 
 typedef struct peft_context_desc {
@@ -164,31 +160,32 @@ typedef struct peft_context_desc {
     int threads;     // 1 (the default) to 1024; more than one needs PEFT_USE_PTHREADS
     peft_simd simd;  // one that the machine lacks: PEFT_ERROR_UNSUPPORTED
     peft_files files;  // default: peft_files_stdio()
-    // PEFT_F32, or PEFT_BF16: the operands of matrix products of more than a few rows and columns are rounded
-    // to it (nearest even); products and sums, and all else, stay f32. About twice as fast with AVX-512 BF16
-    // (peft_bf16_is_fast), and no faster without. The same bits for any number of threads.
+    // PEFT_F32, or PEFT_BF16: operands of matrix products of more than a few rows and columns are rounded to
+    // it (nearest even), sums and all else stay f32. About twice as fast where peft_bf16_is_fast, no faster
+    // else.
     peft_dtype compute;
 } peft_context_desc;
 
-// A context has its own memory, threads and last error. One thread at a time may use it and what was made
-// from it. `desc` may be NULL. A failure's reason goes to the descriptor's log, as there is no context then.
+// A context has its own memory, threads and last error; one thread at a time may use it and what was made
+// from it. `desc` may be NULL. The reason of a failure goes to the descriptor's log, as there is no context
+// then.
 PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_context **out);
 PEFTDEF void peft_context_destroy(peft_context *ctx);
 
 PEFTDEF const char *peft_error(const peft_context *ctx);  // why the last failing call failed
 PEFTDEF peft_simd peft_simd_in_use(const peft_context *ctx);
 PEFTDEF const char *peft_simd_name(peft_simd simd);
-PEFTDEF bool peft_bf16_is_fast(const peft_context *ctx);  // this machine, with this SIMD, has an instruction
+PEFTDEF bool peft_bf16_is_fast(const peft_context *ctx);  // there is an instruction
 PEFTDEF int peft_thread_count(const peft_context *ctx);
-PEFTDEF size_t peft_memory_in_use(const peft_context *ctx);  // bytes allocated through the context right now
-PEFTDEF size_t peft_memory_peak(const peft_context *ctx);    // the most it ever was
+PEFTDEF size_t peft_memory_in_use(const peft_context *ctx);  // bytes, now
+PEFTDEF size_t peft_memory_peak(const peft_context *ctx);    // at the most
 PEFTDEF void peft_free(peft_context *ctx, void *block);
 
-// Makes memory readable as a file `path`: weights compiled into the program, an ArrayBuffer, flash. It is not
-// copied and must outlive everything loaded from it, as tensors point into it.
+// Makes memory readable as a file `path`: weights in the program, an ArrayBuffer, flash. It is not copied and
+// must outlive all that is loaded from it, as tensors point into it.
 PEFTDEF peft_status peft_mount(peft_context *ctx, const char *path, const void *data, size_t size);
 
-// Undoes the last peft_mount of that path. PEFT_ERROR_MISSING: there is none.
+// Undoes the last peft_mount of that path; PEFT_ERROR_MISSING: none.
 PEFTDEF peft_status peft_unmount(peft_context *ctx, const char *path);
 
 PEFTDEF const char *peft_dtype_name(peft_dtype type);
@@ -204,18 +201,17 @@ PEFTDEF double peft_rng_normal(peft_rng *rng);   // mean 0, deviation 1
 // ------------------------------------------------------------
 // >>gemm: the matrix product
 
-// C[m, n] = alpha * op(A)[m, k] * op(B)[k, n] + beta * C[m, n], all f32 (but see `compute` of the context's
-// descriptor). op(A) is A[m, k] with row stride lda >= k, or with trans_a the transpose of A[k, m], lda >= m;
-// op(B) likewise. beta 0: C is not read. C must not overlap A or B. PEFT_ERROR_SHAPE: a negative size, a
-// stride that is too small.
+// C[m, n] = alpha * op(A)[m, k] * op(B)[k, n] + beta * C[m, n], in f32 (but see `compute` of the context).
+// op(A) is A[m, k] with row stride lda >= k, or with trans_a the transpose of A[k, m], lda >= m; op(B)
+// likewise. beta 0: C is not read. C must not overlap A or B. PEFT_ERROR_SHAPE: a negative size, a stride too
+// small.
 PEFTDEF peft_status peft_sgemm(peft_context *ctx, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k,
     float alpha, const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
 // ------------------------------------------------------------
 // >>tensors: matrices and the tape
 //
 // A tensor is a matrix [rows, cols]; a vector is [1, n]. Rows of activations are tokens: the sequences of a
-// batch lie end to end, without padding. The tape records operations as they run; peft_backward walks it in
-// reverse.
+// batch lie end to end, without padding. The tape records operations; peft_backward walks it in reverse.
 //
 //     peft_tape *t;  peft_tape_create(ctx, &t);
 //     for (...) {
@@ -226,9 +222,8 @@ PEFTDEF peft_status peft_sgemm(peft_context *ctx, bool trans_a, bool trans_b, in
 //         if (peft_backward(t, loss)) puts(peft_error(ctx));
 //         peft_optimizer_step(...);
 //     }
-// An operation that fails returns NULL, and so does each one with that NULL as an operand: only peft_backward
-// (or peft_tape_status) needs a check. Buffers are recycled: after the first step of a shape nothing is
-// allocated.
+// A failing operation returns NULL, as does each one with that NULL as an operand: only peft_backward (or
+// peft_tape_status) needs a check. After the first step of a shape nothing is allocated.
 
 typedef struct peft_quant peft_quant;  // the scales of a quantized tensor
 
@@ -239,9 +234,9 @@ typedef struct peft_tensor {
     void *data;        // read-only where it lies in a mapped file
     float *grad;       // [rows, cols] f32; NULL: none (yet)
     bool requires_grad;
-    bool owned;        // data was allocated through the context (not mapped, not the tape's)
-    int rank;          // of its shape in a file: 1 for vectors, else 2 (0 counts as 2)
-    bool in_out;       // a weight stored as [in, out] (GPT-2's Conv1D) instead of [out, in]
+    bool owned;        // data is from the context (not mapped, not the tape's)
+    int rank;          // in a file: 1 for vectors, else 2 (or 0)
+    bool in_out;       // a weight stored as [in, out] (GPT-2's Conv1D), not [out, in]
     const peft_quant *quant;
     bool narrow;       // trained in F16 or BF16 with f32 master weights (Micikevicius et al. 2018)
 } peft_tensor;
@@ -250,25 +245,24 @@ typedef struct peft_tensor {
 PEFTDEF peft_status peft_tensor_create(
     peft_context *ctx, const char *name, int64_t rows, int64_t cols, peft_tensor **out);
 PEFTDEF void peft_tensor_destroy(peft_context *ctx, peft_tensor *tensor);
-// Makes a tensor trainable: its data becomes f32 in memory of its own (unless it is narrow), its gradient
-// zeros.
+// Makes a tensor trainable: its data becomes f32 of its own (unless it is narrow), its gradient zeros.
 PEFTDEF peft_status peft_require_grad(peft_context *ctx, peft_tensor *tensor);
 PEFTDEF void peft_freeze(peft_context *ctx, peft_tensor *tensor);  // the opposite: frees the gradient
 
 typedef struct peft_tape peft_tape;
 PEFTDEF peft_status peft_tape_create(peft_context *ctx, peft_tape **out);
 PEFTDEF void peft_tape_destroy(peft_tape *tape);
-// Forgets all operations and their results.
+// Forgets all operations and results.
 PEFTDEF void peft_tape_reset(peft_tape *tape, uint64_t dropout_seed);
 PEFTDEF peft_status peft_tape_status(const peft_tape *tape);
 PEFTDEF void peft_tape_inference(peft_tape *tape, bool on);  // on: records nothing, dropout does nothing
-// On: models keep only the inputs of their blocks, and peft_backward computes each block again (activation
+// On: models keep only the inputs of their blocks, which peft_backward computes again (activation
 // checkpointing, Chen et al. 2016): the same gradients for the memory of one block and the time of a second
 // forward.
 PEFTDEF void peft_tape_checkpoint_blocks(peft_tape *tape, bool on);
 
-// Adds d(loss)/d(tensor) to the gradient of every trainable tensor. `loss` is [1, 1]. The memory of all other
-// results is reused on the way.
+// Adds d(loss)/d(tensor) to every trainable tensor's gradient. `loss` is [1, 1]. Reuses all other results'
+// memory.
 PEFTDEF peft_status peft_backward(peft_tape *tape, peft_tensor *loss);
 
 // Activation checkpointing of a part of your own network: the result of fn(tape, inputs, user), which
@@ -283,13 +277,13 @@ PEFTDEF peft_tensor *peft_input(peft_tape *tape, int64_t rows, int64_t cols, con
 // Rows ids[0 .. count) of table [vocab, d] -> [count, d].
 PEFTDEF peft_tensor *peft_embedding(peft_tape *tape, peft_tensor *table, const int32_t *ids, int64_t count);
 
-// A low-rank path beside a weight (Hu et al. 2021): y += scale * dropout(x) A^T B^T on row_count rows from
-// first_row.
+// A low-rank path beside a weight (Hu et al. 2021): y += scale * dropout(x) A^T B^T on rows from first_row
+// on.
 typedef struct peft_low_rank {
     peft_tensor *a, *b;  // [r, in], [out, r]
     float scale, dropout;
     int64_t first_row, row_count;  // row_count 0: all rows
-    peft_tensor *bias;             // [1, out] or NULL: scale * bias is added as well
+    peft_tensor *bias;             // [1, out] or NULL: adds scale * bias
 } peft_low_rank;
 
 enum { PEFT_MAX_PATHS = 8 };
@@ -327,16 +321,16 @@ PEFTDEF peft_tensor *peft_scale(peft_tape *tape, peft_tensor *x, float factor);
 PEFTDEF peft_tensor *peft_dropout(peft_tape *tape, peft_tensor *x, float probability);
 // mean squared difference, [1, 1]
 PEFTDEF peft_tensor *peft_mse(peft_tape *tape, peft_tensor *x, const float *target);
-// x[i, j] * v[j] on `count` rows from `first` (0: to the end), x elsewhere. v: any shape with x->cols
-// elements.
+// x[i, j] * v[j] on `count` rows from `first` (0: to the end), x elsewhere. v has x->cols elements in any
+// shape.
 PEFTDEF peft_tensor *peft_multiply(
     peft_tape *tape, peft_tensor *x, peft_tensor *v, int64_t first, int64_t count);
 // Copies `groups` groups of `size` columns of x side by side: group g begins at column first + g * stride.
 PEFTDEF peft_tensor *peft_columns(
     peft_tape *tape, peft_tensor *x, int64_t first, int64_t groups, int64_t size, int64_t stride);
 // Rotary positions (Su et al. 2021) of the first `dims` elements of each head, in HF's rotate-half order:
-// elements i and i + dims/2 are rotated by the angle whose cosine and sine are turns[positions[row]][i].
-// `turns` is [positions, dims / 2, 2], kept by reference.
+// elements i and i + dims/2 turn by the angle with cosine and sine turns[positions[row]][i]. turns:
+// [positions, dims / 2, 2], not copied.
 PEFTDEF peft_tensor *peft_rotary(peft_tape *tape, peft_tensor *x, int64_t heads, int64_t dims,
     const float *turns, const int32_t *positions);
 // The rows of `prefix` [v, cols] before every sequence: result [x->rows + sequences * v, cols].
@@ -344,7 +338,7 @@ PEFTDEF peft_tensor *peft_prepend(
     peft_tape *tape, peft_tensor *prefix, peft_tensor *x, const int64_t *offsets, int64_t sequences);
 
 // Attention over sequences that lie end to end: query rows q_offsets[s]..q_offsets[s + 1] see key rows
-// k_offsets[s]..k_offsets[s + 1]. It works in blocks: the probabilities of a batch never exist.
+// k_offsets[s]..k_offsets[s + 1]. It works in blocks; the probabilities of a batch never exist.
 typedef struct peft_attention_desc {
     peft_tensor *q, *k, *v;   // [nq, heads * head_size], [nk, kv_heads * head_size] twice
     int64_t heads, kv_heads;  // kv_heads 0: heads. Query head h uses key head h / (heads / kv_heads)
@@ -352,8 +346,8 @@ typedef struct peft_attention_desc {
     const int64_t *q_offsets, *k_offsets;  // [sequences + 1]; kept until peft_backward
     float scale;        // of q k^T; 0: 1. (T5 has none; others 1/sqrt(head_size))
     float cap;          // Gemma 2: scores s become cap tanh(s / cap); not together with `bias`; 0: off
-    bool causal;        // the last query of a sequence sees all its keys, the one before it all but one, ...
-    int64_t window;     // causal: a query sees the key of its own position and window - 1 before it; 0: all
+    bool causal;        // a sequence's last query sees all its keys, the one before it all but one, ...
+    int64_t window;     // causal: a query sees its own key and window - 1 before it; 0: all
     peft_tensor *bias;  // T5's relative positions [buckets, heads], or NULL
     bool bidirectional; // of the buckets
     int64_t max_distance;
@@ -362,34 +356,32 @@ typedef struct peft_attention_desc {
 PEFTDEF peft_tensor *peft_attention(peft_tape *tape, const peft_attention_desc *desc);
 
 // Softmax cross-entropy fused with the projection to the vocabulary: the sum over rows with labels[i] != -100
-// of -log softmax(x W^T)[labels[i]], divided by `denominator` (0: the number of such rows). Logits exist for
-// a slice of rows at a time. A trainable weight gets its gradient in this call, so the result must be the
-// loss itself, not a part of it.
+// of -log softmax(x W^T)[labels[i]], over `denominator` (0: the number of such rows). Logits exist for a
+// slice of rows at a time. A trainable weight gets its gradient here, so the result must be the loss itself.
 PEFTDEF peft_tensor *peft_cross_entropy(
     peft_tape *tape, peft_tensor *x, peft_tensor *weight, const int32_t *labels, double denominator);
 // ------------------------------------------------------------
 // >>quantization: frozen weights in 4 or 8 bits
 //
-// Blocks of consecutive weights (running on over the ends of rows; the last may be short) share a scale:
+// Blocks of consecutive weights (over the ends of rows; the last may be short) share a scale:
 //     PEFT_NF4, PEFT_FP4   weight = map[code] * absmax, two codes per byte, the first in the high half,
 //                          byte for byte as bitsandbytes (Dettmers et al. 2023, QLoRA)
 //     PEFT_I8              weight = code * absmax / 127, code = -127..127, rounded to nearest
 //     PEFT_BLOCKS          as ggml has them; only a GGUF file makes such
-// Products expand such weights while packing them: the f32 matrix never exists. With at most four rows of x
-// (decoding) products are computed in 16-bit integers, within about 5e-5 of the result's size (4-bit codes)
-// or 3e-5 (PEFT_I8 and PEFT_BLOCKS).
+// Products expand them while packing: the f32 matrix never exists. With at most four rows of x (decoding)
+// products are computed in 16-bit integers, within about 5e-5 (4-bit codes) or 3e-5 of the result's size.
 //
 //     peft_quantize_desc d = {PEFT_NF4, 64, true};
 //     peft_tensor *small;  peft_quantize(ctx, weight, &d, &small);   // 4.127 bits a weight
 //     ... peft_linear(tape, x, small, bias) ...
 //     peft_tensor_destroy(ctx, small);
 
-// tensor->data holds the codes: (rows * cols + 1) / 2 bytes, or rows * cols of PEFT_I8; or whole PEFT_BLOCKS.
+// tensor->data holds the codes: (rows * cols + 1) / 2 bytes, rows * cols of PEFT_I8, or whole PEFT_BLOCKS.
 struct peft_quant {
     int64_t block;               // weights per scale: 32, 64, ... 4096; PEFT_I8 also 16
     int block_shift;             // log2(block)
     int64_t block_count;         // ceil(rows * cols / block)
-    const float *absmax;         // [block_count] largest magnitude of each block (PEFT_I8: over 127), or NULL
+    const float *absmax;         // [block_count] largest magnitudes (PEFT_I8: over 127), or NULL
     // Double quantization: absmax[b] = nested_map[codes[b]] * nested_absmax[b / 256] + nested_offset
     const uint8_t *codes;        // [block_count]
     const float *nested_absmax;  // [ceil(block_count / 256)]
@@ -397,7 +389,7 @@ struct peft_quant {
     float nested_offset;
     const float *map;            // [16] what a code stands for; NULL: PEFT_I8
     peft_dtype source;           // the type of the weights before
-    const struct peft__ggml_format *ggml;  // PEFT_BLOCKS: their format; all but the block's size is theirs
+    const struct peft__ggml_format *ggml;  // PEFT_BLOCKS: their format
 };
 
 typedef struct peft_quantize_desc {
@@ -406,19 +398,19 @@ typedef struct peft_quantize_desc {
     bool double_quant;  // the scales in 8 bits too (not PEFT_I8): saves 0.37 bits a weight at block 64
 } peft_quantize_desc;
 
-// Creates a tensor with the name (not copied), shape and layout of `source`, which is of any type. The caller
-// destroys it. `desc` may be NULL. PEFT_ERROR_NUMERIC: a NaN or an infinity, by tensor and index.
+// Creates a tensor with the name (not copied), shape and layout of `source`, of any type; the caller destroys
+// it. `desc` may be NULL. PEFT_ERROR_NUMERIC: a NaN or an infinity, by tensor and index.
 PEFTDEF peft_status peft_quantize(
     peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *desc, peft_tensor **out);
-// The weights of a tensor of any type as f32; `out` holds rows * cols.
+// Weights of any type as f32: out [rows * cols].
 PEFTDEF peft_status peft_dequantize(peft_context *ctx, const peft_tensor *tensor, float *out);
 
 typedef struct peft_quantize_error {
-    double relative;   // Frobenius norm of the difference over that of the original; 0 if both are 0
+    double relative;   // Frobenius norm of the difference over the original's; 0 if both are 0
     double max, mean;  // of the magnitudes of the differences
 } peft_quantize_error;
 
-// Measures the error of quantization: compares two tensors of one shape and any types.
+// Compares two tensors of one shape and any types.
 PEFTDEF peft_status peft_quantize_compare(
     peft_context *ctx, const peft_tensor *original, const peft_tensor *quantized, peft_quantize_error *out);
 // Bytes of a tensor's values, scales and maps included.
@@ -428,54 +420,44 @@ PEFTDEF size_t peft_tensor_bytes(const peft_tensor *tensor);
 
 typedef struct peft_archive peft_archive;
 
-// `path`: a .safetensors file, a model.safetensors.index.json, or a folder that holds either; all is checked
-// here. Tensors point into the file where it is mapped or mounted.
+// `path`: a .safetensors file, a model.safetensors.index.json, or a folder with either; checked as a whole.
+// Tensors point into a file that is mapped or mounted.
 PEFTDEF peft_status peft_archive_open(peft_context *ctx, const char *path, peft_archive **out);
 PEFTDEF void peft_archive_close(peft_archive *archive);
 PEFTDEF int64_t peft_archive_count(const peft_archive *archive);
-// The i-th tensor. Scalars are [1, 1], vectors [1, n], ranks above 2 [first, rest]. A type that peft_dtype
-// lacks (I64, ...) has data NULL. A weight in bitsandbytes' 4 bits is one tensor; its parts (<name>.absmax,
-// ...) do not count.
+// The i-th tensor. Scalars are [1, 1], vectors [1, n], ranks above 2 [first, rest]. Data is NULL for a type
+// that peft_dtype lacks (I64, ...). bitsandbytes' 4-bit weight is one tensor; its parts (<name>.absmax, ...)
+// do not count.
 PEFTDEF const peft_tensor *peft_archive_at(const peft_archive *archive, int64_t i);
-// NULL: there is no such tensor.
+// NULL: not there.
 PEFTDEF const peft_tensor *peft_archive_find(const peft_archive *archive, const char *name);
 
-// Writes one safetensors file in the order given, wider types first, with {"format":"pt"} as metadata:
-// PEFT_NF4 and PEFT_FP4 as bitsandbytes does; PEFT_I8 as <name> I8 [rows, cols], <name>.scale F32 [blocks]
-// and <name>.quant_state.peft__int8, JSON {"quant_type": "int8", "blocksize", "dtype", "shape"} as U8.
+// Writes a safetensors file in the order given, wider types first, with metadata {"format":"pt"}: PEFT_NF4
+// and PEFT_FP4 as bitsandbytes does; PEFT_I8 as <name> I8 [rows, cols], <name>.scale F32 [blocks] and
+// <name>.quant_state.peft__int8, JSON {"quant_type": "int8", "blocksize", "dtype", "shape"} as U8.
 PEFTDEF peft_status peft_safetensors_write(
     peft_context *ctx, const char *path, const peft_tensor *const *tensors, int64_t count);
 
-// GGUF (docs/gguf.md of ggml-org/ggml), versions 2 and 3, little-endian: metadata and tensors in one file.
-// All that the file claims is checked when it is opened.
+// GGUF (docs/gguf.md of ggml-org/ggml), versions 2 and 3, little-endian: metadata and tensors in one file,
+// which is checked when it is opened.
 typedef struct peft_gguf peft_gguf;
 
-// ggml's numbers of the formats that can be read. A block of 32 values, of 256 in the _K formats, shares its
-// scales.
+// ggml's numbers of the formats that can be read. A block of 32 values (_K: 256) shares its scales.
 typedef enum peft_ggml_type {
-    PEFT_GGML_F32 = 0,
-    PEFT_GGML_F16 = 1,
-    PEFT_GGML_Q4_0 = 2,
-    PEFT_GGML_Q4_1 = 3,
-    PEFT_GGML_Q5_0 = 6,
-    PEFT_GGML_Q5_1 = 7,
-    PEFT_GGML_Q8_0 = 8,
-    PEFT_GGML_Q4_K = 12,
-    PEFT_GGML_Q5_K = 13,
-    PEFT_GGML_Q6_K = 14,
-    PEFT_GGML_Q8_K = 15,
-    PEFT_GGML_IQ4_NL = 20,
-    PEFT_GGML_BF16 = 30
+    PEFT_GGML_F32 = 0, PEFT_GGML_F16 = 1, PEFT_GGML_BF16 = 30,
+    PEFT_GGML_Q4_0 = 2, PEFT_GGML_Q4_1 = 3, PEFT_GGML_Q5_0 = 6, PEFT_GGML_Q5_1 = 7, PEFT_GGML_Q8_0 = 8,
+    PEFT_GGML_Q4_K = 12, PEFT_GGML_Q5_K = 13, PEFT_GGML_Q6_K = 14, PEFT_GGML_Q8_K = 15,
+    PEFT_GGML_IQ4_NL = 20
 } peft_ggml_type;
 PEFTDEF const char *peft_ggml_type_name(int type);  // "Q4_K", ...; else "unknown"
 
 typedef struct peft_gguf_tensor {
     const char *name;  // ggml's, such as blk.0.attn_q.weight
     int rank;          // 0 to 4
-    // ggml's order: dims[0] is the length of a row, the others multiply to the number of rows
+    // ggml's order: dims[0] is the length of a row, the others multiply to the rows
     int64_t dims[4];
-    int type;          // of peft_ggml_type, or another one of ggml's that can only be skipped
-    const void *data;  // row after row, within the file, and as aligned as the file has it
+    int type;          // of peft_ggml_type, or another one of ggml's
+    const void *data;  // row after row, in the file and as aligned as there
     int64_t size;      // bytes
 } peft_gguf_tensor;
 
@@ -484,14 +466,13 @@ PEFTDEF void peft_gguf_close(peft_gguf *gguf);
 PEFTDEF int64_t peft_gguf_count(const peft_gguf *gguf);
 PEFTDEF const peft_gguf_tensor *peft_gguf_at(const peft_gguf *gguf, int64_t i);  // NULL: no such tensor
 PEFTDEF const peft_gguf_tensor *peft_gguf_find(const peft_gguf *gguf, const char *name);
-// `rows` rows of tensor i from first_row, as f32 by ggml's formulas; `out` holds rows * dims[0] values.
-// PEFT_ERROR_UNSUPPORTED: a format that is not in peft_ggml_type.
+// Rows of tensor i as f32, by ggml's formulas: out [rows * dims[0]]. PEFT_ERROR_UNSUPPORTED: another format.
 PEFTDEF peft_status peft_gguf_to_f32(
     const peft_gguf *gguf, int64_t i, int64_t first_row, int64_t rows, float *out);
 
-// Metadata. For a key that is missing or of another kind, the result is `missing` (without such a parameter:
-// NULL or -1). Integers beyond 2^53 are rounded. Strings of arrays are not NUL-terminated: `size` receives
-// their bytes. Booleans of arrays are the numbers 0 and 1.
+// Metadata. The result is `missing` (without such a parameter: NULL or -1) for a key that is not there or of
+// another kind. Integers beyond 2^53 are rounded. Strings of arrays have `size` bytes and no NUL; their
+// booleans are 0 and 1.
 PEFTDEF int64_t peft_gguf_key_count(const peft_gguf *gguf);
 PEFTDEF const char *peft_gguf_key(const peft_gguf *gguf, int64_t i);
 PEFTDEF const char *peft_gguf_string(const peft_gguf *gguf, const char *key, const char *missing);
@@ -501,25 +482,14 @@ PEFTDEF int64_t peft_gguf_array_count(const peft_gguf *gguf, const char *key);
 PEFTDEF const char *peft_gguf_array_string(const peft_gguf *gguf, const char *key, int64_t i, size_t *size);
 PEFTDEF double peft_gguf_array_number(const peft_gguf *gguf, const char *key, int64_t i, double missing);
 
-// GGUF's numbers of the types of metadata.
+// GGUF's types of metadata.
 typedef enum peft_gguf_type {
-    PEFT_GGUF_U8 = 0,
-    PEFT_GGUF_I8,
-    PEFT_GGUF_U16,
-    PEFT_GGUF_I16,
-    PEFT_GGUF_U32,
-    PEFT_GGUF_I32,
-    PEFT_GGUF_F32,
-    PEFT_GGUF_BOOL,
-    PEFT_GGUF_STRING,
-    PEFT_GGUF_ARRAY,
-    PEFT_GGUF_U64,
-    PEFT_GGUF_I64,
-    PEFT_GGUF_F64
+    PEFT_GGUF_U8 = 0, PEFT_GGUF_I8, PEFT_GGUF_U16, PEFT_GGUF_I16, PEFT_GGUF_U32, PEFT_GGUF_I32, PEFT_GGUF_F32,
+    PEFT_GGUF_BOOL, PEFT_GGUF_STRING, PEFT_GGUF_ARRAY, PEFT_GGUF_U64, PEFT_GGUF_I64, PEFT_GGUF_F64
 } peft_gguf_type;
 
-// Collects metadata and tensors, then writes them as version 3, aligned to 32. Keys and strings are copied.
-// PEFT_ERROR_ARGUMENT: a key or tensor that is there already, a number that its type cannot hold.
+// Collects metadata and tensors, then writes version 3, aligned to 32. Keys and strings are copied.
+// PEFT_ERROR_ARGUMENT: a key or tensor given twice, a number that its type cannot hold.
 typedef struct peft_gguf_writer peft_gguf_writer;
 PEFTDEF peft_status peft_gguf_writer_create(peft_context *ctx, peft_gguf_writer **out);
 PEFTDEF void peft_gguf_writer_destroy(peft_gguf_writer *writer);
@@ -531,7 +501,8 @@ PEFTDEF peft_status peft_gguf_set_number(
 PEFTDEF peft_status peft_gguf_set_numbers(peft_gguf_writer *writer, const char *key, peft_gguf_type type,
     const double *values, int64_t count);
 // `type`: PEFT_GGML_F32, F16, BF16, Q8_0 or Q4_0, whose blocks must divide the columns. The tensor is
-// converted while it is written and must live until then. `name`, not the tensor's own, has at most 63 bytes.
+// converted while it is written and must live until then. `name` counts, not the tensor's, and has at most 63
+// bytes.
 PEFTDEF peft_status peft_gguf_add(peft_gguf_writer *writer, const char *name, const peft_tensor *tensor,
     peft_ggml_type type);
 // PEFT_ERROR_NUMERIC: a value that F16, Q8_0 or Q4_0 cannot hold, by tensor name.
@@ -542,7 +513,7 @@ PEFTDEF peft_status peft_gguf_write(peft_gguf_writer *writer, const char *path);
 
 typedef struct peft_tokenizer peft_tokenizer;
 
-// A growing list of token ids: zero it, append to it with peft_encode, free it with peft_ids_free.
+// A growing list of token ids: zero it first, free it with peft_ids_free.
 typedef struct peft_ids {
     int32_t *data;
     int64_t count, capacity;
@@ -555,36 +526,33 @@ typedef struct peft_special_ids {
 
 // `path` is one of
 //   tokenizer.json                  HF's tokenizers (0.23): all but dropout, UnicodeScripts, CTC and
-//                                   templates of several texts: errors by name, as are unknown keys
+//                                   templates of several texts, which are errors by name, as unknown keys
 //   spiece.model, tokenizer.model   SentencePiece's ModelProto: unigram, or BPE with or without byte fallback
 //   vocab.json or encoder.json      GPT-2's, with merges.txt or vocab.bpe beside it
 //   a path that ends in .gguf       the vocabulary within (llama, gpt2 or t5)
 // or a folder that holds one, tried in this order. In a folder tokenizer_config.json, special_tokens_map.json
-// and added_tokens.json count too, and the ids are those of AutoTokenizer (transformers 5). A SentencePiece
-// model by itself is what sentencepiece makes of it; a T5 vocabulary without sentinels gets <extra_id_99> ..
-// <extra_id_0> behind its pieces. Character classes are those of Unicode 14, normalization of Unicode 12:
-// younger characters may be cut differently.
+// and added_tokens.json count too, and ids are AutoTokenizer's (transformers 5). A SentencePiece model alone
+// is what sentencepiece makes of it; a T5 vocabulary without sentinels gets <extra_id_99> .. <extra_id_0>
+// behind its pieces. Character classes are Unicode 14's, normalization Unicode 12's.
 PEFTDEF peft_status peft_tokenizer_load(peft_context *ctx, const char *path, peft_tokenizer **out);
 PEFTDEF void peft_tokenizer_destroy(peft_tokenizer *tokenizer);
 
-// Appends the ids of n bytes of text, without bos and eos. Invalid UTF-8 counts as U+FFFD (byte-level: as its
-// bytes). A special token written out in the text is plain text: nobody can forge one.
+// Appends the ids of n bytes of text, without bos and eos. Invalid UTF-8 counts as U+FFFD (byte-level: as
+// bytes). A special token written out is plain text: nobody can forge one.
 PEFTDEF peft_status peft_encode(const peft_tokenizer *tokenizer, const char *text, size_t n, peft_ids *ids);
-// The same, but </s>, <pad>, <extra_id_0>, <|eot_id|>, ... in the text become their ids, as in HF: for
-// templates.
+// The same, but </s>, <pad>, <|eot_id|>, ... in the text become their ids, as in HF: for templates.
 PEFTDEF peft_status peft_encode_special(
     const peft_tokenizer *tokenizer, const char *text, size_t n, peft_ids *ids);
-// The same with what HF's add_special_tokens=True puts around the text: tokenizer.json's post_processor.
+// The same with what HF's add_special_tokens=True puts around it: tokenizer.json's post_processor.
 PEFTDEF peft_status peft_encode_full(
     const peft_tokenizer *tokenizer, const char *text, size_t n, peft_ids *ids);
 // `size` (may be NULL): bytes without the NUL. skip_special leaves out control tokens and sentinels. The
-// unknown token prints as " ⁇ " (SentencePiece, GGUF) or its text (others), ids behind the vocabulary as
-// nothing.
+// unknown token prints as " ⁇ " (SentencePiece, GGUF) or its text, ids behind the vocabulary as nothing.
 PEFTDEF peft_status peft_decode(const peft_tokenizer *tokenizer, const int32_t *ids, int64_t n,
     bool skip_special, char **text, size_t *size);
 
-PEFTDEF int64_t peft_vocab_size(const peft_tokenizer *tokenizer);  // sentinels and added tokens included
-// The text as it is stored. NULL: there is no such id.
+PEFTDEF int64_t peft_vocab_size(const peft_tokenizer *tokenizer);  // with sentinels and added tokens
+// The text as stored. NULL: no such id.
 PEFTDEF const char *peft_token_text(const peft_tokenizer *tokenizer, int32_t id);
 PEFTDEF int32_t peft_token_id(const peft_tokenizer *tokenizer, const char *text);  // -1: no such token
 PEFTDEF peft_special_ids peft_tokenizer_special(const peft_tokenizer *tokenizer);
@@ -597,12 +565,12 @@ typedef struct peft_model peft_model;
 typedef struct peft_model_desc {
     peft_context *context;
     // A folder with config.json, model.safetensors (or its sharded index) and, if there, the tokenizer; or a
-    // .gguf file, whose blocks of integers stay as they are in the (mapped) file. A key of config.json or
-    // GGUF is computed, known to have no effect, or an error that names it with its value; unknown ones that
-    // are null, false or empty are warnings.
+    // .gguf file, whose blocks of integers stay in the (mapped) file. A key of config.json or GGUF is
+    // computed, known to have no effect, or an error that names it; unknown ones that are null, false or
+    // empty are warnings.
     const char *path;
-    const char *tokenizer;  // the path of another tokenizer (peft_tokenizer_load); default: the one in `path`
-    bool config_only;       // the architecture from config.json with random weights (tests, benchmarks)
+    const char *tokenizer;  // path of another tokenizer; default: the one in `path`
+    bool config_only;       // config.json's architecture with random weights
     uint64_t seed;          // of the random weights
     // How the matrices of the blocks' linear modules are kept. PEFT_F32 (0): as stored; PEFT_F16, PEFT_BF16:
     // rounded; PEFT_NF4, PEFT_FP4, PEFT_I8: quantized and frozen, as QLoRA trains on them. What is quantized
@@ -610,24 +578,19 @@ typedef struct peft_model_desc {
     peft_dtype weights;
     int64_t block;          // of quantized weights: peft_quantize_desc
     bool double_quant;
-    // the same for the embedding and the output layer, often a third of a small model
-    peft_dtype embeddings;
+    peft_dtype embeddings;  // the same for the embedding and the output layer
 } peft_model_desc;
 
-// How q, k and v lie in the rows of one matrix: all queries, all keys, all values (THIRDS), or head after
-// head its query, key and value (HEADS).
+// Whether q, k and v are one matrix: all queries, all keys, all values (THIRDS), or those of head after head
+// (HEADS).
 enum { PEFT_FUSED_NOT = 0, PEFT_FUSED_THIRDS, PEFT_FUSED_HEADS };
 
-// How the frequencies of rotary positions are stretched: rope_type of rope_parameters (transformers 5) or
-// rope_scaling (before). Others are PEFT_ERROR_UNSUPPORTED by name, and so are texts longer than
-// max_positions with PEFT_ROPE_DYNAMIC, whose scaling begins there.
+// How rotary frequencies are stretched: rope_type of rope_parameters (transformers 5) or rope_scaling. Others
+// are PEFT_ERROR_UNSUPPORTED by name, as are texts beyond max_positions with PEFT_ROPE_DYNAMIC, which scales
+// from there.
 typedef enum peft_rope_kind {
-    PEFT_ROPE_DEFAULT = 0,
-    PEFT_ROPE_LINEAR,
-    PEFT_ROPE_DYNAMIC,
-    PEFT_ROPE_LLAMA3,
-    PEFT_ROPE_YARN,
-    PEFT_ROPE_LONG  // longrope: one divisor per frequency, others for texts beyond rope_original tokens
+    PEFT_ROPE_DEFAULT = 0, PEFT_ROPE_LINEAR, PEFT_ROPE_DYNAMIC, PEFT_ROPE_LLAMA3, PEFT_ROPE_YARN,
+    PEFT_ROPE_LONG  // longrope: a divisor per frequency, others for texts beyond rope_original tokens
 } peft_rope_kind;
 
 typedef struct peft_config {
@@ -637,12 +600,12 @@ typedef struct peft_config {
     int64_t layers, decoder_layers, heads, kv_heads;  // layers: the encoder's; decoder-only models: 0
     int64_t buckets, max_distance;  // of T5's relative positions
     int64_t max_positions;          // the context window; 0: no limit
-    int64_t window;                 // keys that a query sees at most, its own among them; 0: all before it
+    int64_t window;                 // the most keys that a query sees, its own among them; 0: all
     const bool *windowed;           // [decoder_layers] which layers have that window; NULL: all
     int64_t rotary;                 // dimensions of a head that rotary positions rotate; 0: none
     const bool *rotated;            // [decoder_layers] SmolLM3: which layers rotate; NULL: all
     peft_rope_kind rope;
-    double rope_theta, rope_factor; // the base; what the other kinds divide the frequencies by
+    double rope_theta, rope_factor; // the base; what other kinds divide frequencies by
     double rope_low, rope_high;     // Llama 3: the two frequency factors; YaRN: beta_slow, beta_fast
     double rope_original;           // the context before stretching
     double rope_attention;          // YaRN, longrope: factor of the cosines and sines
@@ -668,38 +631,35 @@ typedef struct peft_config {
 
 PEFTDEF peft_status peft_model_load(const peft_model_desc *desc, peft_model **out);
 PEFTDEF void peft_model_destroy(peft_model *model);
-// A folder with weights and config.json that peft_model_load and HF read, written under a temporary name
-// first. PEFT_F32, PEFT_F16, PEFT_BF16: all in that format. PEFT_NF4, PEFT_FP4, PEFT_I8: linear weights of
-// this type as they are, the others quantized in blocks of 64 (in 4 bits without T5's wo, which transformers
-// keeps wide), the rest unchanged; config.json says how, as bitsandbytes wants it (the 8-bit format is this
-// library's). A path that ends in .gguf: one file with the tokenizer, which llama.cpp reads too. PEFT_I8 is
-// Q8_0 there; matrices whose rows are no multiple of 32 stay f16. What GGUF has no place for is
-// PEFT_ERROR_UNSUPPORTED by name.
+// A folder that peft_model_load and HF read, written under a temporary name first. PEFT_F32, PEFT_F16,
+// PEFT_BF16: all in that format. PEFT_NF4, PEFT_FP4, PEFT_I8: linear weights of this type as they are, others
+// quantized in blocks of 64 (in 4 bits without T5's wo, which transformers keeps wide), the rest unchanged;
+// config.json says how, as bitsandbytes wants it (8 bits are this library's). A path that ends in .gguf: one
+// file with the tokenizer, for llama.cpp too; PEFT_I8 is Q8_0 there, and rows that are no multiple of 32 stay
+// f16. What GGUF has no place for is PEFT_ERROR_UNSUPPORTED by name.
 PEFTDEF peft_status peft_model_save(peft_model *model, const char *folder, peft_dtype type);
 
 // New tokens, as HF's add_tokens and resize_token_embeddings add them.
 typedef struct peft_grow_desc {
     peft_model *model;
-    const char *const *tokens;  // their texts; those in the vocabulary already are passed over
+    const char *const *tokens;  // texts; known ones are passed over
     int64_t token_count;
-    bool special;               // they are control tokens: decoding can leave them out
-    // rows of the embedding afterwards; default: one per token, but never fewer than now
-    int64_t vocab_size;
-    // New rows are drawn from a normal distribution with the mean of the old rows and noise^2 times their
-    // covariance; 0: noise sqrt(1e-9), as in transformers; below 0: all are the mean
+    bool special;               // control tokens, which decoding can leave out
+    int64_t vocab_size;         // rows of the embedding; default: one per token, never fewer than now
+    // New rows: the mean of the old ones plus noise times a normal draw of their covariance; 0: sqrt(1e-9),
+    // as in transformers; below 0: the mean
     float noise;
     uint64_t seed;
 } peft_grow_desc;
 
-// Adds rows to the embedding and the output layer and tokens to the tokenizer; peft_model_save writes both as
-// HF does. New ids follow the tokenizer's last one, so tokens take the embedding's spare rows first (T5 has
-// 28), whose values stay. Call it before adapters are made or loaded. PEFT_ERROR_UNSUPPORTED: the embedding
-// is quantized.
+// Adds rows to embedding and output layer, tokens to the tokenizer; peft_model_save writes both as HF does.
+// Tokens take the embedding's spare rows first (T5 has 28), whose values stay. Call it before adapters are
+// made or loaded. PEFT_ERROR_UNSUPPORTED: the embedding is quantized.
 PEFTDEF peft_status peft_model_grow(const peft_grow_desc *desc);
 PEFTDEF const peft_config *peft_model_config(const peft_model *model);
 PEFTDEF const peft_tokenizer *peft_model_tokenizer(const peft_model *model);  // NULL: the folder has none
 // Whether prompts begin with bos: as the tokenizer's files say, else as its family's do. Generation, training
-// and scoring put it there by themselves.
+// and scoring put it there.
 PEFTDEF bool peft_model_begins_with_bos(const peft_model *model);
 PEFTDEF peft_context *peft_model_context(const peft_model *model);
 PEFTDEF int64_t peft_model_parameter_count(const peft_model *model);
@@ -709,8 +669,8 @@ PEFTDEF peft_tensor *peft_model_find(peft_model *model, const char *name);  // b
 
 typedef struct peft_adapter peft_adapter;
 
-// A batch: sequences end to end. Example i has source rows source_offsets[i]..source_offsets[i + 1] and
-// decoder rows target_offsets[i]..target_offsets[i + 1]. Decoder-only models have no source.
+// A batch, sequences end to end. Example i has source rows source_offsets[i]..source_offsets[i + 1]
+// (decoder-only models: none) and decoder rows target_offsets[i]..target_offsets[i + 1].
 typedef struct peft_batch {
     int64_t count;
     const int32_t *source;
@@ -720,16 +680,16 @@ typedef struct peft_batch {
     const int64_t *target_offsets;
 } peft_batch;
 
-// An adapter that a call applies; base weights stay unchanged. Low-rank paths, IA3 and bottlenecks may apply
-// to some sequences only; virtual tokens and replaced weights apply to all (else PEFT_ERROR_UNSUPPORTED).
+// An adapter that a call applies; base weights stay. Low-rank paths, IA3 and bottlenecks may apply to some
+// sequences; virtual tokens and replaced weights apply to all (else PEFT_ERROR_UNSUPPORTED).
 typedef struct peft_active_adapter {
     const peft_adapter *adapter;
     float scale;                             // of low-rank paths; 0: 1
     int64_t first_sequence, sequence_count;  // of the batch; sequence_count 0: all
 } peft_active_adapter;
 
-// The last hidden states of the decoder [rows, d_model], ready for the head (T5 v1.0: scaled). Rows are those
-// of the batch; an adapter's virtual tokens before a decoder-only model's input come first in every sequence.
+// The decoder's last hidden states [rows, d_model], ready for the head. Rows are the batch's; an adapter's
+// virtual tokens before a decoder-only model's input come first in every sequence.
 PEFTDEF peft_tensor *peft_model_hidden(peft_model *model, peft_tape *tape, const peft_batch *batch,
     const peft_active_adapter *adapters, int adapter_count);
 PEFTDEF peft_tensor *peft_model_logits(peft_model *model, peft_tape *tape, peft_tensor *hidden,
@@ -764,16 +724,14 @@ PEFTDEF const peft_method_info *peft_method_at(int64_t i);             // NULL: 
 PEFTDEF const peft_method_info *peft_method_named(const char *name);  // NULL: none
 
 // Where virtual tokens of prompt tuning and P-tuning are in an encoder-decoder model: before the encoder's
-// input, as in HF peft (whose files have as many rows for a decoder that it does not use); before the
-// decoder's; half before each.
+// input, as in HF peft (whose files have as many unused rows for a decoder); before the decoder's; half
+// before each.
 typedef enum peft_prompt_place {
-    PEFT_PROMPT_ENCODER = 0,
-    PEFT_PROMPT_DECODER,
-    PEFT_PROMPT_BOTH
+    PEFT_PROMPT_ENCODER = 0, PEFT_PROMPT_DECODER, PEFT_PROMPT_BOTH
 } peft_prompt_place;
 
-// Names match as in HF peft: the whole module path or its end behind a dot. "re:" and a Python regular
-// expression stand for the names that match it from end to end; a comma within it is written "\,".
+// Names match as in HF peft: the whole module path, or its end behind a dot. "re:" and a Python regular
+// expression stand for the names that match it from end to end; a comma within is "\,".
 typedef struct peft_adapter_desc {
     peft_model *model;
     peft_method method;
@@ -782,29 +740,26 @@ typedef struct peft_adapter_desc {
     float dropout;                    // of the low-rank paths' input
     bool use_rslora;                  // scale alpha / sqrt(r) instead of alpha / r
     bool pissa;                       // LoRA: see below
-    // Default: the architecture's (T5: "q,v"); or "all-linear". LoRA: embeddings, too, when named ("wte", T5:
-    // "embed_tokens"), and heads, tied or not. PEFT_SELECTED: names of parameters, of modules, of branches
-    // ("decoder.block.3"), or "*"
+    // Default: the architecture's (T5: "q,v"); or "all-linear". LoRA: embeddings ("wte"; T5: "embed_tokens")
+    // and heads, too, when named. PEFT_SELECTED: parameters, modules, branches ("decoder.block.3"), or "*"
     const char *target_modules;
-    const char *target_parameters;    // LoRA: parameters by name ("up_proj.weight"), beside target_modules
+    const char *target_parameters;    // LoRA: beside these, parameters ("up_proj.weight")
     const char *exclude_modules;      // LoRA, DoRA, IA3: names that are no targets
     const char *feedforward_modules;  // IA3: those of target_modules whose input is scaled
     const char *bias;                 // LoRA: "none" (default), "all", "lora_only"
     bool lora_bias;                   // LoRA: B has a bias
-    // LoRA, DoRA, IA3: modules trained whole: all whose path ends in one of these, even within a name
-    const char *modules_to_save;
+    const char *modules_to_save;      // LoRA, DoRA, IA3: trained whole: paths that end so, even within a name
     const char *layers_to_transform;  // "0,2,5": only these blocks; default: all
     const char *layers_pattern;       // before a block's number: "layers"; default: a path's first number
     const char *rank_pattern, *alpha_pattern;  // "expression=number,...": other r and alpha for these modules
-    // LoRA, DoRA, IA3: "3,77": these rows of the embedding are trained, of a tied head as well;
-    // "embed_tokens:3,77;lm_head:5": of these modules
+    // LoRA, DoRA, IA3: "3,77": rows of the embedding to train, of a tied head too;
+    // "embed_tokens:3,77;lm_head:5"
     const char *trainable_token_indices;
-    const char *base_model_name_or_path;  // for adapter_config.json; default: what the model was loaded from
+    const char *base_model_name_or_path;  // in adapter_config.json; default: where the model is from
     int64_t num_virtual_tokens;       // soft prompts: default 20
     peft_prompt_place prompt_place;
     bool random_init;                 // prompt tuning: normal noise instead of sampled vocabulary rows
-    // prompt tuning: rows of this text's tokens; prefix tuning: the decoder's keys and values for it
-    const char *init_text;
+    const char *init_text;            // prompt tuning: its tokens' rows; prefix tuning: its keys and values
     bool prefix_projection;           // prefix tuning: Linear, tanh, Linear
     int64_t encoder_hidden;           // width of the network behind a prompt; default d_model
     int64_t bottleneck;               // width of bottleneck adapters; default d_model / reduction_factor
@@ -812,58 +767,53 @@ typedef struct peft_adapter_desc {
     peft_activation_kind activation;  // of bottleneck adapters; default relu
     bool pfeiffer;                    // bottleneck adapters behind the feed-forward only
     uint64_t seed;
-    // LoRA without PiSSA: PEFT_F16 or PEFT_BF16 keep A and B so, in memory and in files, and training holds
-    // f32 master weights. A loaded adapter is f32
+    // LoRA without PiSSA: PEFT_F16 or PEFT_BF16 keep A and B so, in files too, and training holds f32 master
+    // weights
     peft_dtype type;
 } peft_adapter_desc;
 
 // PiSSA (Meng et al. 2024): A and B begin as the weight's r largest singular directions A0, B0. The paper
-// takes these out of the base; here the base, which may serve other adapters, stays, and the adapter computes
-// W + s (B A - B0 A0), the same function. Files hold a plain LoRA of rank 2 r, [A; A0] and [B, -B0], as HF
-// peft's conversion of PiSSA does.
+// takes these out of the base; here the base stays, and the adapter computes W + s (B A - B0 A0), the same
+// function. Files hold a plain LoRA of rank 2 r, [A; A0] and [B, -B0], as HF peft's conversion does.
 PEFTDEF peft_status peft_adapter_create(const peft_adapter_desc *desc, peft_adapter **out);
 // A folder with adapter_config.json and adapter_model.safetensors, as HF peft saves it. Every key is used,
-// known to be harmless, or refused by name; a number or a text under an unknown key is a warning. While the
-// adapter is applied, base tensors in its file replace the base's, and for init_lora_weights "pissa" and
-// "olora" the initial low-rank product is subtracted.
+// known to be harmless, or refused by name; a number or text under an unknown key is a warning. Base tensors
+// in the file replace the base's while the adapter is applied; for init_lora_weights "pissa" and "olora" the
+// initial product is subtracted.
 PEFTDEF peft_status peft_adapter_load(peft_model *model, const char *folder, peft_adapter **out);
 // A path that ends in .gguf: LoRA as llama.cpp loads it, the scale folded into its alpha, and into B where
 // modules differ; other methods, DoRA and trained biases are PEFT_ERROR_UNSUPPORTED by name.
 PEFTDEF peft_status peft_adapter_save(const peft_adapter *adapter, const char *folder);
 PEFTDEF void peft_adapter_destroy(peft_adapter *adapter);
-// Merges the adapter into the base weights, which are f32 from then on. Unmerging restores them bit for bit;
-// adapters are unmerged in the reverse order. PEFT_ERROR_UNSUPPORTED: soft prompts and bottlenecks.
+// Merges into the base weights, which are f32 from then on. Unmerging, in reverse order, restores them bit
+// for bit. PEFT_ERROR_UNSUPPORTED: soft prompts and bottlenecks.
 PEFTDEF peft_status peft_adapter_merge(peft_adapter *adapter, float scale);
 PEFTDEF peft_status peft_adapter_unmerge(peft_adapter *adapter);
 
 typedef struct peft_requantize_error {
     int64_t tensors;
-    // Frobenius norm of the rounding error over that of the merged weights, of all tensors together
-    double relative;
-    // the same over the norm of what merging added: at 1, rounding is as large as what was learned
+    double relative;   // Frobenius norm of the rounding errors over that of the merged weights, all together
+    // over that of what merging added: at 1, rounding is as large as what was learned
     double of_update;
     double max, mean;  // of the magnitudes of the error
 } peft_requantize_error;
 
-// After merging: weights that the base has in few bits are quantized again in their format, so that the model
-// is as small as before. `error` may be NULL. Unmerging still restores the base.
+// After merging: quantizes weights again that the base has in few bits, in their format. `error` may be NULL.
+// Unmerging still restores the base.
 PEFTDEF peft_status peft_adapter_requantize(peft_adapter *adapter, peft_requantize_error *error);
 PEFTDEF const peft_adapter_desc *peft_adapter_settings(const peft_adapter *adapter);  // defaults filled in
 PEFTDEF int64_t peft_adapter_parameter_count(const peft_adapter *adapter);
 PEFTDEF int64_t peft_adapter_tensor_count(const peft_adapter *adapter);
-// The i-th tensor; its name is its key in the file.
+// Its name is its key in the file.
 PEFTDEF peft_tensor *peft_adapter_tensor(const peft_adapter *adapter, int64_t i);
 // The size of adapter_model.safetensors.
 PEFTDEF peft_status peft_adapter_file_size(const peft_adapter *adapter, int64_t *bytes);
 
 // One LoRA made of several, as HF peft's add_weighted_adapter defines them. s_i: alpha / r of adapter i.
 typedef enum peft_combine_kind {
-    // A = sum of sqrt(w_i s_i) A_i, B likewise: of equal r. (w_i < 0: sqrt(-w_i s_i), A negated)
-    PEFT_COMBINE_LINEAR = 0,
-    // w_i s_i A_i one below the other, B_i side by side: the weighted sum; the ranks add up
-    PEFT_COMBINE_CAT,
-    // Yadav et al. 2023: keep the largest `density`, elect a sign, average those that agree
-    PEFT_COMBINE_TIES,
+    PEFT_COMBINE_LINEAR = 0,  // A = sum of sqrt(w_i s_i) A_i, B likewise: of equal r (w_i < 0: A negated)
+    PEFT_COMBINE_CAT,         // w_i s_i A_i one below the other, B_i side by side: the sum; ranks add up
+    PEFT_COMBINE_TIES,        // Yadav et al. 2023: keep the largest `density`, elect a sign, average these
     // Yu et al. 2024: keep an entry with probability `density`, divided by it; then as linear
     PEFT_COMBINE_DARE_LINEAR
 } peft_combine_kind;
@@ -876,18 +826,17 @@ typedef struct peft_combine_desc {
     float density;                        // TIES, DARE: (0, 1]; default 0.5
     uint64_t seed;                        // DARE
 } peft_combine_desc;
-// The result is an adapter of its own (alpha = r). Errors name what does not fit: a method, a rank, a module.
+// An adapter of its own (alpha = r). Errors name the method, rank or module that does not fit.
 PEFTDEF peft_status peft_adapter_combine(const peft_combine_desc *desc, peft_adapter **out);
 
-// The k vocabulary rows nearest to virtual token `token` of a soft prompt, by 1 - cosine, nearest first ->
-// ids, distances [k].
+// The k vocabulary rows nearest to a soft prompt's token, by 1 - cosine, nearest first -> ids, distances [k].
 PEFTDEF peft_status peft_prompt_nearest(const peft_adapter *adapter, int64_t token, int64_t k, int32_t *ids,
     float *distances);
 // ------------------------------------------------------------
 // >>generation
 
-// Options mean what they mean in HF transformers 5's generate, for which "the sequence" is the decoder's,
-// its start token included. Out of range: PEFT_ERROR_ARGUMENT and the field's name.
+// Options mean what they mean in HF transformers 5's generate, where "the sequence" is the decoder's with its
+// start token. Out of range: PEFT_ERROR_ARGUMENT and the field's name.
 typedef struct peft_generate_desc {
     peft_model *model;
     const peft_active_adapter *adapters;
@@ -896,51 +845,49 @@ typedef struct peft_generate_desc {
     int64_t max_new_tokens;    // default 64
     int64_t min_new_tokens;    // no end token before that many
     int64_t beams;             // default 1: greedy
-    // beam score = log probability / (count of new tokens)^penalty; default 1 (write 0 as -1e-9)
-    float length_penalty;
+    float length_penalty;      // score = log probability / (new tokens)^penalty; default 1 (0: -1e-9)
     bool early_stopping;       // stop when `beams` hypotheses are finished
-    int64_t no_repeat_ngram;   // no sequence of that many tokens occurs twice; 0: off
+    int64_t no_repeat_ngram;   // so many tokens in a row occur once only; 0: off
     float repetition_penalty;  // > 1 makes repetition rarer (Keskar et al. 2019); 0 or 1: off
     float temperature;         // 0: greedy, without top_k, top_p and min_p; with beams must be 0
     int64_t top_k;             // of sampling (Fan et al. 2018); 0: off
     float top_p;               // of sampling (Holtzman et al. 2020); 0 or 1: off
-    float min_p;               // no token with less than min_p of the likeliest one's probability; 0: off
+    float min_p;               // least probability, relative to the likeliest token's; 0: off
     uint64_t seed;             // of sampling
     const char *const *stop;   // a text ends before the first of these strings; not with beams
     int64_t stop_count;
-    // Streaming: receives each piece of a text as soon as it is final: whole UTF-8 characters (not
-    // NUL-terminated), nothing that may begin a stop string. `prompt`: index in the caller's list. Return
-    // false to end this text. Not with beams
+    // Streaming: receives a text in pieces, as soon as final: whole UTF-8 characters (no NUL), nothing that
+    // may begin a stop string. `prompt`: index in the caller's list. false ends this text. Not with beams
     bool (*on_text)(const char *piece, size_t size, int64_t prompt, void *user);
     void *on_text_user;
-    struct peft_session *session; // keeps the keys and values of this call for the next
+    struct peft_session *session; // keeps keys and values for the next call
 } peft_generate_desc;
 
 // Appends to `out` the ids that HF's generate returns: T5's begin with decoder_start_token_id; eos is last if
-// it was reached. T5's input `ids` end with the end token, as in its training.
+// reached. T5's `ids` end with the end token.
 PEFTDEF peft_status peft_generate(
     const peft_generate_desc *desc, const int32_t *ids, int64_t count, peft_ids *out);
 // Text in (T5: the end token is added), text out.
 PEFTDEF peft_status peft_generate_text(const peft_generate_desc *desc, const char *prompt, char **text);
-// The same for many prompts, which share the work where they can; each texts[i] is to be freed. Each samples
-// from `seed` anew, so a text does not depend on the others (but for rounding, where scores nearly tie).
+// The same for many prompts, which share the work; each texts[i] is to be freed. Each samples from `seed`
+// anew: a text does not depend on the others (but for rounding, where scores nearly tie).
 PEFTDEF peft_status peft_generate_texts(
     const peft_generate_desc *desc, const char *const *prompts, int64_t count, char **texts);
 
 // A prompt cache: the keys and values of the last prompt and its answer. A call computes only what its prompt
-// adds to them: a conversation that grows, many questions behind one text. PEFT_ERROR_UNSUPPORTED: several
-// prompts, an encoder, beams, virtual tokens. Clear it after training. Layers with a window keep only the
-// keys within it: a prompt that differs before the end of the kept text is computed from its beginning.
+// adds: a conversation that grows, many questions behind one text. PEFT_ERROR_UNSUPPORTED: several prompts,
+// an encoder, beams, virtual tokens. Clear it after training. Layers with a window keep only its keys: a
+// prompt that differs before the end of the kept text is computed from its beginning.
 typedef struct peft_session peft_session;
 PEFTDEF peft_status peft_session_create(peft_model *model, peft_session **out);
 PEFTDEF void peft_session_destroy(peft_session *session);
 PEFTDEF void peft_session_clear(peft_session *session);
-PEFTDEF int64_t peft_session_tokens(const peft_session *session);  // how many tokens it holds
-// How many tokens of the last call's prompt were taken from the session.
+PEFTDEF int64_t peft_session_tokens(const peft_session *session);  // how many it holds
+// Tokens of the last call's prompt that were in the session.
 PEFTDEF int64_t peft_session_reused(const peft_session *session);
 
-// How likely given completions are: for multiple choice, reranking, evaluation. As in training, the prompt
-// and each completion become tokens on their own.
+// How likely given completions are: for multiple choice, reranking, evaluation. As in training, prompt and
+// completion become tokens on their own.
 typedef struct peft_score_desc {
     peft_model *model;
     const peft_active_adapter *adapters;
@@ -951,19 +898,17 @@ typedef struct peft_score_desc {
     const char *const *completions;  // count of them, or
     const peft_ids *completion_ids;  // their tokens
     int64_t count;
-    // the end token counts as the last of each completion; not of completion_ids
-    bool with_end;
-    int64_t *token_counts;           // optional output: tokens of each completion
-    // optional output: of every token, one completion after the other; to be freed by the caller
+    bool with_end;                   // of texts: the end token counts as their last
+    int64_t *token_counts;           // optional output [count]
+    // optional output, to be freed: of every token, one completion after the other
     double **token_log_probabilities;
 } peft_score_desc;
-// log_probabilities[i]: the sum of log p(token | prompt, tokens before), natural logarithm. An empty
-// completion: 0.
+// log_probabilities[i]: sum of ln p(token | prompt, tokens before); 0 without tokens.
 PEFTDEF peft_status peft_score_completions(const peft_score_desc *desc, double *log_probabilities);
 
-// Perplexity of a text under a decoder-only model (else PEFT_ERROR_UNSUPPORTED), in windows that overlap so
-// that every token but the first ones has at least window - stride tokens before it. The text's first token
-// counts where the model's texts begin with a token of their own, from which it is predicted.
+// Perplexity of a text under a decoder-only model (else PEFT_ERROR_UNSUPPORTED), in windows that overlap:
+// every token but the first ones has at least window - stride tokens before it. The first token counts if the
+// model's texts begin with a token of their own, which predicts it.
 typedef struct peft_text_perplexity_desc {
     peft_model *model;
     const peft_active_adapter *adapters;
@@ -989,7 +934,7 @@ PEFTDEF peft_status peft_text_perplexity(
 // and tested, but not changed.
 typedef struct peft_template peft_template;
 
-// A template from the net is not trusted. What goes beyond a limit is PEFT_ERROR_ARGUMENT.
+// Templates from the net are not trusted: beyond a limit is PEFT_ERROR_ARGUMENT.
 typedef struct peft_template_limits {
     int64_t max_steps;  // terms computed, items visited, 64 bytes copied or searched; default 5,000,000
     int max_depth;      // of brackets, blocks, and macros that call macros; default 400
@@ -1002,8 +947,8 @@ typedef struct peft_template_desc {
     const char *text;
     size_t length;     // of the text; 0: up to its NUL
     const char *name;  // for messages; default "template"
-    // The rules of transformers' chats: trim_blocks and lstrip_blocks; raise_exception and strftime_now; its
-    // tojson; lists and dicts cannot be changed. Default: promptsource's rules, with zip, choice and
+    // transformers' rules for chats: trim_blocks and lstrip_blocks, raise_exception, strftime_now, its
+    // tojson, lists and dicts that cannot be changed. Default: promptsource's, with zip, choice and
     // most_frequent
     bool chat;
     bool trim_blocks, lstrip_blocks, keep_trailing_newline;
@@ -1014,8 +959,8 @@ typedef struct peft_template_desc {
 } peft_template_desc;
 
 PEFTDEF peft_status peft_template_create(const peft_template_desc *desc, peft_template **out);
-// `json`: an object whose members are the template's names. The text is the template's own until the next
-// rendering. Errors name the template, the line and the expression. `size` may be NULL.
+// `json`: an object whose members are the template's names. The text is the template's until the next
+// rendering. Errors name template, line and expression. `size` may be NULL.
 PEFTDEF peft_status peft_template_render(peft_template *t, const char *json, size_t length, const char **text,
     size_t *size);
 PEFTDEF void peft_template_destroy(peft_template *t);
@@ -1026,27 +971,27 @@ typedef struct peft_chat peft_chat;
 typedef struct peft_chat_desc {
     peft_context *context;
     // A folder: tokenizer_config.json's chat_template (a text, or a list of named ones), else
-    // chat_template.jinja; special tokens are those of tokenizer_config.json and special_tokens_map.json. A
-    // .gguf: its tokenizer.chat_template
+    // chat_template.jinja, with the special tokens of tokenizer_config.json and special_tokens_map.json. A
+    // .gguf: tokenizer.chat_template
     const char *path;
     const char *name;  // which of several templates; default "default"
     const char *text;  // a template in place of the model's
-    // Of the model: a message that holds one of its special tokens is refused. Default: one that holds
-    // bos_token, eos_token or another token named beside the template
+    // Of the model: messages that hold its special tokens are refused. Default: those that hold bos_token,
+    // eos_token or another token named beside the template
     const peft_tokenizer *tokenizer;
     peft_template_limits limits;
     int64_t (*now)(void *user);  // as peft_template_desc
     void *now_user;
 } peft_chat_desc;
 
-// PEFT_ERROR_MISSING: the model has no template (peft_chat_format has three formats built in), or none of
-// that name; the message lists the names.
+// PEFT_ERROR_MISSING: no template (peft_chat_format has three formats), or none of that name; the message
+// lists them.
 PEFTDEF peft_status peft_chat_open(const peft_chat_desc *desc, peft_chat **out);
 PEFTDEF void peft_chat_close(peft_chat *chat);
 // `json`: a conversation. {"messages": [{"role", "content"}, ...]} (OpenAI, TRL) or the list alone;
 // {"conversations": [{"from", "value"}]} (ShareGPT); {"instruction", "input", "output"} (Alpaca). Other
-// members (tools, documents, enable_thinking, ...) are names of the template. The text is that of
-// transformers, the chat's own until the next call.
+// members (tools, documents, ...) are names of the template. The text is transformers', and the chat's own
+// until the next call.
 PEFTDEF peft_status peft_chat_text(
     peft_chat *chat, const char *json, bool add_generation_prompt, const char **text, size_t *size);
 
@@ -1057,18 +1002,17 @@ typedef enum peft_chat_turns {
     PEFT_TURNS_ALL             // everything
 } peft_chat_turns;
 
-// Appends a conversation's tokens to `ids`, and to `mask` 1 for those that are learned, else 0. Answers are
-// what the template's `generation` blocks hold; without such blocks, what an answer adds behind the
-// generation prompt of the messages before it. PEFT_ERROR_UNSUPPORTED: neither finds them exactly. Needs the
-// chat's tokenizer.
+// Appends a conversation's tokens to `ids`, and to `mask` 1 for learned ones, else 0. Answers are what
+// `generation` blocks hold; without these, what an answer adds behind the generation prompt of the messages
+// before it. PEFT_ERROR_UNSUPPORTED: neither finds them exactly. Needs the chat's tokenizer.
 PEFTDEF peft_status peft_chat_tokens(peft_chat *chat, const char *json, peft_chat_turns turns, peft_ids *ids,
     peft_ids *mask);
 
 typedef struct peft_dataset peft_dataset;
 
-// What a quote at the beginning of a value of a table means.
+// What a quote before a table's value means.
 typedef enum peft_data_quotes {
-    // as RFC4180; but a quoted value of a TSV that goes on over the end of its line is an error
+    // as RFC4180; but a quoted value that goes on over the end of a TSV's line is an error
     PEFT_QUOTES_AUTO = 0,
     PEFT_QUOTES_RFC4180,  // opens a value up to the next quote, line ends and all; "" inside is a quote
     PEFT_QUOTES_NONE      // a character like any other (Python's csv.QUOTE_NONE)
@@ -1080,32 +1024,30 @@ typedef enum peft_template_style {
     PEFT_STYLE_FLAN  // {field} stands for that field, {{ and }} for braces
 } peft_template_style;
 
-// A template whose tags are only names, {{field}}, is filled in plainly: strings as they are, other JSON
-// values as JSON text; {{answers.text[0]}}, {{messages[-1].content}} and {{answers['text']}} are values
-// inside of fields; null counts as missing. With anything more it is Jinja, as promptsource has it: lists and
-// truths print as Python writes them, and what is undefined or None is PEFT_ERROR_MISSING.
+// A template whose tags are only names, {{field}}, is filled in plainly: strings as they are, other values as
+// JSON; null counts as missing. {{answers.text[0]}}, {{messages[-1].content}} and {{answers['text']}} are
+// values inside of fields. With anything more it is Jinja, as promptsource has it: lists and truths print as
+// Python writes them, and what is undefined or None is PEFT_ERROR_MISSING.
 typedef struct peft_dataset_desc {
     peft_context *context;
-    // .jsonl, .ndjson, .json (an object per line, or an array of objects), .csv, .tsv (first line: column
-    // names); "-": standard input, in any of these formats
+    // .jsonl, .ndjson, .json (objects by line, or an array), .csv, .tsv (first line: names); "-": standard
+    // input
     const char *path;
-    // Default "{{prompt}}". Without a completion it may be promptsource's whole form: the prompt, ||| and the
-    // completion, white space around them removed. A record that gives an empty text is left out, and the log
-    // says so
+    // Default "{{prompt}}". Without a completion it may be promptsource's whole form, prompt ||| completion,
+    // white space around them removed. A record that gives an empty text is left out, and logged
     const char *prompt;
     const char *completion;      // default "{{completion}}"
-    // The texts that an answer is chosen from, ||| between them; the other templates see them as the list
-    // answer_choices
+    // Texts to choose an answer from, ||| between them; to other templates, the list answer_choices
     const char *answer_choices;
     peft_template_style style;
-    // Instead of templates: records are conversations, as peft_chat_text takes them. Each chosen turn becomes
-    // an example whose prompt is the text before it, without the beginning and the end token that prompts and
+    // Instead of templates: records are conversations, as peft_chat_text takes them. Each chosen turn is an
+    // example whose prompt is the text before it, without the begin and end tokens that prompts and
     // completions get anyway
     peft_chat *chat;
     peft_chat_turns turns;
-    // Of conversations: the most tokens of a prompt; default: no limit. From a longer one the oldest turns
-    // are left out, not the system's, as if the conversation began later; an answer whose own question is
-    // longer is left out itself. The log tells both. Needs the chat's tokenizer
+    // Of conversations: the most tokens of a prompt; default: no limit. A longer one loses its oldest turns,
+    // not the system's; an answer whose own question is longer is left out. The log tells both. Needs the
+    // chat's tokenizer
     int64_t max_source;
     uint64_t seed;       // of Jinja's choice and random, with the number of the record
     int64_t limit;       // read at most this many examples; 0: all
@@ -1113,28 +1055,28 @@ typedef struct peft_dataset_desc {
     peft_data_quotes quotes;
 } peft_dataset_desc;
 
-// UTF-8, with or without a byte order mark; lines end with LF, CR LF or CR; blank lines are skipped.
-// PEFT_ERROR_FORMAT: a bad line; PEFT_ERROR_MISSING: a field; PEFT_ERROR_ARGUMENT: a template that does not
-// close its {{, has no field, or holds one in single braces (not with PEFT_STYLE_FLAN);
-// PEFT_ERROR_UNSUPPORTED: another format (the message has the line that converts .gz, .parquet and the like).
-// No records: no examples.
+// UTF-8, with or without a byte order mark; lines end with LF, CR LF or CR; blank ones are skipped. No
+// records: no examples. PEFT_ERROR_FORMAT: a bad line; PEFT_ERROR_MISSING: a field; PEFT_ERROR_ARGUMENT: a
+// template that does not close its {{, has no field, or holds one in single braces (not with
+// PEFT_STYLE_FLAN); PEFT_ERROR_UNSUPPORTED: another format (the message has the line that converts .gz,
+// .parquet and the like).
 PEFTDEF peft_status peft_dataset_load(const peft_dataset_desc *desc, peft_dataset **out);
 PEFTDEF void peft_dataset_destroy(peft_dataset *data);
 PEFTDEF int64_t peft_dataset_count(const peft_dataset *data);
-// The filled templates of example i. NULL: there is no such example.
+// The filled templates of example i. NULL: no such example.
 PEFTDEF const char *peft_dataset_prompt(const peft_dataset *data, int64_t i);
 PEFTDEF const char *peft_dataset_completion(const peft_dataset *data, int64_t i);
-// The k-th of the texts that answer_choices gave for example i. NULL: there are no more.
+// The k-th choice of example i. NULL: no more.
 PEFTDEF const char *peft_dataset_choice(const peft_dataset *data, int64_t i, int64_t k);
 // The names of the first record's fields, "dialogue, id, summary"; "": not from a file.
 PEFTDEF const char *peft_dataset_fields(const peft_dataset *data);
-// Splits off a random part of `fraction` (0..1) of the examples, rounded to the nearest count. Both results
-// keep the order of the examples and share nothing with `data`.
+// Splits off a random part, `fraction` (0..1) of the examples to the nearest count. Both results keep the
+// order and share nothing with `data`.
 PEFTDEF peft_status peft_dataset_split(
     const peft_dataset *data, double fraction, uint64_t seed, peft_dataset **rest, peft_dataset **part);
 
-// Several tasks in one dataset, as T5 and FLAN mix them (Raffel et al. 2020, section 3.5.2): task i, of e_i
-// examples, makes up a share of min(e_i, cap)^(1/temperature) in the sum of these.
+// Several tasks in one dataset, as in T5 and FLAN (Raffel et al. 2020, section 3.5.2): task i, of e_i
+// examples, has a share in proportion to min(e_i, cap)^(1/temperature).
 typedef struct peft_mix_desc {
     const peft_dataset *const *datasets;
     const char *const *names;  // of the tasks; NULL: peft_dataset_task gives NULL
@@ -1142,13 +1084,13 @@ typedef struct peft_mix_desc {
     int64_t cap;               // 0: none
     double temperature;        // default 1: in proportion to size; large: all alike
     int64_t limit;             // examples of the result; default: the sum of min(e_i, cap)
-    // of the choice and the order. All examples of a task are used before one is used again
+    // of choice and order. All examples of a task are used before one is used again
     uint64_t seed;
 } peft_mix_desc;
 PEFTDEF peft_status peft_dataset_mix(const peft_mix_desc *desc, peft_dataset **out);
 // of a mixture (or a part of one); else NULL
 PEFTDEF const char *peft_dataset_task(const peft_dataset *data, int64_t i);
-// The examples of several datasets one after the other, in a new one that shares nothing with them.
+// One dataset after the other, in a new one that shares nothing with them.
 PEFTDEF peft_status peft_dataset_join(const peft_dataset *const *datasets, int64_t count, peft_dataset **out);
 // Fills a template, as a dataset's are filled, from the members of one JSON object.
 PEFTDEF peft_status peft_template_fill(peft_context *ctx, const char *text, const char *json, char **out);
@@ -1165,14 +1107,13 @@ typedef struct peft_chat_message {
     const char *content;
 } peft_chat_message;
 
-// The text has no begin token: peft_generate_text and peft_train put it there. add_generation_prompt: it ends
-// where the assistant's answer begins. PEFT_ERROR_ARGUMENT: a message that holds a special token of the
-// format (nobody can forge the other's words), or a role at the wrong place.
+// The text has no begin token, which generation and training add. add_generation_prompt: it ends where the
+// answer begins. PEFT_ERROR_ARGUMENT: a message with a special token of the format (nobody can forge the
+// other's words), a role at the wrong place.
 PEFTDEF peft_status peft_chat_format(peft_context *ctx, peft_chat_kind kind,
     const peft_chat_message *messages, int64_t count, bool add_generation_prompt, char **text);
 
-// In-context learning (Brown et al. 2020): a prompt of an instruction, examples and a question, counted in
-// tokens.
+// In-context learning (Brown et al. 2020): instruction, examples and question, counted in tokens.
 typedef struct peft_few_shot_desc {
     peft_context *context;
     const peft_tokenizer *tokenizer;  // counts; needed with a context_window
@@ -1190,29 +1131,29 @@ typedef struct peft_few_shot_desc {
 
 typedef struct peft_few_shot_result {
     char *text;
-    // tokens of the text, and one for the model's beginning or end token (1 without a tokenizer)
+    // of the text, and one for the model's begin or end token (1 without a tokenizer)
     int64_t tokens;
-    int64_t chosen;    // examples that were to be shown: `shots`, or as many as there are
-    int64_t dropped;   // how many of them, the first ones, did not fit
-    int64_t *indices;  // [chosen] their places in the dataset, in order
+    int64_t chosen;    // `shots`, or as many examples as there are
+    int64_t dropped;   // of them, the first ones, that did not fit
+    int64_t *indices;  // [chosen] places in the dataset, in order
 } peft_few_shot_result;
 
-// Where not all examples fit into context_window - reserve tokens, the first ones are dropped: those nearest
-// to the question count most. PEFT_ERROR_SHAPE and the numbers: not even the question fits.
+// Where not all examples fit into context_window - reserve tokens, the first are dropped, as those nearest to
+// the question count most. PEFT_ERROR_SHAPE and the numbers: not even the question fits.
 PEFTDEF peft_status peft_few_shot(const peft_few_shot_desc *desc, peft_few_shot_result *result);
 PEFTDEF void peft_few_shot_free(peft_context *ctx, peft_few_shot_result *result);
 // ------------------------------------------------------------
 // >>training
 
-// Each comment begins with the bytes of state per parameter. Decay is decoupled: weights shrink by learning
-// rate * weight_decay.
+// Comments begin with the bytes of state per parameter. Decay is decoupled: weights shrink by rate *
+// weight_decay.
 typedef enum peft_optimizer_kind {
     PEFT_ADAMW = 0,  // 8. Loshchilov & Hutter 2019, HF's defaults: bias correction
-    // 2.03. Moments as bitsandbytes keeps them: 8-bit dynamic maps, blocks of 256 (Dettmers et al. 2022); f32
-    // in tensors of less than 4096 elements. A second moment is never rounded to 0
+    // 2.03. bitsandbytes' 8-bit dynamic maps, blocks of 256 (Dettmers et al. 2022); f32 in tensors of less
+    // than 4096 elements. A second moment is never rounded to 0
     PEFT_ADAMW_8BIT,
-    // nearly 0. Shazeer & Stern 2018: a matrix's second moments from those of its rows and columns, no
-    // momentum, decay 1 - step^-0.8, updates clipped to RMS 1, learning rate as given
+    // nearly 0. Shazeer & Stern 2018: second moments from those of rows and columns, no momentum, decay 1 -
+    // step^-0.8, updates clipped to RMS 1, learning rate as given
     PEFT_ADAFACTOR,
     PEFT_SGD,        // 4. Momentum beta1: m = beta1 m + g
     // 4. Chen et al. 2023: the sign of a mean of gradients; takes a third to a tenth of AdamW's rate
@@ -1220,7 +1161,7 @@ typedef enum peft_optimizer_kind {
 } peft_optimizer_kind;
 // "adamw", "adamw8bit", "adafactor", "sgd", "lion"
 PEFTDEF const char *peft_optimizer_name(peft_optimizer_kind kind);
-PEFTDEF bool peft_optimizer_named(const char *name, peft_optimizer_kind *out);  // false: none is called so
+PEFTDEF bool peft_optimizer_named(const char *name, peft_optimizer_kind *out);  // false: none
 
 typedef struct peft_optimizer_desc {
     peft_context *context;
@@ -1230,10 +1171,10 @@ typedef struct peft_optimizer_desc {
     float beta1, beta2, epsilon;  // default 0.9, 0.999 (Lion: 0.99), 1e-8
     float weight_decay;           // default 0
     const float *rates;           // [count] factors of the learning rate; NULL: all 1
-    // Where the state is; default: allocated through the context. state_buffer: memory of the caller, aligned
-    // as malloc's, of at least peft_optimizer_state_size bytes, which become 0. state_file (POSIX): the name
-    // for a new file that is mapped, so that the system can move to the disk what is not in use; it takes its
-    // space at once and is gone afterwards.
+    // Where the state is; default: allocated through the context. state_buffer: the caller's memory, aligned
+    // as malloc's, of at least peft_optimizer_state_size bytes, which become 0. state_file (POSIX): name of a
+    // new file that is mapped, so that the system can move unused state to the disk; it takes its space at
+    // once and is gone afterwards.
     void *state_buffer;
     size_t state_size;
     const char *state_file;
@@ -1244,22 +1185,19 @@ PEFTDEF size_t peft_optimizer_state_size(
 typedef struct peft_optimizer peft_optimizer;
 PEFTDEF peft_status peft_optimizer_create(const peft_optimizer_desc *desc, peft_optimizer **out);
 PEFTDEF void peft_optimizer_destroy(peft_optimizer *optimizer);
-// The norm of all gradients; where it exceeds max_norm > 0 they are scaled down to that, as by torch's
+// The norm of all gradients, which are scaled down to max_norm > 0 if it is more, as by torch's
 // clip_grad_norm_.
 PEFTDEF double peft_optimizer_clip(peft_optimizer *optimizer, double max_norm);
 // Updates the tensors, then zeroes the gradients.
 PEFTDEF void peft_optimizer_step(peft_optimizer *optimizer, float learning_rate);
 
-// The method's rate in the table of methods (LoRA: 1e-3), 1e-4 for all weights (adapter NULL). Models
-// narrower than 512 get 512 / d_model times as much, at most four times: a step of Adam moves a narrow
-// layer's result less (Yang et al. 2022). Prompt tuning's rate is relative to the root mean square of the
-// word embeddings.
+// The method's rate (LoRA: 1e-3), 1e-4 for all weights (adapter NULL). Models narrower than 512 get 512 /
+// d_model times as much, at most four times: Adam's step moves a narrow layer's result less (Yang et al.
+// 2022). Prompt tuning's is relative to the root mean square of the word embeddings.
 PEFTDEF float peft_default_learning_rate(const peft_model *model, const peft_adapter *adapter);
 
 typedef enum peft_schedule {
-    PEFT_SCHEDULE_LINEAR = 0,
-    PEFT_SCHEDULE_COSINE,
-    PEFT_SCHEDULE_CONSTANT
+    PEFT_SCHEDULE_LINEAR = 0, PEFT_SCHEDULE_COSINE, PEFT_SCHEDULE_CONSTANT
 } peft_schedule;
 
 typedef struct peft_progress {
@@ -1273,10 +1211,9 @@ typedef struct peft_progress {
 typedef bool (*peft_progress_fn)(const peft_progress *progress, void *user);  // false: stop
 
 // Receives every gradient of an optimizer step before it is used, in the order of the trained tensors, and
-// last (tensor NULL) 2 values of the step: its loss and its number, by which ranks at different steps are
-// found. `labels`: how many the loss is a mean over. May change the values; anything but PEFT_OK ends the
-// training with that status. With several ranks it has to replace the values by their sum over all ranks, the
-// same bits on each.
+// last (tensor NULL) the step's loss and number, which shows ranks at different steps. `labels`: how many the
+// loss is a mean over. May change the values; anything but PEFT_OK ends the training with that status. With
+// several ranks it has to replace the values by their sum over all ranks, the same bits on each.
 typedef peft_status (*peft_gradient_fn)(
     const peft_tensor *tensor, float *values, int64_t count, double labels, void *user);
 
@@ -1301,25 +1238,24 @@ typedef struct peft_train_desc {
     peft_schedule schedule;
     int64_t warmup_steps;
     float dropout;             // in the model; default 0, whatever its config says
-    // tokens; longer texts are cut at their ends and the log says so; default 512, 128
+    // tokens; longer texts are cut at their ends, and logged; default 512, 128
     int64_t max_source, max_target;
     int64_t eval_every;        // steps; default: once per epoch, when there is validation data
     bool keep_best;            // put the best evaluated weights back at the end
     const char *checkpoint;    // file for resumable state; NULL: none
-    int64_t checkpoint_every;  // steps; default: only when `progress` stops the run
-    // Go on from `checkpoint`, bit for bit as if never stopped; from the beginning where there is no such
-    // file. A run that differs in data, base, adapter or settings is PEFT_ERROR_ARGUMENT and the first
-    // difference; resume_anyway makes differences lines of the log (but not another optimizer or keep_best).
+    int64_t checkpoint_every;  // steps; default: when `progress` stops the run
+    // Go on from `checkpoint`, bit for bit as if never stopped; from the beginning if there is none. A run
+    // that differs in data, base, adapter or settings is PEFT_ERROR_ARGUMENT and the first difference;
+    // resume_anyway logs differences instead (but not of optimizer or keep_best).
     bool resume, resume_anyway;
     uint64_t seed;             // order of examples, dropout
     peft_progress_fn progress;
     void *progress_user;
     peft_gradient_fn gradient;
     void *gradient_user;
-    // Data parallelism: this process is number `rank` of `world` (0 means 1) that train the same model on the
-    // same data with the same settings. Batches stay as large: every world-th example of each step is this
-    // rank's. Let one rank write the checkpoint and all of them read it. With dropout, ranks draw other
-    // numbers.
+    // Data parallelism: this process is number `rank` of `world` (0: 1) that train one model on the same data
+    // with the same settings. Every world-th example of a step is this rank's. One rank should write the
+    // checkpoint and all read it. Ranks draw other dropout.
     int rank, world;
 } peft_train_desc;
 
@@ -1328,30 +1264,28 @@ typedef struct peft_train_result {
     double loss, best_eval_loss, seconds;
     // of `data`: what max_source, max_target and the context window took away
     int64_t cut_examples, cut_tokens;
-    // what batches padded to their longest example would have computed beside the tokens: here examples lie
-    // end to end
+    // tokens that padding to the longest example of each batch would have added
     int64_t padding;
 } peft_train_result;
 
 // `result` may be NULL. PEFT_CANCELLED: the callback stopped it. After a failure the weights are those of the
-// last whole step; what training has widened to f32 stays so. Callbacks must return: a longjmp out of one
-// leaks.
+// last whole step; what was widened to f32 stays so. Callbacks must return: a longjmp out of one leaks.
 PEFTDEF peft_status peft_train(const peft_train_desc *desc, peft_train_result *result);
-// The batches of peft_train, for loops of one's own: tokenized, cut, shifted, shuffled and packed. They use
-// model, adapter, data, batch_size, max_source, max_target, seed, rank and world of `desc`.
+// peft_train's batches, for your own loops: tokenized, cut, shifted, shuffled and packed. Of `desc` they use
+// model, adapter, data, batch_size, max_source, max_target, seed, rank and world.
 typedef struct peft_batches peft_batches;
 PEFTDEF peft_status peft_batches_create(const peft_train_desc *desc, peft_batches **out);
 PEFTDEF void peft_batches_destroy(peft_batches *batches);
 PEFTDEF int64_t peft_batches_count(const peft_batches *batches);  // in an epoch
-// Batch i of an epoch; valid until the next call. NULL: there is none. A rank's share of a last, short batch
-// may have no examples (count 0).
+// Valid until the next call. NULL: there is none. A rank's share of a short last batch may be empty (count
+// 0).
 PEFTDEF const peft_batch *peft_batches_at(peft_batches *batches, int64_t epoch, int64_t i);
-// Mean loss per label over a dataset, no gradients. Tokens as in peft_train_desc.
+// Mean loss per label, no gradients. Tokens as in peft_train_desc.
 PEFTDEF peft_status peft_evaluate_loss(peft_model *model, const peft_adapter *adapter,
     const peft_dataset *data, int64_t max_source, int64_t max_target, double *loss);
 
-// Plans memory: runs a training step of examples of one size with shapes but without numbers. It reads only
-// the headers of files, so weights of any size can be planned on any machine.
+// Plans memory: runs a training step of examples of one size with shapes but no numbers. Only headers of
+// files are read, so weights of any size can be planned on any machine.
 typedef struct peft_plan_desc {
     peft_context *context;           // its threads and instructions count
     // as in peft_model_load; or a config.json, alone or in its folder: then the weights are f32
@@ -1379,8 +1313,8 @@ typedef struct peft_memory_plan {
     size_t total;                   // everything
 } peft_memory_plan;
 
-// total - mapped is what peft_memory_peak will show, but for the dataset and the copy that keep_best keeps.
-// Errors as peft_model_load.
+// total - mapped is peft_memory_peak's value, but for dataset and keep_best's copy. Errors as
+// peft_model_load.
 PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_plan *plan);
 #endif  // PEFT_ONLY_METRICS
 
@@ -1388,19 +1322,16 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
 // ----------------------------------------------------------------------------------------------------------
 // >>metrics: usable alone, without a model (PEFT_ONLY_METRICS)
 
-// The metrics need a context and nothing else of the library. Texts are NUL-terminated UTF-8.
+// Every result carries a signature, the text that says with which settings it was made. Scores have the scale
+// of their reference: ROUGE, METEOR, classification 0..1, CIDEr 0..10, BLEU and chrF 0..100. NULL texts and
+// mismatched counts are PEFT_ERROR_ARGUMENT and the culprit.
 //
-// Every result carries a signature, the text that says with which settings the score was made. Scores keep
-// the scale of their reference implementation: ROUGE, METEOR, CIDEr and classification 0..1 (CIDEr 0..10),
-// BLEU and chrF 0..100. Wrong input (a NULL text, mismatched counts) gives PEFT_ERROR_ARGUMENT and a text
-// naming the culprit.
-//
-// In a field whose 0 means the default, PEFT_ZERO stands for 0. Fields that take it say so.
+// In a field whose 0 means the default, PEFT_ZERO stands for 0, where the field says so.
 #define PEFT_ZERO (-1)
 
 // Several references: references_per_prediction = R (0 means 1), and references[i * R + r] is reference r of
-// prediction i. reference_count, if not 0, is the number of references the caller has: when it is not count *
-// R the call fails and names both numbers (so that files of different length are never scored silently).
+// prediction i. reference_count, if not 0, is checked against count * R (so that files of different length
+// are not scored silently).
 
 // Precision, recall and their harmonic mean, each 0..1.
 typedef struct peft_prf {
@@ -1411,18 +1342,16 @@ typedef struct peft_rouge_scores {
     peft_prf rouge1, rouge2, rougeL, rougeLsum;
 } peft_rouge_scores;
 
-// ROUGE (Lin 2004), equal to Google's rouge_score: lower case, every run of bytes outside [a-z0-9] is one
-// separator, clipped n-gram counts. use_stemmer applies nltk's Porter stemmer to tokens longer than 3
-// letters. rougeLsum takes lines (split at '\n') as sentences; split_summaries also ends a sentence after . !
-// or ? followed by white space (rouge_score uses nltk's sentence splitter there, which is not reproduced).
-// With several references each pair takes, per ROUGE type, the reference with the best F1 (rouge_score's
-// score_multi).
+// ROUGE (Lin 2004), equal to Google's rouge_score: lower case, bytes outside [a-z0-9] separate, clipped
+// n-gram counts. use_stemmer: nltk's Porter stemmer on tokens longer than 3 letters. rougeLsum's sentences
+// are lines; split_summaries also ends one after . ! or ? and white space (not quite nltk's splitter, as in
+// rouge_score). Of several references, each type takes the one with the best F1 (score_multi).
 typedef struct peft_rouge_desc {
     peft_context *context;
     const char *const *predictions;
     const char *const *references;
     int64_t count;
-    int64_t reference_count;        // 0, or what to check against count * references_per_prediction
+    int64_t reference_count;        // 0, or to be checked
     int references_per_prediction;  // 0: 1
     bool use_stemmer;
     bool split_summaries;
@@ -1440,12 +1369,11 @@ typedef struct peft_rouge_result {
 PEFTDEF peft_status peft_rouge(const peft_rouge_desc *desc, peft_rouge_result *result);
 // One pair. Lines are the sentences of rougeLsum.
 PEFTDEF peft_status peft_rouge_pair(peft_context *context, const char *prediction, const char *reference,
-                                    bool use_stemmer, peft_rouge_scores *out);
+    bool use_stemmer, peft_rouge_scores *out);
 // ROUGE-n of one pair for any n >= 1.
 PEFTDEF peft_status peft_rouge_n(peft_context *context, const char *prediction, const char *reference, int n,
-                                 bool use_stemmer, peft_prf *out);
-// nltk's PorterStemmer (its default mode) on a lower-case word of n bytes, in place; returns the new length
-// <= n.
+    bool use_stemmer, peft_prf *out);
+// nltk's PorterStemmer (default mode) on a lower-case word of n bytes, in place; returns the new length <= n.
 PEFTDEF size_t peft_porter_stem(char *word, size_t n);
 
 // How BLEU cuts texts into words (sacreBLEU's tokenizers of the same names).
@@ -1466,10 +1394,10 @@ typedef enum peft_bleu_smoothing {
 
 #define PEFT_BLEU_ORDERS 8
 
-// BLEU (Papineni et al. 2002) of a corpus, equal to sacreBLEU 2.6. `sentences` (count entries, optional) gets
-// the BLEU of every pair by itself; sacreBLEU's sentence_bleu sets effective_order there. Textbooks that
-// print 0.495, 0.730, 0.798, 1.000 for the sentences about a cup of tea use PEFT_TOKENIZE_NONE and
-// PEFT_SMOOTH_NONE with all else at its default.
+// BLEU (Papineni et al. 2002) of a corpus, equal to sacreBLEU 2.6. `sentences` (optional output, count
+// entries): the BLEU of every pair (sacreBLEU's sentence_bleu sets effective_order). Textbooks' 0.495, 0.730,
+// 0.798, 1.000 for the sentences about a cup of tea: PEFT_TOKENIZE_NONE and PEFT_SMOOTH_NONE, all else
+// default.
 typedef struct peft_bleu_desc {
     peft_context *context;
     const char *const *predictions;
@@ -1526,7 +1454,7 @@ typedef struct peft_metric_result {
 PEFTDEF peft_status peft_chrf(const peft_chrf_desc *desc, peft_metric_result *result);  // 0..100
 
 // Metrics of captions and of data-to-text (e2e-metrics): words are what white space separates, in lower case
-// unless keep_case. `pairs` (count entries, optional) gets the score of every pair where the metric has one.
+// unless keep_case. `pairs` (optional output, count entries): the score of every pair where there is one.
 typedef struct peft_text_desc {
     peft_context *context;
     const char *const *predictions;
@@ -1537,8 +1465,7 @@ typedef struct peft_text_desc {
     bool keep_case;
     int max_order;              // longest n-gram; 0: 5 for NIST, 4 for CIDEr
     double *pairs;
-    // METEOR only; 0 means the default, PEFT_ZERO 0. Any two words for which `synonyms` is true match after
-    // exact and stem matches.
+    // METEOR: PEFT_ZERO is 0. Words for which `synonyms` is true match after exact and stem matches.
     double alpha, beta, gamma;  // 0.9, 3, 0.5
     bool (*synonyms)(const char *a, size_t a_size, const char *b, size_t b_size, void *user);
     void *user;
@@ -1549,16 +1476,14 @@ typedef struct peft_text_desc {
 
 // NIST (Doddington 2002) of a corpus as nltk's corpus_nist: orders[n - 1] is the score with n-grams up to n.
 PEFTDEF peft_status peft_nist(const peft_text_desc *desc, peft_metric_result *result);
-// METEOR (Lavie and Agarwal 2007) as nltk 3.8: exact, then Porter stem, then synonym matches, each from the
-// last word backwards; best reference; score: mean over pairs, 0..1. nltk's WordNet step corresponds to
-// `synonyms`.
+// METEOR (Lavie and Agarwal 2007) as nltk 3.8: exact, then Porter stem, then synonym matches (there:
+// WordNet), each from the last word backwards; best reference; mean over pairs, 0..1.
 PEFTDEF peft_status peft_meteor(const peft_text_desc *desc, peft_metric_result *result);
 // CIDEr (Vedantam et al. 2015), mean over pairs, 0..10. Document frequencies come from the references given.
 PEFTDEF peft_status peft_cider(const peft_text_desc *desc, peft_metric_result *result);
 
-// Labels are 0..classes-1. Averages as scikit-learn: macro and weighted over the classes that occur in the
-// labels or the predictions; a ratio whose denominator is 0 is 0. confusion (optional) has classes * classes
-// entries of the caller's: row = label, column = prediction.
+// Labels are 0..classes-1. Averages as scikit-learn: macro and weighted over the classes that occur; x / 0 is
+// 0. confusion (optional output): [classes, classes], row = label, column = prediction.
 typedef struct peft_class_desc {
     peft_context *context;
     const int32_t *predictions;
@@ -1580,15 +1505,14 @@ typedef struct peft_class_result {
 
 PEFTDEF peft_status peft_classification(const peft_class_desc *desc, peft_class_result *result);
 
-// Correlation of two series; a constant or non-finite series is PEFT_ERROR_NUMERIC. Spearman gives ties their
-// mean rank.
+// A constant or non-finite series is PEFT_ERROR_NUMERIC. Spearman gives ties their mean rank.
 PEFTDEF peft_status peft_pearson(peft_context *context, const double *x, const double *y, int64_t count,
-                                 double *out);
+    double *out);
 PEFTDEF peft_status peft_spearman(peft_context *context, const double *x, const double *y, int64_t count,
-                                  double *out);
+    double *out);
 // Area under the ROC curve of scores for positive (nonzero) labels; ties count half.
 PEFTDEF peft_status peft_auc(peft_context *context, const double *scores, const int32_t *labels,
-                             int64_t count, double *out);
+    int64_t count, double *out);
 
 // Calibration of confidences 0..1 of answers that were right (nonzero) or wrong, as the package
 // uncertainty-calibration.
@@ -1602,8 +1526,7 @@ typedef struct peft_calibration_desc {
 
 typedef struct peft_calibration_result {
     double ece_width;           // expected calibration error, bins ((k-1)/bins, k/bins]
-    // the same over bins of about equal size; equal confidences are in the same one
-    double ece_mass;
+    double ece_mass;            // bins of about equal size; equal confidences are in the same one
     double brier;               // mean of (confidence - correct)^2
     double accuracy;
     char signature[128];
@@ -1612,8 +1535,8 @@ typedef struct peft_calibration_result {
 PEFTDEF peft_status peft_calibration(const peft_calibration_desc *desc, peft_calibration_result *result);
 
 // SQuAD and ReCoRD: exact match and word F1 after SQuAD's normalization (lower case, no ASCII punctuation, no
-// a, an, the), the best over the references of a pair; an empty answer equals only an empty one (SQuAD 2).
-// A pair with fewer references than others repeats one. desc->pairs gets the F1 of each.
+// a, an, the), the best over references; an empty answer equals only an empty one (SQuAD 2). A pair with
+// fewer references than others repeats one. desc->pairs: the F1 of each.
 typedef struct peft_answer_result {
     double exact_match, f1;     // means, 0..1
     char signature[128];
@@ -1621,25 +1544,23 @@ typedef struct peft_answer_result {
 
 PEFTDEF peft_status peft_squad(const peft_text_desc *desc, peft_answer_result *result);
 
-// Perplexity from summed log-likelihoods (natural logarithms) of texts: exp(-sum / number of tokens, words or
-// bytes).
+// Perplexity from summed natural log-likelihoods of texts: exp(-sum / number of tokens, words or bytes).
 typedef struct peft_perplexity_result {
     double per_token, per_word, per_byte, bits_per_byte;
     int64_t tokens, words, bytes;
     char signature[128];
 } peft_perplexity_result;
 
-// tokens[i] is the number of tokens that loglikelihoods[i] sums over. Words are what white space separates.
+// tokens[i]: how many loglikelihoods[i] sums over. Words are what white space separates.
 PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *texts,
-                                    const double *loglikelihoods, const int64_t *tokens, int64_t count,
-                                    peft_perplexity_result *result);
+    const double *loglikelihoods, const int64_t *tokens, int64_t count, peft_perplexity_result *result);
 
-// Is one system better than another, or lucky? Both are scored on the same lines, as sacreBLEU's paired tests
-// define it: bootstrap (Koehn 2004): lines are drawn with replacement; p = share of samples whose
-// |difference| exceeds its mean by the observed difference or more. Randomization (Riezler & Maxwell 2005):
-// each line's two outputs are swapped or not; p = share of trials whose |difference| is the observed one or
-// more (sacreBLEU leaves equal ones out, which makes p of a few lines far too small). Both shares are (c + 1)
-// / (samples + 1). Below PEFT_PAIRED_FEW lines neither p nor interval means much: `few` says so.
+// Is one system better than another, or lucky? Both are scored on the same lines, as by sacreBLEU's paired
+// tests. Bootstrap (Koehn 2004): lines are drawn with replacement; p = share of samples whose |difference|
+// exceeds its mean by the observed difference or more. Randomization (Riezler & Maxwell 2005): each line's
+// outputs are swapped or not; p = share of trials whose |difference| is the observed one or more (sacreBLEU
+// leaves equal ones out: too small for a few lines). Both are (c + 1) / (samples + 1). Below PEFT_PAIRED_FEW
+// lines neither p nor interval means much, as `few` says.
 #define PEFT_PAIRED_FEW 30
 typedef enum peft_paired_test { PEFT_PAIRED_BOOTSTRAP = 0, PEFT_PAIRED_RANDOMIZATION } peft_paired_test;
 typedef enum peft_paired_metric {
@@ -1653,10 +1574,10 @@ typedef enum peft_paired_metric {
     PEFT_PAIRED_SCORE     // a callback scores each resampled list: for metrics that are no mean
 } peft_paired_metric;
 
-// The score of a list: line[i] is a line, side[i] tells whose output of it is meant: 0 the baseline's, 1 the
-// system's. False: such a list has no score (a class is missing in it, ...); it is left out.
+// The score of a list: side[i] tells whose output of line[i] is meant, 0 the baseline's, 1 the system's.
+// False: it has none (a class is missing, ...) and is left out.
 typedef bool (*peft_paired_score)(const int64_t *line, const unsigned char *side, int64_t count,
-                                  double *score, void *user);
+    double *score, void *user);
 
 typedef struct peft_paired_desc {
     peft_context *context;
@@ -1683,7 +1604,7 @@ typedef struct peft_paired_desc {
 typedef struct peft_paired_result {
     double baseline, system;             // scores
     double p_value;
-    // bootstrap: mean of the resampled scores, half the width of their 95 % interval
+    // bootstrap: mean of resampled scores, half of their 95 % interval
     double baseline_mean, baseline_ci;
     double system_mean, system_ci;
     bool few;                            // fewer than PEFT_PAIRED_FEW lines
@@ -2091,6 +2012,9 @@ static peft_status peft__fail_at(
     va_end(args);
     return peft__fail(ctx, status, "%s: %s", path, text);
 }
+
+// A call that makes no sense, which is most failures.
+#define PEFT__REFUSE(ctx, ...) peft__fail(ctx, PEFT_ERROR_ARGUMENT, __VA_ARGS__)
 
 static peft_status peft__null(peft_context *ctx, const char *call, const char *what) {
     return ctx ? peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s needs `%s`, which is NULL", call, what)
@@ -22401,18 +22325,13 @@ PEFTDEF peft_status peft_prompt_nearest(
 
 // ---- numeric settings of a call: one row for each, with its default and its range
 
-typedef enum peft__numeric_kind {
-    PEFT__NUMERIC_INT64,
-    PEFT__NUMERIC_FLOAT,
-    PEFT__NUMERIC_ENUM
-} peft__numeric_kind;
+enum { PEFT__NUMERIC_INT64, PEFT__NUMERIC_FLOAT, PEFT__NUMERIC_ENUM };
 
 typedef struct peft__numeric {
     const char *name;
     size_t offset;  // in the descriptor
-    peft__numeric_kind kind;
-    double preset;       // the value that 0 stands for
-    double least, most;  // the range of all other values
+    int kind;
+    double preset, least, most;  // what 0 stands for; the range of all other values
 } peft__numeric;
 
 #define PEFT__FLOAT_MAX 3.4028234e38
@@ -22437,23 +22356,9 @@ static peft_status peft__numeric_resolve(
         double value = peft__numeric_get(f, desc);
         if (value == 0) peft__numeric_set(f, desc, f->preset);
         else if (!(value >= f->least && value <= f->most))
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %s is %g, not %s %g", call, f->name, value,
+            return PEFT__REFUSE(ctx, "%s: %s is %g, not %s %g", call, f->name, value,
                 value > f->most ? "at most" : "at least", value > f->most ? f->most : f->least);
     }
-    return PEFT_OK;
-}
-
-// A condition under which a call fails, and how.
-typedef struct peft__demand {
-    bool broken;
-    peft_status status;
-    const char *text;
-} peft__demand;
-
-static peft_status peft__demands_check(
-    peft_context *ctx, const char *call, const peft__demand *demands, int64_t count) {
-    for (int64_t i = 0; i < count; i++)
-        if (demands[i].broken) return peft__fail(ctx, demands[i].status, "%s: %s", call, demands[i].text);
     return PEFT_OK;
 }
 
@@ -22467,20 +22372,17 @@ typedef struct peft__active_set {
 static peft_status peft__active_resolve(peft_context *ctx, const char *call, const peft_active_adapter *list,
     int count, const peft_adapter *one, peft__active_set *out) {
     if (count < 0 || count > PEFT_MAX_PATHS || (count && !list))
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
-            "%s: adapter_count is %d, but at most %d are possible, given in adapters", call, count,
-            PEFT_MAX_PATHS);
+        return PEFT__REFUSE(ctx, "%s: adapter_count is %d, but at most %d are possible, in adapters", call,
+            count, PEFT_MAX_PATHS);
     if (one && count)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: adapter and adapters are both given", call);
+        return PEFT__REFUSE(ctx, "%s: adapter and adapters are both given", call);
+    const peft_active_adapter alone = {one, 1, 0, 0};
     memset(out, 0, sizeof(*out));
-    for (int i = 0; i < count; i++) out->list[out->count++] = list[i];
-    if (one) {
-        out->list[out->count].adapter = one;
-        out->list[out->count++].scale = 1;
-    }
+    out->count = one ? 1 : count;
+    for (int i = 0; i < out->count; i++) out->list[i] = one ? alone : list[i];
     for (int i = 0; i < out->count; i++)
         if (!out->list[i].adapter)
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: adapters[%d] is NULL", call, i);
+            return PEFT__REFUSE(ctx, "%s: adapters[%d] is NULL", call, i);
     return PEFT_OK;
 }
 
@@ -22553,7 +22455,7 @@ static peft_status peft__encode_text(
     if (status) return status;
     if (first > start && ids->count > first && ids->data[first] == c->bos_id) {  // the text has its own bos
         ids->count--;
-        memmove(ids->data + start, ids->data + first, (size_t)(ids->count - start) * sizeof(int32_t));
+        memmove(ids->data + start, ids->data + first, (ids->count - start) * sizeof(int32_t));
     }
     int64_t lost = PEFT__MAX(0, ids->count - start - (max - ends));
     ids->count -= lost;
@@ -22589,9 +22491,8 @@ static bool peft__beyond_window(const peft_model *m, int64_t tokens) {
 static void peft__log_beyond_window(const peft_model *m, int64_t beyond, int64_t count) {
     if (beyond)
         peft__log(m->ctx,
-            "warning: %lld of %lld prompts have, with their answers, more tokens than the window of "
-            "%lld that the model was trained with",
-            (long long)beyond, (long long)count, (long long)m->config.max_positions);
+            "warning: %ld of %ld prompts have, with their answers, more tokens than the window of %ld that "
+            "the model was trained with", beyond, count, m->config.max_positions);
 }
 
 // ---- batches
@@ -22613,7 +22514,7 @@ static peft_status peft__batch_init(peft_context *ctx, peft__batch_buffer *b, in
     int64_t offsets = 2 * (sequences + 1), ids = source_tokens + 2 * decoder_tokens;
     memset(b, 0, sizeof(*b));
     // one block for all five arrays
-    b->source_offsets = (int64_t *)peft__calloc(ctx, 2 * offsets + ids, sizeof(int32_t));
+    b->source_offsets = (int64_t *)(void *)PEFT__CALLOC(ctx, 2 * offsets + ids, int32_t);
     if (!b->source_offsets) return PEFT_ERROR_MEMORY;
     b->target_offsets = b->source_offsets + sequences + 1;
     b->source = (int32_t *)(void *)(b->source_offsets + offsets);
@@ -22636,14 +22537,14 @@ static void peft__batch_add(
     const int32_t *prompt = e->ids.data + x->prompt, *completion = e->ids.data + x->completion;
     int32_t *input = b->decoder_input + b->target_offsets[i], *labels = b->labels + b->target_offsets[i];
     int32_t *first = c->encoder_decoder ? b->source + b->source_offsets[i] : input;
-    memcpy(first, prompt, (size_t)x->prompt_count * sizeof(int32_t));
+    memcpy(first, prompt, x->prompt_count * sizeof(int32_t));
     b->source_offsets[i + 1] = b->source_offsets[i] + (c->encoder_decoder ? x->prompt_count : 0);
     b->target_offsets[i + 1] = b->target_offsets[i] + before + n - 1;
     if (c->encoder_decoder) input[0] = c->decoder_start_id;
     for (int64_t k = 0; k + 1 < before; k++) labels[k] = -100;
     if (n < 1) return;
-    memcpy(input + before, completion, (size_t)(n - 1) * sizeof(int32_t));
-    memcpy(labels + before - 1, completion, (size_t)n * sizeof(int32_t));
+    memcpy(input + before, completion, (n - 1) * sizeof(int32_t));
+    memcpy(labels + before - 1, completion, n * sizeof(int32_t));
 }
 // ---- the state of a call
 
@@ -22700,9 +22601,9 @@ typedef struct peft__generator {
     peft__search *searches;
     int64_t *active, active_count;  // searches that are not done; search active[r / beams] owns row r
     int64_t made, limit;            // new tokens of each sequence; room for a whole sequence
-    int64_t width;                  // how many candidates a row needs
+    int64_t width, stride;          // how many candidates a row needs, and has room for
     float *logits, *work;           // [rows, vocabulary]
-    peft__choice *choices;          // [rows, width], or [rows, vocabulary] when sampling
+    peft__choice *choices;          // [rows, stride]
     int64_t *found;                 // [rows] the number of candidates; -1: a logit is NaN
     int32_t *tokens;                // [rows] the newest tokens
     int64_t *from_row;              // [rows]
@@ -22732,24 +22633,19 @@ static peft_status peft__generate_check(const peft__generator *g) {
     int64_t cells = 0;
     bool fits = peft__mul(d->beams * PEFT__GROUP_PROMPTS, g->config->heads * g->config->d_kv, &cells) &&
                 peft__mul(cells, d->max_new_tokens, &cells) && cells <= INT64_MAX / 1024;
-    const peft__demand demands[] = {
-        {d->min_new_tokens > d->max_new_tokens, PEFT_ERROR_ARGUMENT,
-            "min_new_tokens is above max_new_tokens"},
-        {d->beams > g->config->vocab_size, PEFT_ERROR_ARGUMENT, "more beams than the vocabulary has tokens"},
-        {!fits, PEFT_ERROR_ARGUMENT, "beams and max_new_tokens are more than any memory holds"},
-        {beams && d->temperature > 0, PEFT_ERROR_ARGUMENT,
-            "temperature is for sampling, which beams do not do"},
-        {beams && reads_text, PEFT_ERROR_ARGUMENT, "stop and on_text do not go with beams"},
-        {d->stop_count && !d->stop, PEFT_ERROR_ARGUMENT, "stop_count without a list stop"},
-        {reads_text && !d->model->tokenizer, PEFT_ERROR_MISSING,
-            "stop and on_text need a tokenizer, and the model has none"},
-    };
-    peft_status status = peft__demands_check(g->ctx, "peft_generate", demands, PEFT__COUNT(demands));
-    for (int64_t i = 0; i < d->stop_count && !status; i++)
-        if (!d->stop[i] || !*d->stop[i])
-            status = peft__fail(
-                g->ctx, PEFT_ERROR_ARGUMENT, "peft_generate: stop[%lld] is empty", (long long)i);
-    return status;
+    const char *wrong = d->min_new_tokens > d->max_new_tokens ? "min_new_tokens is above max_new_tokens"
+        : d->beams > g->config->vocab_size ? "more beams than the vocabulary has tokens"
+        : !fits ? "beams and max_new_tokens are more than any memory holds"
+        : beams && d->temperature > 0 ? "temperature is for sampling, which beams do not do"
+        : beams && reads_text ? "stop and on_text do not go with beams"
+        : d->stop_count && !d->stop ? "stop_count without a list stop" : NULL;
+    if (wrong) return PEFT__REFUSE(g->ctx, "peft_generate: %s", wrong);
+    if (reads_text && !d->model->tokenizer)
+        return peft__fail(g->ctx, PEFT_ERROR_MISSING,
+            "peft_generate: stop and on_text need a tokenizer, and the model has none");
+    for (int64_t i = 0; i < d->stop_count; i++)
+        if (!d->stop[i] || !*d->stop[i]) return PEFT__REFUSE(g->ctx, "peft_generate: stop[%ld] is empty", i);
+    return PEFT_OK;
 }
 
 static void peft__generator_end(peft__generator *g) {
@@ -22776,13 +22672,13 @@ static peft_status peft__generator_begin(peft__generator *g, const peft_generate
     if (status) return status;
     g->width = g->d.beams > 1 ? (2 + g->config->more_end_count) * g->d.beams : 1;
     g->width = PEFT__MIN(g->width, g->config->vocab_size);
+    g->stride = g->d.temperature > 0 ? g->config->vocab_size : g->width;  // sampling takes any
     return peft_tape_create(g->ctx, &g->tape);
 }
 
 // ---- scores of one row: HF's logits processors, in its order
 
-// Keskar et al. 2019: divides s > 0 by p and multiplies s < 0 by p, once for each different token of the
-// sequence.
+// Keskar et al. 2019: s > 0 becomes s / p, s < 0 s p, once for each different token of the sequence.
 static void peft__penalize_repetition(float *scores, const int32_t *ids, int64_t n, float p) {
     for (int64_t i = 0; i < n; i++) {
         int64_t first = 0;
@@ -22797,7 +22693,7 @@ static void peft__ban_repeated_ngrams(float *scores, const int32_t *ids, int64_t
     if (count + 1 < n) return;
     const int32_t *prefix = ids + count - (n - 1);
     for (int64_t i = 0; i + n <= count; i++)
-        if (memcmp(ids + i, prefix, (size_t)(n - 1) * sizeof(int32_t)) == 0)
+        if (memcmp(ids + i, prefix, (n - 1) * sizeof(int32_t)) == 0)
             scores[ids[i + n - 1]] = -INFINITY;
 }
 
@@ -22821,7 +22717,7 @@ static bool peft__ends_answer(const peft_config *c, int32_t token) {
 static void peft__log_softmax(peft_context *ctx, float *x, float *work, int64_t n) {
     float max = 0;
     double sum = 0;
-    memcpy(work, x, (size_t)n * sizeof(float));
+    memcpy(work, x, n * sizeof(float));
     peft__row_softmax_lse(ctx, work, n, &max, &sum);
     float log_sum = (float)log(sum);
     for (int64_t i = 0; i < n; i++) x[i] = x[i] - max - log_sum;
@@ -22846,15 +22742,13 @@ static int64_t peft__top(const float *scores, int64_t n, int64_t width, peft__ch
 
 // ---- sampling
 
-static int peft__choice_by_score(const void *a, const void *b) {
-    const peft__choice *x = (const peft__choice *)a, *y = (const peft__choice *)b;
-    if (x->score != y->score) return x->score > y->score ? -1 : 1;
-    return x->token < y->token ? -1 : 1;
+static int peft__choice_by_token(const void *a, const void *b) {
+    return ((const peft__choice *)a)->token < ((const peft__choice *)b)->token ? -1 : 1;
 }
 
-static int peft__choice_by_token(const void *a, const void *b) {
-    const peft__choice *x = (const peft__choice *)a, *y = (const peft__choice *)b;
-    return x->token < y->token ? -1 : 1;
+static int peft__choice_by_score(const void *a, const void *b) {
+    float x = ((const peft__choice *)a)->score, y = ((const peft__choice *)b)->score;
+    return x == y ? peft__choice_by_token(a, b) : x > y ? -1 : 1;
 }
 
 enum { PEFT__TOP_K_FEW = 1024 };  // for more, sorting all is faster than inserting
@@ -22884,7 +22778,7 @@ static int64_t peft__warp(const peft__generator *g, const float *scores, peft__c
     int64_t n = peft__collect(g, scores, out), kept = g->d.top_k;
     if (n < 1) return n;
     bool top_p = g->d.top_p > 0 && g->d.top_p < 1, sorted = g->d.top_k || top_p;
-    if (sorted) qsort(out, (size_t)n, sizeof(*out), peft__choice_by_score);
+    if (sorted) qsort(out, n, sizeof(*out), peft__choice_by_score);
     if (kept && kept < n) {
         while (kept < n && out[kept].score == out[g->d.top_k - 1].score) kept++;
         n = kept;
@@ -22902,7 +22796,7 @@ static int64_t peft__warp(const peft__generator *g, const float *scores, peft__c
     kept = 0;
     for (int64_t i = 0; i < n; i++)  // the likeliest has score 1 here
         if (out[i].score >= g->d.min_p) out[kept++] = out[i];
-    if (sorted) qsort(out, (size_t)kept, sizeof(*out), peft__choice_by_token);
+    if (sorted) qsort(out, kept, sizeof(*out), peft__choice_by_token);
     return kept;
 }
 
@@ -22917,13 +22811,7 @@ static int32_t peft__draw(peft_rng *rng, const peft__choice *choices, int64_t n)
 
 // ---- one step
 
-static int64_t peft__length(const peft__generator *g, const peft__search *s) {
-    return s->start + g->made;
-}
-
-static int64_t peft__choice_stride(const peft__generator *g) {
-    return g->d.temperature > 0 ? g->config->vocab_size : g->width;
-}
+static int64_t peft__length(const peft__generator *g, const peft__search *s) { return s->start + g->made; }
 
 // Turns a row's logits into its candidates.
 static void peft__score_row(void *arg, int64_t row) {
@@ -22931,7 +22819,7 @@ static void peft__score_row(void *arg, int64_t row) {
     const peft__search *s = &g->searches[g->active[row / g->d.beams]];
     int64_t vocab = g->config->vocab_size, beam = row % g->d.beams;
     float *scores = g->logits + row * vocab;
-    peft__choice *out = g->choices + row * peft__choice_stride(g);
+    peft__choice *out = g->choices + row * g->stride;
     if (g->d.beams > 1) peft__log_softmax(g->ctx, scores, g->work + row * vocab, vocab);
     peft__process_scores(g, scores, s->ids + beam * g->limit, peft__length(g, s));
     if (g->d.beams > 1)
@@ -22995,7 +22883,7 @@ static peft_status peft__no_token_left(const peft__generator *g) {
 
 // One step of greedy search or sampling.
 static peft_status peft__single_step(peft__generator *g, peft__search *s, int64_t row) {
-    const peft__choice *c = g->choices + row * peft__choice_stride(g);
+    const peft__choice *c = g->choices + row * g->stride;
     if (!g->found[row]) return peft__no_token_left(g);
     int32_t token = g->d.temperature > 0 ? peft__draw(&s->rng, c, g->found[row]) : c->token;
     int64_t length = peft__length(g, s);
@@ -23031,7 +22919,7 @@ static void peft__keep(
     s->kept_count = PEFT__MAX(s->kept_count, at + 1);
     h->score = score;
     h->length = length + 1;
-    memcpy(h->ids, ids, (size_t)length * sizeof(int32_t));
+    memcpy(h->ids, ids, length * sizeof(int32_t));
     h->ids[length] = last->token;
 }
 
@@ -23061,7 +22949,7 @@ static peft_status peft__beam_step(peft__generator *g, peft__search *s, int64_t 
     float *next_scores = g->work + first_row * g->config->vocab_size;
     int32_t *next_tokens = g->tokens + first_row;
     bool last = g->made + 1 == g->d.max_new_tokens;
-    memset(taken, 0, (size_t)beams * sizeof(int64_t));
+    memset(taken, 0, beams * sizeof(int64_t));
     for (int64_t rank = 0; rank < (last ? beams : wanted) && going < beams; rank++) {
         int64_t beam = peft__next_choice(g, first_row, taken);
         if (beam < 0) break;
@@ -23078,7 +22966,7 @@ static peft_status peft__beam_step(peft__generator *g, peft__search *s, int64_t 
     if (last ? !s->kept_count : going < beams) return peft__no_token_left(g);
     for (int64_t b = 0; b < going; b++) {
         int32_t *next = s->next_ids + b * g->limit;
-        memcpy(next, s->ids + s->from[b] * g->limit, (size_t)length * sizeof(int32_t));
+        memcpy(next, s->ids + s->from[b] * g->limit, length * sizeof(int32_t));
         next[length] = next_tokens[b];
         s->scores[b] = next_scores[b];
     }
@@ -23100,7 +22988,7 @@ PEFTDEF peft_status peft_session_create(peft_model *model, peft_session **out) {
     if (model->config.encoder_decoder)
         return peft__fail(model->ctx, PEFT_ERROR_UNSUPPORTED, "peft_session_create: %s has an encoder",
             model->config.model_type);
-    peft_session *s = (peft_session *)peft__calloc(model->ctx, 1, sizeof(peft_session));
+    peft_session *s = PEFT__CALLOC(model->ctx, 1, peft_session);
     if (!s) return PEFT_ERROR_MEMORY;
     s->ctx = model->ctx;
     s->model = model;
@@ -23121,30 +23009,24 @@ PEFTDEF void peft_session_destroy(peft_session *s) {
     peft__free(s->ctx, s);
 }
 
-PEFTDEF int64_t peft_session_tokens(const peft_session *s) {
-    return s ? s->ids.count : 0;
-}
+PEFTDEF int64_t peft_session_tokens(const peft_session *s) { return s ? s->ids.count : 0; }
 
-PEFTDEF int64_t peft_session_reused(const peft_session *s) {
-    return s ? s->reused : 0;
-}
+PEFTDEF int64_t peft_session_reused(const peft_session *s) { return s ? s->reused : 0; }
 
 static peft_status peft__session_check(const peft__generator *g, int64_t prompts, int64_t wanted) {
     const peft_model *m = g->d.model;
     bool virtual_tokens = false;
     for (int i = 0; i < g->adapters.count; i++)
         virtual_tokens = virtual_tokens || peft__pass_part(g->adapters.list[i].adapter)->virtual_tokens;
-    const peft__demand demands[] = {
-        {g->d.session->model != m, PEFT_ERROR_ARGUMENT, "the session belongs to another model"},
-        {prompts > 1 || g->d.beams > 1, PEFT_ERROR_UNSUPPORTED, "a session is for one prompt without beams"},
-        {virtual_tokens, PEFT_ERROR_UNSUPPORTED, "a session cannot hold virtual tokens"},
-    };
-    if (!m->positions || wanted <= m->config.max_positions)
-        return peft__demands_check(g->ctx, "peft_generate", demands, PEFT__COUNT(demands));
-    return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT,
-        "%lld prompt tokens and %lld new ones do not fit into the model's context of %lld",
-        (long long)(wanted - g->d.max_new_tokens), (long long)g->d.max_new_tokens,
-        (long long)m->config.max_positions);
+    const char *wrong = prompts > 1 || g->d.beams > 1 ? "a session is for one prompt without beams"
+        : virtual_tokens ? "a session cannot hold virtual tokens" : NULL;
+    if (g->d.session->model != m)
+        return PEFT__REFUSE(g->ctx, "peft_generate: the session belongs to another model");
+    if (wrong) return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "peft_generate: %s", wrong);
+    if (!m->positions || wanted <= m->config.max_positions) return PEFT_OK;
+    return PEFT__REFUSE(g->ctx,
+        "%ld prompt tokens and %ld new ones do not fit into the model's context of %ld",
+        wanted - g->d.max_new_tokens, g->d.max_new_tokens, m->config.max_positions);
 }
 
 static bool peft__same_adapters(const peft__active_set *a, const peft__active_set *b) {
@@ -23217,20 +23099,22 @@ static void *peft__group_alloc(peft__generator *g, int64_t count, size_t size) {
     return p;
 }
 
+#define PEFT__GROUP(count, type) ((type *)peft__group_alloc(g, count, sizeof(type)))
+
 static void peft__search_init(peft__generator *g, peft__search *s, const int32_t *ids, int64_t count) {
     int64_t beams = g->d.beams, kept = beams > 1 ? beams : 0;
     memset(s, 0, sizeof(*s));
     s->start = count;
-    s->ids = (int32_t *)peft__group_alloc(g, beams * g->limit, sizeof(int32_t));
-    s->from = (int64_t *)peft__group_alloc(g, beams, sizeof(int64_t));
-    s->scores = (float *)peft__group_alloc(g, beams, sizeof(float));
-    s->kept = (peft__hypothesis *)peft__group_alloc(g, kept, sizeof(peft__hypothesis));
-    if (kept) s->next_ids = (int32_t *)peft__group_alloc(g, beams * g->limit, sizeof(int32_t));
+    s->ids = PEFT__GROUP(beams * g->limit, int32_t);
+    s->from = PEFT__GROUP(beams, int64_t);
+    s->scores = PEFT__GROUP(beams, float);
+    s->kept = PEFT__GROUP(kept, peft__hypothesis);
+    if (kept) s->next_ids = PEFT__GROUP(beams * g->limit, int32_t);
     for (int64_t i = 0; i < kept && !g->failed; i++)
-        s->kept[i].ids = (int32_t *)peft__group_alloc(g, g->limit, sizeof(int32_t));
+        s->kept[i].ids = PEFT__GROUP(g->limit, int32_t);
     peft_rng_seed(&s->rng, g->d.seed);
     for (int64_t b = 0; b < beams && !g->failed; b++) {
-        memcpy(s->ids + b * g->limit, ids, (size_t)count * sizeof(int32_t));
+        memcpy(s->ids + b * g->limit, ids, count * sizeof(int32_t));
         s->scores[b] = b ? -1e9f : 0;  // all beams begin equal: only one may count
         s->from[b] = b;
     }
@@ -23246,14 +23130,14 @@ static peft_status peft__group_begin(
     g->limit = longest + g->d.max_new_tokens;
     peft__arena_reset(&g->arena);
     g->failed = false;
-    g->searches = (peft__search *)peft__group_alloc(g, prompts, sizeof(peft__search));
-    g->active = (int64_t *)peft__group_alloc(g, prompts, sizeof(int64_t));
-    g->logits = (float *)peft__group_alloc(g, rows * vocab, sizeof(float));
-    g->work = g->d.beams > 1 ? (float *)peft__group_alloc(g, rows * vocab, sizeof(float)) : g->logits;
-    g->choices = (peft__choice *)peft__group_alloc(g, rows * peft__choice_stride(g), sizeof(peft__choice));
-    g->found = (int64_t *)peft__group_alloc(g, rows, sizeof(int64_t));
-    g->from_row = (int64_t *)peft__group_alloc(g, rows, sizeof(int64_t));
-    g->tokens = (int32_t *)peft__group_alloc(g, rows, sizeof(int32_t));
+    g->searches = PEFT__GROUP(prompts, peft__search);
+    g->active = PEFT__GROUP(prompts, int64_t);
+    g->logits = PEFT__GROUP(rows * vocab, float);
+    g->work = g->d.beams > 1 ? PEFT__GROUP(rows * vocab, float) : g->logits;
+    g->choices = PEFT__GROUP(rows * g->stride, peft__choice);
+    g->found = PEFT__GROUP(rows, int64_t);
+    g->from_row = PEFT__GROUP(rows, int64_t);
+    g->tokens = PEFT__GROUP(rows, int32_t);
     for (int64_t i = 0; i < prompts && !g->failed; i++) {
         if (c->encoder_decoder) peft__search_init(g, &g->searches[i], &c->decoder_start_id, 1);
         else peft__search_init(g, &g->searches[i], source + offsets[i], offsets[i + 1] - offsets[i]);
@@ -23298,7 +23182,7 @@ static peft_status peft__group_step(peft__generator *g) {
     for (int64_t r = 0; r < rows; r++)
         if (g->found[r] < 0)
             return peft__fail(g->ctx, PEFT_ERROR_NUMERIC,
-                "peft_generate: the scores of token %lld are not finite numbers", (long long)g->made + 1);
+                "peft_generate: the scores of token %ld are not finite numbers", g->made + 1);
     for (int64_t i = 0; i < g->active_count && !status; i++) {
         peft__search *s = &g->searches[g->active[i]];
         status = beams > 1 ? peft__beam_step(g, s, i * beams) : peft__single_step(g, s, i);
@@ -23345,9 +23229,8 @@ static peft_status peft__adapters_of_group(peft__generator *g, int64_t first, in
         peft_active_adapter a = g->all.list[i];
         if (a.first_sequence < 0 || a.sequence_count < 0 || a.first_sequence > count ||
             a.sequence_count > count - a.first_sequence)
-            return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT,
-                "peft_generate: adapters[%d] is for %lld sequences from %lld, of %lld", i,
-                (long long)a.sequence_count, (long long)a.first_sequence, (long long)count);
+            return PEFT__REFUSE(g->ctx, "peft_generate: adapters[%d] is for %ld sequences from %ld, of %ld",
+                i, a.sequence_count, a.first_sequence, count);
         int64_t end = a.first_sequence + a.sequence_count;
         if (a.sequence_count) {
             a.first_sequence = PEFT__MAX(a.first_sequence, first) - first;
@@ -23365,7 +23248,7 @@ PEFTDEF peft_status peft_generate(
     peft_status status = peft__generator_begin(&g, desc);
     int64_t offsets[2] = {0, count};
     if (!status && (!ids || count < 1))
-        status = peft__fail(g.ctx, PEFT_ERROR_ARGUMENT, "peft_generate: the source is empty");
+        status = PEFT__REFUSE(g.ctx, "peft_generate: the source is empty");
     if (!status && !out) status = peft__null(g.ctx, "peft_generate", "out");
     if (!status) status = peft__adapters_of_group(&g, 0, 1, 1);
     if (!status) status = peft__group_run(&g, ids, offsets, 1);
@@ -23393,8 +23276,7 @@ static peft_status peft__encode_prompts(
         const char *texts[2] = {prompts[i], NULL};
         int64_t cut[2];
         if (!texts[0])
-            return peft__fail(
-                g->ctx, PEFT_ERROR_ARGUMENT, "peft_generate: prompt %lld is NULL", (long long)i);
+            return PEFT__REFUSE(g->ctx, "peft_generate: prompt %ld is NULL", i);
         peft_status status = peft__encode_example(g->d.model, texts, no_limit, e, cut);
         if (status) return status;
         const peft__example *x = &e->items[i];
@@ -23403,7 +23285,7 @@ static peft_status peft__encode_prompts(
     peft__log_beyond_window(g->d.model, beyond, count);
     for (int i = 0; i < g->all.count; i++) ranges = ranges || g->all.list[i].sequence_count;
     if (count > 1 && !ranges)  // prompts with adapters of their own stay neighbours
-        qsort(e->items, (size_t)count, sizeof(peft__example), peft__example_order);
+        qsort(e->items, count, sizeof(peft__example), peft__example_order);
     return PEFT_OK;
 }
 
@@ -23441,10 +23323,8 @@ PEFTDEF peft_status peft_generate_texts(
     for (int64_t i = 0; i < count && texts; i++) texts[i] = NULL;
     peft_status status = peft__generator_begin(&g, desc);
     if (!status && (count < 0 || (count && (!prompts || !texts))))
-        status = peft__fail(g.ctx, PEFT_ERROR_ARGUMENT, "peft_generate: %s",
-            count < 0 ? "count is negative"
-            : prompts ? "no texts"
-                      : "no prompts");
+        status = PEFT__REFUSE(g.ctx, "peft_generate: %s",
+            count < 0 ? "count is negative" : prompts ? "no texts" : "no prompts");
     if (!status) status = peft__encode_prompts(&g, prompts, count, &e);
     int64_t group = PEFT__MAX(
         1, PEFT__MIN((int64_t)PEFT__GROUP_PROMPTS, PEFT__GROUP_ROWS / PEFT__MAX(1, g.d.beams)));
@@ -23484,24 +23364,6 @@ typedef struct peft__scorer {
     int64_t out_count;
 } peft__scorer;
 
-static void peft__scorer_end(peft__scorer *s) {
-    if (!s->ctx) return;
-    peft_tape_destroy(s->tape);
-    peft__examples_free(s->ctx, &s->examples);
-    peft__batch_free(s->ctx, &s->batch);
-    peft__free(s->ctx, s->out);
-}
-
-static peft_status peft__scorer_begin(peft__scorer *s, const char *call, peft_model *model,
-    const peft_active_adapter *adapters, int count, const peft_adapter *adapter) {
-    memset(s, 0, sizeof(*s));
-    if (!model) return PEFT_ERROR_ARGUMENT;
-    s->ctx = model->ctx;
-    s->model = model;
-    peft_status status = peft__active_resolve(s->ctx, call, adapters, count, adapter, &s->adapters);
-    return status ? status : peft_tape_create(s->ctx, &s->tape);
-}
-
 // Appends log p(labels[r]) = x - max - log(sum exp(x - max)) for each row r of the logits.
 static peft_status peft__score_logits(peft__scorer *s, const peft_tensor *logits, const int32_t *labels) {
     for (int64_t r = 0; r < logits->rows; r++) {
@@ -23522,13 +23384,13 @@ static peft_status peft__score_rows(peft__scorer *s, const peft_tensor *hidden) 
     int64_t cols = hidden->cols, rows = b->target_offsets[b->count], n = 0;
     int64_t added = (hidden->rows - rows) / b->count;  // virtual tokens in front of each sequence
     int32_t labels[PEFT__LOGIT_ROWS];
-    float *x = (float *)peft__alloc(s->ctx, (size_t)(PEFT__LOGIT_ROWS * cols) * sizeof(float));
+    float *x = (float *)peft__alloc(s->ctx, (PEFT__LOGIT_ROWS * cols) * sizeof(float));
     peft_status status = x ? PEFT_OK : PEFT_ERROR_MEMORY;
     for (int64_t q = 0, r = 0; r < rows && !status; r++) {
         while (r == b->target_offsets[q + 1]) q++;
         if (b->labels[r] >= 0) {
             memcpy(
-                x + n * cols, peft__f32(hidden) + (r + (q + 1) * added) * cols, (size_t)cols * sizeof(float));
+                x + n * cols, peft__f32(hidden) + (r + (q + 1) * added) * cols, cols * sizeof(float));
             labels[n++] = b->labels[r];
         }
         if (!n || (n < PEFT__LOGIT_ROWS && r + 1 < rows)) continue;
@@ -23547,13 +23409,13 @@ static peft_status peft__score_examples(peft__scorer *s) {
     const peft_config *c = &s->model->config;
     int64_t longest = PEFT__SCORE_TOKENS, scored = 0, outside = peft__ids_outside(&e->ids, c->vocab_size);
     if (outside >= 0)
-        return peft__fail(s->ctx, PEFT_ERROR_ARGUMENT, "scoring: token %d is outside the vocabulary of %lld",
-            (int)e->ids.data[outside], (long long)c->vocab_size);
+        return PEFT__REFUSE(s->ctx, "scoring: token %d is outside the vocabulary of %ld",
+            (int)e->ids.data[outside], c->vocab_size);
     for (const peft__example *x = e->items; x < e->items + e->count; x++) {
         longest = PEFT__MAX(longest, x->prompt_count + x->completion_count);
         scored += x->completion_count;
     }
-    s->out = (double *)peft__calloc(s->ctx, scored + 1, sizeof(double));
+    s->out = PEFT__CALLOC(s->ctx, scored + 1, double);
     peft_status status = s->out ? PEFT_OK : PEFT_ERROR_MEMORY;
     if (!status) status = peft__batch_init(s->ctx, &s->batch, PEFT__SCORE_TOKENS, longest, longest);
     for (int64_t i = 0; i < e->count && !status;) {
@@ -23577,22 +23439,18 @@ static peft_status peft__score_examples(peft__scorer *s) {
 // ---- completions
 
 static peft_status peft__score_check(const peft_score_desc *d, const peft__scorer *s, const double *out) {
-    bool texts = d->prompt || d->completions;
-    const peft__demand demands[] = {
-        {d->count < 0, PEFT_ERROR_ARGUMENT, "count is negative"},
-        {d->count > 0 && !out, PEFT_ERROR_ARGUMENT, "no room for the results"},
-        {!d->prompt == !d->prompt_ids, PEFT_ERROR_ARGUMENT, "give prompt or prompt_ids"},
-        {d->count > 0 && !d->completions == !d->completion_ids, PEFT_ERROR_ARGUMENT,
-            "give completions or completion_ids"},
-        {d->prompt_ids && d->prompt_ids->count < 1, PEFT_ERROR_ARGUMENT, "prompt_ids are empty"},
-        {texts && !s->model->tokenizer, PEFT_ERROR_MISSING, "the model has no tokenizer"},
-    };
-    peft_status status = peft__demands_check(s->ctx, "peft_score_completions", demands, PEFT__COUNT(demands));
-    for (int64_t i = 0; d->completions && i < d->count && !status; i++)
+    const char *wrong = d->count < 0 ? "count is negative"
+        : d->count > 0 && !out ? "no room for the results"
+        : !d->prompt == !d->prompt_ids ? "give prompt or prompt_ids"
+        : d->count > 0 && !d->completions == !d->completion_ids ? "give completions or completion_ids"
+        : d->prompt_ids && d->prompt_ids->count < 1 ? "prompt_ids are empty" : NULL;
+    if (wrong) return PEFT__REFUSE(s->ctx, "peft_score_completions: %s", wrong);
+    if ((d->prompt || d->completions) && !s->model->tokenizer)
+        return peft__fail(s->ctx, PEFT_ERROR_MISSING, "peft_score_completions: the model has no tokenizer");
+    for (int64_t i = 0; d->completions && i < d->count; i++)
         if (!d->completions[i])
-            status = peft__fail(s->ctx, PEFT_ERROR_ARGUMENT,
-                "peft_score_completions: completions[%lld] is NULL", (long long)i);
-    return status;
+            return PEFT__REFUSE(s->ctx, "peft_score_completions: completions[%ld] is NULL", i);
+    return PEFT_OK;
 }
 
 static peft_status peft__push_or_encode(
@@ -23621,12 +23479,17 @@ static peft_status peft__score_encode(const peft_score_desc *d, peft__scorer *s)
 
 PEFTDEF peft_status peft_score_completions(const peft_score_desc *d, double *log_probabilities) {
     PEFT__NEED(NULL, d, "desc");
-    peft__scorer s;
     if (d->token_log_probabilities) *d->token_log_probabilities = NULL;
-    peft_status status = peft__scorer_begin(
-        &s, "peft_score_completions", d->model, d->adapters, d->adapter_count, d->adapter);
+    PEFT__NEED(NULL, d->model, "model");
+    peft__scorer s;
+    memset(&s, 0, sizeof(s));
+    s.model = d->model;
+    s.ctx = d->model->ctx;
+    peft_status status = peft__active_resolve(
+        s.ctx, "peft_score_completions", d->adapters, d->adapter_count, d->adapter, &s.adapters);
     if (!status) status = peft__score_check(d, &s, log_probabilities);
     if (!status) status = peft__score_encode(d, &s);
+    if (!status) status = peft_tape_create(s.ctx, &s.tape);
     if (!status) status = peft__score_examples(&s);
     const double *next = s.out;
     for (int64_t i = 0; i < d->count && !status; i++) {
@@ -23639,78 +23502,12 @@ PEFTDEF peft_status peft_score_completions(const peft_score_desc *d, double *log
         *d->token_log_probabilities = s.out;
         s.out = NULL;
     }
-    peft__scorer_end(&s);
+    peft_tape_destroy(s.tape);
+    peft__examples_free(s.ctx, &s.examples);
+    peft__batch_free(s.ctx, &s.batch);
+    peft__free(s.ctx, s.out);
     return status;
 }
-
-#if !defined(PEFT_NO_METRICS)
-// ---- the log probability of a text, of which peft_text_perplexity (chapter 13) makes a perplexity
-
-typedef struct peft__scored_text {
-    char *file;        // to be freed
-    const char *text;  // without a byte order mark
-    double log_probability;
-    int64_t tokens;  // how many tokens it sums over
-} peft__scored_text;
-
-// Cuts the tokens into windows. Each predicts the tokens that the windows before it did not.
-static peft_status peft__text_windows(peft__scorer *s, int64_t window, int64_t stride) {
-    int64_t count = s->examples.ids.count;
-    for (int64_t done = 1, end; done < count; done = end) {
-        peft__example *x = peft__examples_add(s->ctx, &s->examples);
-        if (!x) return PEFT_ERROR_MEMORY;
-        end = PEFT__MIN(count, done == 1 ? window + 1 : done + stride);
-        x->prompt = PEFT__MAX(0, end - window - 1);
-        x->prompt_count = done - x->prompt;
-        x->completion = done;
-        x->completion_count = end - done;
-    }
-    return PEFT_OK;
-}
-
-// Reads the text and turns it into tokens.
-static peft_status peft__text_read(
-    const peft_text_perplexity_desc *d, peft__scorer *s, peft__scored_text *out) {
-    size_t size = d->text ? strlen(d->text) : 0;
-    peft_status status = d->path ? peft__read_all(s->ctx, d->path, &out->file, &size) : PEFT_OK;
-    if (status) return status;
-    const char *text = d->path ? out->file : d->text, *what = d->path ? d->path : "the text";
-    size_t mark = peft__utf8_mark(text, size);
-    out->text = text + mark;
-    if (strlen(text) < size)
-        return peft__fail(s->ctx, PEFT_ERROR_FORMAT, "peft_text_perplexity: %s is not text: byte %lld is NUL",
-            what, (long long)strlen(text));
-    if (!peft__push_start(s->model, &s->examples.ids)) return PEFT_ERROR_MEMORY;
-    status = peft_encode(s->model->tokenizer, out->text, size - mark, &s->examples.ids);
-    if (status || s->examples.ids.count > 1) return status;
-    return peft__fail(s->ctx, PEFT_ERROR_ARGUMENT, "peft_text_perplexity: %s is too short", what);
-}
-
-static peft_status peft__text_log_probability(const peft_text_perplexity_desc *d, peft__scored_text *out) {
-    peft__scorer s;
-    memset(out, 0, sizeof(*out));
-    peft_status status = peft__scorer_begin(
-        &s, "peft_text_perplexity", d->model, d->adapters, d->adapter_count, d->adapter);
-    if (!s.ctx) return status;
-    int64_t context = s.model->config.max_positions, window = d->window, stride = d->stride;
-    if (!window) window = PEFT__MIN(context ? context : 1024, 1024);
-    if (!stride) stride = (window + 1) / 2;
-    const peft__demand demands[] = {
-        {s.model->config.encoder_decoder, PEFT_ERROR_UNSUPPORTED, "the model has an encoder"},
-        {!s.model->tokenizer, PEFT_ERROR_MISSING, "the model has no tokenizer"},
-        {!d->text == !d->path, PEFT_ERROR_ARGUMENT, "give text or path"},
-        {window < 1 || stride < 1 || stride > window, PEFT_ERROR_ARGUMENT, "stride is not in 1..window"},
-    };
-    if (!status) status = peft__demands_check(s.ctx, "peft_text_perplexity", demands, PEFT__COUNT(demands));
-    if (!status) status = peft__text_read(d, &s, out);
-    if (!status) status = peft__text_windows(&s, window, stride);
-    if (!status) status = peft__score_examples(&s);
-    for (int64_t i = 0; i < s.out_count && !status; i++) out->log_probability += s.out[i];
-    out->tokens = s.out_count;
-    peft__scorer_end(&s);
-    return status;
-}
-#endif
 
 // How to add an option of generation: its field in peft_generate_desc, its row in peft__generate_settings,
 // and what it does to the scores of a row: in peft__process_scores (before candidates are chosen) or in
@@ -29078,12 +28875,12 @@ PEFTDEF bool peft_optimizer_named(const char *name, peft_optimizer_kind *out) {
     return false;
 }
 
-static bool peft__state_factored(const peft__optimizer_row *row, const peft_tensor *t) {
-    return row->factored && t->rows > 1 && t->cols > 1;
+static bool peft__state_factored(peft_optimizer_kind kind, const peft_tensor *t) {
+    return peft__optimizers[kind].factored && t->rows > 1 && t->cols > 1;
 }
 
-static bool peft__state_in_8bit(const peft__optimizer_row *row, const peft_tensor *t) {
-    return row->in_8bit && peft__size(t) >= PEFT__STATE_MIN_8BIT;
+static bool peft__state_in_8bit(peft_optimizer_kind kind, const peft_tensor *t) {
+    return peft__optimizers[kind].in_8bit && peft__size(t) >= PEFT__STATE_MIN_8BIT;
 }
 
 // The state of a tensor of n weights; it begins as zeros. First, for a tensor in 16 bits, its f32 master
@@ -29092,12 +28889,11 @@ static bool peft__state_in_8bit(const peft__optimizer_row *row, const peft_tenso
 //     scales of m and v [blocks] f32, codes of m and v [n]   8 bits
 //     means of the rows [rows], of the columns [cols]   f32, Adafactor's of a matrix
 static size_t peft__state_bytes(peft_optimizer_kind kind, const peft_tensor *t) {
-    const peft__optimizer_row *row = &peft__optimizers[kind];
-    size_t n = (size_t)peft__size(t), moments = (size_t)row->moments,
-           master = t->narrow ? n * sizeof(float) : 0;
+    size_t n = (size_t)peft__size(t), moments = (size_t)peft__optimizers[kind].moments;
+    size_t master = t->narrow ? n * sizeof(float) : 0;
     size_t blocks = (n + PEFT__STATE_BLOCK - 1) / PEFT__STATE_BLOCK;
-    if (peft__state_factored(row, t)) return master + (size_t)(t->rows + t->cols) * sizeof(float);
-    if (peft__state_in_8bit(row, t)) return master + moments * (n + blocks * sizeof(float));
+    if (peft__state_factored(kind, t)) return master + (t->rows + t->cols) * sizeof(float);
+    if (peft__state_in_8bit(kind, t)) return master + moments * (n + blocks * sizeof(float));
     return master + moments * n * sizeof(float);
 }
 
@@ -29126,17 +28922,11 @@ PEFTDEF void peft_optimizer_destroy(peft_optimizer *o) {
     peft__free(o->ctx, o);
 }
 
-static void peft__state_map_init(peft__state_map *m, bool with_signs) {
-    peft__dynamic_map_of(m->value, with_signs);
-    for (int i = 0; i < 255; i++) m->middle[i] = (m->value[i] + m->value[i + 1]) / 2;
-    m->least = with_signs ? 0 : 1;
-}
-
 static peft_status peft__state_open(peft_optimizer *o) {
     void *state = o->d.state_buffer;
     if (state && (o->d.state_size < o->size || (uintptr_t)state % sizeof(float)))
-        return peft__fail(o->ctx, PEFT_ERROR_ARGUMENT,
-            "optimizer: a state_buffer of %zu bytes, %zu are needed, aligned to 4", o->d.state_size, o->size);
+        return PEFT__REFUSE(o->ctx, "optimizer: a state_buffer of %zu bytes, %zu are needed, aligned to 4",
+            o->d.state_size, o->size);
     if (state) memset(state, 0, o->size);
     peft_status status = o->d.state_file ? peft__scratch_map(o->ctx, o->d.state_file, o->size, &state)
                                          : PEFT_OK;
@@ -29151,9 +28941,9 @@ static peft_status peft__optimizer_alloc(peft_optimizer *o) {
     int64_t tallest = 1, count = o->d.count;
     const float *rates = o->d.rates;
     o->d.rates = NULL;
-    o->tensors = (peft_tensor **)peft__calloc(o->ctx, count, sizeof(peft_tensor *));
-    o->offsets = (size_t *)peft__calloc(o->ctx, count, sizeof(size_t));
-    if (rates) o->rates = (float *)peft__calloc(o->ctx, count, sizeof(float));
+    o->tensors = PEFT__CALLOC(o->ctx, count, peft_tensor *);
+    o->offsets = PEFT__CALLOC(o->ctx, count, size_t);
+    if (rates) o->rates = PEFT__CALLOC(o->ctx, count, float);
     if (!o->tensors || !o->offsets || (rates && !o->rates)) return PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < count; i++) {
         if (rates) o->rates[i] = rates[i];
@@ -29161,10 +28951,15 @@ static peft_status peft__optimizer_alloc(peft_optimizer *o) {
         o->size += peft__aligned_size(peft__state_bytes(o->d.kind, o->d.tensors[i]));
         tallest = PEFT__MAX(tallest, o->d.tensors[i]->rows);
     }
-    if (row->factored) o->sums = (float *)peft__calloc(o->ctx, tallest, sizeof(float));
-    if (row->in_8bit) o->maps = (peft__state_map *)peft__calloc(o->ctx, 2, sizeof(peft__state_map));
+    if (row->factored) o->sums = PEFT__CALLOC(o->ctx, tallest, float);
+    if (row->in_8bit) o->maps = PEFT__CALLOC(o->ctx, 2, peft__state_map);
     if ((row->factored && !o->sums) || (row->in_8bit && !o->maps)) return PEFT_ERROR_MEMORY;
-    for (int i = 0; i < 2 && o->maps; i++) peft__state_map_init(&o->maps[i], i == 0);
+    for (int k = 0; k < 2 && o->maps; k++) {
+        peft__state_map *m = &o->maps[k];
+        m->least = k;
+        peft__dynamic_map_of(m->value, k == 0);
+        for (int i = 0; i < 255; i++) m->middle[i] = (m->value[i] + m->value[i + 1]) / 2;
+    }
     peft_status status = peft__state_open(o);
     for (int64_t i = 0; i < count && !status; i++) {
         peft_tensor *t = o->tensors[i] = o->d.tensors[i];
@@ -29180,21 +28975,18 @@ PEFTDEF peft_status peft_optimizer_create(const peft_optimizer_desc *desc, peft_
     PEFT__NEED(NULL, desc->context, "context");
     PEFT__NEED(desc->context, out, "out");
     peft_context *ctx = desc->context;
-    const peft__demand demands[] = {
-        {desc->count < 1, PEFT_ERROR_ARGUMENT, "nothing to train"},
-        {(uint64_t)desc->kind >= (uint64_t)PEFT__COUNT(peft__optimizers), PEFT_ERROR_ARGUMENT,
-            "no such kind"},
-        {desc->state_buffer && desc->state_file, PEFT_ERROR_ARGUMENT, "both a state_buffer and a state_file"},
-    };
-    peft_status status = peft__demands_check(ctx, "optimizer", demands, PEFT__COUNT(demands));
-    peft_optimizer *o = status ? NULL : (peft_optimizer *)peft__calloc(ctx, 1, sizeof(peft_optimizer));
-    if (!o) return status ? status : PEFT_ERROR_MEMORY;
+    const char *wrong = desc->count < 1 ? "nothing to train"
+        : (uint64_t)desc->kind >= (uint64_t)PEFT__COUNT(peft__optimizers) ? "no such kind"
+        : desc->state_buffer && desc->state_file ? "both a state_buffer and a state_file" : NULL;
+    if (wrong) return PEFT__REFUSE(ctx, "optimizer: %s", wrong);
+    peft_optimizer *o = PEFT__CALLOC(ctx, 1, peft_optimizer);
+    if (!o) return PEFT_ERROR_MEMORY;
     o->ctx = ctx;
     o->d = *desc;
     if (o->d.beta1 == 0) o->d.beta1 = 0.9f;
     if (o->d.beta2 == 0) o->d.beta2 = peft__optimizers[desc->kind].beta2;
     if (o->d.epsilon == 0) o->d.epsilon = 1e-8f;
-    status = peft__optimizer_alloc(o);
+    peft_status status = peft__optimizer_alloc(o);
     if (status) peft_optimizer_destroy(o);
     else *out = o;
     return status;
@@ -29310,16 +29102,6 @@ static void peft__adafactor_updates(void *arg, int64_t begin, int64_t end) {
     }
 }
 
-static void peft__adafactor_unfactored(const peft__step_job *j) {
-    float *g = j->t->grad;
-    int64_t n = peft__size(j->t);
-    for (int64_t i = 0; i < n; i++) {
-        j->rows[i] = j->decay * j->rows[i] + (1 - j->decay) * (g[i] * g[i] + PEFT__ADAFACTOR_EPSILON);
-        g[i] /= sqrtf(j->rows[i]);
-    }
-    j->o->sums[0] = peft__dot(j->o->ctx, g, g, n);
-}
-
 static double peft__sum_of(const float *x, int64_t n) {
     double sum = 0;
     for (int64_t i = 0; i < n; i++) sum += (double)x[i];
@@ -29330,7 +29112,7 @@ static double peft__sum_of(const float *x, int64_t n) {
 static void peft__adafactor(peft__step_job *j) {
     peft_context *ctx = j->o->ctx;
     const peft_tensor *t = j->t;
-    bool factored = peft__state_factored(&peft__optimizers[j->o->d.kind], t);
+    bool factored = peft__state_factored(j->o->d.kind, t);
     j->rows = (float *)(void *)j->state;
     j->columns = j->rows + t->rows;
     j->decay = (float)(1 - pow((double)j->o->step, -0.8));
@@ -29339,8 +29121,14 @@ static void peft__adafactor(peft__step_job *j) {
         peft__ranges(ctx, t->cols, 256, peft__adafactor_column_means, j);
         j->factor = (float)((double)t->rows / peft__sum_of(j->rows, t->rows));
         peft__ranges(ctx, t->rows, peft__row_grain(t->cols), peft__adafactor_updates, j);
-    } else {
-        peft__adafactor_unfactored(j);
+    } else {  // R has all second moments
+        int64_t n = peft__size(t);
+        for (int64_t i = 0; i < n; i++) {
+            float *g = &t->grad[i];
+            j->rows[i] = j->decay * j->rows[i] + (1 - j->decay) * (*g * *g + PEFT__ADAFACTOR_EPSILON);
+            *g /= sqrtf(j->rows[i]);
+        }
+        j->o->sums[0] = peft__dot(ctx, t->grad, t->grad, n);
     }
     double rms = sqrt(peft__sum_of(j->o->sums, factored ? t->rows : 1) / (double)peft__size(t));
     j->u.rate = (float)((double)j->u.rate / PEFT__MAX(1.0, rms));
@@ -29361,12 +29149,12 @@ PEFTDEF void peft_optimizer_step(peft_optimizer *o, float learning_rate) {
         j.t = o->tensors[i];
         int64_t n = peft__size(j.t);
         j.p = j.t->narrow ? (float *)(void *)peft__state_of(o, i) : peft__f32(j.t);
-        j.state = peft__state_of(o, i) + (j.t->narrow ? (size_t)n * sizeof(float) : 0);
+        j.state = peft__state_of(o, i) + (j.t->narrow ? n * sizeof(float) : 0);
         j.u.rate = o->rates ? learning_rate * o->rates[i] : learning_rate;
         j.u.step_size = (float)((double)j.u.rate / c1);
         j.u.keep = 1 - j.u.rate * o->d.weight_decay;
         if (row->factored) peft__adafactor(&j);
-        if (peft__state_in_8bit(row, j.t))
+        if (peft__state_in_8bit(o->d.kind, j.t))
             peft__ranges(o->ctx, peft__div_up(n, PEFT__STATE_BLOCK), 16, peft__update_8bit_blocks, &j);
         else peft__ranges(o->ctx, n, 16384, peft__update_range, &j);
         if (j.t->narrow) peft__from_f32(j.t->type, j.p, n, (uint16_t *)j.t->data);
@@ -29381,28 +29169,21 @@ typedef struct peft__cuts {
     const char *first;  // the first text that was cut
 } peft__cuts;
 
-static void peft__cuts_add(peft__cuts *c, const char *text, int64_t tokens) {
-    if (tokens <= 0) return;
-    if (!c->examples++) c->first = text;
-    c->tokens += tokens;
-}
-
 // Logs how much was cut, and how the first text ends, where an instruction may have been.
 static void peft__cuts_log(const peft__cuts *c, peft_context *ctx, int64_t count) {
     char shown[100];
     if (!c->examples) return;
-    size_t size = strlen(c->first), from = size > 40 ? size - 40 : 0, n = 0;
-    while (((unsigned char)c->first[from] & 0xC0) == 0x80) from++;  // not from the middle of a character
-    for (const char *p = c->first + from; *p; p++) {
+    size_t size = strlen(c->first), n = 0;
+    const char *p = c->first + (size > 40 ? size - 40 : 0);
+    while (((unsigned char)*p & 0xC0) == 0x80) p++;  // not from the middle of a character
+    for (; *p; p++) {
         if (*p == '\n') shown[n++] = '\\';
         shown[n++] = *p == '\n' ? 'n' : *p;
     }
     shown[n] = 0;
     peft__log(ctx,
-        "warning: %lld of %lld %s have more tokens than %s lets in (%lld): %lld tokens are cut off their "
-        "ends; the first one's end is \"%s\"",
-        (long long)c->examples, (long long)count, c->what, c->limit, (long long)c->most, (long long)c->tokens,
-        shown);
+        "warning: %ld of %ld %s have more tokens than %s lets in (%ld): %ld tokens are cut off their ends; "
+        "the first one's end is \"%s\"", c->examples, count, c->what, c->limit, c->most, c->tokens, shown);
 }
 
 // max[0], max[1]: the most tokens of a prompt and of a completion. If the model has a table of positions,
@@ -29410,11 +29191,10 @@ static void peft__cuts_log(const peft__cuts *c, peft_context *ctx, int64_t count
 static peft_status peft__train_encode(const peft_model *m, const peft_adapter *a, const peft_dataset *data,
     const int64_t max[2], peft__examples *e) {
     if (!m->tokenizer)
-        return peft__fail(
-            m->ctx, PEFT_ERROR_MISSING, "%s: no tokenizer (spiece.model) beside the model", m->folder);
-    int64_t window = m->positions ? m->config.max_positions - (a && a->prompt ? a->d.num_virtual_tokens : 0)
-                                  : 0;
-    int64_t beyond = 0;
+        return peft__fail(m->ctx, PEFT_ERROR_MISSING, "%s: no tokenizer (spiece.model) beside the model",
+            m->folder);
+    int64_t window = m->positions ? m->config.max_positions : 0, beyond = 0;
+    if (window && a && a->prompt) window -= a->d.num_virtual_tokens;
     peft__cuts cuts[3] = {
         {"prompts", "max_source", max[0], 0, 0, NULL},
         {"completions", "max_target", max[1], 0, 0, NULL},
@@ -29429,9 +29209,12 @@ static peft_status peft__train_encode(const peft_model *m, const peft_adapter *a
         int64_t tokens = x->prompt_count + x->completion_count - 1;
         if (window) cut[2] = PEFT__MAX(0, PEFT__MIN(tokens - window, x->prompt_count - 1));
         x->prompt_count -= cut[2];
-        for (int k = 0; k < 3; k++) peft__cuts_add(&cuts[k], texts[k % 2], cut[k]);
+        for (int k = 0; k < 3; k++) {
+            if (cut[k] > 0 && !cuts[k].examples++) cuts[k].first = texts[k % 2];
+            cuts[k].tokens += cut[k];
+            e->cut_tokens += cut[k];
+        }
         beyond += peft__beyond_window(m, tokens - cut[2]);
-        e->cut_tokens += cut[0] + cut[1] + cut[2];
         e->cut_examples += cut[0] + cut[1] + cut[2] > 0;
     }
     for (int k = 0; k < 3; k++) peft__cuts_log(&cuts[k], m->ctx, e->count);
@@ -29439,8 +29222,8 @@ static peft_status peft__train_encode(const peft_model *m, const peft_adapter *a
     int64_t outside = peft__ids_outside(&e->ids, m->config.vocab_size);
     if (outside < 0) return PEFT_OK;
     return peft__fail(m->ctx, PEFT_ERROR_SHAPE,
-        "%s: the tokenizer gives id %d, the model's vocabulary has %lld", m->folder, e->ids.data[outside],
-        (long long)m->config.vocab_size);
+        "%s: the tokenizer gives id %d, the model's vocabulary has %ld", m->folder, e->ids.data[outside],
+        m->config.vocab_size);
 }
 
 // Makes room for a batch of the `size` longest examples.
@@ -29515,12 +29298,11 @@ static const peft__numeric peft__train_settings[] = {
 // ranges.
 static peft_status peft__train_check(const peft_model *m, const peft_adapter *adapter,
     const peft_dataset *data, const char *call, peft_train_desc *d) {
-    if (peft_dataset_count(data) < 1) return peft__fail(m->ctx, PEFT_ERROR_ARGUMENT, "%s: no examples", call);
+    if (peft_dataset_count(data) < 1) return PEFT__REFUSE(m->ctx, "%s: no examples", call);
     if (adapter && adapter->model != m)
-        return peft__fail(m->ctx, PEFT_ERROR_ARGUMENT, "%s: the adapter belongs to another model", call);
+        return PEFT__REFUSE(m->ctx, "%s: the adapter belongs to another model", call);
     if (d->rank < 0 || d->rank >= PEFT__MAX(d->world, 1) || d->world > 4096)
-        return peft__fail(
-            m->ctx, PEFT_ERROR_ARGUMENT, "%s: rank %d of %d (of at most 4096)", call, d->rank, d->world);
+        return PEFT__REFUSE(m->ctx, "%s: rank %d of %d (of at most 4096)", call, d->rank, d->world);
     return peft__numeric_resolve(m->ctx, call, peft__train_settings, PEFT__COUNT(peft__train_settings), d);
 }
 
@@ -29567,23 +29349,12 @@ PEFTDEF float peft_default_learning_rate(const peft_model *m, const peft_adapter
     return rate * PEFT__MAX(1.0f, PEFT__MIN(4.0f, 512 / (float)m->config.d_model));
 }
 
-// Schedules: the factor of the learning rate after `done` of the `count` steps that follow the warmup.
-static double peft__schedule_linear(double done, double count) {
-    return PEFT__MAX(0.0, (count - done) / count);
+// The factor of the learning rate after `done` of the `count` steps that follow the warmup.
+static double peft__schedule_factor(peft_schedule schedule, double done, double count) {
+    done = PEFT__MIN(done, count);
+    if (schedule == PEFT_SCHEDULE_COSINE) return 0.5 * (1 + cos(3.14159265358979323846 * (done / count)));
+    return schedule == PEFT_SCHEDULE_CONSTANT ? 1 : (count - done) / count;
 }
-
-static double peft__schedule_cosine(double done, double count) {
-    return 0.5 * (1 + cos(3.14159265358979323846 * PEFT__MIN(1.0, done / count)));
-}
-
-static double peft__schedule_constant(double done, double count) {
-    (void)done;
-    (void)count;
-    return 1;
-}
-
-static double (*const peft__schedules[])(double done, double count) = {// in the order of peft_schedule
-    peft__schedule_linear, peft__schedule_cosine, peft__schedule_constant};
 
 // ---- the loop
 
@@ -29610,27 +29381,6 @@ struct peft_batches {
     int64_t size, rank, world;
     uint64_t seed;
 };
-
-static void peft__batches_free(peft_batches *b) {
-    peft__batch_free(b->ctx, &b->buffer);
-    peft__examples_free(b->ctx, &b->examples);
-    peft__free(b->ctx, b->order);
-}
-
-static peft_status peft__batches_init(const peft_train_desc *d, peft_batches *b) {
-    const int64_t max[2] = {d->max_source, d->max_target};
-    b->ctx = d->model->ctx;
-    b->model = d->model;
-    b->order_epoch = -1;
-    b->size = d->batch_size;
-    b->rank = d->rank;
-    b->world = PEFT__MAX(d->world, 1);
-    b->seed = d->seed;
-    peft_status status = peft__train_encode(b->model, d->adapter, d->data, max, &b->examples);
-    if (!status) status = peft__train_batch(b->model, &b->examples, b->size, &b->buffer);
-    if (!status) b->order = PEFT__CALLOC(b->ctx, b->examples.count, int64_t);
-    return status ? status : b->order ? PEFT_OK : PEFT_ERROR_MEMORY;
-}
 
 // Example i of an epoch. It depends on the seed, the epoch and i only, which makes resuming exact.
 static const peft__example *peft__batches_example(peft_batches *b, int64_t epoch, int64_t i) {
@@ -29661,9 +29411,20 @@ PEFTDEF peft_status peft_batches_create(const peft_train_desc *desc, peft_batche
     peft_train_desc d = *desc;
     peft_context *ctx = d.model->ctx;
     peft_status status = peft__train_check(d.model, d.adapter, d.data, "batches", &d);
+    const int64_t max[2] = {d.max_source, d.max_target};
     peft_batches *b = status ? NULL : PEFT__CALLOC(ctx, 1, peft_batches);
     if (!b) return status ? status : PEFT_ERROR_MEMORY;
-    status = peft__batches_init(&d, b);
+    b->ctx = ctx;
+    b->model = d.model;
+    b->order_epoch = -1;
+    b->size = d.batch_size;
+    b->rank = d.rank;
+    b->world = PEFT__MAX(d.world, 1);
+    b->seed = d.seed;
+    status = peft__train_encode(b->model, d.adapter, d.data, max, &b->examples);
+    if (!status) status = peft__train_batch(b->model, &b->examples, b->size, &b->buffer);
+    if (!status) b->order = PEFT__CALLOC(ctx, b->examples.count, int64_t);
+    if (!status && !b->order) status = PEFT_ERROR_MEMORY;
     if (status) peft_batches_destroy(b);
     else *out = b;
     return status;
@@ -29671,7 +29432,9 @@ PEFTDEF peft_status peft_batches_create(const peft_train_desc *desc, peft_batche
 
 PEFTDEF void peft_batches_destroy(peft_batches *b) {
     if (!b) return;
-    peft__batches_free(b);
+    peft__batch_free(b->ctx, &b->buffer);
+    peft__examples_free(b->ctx, &b->examples);
+    peft__free(b->ctx, b->order);
     peft__free(b->ctx, b);
 }
 
@@ -29693,7 +29456,7 @@ typedef struct peft__trainer {
     int64_t tensor_count;
     peft_optimizer *optimizer;
     peft_tape *tape;
-    peft_batches data;
+    peft_batches *data;
     peft__examples validation;
     peft__run_state at;
     int64_t steps, start_step, start_tokens, per_epoch;  // per_epoch: steps of one epoch
@@ -29714,9 +29477,9 @@ static peft_status peft__train_count_steps(peft__trainer *t) {
     if (!d->max_steps) ok = ok && peft__mul(d->epochs, t->per_epoch, &t->steps);
     if (!d->eval_every) d->eval_every = t->per_epoch;
     if (ok && peft__mul(t->steps, per_step, &positions)) return PEFT_OK;
-    return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT,
-        "training: epochs %lld, max_steps %lld, batch_size %lld, accumulation %lld are too many",
-        (long long)d->epochs, (long long)d->max_steps, (long long)d->batch_size, (long long)d->accumulation);
+    return PEFT__REFUSE(t->ctx,
+        "training: epochs %ld, max_steps %ld, batch_size %ld, accumulation %ld are too many", d->epochs,
+        d->max_steps, d->batch_size, d->accumulation);
 }
 
 // A warmup as long as the training never comes to the rate that was asked for. Its first step has the rate 0.
@@ -29745,9 +29508,9 @@ static peft_status peft__train_resolve(peft__trainer *t, const peft_train_desc *
     if (!status && d->validation)
         status = peft__train_check(d->model, d->adapter, d->validation, "training", d);
     if (!status && d->resume && !d->checkpoint)
-        status = peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "training: resume without a checkpoint's name");
+        status = PEFT__REFUSE(t->ctx, "training: resume without a checkpoint's name");
     if (!status && d->world > 1 && !d->gradient)
-        status = peft__fail(t->ctx, PEFT_ERROR_ARGUMENT,
+        status = PEFT__REFUSE(t->ctx,
             "training: %d ranks without a `gradient` callback that adds up their gradients", d->world);
     if (!status && d->learning_rate == 0)
         d->learning_rate = peft_default_learning_rate(d->model, d->adapter) *
@@ -29762,8 +29525,8 @@ static peft_status peft__train_optimizer(peft__trainer *t) {
     memset(&o, 0, sizeof(o));
     o.context = t->ctx;
     o.count = t->tensor_count = a ? a->count : t->model->tensor_count;
-    o.tensors = t->tensors = (peft_tensor **)peft__calloc(t->ctx, o.count, sizeof(peft_tensor *));
-    float *rates = (float *)peft__calloc(t->ctx, o.count, sizeof(float));
+    o.tensors = t->tensors = PEFT__CALLOC(t->ctx, o.count, peft_tensor *);
+    float *rates = PEFT__CALLOC(t->ctx, o.count, float);
     for (int64_t i = 0; t->tensors && rates && i < o.count; i++) {
         t->tensors[i] = a ? &a->tensors[i] : &t->model->tensors[i];
         rates[i] = peft__ends_with(t->tensors[i]->name, ".lora_B.weight") ? t->d.lora_plus_ratio : 1;
@@ -29789,26 +29552,25 @@ static peft_status peft__train_optimizer(peft__trainer *t) {
 static peft_status peft__train_begin(peft__trainer *t) {
     const peft_train_desc *d = &t->d;
     const int64_t max[2] = {d->max_source, d->max_target};
-    peft_status status = peft__batches_init(d, &t->data);
+    peft_status status = peft_batches_create(d, &t->data);
     if (!status && d->validation)
         status = peft__train_encode(t->model, d->adapter, d->validation, max, &t->validation);
     if (!status) status = peft__train_optimizer(t);
     if (!status) status = peft_tape_create(t->ctx, &t->tape);
     if (!status) peft_tape_checkpoint_blocks(t->tape, d->checkpoint_blocks);
     if (status) return status;
-    bool keeps = d->keep_best && d->validation, ok = true;
-    if (keeps)
-        ok = (t->best = (float **)peft__calloc(t->ctx, t->tensor_count, sizeof(float *))) != NULL;
-    for (int64_t i = 0; ok && keeps && i < t->tensor_count; i++)
-        ok = (t->best[i] = (float *)peft__calloc(t->ctx, peft__size(t->tensors[i]), sizeof(float))) != NULL;
+    if (!d->keep_best || !d->validation) return PEFT_OK;
+    t->best = PEFT__CALLOC(t->ctx, t->tensor_count, float *);
+    bool ok = t->best != NULL;
+    for (int64_t i = 0; ok && i < t->tensor_count; i++)
+        ok = (t->best[i] = PEFT__CALLOC(t->ctx, peft__size(t->tensors[i]), float)) != NULL;
     return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
 static void peft__train_end(peft__trainer *t) {
     peft_optimizer_destroy(t->optimizer);
     peft_tape_destroy(t->tape);
-    t->data.ctx = t->ctx;
-    peft__batches_free(&t->data);
+    peft_batches_destroy(t->data);
     peft__examples_free(t->ctx, &t->validation);
     for (int64_t i = 0; t->best && i < t->tensor_count; i++) peft__free(t->ctx, t->best[i]);
     peft__free(t->ctx, t->best);
@@ -29819,7 +29581,7 @@ static void peft__train_end(peft__trainer *t) {
 static float peft__train_rate(const peft__trainer *t) {
     double warm = (double)t->d.warmup_steps, at = (double)t->at.step,
            rest = PEFT__MAX(1.0, (double)t->steps - warm);
-    double factor = at < warm ? at / warm : peft__schedules[t->d.schedule](at - warm, rest);
+    double factor = at < warm ? at / warm : peft__schedule_factor(t->d.schedule, at - warm, rest);
     return (float)((double)t->d.learning_rate * factor);
 }
 
@@ -29833,13 +29595,13 @@ static peft_status peft__train_exchange(peft__trainer *t, double labels) {
         peft_tensor *x = i < t->tensor_count ? t->tensors[i] : NULL;
         status = t->d.gradient(x, x ? x->grad : own, x ? peft__size(x) : 2, labels, t->d.gradient_user);
         if (status)
-            return peft__fail(t->ctx, status, "step %lld: the gradient callback failed at %s",
-                (long long)t->at.step + 1, x ? x->name : "the loss");
+            return peft__fail(t->ctx, status, "step %ld: the gradient callback failed at %s", t->at.step + 1,
+                x ? x->name : "the loss");
     }
     if (own[1] != world * step)
-        return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT,
-            "step %lld of rank %d: not all of %d ranks are at this step, or their values were not added up",
-            (long long)t->at.step + 1, t->d.rank, t->d.world);
+        return PEFT__REFUSE(t->ctx,
+            "step %ld of rank %d: not all of %d ranks are at this step, or their values were not added up",
+            t->at.step + 1, t->d.rank, t->d.world);
     t->at.loss = (double)own[0];
     return PEFT_OK;
 }
@@ -29862,10 +29624,10 @@ static int64_t peft__padding_of(const peft_batch *b) {
 // step has fewer batches, and the last batch fewer examples.
 static peft_status peft__train_gradients(peft__trainer *t) {
     int64_t per_step = t->d.batch_size * t->d.accumulation, epoch = t->at.step / t->per_epoch;
-    int64_t i = t->at.step % t->per_epoch * per_step, end = PEFT__MIN(i + per_step, t->data.examples.count);
+    int64_t i = t->at.step % t->per_epoch * per_step, end = PEFT__MIN(i + per_step, t->data->examples.count);
     double labels = 0;
     for (int64_t k = i; k < end; k++) {
-        const peft__example *x = peft__batches_example(&t->data, epoch, k);
+        const peft__example *x = peft__batches_example(t->data, epoch, k);
         labels += (double)x->completion_count;
         t->at.tokens += x->prompt_count + x->completion_count;
     }
@@ -29874,7 +29636,7 @@ static peft_status peft__train_gradients(peft__trainer *t) {
     t->model->dropout = t->d.dropout;
     i += t->d.rank;
     for (uint64_t k = (uint64_t)t->d.rank << 32; i < end; k++) {
-        const peft_batch *batch = peft__batches_fill(&t->data, epoch, &i, end);
+        const peft_batch *batch = peft__batches_fill(t->data, epoch, &i, end);
         t->at.padding += peft__padding_of(batch);
         peft_tape_reset(t->tape, peft__mix_seed(t->d.seed, 2 + k, (uint64_t)t->at.step));
         peft_tape_inference(t->tape, false);
@@ -29926,52 +29688,28 @@ static uint64_t peft__checksum(uint64_t sum, const void *data, size_t n) {
     return sum;
 }
 
-// What visitors of a checkpoint's parts work with.
+// What is done with a part of a checkpoint: SUM adds it to the checksum, VERIFY the one in the file.
+typedef enum peft__part_action {
+    PEFT__PART_SKIP,
+    PEFT__PART_SUM,
+    PEFT__PART_WRITE,
+    PEFT__PART_READ,
+    PEFT__PART_VERIFY
+} peft__part_action;
+
 typedef struct peft__checkpoint_io {
     peft__file file;
     peft__writer writer;
     uint64_t at, sum;  // the next part's offset in the file; the checksum of those before it
 } peft__checkpoint_io;
 
-typedef peft_status (*peft__part_fn)(peft__checkpoint_io *io, void *data, size_t size);
-
-// Visits all parts that follow the header, in their order. `visit` NULL: only sets io->at to the end.
-static peft_status peft__checkpoint_walk(
-    const peft__trainer *t, peft__checkpoint_io *io, peft__part_fn visit) {
-    peft_status status = PEFT_OK;
-    io->at = sizeof(peft__checkpoint_header);
-    for (int64_t i = 0; i < t->tensor_count && !status; i++) {
-        size_t size = peft_tensor_bytes(t->tensors[i]),
-               state = peft__state_bytes(t->d.optimizer, t->tensors[i]);
-        void *const parts[3] = {
-            t->tensors[i]->data, peft__state_of(t->optimizer, i), t->best ? t->best[i] : NULL};
-        const size_t sizes[3] = {size, state, t->best ? size : 0};
-        for (int k = 0; k < 3 && !status; io->at += sizes[k++])
-            if (visit && sizes[k]) status = visit(io, parts[k], sizes[k]);
-    }
-    return status;
-}
-
-static peft_status peft__part_sum(peft__checkpoint_io *io, void *data, size_t size) {
-    io->sum = peft__checksum(io->sum, data, size);
-    return PEFT_OK;
-}
-
-static peft_status peft__part_write(peft__checkpoint_io *io, void *data, size_t size) {
-    peft__write(&io->writer, data, size);
-    return PEFT_OK;
-}
-
-static peft_status peft__part_read(peft__checkpoint_io *io, void *data, size_t size) {
-    return peft__file_read(&io->file, io->at, data, size);
-}
-
-// Adds the part in the file to the checksum; memory stays as it is.
-static peft_status peft__part_verify(peft__checkpoint_io *io, void *data, size_t size) {
+static peft_status peft__part_do(peft__checkpoint_io *io, peft__part_action action, void *data, size_t size) {
     uint64_t block[128], at = io->at;
     peft_status status = PEFT_OK;
-    (void)data;
-    for (size_t step; size && !status; size -= step, at += step) {
+    if (action == PEFT__PART_WRITE) peft__write(&io->writer, data, size);
+    if (action == PEFT__PART_SUM) io->sum = peft__checksum(io->sum, data, size);
+    if (action == PEFT__PART_READ) status = peft__file_read(&io->file, at, data, size);
+    for (size_t step; action == PEFT__PART_VERIFY && size && !status; size -= step, at += step) {
         step = PEFT__MIN(size, sizeof(block));
         status = peft__file_read(&io->file, at, block, step);
         if (!status) io->sum = peft__checksum(io->sum, block, step);
@@ -29979,11 +29717,32 @@ static peft_status peft__part_verify(peft__checkpoint_io *io, void *data, size_t
     return status;
 }
 
-static void peft__run_add(peft__trainer *t, const char *name, double value, bool number) {
+// Visits all parts that follow the header, in their order; io->at is the end then.
+static peft_status peft__checkpoint_walk(
+    const peft__trainer *t, peft__checkpoint_io *io, peft__part_action action) {
+    peft_status status = PEFT_OK;
+    io->at = sizeof(peft__checkpoint_header);
+    for (int64_t i = 0; i < t->tensor_count && !status; i++) {
+        const peft_tensor *x = t->tensors[i];
+        size_t size = peft_tensor_bytes(x);
+        void *const parts[3] = {x->data, peft__state_of(t->optimizer, i), t->best ? t->best[i] : NULL};
+        const size_t sizes[3] = {size, peft__state_bytes(t->d.optimizer, x), t->best ? size : 0};
+        for (int k = 0; k < 3 && !status; io->at += sizes[k++])
+            if (sizes[k]) status = peft__part_do(io, action, parts[k], sizes[k]);
+    }
+    return status;
+}
+
+static void peft__run_add(peft__trainer *t, const char *name, double value) {
     peft__run_setting *s = &t->settings[t->setting_count++];
     s->name = name;
     s->value = value;
-    s->number = number;
+    s->number = true;
+}
+
+static void peft__run_add_sum(peft__trainer *t, const char *name, uint64_t sum) {
+    peft__run_add(t, name, (double)(sum >> 12));  // the upper 52 bits: a double holds them
+    t->settings[t->setting_count - 1].number = false;
 }
 
 static uint64_t peft__examples_checksum(const peft__examples *e) {
@@ -29991,8 +29750,8 @@ static uint64_t peft__examples_checksum(const peft__examples *e) {
     for (const peft__example *x = e->items; x < e->items + e->count; x++) {
         const int64_t counts[2] = {x->prompt_count, x->completion_count};
         sum = peft__checksum(sum, counts, sizeof(counts));
-        sum = peft__checksum(sum, e->ids.data + x->prompt, (size_t)counts[0] * sizeof(int32_t));
-        sum = peft__checksum(sum, e->ids.data + x->completion, (size_t)counts[1] * sizeof(int32_t));
+        sum = peft__checksum(sum, e->ids.data + x->prompt, counts[0] * sizeof(int32_t));
+        sum = peft__checksum(sum, e->ids.data + x->completion, counts[1] * sizeof(int32_t));
     }
     return sum;
 }
@@ -30005,7 +29764,7 @@ static uint64_t peft__base_checksum(const peft__trainer *t) {
         const peft_tensor *w = &m->tensors[i];
         const peft_quant *q = w->quant;
         sum = peft__checksum(sum, w->data, q ? peft__quant_code_bytes(w) : peft_tensor_bytes(w));
-        if (q && q->absmax) sum = peft__checksum(sum, q->absmax, (size_t)q->block_count * sizeof(float));
+        if (q && q->absmax) sum = peft__checksum(sum, q->absmax, q->block_count * sizeof(float));
         if (q && q->codes) sum = peft__checksum(sum, q->codes, (size_t)q->block_count);
     }
     return sum;
@@ -30027,34 +29786,21 @@ static void peft__run_settings(peft__trainer *t) {
     const peft_train_desc *d = &t->d;
     const peft_adapter_desc *a = d->adapter ? &d->adapter->d : NULL;
     bool best = t->best != NULL;
-    const struct {
-        const char *name;
-        double value;
-    } more[] = {
-        {"examples", (double)t->data.examples.count},
-        {"steps", (double)t->steps},
-        {"seed", (double)(d->seed & ((1ull << 53) - 1))},
-        {"keep_best", best ? 1.0 : 0},
-        {"eval_every", best ? (double)d->eval_every : 0},
-        {"alpha", a ? (double)a->alpha : 0},
-        {"the adapter's dropout", a ? (double)a->dropout : 0},
-        {"use_rslora", a ? (double)a->use_rslora : 0},
-    };
-    const struct {
-        const char *name;
-        uint64_t sum;
-    } sums[] = {
-        {"training examples (file, template, limits or tokenizer)",
-            peft__examples_checksum(&t->data.examples)},
-        {"validation examples", best ? peft__examples_checksum(&t->validation) : 0},
-        {"weights of the base model", peft__base_checksum(t)},
-        {"settings of the adapter", a ? peft__adapter_checksum(a) : 0},
-    };
-    for (int i = 0; i < PEFT__COUNT(more); i++) peft__run_add(t, more[i].name, more[i].value, true);
-    for (int i = 0; i < PEFT__RUN_COMMON; i++)
-        peft__run_add(t, peft__train_settings[i].name, peft__numeric_get(&peft__train_settings[i], d), true);
-    for (int i = 0; i < PEFT__COUNT(sums); i++)  // the upper 52 bits: a double holds them
-        peft__run_add(t, sums[i].name, (double)(sums[i].sum >> 12), false);
+    peft__run_add(t, "examples", (double)t->data->examples.count);
+    peft__run_add(t, "steps", (double)t->steps);
+    peft__run_add(t, "seed", (double)(d->seed & ((1ull << 53) - 1)));
+    peft__run_add(t, "keep_best", best);
+    peft__run_add(t, "eval_every", best ? (double)d->eval_every : 0);
+    peft__run_add(t, "alpha", a ? a->alpha : 0);
+    peft__run_add(t, "the adapter's dropout", a ? a->dropout : 0);
+    peft__run_add(t, "use_rslora", a && a->use_rslora);
+    for (const peft__numeric *f = peft__train_settings; f < peft__train_settings + PEFT__RUN_COMMON; f++)
+        peft__run_add(t, f->name, peft__numeric_get(f, d));
+    peft__run_add_sum(t, "training examples (file, template, limits or tokenizer)",
+        peft__examples_checksum(&t->data->examples));
+    peft__run_add_sum(t, "validation examples", best ? peft__examples_checksum(&t->validation) : 0);
+    peft__run_add_sum(t, "weights of the base model", peft__base_checksum(t));
+    peft__run_add_sum(t, "settings of the adapter", a ? peft__adapter_checksum(a) : 0);
 }
 
 static void peft__checkpoint_describe(const peft__trainer *t, peft__checkpoint_header *h) {
@@ -30064,8 +29810,8 @@ static void peft__checkpoint_describe(const peft__trainer *t, peft__checkpoint_h
     for (int64_t i = 0; i < t->tensor_count; i++) {
         const peft_tensor *w = t->tensors[i];
         const int64_t shape[2] = {w->rows, w->cols};
-        h->tensors = peft__checksum(
-            peft__checksum(h->tensors, w->name, strlen(w->name)), shape, sizeof(shape));
+        h->tensors = peft__checksum(h->tensors, w->name, strlen(w->name));
+        h->tensors = peft__checksum(h->tensors, shape, sizeof(shape));
         if (w->narrow) h->tensors = peft__checksum(h->tensors, &w->type, sizeof(w->type));
         h->parameters += peft__size(w);
     }
@@ -30084,10 +29830,10 @@ static peft_status peft__checkpoint_save(const peft__trainer *t) {
     if (status) return status;
     peft__checkpoint_describe(t, &h);
     io.sum = peft__header_checksum(&h);
-    peft__checkpoint_walk(t, &io, peft__part_sum);
+    peft__checkpoint_walk(t, &io, PEFT__PART_SUM);
     h.checksum = io.sum;
     peft__write(&io.writer, &h, sizeof(h));
-    peft__checkpoint_walk(t, &io, peft__part_write);
+    peft__checkpoint_walk(t, &io, PEFT__PART_WRITE);
     return peft__writer_commit(&io.writer);
 }
 
@@ -30109,7 +29855,7 @@ static peft_status peft__checkpoint_same_run(const peft__trainer *t, const peft_
             peft__string_into(what, sizeof(what), "%s %g, here it is %g", name, h->settings[i], s->value);
         else peft__string_into(what, sizeof(what), "other %s", name);
         if (layout || !t->d.resume_anyway)
-            return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "%s: made with %s%s", t->d.checkpoint, what,
+            return PEFT__REFUSE(t->ctx, "%s: made with %s%s", t->d.checkpoint, what,
                 layout ? "" : " (resume_anyway goes on regardless)");
         peft__log(t->ctx, "warning: %s: made with %s", t->d.checkpoint, what);
     }
@@ -30132,15 +29878,15 @@ static peft_status peft__checkpoint_verify(
             (long long)h->tensor_count, (long long)h->parameters, (long long)want.tensor_count,
             (long long)want.parameters);
     if (h->at.step < 0)
-        return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: damaged: step %lld", path, (long long)h->at.step);
+        return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: damaged: step %ld", path, h->at.step);
     peft_status status = peft__checkpoint_same_run(t, h);
     if (status) return status;
-    peft__checkpoint_walk(t, io, NULL);
+    peft__checkpoint_walk(t, io, PEFT__PART_SKIP);
     if (io->file.size != io->at)
         return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: damaged: %llu bytes instead of %llu", path,
             (unsigned long long)io->file.size, (unsigned long long)io->at);
     io->sum = peft__header_checksum(h);
-    status = peft__checkpoint_walk(t, io, peft__part_verify);
+    status = peft__checkpoint_walk(t, io, PEFT__PART_VERIFY);
     if (status || io->sum == h->checksum) return status;
     return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: damaged: the checksum does not fit", path);
 }
@@ -30156,7 +29902,7 @@ static peft_status peft__checkpoint_load(peft__trainer *t) {
     if (status) return status;
     status = peft__file_read(&io.file, 0, &h, sizeof(h));
     if (!status) status = peft__checkpoint_verify(t, &io, &h);
-    if (!status) status = peft__checkpoint_walk(t, &io, peft__part_read);
+    if (!status) status = peft__checkpoint_walk(t, &io, PEFT__PART_READ);
     if (!status) {
         t->at = h.at;
         t->start_step = t->optimizer->step = h.at.step;
@@ -30207,8 +29953,7 @@ static peft_status peft__train_run(peft__trainer *t) {
         if (!status && save) status = peft__checkpoint_save(t);
         if (status) return status;
         if (!go_on)
-            return peft__fail(t->ctx, PEFT_CANCELLED, "stopped after step %lld of %lld",
-                (long long)t->at.step, (long long)t->steps);
+            return peft__fail(t->ctx, PEFT_CANCELLED, "stopped after step %ld of %ld", t->at.step, t->steps);
     }
     for (int64_t i = 0; t->best && t->at.best_eval_loss >= 0 && i < t->tensor_count; i++)
         memcpy(t->tensors[i]->data, t->best[i], peft_tensor_bytes(t->tensors[i]));
@@ -30230,8 +29975,8 @@ PEFTDEF peft_status peft_train(const peft_train_desc *desc, peft_train_result *r
         result->steps = t.at.step;
         result->tokens = t.at.tokens;
         result->padding = t.at.padding;
-        result->cut_examples = t.data.examples.cut_examples;
-        result->cut_tokens = t.data.examples.cut_tokens;
+        result->cut_examples = t.data->examples.cut_examples;
+        result->cut_tokens = t.data->examples.cut_tokens;
         for (int64_t i = 0; i < t.tensor_count; i++) result->trainable += peft__size(t.tensors[i]);
         result->total = peft_model_parameter_count(t.model) + (t.d.adapter ? result->trainable : 0);
         result->loss = t.at.loss;
@@ -30276,7 +30021,7 @@ static peft_status peft__plan_context(peft__planner *p) {
 // The bytes of a tensor that is kept as `type`: of its values, and of its scales.
 static void peft__plan_bytes(
     const peft_tensor *t, peft_dtype type, const peft_quantize_desc *q, size_t *values, size_t *scales) {
-    size_t n = (size_t)peft__size(t);
+    size_t n = peft__size(t);
     *scales = 0;
     *values = n * peft__dtype_size(type);
     if (type < PEFT_I8) return;
@@ -30323,7 +30068,7 @@ static void peft__plan_tensor(peft__planner *p, peft_tensor *t, const peft_tenso
 
 static peft_status peft__plan_model(peft__planner *p) {
     peft_context *ctx = p->ctx;
-    if (!p->d->path) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_plan_memory: no path");
+    if (!p->d->path) return PEFT__REFUSE(ctx, "peft_plan_memory: no path");
     peft_status status = peft__model_begin(ctx, p->d->path, PEFT__WEIGHTS_IF_THERE, &p->model);
     if (status) return status;
     peft_model *m = p->model;
@@ -30362,7 +30107,7 @@ static void peft__plan_trained(peft__planner *p) {
         if (!p->d->optimizer_elsewhere)
             plan->optimizer += peft__aligned_size(peft__state_bytes(p->d->optimizer, t));
     }
-    plan->gradients = (size_t)plan->trainable * sizeof(float);
+    plan->gradients = plan->trainable * sizeof(float);
 }
 
 // Makes a batch of equal examples, whose tokens are all 0.
@@ -30374,9 +30119,8 @@ static peft_status peft__plan_batch(peft__planner *p) {
     int64_t longest = PEFT__MAX(x.prompt_count, x.completion_count);
     if (longest >= 1 << 24 || !peft__mul(size, x.prompt_count + x.completion_count, &tokens) ||
         tokens >= 1 << 28)
-        return peft__fail(p->ctx, PEFT_ERROR_ARGUMENT,
-            "peft_plan_memory: %lld examples of %lld and %lld tokens", (long long)size,
-            (long long)x.prompt_count, (long long)x.completion_count);
+        return PEFT__REFUSE(p->ctx, "peft_plan_memory: %ld examples of %ld and %ld tokens", size,
+            x.prompt_count, x.completion_count);
     e.ids.data = (int32_t *)peft__calloc(p->ctx, longest, sizeof(int32_t));
     peft_status status = e.ids.data ? peft__train_batch(p->model, &e, size, &p->batch) : PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < size && !status; i++) peft__batch_add(&p->batch, &p->model->config, &e, &x);
@@ -30442,8 +30186,8 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
 }
 
 // How to add an optimizer: its name in peft_optimizer_kind, its loop beside peft__update_adamw, and its row
-// in peft__optimizers; state, checkpoints, plans and options follow from the row. A schedule is a function
-// and its place in peft__schedules. A setting is its field in peft_train_desc and its row in
+// in peft__optimizers; state, checkpoints, plans and options follow from the row. A schedule is a line of
+// peft__schedule_factor. A setting is its field in peft_train_desc and its row in
 // peft__train_settings: among the first PEFT__RUN_COMMON rows if another value makes another run.
 #endif  // PEFT_ONLY_METRICS
 
@@ -30458,10 +30202,10 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
 //
 //    Functions to know
 //        peft__words_read       cuts a text into words
-//        peft__mt_load          a prediction and its references become ids
-//        peft__mt_matches       counts the n-grams that they have in common
-//        peft__mt_score_lines   makes the rows of all lines, in parallel
-//        peft__resample         draws a list of lines at random, and scores it
+//        peft__load          a prediction and its references become ids
+//        peft__matches       counts the n-grams that they have in common
+//        peft__score_lines   makes the rows of all lines, in parallel
+//        peft__resample         draws a list of lines at random, and adds up their rows
 //
 //    Example: BLEU of "the cat the cat" against "the cat sat". The words are 0 1 0 1 and 0 1 2. Of the four
 //    words of the prediction, 0 and 1 match once each, as the reference has each once: precision 2/4. Its
@@ -30475,110 +30219,90 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
 
 // ---- ids
 
-// A hash table with open addressing. A slot counts only if its stamp is the table's: emptying the table
-// just changes its stamp.
-typedef struct peft__mt_slot {
-    uint64_t key;
-    uint32_t stamp;
-    int32_t value;
-} peft__mt_slot;
-
 // A token: bytes of a text that outlives it.
-typedef struct peft__mt_token {
+typedef struct peft__word {
     const char *text;
     int32_t size;
-} peft__mt_token;
+} peft__word;
 
-PEFT__INLINE peft__mt_token peft__mt_word(const char *s, size_t n) {
-    peft__mt_token t = {s, (int32_t)n};
+PEFT__INLINE peft__word peft__make_word(const char *s, size_t n) {
+    peft__word t = {s, (int32_t)n};
     return t;
 }
 
-typedef struct peft__mt_table {
-    peft__mt_slot *slots;
-    peft__mt_token *known;  // of a table of tokens: each id's token, compared where hashes are equal
+typedef struct peft__id_slot {
+    uint64_t key;
+    uint32_t stamp;
+    int32_t id;
+} peft__id_slot;
+
+// Gives ids 0, 1, ... to keys in the order of their appearance: a hash table with open addressing. A slot
+// counts only if its stamp is the table's: emptying the table just changes its stamp.
+typedef struct peft__id_table {
+    peft__id_slot *slots;
+    peft__word *known;  // of a table of tokens: each id's token, compared where hashes are equal
     int64_t capacity;       // slots, a power of two
     uint64_t mask;          // the slots in use since the last clear, minus one
     uint32_t stamp;
-    int32_t used;           // how many ids are given out: 0, 1, ... in order of appearance
-} peft__mt_table;
+    int32_t used;
+} peft__id_table;
 
-static int64_t peft__mt_pow2(int64_t at_least) {
+static int64_t peft__pow2(int64_t at_least) {
     int64_t p = 16;
     while (p < at_least) p *= 2;
     return p;
 }
 
 // Empties the table for at most `keys` new keys. Few keys use few slots, which stay in the CPU's cache.
-static void peft__mt_clear(peft__mt_table *t, int64_t keys) {
-    t->mask = (uint64_t)PEFT__MIN(peft__mt_pow2(keys * 2), t->capacity) - 1;
+static void peft__id_clear(peft__id_table *t, int64_t keys) {
+    t->mask = (uint64_t)PEFT__MIN(peft__pow2(keys * 2), t->capacity) - 1;
     t->used = 0;
-    if (++t->stamp == 0) {
-        memset(t->slots, 0, (size_t)t->capacity * sizeof *t->slots);
-        t->stamp = 1;
+    if (++t->stamp) return;
+    memset(t->slots, 0, t->capacity * sizeof *t->slots);
+    t->stamp = 1;
+}
+
+// The id of a token s [n] with the hash `key`; or (s NULL) of the key.
+PEFT__INLINE int32_t peft__id_for(peft__id_table *t, uint64_t key, const char *s, int32_t n) {
+    uint64_t i = key & t->mask;
+    for (; t->slots[i].stamp == t->stamp; i = (i + 1) & t->mask) {
+        int32_t id = t->slots[i].id;
+        bool same = t->slots[i].key == key;
+        if (same && s) {
+            const peft__word *k = &t->known[id];
+            same = k->size == n && (n <= 8 || memcmp(k->text, s, n) == 0);
+        }
+        if (same) return id;
     }
-}
-
-PEFT__INLINE uint64_t peft__mt_mix(uint64_t h) {
-    h *= 0x9E3779B97F4A7C15u;
-    return h ^ (h >> 29);
-}
-
-// Gives the next id to a key, in the free slot i.
-PEFT__INLINE int32_t peft__mt_put(peft__mt_table *t, uint64_t i, uint64_t key) {
+    if (s) t->known[t->used] = peft__make_word(s, (size_t)n);
     t->slots[i].key = key;
     t->slots[i].stamp = t->stamp;
-    t->slots[i].value = t->used;
-    return t->used++;
+    return t->slots[i].id = t->used++;
 }
 
-// The id of a 64-bit key.
-PEFT__INLINE int32_t peft__mt_id(peft__mt_table *t, uint64_t key) {
-    uint64_t i = peft__mt_mix(key) & t->mask;
-    while (t->slots[i].stamp == t->stamp) {
-        if (t->slots[i].key == key) return t->slots[i].value;
-        i = (i + 1) & t->mask;
-    }
-    return peft__mt_put(t, i, key);
+PEFT__INLINE uint64_t peft__word_mix(uint64_t h) {
+    h *= 0x9E3779B97F4A7C15u;
+    return h ^ h >> 29;
 }
 
-// A hash of n bytes. Tokens of one length up to 8 bytes have different hashes, as every step can be undone.
-PEFT__INLINE uint64_t peft__mt_hash(const char *s, int32_t n) {
-    uint64_t h = (uint64_t)(uint32_t)n * 0xD6E8FEB86659FD93u, w = 0;
-    for (; n >= 8; s += 8, n -= 8) {
-        memcpy(&w, s, 8);
-        h = peft__mt_mix(h ^ w);
+// The id of a token. Tokens of one length up to 8 bytes have different hashes, as every step can be undone.
+PEFT__INLINE int32_t peft__word_id(peft__id_table *t, const char *s, int32_t n) {
+    uint64_t h = (uint64_t)n * 0xD6E8FEB86659FD93u, w;
+    const unsigned char *b = (const unsigned char *)s;
+    int32_t left = n;
+    for (; left >= 8; b += 8, left -= 8) {
+        memcpy(&w, b, 8);
+        h = peft__word_mix(h ^ w);
     }
-    if (n >= 4) {   // the first and the last four bytes
-        uint32_t head, tail;
-        memcpy(&head, s, 4);
-        memcpy(&tail, s + n - 4, 4);
-        w = (uint64_t)tail << 32 | head;
+    if (left >= 4) {  // the first and the last four bytes
+        uint32_t ends[2];
+        memcpy(&ends[0], b, 4);
+        memcpy(&ends[1], b + left - 4, 4);
+        w = (uint64_t)ends[1] << 32 | ends[0];
     } else {
-        const unsigned char *b = (const unsigned char *)s;
-        w = n > 0 ? (uint64_t)b[0] | (uint64_t)b[n / 2] << 8 | (uint64_t)b[n - 1] << 16 : 0;
+        w = left ? b[0] | (uint64_t)b[left / 2] << 8 | (uint64_t)b[left - 1] << 16 : 0;
     }
-    return peft__mt_mix(h ^ w);
-}
-
-// The id of a token in a table of tokens.
-PEFT__INLINE int32_t peft__mt_token_id(peft__mt_table *t, const char *s, int32_t n) {
-    uint64_t h = peft__mt_hash(s, n), i = h & t->mask;
-    for (; t->slots[i].stamp == t->stamp; i = (i + 1) & t->mask) {
-        const peft__mt_token *k = &t->known[t->slots[i].value];
-        if (t->slots[i].key == h && k->size == n && (n <= 8 || memcmp(k->text, s, (size_t)n) == 0))
-            return t->slots[i].value;
-    }
-    t->known[t->used] = peft__mt_word(s, (size_t)n);
-    return peft__mt_put(t, i, h);
-}
-
-// gram [count]: ids of (n-1)-grams, each at its first token -> ids of n-grams. An n-gram's key is the id of
-// its first n - 1 tokens and its last token. n = 1: copies ids [count].
-static void peft__mt_grams(peft__mt_table *grams, int32_t *gram, const int32_t *ids, int64_t count, int n) {
-    if (n == 1 && count > 0) memcpy(gram, ids, (size_t)count * sizeof *ids);
-    for (int64_t i = 0; n > 1 && i + n <= count; i++)
-        gram[i] = peft__mt_id(grams, (uint64_t)(uint32_t)gram[i] << 32 | (uint32_t)ids[i + n - 1]);
+    return peft__id_for(t, peft__word_mix(h ^ w), s, n);
 }
 
 // The value of a field: 0 means the default `missing`, PEFT_ZERO means 0.
@@ -30588,38 +30312,30 @@ static double peft__or_default(double value, double missing) {
 
 // ---- memory that is freed together: the first failure stays set, so that one check at the end is enough
 
-typedef struct peft__mt_memory {
+typedef struct peft__memory {
     peft__arena arena;
     bool failed;
-} peft__mt_memory;
+} peft__memory;
 
 // `count` zeroed items; NULL: no memory.
-PEFT__NOINLINE void *peft__mt_get(peft__mt_memory *m, int64_t count, size_t size) {
+PEFT__NOINLINE void *peft__get(peft__memory *m, int64_t count, size_t size) {
     int64_t bytes = 0;
-    if (!peft__mul(count, (int64_t)size, &bytes) || (uint64_t)bytes > SIZE_MAX) {
-        peft__fail(m->arena.ctx, PEFT_ERROR_MEMORY, "metrics: no memory for %lld items", (long long)count);
-        m->failed = true;
-    }
-    void *block = m->failed ? NULL : peft__arena_alloc(&m->arena, (size_t)bytes);
-    if (block) memset(block, 0, (size_t)bytes);
+    bool fits = peft__mul(count, (int64_t)size, &bytes) && (uint64_t)bytes <= SIZE_MAX;
+    void *block = m->failed ? NULL : peft__arena_alloc(&m->arena, fits ? (size_t)bytes : SIZE_MAX);
+    if (block) memset(block, 0, bytes);
     else m->failed = true;
     return block;
 }
 
 // `owner` has a field `memory`.
-#define PEFT__MT_GET(owner, type, count) ((type *)peft__mt_get(&(owner)->memory, count, sizeof(type)))
+#define PEFT__GET(owner, type, count) ((type *)peft__get(&(owner)->memory, count, sizeof(type)))
 
 // Makes a table for `keys` keys; `words`: the keys are tokens.
-static void peft__mt_get_table(peft__mt_memory *m, peft__mt_table *t, int64_t keys, bool words) {
+static void peft__id_table_get(peft__memory *m, peft__id_table *t, int64_t keys, bool words) {
     memset(t, 0, sizeof *t);
-    if (keys > (int64_t)1 << 29) {
-        peft__fail(m->arena.ctx, PEFT_ERROR_MEMORY, "metrics: %lld tokens are too many", (long long)keys);
-        m->failed = true;
-        return;
-    }
-    t->capacity = peft__mt_pow2(keys * 2);
-    t->slots = (peft__mt_slot *)peft__mt_get(m, t->capacity, sizeof *t->slots);
-    if (words) t->known = (peft__mt_token *)peft__mt_get(m, keys, sizeof *t->known);
+    t->capacity = keys > (int64_t)1 << 29 ? INT64_MAX : peft__pow2(keys * 2);  // ids are 32 bits
+    t->slots = (peft__id_slot *)peft__get(m, t->capacity, sizeof *t->slots);
+    if (words) t->known = (peft__word *)peft__get(m, keys, sizeof *t->known);
     t->mask = (uint64_t)t->capacity - 1;
     t->stamp = 1;
 }
@@ -30643,22 +30359,17 @@ static bool peft__ascii_mark(char c) {  // punctuation or a symbol of ASCII
     return c > ' ' && c < 127 && !(lower >= 'a' && lower <= 'z') && !(c >= '0' && c <= '9');
 }
 
-// The ranges that sacreBLEU's zh tokenizer isolates. Its range for extension B, written with a four-digit
-// escape, amounts to U+2001..2A6D.
-static bool peft__uc_chinese(uint32_t c) {
-    static const uint16_t ranges[][2] = {
-        {0x2001, 0x2A6D}, {0x2E80, 0x2FDF}, {0x2FF0, 0x303F}, {0x3100, 0x312F}, {0x31A0, 0x31BF},
-        {0x31C0, 0x31EF}, {0x3200, 0x33FF}, {0x3400, 0x4DB5}, {0x4E00, 0x9FBB}, {0xF900, 0xFA2D},
-        {0xFA30, 0xFA6A}, {0xFA70, 0xFAD9}, {0xFE10, 0xFE1F}, {0xFE30, 0xFE4F}, {0xFF00, 0xFFEF}};
-    return peft__uc_among(ranges, PEFT__COUNT(ranges), c);
-}
-
 static int peft__cut_class(int kind, uint32_t c) {
+    // what sacreBLEU's zh isolates. Its extension B, a four-digit escape there, amounts to U+2001..2A6D
+    static const uint16_t chinese[][2] = {
+        {0x2001, 0x2A6D}, {0x2E80, 0x2FDF}, {0x2FF0, 0x303F}, {0x3100, 0x312F}, {0x31A0, 0x31EF},
+        {0x3200, 0x4DB5}, {0x4E00, 0x9FBB}, {0xF900, 0xFA2D}, {0xFA30, 0xFA6A}, {0xFA70, 0xFAD9},
+        {0xFE10, 0xFE1F}, {0xFE30, 0xFE4F}, {0xFF00, 0xFFEF}};
     if (kind == PEFT__TOKENIZE_ALL) return PEFT__CUT_ALONE;
     if (peft__uc_space(c)) return PEFT__CUT_SPACE;
     if (kind == PEFT_TOKENIZE_NONE) return PEFT__CUT_WORD;
     if (kind == PEFT_TOKENIZE_CHAR) return PEFT__CUT_ALONE;
-    if (kind == PEFT_TOKENIZE_ZH && peft__uc_chinese(c)) return PEFT__CUT_ALONE;
+    if (kind == PEFT_TOKENIZE_ZH && peft__uc_among(chinese, PEFT__COUNT(chinese), c)) return PEFT__CUT_ALONE;
     uint32_t bit = kind == PEFT_TOKENIZE_INTL || c < 0x80 ? peft__uc_bit(c) : 0;
     if (bit & PEFT__UC_N) return PEFT__CUT_DIGIT;
     if (kind == PEFT_TOKENIZE_INTL)
@@ -30676,12 +30387,8 @@ static void peft__words_init(peft__words *w, int kind, bool lower) {
 
 // The class of the character at *i, which moves behind it.
 PEFT__INLINE int peft__cut_next(const peft__words *w, const char *s, size_t n, size_t *i) {
-    unsigned char b = (unsigned char)s[*i];
-    if (b < 0x80) {
-        ++*i;
-        return w->ascii[b];
-    }
-    uint32_t c = 0;
+    uint32_t c = (unsigned char)s[*i];
+    if (c < 0x80) return ++*i, w->ascii[c];
     peft__utf8_next(s, n, i, &c);
     return peft__cut_class(w->kind, c);
 }
@@ -30693,44 +30400,44 @@ PEFT__INLINE int peft__cut_next(const peft__words *w, const char *s, size_t n, s
 // Their matches do not overlap: `open` says that the character before may be \1 of the first one. So only a
 // point between two digits stays inside of its word. Where the reference does not pad the line with blanks,
 // its two ends act like digits.
-static int32_t peft__words_cut(const peft__words *w, const char *s, size_t n, peft__mt_token *out) {
+static int32_t peft__words_cut(const peft__words *w, const char *s, size_t n, peft__word *out) {
     bool padded = w->kind == PEFT_TOKENIZE_13A, open = padded, digit = false, in_word = false;
-    size_t i = 0, start = 0;
+    size_t start = 0;
     int32_t count = 0;
-    while (i < n) {
-        size_t at = i, next;
+    for (size_t i = 0; i < n;) {
+        size_t at = i;
         int k = peft__cut_next(w, s, n, &i);
         bool alone = k == PEFT__CUT_ALONE || (k == PEFT__CUT_DASH && digit);
         if (k == PEFT__CUT_POINT) {
-            next = i;
+            size_t next = i;
             int end = padded ? PEFT__CUT_SPACE : PEFT__CUT_DIGIT;
             alone = open || (i < n ? peft__cut_next(w, s, n, &next) : end) != PEFT__CUT_DIGIT;
-            open = !open;   // as \2 it is used up, else it may be the next \1
+            open = !open;  // as \2 it is used up, else it may be the next \1
         } else {
             open = k != PEFT__CUT_DIGIT;
         }
         bool ends = alone || k == PEFT__CUT_SPACE;
-        if (ends && in_word) out[count++] = peft__mt_word(s + start, at - start);
+        if (ends && in_word) out[count++] = peft__make_word(s + start, at - start);
         if (!ends && !in_word) start = at;
         in_word = !ends;
-        if (alone) out[count++] = peft__mt_word(s + at, i - at);
+        if (alone) out[count++] = peft__make_word(s + at, i - at);
         digit = k == PEFT__CUT_DIGIT;
     }
-    if (in_word) out[count++] = peft__mt_word(s + start, n - start);
+    if (in_word) out[count++] = peft__make_word(s + start, n - start);
     return count;
 }
 
 // Replaces `what` in s [n] by `with`, which is not longer, in place. Returns the new size.
-static size_t peft__mt_replace(char *s, size_t n, const char *what, const char *with) {
-    size_t k = strlen(what), w = strlen(with), out = 0, i = 0;
-    while (i < n) {
-        if (s[i] == what[0] && n - i >= k && memcmp(s + i, what, k) == 0) {
-            memcpy(s + out, with, w);
-            out += w;
-            i += k;
-        } else {
+static size_t peft__replace_all(char *s, size_t n, const char *what, const char *with) {
+    size_t k = strlen(what), w = strlen(with), out = 0;
+    for (size_t i = 0; i < n;) {
+        if (s[i] != what[0] || n - i < k || memcmp(s + i, what, k) != 0) {
             s[out++] = s[i++];
+            continue;
         }
+        memcpy(s + out, with, w);
+        out += w;
+        i += k;
     }
     return out;
 }
@@ -30750,7 +30457,7 @@ static size_t peft__words_strip(const char *s, size_t n) {
 
 // Cuts a text into words, of which there are at most as many as bytes. Copies go to *room, which moves
 // behind them; a text takes at most 2 * strlen + 8 bytes.
-static int32_t peft__words_read(const peft__words *w, const char *text, char **room, peft__mt_token *out) {
+static int32_t peft__words_read(const peft__words *w, const char *text, char **room, peft__word *out) {
     static const char *const markup[][2] = {{"<skipped>", ""}, {"-\n", ""}, {"\n", " "}, {"&quot;", "\""},
                                             {"&amp;", "&"}, {"&lt;", "<"}, {"&gt;", ">"}};
     size_t n = strlen(text), at = 0;
@@ -30758,8 +30465,8 @@ static int32_t peft__words_read(const peft__words *w, const char *text, char **r
     char *copy = *room;
     uint32_t c = 0;
     if (w->lower) {
-        n = peft__uc_lower_text(text, n, copy);
         s = copy;
+        n = peft__uc_lower_text(text, n, copy);
         *room += n;
     }
     if (w->kind != PEFT__TOKENIZE_ALL) n = peft__words_strip(s, n);
@@ -30772,7 +30479,7 @@ static int32_t peft__words_read(const peft__words *w, const char *text, char **r
         s = copy;
         if (!w->lower) *room += n;
         for (int64_t k = 0; k < PEFT__COUNT(markup); k++)
-            n = peft__mt_replace(copy, n, markup[k][0], markup[k][1]);
+            n = peft__replace_all(copy, n, markup[k][0], markup[k][1]);
     }
     return peft__words_cut(w, s, n, out);
 }
@@ -30780,69 +30487,63 @@ static int32_t peft__words_read(const peft__words *w, const char *text, char **r
 // ---- lines: a prediction with its references, scored in parallel
 
 // A text: the ids of its tokens, and at each token the id of the n-gram that begins there.
-typedef struct peft__mt_text {
+typedef struct peft__tokens {
     int32_t *ids, *gram;
     int32_t *sentence;  // ROUGE: sentence k has the tokens sentence[k] .. sentence[k + 1]
     int32_t count, sentences;
-} peft__mt_text;
+} peft__tokens;
 
-// The scratch of one thread, allocated before the first line begins, so that no task can run out of memory.
-typedef struct peft__mt_work {
-    peft__mt_table tokens, grams;
-    peft__mt_token *words;
-    char *bytes, *room;         // copies of texts; where the next copy goes
+// Texts that are loaded together, whose ids are common: those of a line, each prediction being followed by
+// its references, or of all lines. Allocated before the work begins, so that no task can run out of memory.
+typedef struct peft__work {
+    peft__id_table tokens, grams;
+    peft__word *words;
+    char *bytes, *room;       // copies of texts; where the next copy goes
     int32_t *ids, *gram, *sentence;
-    peft__mt_text *texts;       // of a line: the prediction, then its references; ids are common to all
-    int32_t *most, *now;        // [ids] for peft__mt_matches; `now` is zero between calls
-    int32_t different;          // how many n-grams of the present order differ
-    double *rows;               // a row for each reference
-    uint64_t *masks, *bits;     // LCS: [ids], zero between calls; bit rows of a table
-    unsigned char *carry;       // LCS: per token
-    unsigned char *hit;         // rougeLsum: a reference's sentence: which tokens some LCS uses
-    int32_t *left[2], *head, *next, *of, *done;  // rougeLsum: see peft__rouge_union
-} peft__mt_work;
+    peft__tokens *texts;
+    int64_t count, used;      // texts; their tokens
+    int32_t *most, *now;      // [ids] for peft__matches; `now` is zero between calls
+    int32_t different;        // how many n-grams of the present order differ
+    int32_t *list[6];         // [ids] scratch of the metric, zero at first
+    double *rows;             // a row for each reference
+    uint64_t *masks, *bits;   // LCS: [ids], zero between calls; bit rows of a table
+    unsigned char *carry;     // LCS: per token
+    unsigned char *hit;       // rougeLsum: a reference's sentence: which tokens some LCS uses
+} peft__work;
 
-enum { PEFT__MT_WIDTH = 96 };   // the longest row: chrF with 32 orders
+enum { PEFT__ROW_WIDTH = 96 };  // the longest row: chrF with 32 orders
 
 // A metric's run over all lines.
-typedef struct peft__mt_run {
+typedef struct peft__metric {
     peft_context *ctx;
     const char *const *predictions, *const *references;
     int64_t count;
-    int per;                    // references per prediction
-    int64_t longest, longest_line;  // bytes of the longest text; of the longest line with all its texts
+    int per;                  // references per prediction
+    int64_t longest_line, bytes;  // bytes of the longest line with all its texts; of all
     // the metric: its settings, how to cut texts, how to make a line's row, and a score from a sum of rows
     const void *desc;
     peft__words words, characters;
     int width, orders, letters;
-    int64_t bits;               // 64-bit words of the largest LCS table; -1: no LCS
+    int64_t bits;             // 64-bit words of the largest LCS table; -1: no LCS
     double beta;
-    void (*line)(const struct peft__mt_run *run, peft__mt_work *w, int64_t i, double *row);
-    double (*score)(const struct peft__mt_run *run, const double *sums);
-    // results
-    double *rows;               // [count, width]
-    double sums[PEFT__MT_WIDTH];
-    peft__mt_memory memory;
-    peft__mt_work *works;
+    void (*line)(const struct peft__metric *run, peft__work *w, int64_t i, double *row);
+    double (*score)(const struct peft__metric *run, const double *sums);
+    double *rows, *values;    // [count, width]; of metrics of the whole corpus: [ids] scratch
+    double sums[PEFT__ROW_WIDTH];
+    peft__memory memory;
+    peft__work *works;
     int64_t tasks;
-    // only of metrics that look at the whole corpus, see peft__corpus_read
-    peft__mt_table tokens, grams;
-    int64_t *start, texts, all_words, most_words;   // most_words: of one text
-    int32_t *ids, *gram;
-    int32_t *room[4];           // scratch of the metric, like `values`: [words of the corpus], 0 at first
-    double *values;
-} peft__mt_run;
+} peft__metric;
 
-// Text t in the order of the corpus: each prediction is followed by its references.
-static const char *peft__mt_text_at(const peft__mt_run *run, int64_t t) {
+static const char *peft__line_text(const peft__metric *run, int64_t t) {
     int64_t i = t / (run->per + 1), k = t % (run->per + 1);
     return k == 0 ? run->predictions[i] : run->references[i * run->per + k - 1];
 }
 
 // Checks and measures the texts. reference_count: 0, or the caller's number to check; per: 0 means 1.
-static peft_status peft__mt_open(peft__mt_run *run, const char *name, peft_context *ctx,
-                                 const char *const *predictions, const char *const *references, int64_t count,
-                                 int64_t reference_count, int per) {
+static peft_status peft__metric_open(peft__metric *run, const char *name, peft_context *ctx,
+    const char *const *predictions, const char *const *references, int64_t count, int64_t reference_count,
+    int per) {
     memset(run, 0, sizeof *run);
     run->ctx = ctx;
     run->predictions = predictions;
@@ -30854,137 +30555,146 @@ static peft_status peft__mt_open(peft__mt_run *run, const char *name, peft_conte
     int64_t texts = 0;
     bool fits = count > 0 && run->per > 0 && peft__mul(count, (int64_t)run->per + 1, &texts);
     if (!fits || !predictions || !references)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %s", name, count <= 0 ? "no predictions"
-                          : !predictions ? "predictions is NULL" : "no references");
+        return PEFT__REFUSE(ctx, "%s: %s", name,
+            count <= 0 ? "no predictions" : !predictions ? "predictions is NULL" : "no references");
     if (reference_count != 0 && reference_count != texts - count)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %lld predictions (times %d) but %lld references",
-                          name, (long long)count, run->per, (long long)reference_count);
-    for (int64_t t = 0, total = 0; t < texts; t++) {
-        const char *text = peft__mt_text_at(run, t);
+        return PEFT__REFUSE(ctx, "%s: %ld predictions (times %d) but %ld references", name, count, run->per,
+            reference_count);
+    for (int64_t t = 0, line = 0; t < texts; t++) {
+        const char *text = peft__line_text(run, t);
         bool first = t % (run->per + 1) == 0;
         if (!text)
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %sprediction %lld is NULL", name,
-                              first ? "" : "a reference of ", (long long)(t / (run->per + 1)));
+            return PEFT__REFUSE(ctx, "%s: %sprediction %ld is NULL", name, first ? "" : "a reference of ",
+                t / (run->per + 1));
         int64_t n = (int64_t)strlen(text);
-        total = first ? n : total + n;
-        run->longest = PEFT__MAX(run->longest, n);
-        run->longest_line = PEFT__MAX(run->longest_line, total);
+        line = first ? n : line + n;
+        run->bytes += n;
+        run->longest_line = PEFT__MAX(run->longest_line, line);
     }
     return PEFT_OK;
 }
 
-// Calls peft__mt_open with the fields that all descriptors of text metrics begin with.
-#define PEFT__MT_OPEN(run, name, d) \
-    peft__mt_open(run, name, (d)->context, (d)->predictions, (d)->references, (d)->count, \
+// Calls peft__metric_open with the fields that all descriptors of text metrics begin with.
+#define PEFT__METRIC_OPEN(run, name, d) \
+    peft__metric_open(run, name, (d)->context, (d)->predictions, (d)->references, (d)->count, \
                   (d)->reference_count, (d)->references_per_prediction)
 
 // Writes the text that says how a result was made.
-#define PEFT__MT_SIGN(result, ...) \
+#define PEFT__SIGN(result, ...) \
     peft__string_into((result)->signature, sizeof((result)->signature), __VA_ARGS__)
 
 // Fails without the arguments that every metric needs.
-#define PEFT__MT_NEED(d, result) \
+#define PEFT__NEED_DESC(d, result) \
     do { \
         if (!(d) || !(d)->context) return PEFT_ERROR_ARGUMENT; \
         PEFT__NEED((d)->context, result, "result"); \
     } while (0)
 
-static void peft__mt_close(peft__mt_run *run) {
+static void peft__metric_close(peft__metric *run) {
     if (run->ctx) peft__arena_free(&run->memory.arena);
 }
 
-static void peft__mt_begin(peft__mt_run *run, peft__mt_work *w) {
-    int64_t n = run->longest_line + run->per + 2;   // the most tokens of a line
-    peft__mt_get_table(&run->memory, &w->tokens, n, true);
-    peft__mt_get_table(&run->memory, &w->grams, n, false);
-    w->words = PEFT__MT_GET(run, peft__mt_token, n);
-    w->bytes = PEFT__MT_GET(run, char, 2 * n + 8 * (run->per + 1));
-    int32_t **lists[] = {&w->ids, &w->gram, &w->most, &w->now, &w->sentence, &w->left[0], &w->left[1],
-                         &w->head, &w->next, &w->of, &w->done};
-    for (int64_t k = 0; k < (run->bits > 0 ? PEFT__COUNT(lists) : 5); k++)
-        *lists[k] = PEFT__MT_GET(run, int32_t, n);
-    w->texts = PEFT__MT_GET(run, peft__mt_text, run->per + 1);
-    w->rows = PEFT__MT_GET(run, double, (int64_t)run->per * run->width);
-    if (run->bits >= 0) {
-        w->masks = PEFT__MT_GET(run, uint64_t, n);
-        w->carry = PEFT__MT_GET(run, unsigned char, n);
-        w->hit = PEFT__MT_GET(run, unsigned char, n);
-        w->bits = PEFT__MT_GET(run, uint64_t, run->bits);
-    }
+// Makes room for texts of so many bytes and n - 1 tokens in all.
+static void peft__work_begin(peft__metric *run, peft__work *w, int64_t texts, int64_t bytes, int64_t n) {
+    peft__id_table_get(&run->memory, &w->tokens, n, true);
+    peft__id_table_get(&run->memory, &w->grams, n, false);
+    w->words = PEFT__GET(run, peft__word, n);
+    w->bytes = PEFT__GET(run, char, 2 * bytes + 8 * texts);
+    int32_t **lists[] = {&w->ids, &w->gram, &w->sentence, &w->most, &w->now};
+    for (int64_t k = 0; k < PEFT__COUNT(lists); k++) *lists[k] = PEFT__GET(run, int32_t, n);
+    for (int k = 0; k < 6; k++) w->list[k] = PEFT__GET(run, int32_t, n);
+    w->texts = PEFT__GET(run, peft__tokens, texts);
+    w->rows = PEFT__GET(run, double, (int64_t)run->per * run->width);
+    if (run->bits < 0) return;
+    w->masks = PEFT__GET(run, uint64_t, n);
+    w->carry = PEFT__GET(run, unsigned char, n);
+    w->hit = PEFT__GET(run, unsigned char, n);
+    w->bits = PEFT__GET(run, uint64_t, run->bits);
 }
 
-static void peft__mt_task(void *arg, int64_t task) {
-    peft__mt_run *run = (peft__mt_run *)arg;
+static void peft__metric_task(void *arg, int64_t task) {
+    peft__metric *run = (peft__metric *)arg;
     int64_t first = run->count * task / run->tasks, last = run->count * (task + 1) / run->tasks;
     for (int64_t i = first; i < last; i++) run->line(run, &run->works[task], i, run->rows + i * run->width);
 }
 
+// Sets the fields of the metric, from run->desc.
+typedef peft_status (*peft__metric_prepare)(peft__metric *run);
+
 // Makes the rows of all lines, and their sums, which are the same for any number of threads.
-static peft_status peft__mt_score_lines(peft__mt_run *run) {
+static peft_status peft__score_lines(peft__metric *run, peft__metric_prepare prepare, const void *desc) {
+    run->desc = desc;
+    peft_status s = prepare(run);
+    if (s) return s;
     run->tasks = PEFT__MAX(PEFT__MIN((int64_t)run->ctx->threads, run->count / 16), 1);
-    run->rows = PEFT__MT_GET(run, double, run->count * run->width);
-    run->works = PEFT__MT_GET(run, peft__mt_work, run->tasks);
-    for (int64_t k = 0; !run->memory.failed && k < run->tasks; k++) peft__mt_begin(run, &run->works[k]);
+    run->rows = PEFT__GET(run, double, run->count * run->width);
+    run->works = PEFT__GET(run, peft__work, run->tasks);
+    for (int64_t k = 0, texts = run->per + 1; !run->memory.failed && k < run->tasks; k++)
+        peft__work_begin(run, &run->works[k], texts, run->longest_line, run->longest_line + texts + 1);
     if (run->memory.failed) return PEFT_ERROR_MEMORY;
-    peft__parallel(run->ctx, run->tasks, peft__mt_task, run);
+    peft__parallel(run->ctx, run->tasks, peft__metric_task, run);
     for (int64_t i = 0; i < run->count * run->width; i++) run->sums[i % run->width] += run->rows[i];
     return PEFT_OK;
 }
 
-typedef int32_t (*peft__mt_reader)(const peft__mt_run *run, const char *text, char **room,
-                                   peft__mt_token *out);
+typedef int32_t (*peft__reader)(const peft__metric *run, const char *text, char **room, peft__word *out);
 
-static int32_t peft__mt_read(const peft__mt_run *run, const char *text, char **room, peft__mt_token *out) {
+static int32_t peft__read_words(const peft__metric *run, const char *text, char **room, peft__word *out) {
     return peft__words_read(&run->words, text, room, out);
 }
 
-// Loads line i as ids. An empty token ends a sentence and is left out; sentences without tokens are left
-// out too.
-static void peft__mt_load(const peft__mt_run *run, peft__mt_work *w, int64_t i, peft__mt_reader read) {
-    int64_t total = 0, used = 0;
+// Loads lines [i, i + count) as ids. An empty token ends a sentence and is left out; sentences without tokens
+// are left out too.
+static void peft__load(const peft__metric *run, peft__work *w, int64_t i, int64_t count, peft__reader read) {
+    int64_t at = 0;
     w->room = w->bytes;
-    for (int k = 0; k <= run->per; k++) {
-        const char *text = peft__mt_text_at(run, i * (run->per + 1) + k);
-        total += w->texts[k].count = read(run, text, &w->room, w->words + total);
-    }
-    peft__mt_clear(&w->tokens, total);
-    for (int k = 0; k <= run->per; k++) {
-        peft__mt_text *t = &w->texts[k];
-        const peft__mt_token *words = w->words + used, *end = words + t->count;
-        t->ids = w->ids + used;
-        t->gram = w->gram + used;
-        t->sentence = w->sentence + used;
-        used += t->count;
+    w->count = count * (run->per + 1);
+    w->used = 0;
+    for (int64_t k = 0; k < w->count; k++)
+        w->used += w->texts[k].count =
+            read(run, peft__line_text(run, i * (run->per + 1) + k), &w->room, w->words + w->used);
+    peft__id_clear(&w->tokens, w->used);
+    for (peft__tokens *t = w->texts; t < w->texts + w->count; t++) {
+        const peft__word *words = w->words + at, *end = words + t->count;
+        t->ids = w->ids + at;
+        t->gram = w->gram + at;
+        t->sentence = w->sentence + at;
+        at += t->count;
         t->count = t->sentences = t->sentence[0] = 0;
         for (; words < end; words++) {
-            if (words->size > 0) t->ids[t->count++] = peft__mt_token_id(&w->tokens, words->text, words->size);
+            if (words->size > 0) t->ids[t->count++] = peft__word_id(&w->tokens, words->text, words->size);
             else if (t->count > t->sentence[t->sentences]) t->sentence[++t->sentences] = t->count;
         }
     }
 }
 
-static int32_t peft__mt_size(const peft__mt_text *t, int n) {  // how many n-grams a text has
+static int32_t peft__grams(const peft__tokens *t, int n) {  // how many n-grams a text has
     return PEFT__MAX(t->count - n + 1, 0);
 }
 
-// Computes the n-grams of all texts of the line; to be called for n = 1, 2, ... in turn.
-static void peft__mt_order(const peft__mt_run *run, peft__mt_work *w, int n) {
-    int64_t total = 0;
-    for (int k = 0; k <= run->per; k++) total += peft__mt_size(&w->texts[k], n);
-    if (n > 1) peft__mt_clear(&w->grams, total);
-    for (int k = 0; k <= run->per; k++)
-        peft__mt_grams(&w->grams, w->texts[k].gram, w->texts[k].ids, w->texts[k].count, n);
+// Computes the n-grams of all texts; to be called for n = 1, 2, ... in turn. An n-gram's key is the id of its
+// first n - 1 tokens and its last token.
+static void peft__make_grams(peft__work *w, int n) {
+    if (n > 1) peft__id_clear(&w->grams, w->used);
+    for (peft__tokens *t = w->texts; t < w->texts + w->count; t++) {
+        int32_t *gram = t->gram, size = peft__grams(t, n);
+        if (n == 1 && size) memcpy(gram, t->ids, size * sizeof *gram);
+        for (int32_t i = 0; n > 1 && i < size; i++) {
+            uint64_t key = (uint64_t)(uint32_t)gram[i] << 32 | (uint32_t)t->ids[i + n - 1];
+            gram[i] = peft__id_for(&w->grams, peft__word_mix(key), NULL, 0);
+        }
+    }
     w->different = n == 1 ? w->tokens.used : w->grams.used;
 }
 
 // Clipped matches: the sum over n-grams of min(count in the prediction, largest count in one of the
 // references first .. last).
-static int32_t peft__mt_matches(peft__mt_work *w, int n, int first, int last) {
-    int32_t matches = 0, size = peft__mt_size(&w->texts[0], n);
-    memset(w->most, 0, (size_t)w->different * sizeof *w->most);
+static int32_t peft__matches(peft__work *w, int n, int first, int last) {
+    int32_t matches = 0, size = peft__grams(&w->texts[0], n);
+    memset(w->most, 0, w->different * sizeof *w->most);
     for (int k = first; k <= last; k++) {
         const int32_t *gram = w->texts[k].gram;
-        int32_t m = peft__mt_size(&w->texts[k], n);
+        int32_t m = peft__grams(&w->texts[k], n);
         for (int32_t i = 0; i < m && first == last; i++) w->most[gram[i]]++;
         for (int32_t i = 0; i < m && first < last; i++)
             if (++w->now[gram[i]] > w->most[gram[i]]) w->most[gram[i]]++;
@@ -30994,7 +30704,7 @@ static int32_t peft__mt_matches(peft__mt_work *w, int n, int first, int last) {
     return matches;
 }
 
-static peft_prf peft__mt_prf(double hits, double predicted, double expected) {
+static peft_prf peft__prf(double hits, double predicted, double expected) {
     peft_prf p;
     p.precision = predicted > 0 ? hits / predicted : 0;
     p.recall = expected > 0 ? hits / expected : 0;
@@ -31003,74 +30713,57 @@ static peft_prf peft__mt_prf(double hits, double predicted, double expected) {
 }
 
 // Precision, recall and F1 of the n-grams of the prediction and reference k.
-static peft_prf peft__mt_prf_of(peft__mt_work *w, int n, int k) {
-    double matches = peft__mt_matches(w, n, k, k);
-    return peft__mt_prf(matches, peft__mt_size(&w->texts[0], n), peft__mt_size(&w->texts[k], n));
+static peft_prf peft__prf_of(peft__work *w, int n, int k) {
+    double matches = peft__matches(w, n, k, k);
+    return peft__prf(matches, peft__grams(&w->texts[0], n), peft__grams(&w->texts[k], n));
 }
 
 // ---- lists of lines drawn at random, for intervals and paired tests
 
 typedef struct peft__resampler {
-    peft_paired_desc d;         // its count, samples, seed, test, score and user
-    const double *rows[2];      // [count, width] of one or of two systems
-    // A score is one of three: what d.score makes of the list of lines (then there are no rows); what
-    // run->score makes of the sum of rows; or, without these, the mean of the rows' values first ..
-    // first + values - 1.
-    int width, first, values;
-    const peft__mt_run *run;
-    int64_t *line;
+    const double *rows[2];  // [count, width] of one or of two systems
+    int64_t count, width;
+    uint64_t seed;
+    bool swap;              // randomization, else bootstrap
+    double *sums[2];        // [samples, width] sums of drawn rows, zero before
+    int64_t *line;          // instead of sums: the list itself, as peft_paired_score takes it
     unsigned char *side[2];
-    double *scores[2];          // [values, samples] of each system
 } peft__resampler;
 
-// Adds a line as number i of a list; `swapped`: with the two systems exchanged.
-static void peft__resample_take(peft__resampler *r, int64_t i, int64_t line, bool swapped,
-                                double (*sums)[PEFT__MT_WIDTH]) {
+// Adds a line as number i of a sample; `swapped`: with the two systems exchanged.
+static void peft__resample_take(peft__resampler *r, int64_t sample, int64_t i, int64_t line, bool swapped) {
+    if (r->line) r->line[i] = line;
     for (int side = 0; side < 2; side++) {
         int whose = side ^ swapped;
-        if (r->d.score) r->line[i] = line, r->side[side][i] = (unsigned char)whose;
+        if (r->line) r->side[side][i] = (unsigned char)whose;
         else if (r->rows[side])
-            for (int k = 0; k < r->width; k++) sums[side][k] += r->rows[whose][line * r->width + k];
+            for (int64_t k = 0; k < r->width; k++)
+                r->sums[side][sample * r->width + k] += r->rows[whose][line * r->width + k];
     }
 }
 
-// Scores a list; NAN if it has no score.
-static void peft__resample_score(peft__resampler *r, double (*sums)[PEFT__MT_WIDTH], int64_t sample) {
-    bool whole = r->run && r->run->score;
-    for (int side = 0; side < 2 && r->scores[side]; side++) {
-        double *out = r->scores[side] + sample;
-        if (r->d.score) *out = r->d.score(r->line, r->side[side], r->d.count, out, r->d.user) ? *out : NAN;
-        else if (whole) *out = r->run->score(r->run, sums[side]);
-        else for (int k = 0; k < r->values; k++)
-            out[k * r->d.samples] = sums[side][r->first + k] / (double)r->d.count;
-    }
-}
-
-// Draws one sample and scores it. Its generator depends on seed and sample only, so that threads do not
-// matter. Bootstrap: draws lines with replacement, the same for both systems. Randomization: tosses a coin
-// for each line that exchanges the systems.
+// Draws one sample. Its generator depends on seed and sample only, so that threads do not matter. Bootstrap:
+// draws lines with replacement, the same for both systems. Randomization: tosses a coin for each line that
+// exchanges the systems.
 static void peft__resample(void *arg, int64_t sample) {
     peft__resampler *r = (peft__resampler *)arg;
-    double sums[2][PEFT__MT_WIDTH];
-    bool swap = r->d.test == PEFT_PAIRED_RANDOMIZATION;
     uint64_t coins = 0;
     peft_rng rng;
-    memset(sums, 0, sizeof sums);
-    peft_rng_seed(&rng, peft__mix_seed(r->d.seed, (uint64_t)sample, 0));
-    for (int64_t i = 0; i < r->d.count; i++) {
-        if (swap) coins = i % 64 ? coins >> 1 : peft__rng_next(&rng);
-        peft__resample_take(r, i, swap ? i : peft__rng_below(&rng, r->d.count), swap && (coins & 1), sums);
+    peft_rng_seed(&rng, peft__mix_seed(r->seed, (uint64_t)sample, 0));
+    for (int64_t i = 0; i < r->count; i++) {
+        if (r->swap) coins = i % 64 ? coins >> 1 : peft__rng_next(&rng);
+        int64_t line = r->swap ? i : peft__rng_below(&rng, r->count);
+        peft__resample_take(r, sample, i, line, r->swap && (coins & 1));
     }
-    peft__resample_score(r, sums, sample);
 }
 
-static int peft__mt_compare(const void *a, const void *b) {
+static int peft__compare_doubles(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return x < y ? -1 : x > y;
 }
 
 // The q quantile (0..1) of sorted values, with linear interpolation.
-static double peft__mt_percentile(const double *sorted, int64_t n, double q) {
+static double peft__percentile(const double *sorted, int64_t n, double q) {
     double at = q * (double)(n - 1);
     int64_t i = (int64_t)at;
     return i + 1 < n ? sorted[i] + (at - (double)i) * (sorted[i + 1] - sorted[i]) : sorted[n - 1];
@@ -31112,7 +30805,7 @@ static bool peft__stem_cvc(const unsigned char *w, int n) {
 // The number of letters before `suffix`; -1: the word does not end with it.
 static int peft__stem_ends(const unsigned char *w, int n, const char *suffix) {
     int k = (int)strlen(suffix);
-    return n >= k && memcmp(w + n - k, suffix, (size_t)k) == 0 ? n - k : -1;
+    return n >= k && memcmp(w + n - k, suffix, k) == 0 ? n - k : -1;
 }
 
 static int peft__stem_put(unsigned char *w, int stem, const char *suffix) {
@@ -31221,7 +30914,7 @@ PEFTDEF size_t peft_porter_stem(char *word, size_t n) {
 // Cuts a text into words of lower-case letters a-z and digits; all else separates. Two code points beyond
 // ASCII have a lower case in it: the Kelvin sign (k), and I with dot above (i, then a combining dot, which
 // separates). An empty word ends a sentence.
-static int32_t peft__rouge_read(const peft__mt_run *run, const char *text, char **room, peft__mt_token *out) {
+static int32_t peft__rouge_read(const peft__metric *run, const char *text, char **room, peft__word *out) {
     const peft_rouge_desc *d = (const peft_rouge_desc *)run->desc;
     const unsigned char *lower = run->words.ascii, *s = (const unsigned char *)text;
     char *end = *room, *start = end;
@@ -31237,73 +30930,59 @@ static int32_t peft__rouge_read(const peft__mt_run *run, const char *text, char 
         }
         if (end > start) {
             size_t n = (size_t)(end - start);
-            out[count++] = peft__mt_word(start, d->use_stemmer && n > 3 ? peft_porter_stem(start, n) : n);
+            out[count++] = peft__make_word(start, d->use_stemmer && n > 3 ? peft_porter_stem(start, n) : n);
             start = end;
         }
-        bool stop = b == '.' || b == '!' || b == '?';
-        bool ends = d->split_summaries && stop && (s[1] == ' ' || s[1] == '\t' || s[1] == '\r');
-        if (ends || b == '\n' || b == 0) out[count++] = peft__mt_word(end, 0);
+        bool stop = d->split_summaries && (b == '.' || b == '!' || b == '?');
+        bool ends = stop && (s[1] == ' ' || s[1] == '\t' || s[1] == '\r');
+        if (ends || b == '\n' || b == 0) out[count++] = peft__make_word(end, 0);
         if (b == 0) break;
     }
     *room = end;
     return count;
 }
 
-// One row of the bit-parallel LCS over 64 columns (Hyyro 2004). A zero bit of v marks a column where the
-// table's value grows by one. U = v & matches; v' = (v + U) | (v & ~matches), with the carry of the sum
-// going to the next 64 columns.
-PEFT__INLINE uint64_t peft__lcs_step(uint64_t v, uint64_t matches, unsigned char *carry) {
-    uint64_t u = v & matches, sum = v + u, c = sum < v;
-    uint64_t full = sum + *carry;
-    *carry = (unsigned char)(c | (full < sum));
-    return full | (v & ~matches);
-}
-
-PEFT__INLINE int peft__mt_popcount(uint64_t x) {
+PEFT__INLINE int peft__popcount(uint64_t x) {
     x -= x >> 1 & 0x5555555555555555u;
     x = (x & 0x3333333333333333u) + (x >> 2 & 0x3333333333333333u);
     return (int)(((x + (x >> 4)) & 0x0F0F0F0F0F0F0F0Fu) * 0x0101010101010101u >> 56);
 }
 
-// The length of the longest common subsequence of r [n] and c [m] in O(n m / 64): takes 64 tokens of c at a
-// time over all of r, whose rows keep the carries. bits: NULL, or [n + 1, (m + 63) / 64] for the table.
-static int32_t peft__lcs(peft__mt_work *w, const int32_t *r, int32_t n, const int32_t *c, int32_t m,
-                         uint64_t *bits) {
+// The length of the longest common subsequence of r [n] and c [m] in O(n m / 64), bit-parallel (Hyyro 2004):
+// takes 64 tokens of c at a time over all of r. In the table of lengths t, a zero bit of v, the row of r's
+// token i, marks a column j where t[i][j] > t[i][j - 1]. U = v & matches; v' = (v + U) | (v & ~matches), with
+// the carry of the sum going to the next 64 columns. bits: NULL, or [n + 1, (m + 63) / 64] for the rows.
+static int32_t peft__lcs(peft__work *w, const int32_t *r, int32_t n, const int32_t *c, int32_t m,
+    uint64_t *bits) {
     int32_t length = 0;
     int64_t words = (m + 63) / 64;
-    memset(w->carry, 0, (size_t)n);
-    for (int64_t k = 0; k < words; k++) {
-        int32_t size = PEFT__MIN(m - (int32_t)(k * 64), 64);
+    memset(w->carry, 0, n);
+    for (int64_t k = 0; k < words; k++, c += 64, m -= 64) {
+        int32_t size = PEFT__MIN(m, 64);
         uint64_t v = ~(uint64_t)0;
-        for (int32_t i = 0; i < size; i++) w->masks[c[k * 64 + i]] |= (uint64_t)1 << i;
-        if (bits) bits[k] = v;
+        for (int32_t i = 0; i < size; i++) w->masks[c[i]] |= (uint64_t)1 << i;
         for (int32_t i = 0; i < n; i++) {
-            v = peft__lcs_step(v, w->masks[r[i]], &w->carry[i]);
+            uint64_t matches = w->masks[r[i]], sum = v + (v & matches), full = sum + w->carry[i];
+            w->carry[i] = (unsigned char)((sum < v) | (full < sum));
+            v = full | (v & ~matches);
             if (bits) bits[(i + 1) * words + k] = v;
         }
-        for (int32_t i = 0; i < size; i++) w->masks[c[k * 64 + i]] = 0;
-        length += peft__mt_popcount(~v & (~(uint64_t)0 >> (64 - size)));
+        for (int32_t i = 0; i < size; i++) w->masks[c[i]] = 0;
+        length += peft__popcount(~v & (~(uint64_t)0 >> (64 - size)));
     }
     return length;
 }
 
-// The table's value t[i][j], from bit row i.
-static int32_t peft__lcs_prefix(const uint64_t *row, int32_t j) {
-    int32_t sum = 0, k = 0;
-    for (; j >= 64; j -= 64) sum += peft__mt_popcount(~row[k++]);
-    return j > 0 ? sum + peft__mt_popcount(~row[k] & (((uint64_t)1 << j) - 1)) : sum;
-}
-
 // Marks in w->hit the tokens of r that the LCS with c uses. Of several LCSs it takes rouge_score's: from
-// the end, equal last tokens pair up; else c gets shorter if only that keeps the length, else r does.
-static void peft__lcs_mark(peft__mt_work *w, const int32_t *r, int32_t n, const int32_t *c, int32_t m) {
-    int64_t words = (m + 63) / 64;
-    peft__lcs(w, r, n, c, m, w->bits);
-    for (int32_t i = n, j = m; i > 0 && j > 0;) {
-        const uint64_t *row = w->bits + i * words;
-        if (r[i - 1] == c[j - 1]) w->hit[--i] = 1, j--;
-        else if (peft__lcs_prefix(row, j - 1) > peft__lcs_prefix(row - words, j)) j--;
-        else i--;
+// the end, equal last tokens pair up; else c gets shorter if only that keeps the length, else r does. The
+// table is turned, as its bits then say whether r's last token makes the LCS longer.
+static void peft__lcs_mark(peft__work *w, const int32_t *r, int32_t n, const int32_t *c, int32_t m) {
+    int64_t words = (n + 63) / 64;
+    peft__lcs(w, c, m, r, n, w->bits);
+    for (int32_t i = n - 1, j = m; i >= 0 && j > 0;) {
+        if (r[i] == c[j - 1]) w->hit[i--] = 1, j--;
+        else if (w->bits[j * words + i / 64] >> i % 64 & 1) i--;
+        else j--;
     }
 }
 
@@ -31312,41 +30991,41 @@ static void peft__lcs_mark(peft__mt_work *w, const int32_t *r, int32_t n, const 
 // add tokens that the sentence has. So each token, until it is hit, goes through the sentences that have
 // it: from head[id] along next[], which are places in the prediction, in sentence of[place]. done[b]: the
 // last reference sentence compared with sentence b.
-static int32_t peft__rouge_union(peft__mt_work *w, const peft__mt_text *p, const peft__mt_text *r) {
-    size_t size = (size_t)w->tokens.used * sizeof(int32_t);
-    int32_t hits = 0, *left = w->left[0], *wanted = w->left[1];
+static int32_t peft__rouge_union(peft__work *w, const peft__tokens *p, const peft__tokens *r) {
+    size_t size = w->tokens.used * sizeof(int32_t);
+    int32_t hits = 0, *left = w->list[0], *wanted = w->list[1], *head = w->list[2], *next = w->list[3],
+            *of = w->list[4], *done = w->list[5];
     memset(left, 0, size);
     memset(wanted, 0, size);
-    for (int32_t i = 0; i < p->count; i++) left[p->ids[i]]++;
+    memset(head, 0xFF, size);
     for (int32_t i = 0; i < r->count; i++) wanted[r->ids[i]]++;
-    memset(w->head, 0xFF, size);
     for (int32_t b = p->sentences - 1; b >= 0; b--) {
-        w->done[b] = -1;
+        done[b] = -1;
         for (int32_t i = p->sentence[b + 1] - 1; i >= p->sentence[b]; i--) {
-            w->of[i] = b;
-            w->next[i] = w->head[p->ids[i]];
-            w->head[p->ids[i]] = i;
+            of[i] = b;
+            next[i] = head[p->ids[i]];
+            head[p->ids[i]] = i;
+            left[p->ids[i]]++;
         }
     }
     for (int32_t a = 0; a < r->sentences; a++) {
         const int32_t *ids = r->ids + r->sentence[a];
         int32_t n = r->sentence[a + 1] - r->sentence[a];
-        memset(w->hit, 0, (size_t)n);
+        memset(w->hit, 0, n);
         for (int32_t i = 0; i < n; i++) {
             if (left[ids[i]] == 0) continue;  // a hit would not count
-            for (int32_t at = w->head[ids[i]]; at >= 0 && !w->hit[i]; at = w->next[at]) {
-                int32_t b = w->of[at];
-                if (w->done[b] == a) continue;
-                w->done[b] = a;
+            for (int32_t at = head[ids[i]]; at >= 0 && !w->hit[i]; at = next[at]) {
+                int32_t b = of[at];
+                if (done[b] == a) continue;
+                done[b] = a;
                 peft__lcs_mark(w, ids, n, p->ids + p->sentence[b], p->sentence[b + 1] - p->sentence[b]);
             }
         }
         for (int32_t i = 0; i < n; i++) {
-            if (w->hit[i] && left[ids[i]] > 0 && wanted[ids[i]] > 0) {
-                hits++;
-                left[ids[i]]--;
-                wanted[ids[i]]--;
-            }
+            if (!w->hit[i] || left[ids[i]] <= 0 || wanted[ids[i]] <= 0) continue;
+            hits++;
+            left[ids[i]]--;
+            wanted[ids[i]]--;
         }
     }
     return hits;
@@ -31361,32 +31040,31 @@ static void peft__rouge_keep(double *best, peft_prf s, int reference) {
 
 // Makes the row of a line; run->orders > 0: ROUGE of that order alone. Orders beyond the longest text are
 // all 0.
-static void peft__rouge_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
-    const peft__mt_text *p = &w->texts[0];
-    int longest = 0, top = run->orders > 0 ? run->orders : 2;
-    peft__mt_load(run, w, i, peft__rouge_read);
-    for (int k = 0; k <= run->per; k++) longest = PEFT__MAX(longest, w->texts[k].count);
-    for (int n = 1; n <= PEFT__MIN(top, longest + 1); n++) {
-        peft__mt_order(run, w, n);
+static void peft__rouge_line(const peft__metric *run, peft__work *w, int64_t i, double *row) {
+    const peft__tokens *p = &w->texts[0];
+    peft__load(run, w, i, 1, peft__rouge_read);
+    int64_t top = PEFT__MIN(run->orders > 0 ? run->orders : 2, w->used + 1);
+    for (int n = 1; n <= top; n++) {
+        peft__make_grams(w, n);
         for (int k = 1; k <= run->per; k++)
-            peft__rouge_keep(run->orders > 0 ? row : row + 3 * (n - 1), peft__mt_prf_of(w, n, k), k);
+            peft__rouge_keep(run->orders > 0 ? row : row + 3 * (n - 1), peft__prf_of(w, n, k), k);
     }
     for (int k = 1; k <= run->per && run->orders == 0; k++) {
-        const peft__mt_text *r = &w->texts[k];
+        const peft__tokens *r = &w->texts[k];
         int32_t length = peft__lcs(w, r->ids, r->count, p->ids, p->count, NULL);
-        peft__rouge_keep(row + 6, peft__mt_prf(length, p->count, r->count), k);
-        if (p->count > 0 && r->count > 0 && p->sentences + r->sentences > 2)   // else it is ROUGE-L
+        peft__rouge_keep(row + 6, peft__prf(length, p->count, r->count), k);
+        if (p->count > 0 && r->count > 0 && p->sentences + r->sentences > 2)  // else it is ROUGE-L
             length = peft__rouge_union(w, p, r);
-        peft__rouge_keep(row + 9, peft__mt_prf(length, p->count, r->count), k);
+        peft__rouge_keep(row + 9, peft__prf(length, p->count, r->count), k);
     }
 }
 
 // The bit table of rougeLsum is for two of the longest sentences, which lines bound.
-static void peft__rouge_prepare(peft__mt_run *run, const peft_rouge_desc *d) {
+static peft_status peft__rouge_prepare(peft__metric *run) {
     int64_t longest = 0;
-    bool several = d->split_summaries;
+    bool several = ((const peft_rouge_desc *)run->desc)->split_summaries;
     for (int64_t t = 0; t < run->count * (run->per + 1); t++) {
-        const char *s = peft__mt_text_at(run, t), *end;
+        const char *s = peft__line_text(run, t), *end;
         for (; (end = strchr(s, '\n')) != NULL; s = end + 1) {
             longest = PEFT__MAX(longest, (int64_t)(end - s));
             several = true;
@@ -31395,95 +31073,86 @@ static void peft__rouge_prepare(peft__mt_run *run, const peft_rouge_desc *d) {
     }
     for (int c = '!'; c < 127; c++)
         run->words.ascii[c] = (unsigned char)(peft__ascii_mark((char)c) ? 0 : peft__lower((char)c));
-    run->desc = d;
     run->width = PEFT__ROUGE_VALUES;
     run->line = peft__rouge_line;
     run->bits = several ? (longest / 2 + 3) * (longest / 128 + 2) : 0;
+    return PEFT_OK;
 }
 
-// The quantiles of resampled means. False: out of memory.
-static bool peft__rouge_bootstrap(peft__mt_run *run, const peft_rouge_desc *d,
-                                  double (*out)[PEFT__ROUGE_VALUES]) {
+// Quantiles of resampled means. values: [3, PEFT__ROUGE_VALUES]
+static peft_status peft__rouge_bootstrap(peft__metric *run, const peft_rouge_desc *d, double *values) {
     static const double at[] = {0.025, 0.5, 0.975};
+    int64_t samples = d->bootstrap_samples, width = run->width;
     peft__resampler r;
     memset(&r, 0, sizeof r);
-    r.d.count = run->count;
-    r.d.samples = d->bootstrap_samples;
-    r.d.seed = d->seed;
     r.rows[0] = run->rows;
-    r.width = r.values = PEFT__ROUGE_VALUES;
-    r.scores[0] = PEFT__MT_GET(run, double, r.d.samples * r.values);
-    if (!r.scores[0]) return false;
-    peft__parallel(run->ctx, r.d.samples, peft__resample, &r);
-    for (int k = 0; k < r.values; k++) {
-        double *v = r.scores[0] + k * r.d.samples;
-        qsort(v, (size_t)r.d.samples, sizeof *v, peft__mt_compare);
-        for (int q = 0; q < 3; q++) out[q][k] = peft__mt_percentile(v, r.d.samples, at[q]);
+    r.count = run->count;
+    r.width = width;
+    r.seed = d->seed;
+    r.sums[0] = PEFT__GET(run, double, samples * width);
+    double *sorted = PEFT__GET(run, double, samples);
+    if (!sorted) return PEFT_ERROR_MEMORY;
+    peft__parallel(run->ctx, samples, peft__resample, &r);
+    for (int64_t k = 0; k < width; k++) {
+        for (int64_t i = 0; i < samples; i++) sorted[i] = r.sums[0][i * width + k] / (double)run->count;
+        qsort(sorted, samples, sizeof *sorted, peft__compare_doubles);
+        for (int q = 0; q < 3; q++) values[q * width + k] = peft__percentile(sorted, samples, at[q]);
     }
-    return true;
-}
-
-static peft_status peft__rouge_finish(peft__mt_run *run, const peft_rouge_desc *d,
-                                      peft_rouge_result *result) {
-    double values[4][PEFT__ROUGE_VALUES];   // mean, low, mid, high: the beginning of the result
-    char bootstrap[48] = "";
-    for (int q = 0; q < 4; q++)
-        for (int k = 0; k < PEFT__ROUGE_VALUES; k++) values[q][k] = run->sums[k] / (double)run->count;
-    if (d->pairs) memcpy(d->pairs, run->rows, (size_t)run->count * sizeof *d->pairs);
-    if (d->bootstrap_samples > 0) {
-        peft__string_into(bootstrap, sizeof bootstrap, "|bs:%d|seed:%llu", d->bootstrap_samples,
-                          (unsigned long long)d->seed);
-        if (!peft__rouge_bootstrap(run, d, values + 1)) return PEFT_ERROR_MEMORY;
-    }
-    memset(result, 0, sizeof *result);
-    memcpy(result, values, sizeof values);
-    PEFT__MT_SIGN(result, "rouge|nrefs:%d|tok:rouge_score|stem:%s|lsum:%s%s", run->per,
-                  d->use_stemmer ? "porter" : "no", d->split_summaries ? "newline+.!?" : "newline",
-                  bootstrap);
     return PEFT_OK;
 }
 
 PEFTDEF peft_status peft_rouge(const peft_rouge_desc *desc, peft_rouge_result *result) {
-    PEFT__MT_NEED(desc, result);
+    PEFT__NEED_DESC(desc, result);
     if (desc->bootstrap_samples < 0)
-        return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "rouge: bootstrap_samples is negative");
-    peft__mt_run run;
-    peft_status s = PEFT__MT_OPEN(&run, "rouge", desc);
-    if (!s) {
-        peft__rouge_prepare(&run, desc);
-        s = peft__mt_score_lines(&run);
+        return PEFT__REFUSE(desc->context, "rouge: bootstrap_samples is negative");
+    peft__metric run;
+    double values[4 * PEFT__ROUGE_VALUES];  // mean, low, mid, high: the beginning of the result
+    char bootstrap[48] = "";
+    peft_status s = PEFT__METRIC_OPEN(&run, "rouge", desc);
+    if (!s) s = peft__score_lines(&run, peft__rouge_prepare, desc);
+    for (int k = 0; !s && k < 4 * PEFT__ROUGE_VALUES; k++)
+        values[k] = run.sums[k % PEFT__ROUGE_VALUES] / (double)run.count;
+    if (!s && desc->bootstrap_samples > 0) {
+        peft__string_into(bootstrap, sizeof bootstrap, "|bs:%d|seed:%llu", desc->bootstrap_samples,
+            (unsigned long long)desc->seed);
+        s = peft__rouge_bootstrap(&run, desc, values + PEFT__ROUGE_VALUES);
     }
-    if (!s) s = peft__rouge_finish(&run, desc, result);
-    peft__mt_close(&run);
+    if (!s) {
+        if (desc->pairs) memcpy(desc->pairs, run.rows, run.count * sizeof *desc->pairs);
+        memcpy(result, values, sizeof values);
+        PEFT__SIGN(result, "rouge|nrefs:%d|tok:rouge_score|stem:%s|lsum:%s%s", run.per,
+            desc->use_stemmer ? "porter" : "no", desc->split_summaries ? "newline+.!?" : "newline",
+            bootstrap);
+    }
+    peft__metric_close(&run);
     return s;
 }
 
-// All scores of one pair, or (n > 0) those of ROUGE-n; writes `size` bytes to out.
+// The row of one pair, or (n > 0) its beginning, that of ROUGE-n.
 static peft_status peft__rouge_one(peft_context *context, const char *prediction, const char *reference,
-                                   int n, bool use_stemmer, void *out, size_t size) {
+    int n, bool use_stemmer, void *out, size_t size) {
     PEFT__NEED(context, context, "context");
     PEFT__NEED(context, out, "out");
     peft_rouge_desc d;
-    peft__mt_run run;
+    peft__metric run;
     memset(&d, 0, sizeof d);
     d.use_stemmer = use_stemmer;
-    peft_status s = peft__mt_open(&run, "rouge", context, &prediction, &reference, 1, 0, 1);
-    if (!s) peft__rouge_prepare(&run, &d);
+    peft_status s = peft__metric_open(&run, "rouge", context, &prediction, &reference, 1, 0, 1);
     run.orders = n;
-    if (!s) s = peft__mt_score_lines(&run);
+    if (!s) s = peft__score_lines(&run, peft__rouge_prepare, &d);
     if (!s) memcpy(out, run.rows, size);
-    peft__mt_close(&run);
+    peft__metric_close(&run);
     return s;
 }
 
 PEFTDEF peft_status peft_rouge_pair(peft_context *context, const char *prediction, const char *reference,
-                                    bool use_stemmer, peft_rouge_scores *out) {
+    bool use_stemmer, peft_rouge_scores *out) {
     return peft__rouge_one(context, prediction, reference, 0, use_stemmer, out, sizeof *out);
 }
 
 PEFTDEF peft_status peft_rouge_n(peft_context *context, const char *prediction, const char *reference, int n,
-                                 bool use_stemmer, peft_prf *out) {
-    if (context && n < 1) return peft__fail(context, PEFT_ERROR_ARGUMENT, "rouge_n: n must be at least 1");
+    bool use_stemmer, peft_prf *out) {
+    if (context && n < 1) return PEFT__REFUSE(context, "rouge_n: n must be at least 1");
     return peft__rouge_one(context, prediction, reference, n, use_stemmer, out, sizeof *out);
 }
 
@@ -31491,20 +31160,20 @@ PEFTDEF peft_status peft_rouge_n(peft_context *context, const char *prediction, 
 
 // A row: for each order, matches and n-grams of the prediction; then the words of the prediction, and of
 // the reference with the closest length (of two as close, the shorter).
-static void peft__bleu_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
-    peft__mt_load(run, w, i, peft__mt_read);
+static void peft__bleu_line(const peft__metric *run, peft__work *w, int64_t i, double *row) {
+    peft__load(run, w, i, 1, peft__read_words);
     int32_t count = w->texts[0].count, closest = w->texts[1].count;
     for (int k = 2; k <= run->per; k++) {
         int32_t length = w->texts[k].count, d = abs(length - count), best = abs(closest - count);
         if (d < best || (d == best && length < closest)) closest = length;
     }
-    for (int n = 1; n <= run->orders; n++) {
-        peft__mt_order(run, w, n);
-        row[2 * n - 2] = peft__mt_matches(w, n, 1, run->per);
-        row[2 * n - 1] = peft__mt_size(&w->texts[0], n);
+    for (int n = 1; n <= run->orders; n++, row += 2) {
+        peft__make_grams(w, n);
+        row[0] = peft__matches(w, n, 1, run->per);
+        row[1] = peft__grams(&w->texts[0], n);
     }
-    row[2 * run->orders] = count;
-    row[2 * run->orders + 1] = closest;
+    row[0] = count;
+    row[1] = closest;
 }
 
 static double peft__bleu_smooth(const peft_bleu_desc *d) {
@@ -31512,7 +31181,7 @@ static double peft__bleu_smooth(const peft_bleu_desc *d) {
 }
 
 // score = BP * exp(mean over orders of log precision), BP = exp(1 - r / c) for c < r
-static void peft__bleu_compute(const peft__mt_run *run, const double *sums, peft_bleu_result *r) {
+static void peft__bleu_compute(const peft__metric *run, const double *sums, peft_bleu_result *r) {
     const peft_bleu_desc *d = (const peft_bleu_desc *)run->desc;
     int orders = run->orders, used = orders;
     double value = peft__bleu_smooth(d), halves = 1, sum = 0, matches = 0;
@@ -31537,20 +31206,21 @@ static void peft__bleu_compute(const peft__mt_run *run, const double *sums, peft
         else if (d->smoothing == PEFT_SMOOTH_EXP) r->precisions[n] = 100 / ((halves *= 2) * r->totals[n]);
         else if (d->smoothing == PEFT_SMOOTH_FLOOR) r->precisions[n] = 100 * value / r->totals[n];
     }
-    for (int n = 0; n < used && d->average_precision; n++) r->score += r->precisions[n] / used;
-    if (d->average_precision) return;
-    for (int n = 0; n < used; n++) sum += r->precisions[n] > 0 ? log(r->precisions[n]) : -9999999999.0;
-    r->score = r->brevity_penalty * exp(sum / used);
+    for (int n = 0; n < used; n++) {
+        if (d->average_precision) r->score += r->precisions[n] / used;
+        sum += r->precisions[n] > 0 ? log(r->precisions[n]) : -9999999999.0;
+    }
+    if (!d->average_precision) r->score = r->brevity_penalty * exp(sum / used);
 }
 
-static double peft__bleu_score(const peft__mt_run *run, const double *sums) {
+static double peft__bleu_score(const peft__metric *run, const double *sums) {
     peft_bleu_result r;
     peft__bleu_compute(run, sums, &r);
     return r.score;
 }
 
-static peft_status peft__bleu_prepare(peft__mt_run *run, const peft_bleu_desc *d) {
-    run->desc = d;
+static peft_status peft__bleu_prepare(peft__metric *run) {
+    const peft_bleu_desc *d = (const peft_bleu_desc *)run->desc;
     run->orders = d->max_order == 0 ? 4 : d->max_order;
     run->width = 2 * run->orders + 2;
     run->line = peft__bleu_line;
@@ -31561,77 +31231,67 @@ static peft_status peft__bleu_prepare(peft__mt_run *run, const peft_bleu_desc *d
                         : (unsigned)d->tokenizer > PEFT_TOKENIZE_NONE ? "unknown tokenizer"
                         : (unsigned)d->smoothing > PEFT_SMOOTH_NONE ? "unknown smoothing"
                         : !fits ? "smooth_value is out of range" : NULL;
-    return wrong ? peft__fail(run->ctx, PEFT_ERROR_ARGUMENT, "bleu: %s", wrong) : PEFT_OK;
-}
-
-static void peft__bleu_sign(const peft__mt_run *run, char *out, size_t size) {
-    static const char *const tokenizers[] = {"13a", "intl", "char", "zh", "none"};
-    static const char *const methods[] = {"exp", "floor", "add-k", "none"};
-    const peft_bleu_desc *d = (const peft_bleu_desc *)run->desc;
-    char value[32] = "";
-    if (d->smoothing == PEFT_SMOOTH_FLOOR || d->smoothing == PEFT_SMOOTH_ADD_K) {
-        int64_t hundredths = (int64_t)(peft__bleu_smooth(d) * 100 + 0.5);
-        peft__string_into(value, sizeof value, "[%lld.%lld%lld]", (long long)(hundredths / 100),
-                          (long long)(hundredths / 10 % 10), (long long)(hundredths % 10));
-    }
-    peft__string_into(out, size, "nrefs:%d|case:%s|eff:%s|tok:%s|smooth:%s%s|%s", run->per,
-                      d->lowercase ? "lc" : "mixed", d->effective_order ? "yes" : "no",
-                      tokenizers[d->tokenizer], methods[d->smoothing], value,
-                      d->average_precision ? "mean:arithmetic|bp:no" : "like:sacrebleu-2.6.0");
+    return wrong ? PEFT__REFUSE(run->ctx, "bleu: %s", wrong) : PEFT_OK;
 }
 
 // Writes the score of each line by itself into out [count], unless that is NULL.
-static void peft__mt_line_scores(const peft__mt_run *run, double *out) {
+static void peft__line_scores(const peft__metric *run, double *out) {
     for (int64_t i = 0; out && i < run->count; i++) out[i] = run->score(run, run->rows + i * run->width);
 }
 
 PEFTDEF peft_status peft_bleu(const peft_bleu_desc *desc, peft_bleu_result *result) {
-    PEFT__MT_NEED(desc, result);
-    peft__mt_run run;
-    peft_status s = PEFT__MT_OPEN(&run, "bleu", desc);
-    if (!s) s = peft__bleu_prepare(&run, desc);
-    if (!s) s = peft__mt_score_lines(&run);
+    static const char *const tokenizers[] = {"13a", "intl", "char", "zh", "none"};
+    static const char *const methods[] = {"exp", "floor", "add-k", "none"};
+    PEFT__NEED_DESC(desc, result);
+    peft__metric run;
+    char value[32] = "";
+    peft_status s = PEFT__METRIC_OPEN(&run, "bleu", desc);
+    if (!s) s = peft__score_lines(&run, peft__bleu_prepare, desc);
     if (!s) {
+        int64_t hundredths = (int64_t)(peft__bleu_smooth(desc) * 100 + 0.5);
+        if (desc->smoothing == PEFT_SMOOTH_FLOOR || desc->smoothing == PEFT_SMOOTH_ADD_K)
+            peft__string_into(value, sizeof value, "[%ld.%ld%ld]", hundredths / 100, hundredths / 10 % 10,
+                hundredths % 10);
         peft__bleu_compute(&run, run.sums, result);
-        peft__bleu_sign(&run, result->signature, sizeof result->signature);
-        peft__mt_line_scores(&run, desc->sentences);
+        peft__line_scores(&run, desc->sentences);
+        PEFT__SIGN(result, "nrefs:%d|case:%s|eff:%s|tok:%s|smooth:%s%s|%s", run.per,
+            desc->lowercase ? "lc" : "mixed", desc->effective_order ? "yes" : "no",
+            tokenizers[desc->tokenizer], methods[desc->smoothing], value,
+            desc->average_precision ? "mean:arithmetic|bp:no" : "like:sacrebleu-2.6.0");
     }
-    peft__mt_close(&run);
+    peft__metric_close(&run);
     return s;
 }
 
 // ---- chrF
 
-static int32_t peft__chrf_letters(const peft__mt_run *run, const char *text, char **room,
-                                  peft__mt_token *out) {
+static int32_t peft__chrf_letters(const peft__metric *run, const char *text, char **room, peft__word *out) {
     return peft__words_read(&run->characters, text, room, out);
 }
 
-// Punctuation at the end of a word of several characters, or else at its beginning, stands alone: returns
-// the bytes before the cut; 0: there is none.
-static size_t peft__chrf_cut(const peft__mt_token *w) {
-    size_t size = (size_t)w->size, first = 0;
-    uint32_t c;
-    peft__utf8_next(w->text, size, &first, &c);
-    return first == size ? 0 : peft__ascii_mark(w->text[size - 1]) ? size - 1 : peft__ascii_mark(w->text[0]);
-}
-
-// Cuts a text into words, and splits these in place, from the last one on.
-static int32_t peft__chrf_words(const peft__mt_run *run, const char *text, char **room, peft__mt_token *out) {
-    int32_t n = peft__words_read(&run->words, text, room, out), count = n;
-    for (int32_t i = 0; i < n; i++) count += peft__chrf_cut(&out[i]) > 0;
-    for (int32_t i = n - 1, k = count; i >= 0; i--) {
-        peft__mt_token w = out[i];
-        size_t cut = peft__chrf_cut(&w);
-        out[--k] = peft__mt_word(w.text + cut, (size_t)w.size - cut);
-        if (cut > 0) out[--k] = peft__mt_word(w.text, cut);
-    }
+// Cuts a text into words, and splits these in place, from the last one on: punctuation at the end of a word
+// of several characters, or else at its beginning, stands alone.
+static int32_t peft__chrf_words(const peft__metric *run, const char *text, char **room, peft__word *out) {
+    int32_t n = peft__words_read(&run->words, text, room, out), count = n, cut = 0;
+    for (int pass = 0; pass < 2; pass++)  // counts, then splits
+        for (int32_t i = n - 1, k = count; i >= 0; i--) {
+            peft__word w = out[i];
+            size_t first = 0;
+            uint32_t c;
+            peft__utf8_next(w.text, (size_t)w.size, &first, &c);
+            cut = peft__ascii_mark(w.text[w.size - 1]) ? w.size - 1 : peft__ascii_mark(w.text[0]);
+            if ((int32_t)first == w.size) cut = 0;
+            count += pass == 0 && cut > 0;
+            if (pass == 0) continue;
+            out[--k] = peft__make_word(w.text + cut, (size_t)(w.size - cut));
+            if (cut > 0) out[--k] = peft__make_word(w.text, (size_t)cut);
+        }
     return count;
 }
 
 // F = (1 + beta^2) P R / (beta^2 P + R) of the means of P and R over the orders that both sides have; with
 // eps_smoothing, the mean of F over all orders.
-static double peft__chrf_score(const peft__mt_run *run, const double *s) {
+static double peft__chrf_score(const peft__metric *run, const double *s) {
     double factor = run->beta * run->beta, sum = 0, p_sum = 0, r_sum = 0, used = 0;
     for (int n = 0; n < run->orders; n++, s += 3) {
         double p = s[0] > 0 ? s[2] / s[0] : 1e-16, r = s[1] > 0 ? s[2] / s[1] : 1e-16, below = factor * p + r;
@@ -31645,28 +31305,28 @@ static double peft__chrf_score(const peft__mt_run *run, const double *s) {
 
 // A row: for each order, the n-grams of the prediction (0 if the reference has none), of the reference, and
 // in common; of the reference that gives the line its best score.
-static void peft__chrf_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
+static void peft__chrf_line(const peft__metric *run, peft__work *w, int64_t i, double *row) {
     double best = -1;
     for (int order = 0; order < run->orders; order++) {
         int n = order < run->letters ? order + 1 : order + 1 - run->letters;
-        if (n == 1) peft__mt_load(run, w, i, order < run->letters ? peft__chrf_letters : peft__chrf_words);
-        peft__mt_order(run, w, n);
+        if (n == 1) peft__load(run, w, i, 1, order < run->letters ? peft__chrf_letters : peft__chrf_words);
+        peft__make_grams(w, n);
         for (int k = 1; k <= run->per; k++) {
             double *s = w->rows + (k - 1) * run->width + 3 * order;
-            s[1] = peft__mt_size(&w->texts[k], n);
-            s[0] = s[1] > 0 ? peft__mt_size(&w->texts[0], n) : 0;
-            s[2] = peft__mt_matches(w, n, k, k);
+            s[1] = peft__grams(&w->texts[k], n);
+            s[0] = s[1] > 0 ? peft__grams(&w->texts[0], n) : 0;
+            s[2] = peft__matches(w, n, k, k);
         }
     }
     for (int k = 0; k < run->per; k++) {
         double score = peft__chrf_score(run, w->rows + k * run->width);
-        if (score > best) memcpy(row, w->rows + k * run->width, (size_t)run->width * sizeof *row);
+        if (score > best) memcpy(row, w->rows + k * run->width, run->width * sizeof *row);
         best = PEFT__MAX(best, score);
     }
 }
 
-static peft_status peft__chrf_prepare(peft__mt_run *run, const peft_chrf_desc *d) {
-    run->desc = d;
+static peft_status peft__chrf_prepare(peft__metric *run) {
+    const peft_chrf_desc *d = (const peft_chrf_desc *)run->desc;
     run->letters = (int)peft__or_default(d->char_order, 6);
     run->beta = peft__or_default(d->beta, 2);
     run->orders = run->letters + d->word_order;
@@ -31679,211 +31339,141 @@ static peft_status peft__chrf_prepare(peft__mt_run *run, const peft_chrf_desc *d
     bool fits = run->letters >= 0 && run->letters <= 16 && d->word_order >= 0 && d->word_order <= 16;
     const char *wrong = !fits ? "orders are not within 16" : run->orders == 0 ? "neither characters nor words"
                         : !(run->beta >= 0 && run->beta < 1e6) ? "beta is out of range" : NULL;
-    return wrong ? peft__fail(run->ctx, PEFT_ERROR_ARGUMENT, "chrf: %s", wrong) : PEFT_OK;
+    return wrong ? PEFT__REFUSE(run->ctx, "chrf: %s", wrong) : PEFT_OK;
 }
 
 PEFTDEF peft_status peft_chrf(const peft_chrf_desc *desc, peft_metric_result *result) {
-    PEFT__MT_NEED(desc, result);
-    peft__mt_run run;
+    PEFT__NEED_DESC(desc, result);
+    peft__metric run;
     memset(result, 0, sizeof *result);
-    peft_status s = PEFT__MT_OPEN(&run, "chrf", desc);
-    if (!s) s = peft__chrf_prepare(&run, desc);
-    if (!s) s = peft__mt_score_lines(&run);
+    peft_status s = PEFT__METRIC_OPEN(&run, "chrf", desc);
+    if (!s) s = peft__score_lines(&run, peft__chrf_prepare, desc);
     if (!s) {
         result->score = run.score(&run, run.sums);
-        peft__mt_line_scores(&run, desc->sentences);
-        PEFT__MT_SIGN(result, "nrefs:%d|case:%s|eff:%s|nc:%d|nw:%d|space:%s|beta:%g|like:sacrebleu-2.6.0",
-                      run.per, desc->lowercase ? "lc" : "mixed", desc->eps_smoothing ? "no" : "yes",
-                      run.letters, desc->word_order, desc->whitespace ? "yes" : "no", run.beta);
+        peft__line_scores(&run, desc->sentences);
+        PEFT__SIGN(result, "nrefs:%d|case:%s|eff:%s|nc:%d|nw:%d|space:%s|beta:%g|like:sacrebleu-2.6.0",
+            run.per, desc->lowercase ? "lc" : "mixed", desc->eps_smoothing ? "no" : "yes", run.letters,
+            desc->word_order, desc->whitespace ? "yes" : "no", run.beta);
     }
-    peft__mt_close(&run);
+    peft__metric_close(&run);
     return s;
 }
 
-// ---- NIST, METEOR and CIDEr, which look at the whole corpus
+// ---- NIST, METEOR and CIDEr look at the whole corpus: one peft__work of all texts, t being line i's
+//      prediction at t = i * (1 + per), then its references
 
-// The corpus is all texts, as word ids that are common to them. Text t has ids[start[t]] ..
-// ids[start[t + 1]], and gram[] has the ids of its n-grams at the same places. The texts of line i begin at
-// t = i * (1 + per): the prediction, then its references.
-
-// The most words that s can have: all but the last are followed by white space, whose first byte is one of
-// these.
-static int64_t peft__corpus_most(const char *s) {
-    int64_t most = 1;
-    for (; *s; s++) {
-        unsigned char b = (unsigned char)*s;
-        most += b <= ' ' || b == 0xC2 || (b >= 0xE1 && b <= 0xE3);
-    }
-    return most;
+// A word, but for the last one, is followed by white space, whose first byte is one of those counted here.
+static peft_status peft__corpus_read(peft__metric *run, peft__work *w, bool lower) {
+    int64_t texts = run->count * (run->per + 1), n = texts + 1;
+    for (int64_t t = 0; t < texts; t++)
+        for (const char *s = peft__line_text(run, t); *s; s++) {
+            unsigned char b = (unsigned char)*s;
+            n += b <= ' ' || b == 0xC2 || (b >= 0xE1 && b <= 0xE3);
+        }
+    peft__work_begin(run, w, texts, run->bytes, n);
+    run->rows = PEFT__GET(run, double, run->count);
+    run->values = PEFT__GET(run, double, n);
+    if (run->memory.failed) return PEFT_ERROR_MEMORY;
+    peft__words_init(&run->words, PEFT_TOKENIZE_NONE, lower);
+    peft__load(run, w, 0, run->count, peft__read_words);
+    return PEFT_OK;
 }
 
-// Makes room for n more words. The larger table gives the same ids to the same words.
-static void peft__corpus_grow(peft__mt_run *c, int64_t n) {
-    peft__mt_table old = c->tokens;
-    if ((old.used + n) * 2 <= old.capacity) return;
-    peft__mt_get_table(&c->memory, &c->tokens, peft__mt_pow2((old.used + n) * 2), true);
-    for (int32_t i = 0; i < old.used && !c->memory.failed; i++)
-        peft__mt_token_id(&c->tokens, old.known[i].text, old.known[i].size);
+// Adds `by` to the counts of a text's n-grams; `by` 0: sets them to 0.
+static void peft__corpus_tally(const peft__tokens *t, int n, int32_t *counts, int by) {
+    for (const int32_t *id = t->gram, *end = id + peft__grams(t, n); id < end; id++)
+        counts[*id] = by ? counts[*id] + by : 0;
 }
 
-static peft_status peft__corpus_read(peft__mt_run *c, bool lower) {
-    int64_t bytes = 0, most = 0;
-    c->texts = c->count * (c->per + 1);
-    for (int64_t t = 0; t < c->texts; t++) {
-        bytes += lower ? 2 * (int64_t)strlen(peft__mt_text_at(c, t)) + 8 : 0;
-        most += peft__corpus_most(peft__mt_text_at(c, t));
-    }
-    char *room = PEFT__MT_GET(c, char, bytes);
-    peft__mt_token *words = PEFT__MT_GET(c, peft__mt_token, c->longest + 2);
-    c->start = PEFT__MT_GET(c, int64_t, c->texts + 1);
-    c->ids = PEFT__MT_GET(c, int32_t, most);
-    c->gram = PEFT__MT_GET(c, int32_t, most);
-    for (int k = 0; k < 4; k++) c->room[k] = PEFT__MT_GET(c, int32_t, most);
-    c->values = PEFT__MT_GET(c, double, most);
-    c->rows = PEFT__MT_GET(c, double, c->count);
-    peft__mt_get_table(&c->memory, &c->tokens, 64, true);  // it grows, as most words come again
-    peft__mt_get_table(&c->memory, &c->grams, most, false);
-    peft__words_init(&c->words, PEFT_TOKENIZE_NONE, lower);
-    for (int64_t t = 0; t < c->texts && !c->memory.failed; t++) {
-        int32_t n = peft__words_read(&c->words, peft__mt_text_at(c, t), &room, words);
-        peft__corpus_grow(c, n);
-        for (int32_t i = 0; i < n && !c->memory.failed; i++)
-            c->ids[c->all_words++] = peft__mt_token_id(&c->tokens, words[i].text, words[i].size);
-        c->start[t + 1] = c->all_words;
-        c->most_words = PEFT__MAX(c->most_words, n);
-    }
-    return c->memory.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
-}
-
-// Computes the n-grams of order n of all texts; to be called for n = 1, 2, ... in turn. Returns how many
-// differ.
-static int32_t peft__corpus_order(peft__mt_run *c, int n) {
-    if (n > 1) peft__mt_clear(&c->grams, c->all_words);
-    for (int64_t t = 0; t < c->texts; t++) {
-        int64_t at = c->start[t];
-        peft__mt_grams(&c->grams, c->gram + at, c->ids + at, c->start[t + 1] - at, n);
-    }
-    return n == 1 ? c->tokens.used : c->grams.used;
-}
-
-// The n-grams of text t; *count: their number.
-static const int32_t *peft__corpus_grams(const peft__mt_run *c, int64_t t, int n, int64_t *count) {
-    *count = PEFT__MAX(c->start[t + 1] - c->start[t] - n + 1, 0);
-    return c->gram + c->start[t];
-}
-
-// Adds `by` to the counts of text t's n-grams; `by` 0: sets them to 0. Returns the number of n-grams.
-static int64_t peft__corpus_tally(const peft__mt_run *c, int64_t t, int n, int32_t *counts, int by) {
-    int64_t size;
-    const int32_t *gram = peft__corpus_grams(c, t, n, &size);
-    for (int64_t i = 0; i < size; i++) counts[gram[i]] = by ? counts[gram[i]] + by : 0;
-    return size;
-}
-
-// Fills r->orders, and c->rows with the scores of the lines; or sets rows to NULL and r->score.
-typedef peft_status (*peft__corpus_metric)(const peft_text_desc *d, peft__mt_run *c, peft_metric_result *r);
+// Fills r->orders and run->rows with the scores of the lines; or sets rows to NULL and r->score.
+typedef peft_status (*peft__corpus_metric)(const peft_text_desc *d, peft__metric *run, peft__work *w,
+    peft_metric_result *r);
 
 // Checks the call, reads the corpus, runs the metric, signs the result. `orders`: the default of max_order.
 static peft_status peft__corpus_score(const peft_text_desc *d, const char *name, int orders,
-                                      peft__corpus_metric metric, peft_metric_result *result) {
-    PEFT__MT_NEED(d, result);
-    peft__mt_run run;
+    peft__corpus_metric metric, peft_metric_result *result) {
+    PEFT__NEED_DESC(d, result);
+    peft__metric run;
+    peft__work w;
     char settings[80];
     memset(result, 0, sizeof *result);
-    peft_status s = PEFT__MT_OPEN(&run, name, d);
+    memset(&w, 0, sizeof w);
+    peft_status s = PEFT__METRIC_OPEN(&run, name, d);
     run.orders = d->max_order == 0 ? orders : d->max_order;
     if (!s && (run.orders < 1 || run.orders > PEFT_BLEU_ORDERS))
-        s = peft__fail(d->context, PEFT_ERROR_ARGUMENT, "%s: max_order is not 1..8", name);
-    if (!s) s = peft__corpus_read(&run, !d->keep_case);
-    if (!s) s = metric(d, &run, result);
+        s = PEFT__REFUSE(d->context, "%s: max_order is not 1..8", name);
+    if (!s) s = peft__corpus_read(&run, &w, !d->keep_case);
+    if (!s) s = metric(d, &run, &w, result);
     for (int64_t i = 0; !s && run.rows && i < run.count; i++) {
         result->score += run.rows[i] / (double)run.count;
         if (d->pairs) d->pairs[i] = run.rows[i];
     }
     memcpy(settings, result->signature, sizeof settings);
-    PEFT__MT_SIGN(result, "%s|nrefs:%d|case:%s|tok:none%s", name, run.per, d->keep_case ? "mixed" : "lc",
-                  settings);
-    peft__mt_close(&run);
+    PEFT__SIGN(result, "%s|nrefs:%d|case:%s|tok:none%s", name, run.per, d->keep_case ? "mixed" : "lc",
+        settings);
+    peft__metric_close(&run);
     return s;
 }
 
 // ---- NIST
 
-// The information of an n-gram: log2(count of its first n - 1 words / its count) over all references; for a
-// word, of all words. head: the ids of the (n-1)-grams; shorter: their counts.
-static void peft__nist_info(const peft__mt_run *c, const int32_t *head, const int32_t *shorter,
-                            int32_t *counts, int n) {
-    int64_t words = 0, size;
-    for (int64_t t = 0; t < c->texts; t++)
-        if (t % (c->per + 1) != 0) words += peft__corpus_tally(c, t, n, counts, 1);
-    for (int64_t t = 0; t < c->texts; t++) {
-        const int32_t *gram = peft__corpus_grams(c, t, n, &size);
-        for (int64_t i = 0; i < size && t % (c->per + 1) != 0; i++) {
-            double above = n == 1 ? (double)words : shorter[head[c->start[t] + i]];
-            c->values[gram[i]] = log(above / counts[gram[i]]) / log(2.0);
-        }
-    }
-}
-
-// The clipped information that a prediction shares with one reference.
-static double peft__nist_overlap(const peft__mt_run *c, int64_t hyp, int64_t ref, int n) {
-    int64_t size;
-    int32_t *left = c->room[3];     // zero between calls
-    const int32_t *gram = peft__corpus_grams(c, hyp, n, &size);
+// The clipped information that a prediction shares with one reference. left: [ids], zero between calls
+static double peft__nist_overlap(const peft__tokens *p, const peft__tokens *r, int n, const double *info,
+    int32_t *left) {
     double sum = 0;
-    peft__corpus_tally(c, ref, n, left, 1);
-    for (int64_t i = 0; i < size; i++)
-        if (left[gram[i]] > 0) left[gram[i]]--, sum += c->values[gram[i]];
-    peft__corpus_tally(c, ref, n, left, 0);
+    peft__corpus_tally(r, n, left, 1);
+    for (const int32_t *id = p->gram, *end = id + peft__grams(p, n); id < end; id++)
+        if (left[*id] > 0) left[*id]--, sum += info[*id];
+    peft__corpus_tally(r, n, left, 0);
     return sum;
 }
 
-// exp(beta log^2(min(c / r, 1))), beta such that the penalty is 0.5 at c / r = 2/3
-static double peft__nist_penalty(double expected, double predicted) {
-    double ratio = expected > 0 ? predicted / expected : 1;
-    if (ratio <= 0 || ratio >= 1) return ratio > 0;
-    return exp(log(0.5) / (log(1.5) * log(1.5)) * log(ratio) * log(ratio));
-}
-
-// Adds up the lines' n-grams of order n: of the reference that shares most information, of equal ones the
-// longer.
-static double peft__nist_order(const peft__mt_run *c, int n, double lengths[2]) {
-    double information = 0, grams = 0;
-    for (int64_t t = 0; t < c->texts; t += c->per + 1) {
-        double best = -1;
-        int64_t length = 0, size;
-        for (int64_t k = t + 1; k <= t + c->per; k++) {
-            double shared = peft__nist_overlap(c, t, k, n);
-            int64_t words = c->start[k + 1] - c->start[k];
-            if (shared > best || (shared == best && words > length)) {
-                best = shared;
-                length = words;
-            }
-        }
-        peft__corpus_grams(c, t, n, &size);
-        information += best;
-        grams += (double)size;
-        lengths[0] += (double)length;
-        lengths[1] += (double)(c->start[t + 1] - c->start[t]);
-    }
-    return grams > 0 ? information / grams : 0;
-}
-
-static peft_status peft__nist(const peft_text_desc *d, peft__mt_run *c, peft_metric_result *r) {
-    int32_t *head = c->room[2];
-    double sum = 0, lengths[2] = {0, 0};
+// The score with n-grams up to n is the sum over orders of the information that the predictions share with
+// their references, per n-gram, times a penalty. An n-gram's information is log2(count of its first n - 1
+// words / its count) over all references; a word's, log2(all words / its count). Of a line's references, the
+// one that shares most counts, of equal ones the longer. penalty = exp(beta log^2(min(c / r, 1))), beta such
+// that it is 0.5 at c / r = 2/3.
+static peft_status peft__nist(const peft_text_desc *d, peft__metric *run, peft__work *w,
+    peft_metric_result *r) {
+    double sum = 0, predicted = 0, expected = 0, *info = run->values;
+    const peft__tokens *end = w->texts + w->count;
     (void)d;
-    c->rows = NULL;
-    for (int n = 1; n <= c->orders; n++) {
-        int32_t *counts = c->room[n % 2];
-        memcpy(head, c->gram, (size_t)c->all_words * sizeof *head);
-        memset(counts, 0, (size_t)c->all_words * sizeof *counts);
-        peft__corpus_order(c, n);
-        peft__nist_info(c, head, c->room[1 - n % 2], counts, n);
-        sum += peft__nist_order(c, n, lengths);
-        r->score = r->orders[n - 1] = sum * peft__nist_penalty(lengths[0], lengths[1]);
+    run->rows = NULL;
+    for (int n = 1; n <= run->orders; n++) {
+        int32_t *counts = w->list[n % 2], *shorter = w->list[1 - n % 2], *head = w->list[2];
+        double words = 0, information = 0, grams = 0;
+        memcpy(head, w->gram, w->used * sizeof *head);  // the ids of the (n-1)-grams
+        memset(counts, 0, w->used * sizeof *counts);
+        peft__make_grams(w, n);
+        for (int pass = 0; pass < 2; pass++)  // counts, then weighs
+            for (int64_t t = 0; t < w->count; t++) {
+                const peft__tokens *x = &w->texts[t];
+                if (t % (run->per + 1) == 0) continue;
+                if (pass == 0) peft__corpus_tally(x, n, counts, 1), words += x->count;
+                for (int32_t i = 0; pass == 1 && i < peft__grams(x, n); i++) {
+                    double above = n == 1 ? words : shorter[head[x->gram - w->gram + i]];
+                    info[x->gram[i]] = log(above / counts[x->gram[i]]) / log(2.0);
+                }
+            }
+        for (const peft__tokens *p = w->texts; p < end; p += run->per + 1) {
+            double best = -1;
+            int32_t length = 0;
+            for (const peft__tokens *x = p + 1; x <= p + run->per; x++) {
+                double shared = peft__nist_overlap(p, x, n, info, w->list[3]);
+                if (shared < best || (shared == best && x->count <= length)) continue;
+                best = shared;
+                length = x->count;
+            }
+            information += best;
+            grams += peft__grams(p, n);
+            expected += length;
+            predicted += p->count;
+        }
+        sum += grams > 0 ? information / grams : 0;
+        double ratio = expected > 0 ? log(predicted / expected) / log(1.5) : 0;
+        r->score = r->orders[n - 1] = sum * (ratio < 0 ? exp(log(0.5) * ratio * ratio) : 1);
     }
-    PEFT__MT_SIGN(r, "|order:%d|like:nltk", c->orders);
+    PEFT__SIGN(r, "|order:%d|like:nltk", run->orders);
     return PEFT_OK;
 }
 
@@ -31895,36 +31485,36 @@ PEFTDEF peft_status peft_nist(const peft_text_desc *desc, peft_metric_result *re
 
 typedef struct peft__meteor {
     const peft_text_desc *desc;
-    const peft__mt_run *c;      // `gram` has the ids of the words' stems
-    peft__mt_token *stems;      // [stem ids] the stems
-    int64_t hyp, n, ref, k;     // n words of the prediction from hyp on, k of the reference from ref on
-    int32_t *match;             // [n] the reference's word, or -1
-    unsigned char *taken;       // [k] the reference's word has a match
-    int32_t *last;              // [ids] its last free word in the reference, or -1
-    int32_t *before;            // [k] the word before it in that chain
-    double alpha, beta, gamma;
+    const peft__tokens *p, *r;  // prediction, reference; `gram` has the ids of the words' stems
+    peft__word *stems;       // [stem ids]
+    int32_t *match;              // [words of p] the reference's word, or -1
+    int32_t *taken;              // [words of r] the reference's word has a match
+    int32_t *last;               // [ids] its last free word in the reference, or -1
+    int32_t *before;             // [words of r] the word before it in that chain
 } peft__meteor;
 
-// Matches equal ids, of words or of stems: from the last word backwards, each free word takes the last free
-// word that equals it. The reference's free words form a chain per id, from the last one on. Returns the
-// number of matches.
-static double peft__meteor_equal(peft__meteor *m, const int32_t *ids) {
-    const int32_t *hyp = ids + m->hyp, *ref = ids + m->ref;
+static void peft__meteor_match(peft__meteor *m, int32_t i, int32_t j) {
+    m->match[i] = j;
+    m->taken[j] = 1;
+}
+
+// Matches equal words or stems, from the last word backwards: each free word takes the last free word that
+// equals it. The reference's free words form a chain per id, from the last one on. Returns how many match.
+static double peft__meteor_equal(peft__meteor *m, const int32_t *p, const int32_t *r) {
     double found = 0;
-    for (int64_t j = 0; j < m->k; j++) {
+    for (int32_t j = 0; j < m->r->count; j++) {
         if (m->taken[j]) continue;
-        m->before[j] = m->last[ref[j]];
-        m->last[ref[j]] = (int32_t)j;
+        m->before[j] = m->last[r[j]];
+        m->last[r[j]] = j;
     }
-    for (int64_t i = m->n - 1; i >= 0; i--) {
-        int32_t *last = &m->last[hyp[i]];
+    for (int32_t i = m->p->count - 1; i >= 0; i--) {
+        int32_t *last = &m->last[p[i]];
         if (m->match[i] >= 0 || *last < 0) continue;
-        m->match[i] = *last;
-        m->taken[*last] = 1;
+        peft__meteor_match(m, i, *last);
         *last = m->before[*last];
         found++;
     }
-    for (int64_t j = 0; j < m->k; j++) m->last[ref[j]] = -1;
+    for (int32_t j = 0; j < m->r->count; j++) m->last[r[j]] = -1;
     return found;
 }
 
@@ -31932,85 +31522,69 @@ static double peft__meteor_equal(peft__meteor *m, const int32_t *ids) {
 static double peft__meteor_synonyms(peft__meteor *m) {
     const peft_text_desc *d = m->desc;
     double found = 0;
-    for (int64_t i = m->n - 1; i >= 0 && d->synonyms; i--) {
-        peft__mt_token a = m->stems[m->c->gram[m->hyp + i]];
-        for (int64_t j = m->k - 1; j >= 0 && m->match[i] < 0; j--) {
-            peft__mt_token b = m->stems[m->c->gram[m->ref + j]];
+    for (int32_t i = m->p->count - 1; i >= 0 && d->synonyms; i--) {
+        peft__word a = m->stems[m->p->gram[i]];
+        for (int32_t j = m->r->count - 1; j >= 0 && m->match[i] < 0; j--) {
+            peft__word b = m->stems[m->r->gram[j]];
             if (m->taken[j]) continue;
             if (!d->synonyms(a.text, (size_t)a.size, b.text, (size_t)b.size, d->user)) continue;
-            m->match[i] = (int32_t)j;
-            m->taken[j] = 1;
+            peft__meteor_match(m, i, j);
             found++;
         }
     }
     return found;
 }
 
-// score = (1 - gamma (chunks / matches)^beta) P R / (alpha P + (1 - alpha) R)
-static double peft__meteor_pair(peft__meteor *m, int64_t hyp_text, int64_t ref_text) {
-    const int64_t *start = m->c->start;
-    double chunks = 0;
-    m->hyp = start[hyp_text];
-    m->ref = start[ref_text];
-    m->n = start[hyp_text + 1] - m->hyp;
-    m->k = start[ref_text + 1] - m->ref;
-    memset(m->taken, 0, (size_t)m->k);
-    memset(m->match, 0xFF, (size_t)m->n * sizeof *m->match);
-    double matches = peft__meteor_equal(m, m->c->ids);
-    matches += peft__meteor_equal(m, m->c->gram);
-    matches += peft__meteor_synonyms(m);
-    if (matches == 0) return 0;
-    for (int64_t i = 0; i < m->n; i++)  // a chunk is a run of words that are neighbours in both
-        chunks += m->match[i] >= 0 && !(i > 0 && m->match[i - 1] >= 0 && m->match[i] == m->match[i - 1] + 1);
-    double p = matches / (double)m->n, r = matches / (double)m->k;
-    double f = p * r / (m->alpha * p + (1 - m->alpha) * r);
-    return (1 - m->gamma * pow(chunks / matches, m->beta)) * f;
-}
-
-// Makes the stems of all words: an id for each different word, then at each place of the corpus.
-static bool peft__meteor_stems(peft__meteor *m, peft__mt_run *c) {
-    int64_t bytes = 0, words = c->tokens.used;
-    for (int64_t i = 0; i < words; i++) bytes += c->tokens.known[i].size;
-    char *copy = PEFT__MT_GET(c, char, bytes);
-    int32_t *of = c->room[3];
-    m->stems = c->grams.known = PEFT__MT_GET(c, peft__mt_token, words);
-    if (c->memory.failed) return false;
-    peft__mt_clear(&c->grams, words);
-    for (int64_t i = 0; i < words; i++) {
-        peft__mt_token word = c->tokens.known[i];
-        memcpy(copy, word.text, (size_t)word.size);
-        of[i] = peft__mt_token_id(&c->grams, copy, (int32_t)peft_porter_stem(copy, (size_t)word.size));
+// Puts the stems' ids into the texts' `gram`.
+static bool peft__meteor_stems(peft__meteor *m, peft__metric *run, peft__work *w) {
+    int32_t *of = w->list[4];  // [word ids] the stem's id
+    char *copy = PEFT__GET(run, char, 2 * run->bytes + 8 * w->count);
+    m->stems = w->grams.known = PEFT__GET(run, peft__word, w->tokens.used);
+    if (run->memory.failed) return false;
+    peft__id_clear(&w->grams, w->tokens.used);
+    for (int32_t i = 0; i < w->tokens.used; i++) {
+        peft__word word = w->tokens.known[i];
+        memcpy(copy, word.text, word.size);
+        of[i] = peft__word_id(&w->grams, copy, (int32_t)peft_porter_stem(copy, (size_t)word.size));
         copy += word.size;
     }
-    for (int64_t i = 0; i < c->all_words; i++) c->gram[i] = of[c->ids[i]];
+    for (int64_t i = 0; i < w->used; i++) w->gram[i] = of[w->ids[i]];
     return true;
 }
 
-static peft_status peft__meteor_all(const peft_text_desc *d, peft__mt_run *c, peft_metric_result *r) {
-    peft__meteor m;
-    m.desc = d;
-    m.c = c;
-    m.match = c->room[0];
-    m.before = c->room[1];
-    m.last = c->room[2];
-    m.taken = PEFT__MT_GET(c, unsigned char, c->most_words);
-    if (!peft__meteor_stems(&m, c)) return PEFT_ERROR_MEMORY;
-    memset(m.last, 0xFF, (size_t)c->all_words * sizeof(int32_t));
-    m.alpha = peft__or_default(d->alpha, 0.9);
-    m.beta = peft__or_default(d->beta, 3);
-    m.gamma = peft__or_default(d->gamma, 0.5);
-    if (!(m.alpha >= 0 && m.alpha <= 1 && m.beta >= 0 && m.beta < 1e6 && m.gamma >= 0 && m.gamma <= 1))
-        return peft__fail(d->context, PEFT_ERROR_ARGUMENT,
-                          "meteor: alpha %g, beta %g or gamma %g is out of range", m.alpha, m.beta, m.gamma);
-    for (int64_t i = 0; i < c->count; i++) {
-        int64_t t = i * (c->per + 1);
-        for (int k = 1; k <= c->per; k++) {
-            double score = peft__meteor_pair(&m, t, t + k);
-            c->rows[i] = PEFT__MAX(c->rows[i], score);
+// score = (1 - gamma (chunks / matches)^beta) P R / (alpha P + (1 - alpha) R); a chunk is a run of words that
+// are neighbours in both
+static peft_status peft__meteor_all(const peft_text_desc *d, peft__metric *run, peft__work *w,
+    peft_metric_result *result) {
+    peft__meteor m = {d, NULL, NULL, NULL, w->list[0], w->list[1], w->list[2], w->list[3]};
+    double alpha = peft__or_default(d->alpha, 0.9), beta = peft__or_default(d->beta, 3);
+    double gamma = peft__or_default(d->gamma, 0.5);
+    if (!(alpha >= 0 && alpha <= 1 && beta >= 0 && beta < 1e6 && gamma >= 0 && gamma <= 1))
+        return PEFT__REFUSE(d->context, "meteor: alpha %g, beta %g or gamma %g is out of range", alpha, beta,
+            gamma);
+    if (!peft__meteor_stems(&m, run, w)) return PEFT_ERROR_MEMORY;
+    memset(m.last, 0xFF, w->used * sizeof *m.last);
+    for (int64_t t = 0; t < w->count; t++) {
+        double *row = &run->rows[t / (run->per + 1)], chunks = 0;
+        if (t % (run->per + 1) == 0) {
+            m.p = &w->texts[t];
+            continue;
         }
+        m.r = &w->texts[t];
+        memset(m.taken, 0, m.r->count * sizeof *m.taken);
+        memset(m.match, 0xFF, m.p->count * sizeof *m.match);
+        double matches = peft__meteor_equal(&m, m.p->ids, m.r->ids);
+        matches += peft__meteor_equal(&m, m.p->gram, m.r->gram);
+        matches += peft__meteor_synonyms(&m);
+        if (matches == 0) continue;
+        for (int32_t i = 0, at = -1; i < m.p->count; at = m.match[i++])
+            chunks += m.match[i] >= 0 && (at < 0 || m.match[i] != at + 1);
+        double p = matches / m.p->count, r = matches / m.r->count, f = p * r / (alpha * p + (1 - alpha) * r);
+        double score = (1 - gamma * pow(chunks / matches, beta)) * f;
+        *row = PEFT__MAX(*row, score);
     }
-    PEFT__MT_SIGN(r, "|match:exact+porter%s|a:%g|b:%g|g:%g|like:nltk-3.8", d->synonyms ? "+syn" : "",
-                  m.alpha, m.beta, m.gamma);
+    PEFT__SIGN(result, "|match:exact+porter%s|a:%g|b:%g|g:%g|like:nltk-3.8", d->synonyms ? "+syn" : "", alpha,
+        beta, gamma);
     return PEFT_OK;
 }
 
@@ -32020,77 +31594,73 @@ PEFTDEF peft_status peft_meteor(const peft_text_desc *desc, peft_metric_result *
 
 // ---- CIDEr: cosine of tf-idf vectors of n-grams, averaged over n and references, times 10
 
-// The sum over the different n-grams of text t of v w, for the tf-idf values v of t and w of the other
-// text: a squared norm (other NULL), a dot product, or with `clip` the sum of min(v, w) w. c->values has
-// the idf. A count is negative while its n-gram has been seen.
-static double peft__cider_sum(const peft__mt_run *c, int64_t t, int n, int32_t *counts, const int32_t *other,
-                              bool clip) {
-    int64_t size;
-    const int32_t *gram = peft__corpus_grams(c, t, n, &size);
+// The sum over the different n-grams of a text of v w, for the tf-idf values v of the text and w of another
+// one: a squared norm (other NULL), a dot product, or with `clip` the sum of min(v, w) w. A count is negative
+// while its n-gram has been seen.
+static double peft__cider_sum(const peft__tokens *t, int n, const double *idf, int32_t *counts,
+    const int32_t *other, bool clip) {
+    const int32_t *gram = t->gram;
+    int32_t size = peft__grams(t, n);
     double sum = 0;
-    for (int64_t i = 0; i < size; i++) {
+    for (int32_t i = 0; i < size; i++) {
         int32_t id = gram[i];
         if (counts[id] <= 0) continue;
-        double v = counts[id] * c->values[id], w = other ? other[id] * c->values[id] : v;
+        double v = counts[id] * idf[id], w = other ? other[id] * idf[id] : v;
         sum += clip ? PEFT__MIN(v, w) * w : v * w;
         counts[id] = -counts[id];
     }
-    for (int64_t i = 0; i < size; i++) counts[gram[i]] = abs(counts[gram[i]]);
+    for (int32_t i = 0; i < size; i++) counts[gram[i]] = abs(counts[gram[i]]);
     return sum;
 }
 
 // The similarity of order n of a prediction and its references, averaged over these. CIDEr-D clips and
 // multiplies by exp(-(difference of lengths)^2 / (2 sigma^2)), where a length is the number of bigrams, as
-// in pycocoevalcap.
-static double peft__cider_line(const peft_text_desc *d, const peft__mt_run *c, int64_t t, int n) {
+// in pycocoevalcap. counts: [ids] of n-grams, zero between texts
+static double peft__cider_line(const peft_text_desc *d, const peft__tokens *p, int per, int n,
+    const double *idf, int32_t *const counts[2]) {
     double sum = 0, sigma = d->sigma == 0 ? 6 : d->sigma;
-    int32_t *hyp = c->room[0], *ref = c->room[1];  // [ids] counts of n-grams, zero between texts
-    int64_t size, other;
-    peft__corpus_tally(c, t, n, hyp, 1);
-    double norm = sqrt(peft__cider_sum(c, t, n, hyp, NULL, false));
-    for (int64_t k = t + 1; k <= t + c->per; k++) {
-        peft__corpus_tally(c, k, n, ref, 1);
-        double ref_norm = sqrt(peft__cider_sum(c, k, n, ref, NULL, false));
-        double value = peft__cider_sum(c, t, n, hyp, ref, !d->plain);
-        if (norm != 0 && ref_norm != 0) value /= norm * ref_norm;
-        peft__corpus_grams(c, t, 2, &size);
-        peft__corpus_grams(c, k, 2, &other);
-        double delta = (double)(size - other);
+    peft__corpus_tally(p, n, counts[0], 1);
+    double norm = sqrt(peft__cider_sum(p, n, idf, counts[0], NULL, false));
+    for (const peft__tokens *r = p + 1; r <= p + per; r++) {
+        peft__corpus_tally(r, n, counts[1], 1);
+        double other = sqrt(peft__cider_sum(r, n, idf, counts[1], NULL, false));
+        double value = peft__cider_sum(p, n, idf, counts[0], counts[1], !d->plain);
+        double delta = peft__grams(p, 2) - peft__grams(r, 2);
+        if (norm != 0 && other != 0) value /= norm * other;
         sum += d->plain ? value : value * exp(-(delta * delta) / (2 * sigma * sigma));
-        peft__corpus_tally(c, k, n, ref, 0);
+        peft__corpus_tally(r, n, counts[1], 0);
     }
-    peft__corpus_tally(c, t, n, hyp, 0);
-    return sum / c->per;
+    peft__corpus_tally(p, n, counts[0], 0);
+    return sum / per;
 }
 
-// c->values [ids] = log(lines) - log(max(1, document frequency)), the number of lines whose references have
-// the n-gram.
-static void peft__cider_idf(const peft__mt_run *c, int n, int32_t ids) {
-    int32_t *seen = c->room[2];     // [ids] the last line that has it, counted from 1
-    double *idf = c->values;
-    memset(idf, 0, (size_t)ids * sizeof *idf);
-    memset(seen, 0, (size_t)ids * sizeof *seen);
-    for (int64_t t = 0, size; t < c->texts; t++) {
-        int32_t line = (int32_t)(t / (c->per + 1)) + 1;
-        const int32_t *gram = peft__corpus_grams(c, t, n, &size);
-        for (int64_t i = 0; i < size && t % (c->per + 1) != 0; i++) {
-            idf[gram[i]] += seen[gram[i]] != line;
-            seen[gram[i]] = line;
+// idf = log(lines) - log(max(1, number of lines whose references have the n-gram))
+static peft_status peft__cider(const peft_text_desc *d, peft__metric *run, peft__work *w,
+    peft_metric_result *r) {
+    int32_t *seen = w->list[2];  // [ids] the last line that has it, counted from 1
+    double *idf = run->values;
+    for (int n = 1; n <= run->orders; n++) {
+        peft__make_grams(w, n);
+        memset(idf, 0, w->different * sizeof *idf);
+        memset(seen, 0, w->different * sizeof *seen);
+        for (int64_t t = 0; t < w->count; t++) {
+            int32_t line = (int32_t)(t / (run->per + 1)) + 1, size = peft__grams(&w->texts[t], n);
+            for (int32_t i = 0; i < size && t % (run->per + 1) != 0; i++) {
+                int32_t id = w->texts[t].gram[i];
+                idf[id] += seen[id] != line;
+                seen[id] = line;
+            }
+        }
+        for (int32_t i = 0; i < w->different; i++)
+            idf[i] = log((double)run->count) - log(PEFT__MAX(1.0, idf[i]));
+        for (int64_t i = 0; i < run->count; i++) {
+            const peft__tokens *p = &w->texts[i * (run->per + 1)];
+            double value = 10 * peft__cider_line(d, p, run->per, n, idf, w->list);
+            run->rows[i] += value / run->orders;
+            r->orders[n - 1] += value / (double)run->count;
         }
     }
-    for (int32_t i = 0; i < ids; i++) idf[i] = log((double)c->count) - log(PEFT__MAX(1.0, idf[i]));
-}
-
-static peft_status peft__cider(const peft_text_desc *d, peft__mt_run *c, peft_metric_result *r) {
-    for (int n = 1; n <= c->orders; n++) {
-        peft__cider_idf(c, n, peft__corpus_order(c, n));
-        for (int64_t i = 0; i < c->count; i++) {
-            double value = 10 * peft__cider_line(d, c, i * (c->per + 1), n);
-            c->rows[i] += value / c->orders;
-            r->orders[n - 1] += value / (double)c->count;
-        }
-    }
-    PEFT__MT_SIGN(r, "|order:%d%s|idf:refs|like:pycocoevalcap", c->orders, d->plain ? "|plain" : "|D");
+    PEFT__SIGN(r, "|order:%d%s|idf:refs|like:pycocoevalcap", run->orders, d->plain ? "|plain" : "|D");
     return PEFT_OK;
 }
 
@@ -32100,26 +31670,25 @@ PEFTDEF peft_status peft_cider(const peft_text_desc *desc, peft_metric_result *r
 
 // ---- classification
 
-static void peft__prf_add(peft_prf *sum, const peft_prf *p, double weight) {
-    sum->precision += p->precision * weight;
-    sum->recall += p->recall * weight;
-    sum->f1 += p->f1 * weight;
+static void peft__prf_add(peft_prf *sum, peft_prf p, double weight) {
+    sum->precision += p.precision * weight;
+    sum->recall += p.recall * weight;
+    sum->f1 += p.f1 * weight;
 }
 
-// n [3, classes]: how many answers of each class are right (c), predicted (p) and expected (t), of s in
-// all.
+// hit, predicted, expected [classes]: the answers of each class that are right (c), predicted (p), expected
+// (t), of s in all.
 //  MCC = (s sum c - sum p t) / sqrt((s^2 - sum p^2)(s^2 - sum t^2))
-static void peft__class_scores(const peft_class_desc *d, const double *n, int classes, peft_class_result *r) {
-    const double *hit = n, *predicted = n + classes, *expected = n + 2 * classes;
-    double right = 0, used = 0, s = (double)d->count, pt = 0, pp = 0, tt = 0;
+static void peft__class_scores(const double *hit, int64_t count, int classes, int positive,
+    peft_class_result *r) {
+    const double *predicted = hit + classes, *expected = predicted + classes;
+    double right = 0, used = 0, s = (double)count, pt = 0, pp = 0, tt = 0;
     for (int k = 0; k < classes; k++) used += predicted[k] + expected[k] > 0;
     for (int k = 0; k < classes; k++) {
-        peft_prf p = peft__mt_prf(hit[k], predicted[k], expected[k]);
-        if (predicted[k] + expected[k] > 0) {
-            peft__prf_add(&r->macro, &p, 1 / used);
-            peft__prf_add(&r->weighted, &p, expected[k] / s);
-        }
-        if (k == (int)peft__or_default(d->positive, 1)) r->binary = p;
+        peft_prf p = peft__prf(hit[k], predicted[k], expected[k]);
+        if (predicted[k] + expected[k] > 0) peft__prf_add(&r->macro, p, 1 / used);
+        peft__prf_add(&r->weighted, p, expected[k] / s);
+        if (k == positive) r->binary = p;
         right += hit[k];
         pt += predicted[k] * expected[k];
         pp += predicted[k] * predicted[k];
@@ -32128,61 +31697,56 @@ static void peft__class_scores(const peft_class_desc *d, const double *n, int cl
     double below = sqrt(s * s - pp) * sqrt(s * s - tt);
     r->mcc = below > 0 ? (right * s - pt) / below : 0;
     r->accuracy = right / s;
-    r->micro = peft__mt_prf(right, s, s);
+    r->micro = peft__prf(right, s, s);
     r->classes = classes;
 }
 
-// Counts the answers into n [3, classes], which is zero before, and into desc->confusion.
-static peft_status peft__class_count(const peft_class_desc *d, double *n, int classes) {
-    if (d->confusion) memset(d->confusion, 0, sizeof(int64_t) * (size_t)classes * (size_t)classes);
-    for (int64_t i = 0; i < d->count; i++) {
-        int32_t p = d->predictions[i], t = d->labels[i];
-        bool fits = p >= 0 && p < classes;
-        if (!fits || t < 0 || t >= classes)
-            return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: %s %lld is %d, not a class",
-                              fits ? "label" : "prediction", (long long)i, (int)(fits ? t : p));
-        n[p] += p == t;
-        n[classes + p] += 1;
-        n[2 * classes + t] += 1;
-        if (d->confusion) d->confusion[(int64_t)t * classes + p]++;
-    }
-    return PEFT_OK;
-}
-
 PEFTDEF peft_status peft_classification(const peft_class_desc *desc, peft_class_result *result) {
-    PEFT__MT_NEED(desc, result);
+    PEFT__NEED_DESC(desc, result);
     peft_context *ctx = desc->context;
-    int64_t n = desc->count;
+    const int32_t *predictions = desc->predictions, *labels = desc->labels;
+    int64_t n = desc->count, *confusion = desc->confusion;
     int32_t top = 1;
-    PEFT__NEED(ctx, desc->predictions, "predictions");
-    PEFT__NEED(ctx, desc->labels, "labels");
-    for (int64_t i = 0; i < n; i++) top = PEFT__MAX(top, PEFT__MAX(desc->predictions[i], desc->labels[i]));
+    PEFT__NEED(ctx, predictions, "predictions");
+    PEFT__NEED(ctx, labels, "labels");
+    for (int64_t i = 0; i < n; i++) top = PEFT__MAX(top, PEFT__MAX(predictions[i], labels[i]));
     int classes = desc->classes ? desc->classes : (int)PEFT__MIN(top, 1 << 24) + 1;
+    int positive = (int)peft__or_default(desc->positive, 1);
     if (n <= 0 || (desc->label_count != 0 && desc->label_count != n))
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "classification: %lld predictions but %lld labels",
-                          (long long)n, (long long)desc->label_count);
-    if (classes < 0 || peft__or_default(desc->positive, 1) < 0)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "classification: classes is %d, positive is %d", classes,
-                          desc->positive);
-    double *counts = (double *)peft__calloc(ctx, (int64_t)classes * 3, sizeof(double));
-    peft_status s = counts ? peft__class_count(desc, counts, classes) : PEFT_ERROR_MEMORY;
+        return PEFT__REFUSE(ctx, "classification: %ld predictions but %ld labels", n, desc->label_count);
+    if (classes < 0 || positive < 0)
+        return PEFT__REFUSE(ctx, "classification: classes is %d, positive is %d", classes, desc->positive);
+    for (int64_t i = 0; i < 2 * n; i++) {
+        int32_t class_of = i % 2 ? labels[i / 2] : predictions[i / 2];
+        if (class_of < 0 || class_of >= classes)
+            return PEFT__REFUSE(ctx, "classification: %s %ld is %d, not a class",
+                i % 2 ? "label" : "prediction", i / 2, class_of);
+    }
+    double *counts = PEFT__CALLOC(ctx, (int64_t)classes * 3, double);
+    if (!counts) return PEFT_ERROR_MEMORY;
+    if (confusion) memset(confusion, 0, sizeof(int64_t) * (size_t)classes * (size_t)classes);
+    for (int64_t i = 0; i < n; i++) {
+        int32_t p = predictions[i], t = labels[i];
+        counts[p] += p == t;
+        counts[classes + p] += 1;
+        counts[2 * classes + t] += 1;
+        if (confusion) confusion[(int64_t)t * classes + p]++;
+    }
     memset(result, 0, sizeof *result);
-    if (!s) peft__class_scores(desc, counts, classes, result);
+    peft__class_scores(counts, n, classes, positive, result);
     peft__free(ctx, counts);
-    PEFT__MT_SIGN(result, "classification|n:%lld|classes:%d|positive:%d|zero:0", (long long)n, classes,
-                  (int)peft__or_default(desc->positive, 1));
-    return s;
+    PEFT__SIGN(result, "classification|n:%ld|classes:%d|positive:%d|zero:0", n, classes, positive);
+    return PEFT_OK;
 }
 
 // ---- correlation
 
 static peft_status peft__series_check(peft_context *ctx, const char *what, const double *x, int64_t n) {
     if (!x || n <= 0)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %s", what, x ? "no values" : "NULL argument");
-    for (int64_t i = 0; i < n; i++) {
+        return PEFT__REFUSE(ctx, "%s: %s", what, x ? "no values" : "NULL argument");
+    for (int64_t i = 0; i < n; i++)
         if (!(fabs(x[i]) <= 1e300))
-            return peft__fail(ctx, PEFT_ERROR_NUMERIC, "%s: value %lld is not finite", what, (long long)i);
-    }
+            return peft__fail(ctx, PEFT_ERROR_NUMERIC, "%s: value %ld is not finite", what, i);
     return PEFT_OK;
 }
 
@@ -32200,36 +31764,35 @@ static int peft__ranked_compare(const void *a, const void *b) {
 // The values with their places, ascending, equal ones in the given order. The caller frees it. NULL: out of
 // memory.
 static peft__ranked *peft__ranked_sort(peft_context *ctx, const double *x, int64_t n) {
-    peft__ranked *r = (peft__ranked *)peft__calloc(ctx, n, sizeof *r);
+    peft__ranked *r = PEFT__CALLOC(ctx, n, peft__ranked);
     for (int64_t i = 0; r && i < n; i++) {
         r[i].value = x[i];
         r[i].index = i;
     }
-    if (r) qsort(r, (size_t)n, sizeof *r, peft__ranked_compare);
+    if (r) qsort(r, n, sizeof *r, peft__ranked_compare);
     return r;
 }
 
-// Ranks from 1; ties share the mean of their ranks. The caller frees it. NULL: out of memory.
-static double *peft__ranks(peft_context *ctx, const double *x, int64_t n) {
-    double *ranks = (double *)peft__calloc(ctx, n, sizeof(double));
-    peft__ranked *r = ranks ? peft__ranked_sort(ctx, x, n) : NULL;
+// ranks [n]: from 1; ties share the mean of their ranks. False: out of memory.
+static bool peft__ranks(peft_context *ctx, const double *x, int64_t n, double *ranks) {
+    peft__ranked *r = peft__ranked_sort(ctx, x, n);
     for (int64_t i = 0, j; r && i < n; i = j) {
         for (j = i; j < n && r[j].value == r[i].value;) j++;
         for (int64_t k = i; k < j; k++) ranks[r[k].index] = (double)(i + 1 + j) / 2;
     }
-    if (!r) {
-        peft__free(ctx, ranks);
-        return NULL;
-    }
     peft__free(ctx, r);
-    return ranks;
+    return r != NULL;
 }
 
 // r = sum (x - mx)(y - my) / sqrt(sum (x - mx)^2 sum (y - my)^2)
-static peft_status peft__pearson(peft_context *ctx, const char *what, const double *x, const double *y,
-                                 int64_t n, double *out) {
+static peft_status peft__correlation(peft_context *ctx, const char *what, const double *x, const double *y,
+    int64_t n, double *out) {
+    if (!ctx || !out) return PEFT_ERROR_ARGUMENT;
     double mx = 0, my = 0, xx = 0, yy = 0, xy = 0;
     bool flat_x = true, flat_y = true;
+    peft_status s = peft__series_check(ctx, what, x, n);
+    if (!s) s = peft__series_check(ctx, what, y, n);
+    if (s) return s;
     for (int64_t i = 0; i < n; i++) {
         mx += x[i] / (double)n;
         my += y[i] / (double)n;
@@ -32249,44 +31812,41 @@ static peft_status peft__pearson(peft_context *ctx, const char *what, const doub
     return PEFT_OK;
 }
 
-static peft_status peft__correlation(peft_context *ctx, const char *what, const double *x, const double *y,
-                                     int64_t n, bool ranked, double *out) {
-    if (!ctx || !out) return PEFT_ERROR_ARGUMENT;
-    peft_status s = peft__series_check(ctx, what, x, n);
-    if (!s) s = peft__series_check(ctx, what, y, n);
-    if (s || !ranked) return s ? s : peft__pearson(ctx, what, x, y, n, out);
-    double *a = peft__ranks(ctx, x, n), *b = a ? peft__ranks(ctx, y, n) : NULL;
-    s = b ? peft__pearson(ctx, what, a, b, n, out) : PEFT_ERROR_MEMORY;
-    peft__free(ctx, a);
-    peft__free(ctx, b);
-    return s;
-}
-
 PEFTDEF peft_status peft_pearson(peft_context *context, const double *x, const double *y, int64_t count,
-                                 double *out) {
-    return peft__correlation(context, "pearson", x, y, count, false, out);
+    double *out) {
+    return peft__correlation(context, "pearson", x, y, count, out);
 }
 
 PEFTDEF peft_status peft_spearman(peft_context *context, const double *x, const double *y, int64_t count,
-                                  double *out) {
-    return peft__correlation(context, "spearman", x, y, count, true, out);
+    double *out) {
+    if (!context || !out) return PEFT_ERROR_ARGUMENT;
+    peft_status s = peft__series_check(context, "spearman", x, count);
+    if (!s) s = peft__series_check(context, "spearman", y, count);
+    if (s) return s;
+    double *ranks = PEFT__CALLOC(context, 2 * count, double);
+    bool ok = ranks && peft__ranks(context, x, count, ranks) && peft__ranks(context, y, count, ranks + count);
+    s = ok ? peft__correlation(context, "spearman", ranks, ranks + count, count, out) : PEFT_ERROR_MEMORY;
+    peft__free(context, ranks);
+    return s;
 }
 
 // The rank sum of the positives gives AUC = (sum - P (P + 1) / 2) / (P N)
 PEFTDEF peft_status peft_auc(peft_context *context, const double *scores, const int32_t *labels,
-                             int64_t count, double *out) {
+    int64_t count, double *out) {
     if (!context || !out) return PEFT_ERROR_ARGUMENT;
     PEFT__NEED(context, labels, "labels");
     double sum = 0, positives = 0;
     peft_status s = peft__series_check(context, "auc", scores, count);
-    double *ranks = s ? NULL : peft__ranks(context, scores, count);
-    if (!ranks) return s ? s : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < count; i++) {
+    if (s) return s;
+    double *ranks = PEFT__CALLOC(context, count, double);
+    bool ok = ranks && peft__ranks(context, scores, count, ranks);
+    for (int64_t i = 0; ok && i < count; i++) {
         sum += labels[i] ? ranks[i] : 0;
         positives += labels[i] != 0;
     }
     peft__free(context, ranks);
     double negatives = (double)count - positives;
+    if (!ok) return PEFT_ERROR_MEMORY;
     if (positives == 0 || negatives == 0)
         return peft__fail(context, PEFT_ERROR_NUMERIC, "auc: needs positive and negative labels");
     *out = (sum - positives * (positives + 1) / 2) / (positives * negatives);
@@ -32315,30 +31875,30 @@ static double peft__ece(const peft_calibration_desc *d, const peft__ranked *sort
 }
 
 PEFTDEF peft_status peft_calibration(const peft_calibration_desc *desc, peft_calibration_result *result) {
-    PEFT__MT_NEED(desc, result);
+    PEFT__NEED_DESC(desc, result);
     peft_context *ctx = desc->context;
+    int64_t n = desc->count;
     int bins = desc->bins == 0 ? 10 : desc->bins;
+    double brier = 0, right = 0;
     PEFT__NEED(ctx, desc->correct, "correct");
-    peft_status s = peft__series_check(ctx, "calibration", desc->confidence, desc->count);
+    peft_status s = peft__series_check(ctx, "calibration", desc->confidence, n);
     if (s) return s;
     if (bins < 1 || bins > 100000)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "calibration: %d bins are not within 1..100000", bins);
-    for (int64_t i = 0; i < desc->count; i++)
-        if (desc->confidence[i] < 0 || desc->confidence[i] > 1)
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "calibration: confidence %lld is %g, not within 0..1",
-                              (long long)i, desc->confidence[i]);
-    peft__ranked *sorted = peft__ranked_sort(ctx, desc->confidence, desc->count);
+        return PEFT__REFUSE(ctx, "calibration: %d bins are not within 1..100000", bins);
+    for (int64_t i = 0; i < n; i++) {
+        double c = desc->confidence[i], e = c - (desc->correct[i] != 0);
+        if (c < 0 || c > 1)
+            return PEFT__REFUSE(ctx, "calibration: confidence %ld is %g, not within 0..1", i, c);
+        brier += e * e / (double)n;
+        right += desc->correct[i] != 0;
+    }
+    peft__ranked *sorted = peft__ranked_sort(ctx, desc->confidence, n);
     if (!sorted) return PEFT_ERROR_MEMORY;
-    memset(result, 0, sizeof *result);
     result->ece_width = peft__ece(desc, sorted, bins, false);
     result->ece_mass = peft__ece(desc, sorted, bins, true);
-    for (int64_t i = 0; i < desc->count; i++) {
-        double e = desc->confidence[i] - (desc->correct[i] != 0);
-        result->brier += e * e / (double)desc->count;
-        result->accuracy += desc->correct[i] != 0;
-    }
-    result->accuracy /= (double)desc->count;
-    PEFT__MT_SIGN(result, "calibration|n:%lld|bins:%d", (long long)desc->count, bins);
+    result->brier = brier;
+    result->accuracy = right / (double)n;
+    PEFT__SIGN(result, "calibration|n:%ld|bins:%d", n, bins);
     peft__free(ctx, sorted);
     return PEFT_OK;
 }
@@ -32349,13 +31909,13 @@ PEFTDEF peft_status peft_calibration(const peft_calibration_desc *desc, peft_cal
 // the, each of which leaves a blank. A word ends where Python's \b is; a combining mark is no part of it.
 static size_t peft__squad_clean(char *s, size_t n) {
     static const char *const articles[] = {"a", "an", "the"};
-    size_t out = 0, i = 0, start = 0;
+    size_t out = 0, start = 0;
     for (size_t k = 0; k < n; k++)
         if (!peft__ascii_mark(s[k])) s[out++] = s[k];
     n = out;
-    s[n] = ' ';     // to end the last word
+    s[n] = ' ';  // to end the last word
     out = 0;
-    while (i <= n) {
+    for (size_t i = 0; i <= n;) {
         size_t at = i, length = out - start;
         uint32_t c;
         peft__utf8_next(s, n + 1, &i, &c);
@@ -32372,7 +31932,7 @@ static size_t peft__squad_clean(char *s, size_t n) {
     return out - 1;
 }
 
-static int32_t peft__squad_read(const peft__mt_run *run, const char *text, char **room, peft__mt_token *out) {
+static int32_t peft__squad_read(const peft__metric *run, const char *text, char **room, peft__word *out) {
     char *s = *room;
     size_t n = peft__squad_clean(s, peft__uc_lower_text(text, strlen(text), s));
     *room += n;
@@ -32380,54 +31940,51 @@ static int32_t peft__squad_read(const peft__mt_run *run, const char *text, char 
 }
 
 // A row: exact match and F1, each the best of the references.
-static void peft__squad_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
-    const peft__mt_text *p = &w->texts[0];
-    peft__mt_load(run, w, i, peft__squad_read);
-    peft__mt_order(run, w, 1);
+static void peft__squad_line(const peft__metric *run, peft__work *w, int64_t i, double *row) {
+    const peft__tokens *p = &w->texts[0];
+    peft__load(run, w, i, 1, peft__squad_read);
+    peft__make_grams(w, 1);
     for (int k = 1; k <= run->per; k++) {
-        const peft__mt_text *r = &w->texts[k];
-        bool same = p->count == r->count && memcmp(p->ids, r->ids, (size_t)p->count * sizeof *p->ids) == 0;
-        double equal = same, f1 = peft__mt_prf_of(w, 1, k).f1;
-        if (p->count == 0 || r->count == 0) f1 = equal;
-        row[0] = PEFT__MAX(row[0], equal);
+        const peft__tokens *r = &w->texts[k];
+        bool same = p->count == r->count && memcmp(p->ids, r->ids, p->count * sizeof *p->ids) == 0;
+        double f1 = p->count && r->count ? peft__prf_of(w, 1, k).f1 : same;
+        row[0] = PEFT__MAX(row[0], same);
         row[1] = PEFT__MAX(row[1], f1);
     }
 }
 
-static peft_status peft__squad(const peft_text_desc *desc, peft__mt_run *run, peft_answer_result *result) {
-    run->desc = desc;
+static peft_status peft__squad_prepare(peft__metric *run) {
     run->width = 2;
+    if (!run->line) run->line = peft__squad_line;
     peft__words_init(&run->words, PEFT_TOKENIZE_NONE, true);
-    peft_status s = peft__mt_score_lines(run);
-    if (s) return s;
-    result->exact_match = run->sums[0] / (double)run->count;
-    result->f1 = run->sums[1] / (double)run->count;
-    for (int64_t i = 0; desc->pairs && i < run->count; i++) desc->pairs[i] = run->rows[2 * i + 1];
-    PEFT__MT_SIGN(result, "squad|nrefs:%d|norm:squad|empty:v2", run->per);
     return PEFT_OK;
 }
 
 PEFTDEF peft_status peft_squad(const peft_text_desc *desc, peft_answer_result *result) {
-    PEFT__MT_NEED(desc, result);
-    peft__mt_run run;
-    peft_status s = PEFT__MT_OPEN(&run, "squad", desc);
-    run.line = peft__squad_line;
-    if (!s) s = peft__squad(desc, &run, result);
-    peft__mt_close(&run);
+    PEFT__NEED_DESC(desc, result);
+    peft__metric run;
+    peft_status s = PEFT__METRIC_OPEN(&run, "squad", desc);
+    if (!s) s = peft__score_lines(&run, peft__squad_prepare, desc);
+    if (!s) {
+        result->exact_match = run.sums[0] / (double)run.count;
+        result->f1 = run.sums[1] / (double)run.count;
+        for (int64_t i = 0; desc->pairs && i < run.count; i++) desc->pairs[i] = run.rows[2 * i + 1];
+        PEFT__SIGN(result, "squad|nrefs:%d|norm:squad|empty:v2", run.per);
+    }
+    peft__metric_close(&run);
     return s;
 }
 
 // ---- perplexity
 
 PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *texts,
-                                    const double *loglikelihoods, const int64_t *tokens, int64_t count,
-                                    peft_perplexity_result *result) {
-    peft__mt_run run;
+    const double *loglikelihoods, const int64_t *tokens, int64_t count, peft_perplexity_result *result) {
+    peft__metric run;
     double sum = 0;
     if (!context || !result) return PEFT_ERROR_ARGUMENT;
     PEFT__NEED(context, tokens, "tokens");
     memset(result, 0, sizeof *result);
-    peft_status s = peft__mt_open(&run, "perplexity", context, texts, texts, count, 0, 1);
+    peft_status s = peft__metric_open(&run, "perplexity", context, texts, texts, count, 0, 1);
     if (!s) s = peft__series_check(context, "perplexity", loglikelihoods, count);
     for (int64_t i = 0; !s && i < count; i++) {
         size_t n = strlen(texts[i]);
@@ -32438,29 +31995,75 @@ PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *te
             space = peft__uc_space(c);
             result->words += before && !space;
         }
-        sum += loglikelihoods[i];
+        sum -= loglikelihoods[i];
         result->tokens += tokens[i];
         result->bytes += (int64_t)n;
     }
     if (!s && (result->tokens <= 0 || result->words <= 0))
         s = peft__fail(context, PEFT_ERROR_NUMERIC, "perplexity: no tokens or no words");
     if (s) return s;
-    result->per_token = exp(-sum / (double)result->tokens);
-    result->per_word = exp(-sum / (double)result->words);
-    result->per_byte = exp(-sum / (double)result->bytes);
-    result->bits_per_byte = -sum / (double)result->bytes / log(2.0);
-    PEFT__MT_SIGN(result, "perplexity|texts:%lld|tokens:%lld|words:%lld|bytes:%lld", (long long)count,
-                  (long long)result->tokens, (long long)result->words, (long long)result->bytes);
+    result->per_token = exp(sum / (double)result->tokens);
+    result->per_word = exp(sum / (double)result->words);
+    result->per_byte = exp(sum / (double)result->bytes);
+    result->bits_per_byte = sum / (double)result->bytes / log(2.0);
+    PEFT__SIGN(result, "perplexity|texts:%ld|tokens:%ld|words:%ld|bytes:%ld", count, result->tokens,
+        result->words, result->bytes);
     return PEFT_OK;
 }
 
 #if !defined(PEFT_ONLY_METRICS)
+// Each window predicts the tokens that the windows before it did not.
 PEFTDEF peft_status peft_text_perplexity(const peft_text_perplexity_desc *d, peft_perplexity_result *result) {
     PEFT__NEED(NULL, d, "desc");
-    peft__scored_text t;
-    peft_status status = peft__text_log_probability(d, &t);
-    if (!status) status = peft_perplexity(d->model->ctx, &t.text, &t.log_probability, &t.tokens, 1, result);
-    if (t.file) peft__free(d->model->ctx, t.file);
+    PEFT__NEED(NULL, d->model, "model");
+    const peft_model *m = d->model;
+    peft_context *ctx = m->ctx;
+    PEFT__NEED(ctx, result, "result");
+    int64_t context = m->config.max_positions, window = d->window, stride = d->stride;
+    if (!window) window = PEFT__MIN(context ? context : 1024, 1024);
+    if (!stride) stride = (window + 1) / 2;
+    const char *wrong = !d->text == !d->path ? "give text or path"
+        : window < 1 || stride < 1 || stride > window ? "stride is not in 1..window" : NULL;
+    if (m->config.encoder_decoder || !m->tokenizer)
+        return peft__fail(ctx, m->tokenizer ? PEFT_ERROR_UNSUPPORTED : PEFT_ERROR_MISSING,
+            "peft_text_perplexity: the model has %s", m->tokenizer ? "an encoder" : "no tokenizer");
+    if (wrong) return PEFT__REFUSE(ctx, "peft_text_perplexity: %s", wrong);
+    peft_status status = PEFT_OK;
+    char *file = NULL;
+    size_t size = d->text ? strlen(d->text) : 0;
+    if (d->path) status = peft__read_all(ctx, d->path, &file, &size);
+    if (status) return status;
+    const char *text = file ? file : d->text, *what = file ? d->path : "the text";
+    size_t mark = peft__utf8_mark(text, size);
+    peft_ids ids = {NULL, 0, 0};
+    if (strlen(text) < size)
+        status = peft__fail(ctx, PEFT_ERROR_FORMAT, "peft_text_perplexity: %s is not text: byte %zu is NUL",
+            what, strlen(text));
+    else if (!peft__push_start(m, &ids)) status = PEFT_ERROR_MEMORY;
+    if (!status) status = peft_encode(m->tokenizer, text + mark, size - mark, &ids);
+    if (!status && ids.count < 2)
+        status = PEFT__REFUSE(ctx, "peft_text_perplexity: %s is too short", what);
+    double sum = 0, part = 0;
+    for (int64_t done = 1, end; done < ids.count && !status; done = end, sum += part) {
+        end = PEFT__MIN(ids.count, done == 1 ? window + 1 : done + stride);
+        int64_t first = PEFT__MAX(0, end - window - 1);
+        peft_ids prompt = {ids.data + first, done - first, 0}, completion = {ids.data + done, end - done, 0};
+        peft_score_desc score;
+        memset(&score, 0, sizeof(score));
+        score.model = d->model;
+        score.adapters = d->adapters;
+        score.adapter_count = d->adapter_count;
+        score.adapter = d->adapter;
+        score.prompt_ids = &prompt;
+        score.completion_ids = &completion;
+        score.count = 1;
+        status = peft_score_completions(&score, &part);
+    }
+    int64_t tokens = ids.count - 1;
+    text += mark;
+    if (!status) status = peft_perplexity(ctx, &text, &sum, &tokens, 1, result);
+    peft_ids_free(ctx, &ids);
+    peft__free(ctx, file);
     return status;
 }
 #endif
@@ -32468,144 +32071,151 @@ PEFTDEF peft_status peft_text_perplexity(const peft_text_perplexity_desc *d, pef
 // ---- paired significance tests
 
 typedef struct peft__paired {
-    peft__resampler sampler;    // its d has the defaults filled in
-    peft__mt_run runs[2];       // of the baseline, of the system
-    peft__mt_memory memory;
-    peft_rouge_desc rouge;      // settings, or the defaults
-    peft_bleu_desc bleu;
-    peft_chrf_desc chrf;
+    peft_paired_desc d;  // defaults filled in; `score` NULL unless it is asked for
+    peft__resampler r;
+    peft__metric runs[2];  // of the baseline, of the system
+    int column;            // of the rows whose mean is the score, if the metric has no score of a sum
+    double *scores[2];     // [samples]
+    union {
+        peft_bleu_desc bleu;
+        peft_chrf_desc chrf;
+        peft_rouge_desc rouge;
+    } defaults;
+    peft__memory memory;
 } peft__paired;
 
+static const struct {  // in the order of peft_paired_metric; `column`: F1, in a row of ROUGE
+    const char *name;
+    peft__metric_prepare prepare;
+    int column;
+} peft__paired_metrics[] = {
+    {"bleu", peft__bleu_prepare, 0}, {"chrf", peft__chrf_prepare, 0}, {"rouge1", peft__rouge_prepare, 2},
+    {"rouge2", peft__rouge_prepare, 5}, {"rougeL", peft__rouge_prepare, 8},
+    {"rougeLsum", peft__rouge_prepare, 11}, {"values", NULL, 0}, {"score", NULL, 0}};
+
 // Makes the rows of one system.
-static peft_status peft__paired_rows(peft__paired *p, int side) {
-    const peft_paired_desc *d = &p->sampler.d;
-    const double *values = side ? d->system_values : d->baseline_values;
+static peft_status peft__paired_rows(peft__paired *p, int side, const void *settings) {
+    const peft_paired_desc *d = &p->d;
     const char *name = side ? "paired: system" : "paired: baseline";
-    peft__mt_run *run = &p->runs[side];
-    if (d->metric == PEFT_PAIRED_SCORE) return PEFT_OK;
-    p->sampler.rows[side] = values;
-    p->sampler.width = 1;
-    if (d->metric == PEFT_PAIRED_VALUES) return peft__series_check(d->context, name, values, d->count);
-    peft_status s = peft__mt_open(run, name, d->context, side ? d->system : d->baseline, d->references,
+    peft__metric *run = &p->runs[side];
+    p->r.rows[side] = side ? d->system_values : d->baseline_values;
+    p->r.width = 1;
+    if (d->score) return PEFT_OK;
+    if (!peft__paired_metrics[d->metric].prepare)
+        return peft__series_check(d->context, name, p->r.rows[side], d->count);
+    peft_status s = peft__metric_open(run, name, d->context, side ? d->system : d->baseline, d->references,
                                   d->count, d->reference_count, d->references_per_prediction);
-    if (s) return s;
-    if (d->metric == PEFT_PAIRED_BLEU) s = peft__bleu_prepare(run, &p->bleu);
-    else if (d->metric == PEFT_PAIRED_CHRF) s = peft__chrf_prepare(run, &p->chrf);
-    else peft__rouge_prepare(run, &p->rouge);
-    if (!s) s = peft__mt_score_lines(run);
-    p->sampler.rows[side] = run->rows;
-    p->sampler.width = run->width;
+    if (!s) s = peft__score_lines(run, peft__paired_metrics[d->metric].prepare, settings);
+    p->r.rows[side] = run->rows;
+    p->r.width = run->width;
     return s;
 }
 
-static peft_status peft__paired_begin(peft__paired *p, const peft_paired_desc *desc) {
-    peft__resampler *r = &p->sampler;
-    peft_paired_desc *d = &r->d;
-    bool call = desc->metric == PEFT_PAIRED_SCORE;
-    *d = *desc;
-    peft__arena_init(&p->memory.arena, d->context);
-    bool known = (unsigned)d->metric <= PEFT_PAIRED_SCORE && (unsigned)d->test <= PEFT_PAIRED_RANDOMIZATION;
-    const char *wrong = d->count <= 0 ? "no lines" : d->samples < 0 ? "samples is negative"
-                        : !known ? "unknown metric or test" : call && !d->score ? "score is NULL" : NULL;
-    if (wrong) return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "paired: %s", wrong);
-    if (d->bleu) p->bleu = *d->bleu;
-    if (d->chrf) p->chrf = *d->chrf;
-    if (d->rouge) p->rouge = *d->rouge;
-    if (!call) d->score = NULL;
-    if (!d->samples) d->samples = d->test == PEFT_PAIRED_RANDOMIZATION && !call ? 10000 : 1000;
-    if (!d->seed) d->seed = 12345;
-    r->values = 1;
-    r->run = &p->runs[0];
-    if (d->metric >= PEFT_PAIRED_ROUGE_1 && d->metric <= PEFT_PAIRED_ROUGE_LSUM)
-        r->first = 3 * ((int)d->metric - (int)PEFT_PAIRED_ROUGE_1) + 2;     // F1, in a row of ROUGE
-    r->line = PEFT__MT_GET(p, int64_t, call ? d->count : 1);
+// Scores a sample for both systems, as scores[...][out]. False: one has no score.
+static bool peft__paired_score(peft__paired *p, int64_t sample, int64_t out) {
+    bool scored = true;
     for (int side = 0; side < 2; side++) {
-        r->side[side] = PEFT__MT_GET(p, unsigned char, call ? d->count : 1);
-        r->scores[side] = PEFT__MT_GET(p, double, d->samples);
+        double *score = &p->scores[side][out];
+        if (p->d.score) {
+            if (!p->d.score(p->r.line, p->r.side[side], p->d.count, score, p->d.user)) *score = NAN;
+        } else {
+            const peft__metric *run = &p->runs[0];
+            const double *sums = p->r.sums[side] + sample * p->r.width;
+            *score = run->score ? run->score(run, sums) : sums[p->column] / (double)p->d.count;
+        }
+        scored = scored && fabs(*score) < HUGE_VAL;
     }
-    return p->memory.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
+    return scored;
 }
 
 // The mean of resampled scores, and half the width of their middle 95 %. Sorts the scores.
 static void peft__paired_interval(double *scores, int64_t n, double *mean, double *ci) {
     *mean = 0;
     for (int64_t i = 0; i < n; i++) *mean += scores[i] / (double)n;
-    qsort(scores, (size_t)n, sizeof *scores, peft__mt_compare);
+    qsort(scores, n, sizeof *scores, peft__compare_doubles);
     *ci = (scores[n - n / 40 - 1] - scores[n / 40]) / 2;
 }
 
-static bool peft__paired_scored(const peft__resampler *r, int side, int64_t sample) {
-    return fabs(r->scores[side][sample]) < HUGE_VAL;
-}
-
-// Draws the samples, and drops those without a score. The user's callback is not called in parallel.
-static void peft__paired_draw(peft__resampler *r) {
-    int64_t kept = 0;
-    if (!r->d.score) peft__parallel(r->d.context, r->d.samples, peft__resample, r);
-    for (int64_t i = 0; r->d.score && i < r->d.samples; i++) {
-        peft__resample(r, i);
-        for (int side = 0; side < 2; side++) r->scores[side][kept] = r->scores[side][i];
-        kept += peft__paired_scored(r, 0, kept) && peft__paired_scored(r, 1, kept);
+// Scores the systems, then samples, which count if both systems have a score of them. The user's callback is
+// not called in parallel.
+static peft_status peft__paired_test(peft__paired *p, peft_paired_result *result) {
+    peft__resampler *r = &p->r;
+    int64_t samples = p->d.samples, n = 0, beyond = 0, lines = p->d.score ? p->d.count : 0;
+    double mean = 0, *a, *b;
+    r->count = p->d.count;
+    r->seed = p->d.seed;
+    r->swap = p->d.test == PEFT_PAIRED_RANDOMIZATION;
+    if (lines) r->line = PEFT__GET(p, int64_t, lines);
+    for (int side = 0; side < 2; side++) {
+        r->side[side] = PEFT__GET(p, unsigned char, lines);
+        r->sums[side] = PEFT__GET(p, double, lines ? 0 : (samples + 1) * r->width);
+        p->scores[side] = PEFT__GET(p, double, samples + 1);
     }
-    if (r->d.score) r->d.samples = kept;
-}
-
-static peft_status peft__paired_test(peft__resampler *r, peft_paired_result *result) {
-    double sums[2][PEFT__MT_WIDTH], mean = 0;
-    bool bootstrap = r->d.test == PEFT_PAIRED_BOOTSTRAP;
-    int64_t beyond = 0;
-    memset(sums, 0, sizeof sums);
-    for (int64_t i = 0; i < r->d.count; i++) peft__resample_take(r, i, i, false, sums);
-    peft__resample_score(r, sums, 0);
-    result->baseline = r->scores[0][0];
-    result->system = r->scores[1][0];
-    for (int side = 0; side < 2; side++)
-        if (!peft__paired_scored(r, side, 0))
-            return peft__fail(r->d.context, PEFT_ERROR_NUMERIC, "paired: the %s has no score",
-                              side ? "system" : "baseline");
-    peft__paired_draw(r);
-    int64_t n = r->d.samples;
-    for (int64_t i = 0; bootstrap && i < n; i++) mean += fabs(r->scores[1][i] - r->scores[0][i]) / (double)n;
+    if (p->memory.failed) return PEFT_ERROR_MEMORY;
+    a = p->scores[0];
+    b = p->scores[1];
+    for (int64_t i = 0; i < r->count; i++) peft__resample_take(r, samples, i, i, false);
+    if (!peft__paired_score(p, samples, 0))
+        return peft__fail(p->d.context, PEFT_ERROR_NUMERIC, "paired: the %s has no score",
+            fabs(a[0]) < HUGE_VAL ? "system" : "baseline");
+    result->baseline = a[0];
+    result->system = b[0];
     // a sum in another order may differ in the last digits
     double observed = fabs(result->system - result->baseline) * (1 - 1e-12);
-    for (int64_t i = 0; i < n; i++) beyond += fabs(r->scores[1][i] - r->scores[0][i]) - mean >= observed;
-    result->p_value = (double)(beyond + 1) / (double)(n + 1);
-    if (bootstrap && n > 0) {
-        peft__paired_interval(r->scores[0], n, &result->baseline_mean, &result->baseline_ci);
-        peft__paired_interval(r->scores[1], n, &result->system_mean, &result->system_ci);
+    if (!lines) peft__parallel(p->d.context, samples, peft__resample, r);
+    for (int64_t i = 0; i < samples; i++) {
+        if (lines) peft__resample(r, i);
+        n += peft__paired_score(p, i, n);
     }
-    result->few = r->d.count < PEFT_PAIRED_FEW;
+    for (int64_t i = 0; !r->swap && i < n; i++) mean += fabs(b[i] - a[i]) / (double)n;
+    for (int64_t i = 0; i < n; i++) beyond += fabs(b[i] - a[i]) - mean >= observed;
+    result->p_value = (double)(beyond + 1) / (double)(n + 1);
+    p->d.samples = n;
+    if (r->swap || n == 0) return PEFT_OK;
+    peft__paired_interval(a, n, &result->baseline_mean, &result->baseline_ci);
+    peft__paired_interval(b, n, &result->system_mean, &result->system_ci);
     return PEFT_OK;
 }
 
 PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result *result) {
-    static const char *const names[] = {"bleu", "chrf", "rouge1", "rouge2", "rougeL", "rougeLsum",
-                                        "values", "score"};
-    PEFT__MT_NEED(desc, result);
+    PEFT__NEED_DESC(desc, result);
     peft__paired p;
-    const peft_paired_desc *d = &p.sampler.d;
+    peft_paired_desc *d = &p.d;
     memset(&p, 0, sizeof p);
     memset(result, 0, sizeof *result);
-    peft_status s = peft__paired_begin(&p, desc);
-    for (int side = 0; side < 2; side++)
-        if (!s) s = peft__paired_rows(&p, side);
-    if (!s) s = peft__paired_test(&p.sampler, result);
+    *d = *desc;
+    peft__arena_init(&p.memory.arena, d->context);
+    bool call = d->metric == PEFT_PAIRED_SCORE, swap = d->test == PEFT_PAIRED_RANDOMIZATION;
+    bool known = (unsigned)d->metric <= PEFT_PAIRED_SCORE && (unsigned)d->test <= PEFT_PAIRED_RANDOMIZATION;
+    const char *wrong = d->count <= 0 ? "no lines" : d->samples < 0 ? "samples is negative"
+                        : !known ? "unknown metric or test" : call && !d->score ? "score is NULL" : NULL;
+    if (wrong) return PEFT__REFUSE(d->context, "paired: %s", wrong);
+    const void *const given[] = {d->bleu, d->chrf, d->rouge};
+    const void *settings = given[PEFT__MIN((int)d->metric, 2)];
+    if (!settings) settings = &p.defaults;
+    if (!call) d->score = NULL;
+    if (!d->samples) d->samples = swap && !call ? 10000 : 1000;
+    if (!d->seed) d->seed = 12345;
+    p.column = peft__paired_metrics[d->metric].column;
+    peft_status s = peft__paired_rows(&p, 0, settings);
+    if (!s) s = peft__paired_rows(&p, 1, settings);
+    if (!s) s = peft__paired_test(&p, result);
+    result->few = d->count < PEFT_PAIRED_FEW;
     if (!s)
-        PEFT__MT_SIGN(result, "paired|%s|%s:%lld|seed:%llu|n:%lld|ties:counted",
-                      d->score && d->name ? d->name : names[d->metric],
-                      d->test == PEFT_PAIRED_BOOTSTRAP ? "bs" : "ar", (long long)d->samples,
-                      (unsigned long long)d->seed, (long long)d->count);
+        PEFT__SIGN(result, "paired|%s|%s:%ld|seed:%llu|n:%ld|ties:counted",
+            call && d->name ? d->name : peft__paired_metrics[d->metric].name, swap ? "ar" : "bs", d->samples,
+            (unsigned long long)d->seed, d->count);
     peft__arena_free(&p.memory.arena);
-    peft__mt_close(&p.runs[0]);
-    peft__mt_close(&p.runs[1]);
+    peft__metric_close(&p.runs[0]);
+    peft__metric_close(&p.runs[1]);
     return s;
 }
 
-// How to add a metric. Of single lines: write a function that loads a line with peft__mt_load and fills a
-// row whose sums give the score (peft__squad_line is the shortest), set it in a peft__mt_run between
-// PEFT__MT_OPEN and peft__mt_score_lines, and compute the result from run.sums. Of the whole corpus: write
-// a peft__corpus_metric, called by peft__corpus_score. Declare both parts in the interface, sign the result
-// with every setting, and compare it with the reference implementation in tests/golden_metrics.h.
+// How to add a metric. Of single lines: write a function that loads a line with peft__load and fills a
+// row whose sums give the score, and a peft__metric_prepare (peft__squad_line and peft__squad_prepare are the
+// shortest); call peft__score_lines and compute the result from run.sums. Of the whole corpus: write a
+// peft__corpus_metric, called by peft__corpus_score. Declare both in the interface, sign the result with
+// every setting, and compare it with the reference implementation in tests/golden_metrics.h.
 #endif  // PEFT_NO_METRICS
 
 #if defined(__GNUC__) || defined(__clang__)

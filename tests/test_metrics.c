@@ -85,15 +85,15 @@ static void test_lsum(void) {
         }
         const char *prediction = text[0], *reference = text[1];
         peft_rouge_desc settings;
-        peft__mt_run run;
-        peft__mt_work w;
+        peft__metric run;
+        peft__work w;
         memset(&settings, 0, sizeof settings), memset(&w, 0, sizeof w);
-        if (peft__mt_open(&run, "test", ctx, &prediction, &reference, 1, 0, 1)) exit(1);
+        if (peft__metric_open(&run, "test", ctx, &prediction, &reference, 1, 0, 1)) exit(1);
         run.desc = &settings, run.width = 1, run.bits = 4000;
-        peft__mt_begin(&run, &w);
+        peft__work_begin(&run, &w, 2, MOST, MOST);
         if (run.memory.failed) exit(1);
-        peft__mt_load(&run, &w, 0, peft__rouge_read);
-        const peft__mt_text *p = &w.texts[0], *r = &w.texts[1];
+        peft__load(&run, &w, 0, 1, peft__rouge_read);
+        const peft__tokens *p = &w.texts[0], *r = &w.texts[1];
         int left[2][26], hits = 0;
         memset(left, 0, sizeof left);
         for (int32_t i = 0; i < p->count; i++) left[0][p->ids[i]]++;
@@ -113,7 +113,7 @@ static void test_lsum(void) {
         if (p->sentences + r->sentences > 2)
             ok = ok && near(s.rougeLsum.recall, (double)hits / r->count) &&
                  near(s.rougeLsum.precision, (double)hits / p->count);
-        peft__mt_close(&run);
+        peft__metric_close(&run);
     }
     check("rougeLsum is the union over all pairs of sentences", ok);
     // 50,000 lines on either side: all pairs would be 2,500,000,000
@@ -134,7 +134,7 @@ static void test_lcs(void) {
     static int32_t a[N], b[N], table[N + 1][N + 1];
     static uint64_t masks[8];
     static unsigned char carry[N];
-    peft__mt_work w;
+    peft__work w;
     peft_rng rng;
     bool ok = true;
     memset(&w, 0, sizeof w);
@@ -160,7 +160,7 @@ static void test_lcs_mark(void) {
     bool ok = true;
     static uint64_t masks[16], bits[(N + 1) * (N / 64 + 1)];
     static unsigned char carry[N], found[N];
-    peft__mt_work w;
+    peft__work w;
     memset(&w, 0, sizeof w);
     w.masks = masks, w.bits = bits, w.carry = carry, w.hit = found;
     peft_rng_seed(&rng, 8);
@@ -219,7 +219,7 @@ static peft_bleu_result bleu(const char *p, const char *r, peft_tokenizer_kind t
 }
 
 // Words, joined by '|'.
-static bool joined(const char *text, const peft__mt_token *cut, int32_t count, const char *want) {
+static bool joined(const char *text, const peft__word *cut, int32_t count, const char *want) {
     char out[512];
     size_t n = 0;
     for (int32_t i = 0; i < count; i++) {
@@ -235,7 +235,7 @@ static bool joined(const char *text, const peft__mt_token *cut, int32_t count, c
 // Those that a tokenizer makes.
 static bool tokens(int kind, bool lower, const char *text, const char *want) {
     char bytes[512], *room = bytes;
-    peft__mt_token cut[256];
+    peft__word cut[256];
     peft__words w;
     peft__words_init(&w, kind, lower);
     return joined(text, cut, peft__words_read(&w, text, &room, cut), want);
@@ -244,7 +244,7 @@ static bool tokens(int kind, bool lower, const char *text, const char *want) {
 static void test_tokenizers(void) {
     int a = PEFT_TOKENIZE_13A, intl = PEFT_TOKENIZE_INTL, zh = PEFT_TOKENIZE_ZH;
     static const char tercom[] = "it's John's. x's y";
-    peft__mt_token cut[32];
+    peft__word cut[32];
     check("13a words", tokens(a, false, "Hello, world! (3.14) 1,000 a.b 5-6 x-y U.S.A.", "Hello|,|world|!|(|3.14|)|1,000|a|.|b|5|-|6|x-y|U|.|S|.|A|."));
     check("13a dots", tokens(a, false, "wait... 5.. ..7 .5 5.", "wait|.|.|.|5|.|.|.|.7|.|5|5|."));
     check("13a markup", tokens(a, false, "a &lt;b&gt; &quot;c&quot; &amp;amp; hy-\nphen <skipped>x", "a|<|b|>|\"|c|\"|&|amp|;|hyphen|x"));

@@ -209,13 +209,13 @@ typedef struct peft__ter_reader {
     const peft_ter_desc *d;
     peft__words blanks;
     char *bytes, *joined;
-    peft__mt_token *words, *cut;
+    peft__word *words, *cut;
 } peft__ter_reader;
 
 // Tercom's rules: ASCII marks but ' , - . stand alone, 's at the end of a word does, a dash does behind a digit, and
 // so do , and . that are not between two digits: first ([^0-9])([,.]) becomes "\1 \2 ", then ([,.])([^0-9]) " \1 \2",
 // where \1 of the first is used up by one match (`open`: it is not). The line has a blank at either end.
-static int32_t peft__ter_cut(const char *s, size_t n, peft__mt_token *out) {
+static int32_t peft__ter_cut(const char *s, size_t n, peft__word *out) {
     bool open = true, digit = false, in_word = false;
     size_t i = 0, start = 0;
     int32_t count = 0;
@@ -231,16 +231,16 @@ static int32_t peft__ter_cut(const char *s, size_t n, peft__mt_token *out) {
         if (c == '\'' && next == 's') {
             uint32_t behind = i + 1 < n ? (unsigned char)s[i + 1] : ' ';
             bool ends = behind == ' ' || behind == '\n' || (behind < 0x80 && peft__ascii_mark((char)behind) && !strchr("',-.", (int)behind));
-            if (ends && in_word) out[count++] = peft__mt_word(s + start, at - start);
+            if (ends && in_word) out[count++] = peft__make_word(s + start, at - start);
             in_word = in_word && !ends;
         }
-        if ((alone || space) && in_word) out[count++] = peft__mt_word(s + start, at - start);
-        if (alone) out[count++] = peft__mt_word(s + at, i - at);
+        if ((alone || space) && in_word) out[count++] = peft__make_word(s + start, at - start);
+        if (alone) out[count++] = peft__make_word(s + at, i - at);
         if (!alone && !space && !in_word) start = at;
         in_word = !alone && !space;
         digit = number;
     }
-    if (in_word) out[count++] = peft__mt_word(s + start, n - start);
+    if (in_word) out[count++] = peft__make_word(s + start, n - start);
     return count;
 }
 
@@ -274,7 +274,7 @@ static int32_t peft__ter_no_punct(char *s, int32_t n, bool asian) {
     return (int32_t)out;
 }
 
-static int32_t peft__ter_split(const peft__mt_token *words, int32_t count, peft__mt_token *out) {
+static int32_t peft__ter_split(const peft__word *words, int32_t count, peft__word *out) {
     int32_t n = 0;
     for (int32_t k = 0; k < count; k++) {
         const char *s = words[k].text;
@@ -284,25 +284,25 @@ static int32_t peft__ter_split(const peft__mt_token *words, int32_t count, peft_
             uint32_t c = 0;
             peft__utf8_next(s, size, &next, &c);
             if (!peft__ter_asian(c)) continue;
-            if (at > start) out[n++] = peft__mt_word(s + start, at - start);
-            out[n++] = peft__mt_word(s + at, next - at);
+            if (at > start) out[n++] = peft__make_word(s + start, at - start);
+            out[n++] = peft__make_word(s + at, next - at);
             start = next;
         }
-        if (size > start) out[n++] = peft__mt_word(s + start, size - start);
+        if (size > start) out[n++] = peft__make_word(s + start, size - start);
     }
     return n;
 }
 
 static size_t peft__ter_unescape(char *s, size_t n) {
     static const char *const markup[][2] = {{"\n-", ""}, {"\n", " "}, {"&quot;", "\""}, {"&amp;", "&"}, {"&lt;", "<"}, {"&gt;", ">"}};
-    for (int64_t k = 0; k < PEFT__COUNT(markup); k++) n = peft__mt_replace(s, n, markup[k][0], markup[k][1]);
+    for (int64_t k = 0; k < PEFT__COUNT(markup); k++) n = peft__replace_all(s, n, markup[k][0], markup[k][1]);
     return n;
 }
 
 // The words of a text into r->words.
 static int32_t peft__ter_read(peft__ter_reader *r, const char *text) {
     bool split = r->d->asian_support && r->d->normalized;
-    peft__mt_token *words = split ? r->cut : r->words;
+    peft__word *words = split ? r->cut : r->words;
     size_t n = strlen(text);
     if (r->d->case_sensitive) memcpy(r->bytes, text, n);
     else n = peft__uc_lower_text(text, n, r->bytes);
@@ -311,7 +311,7 @@ static int32_t peft__ter_read(peft__ter_reader *r, const char *text) {
     int32_t kept = 0, count = r->d->normalized ? peft__ter_cut(r->bytes, n, words) : peft__words_cut(&r->blanks, r->bytes, n, words);
     if (split) count = peft__ter_split(r->cut, count, r->words);
     for (int32_t i = 0; i < count; i++) {
-        peft__mt_token t = r->words[i];
+        peft__word t = r->words[i];
         if (r->d->no_punct) t.size = peft__ter_no_punct(r->bytes + (t.text - r->bytes), t.size, r->d->asian_support);
         if (t.size > 0) r->words[kept++] = t;
     }
@@ -505,7 +505,7 @@ static int32_t peft__ter_edits(peft__ter_work *w) {
 }
 // All texts as word ids: text t, of which there are 1 + per for each line, has ids[start[t]] .. ids[start[t + 1]].
 typedef struct peft__ter_run {
-    peft__mt_run texts;
+    peft__metric texts;
     const peft_ter_desc *desc;
     int32_t *ids;
     int64_t *start, words, cells;   // words of the longest text, cells of the largest table of a pair
@@ -520,22 +520,22 @@ static double peft__ter_score(double edits, double length) {
 
 static peft_status peft__ter_corpus(peft__ter_run *run) {
     const peft_ter_desc *d = run->desc;
-    peft__mt_memory *m = &run->texts.memory;
-    int64_t per = run->texts.per, count = run->texts.count * (per + 1), n = 2 * run->texts.longest + 16, most = 1, known = 0;
+    peft__memory *m = &run->texts.memory;
+    int64_t per = run->texts.per, count = run->texts.count * (per + 1), n = 2 * run->texts.longest_line + 16, most = 1, known = 0;
     peft__ter_reader r;
     peft__map ids;
-    for (int64_t t = 0; t < count; t++) most += (int64_t)strlen(peft__mt_text_at(&run->texts, t)) + 1;
+    for (int64_t t = 0; t < count; t++) most += (int64_t)strlen(peft__line_text(&run->texts, t)) + 1;
     r.d = d;
     peft__words_init(&r.blanks, PEFT_TOKENIZE_NONE, false);
-    r.bytes = PEFT__MT_GET(&run->texts, char, 2 * n);
-    r.joined = PEFT__MT_GET(&run->texts, char, 2 * n);
-    r.words = PEFT__MT_GET(&run->texts, peft__mt_token, n);
-    r.cut = PEFT__MT_GET(&run->texts, peft__mt_token, n);
-    run->ids = PEFT__MT_GET(&run->texts, int32_t, most);
-    run->start = PEFT__MT_GET(&run->texts, int64_t, count + 1);
+    r.bytes = PEFT__GET(&run->texts, char, 2 * n);
+    r.joined = PEFT__GET(&run->texts, char, 2 * n);
+    r.words = PEFT__GET(&run->texts, peft__word, n);
+    r.cut = PEFT__GET(&run->texts, peft__word, n);
+    run->ids = PEFT__GET(&run->texts, int32_t, most);
+    run->start = PEFT__GET(&run->texts, int64_t, count + 1);
     peft__map_init(&ids, d->context);
     for (int64_t t = 0; t < count && !m->failed; t++) {
-        const char *text = peft__mt_text_at(&run->texts, t);
+        const char *text = peft__line_text(&run->texts, t);
         int32_t words = t % (per + 1) ? peft__ter_read_reference(&r, text) : peft__ter_read(&r, text);
         run->start[t + 1] = run->start[t];
         for (int32_t i = 0; i < words && !m->failed; i++) {
@@ -559,12 +559,12 @@ static peft_status peft__ter_corpus(peft__ter_run *run) {
 
 static void peft__ter_begin(peft__ter_run *run, peft__ter_work *w) {
     int32_t **lists[] = {&w->hyp, &w->tried, &w->best, &w->align};
-    for (int64_t i = 0; i < PEFT__COUNT(lists); i++) *lists[i] = PEFT__MT_GET(&run->texts, int32_t, run->words + 1);
-    w->hyp_wrong = PEFT__MT_GET(&run->texts, unsigned char, run->words + 1);
-    w->ref_wrong = PEFT__MT_GET(&run->texts, unsigned char, run->words + 1);
-    w->rows = PEFT__MT_GET(&run->texts, peft__ter_row, run->words + 1);
-    w->table = PEFT__MT_GET(&run->texts, peft__ter_cell, run->cells);
-    w->trial = PEFT__MT_GET(&run->texts, peft__ter_cell, run->cells);
+    for (int64_t i = 0; i < PEFT__COUNT(lists); i++) *lists[i] = PEFT__GET(&run->texts, int32_t, run->words + 1);
+    w->hyp_wrong = PEFT__GET(&run->texts, unsigned char, run->words + 1);
+    w->ref_wrong = PEFT__GET(&run->texts, unsigned char, run->words + 1);
+    w->rows = PEFT__GET(&run->texts, peft__ter_row, run->words + 1);
+    w->table = PEFT__GET(&run->texts, peft__ter_cell, run->cells);
+    w->trial = PEFT__GET(&run->texts, peft__ter_cell, run->cells);
 }
 
 // The fewest edits to any reference, over the average reference length.
@@ -591,19 +591,19 @@ static void peft__ter_task(void *arg, int64_t task) {
 }
 
 PEFTDEF peft_status peft_ter(const peft_ter_desc *desc, peft_metric_result *result) {
-    PEFT__MT_NEED(desc, result);
+    PEFT__NEED_DESC(desc, result);
     peft__ter_run run;
     memset(&run, 0, sizeof run);
     memset(result, 0, sizeof *result);
     run.desc = desc;
-    peft_status s = PEFT__MT_OPEN(&run.texts, "ter", desc);
+    peft_status s = PEFT__METRIC_OPEN(&run.texts, "ter", desc);
     if (!s) s = peft__ter_corpus(&run);
-    peft__mt_memory *m = &run.texts.memory;
+    peft__memory *m = &run.texts.memory;
     int64_t n = run.texts.count, tasks = PEFT__MAX(PEFT__MIN((int64_t)desc->context->threads, n / 16), 1);
     double edits = 0, length = 0;
     if (!s) {
-        run.counts = PEFT__MT_GET(&run.texts, double, 2 * n);
-        run.works = PEFT__MT_GET(&run.texts, peft__ter_work, tasks);
+        run.counts = PEFT__GET(&run.texts, double, 2 * n);
+        run.works = PEFT__GET(&run.texts, peft__ter_work, tasks);
         for (int64_t k = 0; k < tasks && !m->failed; k++) peft__ter_begin(&run, &run.works[k]);
         s = m->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
     }
@@ -621,7 +621,7 @@ PEFTDEF peft_status peft_ter(const peft_ter_desc *desc, peft_metric_result *resu
                       "nrefs:%d|case:%s|tok:tercom|norm:%s|punct:%s|asian:%s|like:sacrebleu-2.6.0", run.texts.per,
                       desc->case_sensitive ? "mixed" : "lc", desc->normalized ? "yes" : "no", desc->no_punct ? "no" : "yes",
                       desc->asian_support ? "yes" : "no");
-    peft__mt_close(&run.texts);
+    peft__metric_close(&run.texts);
     return s;
 }
 
@@ -673,7 +673,7 @@ PEFTDEF peft_status peft_paired_ter(const peft_paired_desc *desc, const peft_ter
 // ---- captions
 
 // The longest common subsequence of two texts of words, in a table of two rows.
-static int64_t peft__coco_common(const peft__mt_token *a, int64_t n, const peft__mt_token *b, int64_t m, int32_t *rows) {
+static int64_t peft__coco_common(const peft__word *a, int64_t n, const peft__word *b, int64_t m, int32_t *rows) {
     memset(rows, 0, (size_t)(2 * (m + 1)) * sizeof *rows);
     for (int64_t i = 0; i < n; i++) {
         const int32_t *above = rows + i % 2 * (m + 1);
@@ -687,14 +687,14 @@ static int64_t peft__coco_common(const peft__mt_token *a, int64_t n, const peft_
 }
 
 // Words as Python's split(" ") has them: two blanks have an empty word between them.
-static int64_t peft__coco_words(const char *text, bool keep_case, char *copy, peft__mt_token *out) {
+static int64_t peft__coco_words(const char *text, bool keep_case, char *copy, peft__word *out) {
     size_t n = strlen(text);
     int64_t count = 0;
     if (keep_case) memcpy(copy, text, n);
     else n = peft__uc_lower_text(text, n, copy);
     for (size_t start = 0, i = 0; i <= n; i++) {
         if (i < n && copy[i] != ' ') continue;
-        out[count++] = peft__mt_word(copy + start, i - start);
+        out[count++] = peft__make_word(copy + start, i - start);
         start = i + 1;
     }
     return count;
@@ -702,19 +702,19 @@ static int64_t peft__coco_words(const char *text, bool keep_case, char *copy, pe
 
 // F = (1 + b^2) P R / (R + b^2 P) with b = 1.2
 PEFTDEF peft_status peft_coco_rouge(const peft_text_desc *desc, peft_metric_result *result) {
-    PEFT__MT_NEED(desc, result);
+    PEFT__NEED_DESC(desc, result);
     const double b2 = 1.2 * 1.2;
-    peft__mt_run run;
+    peft__metric run;
     memset(result, 0, sizeof *result);
-    peft_status s = PEFT__MT_OPEN(&run, "coco_rouge_l", desc);
-    int64_t most = run.longest + 2;
+    peft_status s = PEFT__METRIC_OPEN(&run, "coco_rouge_l", desc);
+    int64_t most = run.longest_line + 2;
     char *bytes[2];
-    peft__mt_token *words[2];
+    peft__word *words[2];
     for (int side = 0; side < 2; side++) {
-        bytes[side] = s ? NULL : PEFT__MT_GET(&run, char, 2 * most + 8);
-        words[side] = s ? NULL : PEFT__MT_GET(&run, peft__mt_token, most);
+        bytes[side] = s ? NULL : PEFT__GET(&run, char, 2 * most + 8);
+        words[side] = s ? NULL : PEFT__GET(&run, peft__word, most);
     }
-    int32_t *rows = s ? NULL : PEFT__MT_GET(&run, int32_t, 2 * most + 2);
+    int32_t *rows = s ? NULL : PEFT__GET(&run, int32_t, 2 * most + 2);
     if (!s && run.memory.failed) s = PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < run.count && !s; i++) {
         double p = 0, q = 0;
@@ -731,7 +731,7 @@ PEFTDEF peft_status peft_coco_rouge(const peft_text_desc *desc, peft_metric_resu
     }
     peft__string_into(result->signature, sizeof result->signature, "coco_rouge_l|nrefs:%d|case:%s|tok:none|beta:1.2|like:pycocoevalcap",
                       run.per, desc->keep_case ? "mixed" : "lc");
-    peft__mt_close(&run);
+    peft__metric_close(&run);
     return s;
 }
 
@@ -819,73 +819,78 @@ PEFTDEF peft_status peft_multirc(peft_context *context, const int32_t *predictio
 
 // ---- SQuAD's answers as sets of words
 
-static void peft__squad_sets_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
-    peft__mt_load(run, w, i, peft__squad_read);
-    const peft__mt_text *p = &w->texts[0];
+static void peft__squad_sets_line(const peft__metric *run, peft__work *w, int64_t i, double *row) {
+    peft__load(run, w, i, 1, peft__squad_read);
+    const peft__tokens *p = &w->texts[0];
     for (int k = 1; k <= run->per; k++) {
-        const peft__mt_text *r = &w->texts[k];
+        const peft__tokens *r = &w->texts[k];
         double sizes[4] = {0, 0, 0, 0};     // words in neither, in the prediction, in the reference, in both
         bool equal = p->count == r->count && memcmp(p->ids, r->ids, (size_t)p->count * sizeof *p->ids) == 0;
         memset(w->most, 0, (size_t)w->tokens.used * sizeof *w->most);
         for (int32_t j = 0; j < p->count; j++) w->most[p->ids[j]] |= 1;
         for (int32_t j = 0; j < r->count; j++) w->most[r->ids[j]] |= 2;
         for (int32_t j = 0; j < w->tokens.used; j++) sizes[w->most[j]]++;
-        double f1 = peft__mt_prf(sizes[3], sizes[1] + sizes[3], sizes[2] + sizes[3]).f1;
+        double f1 = peft__prf(sizes[3], sizes[1] + sizes[3], sizes[2] + sizes[3]).f1;
         if (equal && *run->predictions[i]) row[0] = 1;
         row[1] = PEFT__MAX(row[1], f1);
     }
 }
 
 PEFTDEF peft_status peft_squad_sets(const peft_text_desc *desc, peft_answer_result *result) {
-    PEFT__MT_NEED(desc, result);
-    peft__mt_run run;
-    peft_status s = PEFT__MT_OPEN(&run, "squad", desc);
+    PEFT__NEED_DESC(desc, result);
+    peft__metric run;
+    peft_status s = PEFT__METRIC_OPEN(&run, "squad", desc);
     run.line = peft__squad_sets_line;
-    if (!s) s = peft__squad(desc, &run, result);
-    if (!s) peft__string_into(result->signature, sizeof result->signature, "squad|nrefs:%d|norm:squad|sets|empty:wrong", run.per);
-    peft__mt_close(&run);
+    if (!s) s = peft__score_lines(&run, peft__squad_prepare, desc);
+    if (!s) {
+        result->exact_match = run.sums[0] / (double)run.count;
+        result->f1 = run.sums[1] / (double)run.count;
+        for (int64_t i = 0; desc->pairs && i < run.count; i++) desc->pairs[i] = run.rows[2 * i + 1];
+        peft__string_into(result->signature, sizeof result->signature, "squad|nrefs:%d|norm:squad|sets|empty:wrong", run.per);
+    }
+    peft__metric_close(&run);
     return s;
 }
 
 // ---- diversity and length
 
-static peft_status peft__diversity(peft__mt_run *c, peft_diversity_result *r) {
-    double *lengths = PEFT__MT_GET(c, double, c->texts), n = (double)c->texts;
+static peft_status peft__diversity(peft__metric *c, peft__work *w, peft_diversity_result *r) {
+    int64_t texts = w->count;
+    double *lengths = PEFT__GET(c, double, texts), n = (double)texts;
     if (!lengths) return PEFT_ERROR_MEMORY;
-    r->words = c->all_words;
-    r->vocabulary = c->tokens.used;
-    r->mean_length = (double)c->all_words / n;
-    for (int64_t t = 0; t < c->texts; t++) {
-        lengths[t] = (double)(c->start[t + 1] - c->start[t]);
+    r->words = w->used;
+    r->vocabulary = w->tokens.used;
+    r->mean_length = (double)w->used / n;
+    for (int64_t t = 0; t < texts; t++) {
+        lengths[t] = (double)w->texts[t].count;
         r->deviation += (lengths[t] - r->mean_length) * (lengths[t] - r->mean_length) / n;
     }
     r->deviation = sqrt(r->deviation);
-    qsort(lengths, (size_t)c->texts, sizeof *lengths, peft__mt_compare);
+    qsort(lengths, (size_t)texts, sizeof *lengths, peft__compare_doubles);
     r->shortest = (int64_t)lengths[0];
-    r->longest = (int64_t)lengths[c->texts - 1];
-    r->median_length = peft__mt_percentile(lengths, c->texts, 0.5);
+    r->longest = (int64_t)lengths[texts - 1];
+    r->median_length = peft__percentile(lengths, texts, 0.5);
     for (int k = 1; k <= 4; k++) {
-        int64_t total = 0, size;
-        double different = peft__corpus_order(c, k);
-        for (int64_t t = 0; t < c->texts; t++) {
-            peft__corpus_grams(c, t, k, &size);
-            total += size;
-        }
-        r->distinct[k - 1] = total > 0 ? different / (double)total : 0;
+        int64_t total = 0;
+        peft__make_grams(w, k);
+        for (int64_t t = 0; t < texts; t++) total += peft__grams(&w->texts[t], k);
+        r->distinct[k - 1] = total > 0 ? (double)w->different / (double)total : 0;
     }
     return PEFT_OK;
 }
 
 PEFTDEF peft_status peft_diversity(peft_context *context, const char *const *texts, int64_t count, bool keep_case,
                                    peft_diversity_result *result) {
-    peft__mt_run run;
+    peft__metric run;
+    peft__work work;
     if (!context || !result) return PEFT_ERROR_ARGUMENT;
     memset(result, 0, sizeof *result);
-    peft_status s = peft__mt_open(&run, "diversity", context, texts, texts, count, 0, 1);
+    memset(&work, 0, sizeof work);
+    peft_status s = peft__metric_open(&run, "diversity", context, texts, texts, count, 0, 1);
     run.per = 0;
-    if (!s) s = peft__corpus_read(&run, !keep_case);
-    if (!s) s = peft__diversity(&run, result);
-    peft__mt_close(&run);
+    if (!s) s = peft__corpus_read(&run, &work, !keep_case);
+    if (!s) s = peft__diversity(&run, &work, result);
+    peft__metric_close(&run);
     peft__string_into(result->signature, sizeof result->signature, "diversity|case:%s|tok:none", keep_case ? "mixed" : "lc");
     return s;
 }
