@@ -342,10 +342,6 @@ PEFTDEF peft_tensor *peft_rotary(peft_tape *tape, peft_tensor *x, int64_t heads,
 // The rows of `prefix` [v, cols] before every sequence: result [x->rows + sequences * v, cols].
 PEFTDEF peft_tensor *peft_prepend(
     peft_tape *tape, peft_tensor *prefix, peft_tensor *x, const int64_t *offsets, int64_t sequences);
-// A bidirectional LSTM layer over the rows as one sequence. gates[0], gates[1]: x W_ih^T + b of each
-// direction [n, 4 h], in torch's order input, forget, cell, output; recurrent: W_hh [4 h, h], f32. Result [n,
-// 2 h]: forward, backward states.
-PEFTDEF peft_tensor *peft_lstm(peft_tape *tape, peft_tensor *const gates[2], peft_tensor *const recurrent[2]);
 
 // Attention over sequences that lie end to end: query rows q_offsets[s]..q_offsets[s + 1] see key rows
 // k_offsets[s]..k_offsets[s + 1]. It works in blocks: the probabilities of a batch never exist.
@@ -750,7 +746,7 @@ typedef enum peft_method {
     PEFT_IA3,            // Liu et al. 2022
     PEFT_PROMPT_TUNING,  // Lester et al. 2021
     PEFT_PREFIX_TUNING,  // Li & Liang 2021
-    PEFT_P_TUNING,       // Liu et al. 2021, MLP or LSTM
+    PEFT_P_TUNING,       // Liu et al. 2021, with an MLP
     PEFT_BOTTLENECK,     // Houlsby et al. 2019, Pfeiffer et al. 2021
     PEFT_BITFIT,         // Ben Zaken et al. 2022
     PEFT_NORMS,
@@ -811,8 +807,6 @@ typedef struct peft_adapter_desc {
     const char *init_text;
     bool prefix_projection;           // prefix tuning: Linear, tanh, Linear
     int64_t encoder_hidden;           // width of the network behind a prompt; default d_model
-    bool encoder_lstm;                // P-tuning: a bidirectional LSTM before the MLP; files hold the prompt
-    int64_t encoder_layers;           // of the LSTM; default 2
     int64_t bottleneck;               // width of bottleneck adapters; default d_model / reduction_factor
     float reduction_factor;           // default 16
     peft_activation_kind activation;  // of bottleneck adapters; default relu
@@ -9875,108 +9869,6 @@ static peft_tensor *peft__dora_direction(peft_tape *t, const peft_tensor *w, con
     peft__node n = peft__node_of(magnitude, NULL);
     n.kept = inverse;
     return peft__record(t, y, peft__dora_backward, &n, sizeof(n));
-}
-
-// ---- LSTM (Hochreiter & Schmidhuber 1997): the parts i, f, g, o of z = gates + W_hh h' give
-//      c = s(f) c' + s(i) tanh(g), h = s(o) tanh(c), where h' and c' are those of the step before and
-//      s(z) = 1 / (1 + exp(-z)). Two directions: gates [n, 4 h] and W_hh [4 h, h] each, y [n, 2 h]
-
-typedef struct peft__lstm_node {
-    peft__node node;
-    peft_tensor *gates[2], *recurrent[2];
-    float *kept[2];  // [n, 5 h]: s(i), s(f), tanh(g), s(o), c
-} peft__lstm_node;
-
-// The row of step k: direction 1 begins at the end.
-static int64_t peft__lstm_row(int direction, int64_t k, int64_t n) {
-    return direction ? n - 1 - k : k;
-}
-
-static void peft__lstm_forward(
-        peft_context *ctx, int direction, const peft__lstm_node *node, peft_tensor *y) {
-    const peft_tensor *gates = node->gates[direction], *recurrent = node->recurrent[direction];
-    int64_t n = gates->rows, h = recurrent->cols;
-    const float *state = NULL, *cell = NULL;
-    for (int64_t k = 0; k < n && !ctx->dry; k++) {
-        int64_t row = peft__lstm_row(direction, k, n);
-        float *s = node->kept[direction] + row * 5 * h, *out = peft__f32(y) + row * 2 * h + direction * h;
-        for (int64_t j = 0; j < 4 * h; j++) {
-            float z = peft__f32(gates)[row * 4 * h + j];
-            if (state) z += peft__dot(ctx, peft__f32(recurrent) + j * h, state, h);
-            s[j] = j >= 2 * h && j < 3 * h ? tanhf(z) : 1 / (1 + expf(-z));
-        }
-        for (int64_t j = 0; j < h; j++) {
-            s[4 * h + j] = s[j] * s[2 * h + j] + (cell ? s[h + j] * cell[j] : 0);
-            out[j] = s[3 * h + j] * tanhf(s[4 * h + j]);
-        }
-        state = out;
-        cell = s + 4 * h;
-    }
-}
-
-// One step back: dh, dc [h] -> dz [4 h]. dc is then the step before's, dh 0: the caller adds dz W_hh to it.
-static void peft__lstm_step_back(
-        const float *s, const float *cell_before, int64_t h, float *dh, float *dc, float *dz) {
-    for (int64_t j = 0; j < h; j++) {
-        float i = s[j], f = s[h + j], g = s[2 * h + j], o = s[3 * h + j], th = tanhf(s[4 * h + j]);
-        float d = dc[j] + dh[j] * o * (1 - th * th);
-        dz[j] = d * g * i * (1 - i);
-        dz[h + j] = cell_before ? d * cell_before[j] * f * (1 - f) : 0;
-        dz[2 * h + j] = d * i * (1 - g * g);
-        dz[3 * h + j] = dh[j] * th * o * (1 - o);
-        dc[j] = d * f;
-        dh[j] = 0;
-    }
-}
-
-static void peft__lstm_backward(peft_tape *t, peft__node *node) {
-    const peft__lstm_node *n = (const peft__lstm_node *)node;
-    int64_t rows = node->out->rows, h = node->out->cols / 2;
-    float *dh = peft__take(t, 6 * h);
-    if (!dh) return;
-    float *dc = dh + h, *dz = dh + 2 * h;
-    for (int direction = 0; direction < 2 && !t->status; direction++) {
-        const peft_tensor *w = n->recurrent[direction];
-        const float *kept = n->kept[direction];
-        float *gz = peft__zeroed_grad_of(t, n->gates[direction]),
-              *gw = peft__zeroed_grad_of(t, n->recurrent[direction]);
-        if (t->status || t->ctx->dry) continue;
-        memset(dh, 0, (size_t)(2 * h) * sizeof(float));
-        for (int64_t k = rows - 1; k >= 0; k--) {
-            int64_t row = peft__lstm_row(direction, k, rows),
-                    before = k ? peft__lstm_row(direction, k - 1, rows) : -1;
-            const float *state = peft__f32(node->out) + before * 2 * h + direction * h;
-            peft__axpy(t->ctx, dh, 1, node->out->grad + row * 2 * h + direction * h, h);
-            peft__lstm_step_back(kept + row * 5 * h, k ? kept + before * 5 * h + 4 * h : NULL, h, dh, dc, dz);
-            if (gz) peft__axpy(t->ctx, gz + row * 4 * h, 1, dz, 4 * h);
-            for (int64_t j = 0; k && j < 4 * h; j++) {
-                peft__axpy(t->ctx, dh, dz[j], peft__f32(w) + j * h, h);
-                if (gw) peft__axpy(t->ctx, gw + j * h, dz[j], state, h);
-            }
-        }
-    }
-    peft__give(dh);
-}
-
-PEFTDEF peft_tensor *peft_lstm(peft_tape *t, peft_tensor *const gates[2], peft_tensor *const recurrent[2]) {
-    if (!peft__ready(t, gates && recurrent && gates[0] && gates[1] && recurrent[0] && recurrent[1], "lstm"))
-        return NULL;
-    int64_t rows = gates[0]->rows, h = recurrent[0]->cols;
-    bool needed = false;
-    for (int i = 0; i < 2; i++) {
-        const peft_tensor *g = gates[i], *w = recurrent[i];
-        if (g->rows != rows || g->cols != 4 * h || w->rows != 4 * h || w->cols != h || w->type != PEFT_F32)
-            return peft__op_misfit(t, "lstm", g, w);
-        needed = needed || g->requires_grad || w->requires_grad;
-    }
-    peft_tensor *y = peft__result(t, rows, 2 * h, needed);
-    peft__lstm_node n = {
-            peft__node_of(NULL, NULL), {gates[0], gates[1]}, {recurrent[0], recurrent[1]}, {NULL, NULL}};
-    for (int i = 0; i < 2 && !t->status; i++) {
-        n.kept[i] = peft__take(t, rows * 5 * h);
-        if (n.kept[i]) peft__lstm_forward(t->ctx, i, &n, y);
-    }
-    return peft__record(t, y, peft__lstm_backward, &n, sizeof(n));
 }
 
 // ---- mean squared error
@@ -20374,7 +20266,6 @@ typedef struct peft__adapter_settings {
     peft_adapter_desc d;
     const char *peft_type, *task_type, *start, *selection, *prompt_init, *tokenizer;
     int64_t heads, layers, parts, width, activation;
-    int reparameterization;
     bool dora, in_out, trained;
 } peft__adapter_settings;
 
@@ -20459,9 +20350,9 @@ static const peft__adapter_key peft__adapter_keys[] = {
         1 << 20),
     PEFT__KEY("prefix_projection", PEFT__PREFIX, BOOL, d.prefix_projection, "false", WRITTEN, 0),
     PEFT__KEY("encoder_dropout", PEFT__ENCODED, CONSTANT, trained, "0.0", WRITTEN, 0),
-    PEFT__KEY("encoder_num_layers", PEFT__ENCODED, WHOLE, d.encoder_layers, "2", BOTH_WAYS, 64),
-    PEFT__KEY("encoder_reparameterization_type", PEFT__ENCODED, CHOICE, reparameterization, "MLP,LSTM",
-        BOTH_WAYS, 0),
+    // of the encoder, whose result alone is in a file
+    PEFT__KEY("encoder_num_layers", PEFT__ENCODED, CONSTANT, trained, "2", WRITTEN, 0),
+    PEFT__KEY("encoder_reparameterization_type", PEFT__ENCODED, CONSTANT, trained, "\"MLP\"", WRITTEN, 0),
     PEFT__KEY("prompt_tuning_init", PEFT__SAMPLED, TEXT, prompt_init, "\"RANDOM\"", WRITTEN, 0),
     PEFT__KEY("prompt_tuning_init_text", PEFT__SAMPLED, TEXT, d.init_text, "null", BOTH_WAYS, 0),
     PEFT__KEY("tokenizer_name_or_path", PEFT__SAMPLED, TEXT, tokenizer, "null", WRITTEN, 0),
@@ -20543,7 +20434,6 @@ struct peft_adapter {
     peft__adapted *modules;  // [peft__module_count]
     peft_tensor *prompt;  // virtual tokens [rows, width], or what an encoder makes them from
     peft_tensor *encoder[6];  // a prompt encoder's weights and biases, up to three layers; NULL: none
-    peft_tensor *lstm;  // before them: per layer and direction, weights and biases of input and state
     int64_t prompt_layers;  // of a prefix: the decoder layers that it has keys and values for
     int64_t
         prompt_parts;  // parts of num_virtual_tokens rows: T5's halves (HF's num_transformer_submodules)
@@ -20746,25 +20636,13 @@ static peft_tensor *peft__adapted_embedding(const peft__pass *p, const int64_t *
     return x;
 }
 
-static peft_tensor *peft__through_lstm(const peft_adapter *a, peft_tape *tape, peft_tensor *x) {
-    for (peft_tensor *w = a->lstm; w < a->lstm + 8 * a->d.encoder_layers; w += 8) {
-        peft_tensor *gates[2], *recurrent[2] = {&w[1], &w[5]};
-        for (int i = 0; i < 2; i++)
-            gates[i] = peft__add_row(tape, peft_linear(tape, x, &w[4 * i], &w[4 * i + 2]), &w[4 * i + 3]);
-        x = peft_lstm(tape, gates, recurrent);
-    }
-    return x;
-}
-
 // Rows of the prompt. An encoder, if there is one, makes them: P-tuning's Linear, ReLU, Linear, ReLU,
-// Linear; or LSTM, Linear, ReLU, Linear; or prefix tuning's Linear, tanh, Linear. As in HF peft, an LSTM
-// reads all rows.
+// Linear; or prefix tuning's Linear, tanh, Linear.
 static peft_tensor *peft__prompt_rows(const peft_adapter *a, peft_tape *tape, int64_t first, int64_t count) {
     int32_t *rows = PEFT__TAPE_ROOM(tape, count, int32_t);
     for (int64_t i = 0; rows && i < count; i++) rows[i] = (int32_t)(first + i);
     if (!rows) return NULL;
-    peft_tensor *x = peft_embedding(
-        tape, a->lstm ? peft__through_lstm(a, tape, a->prompt) : a->prompt, rows, count);
+    peft_tensor *x = peft_embedding(tape, a->prompt, rows, count);
     for (int i = 0; i < 6 && a->encoder[i]; i += 2) {
         if (i) x = peft_activation(tape, x, a->part.prefix ? PEFT_TANH : PEFT_RELU);
         x = peft_linear(tape, x, a->encoder[i], a->encoder[i + 1]);
@@ -21306,34 +21184,16 @@ static void peft__add_module(peft__builder *b, int64_t module) {
     s->used = s->a || s->scale || s->replacement || s->rows || s->down;
 }
 
-// Adds torch's LSTM, both directions.
-static void peft__add_lstm(peft__builder *b) {
-    static const char *const directions[] = {"", "_reverse"};
-    peft_adapter *a = b->adapter;
-    int64_t h = a->d.encoder_hidden;
-    a->lstm = a->tensors + a->count;
-    for (int i = 0; i < 2 * a->d.encoder_layers; i++) {
-        const char *stem = "prompt_encoder.lstm_head", *direction = directions[i % 2];
-        int layer = i / 2;
-        peft__add_tensor(b, -1, 4 * h, layer ? 2 * h : a->model->config.d_model, 2, "%s.weight_ih_l%d%s",
-            stem, layer, direction);
-        peft__add_tensor(b, -1, 4 * h, h, 2, "%s.weight_hh_l%d%s", stem, layer, direction);
-        peft__add_tensor(b, -1, 1, 4 * h, 1, "%s.bias_ih_l%d%s", stem, layer, direction);
-        peft__add_tensor(b, -1, 1, 4 * h, 1, "%s.bias_hh_l%d%s", stem, layer, direction);
-    }
-}
-
 // Adds virtual tokens and the network that makes them, under HF's names; a saved file holds only the
 // result.
 static void peft__add_prompt(peft__builder *b, bool encoded) {
     peft_adapter *a = b->adapter;
     const peft_config *c = &a->model->config;
-    bool prefix = b->kind & PEFT__PREFIX, lstm = encoded && !prefix && a->d.encoder_lstm;
+    bool prefix = b->kind & PEFT__PREFIX;
     int64_t d = c->d_model, hidden = a->d.encoder_hidden, tokens = a->d.num_virtual_tokens;
     int64_t width = prefix ? a->prompt_layers * 2 * peft__kv_inner(a->model) : d;
     int64_t rows = tokens * (prefix ? 1 : a->prompt_parts);
-    int64_t sizes[4] = {lstm ? 2 * hidden : d, lstm ? 2 * hidden : hidden, lstm ? d : hidden, d};
-    if (prefix) sizes[2] = width;
+    int64_t sizes[4] = {d, hidden, prefix ? width : hidden, d};
     const char *name = encoded ? "prompt_encoder.embedding.weight" : "prompt_embeddings";
     peft__adapter_part *part = &a->part;
     part->virtual_tokens = tokens;
@@ -21342,8 +21202,7 @@ static void peft__add_prompt(peft__builder *b, bool encoded) {
     part->in_encoder = !prefix && c->encoder_decoder && a->d.prompt_place != PEFT_PROMPT_DECODER;
     part->in_decoder = !prefix && (!c->encoder_decoder || a->d.prompt_place != PEFT_PROMPT_ENCODER);
     a->prompt = peft__add_tensor(b, -1, rows, encoded ? d : width, 2, "%s", name);
-    if (lstm) peft__add_lstm(b);
-    for (int i = 0; i < (!encoded ? 0 : prefix || lstm ? 2 : 3); i++) {
+    for (int i = 0; i < (!encoded ? 0 : prefix ? 2 : 3); i++) {
         const char *stem = prefix ? "transform" : "mlp_head";
         a->encoder[2 * i] = peft__add_tensor(
             b, -1, sizes[i + 1], sizes[i], 2, "prompt_encoder.%s.%d.weight", stem, 2 * i);
@@ -21399,7 +21258,7 @@ static void peft__check_matched(peft__builder *b) {
 // Adds all tensors. `encoded`: with the network that makes the virtual tokens, which files do not have.
 static peft_status peft__adapter_add_all(peft_adapter *a, bool encoded) {
     peft__builder b;
-    int64_t modules = peft__module_count(a->model), capacity = 5 * modules + 8 + 8 * a->d.encoder_layers;
+    int64_t modules = peft__module_count(a->model), capacity = 5 * modules + 8;
     a->tensors = PEFT__CALLOC(a->ctx, capacity, peft_tensor);
     a->owners = PEFT__CALLOC(a->ctx, capacity, int64_t);
     a->modules = PEFT__CALLOC(a->ctx, modules, peft__adapted);
@@ -21456,7 +21315,6 @@ static void peft__adapter_defaults(peft_adapter *a) {
     if (!d->feedforward_modules) d->feedforward_modules = f->ia3_feedforward;
     if (!d->num_virtual_tokens) d->num_virtual_tokens = 20;
     if (!d->encoder_hidden) d->encoder_hidden = width;
-    if (!d->encoder_layers) d->encoder_layers = 2;
     if (d->reduction_factor == 0) d->reduction_factor = 16;
     if (!d->bottleneck)
         d->bottleneck = PEFT__MAX((int64_t)1, (int64_t)((double)width / (double)d->reduction_factor));
@@ -21689,8 +21547,6 @@ static peft_status peft__prefix_from_text(peft_adapter *a, peft_ids *ids) {
 
 // Networks begin as torch's do; the prompt begins as a text, as random words, or as noise.
 static peft_status peft__prompt_init(peft_adapter *a, peft_rng *rng) {
-    for (int64_t i = 0; a->lstm && i < 8 * a->d.encoder_layers; i++)
-        peft__fill_uniform(rng, &a->lstm[i], 1 / sqrt((double)a->d.encoder_hidden));
     for (int i = 0; i < 6 && a->encoder[i]; i++)
         peft__fill_uniform(rng, a->encoder[i], 1 / sqrt((double)a->encoder[i & ~1]->cols));
     bool prefix = a->part.prefix && !a->encoder[0], words = a->d.method == PEFT_PROMPT_TUNING;
@@ -22323,7 +22179,6 @@ static bool peft__adapter_config_text(const peft_adapter *a, peft__arena *scratc
     s.activation = (int64_t)a->d.activation;
     s.width = grouped ? c->kv_heads * c->d_kv : c->d_model;
     s.dora = a->d.method == PEFT_DORA;
-    s.reparameterization = a->d.encoder_lstm;
     s.in_out = a->model->family->in_out && !s.d.target_parameters;  // HF takes one or the other
     s.trained = true;
     s.d.r *= (int64_t)ranks;
@@ -22557,7 +22412,6 @@ static peft_status peft__adapter_from_config(peft_model *m, peft__arena *scratch
     if (!r.status && (r.kind & PEFT__LOW_RANK)) r.status = peft__start_of(m->ctx, path, s.start, start);
     if (r.status) return r.status;
     s.d.model = m;
-    s.d.encoder_lstm = s.reparameterization == 1;
     s.d.activation = (peft_activation_kind)PEFT__MAX(
         PEFT__MIN(s.activation, (int64_t)PEFT_TANH + 1), (int64_t)-1);
     peft_status status = peft__adapter_alloc(&s.d, out);

@@ -215,7 +215,6 @@ static int make_variants(const family *f, variant *v) {
                                         "bottleneck pfeiffer",
                                         "dora all-linear",
                                         "lora embeddings",
-                                        "ptuning lstm",
                                         "prompt decoder",
                                         "prompt both",
                                         "prefix text",
@@ -240,7 +239,6 @@ static int make_variants(const family *f, variant *v) {
     v[n].desc.method = PEFT_BOTTLENECK, v[n].desc.pfeiffer = true, v[n].desc.activation = PEFT_GELU_TANH, v[n].desc.reduction_factor = 6, n++;
     v[n].desc.method = PEFT_DORA, v[n].desc.target_modules = "all-linear", n++;
     v[n].desc.target_modules = f->embeddings, v[n].desc.rank_pattern = "wpe=3", n++;
-    v[n].desc.method = PEFT_P_TUNING, v[n].desc.encoder_lstm = true, v[n].desc.encoder_hidden = 7, v[n].desc.num_virtual_tokens = 3, n++;
     v[n].desc.method = PEFT_PROMPT_TUNING, v[n].desc.prompt_place = PEFT_PROMPT_DECODER, v[n].desc.num_virtual_tokens = 3, n++;
     v[n].desc.method = PEFT_PROMPT_TUNING, v[n].desc.prompt_place = PEFT_PROMPT_BOTH, v[n].desc.num_virtual_tokens = 3, n++;
     v[n].desc.method = PEFT_PREFIX_TUNING, v[n].desc.init_text = "dog", v[n].desc.num_virtual_tokens = 4, n++;

@@ -335,17 +335,13 @@ static peft_status s_operations(void) {
     static const float turns[] = {1, 0, 1, 0, 0.5f, 0.8f, 0.9f, 0.1f};
     peft_status status = PEFT_OK;
     peft_tape *t = NULL;
-    peft_tensor *made[16] = {0}, *gates[2], *recurrent[2];
+    peft_tensor *made[16] = {0};
     float values[32], target[32];
     int n = 0;
     for (int i = 0; i < 32; i++) values[i] = 0.1f * (float)i, target[i] = 0;
     peft_tensor *table = made[n++] = of("table", 6, 8, true, &status), *w = made[n++] = of("w", 8, 8, true, &status),
                 *gain = made[n++] = of("gain", 1, 8, true, &status), *shift = made[n++] = of("shift", 1, 8, true, &status),
                 *prompt = made[n++] = of("prompt", 2, 8, true, &status), *wide = made[n++] = of("wide", 16, 8, true, &status);
-    for (int i = 0; i < 2; i++) {
-        gates[i] = made[n++] = of("gates", 4, 16, true, &status);
-        recurrent[i] = made[n++] = of("recurrent", 16, 4, true, &status);
-    }
     if (!status) status = peft_tape_create(ctx, &t);
     if (!status) {
         peft_tensor *x = peft_add(t, peft_embedding(t, table, ids, 4), peft_input(t, 4, 8, values));
@@ -362,7 +358,7 @@ static peft_status s_operations(void) {
         memset(&a, 0, sizeof a);
         a.q = peft_rotary(t, x, 2, 4, turns, positions), a.k = x, a.v = x, a.heads = 2, a.sequences = 2, a.q_offsets = offsets, a.k_offsets = offsets;
         a.causal = true, a.scale = 0.5f;
-        x = peft_add(t, peft_attention(t, &a), peft_lstm(t, gates, recurrent));
+        x = peft_attention(t, &a);
         peft_tensor *loss = peft_mse(t, x, target);
         if (loss) status = peft_backward(t, loss), result_tensor(loss);
         else status = peft_tape_status(t);
@@ -866,7 +862,7 @@ static const scenario scenarios[] = {
     {"operations", s_operations, NULL,
      "peft_tensor_create peft_require_grad peft_tape_create peft_tape_status peft_backward peft_recompute peft_input peft_embedding peft_linear "
      "peft_linear_with peft_rms_norm peft_layer_norm peft_activation peft_gated peft_add peft_scale peft_dropout peft_mse peft_multiply peft_columns "
-     "peft_rotary peft_prepend peft_lstm peft_attention peft_cross_entropy"},
+     "peft_rotary peft_prepend peft_attention peft_cross_entropy"},
     {"quantize", s_quantize, NULL, "peft_quantize peft_dequantize peft_quantize_compare"},
     {"archive", s_archive, NULL, "peft_archive_open"},
     {"shards", s_sharded, NULL, "peft_archive_open"},

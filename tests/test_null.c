@@ -117,7 +117,6 @@ static void contexts_and_tensors(void) {
     CALM(peft_rotary(tape, t, 1, 2, (const float *)t->data, NULL));
     CALM(peft_prepend(tape, NULL, NULL, NULL, 1));
     CALM(peft_prepend(tape, t, t, NULL, 1));
-    CALM(peft_lstm(tape, NULL, NULL));
     CALM(peft_attention(tape, NULL));
     CALM(peft_attention(tape, ZERO(peft_attention_desc)));
     CALM(peft_attention(tape, (&(peft_attention_desc){.q = t, .k = t, .v = t, .heads = 1, .sequences = 1})));

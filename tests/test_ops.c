@@ -608,18 +608,6 @@ static peft_tensor *build_attention_self(setup *s, peft_tensor *const *in) {
     return peft_attention(s->tape, &d);
 }
 
-// ---- LSTM: gates and recurrent weights of both directions
-
-static void make_lstm(setup *s) {
-    int64_t n = s->big ? 23 : 12, h = s->big ? 19 : 4;
-    for (int i = 0; i < 2; i++) leaf(s, n, 4 * h, 1.2);
-    for (int i = 0; i < 2; i++) leaf(s, 4 * h, h, 0.5);
-}
-
-static peft_tensor *build_lstm(setup *s, peft_tensor *const *in) {
-    return peft_lstm(s->tape, in, in + 2);
-}
-
 // ---- cross-entropy. Variant: bit 0 some labels are -100, 1 denominator 7, 2-3 head (trainable, f16, bf16)
 
 static void make_cross_entropy(setup *s) {
@@ -778,24 +766,6 @@ static void plain_attention(const setup *s, double *y) {
             }
 }
 
-static void plain_lstm(const setup *s, double *y) {
-    int64_t n = s->leaf[0]->rows, h = s->leaf[2]->cols;
-    double c[32], before[32], z[4];
-    for (int way = 0; way < 2; way++)
-        for (int64_t k = 0; k < n; k++) {
-            int64_t row = way ? n - 1 - k : k, last = way ? row + 1 : row - 1;
-            for (int64_t j = 0; j < h; j++) before[j] = k ? y[last * 2 * h + way * h + j] : 0;
-            for (int64_t j = 0; j < h; j++) {
-                for (int g = 0; g < 4; g++) {
-                    z[g] = value(s->leaf[way], row, g * h + j);
-                    for (int64_t l = 0; l < h; l++) z[g] += value(s->leaf[2 + way], g * h + j, l) * before[l];
-                }
-                c[j] = (k ? c[j] / (1 + exp(-z[1])) : 0) + tanh(z[2]) / (1 + exp(-z[0]));
-                y[row * 2 * h + way * h + j] = tanh(c[j]) / (1 + exp(-z[3]));
-            }
-        }
-}
-
 static void check_values(peft_context *ctx, const op_case *op, int variant, bool big, void (*plain)(const setup *, double *)) {
     setup s;
     setup_open(&s, ctx, op, variant, AS_LEAVES, big);
@@ -831,7 +801,6 @@ static const op_case ops[] = {
     {"prepend", 2, make_prepend, build_prepend, NULL},
     {"attention", (int)PEFT__COUNT(attention_variants), make_attention, build_attention, NULL},
     {"attention, q = k = v", 2, make_attention_self, build_attention_self, NULL},
-    {"lstm", 1, make_lstm, build_lstm, NULL},
     {"cross_entropy", 12, make_cross_entropy, build_cross_entropy, reference_cross_entropy},
 };
 
@@ -840,7 +809,7 @@ static void test_values(peft_context *ctx) {
         const char *name;
         void (*plain)(const setup *, double *);
     } table[] = {{"linear", plain_linear}, {"norm", plain_norm}, {"activation", plain_activation}, {"gated", plain_activation}, {"multiply", plain_multiply},
-                 {"columns", plain_columns}, {"rotary", plain_rotary}, {"prepend", plain_prepend}, {"attention", plain_attention}, {"lstm", plain_lstm}};
+                 {"columns", plain_columns}, {"rotary", plain_rotary}, {"prepend", plain_prepend}, {"attention", plain_attention}};
     for (int i = 0; i < (int)PEFT__COUNT(ops); i++)
         for (int k = 0; k < (int)PEFT__COUNT(table); k++)
             for (int v = 0; v < ops[i].variants && strcmp(ops[i].name, table[k].name) == 0; v++) {

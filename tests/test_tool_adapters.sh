@@ -50,7 +50,7 @@ runs "train selected" 0 $peft train $model --data $work/copy.jsonl --method sele
 runs "train pissa" 0 $peft train $model --data $work/copy.jsonl --pissa --lora-plus 16 --use-rslora --max-steps 2 --samples 0 --out $work/pissa
 runs "info of pissa" 0 $peft info $model --adapter $work/pissa --tensors; has "info of pissa" "lora_A.weight *16 x"
 
-for o in "ptuning --encoder-lstm --encoder-layers 1" "prompt --prompt-place both" "bottleneck --reduction-factor 8 --pfeiffer" "lora --target-modules embed_tokens,q"; do
+for o in "ptuning --encoder-hidden 24" "prompt --prompt-place both" "bottleneck --reduction-factor 8 --pfeiffer" "lora --target-modules embed_tokens,q"; do
     runs "train $o" 0 $peft train $model --data $work/copy.jsonl --method $o --max-steps 2 --batch 4 --samples 0 --out $work/variant --force
     runs "generate with $o" 0 $peft generate $model --adapter $work/variant "Repeat: Anna met Ben." --max-new-tokens 4
 done

@@ -8,9 +8,9 @@ static struct {
     const char *method, *target, *feedforward, *bias, *modules_to_save, *layers, *rank_pattern,
         *alpha_pattern, *init_text, *activation, *place, *type, *base_name;
     const char *exclude, *parameters, *layers_pattern, *tokens_trained;
-    int64_t r, tokens, hidden, encoder_layers, bottleneck;
+    int64_t r, tokens, hidden, bottleneck;
     double alpha, dropout, reduction;
-    bool rslora, pissa, random_init, projection, lstm, pfeiffer, lora_bias;
+    bool rslora, pissa, random_init, projection, pfeiffer, lora_bias;
 } tuned;
 
 #define RANK_OPTION {"r", OPTION_COUNT, &tuned.r, "N", "lora, dora: rank (8)"}
@@ -54,8 +54,6 @@ static struct {
      "prompt, ptuning of encoder-decoder models: encoder (default), decoder, both"}, \
     {"encoder-hidden", OPTION_COUNT, &tuned.hidden, "N", \
      "ptuning, prefix: width of that network (the model's)"}, \
-    {"encoder-lstm", OPTION_FLAG, &tuned.lstm, "", "ptuning: an LSTM before the MLP"}, \
-    {"encoder-layers", OPTION_COUNT, &tuned.encoder_layers, "N", "ptuning: of the LSTM (2)"}, \
     {"bottleneck", OPTION_COUNT, &tuned.bottleneck, "N", \
      "bottleneck: width (the model's / the reduction factor)"}, \
     {"reduction-factor", OPTION_ABOVE, &tuned.reduction, "X", "bottleneck: 16"}, \
@@ -127,8 +125,6 @@ static int adapter_settings(peft_model *model, const peft_method_info *info, pef
                                .prefix_projection = tuned.projection,
                                .prompt_place = place,
                                .encoder_hidden = tuned.hidden,
-                               .encoder_lstm = tuned.lstm,
-                               .encoder_layers = tuned.encoder_layers,
                                .lora_bias = tuned.lora_bias,
                                .exclude_modules = tuned.exclude,
                                .target_parameters = tuned.parameters,

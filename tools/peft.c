@@ -50,8 +50,6 @@ static const char *const method_options[][2] = {
     {"prefix-projection", "prefix"},
     {"prompt-place", "prompt,ptuning"},
     {"encoder-hidden", "prefix,ptuning"},
-    {"encoder-lstm", "ptuning"},
-    {"encoder-layers", "ptuning"},
     {"bottleneck", "bottleneck"},
     {"reduction-factor", "bottleneck"},
     {"activation", "bottleneck"},
