@@ -17168,13 +17168,15 @@ struct peft_model {
 
 // A value's text for an error message.
 static const char *peft__json_show(const peft__json *v, char text[96]) {
-    const char *word = v->type == PEFT__JSON_ARRAY ? "a list" : "null";
-    if (v->type == PEFT__JSON_OBJECT) word = "an object";
-    if (v->type == PEFT__JSON_BOOL) word = v->boolean ? "true" : "false";
     if (v->type == PEFT__JSON_NUMBER) peft__string_into(text, 96, "%g", v->number);
     else if (v->type == PEFT__JSON_STRING) peft__string_into(text, 96, "\"%s\"", v->string);
-    else peft__string_into(text, 96, "%s", word);
+    else if (v->type == PEFT__JSON_BOOL) return v->boolean ? "true" : "false";
+    else return v->type == PEFT__JSON_ARRAY ? "a list" : v->type == PEFT__JSON_OBJECT ? "an object" : "null";
     return text;
+}
+
+static bool peft__json_is_given(const peft__json *v) {
+    return v && v->type != PEFT__JSON_NULL;
 }
 
 // Whether a value switches its key off: null, false, "", [] or {}.
@@ -17186,9 +17188,9 @@ static bool peft__json_is_empty(const peft__json *v) {
 
 // Whether a value equals `text`, which is how the tables write values.
 static bool peft__json_is_text(const peft__json *v, const char *text) {
+    if (v->type == PEFT__JSON_NUMBER)
+        return *text >= '0' && *text <= '9' && v->number == peft__read_double(text, NULL);
     if (v->type == PEFT__JSON_BOOL) return strcmp(text, v->boolean ? "true" : "false") == 0;
-    bool digit = *text >= '0' && *text <= '9';
-    if (v->type == PEFT__JSON_NUMBER) return digit && v->number == peft__read_double(text, NULL);
     return v->type == PEFT__JSON_STRING && strcmp(v->string, text) == 0;
 }
 
@@ -17203,32 +17205,65 @@ typedef struct peft__config_reader {
     peft_status status;
 } peft__config_reader;
 
+// Fails, with the file before the message.
+PEFT__NOINLINE void peft__config_fail(peft__config_reader *r, peft_status status, const char *format, ...) {
+    char text[PEFT__ERROR_SIZE];
+    va_list args;
+    if (r->status) return;
+    va_start(args, format);
+    peft__vformat(text, sizeof(text), format, args);
+    va_end(args);
+    r->status = peft__fail(r->ctx, status, "%s: %s", r->path, text);
+}
+
 // Fails for a key. FORMAT: its value is malformed; UNSUPPORTED: what it asks for is not computed here.
-PEFT__NOINLINE void peft__config_wrong(
+static void peft__config_wrong(
     peft__config_reader *r, peft_status status, const char *key, const peft__json *v, const char *what) {
     char text[96];
-    bool given = v && v->type != PEFT__JSON_NULL;
-    if (r->status) return;
-    r->status = peft__fail(r->ctx, given ? status : PEFT_ERROR_FORMAT, "%s: %s is %s: %s", r->path, key,
+    bool given = peft__json_is_given(v);
+    peft__config_fail(r, given ? status : PEFT_ERROR_FORMAT, "%s is %s: %s", key,
         given ? peft__json_show(v, text) : "missing", what);
 }
 
-// Checks the types of keys that are read with a default, which would hide a wrong type.
-static void peft__config_check_type(peft__config_reader *r, const peft__json *v) {
-    static const struct {
-        const char *keys;
-        peft__json_type type;
-        const char *what;
-    } kinds[] = {
-        {"feed_forward_proj,dense_act_fn,activation_function,hidden_act,hidden_activation", PEFT__JSON_STRING,
-            "it has to be a name"},
-        {"is_gated_act,tie_word_embeddings,scale_decoder_outputs,scale_attn_weights,use_sliding_window",
-            PEFT__JSON_BOOL, "that is neither true nor false"},
-        {"max_window_layers,no_rope_layer_interval,query_pre_attn_scalar,sliding_window_pattern,"
-         "rope_local_base_freq", PEFT__JSON_NUMBER, "that is no number"}};
-    for (int64_t i = 0; i < PEFT__COUNT(kinds); i++)
-        if (peft__is_listed(kinds[i].keys, v->key) && v->type != kinds[i].type && v->type != PEFT__JSON_NULL)
-            peft__config_wrong(r, PEFT_ERROR_FORMAT, v->key, v, kinds[i].what);
+// The value of a key, if it is given and of a type; else NULL, and a failure if it is of another type.
+static const peft__json *peft__config_value(
+    peft__config_reader *r, const peft__json *object, const char *key, peft__json_type type) {
+    const peft__json *v = peft__json_get(object, key);
+    if (!peft__json_is_given(v) || v->type == type) return peft__json_is_given(v) ? v : NULL;
+    peft__config_wrong(r, PEFT_ERROR_FORMAT, key, v,
+        type == PEFT__JSON_BOOL         ? "that is neither true nor false"
+            : type == PEFT__JSON_STRING ? "it has to be a name"
+            : type == PEFT__JSON_NUMBER ? "that is no number"
+                                        : "it has to be a list or an object");
+    return NULL;
+}
+
+static bool peft__config_bool(
+    peft__config_reader *r, const peft__json *object, const char *key, bool missing) {
+    const peft__json *v = peft__config_value(r, object, key, PEFT__JSON_BOOL);
+    return v ? v->boolean : missing;
+}
+
+static const char *peft__config_text(
+    peft__config_reader *r, const peft__json *object, const char *key, const char *missing) {
+    const peft__json *v = peft__config_value(r, object, key, PEFT__JSON_STRING);
+    return v ? v->string : missing;
+}
+
+static double peft__config_positive(
+    peft__config_reader *r, const peft__json *object, const char *key, double missing) {
+    const peft__json *v = peft__config_value(r, object, key, PEFT__JSON_NUMBER);
+    if (!v || (v->number > 0 && v->number < 1e15)) return v ? v->number : missing;
+    peft__config_wrong(r, PEFT_ERROR_FORMAT, key, v, "it has to be above 0");
+    return missing;
+}
+
+static int64_t peft__config_whole(peft__config_reader *r, const char *key, int64_t missing, int64_t least) {
+    const peft__json *v = peft__config_value(r, r->root, key, PEFT__JSON_NUMBER);
+    if (v && v->number >= (double)least && v->number <= 1 << 24 && v->number == floor(v->number))
+        return (int64_t)v->number;
+    if (v) peft__config_wrong(r, PEFT_ERROR_FORMAT, key, v, "it has to be a whole number above 0");
+    return missing;
 }
 
 // Fails for a key that no table has, or one that must have another value.
@@ -17236,7 +17271,6 @@ static void peft__config_check_key(peft__config_reader *r, const peft__json *v) 
     const peft__setting *row = peft__setting_of(r->family, r->c->model_type, v->key, false);
     bool off = peft__json_is_empty(v), fixed = row && row->use == PEFT__FIXED;
     char text[96];
-    if (row && row->use == PEFT__READ) peft__config_check_type(r, v);
     if (v->type == PEFT__JSON_NULL || v->key[0] == '_' || (row && !fixed && row->use != PEFT__NOTED)) return;
     if (fixed && !peft__json_is_text(v, row->value) && (!off || v->type == PEFT__JSON_BOOL))
         peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, v->key, v,
@@ -17244,55 +17278,51 @@ static void peft__config_check_key(peft__config_reader *r, const peft__json *v) 
     if (fixed || strstr(v->key, "dropout")) return;
     if (!row && !off)
         peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, v->key, v,
-            "the key is unknown and may stand for another function; where it does not, "
-            "take it out");
+            "the key is unknown and may stand for another function; where it does not, take it out");
     else
         peft__log(
             r->ctx, "warning: %s: %s is %s, which is not used", r->path, v->key, peft__json_show(v, text));
 }
 
-// Sets the field of a table's row from its key: a number, a flag or an id. A missing key means the row's
-// value.
+// Sets the field of a table's row from its key. A missing key means the row's value.
 static void peft__config_set(peft__config_reader *r, const peft__setting *row) {
+    static const char size[] = "it has to be a whole number from 1 to 16777216", token[] = "that is no token";
+    static const struct {
+        double low, high;
+        bool whole;
+        const char *what;
+    } ranges[] = {{1, 1 << 24, true, size}, {1, 1 << 24, true, size},
+        {0, 1 - 1e-9, false, "it has to be from 0 to below 1"}, {1e-30, 1e9, false, "it has to be above 0"},
+        {0, 1, false, NULL}, {-1, INT32_MAX, true, token}, {-1, INT32_MAX, true, token}};
     const peft__json *v = peft__json_get(r->root, row->keys);
     void *field = (char *)r->c + row->field;
-    bool given = v && v->type != PEFT__JSON_NULL, number = v && v->type == PEFT__JSON_NUMBER;
-    bool none = row->use == PEFT__SIZE_OR_NONE, flag = row->use == PEFT__FLAG, ends = row->use == PEFT__ENDS;
-    double x = number ? v->number : !row->value || (v && none) ? 0 : peft__read_double(row->value, NULL);
-    const char *wrong = NULL;
-    if (flag ? given && v->type != PEFT__JSON_BOOL
-             : given && !number && !(ends && v->type == PEFT__JSON_ARRAY)) {
-        wrong = flag ? "that is neither true nor false" : "that is no number";
-    } else if (flag) {
-        *(bool *)field = given ? v->boolean : strcmp(row->value, "true") == 0;
-    } else if (row->use == PEFT__FACTOR) {
-        if (v && !given) x = 0;  // null switches the factor off
-        if (!(x > 0 && x < 1e9) && (number || x < 0)) wrong = "it has to be above 0";
-        else *(float *)field = (float)x;
-    } else if (row->use == PEFT__FRACTION) {
-        if (!(x >= 0 && x < 1)) wrong = "it has to be from 0 to below 1";
-        else *(float *)field = (float)x;
-    } else if (row->use == PEFT__SIZE || none) {
-        if (!(x >= (given || !none) && x <= 1 << 24 && x == floor(x)))
-            wrong = "it has to be a whole number from 1 to 16777216";
-        else *(int64_t *)field = (int64_t)x;
-    } else {
-        if ((v && !given) || (ends && given)) x = -1;  // peft__config_ends reads ids that are given
-        if (!(x >= -1 && x <= INT32_MAX && x == floor(x))) wrong = "that is no token";
-        else *(int32_t *)field = (int32_t)x;
+    bool given = peft__json_is_given(v), token_kind = row->use >= PEFT__TOKEN;
+    bool null_is_none = token_kind || row->use == PEFT__SIZE_OR_NONE || row->use == PEFT__FACTOR;
+    if (row->use == PEFT__FLAG) {
+        *(bool *)field = peft__config_bool(r, r->root, row->keys, *row->value == 't');
+        return;
     }
-    if (wrong) peft__config_wrong(r, PEFT_ERROR_FORMAT, row->keys, v, wrong);
+    double x = row->value ? peft__read_double(row->value, NULL) : (double)NAN;
+    if (given) x = v->type == PEFT__JSON_NUMBER ? v->number : (double)NAN;
+    if (v && !given && null_is_none) x = token_kind ? -1 : 0;
+    if (given && row->use == PEFT__ENDS) x = -1;  // peft__config_ends reads ids that are given
+    int i = row->use - PEFT__SIZE;
+    bool fits = x >= ranges[i].low && x <= ranges[i].high && (!ranges[i].whole || x == floor(x));
+    if (!fits && (given || !row->value)) {
+        peft__config_wrong(r, PEFT_ERROR_FORMAT, row->keys, v, ranges[i].what);
+    } else if (token_kind) *(int32_t *)field = (int32_t)x;
+    else if (row->use == PEFT__SIZE || row->use == PEFT__SIZE_OR_NONE) *(int64_t *)field = (int64_t)x;
+    else *(float *)field = (float)x;
 }
 
 // Checks every key of the file against the tables, then reads every row of the tables.
 static void peft__config_apply(peft__config_reader *r) {
-    const peft__family *f = r->family;
+    const peft__setting *row;
     for (const peft__json *v = r->root->child; v && !r->status; v = v->next) peft__config_check_key(r, v);
-    for (int64_t i = 0; i < f->setting_count + PEFT__COUNT(peft__common_settings) && !r->status; i++) {
-        const peft__setting *row = i < f->setting_count ? &f->settings[i]
-                                                        : &peft__common_settings[i - f->setting_count];
+    for (int64_t i = 0; (row = peft__setting_at(r->family, i)) != NULL && !r->status; i++) {
         bool read = row->use >= PEFT__SIZE && row->use <= PEFT__ENDS;
-        if (read && peft__setting_of(f, r->c->model_type, row->keys, false) == row) peft__config_set(r, row);
+        if (read && peft__setting_of(r->family, r->c->model_type, row->keys, false) == row)
+            peft__config_set(r, row);
     }
 }
 
@@ -17308,23 +17338,13 @@ static void peft__config_activation(peft__config_reader *r, const char *key, con
         r->c->activation = table[i].kind;
         return;
     }
-    if (!r->status)
-        r->status = peft__fail(r->ctx, PEFT_ERROR_UNSUPPORTED,
-            "%s: %s is \"%s\": an activation function that is not computed here", r->path, key, name);
-}
-
-// Sets whether T5's head is the embedding (`tied`), and whether its input is scaled. Transformers 5 writes
-// `scale_decoder_outputs`, and ties the head if the checkpoint has none of its own. Before,
-// tie_word_embeddings meant both, and mT5 was not scaled unless it was true.
-static void peft__t5_head(const peft__json *root, peft_config *c) {
-    bool mt5 = strcmp(c->model_type, "mt5") == 0;
-    long release = strtol(peft__json_text(root, "transformers_version", "0"), NULL, 10);
-    c->tied = peft__json_bool(root, "tie_word_embeddings", !mt5);
-    c->scale_output = peft__json_bool(root, "scale_decoder_outputs", c->tied && !(mt5 && release >= 5));
+    peft__config_fail(r, PEFT_ERROR_UNSUPPORTED,
+        "%s is \"%s\": an activation function that is not computed here", key, name);
 }
 
 static void peft__t5_config(peft__config_reader *r) {
     peft_config *c = r->c;
+    bool mt5 = strcmp(c->model_type, "mt5") == 0;
     c->rms = true;
     c->scale = 1;
     c->kv_heads = c->heads;
@@ -17332,17 +17352,22 @@ static void peft__t5_config(peft__config_reader *r) {
     if (!c->decoder_layers) c->decoder_layers = c->layers;
     if (c->decoder_start_id < 0) c->decoder_start_id = c->pad_id;
     if (c->buckets < 4 || c->buckets > 4096 || c->max_distance <= c->buckets / 2)
-        r->status = peft__fail(r->ctx, PEFT_ERROR_FORMAT,
-            "%s: %ld relative attention buckets up to distance %ld", r->path, c->buckets, c->max_distance);
-    peft__t5_head(r->root, c);
-    const char *text = peft__json_text(
-        r->root, "feed_forward_proj", strcmp(c->model_type, "t5") == 0 ? "relu" : "gated-gelu");
-    bool gated = strncmp(text, "gated-", 6) == 0;
-    c->gated = peft__json_bool(r->root, "is_gated_act", gated);
+        peft__config_fail(r, PEFT_ERROR_FORMAT, "%ld relative attention buckets up to distance %ld",
+            c->buckets, c->max_distance);
+    // Transformers 5 writes `scale_decoder_outputs`, and ties the head if the checkpoint has none of its own.
+    // Before, tie_word_embeddings meant both, and mT5 was not scaled unless it was true.
+    long release = strtol(peft__json_text(r->root, "transformers_version", "0"), NULL, 10);
+    c->tied = peft__config_bool(r, r->root, "tie_word_embeddings", !mt5);
+    c->scale_output = peft__config_bool(
+        r, r->root, "scale_decoder_outputs", c->tied && !(mt5 && release >= 5));
+    const char *key = "feed_forward_proj", *own = peft__config_text(r, r->root, "dense_act_fn", NULL);
+    const char *name = peft__config_text(
+        r, r->root, key, strcmp(c->model_type, "t5") == 0 ? "relu" : "gated-gelu");
+    bool gated = strncmp(name, "gated-", 6) == 0;
+    c->gated = peft__config_bool(r, r->root, "is_gated_act", gated);
     // in HF "gated-gelu" is gelu's tanh form
-    const char *name = strcmp(text, "gated-gelu") == 0 ? "gelu_new" : gated ? text + 6 : text;
-    const char *own = peft__json_text(r->root, "dense_act_fn", NULL);
-    peft__config_activation(r, own ? "dense_act_fn" : "feed_forward_proj", own ? own : name);
+    name = strcmp(name, "gated-gelu") == 0 ? "gelu_new" : gated ? name + 6 : name;
+    peft__config_activation(r, own ? "dense_act_fn" : key, own ? own : name);
 }
 
 // Reads the ids that end an answer: a number or a list, of which the first is eos_id (Llama 3 has
@@ -17351,48 +17376,25 @@ static void peft__t5_config(peft__config_reader *r) {
 static void peft__config_ends(peft__config_reader *r, const char *key) {
     peft_config *c = r->c;
     const peft__json *v = peft__json_get(r->root, key);
-    bool list = peft__json_is(v, PEFT__JSON_ARRAY);
-    if (!list && !peft__json_is(v, PEFT__JSON_NUMBER)) return;
+    if (!peft__json_is_given(v)) return;
+    bool list = v->type == PEFT__JSON_ARRAY;
     for (v = list ? v->child : v; v && !r->status; v = list ? v->next : NULL) {
-        double x = peft__json_is(v, PEFT__JSON_NUMBER) ? v->number : -2;
+        double x = v->type == PEFT__JSON_NUMBER ? v->number : -2;
         if (!(x == floor(x) && x >= -1 && x <= INT32_MAX)) {
             peft__config_wrong(r, PEFT_ERROR_FORMAT, key, v, "that is no token");
             return;
         }
         int32_t id = (int32_t)x;
+        bool known = id == c->eos_id || id < 0 || id >= c->vocab_size;
         if (id >= c->vocab_size)
             peft__log(r->ctx, "warning: %s: %s %d is outside of the vocabulary of %ld", r->path, key, (int)id,
                 c->vocab_size);
-        bool known = id == c->eos_id || id < 0 || id >= c->vocab_size;
         for (int i = 0; i < c->more_end_count; i++) known = known || id == c->more_ends[i];
         if (known) continue;
         if (c->eos_id < 0) c->eos_id = id;
         else if (c->more_end_count < PEFT__COUNT(c->more_ends)) c->more_ends[c->more_end_count++] = id;
-        else
-            r->status = peft__fail(r->ctx, PEFT_ERROR_UNSUPPORTED, "%s: more than %d end tokens", r->path,
-                c->more_end_count + 1);
+        else peft__config_fail(r, PEFT_ERROR_UNSUPPORTED, "more than %d end tokens", c->more_end_count + 1);
     }
-}
-
-// The checks and defaults of all decoder-only families.
-static void peft__decoder_config(peft__config_reader *r) {
-    peft_config *c = r->c;
-    if (c->d_kv == 0 && c->d_model % c->heads)
-        r->status = peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: %ld features do not divide into %ld heads",
-            r->path, c->d_model, c->heads);
-    if (c->d_kv == 0) c->d_kv = c->d_model / c->heads;
-    if (c->kv_heads == 0) c->kv_heads = c->heads;
-    if (c->heads % c->kv_heads && !r->status)
-        r->status = peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: %ld heads share %ld key heads unevenly",
-            r->path, c->heads, c->kv_heads);
-    c->layers = 0;
-    c->gemma = peft__is_gemma(r->family);
-    double scalar = c->gemma ? peft__json_double(r->root, "query_pre_attn_scalar", 256) : (double)c->d_kv;
-    if (!(scalar > 0 && scalar < 1e9))
-        peft__config_wrong(r, PEFT_ERROR_FORMAT, "query_pre_attn_scalar",
-            peft__json_get(r->root, "query_pre_attn_scalar"), "it has to be above 0");
-    if (strcmp(c->model_type, "granite") != 0) c->scale = (float)(1 / sqrt(scalar));
-    c->decoder_start_id = c->bos_id;
 }
 
 // ---- rotary positions
@@ -17402,14 +17404,14 @@ static void peft__decoder_config(peft__config_reader *r) {
 static const struct peft__rope_row {
     const char *type;
     peft_rope_kind kind;
-    const char *required, *optional;  // numbers; null counts as missing
+    const char *required, *optional;
 } peft__rope_rows[] = {
     {"default", PEFT_ROPE_DEFAULT, "", ""},
     {"linear", PEFT_ROPE_LINEAR, "factor", ""},
     {"dynamic", PEFT_ROPE_DYNAMIC, "factor", "original_max_position_embeddings"},
     {"llama3", PEFT_ROPE_LLAMA3, "factor,low_freq_factor,high_freq_factor",
         "original_max_position_embeddings"},
-    {"yarn", PEFT_ROPE_YARN, "factor",
+    {"yarn", PEFT_ROPE_YARN, "factor",  // null: by the contexts
         "original_max_position_embeddings,attention_factor,beta_fast,beta_slow,mscale,mscale_all_dim,"
         "truncate,finetuned"},
     {"longrope", PEFT_ROPE_LONG, "",
@@ -17419,48 +17421,37 @@ static const struct peft__rope_row {
 static void peft__rope_check(
     peft__config_reader *r, const struct peft__rope_row *row, const peft__json *rope) {
     const char *list = row->required, *name;
-    for (size_t n; !r->status && (n = peft__next_name(&list, &name)) > 0;) {
+    for (size_t n; (n = peft__next_name(&list, &name)) > 0;) {
         char key[64];
         peft__string_into(key, sizeof(key), "%.*s", (int)n, name);
         const peft__json *v = peft__json_get(rope, key);
-        bool null = row->kind == PEFT_ROPE_YARN && peft__json_is(v, PEFT__JSON_NULL);  // by the contexts
+        bool null = row->kind == PEFT_ROPE_YARN && peft__json_is(v, PEFT__JSON_NULL);
         if (!null && !peft__json_is(v, PEFT__JSON_NUMBER))
-            r->status = peft__fail(r->ctx, PEFT_ERROR_FORMAT,
-                "%s: rotary positions of type \"%s\" need a number %s", r->path, row->type, key);
+            peft__config_fail(r, PEFT_ERROR_FORMAT, "rotary positions of type \"%s\" need a number %s",
+                row->type, key);
     }
     for (const peft__json *v = rope->child; v; v = v->next) {
-        bool known = peft__is_listed(row->required, v->key) || peft__is_listed(row->optional, v->key);
-        bool number = v->type == PEFT__JSON_NUMBER,
-             one = number && v->number == 1 && strcmp(v->key, "factor") == 0;
-        if (peft__is_listed("rope_type,type", v->key) && v->type != PEFT__JSON_STRING)
-            peft__config_wrong(r, PEFT_ERROR_FORMAT, v->key, v, "it has to be a name");
-        if (v->type == PEFT__JSON_NULL ||
-            peft__is_listed("rope_type,type,rope_theta,partial_rotary_factor", v->key))
-            continue;
+        bool known = v->type == PEFT__JSON_NULL || peft__is_listed(row->required, v->key) ||
+            peft__is_listed(row->optional, v->key) ||
+            peft__is_listed("rope_type,type,rope_theta,partial_rotary_factor", v->key);
+        bool one = v->type == PEFT__JSON_NUMBER && v->number == 1 && strcmp(v->key, "factor") == 0;
         if (!known && !one)
             peft__config_wrong(
                 r, PEFT_ERROR_UNSUPPORTED, v->key, v, "rotary positions of this type have no such key");
-        else if (peft__is_listed("truncate,finetuned", v->key)
-                     ? v->type != PEFT__JSON_BOOL
-                     : known && !(number && v->number > 0 && v->number < 1e9) &&
-                         !peft__is_listed("short_factor,long_factor", v->key))
-            peft__config_wrong(r, PEFT_ERROR_FORMAT, v->key, v, "rotary positions need a number above 0");
     }
 }
 
 // Reads longrope's divisors [rotary / 2].
 static const float *peft__rope_list(peft__config_reader *r, const peft__json *rope, const char *key) {
-    const peft__json *list = peft__json_get(rope, key), *v = list ? list->child : NULL;
+    const peft__json *list = peft__config_value(r, rope, key, PEFT__JSON_ARRAY), *v = list ? list->child : NULL;
     int64_t half = r->c->rotary / 2, n = 0;
     float *out = PEFT__ARENA(r->arena, half, float);
     if (!out) r->status = PEFT_ERROR_MEMORY;
-    for (; out && v && n < half; v = v->next) {
-        if (v->type != PEFT__JSON_NUMBER || !(v->number > 0 && v->number < 1e9)) break;
+    for (; out && v && n < half && v->type == PEFT__JSON_NUMBER && v->number > 0 && v->number < 1e9; v = v->next)
         out[n++] = (float)v->number;
-    }
-    if (out && (n < half || v) && !r->status)
-        r->status = peft__fail(r->ctx, PEFT_ERROR_FORMAT,
-            "%s: %s of longrope has to be a list of %ld numbers above 0", r->path, key, half);
+    if (n < half || v)
+        peft__config_fail(
+            r, PEFT_ERROR_FORMAT, "%s of longrope has to be a list of %ld numbers above 0", key, half);
     return out;
 }
 
@@ -17468,34 +17459,37 @@ static const float *peft__rope_list(peft__config_reader *r, const peft__json *ro
 static void peft__rope_long(peft__config_reader *r, const peft__json *rope) {
     peft_config *c = r->c;
     const char *key = "original_max_position_embeddings";
-    const peft__json *inside = peft__json_get(rope, key);
-    double old = peft__json_double(rope, key, (double)c->max_positions);
-    if (r->family == &peft__phi3_family) old = peft__json_double(r->root, key, 4096);
-    if (inside && inside->type == PEFT__JSON_NUMBER && inside->number != old)
-        peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, key, inside, "config.json says another one at the top");
-    if (!(old >= 2 && old < 1e9) && !r->status)
-        r->status = peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: %s is %g", r->path, key, old);
+    double old = peft__config_positive(r, rope, key, (double)c->max_positions);
+    if (r->family == &peft__phi3_family) {
+        double top = peft__config_positive(r, r->root, key, 4096);
+        if (peft__json_is_given(peft__json_get(rope, key)) && old != top)
+            peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, key, peft__json_get(rope, key),
+                "config.json says another one at the top");
+        old = top;
+    }
+    if (old < 2) peft__config_fail(r, PEFT_ERROR_FORMAT, "%s is %g", key, old);
     if (r->status) return;
-    double factor = peft__json_double(rope, "factor", (double)c->max_positions / old);
+    double factor = peft__config_positive(r, rope, "factor", (double)c->max_positions / old);
     c->rope_original = old;
-    c->rope_attention =
-        peft__json_double(rope, "attention_factor", factor > 1 ? sqrt(1 + log(factor) / log(old)) : 1);
+    c->rope_attention = peft__config_positive(
+        r, rope, "attention_factor", factor > 1 ? sqrt(1 + log(factor) / log(old)) : 1);
     c->rope_divisors[0] = peft__rope_list(r, rope, "short_factor");
     c->rope_divisors[1] = peft__rope_list(r, rope, "long_factor");
 }
 
 // YaRN's factor of cosines and sines (Peng et al. 2023): 0.1 ln(factor) + 1, or
 // (0.1 mscale ln(factor) + 1) / (0.1 mscale_all_dim ln(factor) + 1)
-static double peft__yarn_attention(const peft__json *rope, double factor) {
-    double a = peft__json_double(rope, "mscale", 0), b = peft__json_double(rope, "mscale_all_dim", 0);
-    double grown = factor > 1 ? 0.1 * log(factor) : 0;
-    return peft__json_double(
-        rope, "attention_factor", a && b ? (a * grown + 1) / (b * grown + 1) : grown + 1);
+static double peft__yarn_attention(peft__config_reader *r, const peft__json *rope, double factor) {
+    double a = peft__config_positive(r, rope, "mscale", 0), grown = factor > 1 ? 0.1 * log(factor) : 0;
+    double b = peft__config_positive(r, rope, "mscale_all_dim", 0);
+    return peft__config_positive(
+        r, rope, "attention_factor", a && b ? (a * grown + 1) / (b * grown + 1) : grown + 1);
 }
 
 static void peft__rope_scaling(peft__config_reader *r, const peft__json *rope) {
     peft_config *c = r->c;
-    const char *type = peft__json_text(rope, "rope_type", peft__json_text(rope, "type", "default"));
+    const char *type = peft__config_text(r, rope, "type", "default");
+    type = peft__config_text(r, rope, "rope_type", type);
     const struct peft__rope_row *row = NULL;
     for (int64_t i = 0; i < PEFT__COUNT(peft__rope_rows); i++)
         if (strcmp(peft__rope_rows[i].type, type) == 0) row = &peft__rope_rows[i];
@@ -17505,8 +17499,8 @@ static void peft__rope_scaling(peft__config_reader *r, const peft__json *rope) {
     if (phi3 && row && row->kind != PEFT_ROPE_DEFAULT && row->kind != PEFT_ROPE_LONG) row = NULL;
     if (row) peft__rope_check(r, row, rope);
     else
-        r->status = peft__fail(r->ctx, PEFT_ERROR_UNSUPPORTED,
-            "%s: rotary positions of rope_type \"%s\" are not computed here", r->path, type);
+        peft__config_fail(r, PEFT_ERROR_UNSUPPORTED,
+            "rotary positions of rope_type \"%s\" are not computed here", type);
     if (r->status || row->kind == PEFT_ROPE_DEFAULT) return;
     bool yarn = row->kind == PEFT_ROPE_YARN;
     c->rope = row->kind;
@@ -17514,46 +17508,46 @@ static void peft__rope_scaling(peft__config_reader *r, const peft__json *rope) {
         peft__rope_long(r, rope);
         return;
     }
-    c->rope_original = peft__json_double(rope, "original_max_position_embeddings", (double)c->max_positions);
-    c->rope_factor = peft__json_double(rope, "factor", (double)c->max_positions / c->rope_original);
-    c->rope_low = peft__json_double(rope, yarn ? "beta_slow" : "low_freq_factor", 1);
-    c->rope_high = peft__json_double(rope, yarn ? "beta_fast" : "high_freq_factor", 32);
-    if (yarn) c->rope_attention = peft__yarn_attention(rope, c->rope_factor);
-    c->rope_exact = !peft__json_bool(rope, "truncate", true);
+    c->rope_original = peft__config_positive(
+        r, rope, "original_max_position_embeddings", (double)c->max_positions);
+    c->rope_factor = peft__config_positive(r, rope, "factor", (double)c->max_positions / c->rope_original);
+    c->rope_low = peft__config_positive(r, rope, yarn ? "beta_slow" : "low_freq_factor", 1);
+    c->rope_high = peft__config_positive(r, rope, yarn ? "beta_fast" : "high_freq_factor", 32);
+    if (yarn) c->rope_attention = peft__yarn_attention(r, rope, c->rope_factor);
+    c->rope_exact = !peft__config_bool(r, rope, "truncate", true);
     if (c->rope_high <= c->rope_low || (yarn && c->rope_theta <= 1))
-        r->status = peft__fail(r->ctx, PEFT_ERROR_FORMAT,
-            "%s: rotary positions of type \"%s\" with factors %g and %g and base %g", r->path, type,
-            c->rope_low, c->rope_high, c->rope_theta);
+        peft__config_fail(r, PEFT_ERROR_FORMAT,
+            "rotary positions of type \"%s\" with factors %g and %g and base %g", type, c->rope_low,
+            c->rope_high, c->rope_theta);
 }
 
 // The value of `key` in rope_parameters, else at the top under the name `top`. Two different values are an
 // error: it depends on the release of transformers which one counts.
 static double peft__rope_number(
     peft__config_reader *r, const peft__json *rope, const char *key, const char *top, double missing) {
-    const peft__json *said[3] = {
+    const peft__json *const said[3] = {
         peft__json_get(rope, key), peft__json_get(r->root, top), peft__json_get(r->root, key)};
     const peft__json *first = NULL;
     for (int i = 0; i < 3; i++) {
         const peft__json *v = said[i];
-        if (!v || v->type == PEFT__JSON_NULL) continue;
+        if (!peft__json_is_given(v)) continue;
         if (!first && i < 2) first = v;
         if (!(v->type == PEFT__JSON_NUMBER && v->number >= 0 && v->number < 1e15)) {
             peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, v->key, v, "rotary positions cannot have that");
             return missing;
         }
         double taken = first ? first->number : missing;
-        char what[96];
-        peft__string_into(
-            what, sizeof(what), "transformers takes %g, from %s", taken, first ? first->key : top);
-        if (v->number != taken) peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, v->key, v, what);
+        if (v->number != taken)
+            peft__config_fail(r, PEFT_ERROR_UNSUPPORTED, "%s is %g: transformers takes %g, from %s", v->key,
+                v->number, taken, first ? first->key : top);
     }
     return first ? first->number : missing;
 }
 
-// The rotary settings of layers with full attention. Gemma 3's rope_parameters have an object per kind of
+// The rotary settings of Gemma 3's layers with full attention. rope_parameters have an object per kind of
 // layer; before, layers with a window had their base in rope_local_base_freq and no scaling.
 static const peft__json *peft__rope_of_full_layers(peft__config_reader *r, const peft__json *rope) {
-    const peft__json *full = peft__json_get(rope, "full_attention"), *old;
+    const peft__json *full = peft__json_get(rope, "full_attention");
     const peft__json *local = peft__json_get(rope, "sliding_attention");
     bool apart = rope && strcmp(rope->key, "rope_parameters") == 0;
     for (const peft__json *v = apart ? rope->child : NULL; v; v = v->next)
@@ -17561,17 +17555,12 @@ static const peft__json *peft__rope_of_full_layers(peft__config_reader *r, const
             peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, v->key, v,
                 "Gemma 3's rope_parameters are those of full_attention and of sliding_attention");
     const char *type = peft__json_text(local, "rope_type", "default");
-    if (strcmp(type, "default") != 0 && !r->status)
-        r->status = peft__fail(r->ctx, PEFT_ERROR_UNSUPPORTED,
-            "%s: sliding_attention has rotary positions of rope_type \"%s\", which is not computed here",
-            r->path, type);
+    if (strcmp(type, "default") != 0)
+        peft__config_fail(r, PEFT_ERROR_UNSUPPORTED,
+            "sliding_attention has rotary positions of rope_type \"%s\", which is not computed here", type);
     if (local && !r->status) peft__rope_check(r, &peft__rope_rows[0], local);
-    r->c->local_theta = peft__json_double(r->root, "rope_local_base_freq", 10000);
-    old = local ? peft__json_get(local, "rope_theta") : NULL;
-    if (old) r->c->local_theta = old->type == PEFT__JSON_NUMBER ? old->number : 0;
-    if (!(r->c->local_theta > 0 && r->c->local_theta < 1e15))
-        peft__config_wrong(r, PEFT_ERROR_FORMAT, old ? "rope_theta" : "rope_local_base_freq",
-            old ? old : peft__json_get(r->root, "rope_local_base_freq"), "it has to be above 0");
+    r->c->local_theta = peft__config_positive(
+        r, local, "rope_theta", peft__config_positive(r, r->root, "rope_local_base_freq", 10000));
     return apart ? full : rope;
 }
 
@@ -17580,48 +17569,47 @@ static void peft__rope_config(peft__config_reader *r, bool neox) {
     peft_config *c = r->c;
     const peft__json *rope = peft__json_get(r->root, "rope_scaling");
     const peft__json *now = peft__json_get(r->root, "rope_parameters");
+    bool gemma3 = r->family == &peft__gemma3_family;
     if (rope && now && rope->child && now->child)
         peft__config_wrong(
             r, PEFT_ERROR_UNSUPPORTED, "rope_scaling", rope, "rope_parameters says the same; take one out");
     if (!rope || peft__json_is_empty(rope)) rope = now;
-    if (rope && rope->type != PEFT__JSON_NULL && rope->type != PEFT__JSON_OBJECT)
-        peft__config_wrong(r, PEFT_ERROR_FORMAT, rope->key, rope, "it has to be an object");
-    if (!peft__json_is(rope, PEFT__JSON_OBJECT)) rope = NULL;
-    if (r->family == &peft__gemma3_family && !r->status) rope = peft__rope_of_full_layers(r, rope);
+    if (rope) rope = peft__config_value(r, r->root, rope->key, PEFT__JSON_OBJECT);
+    if (gemma3 && !r->status) rope = peft__rope_of_full_layers(r, rope);
     c->rope_factor = c->rope_attention = 1;
-    double theta = strcmp(c->model_type, "smollm3") == 0 ? 2e6 : 1e4;
-    if (r->family == &peft__gemma3_family) theta = 1e6;
-    c->rope_theta = peft__rope_number(r, rope, "rope_theta", neox ? "rotary_emb_base" : "rope_theta", theta);
+    c->rope_theta = peft__rope_number(r, rope, "rope_theta", neox ? "rotary_emb_base" : "rope_theta",
+        gemma3 ? 1e6 : strcmp(c->model_type, "smollm3") == 0 ? 2e6 : 1e4);
     double part = peft__rope_number(
         r, rope, "partial_rotary_factor", neox ? "rotary_pct" : "partial_rotary_factor", neox ? 0.25 : 1);
     if (r->status) return;
     c->rotary = part <= 1 ? (int64_t)((double)c->d_kv * part) : 0;
     bool whole = part == 1 || neox || r->family == &peft__phi3_family;
     if (!(part <= 1) || c->rotary % 2 || !whole || !(c->rope_theta > 0))
-        r->status = peft__fail(r->ctx, PEFT_ERROR_UNSUPPORTED,
-            "%s: rotary positions of base %g (rope_theta) in a part %g (partial_rotary_factor, "
-            "rotary_pct) of heads of %ld: %s",
-            r->path, c->rope_theta, part, c->d_kv,
+        peft__config_fail(r, PEFT_ERROR_UNSUPPORTED,
+            "rotary positions of base %g (rope_theta) in a part %g (partial_rotary_factor, rotary_pct) of "
+            "heads of %ld: %s", c->rope_theta, part, c->d_kv,
             whole ? "it has to be an even number of each" : "this family has them whole");
     else if (rope) peft__rope_scaling(r, rope);
+}
+
+// The list of a key with an item per layer; NULL: none.
+static const peft__json *peft__config_layers(peft__config_reader *r, const char *key, bool longer) {
+    const peft__json *v = peft__json_get(r->root, key);
+    int64_t count = r->c->decoder_layers, n = peft__json_is(v, PEFT__JSON_ARRAY) ? (int64_t)v->length : 0;
+    if (peft__json_is_given(v) && n != count && !(longer && n > count))
+        peft__config_wrong(r, PEFT_ERROR_FORMAT, key, v, "it has to have one item per layer");
+    return n ? v->child : NULL;
 }
 
 // SmolLM3: the layers that rotate: those with 1 in no_rope_layers, else all but every fourth.
 static void peft__rotated_config(peft__config_reader *r) {
     peft_config *c = r->c;
-    const peft__json *list = peft__json_get(r->root, "no_rope_layers");
-    double interval = peft__json_double(r->root, "no_rope_layer_interval", 4);
+    int64_t interval = peft__config_whole(r, "no_rope_layer_interval", 4, 1);
+    const peft__json *v = peft__config_layers(r, "no_rope_layers", true);
     bool *rotated = PEFT__ARENA(r->arena, c->decoder_layers, bool);
-    if (list && list->type == PEFT__JSON_NULL) list = NULL;
-    if (list && (list->type != PEFT__JSON_ARRAY || (int64_t)list->length < c->decoder_layers))
-        peft__config_wrong(r, PEFT_ERROR_FORMAT, "no_rope_layers", list, "it has to have one item per layer");
-    if (!(interval >= 1 && interval <= 1 << 24 && interval == floor(interval)))
-        peft__config_wrong(r, PEFT_ERROR_FORMAT, "no_rope_layer_interval",
-            peft__json_get(r->root, "no_rope_layer_interval"), "it has to be a whole number above 0");
     if (!rotated && !r->status) r->status = PEFT_ERROR_MEMORY;
-    const peft__json *v = list ? list->child : NULL;
     for (int64_t i = 0; i < c->decoder_layers && !r->status; i++, v = v ? v->next : NULL) {
-        rotated[i] = v ? v->number != 0 : (i + 1) % (int64_t)interval != 0;
+        rotated[i] = v ? v->number != 0 : (i + 1) % interval != 0;
         if (v && (v->type != PEFT__JSON_NUMBER || (v->number != 0 && v->number != 1)))
             peft__config_wrong(
                 r, PEFT_ERROR_FORMAT, "an item of no_rope_layers", v, "it has to be 0 or 1");
@@ -17635,28 +17623,18 @@ static void peft__rotated_config(peft__config_reader *r) {
 static void peft__window_config(peft__config_reader *r) {
     peft_config *c = r->c;
     bool qwen = strncmp(c->model_type, "qwen", 4) == 0, smollm3 = strcmp(c->model_type, "smollm3") == 0;
-    bool gemma = c->gemma, listed = qwen || smollm3 || gemma;  // transformers reads layer_types
-    double pattern = r->family == &peft__gemma2_family ? 2 : 6;
-    if (r->family == &peft__gemma3_family)
-        pattern = peft__json_double(r->root, "sliding_window_pattern", pattern);
-    if (gemma && !(pattern >= 1 && pattern <= 1 << 24 && pattern == floor(pattern)))
-        peft__config_wrong(r, PEFT_ERROR_FORMAT, "sliding_window_pattern",
-            peft__json_get(r->root, "sliding_window_pattern"), "it has to be a whole number above 0");
-    const peft__json *types = peft__json_get(r->root, "layer_types");
-    const peft__json *v = peft__json_is(types, PEFT__JSON_ARRAY) ? types->child : NULL;
-    if (listed && !gemma && !peft__json_bool(r->root, "use_sliding_window", false)) c->window = 0;
-    if (types && types->type != PEFT__JSON_NULL &&
-        (types->type != PEFT__JSON_ARRAY || (int64_t)types->length != c->decoder_layers))
-        peft__config_wrong(r, PEFT_ERROR_FORMAT, "layer_types", types, "it has to have one item per layer");
-    double from = qwen ? peft__json_double(r->root, "max_window_layers", 28) : 0;
+    bool listed = qwen || smollm3 || c->gemma;  // transformers reads layer_types
+    if ((qwen || smollm3) && !peft__config_bool(r, r->root, "use_sliding_window", false)) c->window = 0;
+    int64_t from = qwen ? peft__config_whole(r, "max_window_layers", 28, 0) : 0, pattern = c->gemma ? 2 : 0;
+    if (r->family == &peft__gemma3_family) pattern = peft__config_whole(r, "sliding_window_pattern", 6, 1);
+    const peft__json *v = peft__config_layers(r, "layer_types", false);
     bool *windowed = PEFT__ARENA(r->arena, c->decoder_layers, bool);
     if (!windowed && !r->status) r->status = PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < c->decoder_layers && !r->status; i++, v = v ? v->next : NULL) {
-        windowed[i] = c->window && (double)i >= from && !(smollm3 && c->rotated[i]) &&
-            !(gemma && (i + 1) % (int64_t)pattern == 0);
+        windowed[i] = c->window && i >= from && !(smollm3 && c->rotated[i]) &&
+            !(pattern && (i + 1) % pattern == 0);
         if (!v) continue;
-        bool sliding = v->type == PEFT__JSON_STRING && strcmp(v->string, "sliding_attention") == 0;
-        bool full = v->type == PEFT__JSON_STRING && strcmp(v->string, "full_attention") == 0;
+        bool sliding = peft__json_is_text(v, "sliding_attention"), full = peft__json_is_text(v, "full_attention");
         // where transformers does not read layer_types, they must agree with what it computes
         if ((!sliding && !full) || (sliding && !c->window) || (!listed && sliding != windowed[i]))
             peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, "an item of layer_types", v,
@@ -17668,29 +17646,38 @@ static void peft__window_config(peft__config_reader *r) {
 
 // ---- config.json as a whole
 
-// The settings of a family that its table cannot express.
-static void peft__family_config(peft__config_reader *r) {
+// What the tables cannot express of decoder-only families.
+static void peft__decoder_config(peft__config_reader *r) {
     peft_config *c = r->c;
     bool gpt2 = r->family == &peft__gpt2_family, neox = r->family == &peft__neox_family;
-    if (r->family == &peft__t5_family) {
-        peft__t5_config(r);
-        return;
-    }
+    bool smollm3 = strcmp(c->model_type, "smollm3") == 0;
     if (gpt2 && !c->d_ff) c->d_ff = 4 * c->d_model;
-    if (gpt2) c->fused = PEFT_FUSED_THIRDS;
-    else c->output_bias = c->query_bias;
-    if (neox) c->fused = PEFT_FUSED_HEADS;
+    if (!gpt2) c->output_bias = c->query_bias;
     if (!gpt2 && !neox) c->rms = c->gated = true;
     if (strcmp(c->model_type, "qwen2") == 0) c->query_bias = true;
-    peft__decoder_config(r);
-    if (gpt2 && !peft__json_bool(r->root, "scale_attn_weights", true)) c->scale = 1;
+    if (neox) c->fused = PEFT_FUSED_HEADS;
+    else if (gpt2 || r->family == &peft__phi3_family) c->fused = PEFT_FUSED_THIRDS;
+    c->layers = 0;
+    c->gemma = peft__is_gemma(r->family);
+    c->decoder_start_id = c->bos_id;
+    if (c->d_kv == 0 && c->d_model % c->heads)
+        peft__config_fail(r, PEFT_ERROR_FORMAT, "%ld features do not divide into %ld heads", c->d_model,
+            c->heads);
+    if (c->d_kv == 0) c->d_kv = c->d_model / c->heads;
+    if (c->kv_heads == 0) c->kv_heads = c->heads;
+    if (c->heads % c->kv_heads)
+        peft__config_fail(r, PEFT_ERROR_FORMAT, "%ld heads share %ld key heads unevenly", c->heads,
+            c->kv_heads);
+    double scalar = (double)c->d_kv;
+    if (c->gemma) scalar = peft__config_positive(r, r->root, "query_pre_attn_scalar", 256);
+    if (strcmp(c->model_type, "granite") != 0) c->scale = (float)(1 / sqrt(scalar));
+    if (gpt2 && !peft__config_bool(r, r->root, "scale_attn_weights", true)) c->scale = 1;
     if (!gpt2 && !r->status) peft__rope_config(r, neox);
-    if (r->family == &peft__phi3_family) c->fused = PEFT_FUSED_THIRDS;
-    if (strcmp(c->model_type, "smollm3") == 0 && !r->status) peft__rotated_config(r);
+    if (smollm3 && !r->status) peft__rotated_config(r);
     if (!gpt2 && !neox && !r->status) peft__window_config(r);
     const char *key = gpt2 ? "activation_function" : c->gemma ? "hidden_activation" : "hidden_act";
     const char *name = gpt2 ? "gelu_new" : neox ? "gelu" : c->gemma ? "gelu_pytorch_tanh" : "silu";
-    peft__config_activation(r, key, peft__json_text(r->root, key, name));
+    peft__config_activation(r, key, peft__config_text(r, r->root, key, name));
 }
 
 // The first of `architectures` must be a class for generation. Weights that bitsandbytes has packed into 4
@@ -17704,12 +17691,10 @@ static void peft__config_supported(peft__config_reader *r) {
     if (v && (v->type != PEFT__JSON_STRING || !peft__is_listed(r->family->architectures, v->string)))
         peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, "architectures", v,
             "only models that continue a text are computed here");
-    if (r->status || !q || q->type == PEFT__JSON_NULL || (strcmp(method, "bitsandbytes") == 0 && !eight))
-        return;
-    r->status = peft__fail(r->ctx, PEFT_ERROR_UNSUPPORTED,
-        "%s: quantization_config: weights of quant_method %s%s cannot be read; only bitsandbytes "
-        "in 4 bits",
-        r->path, method, eight ? " in 8 bits (load_in_8bit)" : "");
+    if (peft__json_is_given(q) && (strcmp(method, "bitsandbytes") != 0 || eight))
+        peft__config_fail(r, PEFT_ERROR_UNSUPPORTED,
+            "quantization_config: weights of quant_method %s%s cannot be read; only bitsandbytes in 4 bits",
+            method, eight ? " in 8 bits (load_in_8bit)" : "");
 }
 
 // Reads the special ids. Ids outside of the vocabulary count as missing: no text has them.
@@ -17720,39 +17705,38 @@ static void peft__config_tokens(peft__config_reader *r) {
     if (c->bos_id >= c->vocab_size) c->bos_id = -1;
     if (c->pad_id >= c->vocab_size) c->pad_id = -1;
     if (c->pad_id < 0) c->pad_id = c->eos_id;
-    if (!r->status && c->encoder_decoder &&
+    if (c->encoder_decoder &&
         (c->eos_id < 0 || c->decoder_start_id < 0 || c->decoder_start_id >= c->vocab_size))
-        r->status = peft__fail(r->ctx, PEFT_ERROR_FORMAT,
-            "%s: no eos_token_id or decoder_start_token_id within the vocabulary of %ld", r->path,
-            c->vocab_size);
+        peft__config_fail(r, PEFT_ERROR_FORMAT,
+            "no eos_token_id or decoder_start_token_id within the vocabulary of %ld", c->vocab_size);
 }
 
 static peft_status peft__config_parse(peft_context *ctx, const peft__json *root, const char *path,
     peft__arena *arena, peft_config *c, const peft__family **family) {
     const char *type = peft__json_text(root, "model_type", "");
+    peft__config_reader r = {ctx, path, root, arena, NULL, c, PEFT_OK};
     memset(c, 0, sizeof(*c));
-    *family = NULL;
-    if (!peft__json_is(root, PEFT__JSON_OBJECT))
-        return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: not an object", path);
+    if (!peft__json_is(root, PEFT__JSON_OBJECT)) peft__config_fail(&r, PEFT_ERROR_FORMAT, "not an object");
     char known[256] = "";
     for (int64_t i = 0; i < PEFT__COUNT(peft__families); i++) {
-        if (peft__is_listed(peft__families[i]->types, type)) *family = peft__families[i];
+        if (peft__is_listed(peft__families[i]->types, type)) r.family = peft__families[i];
         size_t n = strlen(known);
         peft__string_into(known + n, sizeof(known) - n, "%s%s", n ? "," : "", peft__families[i]->types);
     }
-    if (!*family)
-        return peft__fail(
-            ctx, PEFT_ERROR_UNSUPPORTED, "%s: model_type \"%s\" is not one of %s", path, type, known);
-    peft__config_reader r = {ctx, path, root, arena, *family, c, PEFT_OK};
+    *family = r.family;
+    if (!r.family)
+        peft__config_fail(&r, PEFT_ERROR_UNSUPPORTED, "model_type \"%s\" is not one of %s", type, known);
+    if (r.status) return r.status;
     c->model_type = type;
-    c->encoder_decoder = (*family)->encoder.block != NULL;
+    c->encoder_decoder = r.family->encoder.block != NULL;
     peft__config_supported(&r);
     if (!r.status) peft__config_apply(&r);
-    if (!r.status && (c->layers > 1 << 14 || c->decoder_layers > 1 << 14 || c->d_kv > 1 << 16))
-        r.status = peft__fail(ctx, PEFT_ERROR_FORMAT,
-            "%s: %ld blocks with heads of %ld features: more than 16384 or 65536", path,
+    if (c->layers > 1 << 14 || c->decoder_layers > 1 << 14 || c->d_kv > 1 << 16)
+        peft__config_fail(&r, PEFT_ERROR_FORMAT,
+            "%ld blocks with heads of %ld features: more than 16384 or 65536",
             PEFT__MAX(c->layers, c->decoder_layers), c->d_kv);
-    if (!r.status) peft__family_config(&r);
+    if (!r.status && c->encoder_decoder) peft__t5_config(&r);
+    else if (!r.status) peft__decoder_config(&r);
     if (!r.status) peft__config_tokens(&r);
     return r.status;
 }

@@ -196,7 +196,7 @@ typedef struct variant {
     peft_adapter_desc desc;
 } variant;
 
-enum { VARIANTS = 33, OTHERS = 22 };
+enum { VARIANTS = 32, OTHERS = 21 };
 static int make_variants(const family *f, variant *v) {
     memset(v, 0, VARIANTS * sizeof *v);
     int n = 0;
