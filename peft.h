@@ -803,8 +803,7 @@ typedef struct peft_adapter_desc {
     int64_t num_virtual_tokens;       // soft prompts: default 20
     peft_prompt_place prompt_place;
     bool random_init;                 // prompt tuning: normal noise instead of sampled vocabulary rows
-    // prompt tuning: rows of this text's tokens; prefix tuning: the decoder's keys and values for it
-    const char *init_text;
+    const char *init_text;            // prompt tuning: rows of this text's tokens
     bool prefix_projection;           // prefix tuning: Linear, tanh, Linear
     int64_t encoder_hidden;           // width of the network behind a prompt; default d_model
     int64_t bottleneck;               // width of bottleneck adapters; default d_model / reduction_factor
@@ -12175,12 +12174,16 @@ static size_t peft__next_name(const char **list, const char **name) {
     return n;
 }
 
-// Whether a comma-separated list (NULL: an empty one) has this name.
-static bool peft__is_listed(const char *list, const char *name) {
+// Whether a comma-separated list (NULL: an empty one) has this name of n bytes.
+static bool peft__has_name(const char *list, const char *name, size_t n) {
     const char *item;
-    for (size_t n; list && (n = peft__next_name(&list, &item)) > 0;)
-        if (strlen(name) == n && memcmp(item, name, n) == 0) return true;
+    for (size_t m; list && (m = peft__next_name(&list, &item)) > 0;)
+        if (m == n && memcmp(item, name, n) == 0) return true;
     return false;
+}
+
+static bool peft__is_listed(const char *list, const char *name) {
+    return peft__has_name(list, name, strlen(name));
 }
 
 // Row i of a family's settings and then of those of all families; NULL behind the last.
@@ -17151,13 +17154,14 @@ struct peft_model {
     peft_tensor *tensors;
     int64_t tensor_count, tensor_capacity;
     int64_t *bias_of;  // [tensor_capacity] index of a weight's bias, or -1
+    const char **paths;  // [tensor_capacity] names without .weight or .bias: the modules'
     peft__map by_name;
     peft_tensor *shared, *head;  // the embedding; head == shared when tied
     peft_tensor *positions;  // learned positions (GPT-2), or NULL
     peft_tensor *encoder_norm, *decoder_norm;
     peft__block_weights *encoder, *decoder;
     float *frequencies[2];  // of rotary positions [rotary / 2]; [1]: Gemma 3's for layers with a window,
-                            // longrope's for long texts
+    // longrope's for long texts
     float *cos_sin[2];  // their cosines and sines [cos_sin_count, rotary / 2, 2], see peft__cos_sin_row
     int64_t cos_sin_count;
     peft_tensor ones[2];  // Gemma's norms multiply by 1 + weight: the ones [1, d_model] and [1, d_kv]
@@ -17427,8 +17431,8 @@ static void peft__rope_check(
         const peft__json *v = peft__json_get(rope, key);
         bool null = row->kind == PEFT_ROPE_YARN && peft__json_is(v, PEFT__JSON_NULL);
         if (!null && !peft__json_is(v, PEFT__JSON_NUMBER))
-            peft__config_fail(r, PEFT_ERROR_FORMAT, "rotary positions of type \"%s\" need a number %s",
-                row->type, key);
+            peft__config_fail(
+                r, PEFT_ERROR_FORMAT, "rotary positions of type \"%s\" need a number %s", row->type, key);
     }
     for (const peft__json *v = rope->child; v; v = v->next) {
         bool known = v->type == PEFT__JSON_NULL || peft__is_listed(row->required, v->key) ||
@@ -17443,11 +17447,13 @@ static void peft__rope_check(
 
 // Reads longrope's divisors [rotary / 2].
 static const float *peft__rope_list(peft__config_reader *r, const peft__json *rope, const char *key) {
-    const peft__json *list = peft__config_value(r, rope, key, PEFT__JSON_ARRAY), *v = list ? list->child : NULL;
+    const peft__json *list = peft__config_value(r, rope, key, PEFT__JSON_ARRAY),
+                     *v = list ? list->child : NULL;
     int64_t half = r->c->rotary / 2, n = 0;
     float *out = PEFT__ARENA(r->arena, half, float);
     if (!out) r->status = PEFT_ERROR_MEMORY;
-    for (; out && v && n < half && v->type == PEFT__JSON_NUMBER && v->number > 0 && v->number < 1e9; v = v->next)
+    for (; out && v && n < half && v->type == PEFT__JSON_NUMBER && v->number > 0 && v->number < 1e9;
+        v = v->next)
         out[n++] = (float)v->number;
     if (n < half || v)
         peft__config_fail(
@@ -17499,8 +17505,8 @@ static void peft__rope_scaling(peft__config_reader *r, const peft__json *rope) {
     if (phi3 && row && row->kind != PEFT_ROPE_DEFAULT && row->kind != PEFT_ROPE_LONG) row = NULL;
     if (row) peft__rope_check(r, row, rope);
     else
-        peft__config_fail(r, PEFT_ERROR_UNSUPPORTED,
-            "rotary positions of rope_type \"%s\" are not computed here", type);
+        peft__config_fail(
+            r, PEFT_ERROR_UNSUPPORTED, "rotary positions of rope_type \"%s\" are not computed here", type);
     if (r->status || row->kind == PEFT_ROPE_DEFAULT) return;
     bool yarn = row->kind == PEFT_ROPE_YARN;
     c->rope = row->kind;
@@ -17578,7 +17584,9 @@ static void peft__rope_config(peft__config_reader *r, bool neox) {
     if (gemma3 && !r->status) rope = peft__rope_of_full_layers(r, rope);
     c->rope_factor = c->rope_attention = 1;
     c->rope_theta = peft__rope_number(r, rope, "rope_theta", neox ? "rotary_emb_base" : "rope_theta",
-        gemma3 ? 1e6 : strcmp(c->model_type, "smollm3") == 0 ? 2e6 : 1e4);
+        gemma3                                      ? 1e6
+            : strcmp(c->model_type, "smollm3") == 0 ? 2e6
+                                                    : 1e4);
     double part = peft__rope_number(
         r, rope, "partial_rotary_factor", neox ? "rotary_pct" : "partial_rotary_factor", neox ? 0.25 : 1);
     if (r->status) return;
@@ -17587,7 +17595,8 @@ static void peft__rope_config(peft__config_reader *r, bool neox) {
     if (!(part <= 1) || c->rotary % 2 || !whole || !(c->rope_theta > 0))
         peft__config_fail(r, PEFT_ERROR_UNSUPPORTED,
             "rotary positions of base %g (rope_theta) in a part %g (partial_rotary_factor, rotary_pct) of "
-            "heads of %ld: %s", c->rope_theta, part, c->d_kv,
+            "heads of %ld: %s",
+            c->rope_theta, part, c->d_kv,
             whole ? "it has to be an even number of each" : "this family has them whole");
     else if (rope) peft__rope_scaling(r, rope);
 }
@@ -17611,8 +17620,7 @@ static void peft__rotated_config(peft__config_reader *r) {
     for (int64_t i = 0; i < c->decoder_layers && !r->status; i++, v = v ? v->next : NULL) {
         rotated[i] = v ? v->number != 0 : (i + 1) % interval != 0;
         if (v && (v->type != PEFT__JSON_NUMBER || (v->number != 0 && v->number != 1)))
-            peft__config_wrong(
-                r, PEFT_ERROR_FORMAT, "an item of no_rope_layers", v, "it has to be 0 or 1");
+            peft__config_wrong(r, PEFT_ERROR_FORMAT, "an item of no_rope_layers", v, "it has to be 0 or 1");
     }
     c->rotated = rotated;
 }
@@ -17634,7 +17642,8 @@ static void peft__window_config(peft__config_reader *r) {
         windowed[i] = c->window && i >= from && !(smollm3 && c->rotated[i]) &&
             !(pattern && (i + 1) % pattern == 0);
         if (!v) continue;
-        bool sliding = peft__json_is_text(v, "sliding_attention"), full = peft__json_is_text(v, "full_attention");
+        bool sliding = peft__json_is_text(v, "sliding_attention"),
+             full = peft__json_is_text(v, "full_attention");
         // where transformers does not read layer_types, they must agree with what it computes
         if ((!sliding && !full) || (sliding && !c->window) || (!listed && sliding != windowed[i]))
             peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, "an item of layer_types", v,
@@ -17661,13 +17670,13 @@ static void peft__decoder_config(peft__config_reader *r) {
     c->gemma = peft__is_gemma(r->family);
     c->decoder_start_id = c->bos_id;
     if (c->d_kv == 0 && c->d_model % c->heads)
-        peft__config_fail(r, PEFT_ERROR_FORMAT, "%ld features do not divide into %ld heads", c->d_model,
-            c->heads);
+        peft__config_fail(
+            r, PEFT_ERROR_FORMAT, "%ld features do not divide into %ld heads", c->d_model, c->heads);
     if (c->d_kv == 0) c->d_kv = c->d_model / c->heads;
     if (c->kv_heads == 0) c->kv_heads = c->heads;
     if (c->heads % c->kv_heads)
-        peft__config_fail(r, PEFT_ERROR_FORMAT, "%ld heads share %ld key heads unevenly", c->heads,
-            c->kv_heads);
+        peft__config_fail(
+            r, PEFT_ERROR_FORMAT, "%ld heads share %ld key heads unevenly", c->heads, c->kv_heads);
     double scalar = (double)c->d_kv;
     if (c->gemma) scalar = peft__config_positive(r, r->root, "query_pre_attn_scalar", 256);
     if (strcmp(c->model_type, "granite") != 0) c->scale = (float)(1 / sqrt(scalar));
@@ -17773,8 +17782,10 @@ static peft_tensor *peft__model_add(
     char name[192];
     peft__string_into(name, sizeof(name), "%s.%s", stem, part);
     char *copy = peft__arena_strdup(&m->arena, name, strlen(name));
-    if (!copy || !peft__map_set(&m->by_name, copy, strlen(copy), m->tensor_count)) return NULL;
+    char *path = peft__arena_strdup(&m->arena, stem, strlen(stem));
+    if (!copy || !path || !peft__map_set(&m->by_name, copy, strlen(copy), m->tensor_count)) return NULL;
     m->bias_of[m->tensor_count] = -1;
+    m->paths[m->tensor_count] = path;
     peft_tensor *t = &m->tensors[m->tensor_count++];
     memset(t, 0, sizeof(*t));
     t->name = copy;
@@ -17784,21 +17795,19 @@ static peft_tensor *peft__model_add(
     return t;
 }
 
-// Adds the weight [out, in] of a linear module or an embedding, and its bias [1, out].
-static peft_tensor *peft__model_add_matrix(
+// Adds the weight [out, in] of a linear module or an embedding, or [1, out] of a norm (in 0), and its bias
+// [1, out].
+static peft_tensor *peft__model_add_module(
     peft_model *m, const char *stem, int64_t out, int64_t in, bool in_out, bool bias) {
-    peft_tensor *t = peft__model_add(m, stem, "weight", in_out ? in : out, in_out ? out : in, 2);
+    peft_tensor *t = peft__model_add(m, stem, "weight",
+        !in ? 1
+            : in_out ? in
+                     : out,
+        in && !in_out ? in : out, in ? 2 : 1);
     if (!t) return NULL;
-    t->in_out = in_out;
+    t->in_out = in && in_out;
     if (bias) m->bias_of[t - m->tensors] = m->tensor_count;
     return bias && !peft__model_add(m, stem, "bias", 1, out, 1) ? NULL : t;
-}
-
-// Adds the weight [1, width] of a norm, and its bias.
-static peft_tensor *peft__model_add_norm(peft_model *m, const char *stem, int64_t width, bool bias) {
-    peft_tensor *t = peft__model_add(m, stem, "weight", 1, width, 1);
-    if (t && bias) m->bias_of[t - m->tensors] = m->tensor_count;
-    return t && bias && !peft__model_add(m, stem, "bias", 1, width, 1) ? NULL : t;
 }
 
 static bool peft__add_block(
@@ -17810,11 +17819,10 @@ static bool peft__add_block(
         peft__string_into(stem, sizeof(stem), side->block, layer);
         size_t n = strlen(stem);
         peft__string_into(stem + n, sizeof(stem) - n, "%s", r->name);
-        int64_t rows = peft__extent(c, r->rows), cols = peft__extent(c, r->cols);
+        bool norm = r->rows == PEFT__DIM_ONE;
+        int64_t out = peft__extent(c, norm ? r->cols : r->rows), in = norm ? 0 : peft__extent(c, r->cols);
         bool bias = peft__rule_has_bias(c, r->bias);
-        peft_tensor *t = r->rows == PEFT__DIM_ONE
-            ? peft__model_add_norm(m, stem, cols, bias)
-            : peft__model_add_matrix(m, stem, rows, cols, m->family->in_out, bias);
+        peft_tensor *t = peft__model_add_module(m, stem, out, in, m->family->in_out, bias);
         if (!t) return false;
         *(peft_tensor **)(void *)((char *)block + r->slot) = t;
     }
@@ -17828,8 +17836,8 @@ static bool peft__add_side(peft_model *m, bool decoder) {
         if (!peft__add_block(m, decoder ? &f->decoder : &f->encoder, i, &blocks[i])) return false;
         if (!blocks[i].bias) blocks[i].bias = blocks[0].bias;
     }
-    peft_tensor *norm = peft__model_add_norm(
-        m, decoder ? f->decoder_norm : f->encoder_norm, m->config.d_model, !m->config.rms);
+    peft_tensor *norm = peft__model_add_module(
+        m, decoder ? f->decoder_norm : f->encoder_norm, m->config.d_model, 0, false, !m->config.rms);
     *(decoder ? &m->decoder_norm : &m->encoder_norm) = norm;
     return norm != NULL;
 }
@@ -17840,18 +17848,18 @@ static bool peft__add_parameters(peft_model *m) {
     m->tensor_capacity = (c->layers + c->decoder_layers) * 32 + 16;
     m->tensors = PEFT__CALLOC(m->ctx, m->tensor_capacity, peft_tensor);
     m->bias_of = PEFT__CALLOC(m->ctx, m->tensor_capacity, int64_t);
+    m->paths = PEFT__CALLOC(m->ctx, m->tensor_capacity, const char *);
     m->encoder = PEFT__CALLOC(m->ctx, c->layers + 1, peft__block_weights);
     m->decoder = PEFT__CALLOC(m->ctx, c->decoder_layers, peft__block_weights);
-    if (!m->tensors || !m->bias_of || !m->encoder || !m->decoder) return false;
-    m->shared = peft__model_add_matrix(m, f->embedding, c->vocab_size, c->d_model, false, false);
+    if (!m->tensors || !m->bias_of || !m->paths || !m->encoder || !m->decoder) return false;
+    m->shared = m->head = peft__model_add_module(m, f->embedding, c->vocab_size, c->d_model, false, false);
     if (!m->shared) return false;
     if (f->positions)
-        m->positions = peft__model_add_matrix(m, f->positions, c->max_positions, c->d_model, false, false);
+        m->positions = peft__model_add_module(m, f->positions, c->max_positions, c->d_model, false, false);
     if ((f->positions && !m->positions) || (c->layers && !peft__add_side(m, false)) ||
         !peft__add_side(m, true))
         return false;
-    m->head = c->tied ? m->shared
-                      : peft__model_add_matrix(m, f->head, c->vocab_size, c->d_model, false, false);
+    if (!c->tied) m->head = peft__model_add_module(m, f->head, c->vocab_size, c->d_model, false, false);
     return m->head != NULL;
 }
 
@@ -18301,8 +18309,7 @@ PEFTDEF peft_status peft_model_load(const peft_model_desc *desc, peft_model **ou
     PEFT__NEED(desc->context, out, "out");
     peft_context *ctx = desc->context;
     if (!desc->path) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_model_load: no path");
-    if ((unsigned)desc->weights > (unsigned)PEFT_FP4 ||
-        (unsigned)desc->embeddings > (unsigned)PEFT_FP4)
+    if ((unsigned)desc->weights > (unsigned)PEFT_FP4 || (unsigned)desc->embeddings > (unsigned)PEFT_FP4)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_model_load: weights as %s, embeddings as %s",
             peft_dtype_name(desc->weights), peft_dtype_name(desc->embeddings));
     peft_model *m = NULL;
@@ -18319,9 +18326,8 @@ PEFTDEF peft_status peft_model_load(const peft_model_desc *desc, peft_model **ou
 PEFTDEF void peft_model_destroy(peft_model *m) {
     if (!m) return;
     for (int64_t i = 0; i < m->tensor_count; i++) peft__tensor_release(m->ctx, &m->tensors[i]);
-    void *const owned[] = {
-        m->tensors, m->bias_of, m->encoder, m->decoder, m->frequencies[0], m->frequencies[1], m->config_text,
-        m->tokenizer_text};
+    void *const owned[] = {m->tensors, m->bias_of, (void *)m->paths, m->encoder, m->decoder,
+        m->frequencies[0], m->frequencies[1], m->config_text, m->tokenizer_text};
     for (int64_t i = 0; i < PEFT__COUNT(owned); i++) peft__free(m->ctx, owned[i]);
     peft_tokenizer_destroy(m->tokenizer);
     peft_archive_close(m->archive);
@@ -18481,7 +18487,7 @@ static peft_status peft__folder_swap(peft__folder *f) {
     }
     if (f->there && !peft__folder_clear(f, old, f->path, true))
         return peft__fail(f->ctx, PEFT_ERROR_IO, "%s is written, but what it had before stays in %s: %s",
-                          f->path, old, strerror(errno));
+            f->path, old, strerror(errno));
     return peft__sync_parent(f->ctx, f->path);
 }
 #endif
@@ -18550,8 +18556,7 @@ static peft_status peft__folder_close(peft__folder *f, peft_status status) {
 }
 
 // Writes s into a file, unless something has failed before (`status`), and frees it.
-static peft_status peft__folder_text(
-    peft__folder *f, const char *name, peft__string *s, peft_status status) {
+static peft_status peft__folder_text(peft__folder *f, const char *name, peft__string *s, peft_status status) {
     if (!status) status = s->failed ? PEFT_ERROR_MEMORY : peft__folder_write(f, name, s->data, s->size);
     peft__string_free(s);
     return status;
@@ -18587,18 +18592,17 @@ static void peft__quantization_config(peft__string *s, const peft_tensor *q) {
         peft_dtype_name(q->type), q->quant->absmax ? "false" : "true");
 }
 
-// The class of transformers for a config.json.
-static const char *peft__architecture_of(const char *model_type) {
-    static const char *const classes[][2] = {{"t5", "T5ForConditionalGeneration"},
-        {"mt5", "MT5ForConditionalGeneration"}, {"umt5", "UMT5ForConditionalGeneration"},
-        {"gpt2", "GPT2LMHeadModel"}, {"gpt_neox", "GPTNeoXForCausalLM"}, {"llama", "LlamaForCausalLM"},
-        {"mistral", "MistralForCausalLM"}, {"qwen2", "Qwen2ForCausalLM"}, {"qwen3", "Qwen3ForCausalLM"},
-        {"smollm3", "SmolLM3ForCausalLM"}, {"olmo2", "Olmo2ForCausalLM"}, {"phi3", "Phi3ForCausalLM"},
-        {"granite", "GraniteForCausalLM"}, {"gemma2", "Gemma2ForCausalLM"},
-        {"gemma3_text", "Gemma3ForCausalLM"}};
-    for (int64_t i = 0; i < PEFT__COUNT(classes); i++)
-        if (strcmp(classes[i][0], model_type) == 0) return classes[i][1];
-    return NULL;
+// The class of transformers for a config.json, of the family's: its name begins as the model_type does,
+// apart from case and "_". 0: none.
+static size_t peft__architecture_of(const peft_model *m, const char **name) {
+    const char *list = m->family->architectures;
+    for (size_t n; (n = peft__next_name(&list, name)) > 0;) {
+        const char *type = m->config.model_type;
+        size_t same = 0;
+        for (; *type == '_' || (*type && peft__lower((*name)[same]) == *type); type++) same += *type != '_';
+        if (strncmp(*name + same, "For", 3) == 0 || strncmp(*name + same, "LMHead", 6) == 0) return n;
+    }
+    return 0;
 }
 
 // Writes the config.json that the model was read from, with what has changed. `type`: of the float weights.
@@ -18608,7 +18612,8 @@ static peft_status peft__save_config(
     static const char *const types[] = {"\"float32\"", "\"float16\"", "\"bfloat16\""};
     peft__string s, value;
     size_t begin, end;
-    const char *text = m->config_text, *class_name = peft__architecture_of(m->config.model_type);
+    const char *text = m->config_text, *class_name;
+    size_t n = peft__architecture_of(m, &class_name);
     bool dtype = peft__json_member(text, "dtype", &begin, &end);
     peft__string_init(&s, m->ctx);
     peft__string_init(&value, m->ctx);
@@ -18622,8 +18627,8 @@ static peft_status peft__save_config(
     if (dtype) peft__json_set(&s, "dtype", types[type]);
     if (!dtype || peft__json_member(text, "torch_dtype", &begin, &end))
         peft__json_set(&s, "torch_dtype", types[type]);
-    if (class_name && !peft__json_member(text, "architectures", &begin, &end)) {
-        peft__string_format(&value, "[\"%s\"]", class_name);
+    if (n && !peft__json_member(text, "architectures", &begin, &end)) {
+        peft__string_format(&value, "[\"%.*s\"]", (int)n, class_name);
         if (!value.failed) peft__json_set(&s, "architectures", value.data);
         value.size = 0;
     }
@@ -18710,8 +18715,7 @@ static peft_status peft__gguf_set_config(peft_gguf_writer *w, const peft_model *
         bool own = row->gguf && row->keys &&
             peft__setting_of(m->family, c->model_type, row->keys, false) == row;
         double value = own ? peft__setting_value(c, row) : 0;
-        bool flag = row->use == PEFT__FLAG,
-             fraction = row->use == PEFT__FRACTION || row->use == PEFT__FACTOR;
+        bool flag = row->use == PEFT__FLAG, fraction = row->use == PEFT__FRACTION || row->use == PEFT__FACTOR;
         bool token = own &&
             (row->use == PEFT__TOKEN || row->use == PEFT__ENDS || strcmp(row->keys, "eot_token_id") == 0);
         if (!own || (token ? value < 0 : value == 0 && !flag)) continue;
@@ -19198,7 +19202,7 @@ typedef struct peft__pass {
     peft_tensor *prefix;  // of keys and values [prefix_rows, parts * inner], or NULL
     int64_t prefix_rows, prefix_layers;
     struct peft__decoder_cache *cache;  // where keys and values are written, or NULL
-    const int64_t *plan;  // of a step with one row per sequence, see peft__make_plan
+    bool step;  // one new token per row of the cache
     int64_t past;  // how many rows of the one sequence the cache has already
     int64_t ahead;  // how many rows the first step adds to each sequence
 } peft__pass;
@@ -19398,7 +19402,6 @@ static const int64_t *peft__lengthened(peft_tape *t, const int64_t *offsets, int
 typedef struct peft__decoder_cache {
     int64_t rows, length,
         capacity;  // sequences being written; tokens since the prompt; slots of a row without a ring
-    bool whole;  // all layers keep all tokens, none has a ring
     float **self_k, **self_v;  // per layer [rows, peft__cache_room, kv_heads * d_kv]
     float **cross_k, **cross_v;  // per layer [source tokens, heads * d_kv]; T5 only
     int64_t rows_per_source;
@@ -19407,6 +19410,7 @@ typedef struct peft__decoder_cache {
     int64_t *positions;  // [sources] position of the first new token
     int64_t largest;  // the largest peft__cache_room of a layer
     float *spare;  // [rows, largest, kv_heads * d_kv], for reordering
+    float *data, *cross;  // what the pointers above point into
 } peft__decoder_cache;
 
 // How many of a row's tokens a layer with a window keeps.
@@ -19416,7 +19420,7 @@ static int64_t peft__cache_ring(const peft_model *m, const peft__decoder_cache *
 
 // How many tokens of a row a layer keeps.
 static int64_t peft__cache_room(const peft_model *m, const peft__decoder_cache *c, int64_t layer) {
-    return !c->whole && peft__attention_window(&m->config, layer) ? peft__cache_ring(m, c) : c->capacity;
+    return peft__attention_window(&m->config, layer) ? peft__cache_ring(m, c) : c->capacity;
 }
 
 static int64_t peft__kv_inner(const peft_model *m) {
@@ -19424,43 +19428,38 @@ static int64_t peft__kv_inner(const peft_model *m) {
 }
 
 static void peft__cache_end(peft_model *m, peft__decoder_cache *c) {
-    float **const kinds[] = {c->self_k, c->self_v, c->cross_k, c->cross_v};
-    void *const owned[] = {c->source_offsets, c->source_of_row, c->base, c->positions, c->spare};
-    for (int k = 0; k < 4; k++) {
-        for (int64_t i = 0; kinds[k] && i < m->config.decoder_layers; i++) peft__free(m->ctx, kinds[k][i]);
-        peft__free(m->ctx, kinds[k]);
-    }
-    for (int64_t i = 0; i < PEFT__COUNT(owned); i++) peft__free(m->ctx, owned[i]);
+    peft__free(m->ctx, c->data);
+    peft__free(m->ctx, c->cross);
+    peft__free(m->ctx, (void *)c->self_k);
+    peft__free(m->ctx, c->source_offsets);
     memset(c, 0, sizeof(*c));
 }
 
-// Allocates a block per decoder layer: of `cross` floats, or if that is 0 for the tokens of all rows.
-static bool peft__cache_layers(peft_model *m, const peft__decoder_cache *c, int64_t cross, float ***out) {
-    float **layers = *out = PEFT__CALLOC(m->ctx, m->config.decoder_layers, float *);
-    bool ok = layers != NULL;
-    for (int64_t i = 0; i < m->config.decoder_layers && ok; i++) {
-        int64_t size = cross ? cross : c->rows * peft__cache_room(m, c, i) * peft__kv_inner(m);
-        ok = (layers[i] = (float *)peft__alloc(m->ctx, (size_t)size * sizeof(float))) != NULL;
-    }
-    return ok;
-}
-
+// Makes room for keys and values; if it fails, peft__cache_end frees the rest.
 static peft_status peft__cache_alloc(
     peft_model *m, int64_t sources, int64_t rows_per_source, int64_t capacity, peft__decoder_cache *c) {
+    int64_t layers = m->config.decoder_layers, tokens = 0;
     c->rows = sources * rows_per_source;
     c->rows_per_source = rows_per_source;
     c->capacity = capacity;
-    for (int64_t i = 0; i < m->config.decoder_layers; i++)
+    for (int64_t i = 0; i < layers; i++) {
         c->largest = PEFT__MAX(c->largest, peft__cache_room(m, c, i));
-    bool ok = peft__cache_layers(m, c, 0, &c->self_k) && peft__cache_layers(m, c, 0, &c->self_v);
-    c->spare =
-        (float *)peft__alloc(m->ctx, (size_t)(c->rows * c->largest * peft__kv_inner(m)) * sizeof(float));
-    c->source_offsets = PEFT__CALLOC(m->ctx, sources + 1, int64_t);
-    c->source_of_row = PEFT__CALLOC(m->ctx, c->rows, int64_t);
-    c->base = PEFT__CALLOC(m->ctx, sources, int64_t);
-    c->positions = PEFT__CALLOC(m->ctx, sources, int64_t);
-    if (!ok || !c->spare || !c->source_offsets || !c->source_of_row || !c->base || !c->positions)
-        return PEFT_ERROR_MEMORY;
+        tokens += 2 * peft__cache_room(m, c, i);
+    }
+    int64_t row = c->rows * peft__kv_inner(m);  // floats for a token of all rows
+    c->data = (float *)peft__alloc(m->ctx, (size_t)((tokens + c->largest) * row) * sizeof(float));
+    c->self_k = PEFT__CALLOC(m->ctx, 4 * layers, float *);
+    c->source_offsets = PEFT__CALLOC(m->ctx, 3 * sources + 1 + c->rows, int64_t);
+    if (!c->data || !c->self_k || !c->source_offsets) return PEFT_ERROR_MEMORY;
+    c->self_v = c->self_k + layers, c->cross_k = c->self_v + layers, c->cross_v = c->cross_k + layers;
+    c->base = c->source_offsets + sources + 1, c->positions = c->base + sources;
+    c->source_of_row = c->positions + sources;
+    c->spare = c->data;
+    float *next = c->data + c->largest * row;
+    for (int64_t i = 0; i < 2 * layers; i++) {
+        *(i % 2 ? &c->self_v[i / 2] : &c->self_k[i / 2]) = next;
+        next += peft__cache_room(m, c, i / 2) * row;
+    }
     for (int64_t r = 0; r < c->rows; r++) c->source_of_row[r] = r / rows_per_source;
     return PEFT_OK;
 }
@@ -19491,83 +19490,74 @@ static peft_tensor *peft__cache_then(
     return out;
 }
 
-// Attention of one query per row over the count[row] keys that begin at row first[row] of k and v.
+// How many keys the query of row r sees in a decoder layer, and where they begin in the cache; cross: those
+// of its source.
+static int64_t peft__cache_keys(const peft__pass *p, int64_t layer, bool cross, int64_t r, int64_t *first) {
+    const peft__decoder_cache *c = p->cache;
+    const peft_model *m = p->model;
+    int64_t s = c->source_of_row[r], room = peft__cache_room(m, c, layer);
+    *first = cross ? c->source_offsets[s] : r * room;
+    return cross ? c->source_offsets[s + 1] - *first : PEFT__MIN(c->base[s] + c->length + 1, room);
+}
+
+// Attention of one query per row over keys and values in the cache.
 typedef struct peft__query_job {
-    peft_context *ctx;
-    const peft_config *config;
-    const float *q, *k, *v, *bias;  // bias [buckets, heads] by distance, or NULL
+    const peft__pass *pass;
+    int64_t layer, longest;
+    bool cross;
+    const float *q, *bias;  // bias [buckets, heads] by distance, or NULL
     float *out, *scores;  // scores [rows * heads, longest]
-    const int64_t *first, *count;
-    int64_t longest, kv_heads;
-    float scale;
 } peft__query_job;
 
 // Computes head i % heads of row i / heads: s_t = scale q k_t + bias, out = sum over t of softmax(s)_t v_t.
 static void peft__query_task(void *arg, int64_t i) {
     const peft__query_job *j = (const peft__query_job *)arg;
-    int64_t heads = j->config->heads, size = j->config->d_kv, row = i / heads, head = i % heads;
-    int64_t n = j->count[row], kv_inner = j->kv_heads * size;
-    int64_t kv = j->first[row] * kv_inner + head / (heads / j->kv_heads) * size;
-    int64_t at = (row * heads + head) * size;
-    const float *q = j->q + at, *k = j->k + kv, *v = j->v + kv;
-    float *s = j->scores + i * j->longest, *out = j->out + at, max = 0;
+    const peft_model *m = j->pass->model;
+    const peft_config *f = &m->config;
+    const peft__decoder_cache *c = j->pass->cache;
+    int64_t size = f->d_kv, head = i % f->heads, inner = peft__kv_inner(m), first;
+    int64_t n = peft__cache_keys(j->pass, j->layer, j->cross, i / f->heads, &first);
+    int64_t kv = first * inner + head / (f->heads / f->kv_heads) * size;
+    const float *q = j->q + i * size, *k = (j->cross ? c->cross_k : c->self_k)[j->layer] + kv;
+    const float *v = (j->cross ? c->cross_v : c->self_v)[j->layer] + kv;
+    float *s = j->scores + i * j->longest, *out = j->out + i * size, max = 0;
+    float scale = peft__attention_scale(f, j->layer);
     double sum = 0;
     for (int64_t t = 0; t < n; t++) {
-        s[t] = j->scale * peft__dot(j->ctx, q, k + t * kv_inner, size);
-        peft__cap_scores(s + t, j->config->attention_cap, 1);
-        if (!j->bias) continue;
-        s[t] +=
-            j->bias[peft__bucket(t - (n - 1), j->config->buckets, j->config->max_distance, false) * heads +
-                head];
+        s[t] = scale * peft__dot(m->ctx, q, k + t * inner, size);
+        peft__cap_scores(s + t, f->attention_cap, 1);
+        if (j->bias)
+            s[t] += j->bias[peft__bucket(t - (n - 1), f->buckets, f->max_distance, false) * f->heads + head];
     }
-    peft__row_softmax_lse(j->ctx, s, n, &max, &sum);
+    peft__row_softmax_lse(m->ctx, s, n, &max, &sum);
     memset(out, 0, (size_t)size * sizeof(float));
-    for (int64_t t = 0; t < n; t++)
-        peft__axpy(j->ctx, out, (float)((double)s[t] / sum), v + t * kv_inner, size);
+    for (int64_t t = 0; t < n; t++) peft__axpy(m->ctx, out, (float)((double)s[t] / sum), v + t * inner, size);
 }
 
-// A step's plan [parts, rows]: for every row, where its keys begin and how many there are: in a layer
-// without a window, in a ring, and in its source (T5).
-enum {
-    PEFT__PLAN_FIRST = 0,
-    PEFT__PLAN_COUNT,
-    PEFT__PLAN_RING_FIRST,
-    PEFT__PLAN_RING_COUNT,
-    PEFT__PLAN_SOURCE_FIRST,
-    PEFT__PLAN_SOURCE_COUNT,
-    PEFT__PLAN_PARTS
-};
-
 static peft_tensor *peft__query(const peft__pass *p, int64_t layer, peft_tensor *q, bool cross) {
-    const peft__decoder_cache *c = p->cache;
-    const peft_config *config = &p->model->config;
-    bool ring = !cross && peft__attention_window(config, layer);
-    int part = cross ? PEFT__PLAN_SOURCE_FIRST : ring ? PEFT__PLAN_RING_FIRST : PEFT__PLAN_FIRST;
-    const int64_t *first = p->plan + part * c->rows, *count = first + c->rows;
-    int64_t longest = 1, heads = config->heads;
-    for (int64_t r = 0; r < q->rows; r++) longest = PEFT__MAX(longest, count[r]);
+    int64_t longest = 1, heads = p->model->config.heads, first;
+    for (int64_t r = 0; r < q->rows; r++)
+        longest = PEFT__MAX(longest, peft__cache_keys(p, layer, cross, r, &first));
     const peft_tensor *bias = cross ? NULL : peft__use(p, p->model->decoder[layer].bias);
     peft_tensor *out = peft__result(p->tape, q->rows, q->cols, false);
     float *scores = peft__take(p->tape, q->rows * heads * longest);
     if (!out || !scores) return NULL;
-    peft__query_job j = {p->model->ctx, config, peft__f32(q), (cross ? c->cross_k : c->self_k)[layer],
-        (cross ? c->cross_v : c->self_v)[layer], bias ? peft__f32(bias) : NULL, peft__f32(out), scores, first,
-        count, longest, cross ? heads : config->kv_heads, peft__attention_scale(config, layer)};
+    peft__query_job j = {
+        p, layer, longest, cross, peft__f32(q), bias ? peft__f32(bias) : NULL, peft__f32(out), scores};
     peft__parallel(p->model->ctx, q->rows * heads, peft__query_task, &j);
     peft__give(scores);
     return out;
 }
 
-// Self-attention of the decoder. With a plan: one new token per row of the cache. Without: whole sequences,
-// or the rest of one whose first `past` rows are in the cache. If there is a cache, new keys and values go
-// there.
+// Self-attention of the decoder: of one new token per row of the cache, of whole sequences, or of the rest
+// of one whose first `past` rows are in the cache. If there is a cache, new keys and values go there.
 static peft_tensor *peft__decoder_attention(const peft__pass *p, int64_t layer, peft_tensor *const qkv[3]) {
     peft_tensor *q = qkv[0], *k = qkv[1], *v = qkv[2];
     peft__decoder_cache *c = p->cache;
     if (!q || !k || !v) return NULL;
-    if (p->plan) {
+    if (p->step) {
         for (int64_t r = 0; r < c->rows; r++)
-            peft__cache_put(p, layer, r, p->plan[PEFT__PLAN_COUNT * c->rows + r] - 1, k, v, r, 1);
+            peft__cache_put(p, layer, r, c->base[c->source_of_row[r]] + c->length, k, v, r, 1);
         return peft__query(p, layer, q, false);
     }
     k = peft__with_prefix(p, layer, 0, k);
@@ -19604,7 +19594,7 @@ static peft_tensor *peft__encoder_attention(const peft__pass *p, int64_t layer, 
 static peft_tensor *peft__cross_attention(
     const peft__pass *p, int64_t layer, peft_tensor *q, peft_tensor *memory) {
     const peft__block_weights *w = &p->model->decoder[layer];
-    if (p->plan) return q ? peft__query(p, layer, q, true) : NULL;
+    if (p->step) return q ? peft__query(p, layer, q, true) : NULL;
     peft_tensor *k = peft__linear(p, p->source_offsets, memory, w->cross_k, NULL);
     peft_tensor *v = peft__linear(p, p->source_offsets, memory, w->cross_v, NULL);
     peft_attention_desc a = peft__attention_of(p, layer, q, k, v, p->offsets, p->source_offsets);
@@ -19632,8 +19622,7 @@ static void peft__queries_keys_values(const peft__pass *p, const int64_t *rows, 
         else out[i] = peft_columns(p->tape, fused, i * size, heads, size, 3 * size);
         if (norms[i]) out[i] = peft__norm_of(p, out[i], norms[i]);
         if (rotates && i < 2)
-            out[i] = peft_rotary(
-                p->tape, out[i], i ? kv : heads, c->rotary, turns, p->positions);
+            out[i] = peft_rotary(p->tape, out[i], i ? kv : heads, c->rotary, turns, p->positions);
     }
 }
 
@@ -19893,8 +19882,7 @@ static peft_tensor *peft__run_pass(peft__pass *p, const peft_batch *b) {
         peft__tape_fail(p->tape, status);
         return NULL;
     }
-    if (p->tape->checkpoint_blocks &&
-        p->adapter_count)  // blocks run again after the caller has returned
+    if (p->tape->checkpoint_blocks && p->adapter_count)  // blocks run again after the caller has returned
         p->adapters = (const peft_active_adapter *)peft__tape_copy(
             p->tape, p->adapters, (size_t)p->adapter_count * sizeof(*p->adapters));
     if (p->tape->status) return NULL;
@@ -19986,16 +19974,16 @@ static peft_status peft__cache_begin_source(peft__pass *p, const int32_t *source
     peft__decoder_cache *c = p->cache;
     peft_tensor *memory = peft__run_encoder(p, source);
     if (!memory) return p->tape->status;
-    int64_t cross = memory->rows * m->config.heads * m->config.d_kv;
+    int64_t layers = m->config.decoder_layers, size = memory->rows * peft__kv_inner(m);
     memcpy(c->source_offsets, p->source_offsets, (size_t)(p->sequences + 1) * sizeof(int64_t));
-    if (!peft__cache_layers(m, c, cross, &c->cross_k) || !peft__cache_layers(m, c, cross, &c->cross_v))
-        return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < m->config.decoder_layers; i++) {
-        peft_tensor *k = peft__linear(p, p->source_offsets, memory, m->decoder[i].cross_k, NULL);
-        peft_tensor *v = peft__linear(p, p->source_offsets, memory, m->decoder[i].cross_v, NULL);
-        if (!k || !v) return p->tape->status;
-        memcpy(c->cross_k[i], k->data, (size_t)cross * sizeof(float));
-        memcpy(c->cross_v[i], v->data, (size_t)cross * sizeof(float));
+    c->cross = (float *)peft__alloc(m->ctx, (size_t)(2 * layers * size) * sizeof(float));
+    if (!c->cross) return PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < 2 * layers; i++) {
+        const peft__block_weights *w = &m->decoder[i / 2];
+        peft_tensor *t = peft__linear(p, p->source_offsets, memory, i % 2 ? w->cross_v : w->cross_k, NULL);
+        if (!t) return p->tape->status;
+        memcpy(c->cross + i * size, t->data, (size_t)size * sizeof(float));
+        *(i % 2 ? &c->cross_v[i / 2] : &c->cross_k[i / 2]) = c->cross + i * size;
     }
     return peft__cache_begin_decoder(p, memory);
 }
@@ -20036,9 +20024,7 @@ static peft_status peft__cache_begin(peft_model *m, peft_tape *tape, const int32
     const int64_t *source_offsets, int64_t sources, const peft_active_adapter *adapters, int adapter_count,
     int64_t rows_per_source, int64_t new_tokens, peft__decoder_cache *c) {
     peft__pass p;
-    bool whole = c->whole;
     memset(c, 0, sizeof(*c));
-    c->whole = whole;
     peft__cache_pass(&p, m, tape, c, adapters, adapter_count);
     p.sequences = sources;
     p.source_offsets = source_offsets;
@@ -20065,28 +20051,20 @@ static peft_status peft__cache_begin(peft_model *m, peft_tape *tape, const int32
     return status;
 }
 
-static peft_status peft__make_plan(peft__pass *p) {
+static peft_status peft__begin_step(peft__pass *p) {
     peft__decoder_cache *c = p->cache;
-    int64_t *plan = PEFT__TAPE_ROOM(p->tape, PEFT__PLAN_PARTS * c->rows, int64_t), longest = 0;
+    int64_t longest = 0;
+    p->step = true;
+    p->sequences = c->rows;
     p->positions = PEFT__TAPE_ROOM(p->tape, c->rows, int32_t);
-    if (!plan || !p->positions) return PEFT_ERROR_MEMORY;
-    int64_t ring = peft__cache_ring(p->model, c);
+    if (!p->positions) return PEFT_ERROR_MEMORY;
     for (int64_t r = 0; r < c->rows; r++) {
-        int64_t s = c->source_of_row[r], count = c->base[s] + c->length + 1;
-        plan[PEFT__PLAN_FIRST * c->rows + r] = r * c->capacity;
-        plan[PEFT__PLAN_COUNT * c->rows + r] = count;
-        plan[PEFT__PLAN_RING_FIRST * c->rows + r] =
-            c->whole ? r * c->capacity + count - PEFT__MIN(count, ring) : r * ring;
-        plan[PEFT__PLAN_RING_COUNT * c->rows + r] = PEFT__MIN(count, ring);
-        plan[PEFT__PLAN_SOURCE_FIRST * c->rows + r] = c->source_offsets[s];
-        plan[PEFT__PLAN_SOURCE_COUNT * c->rows + r] = c->source_offsets[s + 1] - c->source_offsets[s];
-        int64_t at = c->positions[s] + c->length;
-        p->positions[r] = peft__cos_sin_row(p->model, at, at + 1);
-        longest = PEFT__MAX(longest, c->positions[s] + c->length + 1);
-        if (count > c->capacity)
+        int64_t s = c->source_of_row[r], at = c->positions[s] + c->length;
+        if (c->base[s] + c->length >= c->capacity)
             return peft__fail(p->model->ctx, PEFT_ERROR_ARGUMENT, "the cache holds %ld tokens", c->capacity);
+        p->positions[r] = peft__cos_sin_row(p->model, at, at + 1);
+        longest = PEFT__MAX(longest, at + 1);
     }
-    p->plan = plan;
     return peft__make_cos_sin(p->model, longest);
 }
 
@@ -20095,8 +20073,7 @@ static peft_status peft__cache_step(peft_model *m, peft_tape *tape, peft__decode
     const int32_t *tokens, const peft_active_adapter *adapters, int adapter_count, float *logits) {
     peft__pass p;
     peft__cache_pass(&p, m, tape, c, adapters, adapter_count);
-    p.sequences = c->rows;
-    peft_status status = peft__make_plan(&p);
+    peft_status status = peft__begin_step(&p);
     if (status) return status;
     peft__begin_prefix(&p, false);
     peft_tensor *x = peft__add_positions(&p, peft__token_inputs(&p, tokens, c->rows));
@@ -20248,7 +20225,7 @@ PEFTDEF const peft_method_info *peft_method_named(const char *name) {
 // The settings of adapter_config.json: the descriptor's, and those that it lacks.
 typedef struct peft__adapter_settings {
     peft_adapter_desc d;
-    const char *peft_type, *task_type, *start, *selection, *prompt_init, *tokenizer;
+    const char *peft_type, *task_type, *start, *selection, *prompt_init, *tokenizer, *place;
     int64_t heads, layers, parts, width, activation;
     bool dora, in_out, trained;
 } peft__adapter_settings;
@@ -20258,7 +20235,6 @@ typedef enum peft__key_type {
     PEFT__KEY_BOOL,
     PEFT__KEY_WHOLE,  // int64_t
     PEFT__KEY_NUMBER,  // float
-    PEFT__KEY_CHOICE,  // int: an index into the names that `missing` lists
     PEFT__KEY_TEXT,
     PEFT__KEY_TEXT_OR_BOOL,
     // lists, which are texts in the descriptor
@@ -20291,7 +20267,7 @@ enum {
     PEFT__WHERE_SET = PEFT__READ_KEY | PEFT__IF_CHANGED
 };
 
-#define PEFT__KEY(key, kinds, type, member, missing, use, most)                                              \
+#define PEFT__KEY(key, kinds, type, member, missing, use, most) \
     {key, kinds, PEFT__KEY_##type, offsetof(peft__adapter_settings, member), missing, PEFT__##use, most}
 static const peft__adapter_key peft__adapter_keys[] = {
     PEFT__KEY("auto_mapping", 0, CONSTANT, trained, "null", WRITTEN, 0),
@@ -20328,8 +20304,7 @@ static const peft__adapter_key peft__adapter_keys[] = {
     PEFT__KEY("num_transformer_submodules", PEFT__VIRTUAL, WHOLE, parts, "null", BOTH_WAYS, 0),
     PEFT__KEY("num_virtual_tokens", PEFT__VIRTUAL, WHOLE, d.num_virtual_tokens, "null", BOTH_WAYS, 1 << 16),
     PEFT__KEY("token_dim", PEFT__VIRTUAL, WHOLE, width, "null", WRITTEN, 0),
-    PEFT__KEY("prompt_place", PEFT__VIRTUAL, CHOICE, d.prompt_place, "encoder,decoder,both", WHERE_SET,
-        PEFT_PROMPT_BOTH),
+    PEFT__KEY("prompt_place", PEFT__VIRTUAL, TEXT, place, "\"encoder\"", WHERE_SET, 0),
     PEFT__KEY("encoder_hidden_size", PEFT__PREFIX | PEFT__ENCODED, WHOLE, d.encoder_hidden, "null", BOTH_WAYS,
         1 << 20),
     PEFT__KEY("prefix_projection", PEFT__PREFIX, BOOL, d.prefix_projection, "false", WRITTEN, 0),
@@ -20364,11 +20339,14 @@ static const struct {
     {PEFT__VIRTUAL, true, "modules_to_save"}, {PEFT__PREFIX, false, "init_weights"},
     {PEFT__SAMPLED, false, "tokenizer_kwargs"}};
 
+static bool peft__has_key(const peft__adapter_key *row, int kind) {
+    return !row->kinds || (row->kinds & kind);
+}
+
 static const peft__adapter_key *peft__adapter_key_of(const char *key, int kind) {
-    for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys); i++) {
-        const peft__adapter_key *row = &peft__adapter_keys[i];
-        if (strcmp(row->key, key) == 0 && (!row->kinds || (row->kinds & kind))) return row;
-    }
+    for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys); i++)
+        if (strcmp(peft__adapter_keys[i].key, key) == 0 && peft__has_key(&peft__adapter_keys[i], kind))
+            return &peft__adapter_keys[i];
     return NULL;
 }
 
@@ -20393,8 +20371,7 @@ typedef struct peft__adapted {
     const int32_t *row_ids;
     peft_tensor *scale;  // IA3: [1, in] scales the input, or [1, out] the output
     bool scales_input;
-    peft_tensor
-        *replacement;  // selective methods, modules_to_save, biases: in place of the model's tensor
+    peft_tensor *replacement;  // selective methods, modules_to_save, biases: in place of the model's tensor
     bool everywhere;  // all modules that share the tensor use the replacement
     peft_tensor *down, *down_bias, *up, *up_bias;  // bottleneck [n, d], [1, n], [d, n], [1, d]
 } peft__adapted;
@@ -20419,8 +20396,7 @@ struct peft_adapter {
     peft_tensor *prompt;  // virtual tokens [rows, width], or what an encoder makes them from
     peft_tensor *encoder[6];  // a prompt encoder's weights and biases, up to three layers; NULL: none
     int64_t prompt_layers;  // of a prefix: the decoder layers that it has keys and values for
-    int64_t
-        prompt_parts;  // parts of num_virtual_tokens rows: T5's halves (HF's num_transformer_submodules)
+    int64_t prompt_parts;  // parts of num_virtual_tokens rows: T5's halves (HF's num_transformer_submodules)
     peft_tensor *initial;  // not trained: first A and B, and tensors that a file has in place of the base's
     int64_t initial_count;
     bool starts;  // `initial` has first A and B
@@ -20509,7 +20485,7 @@ static peft__active_module peft__active_module_at(
     if (!w.at) return w;
     if (w.at->a) w.scale = peft__adapter_scale(a->adapter, w.at) * (a->scale == 0 ? 1 : a->scale);
     if (!a->sequence_count) return w;
-    if (!p->plan) {
+    if (!p->step) {
         w.first = rows[begin];
         w.count = rows[end] - w.first;
         return w;
@@ -20654,17 +20630,18 @@ static const peft__adapter_hooks peft__hooks = {peft__adapted_tensor, peft__adap
 #define PEFT__OLD_HEAD "embed_out"
 #define PEFT__HEAD "lm_head"
 
-// The path of a module, and the path's length: a tensor's name without its last part.
-static const char *peft__module_path(const peft_model *m, int64_t module, size_t *size) {
+static const char *peft__module_path(const peft_model *m, int64_t module) {
     static const char *const inputs[] = {"encoder.embed_tokens", "decoder.embed_tokens"};
     const int64_t sharing = module - m->tensor_count;
-    const char *path = sharing == PEFT__TIED_HEAD ? m->family->head : inputs[PEFT__MAX(sharing, 0) % 2];
-    if (sharing < 0) path = m->tensors[module].name;
-    const char *dot = sharing < 0 ? strrchr(path, '.') : NULL;
-    *size = dot ? (size_t)(dot - path) : strlen(path);
-    if (*size != strlen(PEFT__OLD_HEAD) || memcmp(path, PEFT__OLD_HEAD, *size) != 0) return path;
-    *size = strlen(PEFT__HEAD);
-    return PEFT__HEAD;
+    const char *path = sharing < 0   ? m->paths[module]
+        : sharing == PEFT__TIED_HEAD ? m->family->head
+                                     : inputs[sharing];
+    return strcmp(path, PEFT__OLD_HEAD) == 0 ? PEFT__HEAD : path;
+}
+
+static const char *peft__last_part(const peft_model *m, int64_t module) {
+    const char *path = peft__module_path(m, module), *dot = strrchr(path, '.');
+    return dot ? dot + 1 : path;
 }
 
 // One entry of a list: a name, or a Python regular expression.
@@ -20758,8 +20735,8 @@ static void peft__name_tokens(peft__builder *b, peft__name_entry *e) {
     const peft_model *m = b->adapter->model;
     const char *colon = strchr(e->text, ':');
     e->ids = colon ? colon + 1 : e->text;
-    if (colon) e->size = (size_t)(colon - e->text);
-    else e->text = peft__module_path(m, m->shared - m->tensors, &e->size);
+    if (!colon) e->text = peft__module_path(m, m->shared - m->tensors);
+    e->size = colon ? (size_t)(colon - e->text) : strlen(e->text);
 }
 
 static void peft__names_parse(peft__builder *b, int which, const char *list) {
@@ -20818,10 +20795,6 @@ static void peft__builder_begin(peft__builder *b, peft_adapter *a) {
 
 // ---- matching a module's path, as Hugging Face's model has it
 
-static bool peft__path_ends(const char *path, size_t n, const char *end, size_t m) {
-    return m <= n && memcmp(path + n - m, end, m) == 0;
-}
-
 // The first entry that matches a path; NULL: none. As in HF peft, a name matches the whole path or its end,
 // which in most lists must follow a dot.
 static peft__name_entry *peft__names_find(peft__builder *b, int which, const char *path, size_t n) {
@@ -20831,7 +20804,7 @@ static peft__name_entry *peft__names_find(peft__builder *b, int which, const cha
     peft__name_entry *first = NULL;
     for (int64_t i = 0; i < names->count && (!first || saved); i++) {
         peft__name_entry *e = &names->entries[i];
-        bool found = !e->regex && peft__path_ends(path, n, e->text, e->size) &&
+        bool found = !e->regex && e->size <= n && memcmp(path + n - e->size, e->text, e->size) == 0 &&
             (anywhere || e->size == n || path[n - e->size - 1] == '.');
         if (e->regex && !b->status)
             b->status = peft__regex_test(&b->matching, e->regex, path, n, PEFT__REGEX_FULLMATCH, &found);
@@ -20843,11 +20816,9 @@ static peft__name_entry *peft__names_find(peft__builder *b, int which, const cha
 }
 
 // Whether a path has these parts between two of its dots, or dots and ends.
-static bool peft__has_parts(const char *path, size_t n, const char *parts, size_t m) {
-    for (size_t at = 0; at + m <= n; at++)
-        if (memcmp(path + at, parts, m) == 0 && (at == 0 || path[at - 1] == '.') &&
-            (at + m == n || path[at + m] == '.'))
-            return true;
+static bool peft__has_parts(const char *path, const char *parts, size_t m) {
+    for (const char *p = path; p; p = (p = strchr(p, '.')) ? p + 1 : NULL)
+        if (strncmp(p, parts, m) == 0 && (!p[m] || p[m] == '.')) return true;
     return false;
 }
 
@@ -20856,30 +20827,28 @@ static bool peft__has_parts(const char *path, size_t n, const char *parts, size_
 static bool peft__list_selects(const char *list, const char *name) {
     const char *p;
     for (size_t m; (m = peft__next_name(&list, &p)) > 0;)
-        if ((m == 1 && *p == '*') || peft__has_parts(name, strlen(name), p, m)) return true;
+        if ((m == 1 && *p == '*') || peft__has_parts(name, p, m)) return true;
     return false;
 }
 
 // modules_to_save: as in HF, a name matches modules whose path ends with it, and all modules inside of
 // them.
-static bool peft__is_saved(peft__builder *b, const char *path, size_t n) {
+static bool peft__is_saved(peft__builder *b, const char *path) {
     bool found = false;
-    for (size_t end = 1; end <= n; end++)
-        if (end == n || path[end] == '.') found = peft__names_find(b, PEFT__SAVED, path, end) || found;
+    for (size_t end = 1; end <= strlen(path); end++)
+        if (!path[end] || path[end] == '.') found = peft__names_find(b, PEFT__SAVED, path, end) || found;
     return found;
 }
 
 // The block number of a parameter; -1: none. As in HF, the first number that follows two parts
 // ("model.layers.3.") or layers_pattern. `b` may be NULL.
-static int64_t peft__layer_of(peft__builder *b, const char *path, size_t n) {
-    for (size_t at = 0; at < n; at++) {
-        size_t digits = 0;
-        if (path[at] != '.') continue;
-        while (at + 1 + digits < n && path[at + 1 + digits] >= '0' && path[at + 1 + digits] <= '9') digits++;
-        if (!digits || at + 1 + digits >= n || path[at + 1 + digits] != '.') continue;
-        if (b && b->lists[PEFT__LAYER_NAMES].count ? peft__names_find(b, PEFT__LAYER_NAMES, path, at) != NULL
-                                                   : memchr(path, '.', at) != NULL)
-            return strtoll(path + at + 1, NULL, 10);
+static int64_t peft__layer_of(peft__builder *b, const char *path) {
+    bool named = b && b->lists[PEFT__LAYER_NAMES].count;
+    for (const char *dot = strchr(path, '.'); dot; dot = strchr(dot + 1, '.')) {
+        size_t digits = strspn(dot + 1, "0123456789"), n = (size_t)(dot - path);
+        if (!digits || dot[1 + digits] != '.') continue;
+        if (named ? peft__names_find(b, PEFT__LAYER_NAMES, path, n) != NULL : memchr(path, '.', n) != NULL)
+            return strtoll(dot + 1, NULL, 10);
     }
     return -1;
 }
@@ -20909,16 +20878,16 @@ static bool peft__is_target(peft__builder *b, int64_t module) {
     const peft_model *m = b->adapter->model;
     const char *layers = b->adapter->d.layers_to_transform;
     const peft__names *saved = &b->lists[PEFT__SAVED];
-    size_t n;
-    const char *path = peft__module_path(m, module, &n);
+    const char *path = peft__module_path(m, module);
+    size_t n = strlen(path);
     if (peft__names_find(b, PEFT__EXCLUDED, path, n)) return false;
     for (int64_t i = 0; i < saved->count; i++)
-        if (peft__has_parts(path, n, saved->entries[i].text, saved->entries[i].size)) return false;
+        if (peft__has_parts(path, saved->entries[i].text, saved->entries[i].size)) return false;
     const peft__name_entry *e = peft__names_find(b, PEFT__TARGETS, path, n);
     bool by_layer = b->all_linear || (e && !b->lists[PEFT__TARGETS].whole && layers && e->size != n);
     bool linear = peft__is_linear_module(m, module) && module != peft__head_module(m);
     if (b->all_linear ? !linear : !e) return false;
-    return !by_layer || peft__layer_chosen(layers, peft__layer_of(b, path, n));
+    return !by_layer || peft__layer_chosen(layers, peft__layer_of(b, path));
 }
 
 // Whether a selective method trains parameter t of the base.
@@ -20953,10 +20922,8 @@ static bool peft__is_trained_bias(peft__builder *b, int64_t module, bool *beside
 static bool peft__is_parameter(peft__builder *b, int64_t module) {
     const peft_model *m = b->adapter->model;
     char name[256];
-    size_t n;
-    const char *path = peft__module_path(m, module, &n);
     const char *last = peft__ends_with(peft__module_tensor(m, module)->name, ".bias") ? "bias" : "weight";
-    peft__string_into(name, sizeof(name), "%.*s.%s", (int)n, path, last);
+    peft__string_into(name, sizeof(name), "%s.%s", peft__module_path(m, module), last);
     return peft__names_find(b, PEFT__PARAMETERS, name, strlen(name)) != NULL;
 }
 
@@ -20989,9 +20956,8 @@ static peft_tensor *peft__add_tensor(
 
 static peft_tensor *peft__add_part(
     peft__builder *b, int64_t module, const char *part, int64_t rows, int64_t cols, int rank) {
-    size_t n;
-    const char *path = peft__module_path(b->adapter->model, module, &n);
-    return peft__add_tensor(b, module, rows, cols, rank, "base_model.model.%.*s.%s", (int)n, path, part);
+    return peft__add_tensor(b, module, rows, cols, rank, "base_model.model.%s.%s",
+        peft__module_path(b->adapter->model, module), part);
 }
 
 // The number that a pattern list has for a module. HF matches a parameter by its name, a module by its
@@ -20999,10 +20965,9 @@ static peft_tensor *peft__add_part(
 static double peft__pattern_value(
     peft__builder *b, int which, int64_t module, bool parameter, double otherwise) {
     const peft_model *m = b->adapter->model;
-    size_t n;
-    const char *path = peft__module_path(m, module, &n);
-    if (parameter && module < m->tensor_count) n = strlen(path);
-    const peft__name_entry *e = peft__names_find(b, which, path, n);
+    bool by_name = parameter && module < m->tensor_count;
+    const char *path = by_name ? m->tensors[module].name : peft__module_path(m, module);
+    const peft__name_entry *e = peft__names_find(b, which, path, strlen(path));
     return e ? e->value : otherwise;
 }
 
@@ -21026,9 +20991,8 @@ static void peft__add_lora(peft__builder *b, int64_t module, peft__adapted *s, b
 
 static void peft__add_ia3(peft__builder *b, int64_t module, peft__adapted *s) {
     const peft_tensor *t = peft__module_tensor(b->adapter->model, module);
-    size_t n;
-    const char *path = peft__module_path(b->adapter->model, module, &n);
-    s->scales_input = peft__names_find(b, PEFT__FEEDFORWARD, path, n) != NULL;
+    const char *path = peft__module_path(b->adapter->model, module);
+    s->scales_input = peft__names_find(b, PEFT__FEEDFORWARD, path, strlen(path)) != NULL;
     s->scale = s->scales_input ? peft__add_part(b, module, "ia3_l", 1, peft__inputs(t), 2)
                                : peft__add_part(b, module, "ia3_l", peft__outputs(t), 1, 2);
 }
@@ -21116,16 +21080,14 @@ static void peft__add_targets(peft__builder *b, int64_t module, peft__adapted *s
     peft_adapter *a = b->adapter;
     const peft_model *m = a->model;
     const peft_tensor *t = peft__module_tensor(m, module);
-    size_t size;
-    const char *path = peft__module_path(m, module, &size), *wrong = NULL;
-    int n = (int)size;
+    const char *path = peft__module_path(m, module), *wrong = NULL;
     bool low_rank = b->kind & PEFT__LOW_RANK, weight = !peft__ends_with(t->name, ".bias"), beside = false;
-    bool target = weight && peft__is_target(b, module), saved = peft__is_saved(b, path, size);
+    bool target = weight && peft__is_target(b, module), saved = peft__is_saved(b, path);
     bool possible = peft__is_linear_module(m, module) || (low_rank && peft__is_embedding_module(m, module));
     // an expression may match modules without weights to adapt
     if (target && !saved && !possible && b->lists[PEFT__TARGETS].whole) target = false;
     bool parameter = low_rank && peft__is_parameter(b, module);
-    const peft__name_entry *tokens = weight ? peft__names_find(b, PEFT__TOKENS, path, size) : NULL;
+    const peft__name_entry *tokens = weight ? peft__names_find(b, PEFT__TOKENS, path, strlen(path)) : NULL;
     const char *ids = tokens ? tokens->ids : NULL;
     peft_status status = PEFT_ERROR_UNSUPPORTED;
     if (target && saved) wrong = "is a target and named by modules_to_save", status = PEFT_ERROR_ARGUMENT;
@@ -21134,13 +21096,14 @@ static void peft__add_targets(peft__builder *b, int64_t module, peft__adapted *s
                          : "of target_modules is no linear module";
     else if (parameter &&
         (target || saved || !possible || a->d.dropout > 0 || a->d.lora_bias || a->d.method != PEFT_LORA))
-        wrong = "of target_parameters: a matrix, that is no target otherwise, without dropout, lora_bias and "
-                "DoRA, is needed";
+        wrong =
+            "of target_parameters: a matrix, that is no target otherwise, without dropout, lora_bias and "
+            "DoRA, is needed";
     else if (ids && module != peft__head_module(m) && t != m->shared)
         wrong = "of trainable_token_indices is no embedding of tokens and no head";
     else if (ids && (saved || target))
         wrong = "has trainable tokens and is a target or saved whole", status = PEFT_ERROR_ARGUMENT;
-    if (wrong && !b->status) b->status = peft__fail(a->ctx, status, "adapter: %.*s %s", n, path, wrong);
+    if (wrong && !b->status) b->status = peft__fail(a->ctx, status, "adapter: %s %s", path, wrong);
     if (b->status) return;
     if ((target || parameter) && low_rank) peft__add_lora(b, module, s, parameter);
     else if (target) peft__add_ia3(b, module, s);
@@ -21157,8 +21120,7 @@ static void peft__add_module(peft__builder *b, int64_t module) {
     if (!t || b->status) return;
     if (b->kind & PEFT__ADAPTS) peft__add_targets(b, module, s);
     else if (module >= a->model->tensor_count) return;
-    bool chosen = peft__layer_chosen(
-        a->d.layers_to_transform, peft__layer_of(NULL, t->name, strlen(t->name)));
+    bool chosen = peft__layer_chosen(a->d.layers_to_transform, peft__layer_of(NULL, t->name));
     if ((b->kind & PEFT__BOTTLENECKS) && chosen && peft__has_bottleneck(a, t))
         peft__add_bottleneck(b, module, s);
     if ((b->kind & PEFT__REPLACES) && chosen && peft__is_selected(a, t)) {
@@ -21203,12 +21165,8 @@ static void peft__nothing_matched(peft__builder *b) {
     peft__string names;  // names that may have been meant
     peft__string_init(&names, a->ctx);
     for (int64_t i = 0; i < m->tensor_count; i++) {
-        size_t n;
-        const char *path = peft__module_path(m, i, &n), *last = path + n;
-        if (peft__layer_of(NULL, m->tensors[i].name, strlen(m->tensors[i].name)) > 0) break;
-        while (last > path && last[-1] != '.') last--;
-        if (peft__is_linear(m, &m->tensors[i]))
-            peft__string_format(&names, " %.*s", (int)(path + n - last), last);
+        if (peft__layer_of(NULL, m->tensors[i].name) > 0) break;
+        if (peft__is_linear(m, &m->tensors[i])) peft__string_format(&names, " %s", peft__last_part(m, i));
     }
     b->status = peft__fail(a->ctx, PEFT_ERROR_ARGUMENT,
         "%s: \"%s\"%s%s%s%s matches nothing in the model; block 0 has%s",
@@ -21325,26 +21283,19 @@ static bool peft__in_range(peft_context *ctx, const char *name, double value, do
     return false;
 }
 
-static int peft__choice_at(const void *field) {  // of an enum, whatever type it has
-    int choice;
-    memcpy(&choice, field, sizeof(choice));
-    return choice;
-}
-
 static peft_status peft__adapter_check(peft_context *ctx, const peft_adapter_desc *given) {
     peft_adapter_desc copy = *given, *d = &copy;
     const char *bias = d->bias ? d->bias : "none";
     bool fits = peft__in_range(ctx, "method", (double)d->method, PEFT_SELECTED) &&
         peft__in_range(ctx, "reduction_factor", (double)d->reduction_factor, 1e6) &&
-        peft__in_range(ctx, "activation", (double)d->activation, PEFT_TANH);
+        peft__in_range(ctx, "activation", (double)d->activation, PEFT_TANH) &&
+        peft__in_range(ctx, "prompt_place", (double)d->prompt_place, PEFT_PROMPT_BOTH);
     for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys) && fits; i++) {
         const peft__adapter_key *row = &peft__adapter_keys[i];
         const void *field = row->most > 0 ? peft__desc_field(d, row) : NULL;
         if (!field) continue;
-        double value = 0;
-        if (row->type == PEFT__KEY_NUMBER) value = (double)*(const float *)field;
-        else if (row->type == PEFT__KEY_CHOICE) value = peft__choice_at(field);
-        else value = (double)*(const int64_t *)field;
+        double value = row->type == PEFT__KEY_NUMBER ? (double)*(const float *)field
+                                                     : (double)*(const int64_t *)field;
         fits = peft__in_range(ctx, row->key, value, row->most);
     }
     if (!fits) return PEFT_ERROR_ARGUMENT;
@@ -21357,6 +21308,8 @@ static peft_status peft__adapter_check(peft_context *ctx, const peft_adapter_des
     if (!peft__is_listed("none,all,lora_only", bias))
         return peft__fail(
             ctx, PEFT_ERROR_ARGUMENT, "adapter: bias is \"%s\", not none, all or lora_only", bias);
+    if (d->init_text && (peft__method_row_of(d->method)->kind & (PEFT__PREFIX | PEFT__ENCODED)))
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter: init_text is for prompt tuning");
     if (d->method == PEFT_SELECTED && !d->target_modules)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "selected: target_modules has to say which parameters");
     if (d->type != PEFT_F32 &&
@@ -21483,71 +21436,23 @@ static void peft__prompt_from_vocabulary(peft_adapter *a, peft_rng *rng, const p
     }
 }
 
-// The keys and values of a T5 decoder that has written the first n - 1 of the ids, while its encoder reads
-// all n.
-static peft_status peft__written_prefix(
-    peft_model *m, peft_tape *tape, const int32_t *ids, int64_t n, peft__decoder_cache *c) {
-    int64_t offsets[2] = {0, n};
-    float *logits = PEFT__CALLOC(m->ctx, m->config.vocab_size, float);
-    peft_status status = logits ? peft__cache_begin(m, tape, ids, offsets, 1, NULL, 0, 1, n, c)
-                                : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < n && !status; i++)
-        status = peft__cache_step(m, tape, c, i ? &ids[i - 1] : &m->config.decoder_start_id, NULL, 0, logits);
-    peft__free(m->ctx, logits);
-    return status;
-}
-
-// A prefix begins as real keys and values: those that the decoder has for the initial text (Li & Liang
-// 2021, section 7.5). If HF's layout of T5's prefixes gives several blocks the same part, the first block's
-// count.
-static peft_status peft__prefix_from_text(peft_adapter *a, peft_ids *ids) {
-    peft_model *m = a->model;
-    peft_tape *tape = NULL;
-    peft__decoder_cache c;
-    memset(&c, 0, sizeof(c));
-    c.whole = true;
-    int64_t n = a->d.num_virtual_tokens, count = ids->count, cols = a->prompt->cols,
-            inner = peft__kv_inner(m);
-    int64_t offsets[2] = {0, n + 1};
-    peft_status status = PEFT_OK;
-    for (int64_t i = count; i <= n && !status; i++)
-        status = peft__ids_push(a->ctx, ids, ids->data[i % count]) ? PEFT_OK : PEFT_ERROR_MEMORY;
-    if (!status) status = peft_tape_create(a->ctx, &tape);
-    if (!status)
-        status = m->config.encoder_decoder
-            ? peft__written_prefix(m, tape, ids->data, n, &c)
-            : peft__cache_begin(m, tape, ids->data, offsets, 1, NULL, 0, 1, 1, &c);
-    for (int64_t layer = a->prompt_layers - 1; layer >= 0 && !status; layer--)
-        for (int64_t i = 0; i < 2 * n; i++) {
-            int which = (int)(i % 2);
-            float *row = peft__f32(a->prompt) + i / 2 * cols +
-                peft__prefix_part(m, cols / inner, layer, which) * inner;
-            memcpy(row, (which ? c.self_v : c.self_k)[layer] + i / 2 * inner, (size_t)inner * sizeof(float));
-        }
-    peft__cache_end(m, &c);
-    peft_tape_destroy(tape);
-    return status;
-}
-
 // Networks begin as torch's do; the prompt begins as a text, as random words, or as noise.
 static peft_status peft__prompt_init(peft_adapter *a, peft_rng *rng) {
     for (int i = 0; i < 6 && a->encoder[i]; i++)
         peft__fill_uniform(rng, a->encoder[i], 1 / sqrt((double)a->encoder[i & ~1]->cols));
-    bool prefix = a->part.prefix && !a->encoder[0], words = a->d.method == PEFT_PROMPT_TUNING;
-    bool text = a->d.init_text && (prefix || words);
-    const char *method = words ? "prompt tuning" : "prefix tuning";
-    peft_ids ids;
-    memset(&ids, 0, sizeof(ids));
+    const char *text = a->d.init_text;
+    const peft_tokenizer *t = a->model->tokenizer;
+    peft_ids ids = {NULL, 0, 0};
     peft_status status = PEFT_OK;
-    if (text && !a->model->tokenizer)
-        return peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: %s has no tokenizer for the initial text", method,
-            a->model->folder);
-    if (text) status = peft_encode(a->model->tokenizer, a->d.init_text, strlen(a->d.init_text), &ids);
+    if (text && !t)
+        return peft__fail(a->ctx, PEFT_ERROR_MISSING,
+            "prompt tuning: %s has no tokenizer for the initial text", a->model->folder);
+    if (text) status = peft_encode(t, text, strlen(text), &ids);
     if (!status && text && !ids.count)
-        status = peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "%s: the initial text has no tokens", method);
-    if (!status && prefix && text) status = peft__prefix_from_text(a, &ids);
-    else if (!status && words && (text || !a->d.random_init)) peft__prompt_from_vocabulary(a, rng, &ids);
-    else if (!status) peft__fill_normal(rng, a->prompt, prefix ? 0.02 : 1);
+        status = peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "prompt tuning: the initial text has no tokens");
+    if (!status && a->d.method == PEFT_PROMPT_TUNING && (text || !a->d.random_init))
+        peft__prompt_from_vocabulary(a, rng, &ids);
+    else if (!status) peft__fill_normal(rng, a->prompt, a->part.prefix && !a->encoder[0] ? 0.02 : 1);
     peft_ids_free(a->ctx, &ids);
     return status;
 }
@@ -21877,8 +21782,11 @@ PEFTDEF const peft_adapter_desc *peft_adapter_settings(const peft_adapter *a) {
 
 // ---- files: adapter_config.json
 
-#define PEFT__PLACED_PROMPT "PROMPT_TUNING_BY_PLACE"  // with prompt_place, which HF peft lacks
+// with prompt_place, which HF peft lacks and would take for the encoder: so it must not know the type
+#define PEFT__PLACED_PROMPT "PROMPT_TUNING_BY_PLACE"
 #define PEFT__PLACED_P_TUNING "P_TUNING_BY_PLACE"
+
+static const char *const peft__places[] = {"encoder", "decoder", "both"};  // in the order of prompt_place
 
 // An adapter_config.json being read. After the first failure, `status`, nothing more is read.
 typedef struct peft__keys_reader {
@@ -21893,7 +21801,7 @@ typedef struct peft__keys_reader {
 static void peft__key_wrong(
     peft__keys_reader *r, peft_status status, const char *key, const peft__json *v, const char *what) {
     char text[96];
-    r->status = peft__fail(r->ctx, status, "%s: %s is %s%s", r->path, key, what, peft__json_show(v, text));
+    r->status = peft__fail(r->ctx, status, "%s: %s is %s: %s", r->path, key, what, peft__json_show(v, text));
 }
 
 // Appends a list, or an object of numbers or lists, as a descriptor writes it.
@@ -21904,10 +21812,7 @@ static void peft__list_text(peft__string *s, const peft__json *v) {
         const char *text = object ? e->key : e->string;
         size_t n = object ? e->key_length : e->type == PEFT__JSON_STRING ? e->length : 0;
         if (e != v->child) peft__string_puts(s, list ? ";" : ",");
-        for (size_t i = 0; i < n; i++) {
-            if (text[i] == ',') peft__string_puts(s, "\\");
-            peft__string_append(s, &text[i], 1);
-        }
+        for (size_t i = 0; i < n; i++) peft__string_format(s, text[i] == ',' ? "\\%c" : "%c", text[i]);
         if (object) peft__string_puts(s, list ? ":" : "=");
         if (list) peft__list_text(s, e);
         else if (e->type == PEFT__JSON_NUMBER) peft__string_format(s, "%g", e->number);
@@ -21931,22 +21836,17 @@ static bool peft__list_fits(peft__key_type type, const peft__json *v) {
 // Reads a list; it may also be one expression, or one number.
 static void peft__key_read_list(
     peft__keys_reader *r, const peft__adapter_key *row, const peft__json *v, const char **out) {
-    peft__string s;
-    bool one = ((row->type == PEFT__KEY_NAMES || row->type == PEFT__KEY_EXPRESSIONS) &&
-                   v->type == PEFT__JSON_STRING) ||
-        (row->type == PEFT__KEY_WHOLES && v->type == PEFT__JSON_NUMBER);
+    bool expressions = row->type == PEFT__KEY_EXPRESSIONS, text = v->type == PEFT__JSON_STRING;
+    bool number = row->type == PEFT__KEY_WHOLES && v->type == PEFT__JSON_NUMBER;
     if (peft__json_is_empty(v)) return;
-    if (!one && !peft__list_fits(row->type, v)) {
-        peft__key_wrong(r, PEFT_ERROR_FORMAT, row->key, v, "not as it should be: ");
-        return;
-    }
+    peft__string s;
     peft__string_init(&s, r->ctx);
-    if (!one) peft__list_text(&s, v);
-    else if (v->type == PEFT__JSON_NUMBER) peft__string_format(&s, "%g", v->number);
-    else {
-        bool plain = row->type == PEFT__KEY_EXPRESSIONS || strcmp(v->string, "all-linear") == 0;
-        peft__string_format(&s, "%s%s", plain ? "" : "re:", v->string);
-    }
+    if (number) peft__string_format(&s, "%g", v->number);
+    else if (text && (expressions || row->type == PEFT__KEY_NAMES))
+        peft__string_format(
+            &s, "%s%s", expressions || strcmp(v->string, "all-linear") == 0 ? "" : "re:", v->string);
+    else if (peft__list_fits(row->type, v)) peft__list_text(&s, v);
+    else peft__key_wrong(r, PEFT_ERROR_FORMAT, row->key, v, "not as it should be");
     *out = s.failed ? NULL : peft__arena_strdup(r->arena, s.data, s.size);
     if (!*out) r->status = PEFT_ERROR_MEMORY;
     peft__string_free(&s);
@@ -21955,39 +21855,31 @@ static void peft__key_read_list(
 // Reads a value into its field.
 static void peft__key_read(peft__keys_reader *r, const peft__adapter_key *row, const peft__json *v) {
     void *to = (char *)r->out + row->offset;
-    const char *wrong = NULL, *name, *choices = row->missing;
+    const char *wrong = NULL;
     bool text = v->type == PEFT__JSON_STRING, boolean = v->type == PEFT__JSON_BOOL;
     bool number = v->type == PEFT__JSON_NUMBER && v->number - v->number == 0;
     if (v->type == PEFT__JSON_NULL) return;
     switch (row->type) {
     case PEFT__KEY_CONSTANT: break;
     case PEFT__KEY_BOOL:
-        if (!boolean) wrong = "not true or false: ";
-        else *(bool *)to = v->boolean;
+        if (boolean) *(bool *)to = v->boolean;
+        else wrong = "not true or false";
         break;
     case PEFT__KEY_WHOLE:
-        if (!number || v->number != floor(v->number) || fabs(v->number) >= 1e15)
-            wrong = "not a whole number: ";
-        else *(int64_t *)to = (int64_t)v->number;
+        if (number && v->number == floor(v->number) && fabs(v->number) < 1e15)
+            *(int64_t *)to = (int64_t)v->number;
+        else wrong = "not a whole number";
         break;
     case PEFT__KEY_NUMBER:
-        if (!number) wrong = "not a number: ";
-        else *(float *)to = (float)v->number;
-        break;
-    case PEFT__KEY_CHOICE:
-        wrong = "not known: ";
-        for (int i = 0, n = 1; text && wrong && (n = (int)peft__next_name(&choices, &name)) > 0; i++)
-            if ((size_t)n == v->length && memcmp(name, v->string, (size_t)n) == 0) {
-                memcpy(to, &i, sizeof(i));
-                wrong = NULL;
-            }
+        if (number) *(float *)to = (float)v->number;
+        else wrong = "not a number";
         break;
     case PEFT__KEY_TEXT:
     case PEFT__KEY_TEXT_OR_BOOL:
         if (text) *(const char **)to = v->string;
         else if (boolean && row->type == PEFT__KEY_TEXT_OR_BOOL)
             *(const char **)to = v->boolean ? "true" : "false";
-        else wrong = "not a text: ";
+        else wrong = "not a text";
         break;
     default: peft__key_read_list(r, row, v, (const char **)to);
     }
@@ -21998,20 +21890,21 @@ static void peft__key_read(peft__keys_reader *r, const peft__adapter_key *row, c
 // ignored with a warning, as HF peft's such keys only refine what another key switches on. Others are
 // errors.
 static void peft__key_of_no_row(peft__keys_reader *r, const peft__json *v) {
+    bool empty = peft__json_is_empty(v);
     for (int64_t i = 0; i < PEFT__COUNT(peft__other_keys); i++) {
         if (peft__other_keys[i].kinds && !(peft__other_keys[i].kinds & r->kind)) continue;
         if (!peft__is_listed(peft__other_keys[i].keys, v->key)) continue;
-        if (peft__other_keys[i].refused && !peft__json_is_empty(v))
-            peft__key_wrong(r, PEFT_ERROR_UNSUPPORTED, v->key, v,
-                "not supported, for it changes what the adapter does: ");
+        if (peft__other_keys[i].refused && !empty)
+            peft__key_wrong(
+                r, PEFT_ERROR_UNSUPPORTED, v->key, v, "not supported, for it changes what the adapter does");
         return;
     }
-    if (peft__json_is_empty(v)) return;
+    if (empty) return;
     if (v->type == PEFT__JSON_NUMBER || v->type == PEFT__JSON_STRING)
         peft__log(r->ctx, "warning: %s: unknown key \"%s\" ignored", r->path, v->key);
     else
         peft__key_wrong(r, PEFT_ERROR_FORMAT, v->key, v,
-            "a key that is not known, and it may change what the adapter does: ");
+            "a key that is not known, and it may change what the adapter does");
 }
 
 // Reads the defaults of all rows, then the file's keys.
@@ -22019,8 +21912,7 @@ static void peft__keys_read(peft__keys_reader *r, const peft__json *root) {
     for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys) && !r->status; i++) {
         peft__json *missing = NULL;
         const peft__adapter_key *row = &peft__adapter_keys[i];
-        if ((row->kinds && !(row->kinds & r->kind)) || row->type == PEFT__KEY_CHOICE)
-            continue;  // the first choice is 0
+        if (!peft__has_key(row, r->kind)) continue;
         r->status = peft__json_parse(
             r->ctx, r->arena, row->missing, strlen(row->missing), row->key, &missing);
         if (!r->status) peft__key_read(r, row, missing);
@@ -22037,18 +21929,17 @@ static void peft__list_json(peft__string *s, peft__key_type type, const char *li
     bool tokens = type == PEFT__KEY_TOKEN_LISTS,
          object = type == PEFT__KEY_BY_EXPRESSION || (tokens && strchr(list, ':'));
     const char *before = object ? "{" : "[";
-    peft__arena scratch;
-    peft__arena_init(&scratch, s->ctx);
     if (type == PEFT__KEY_NAMES && strncmp(list, "re:", 3) == 0) {
         peft__json_quote(s, list + 3, strlen(list + 3));
         return;
     }
-    for (char *entry; *list;) {
+    peft__arena scratch;
+    peft__arena_init(&scratch, s->ctx);
+    for (char *entry; *list && !s->failed;) {
         size_t n = peft__next_entry(&scratch, &list, object && tokens ? ';' : ',', &entry);
         const char *value = entry && object ? strrchr(entry, tokens ? ':' : '=') : NULL;
-        s->failed = s->failed || !entry;
-        if (s->failed) break;
-        if (!n) continue;
+        if (!entry) s->failed = true;
+        if (!entry || !n) continue;
         peft__string_puts(s, before);
         before = ", ";
         if (value) peft__json_quote(s, entry, (size_t)(value - entry));
@@ -22064,17 +21955,11 @@ static void peft__list_json(peft__string *s, peft__key_type type, const char *li
 
 static void peft__key_write(peft__string *s, const peft__adapter_key *row, const peft__adapter_settings *in) {
     const void *from = (const char *)in + row->offset;
-    const char *text = row->type >= PEFT__KEY_TEXT ? *(const char *const *)from : NULL, *name = NULL,
-               *choices = row->missing;
-    size_t n = 0;
+    const char *text = row->type >= PEFT__KEY_TEXT ? *(const char *const *)from : NULL;
     switch (row->type) {
     case PEFT__KEY_BOOL: peft__string_puts(s, *(const bool *)from ? "true" : "false"); return;
     case PEFT__KEY_WHOLE: peft__string_format(s, "%ld", *(const int64_t *)from); return;
     case PEFT__KEY_NUMBER: peft__string_format(s, "%g", (double)*(const float *)from); return;
-    case PEFT__KEY_CHOICE:
-        for (int i = 0; i <= peft__choice_at(from); i++) n = peft__next_name(&choices, &name);
-        peft__json_quote(s, name, n);
-        return;
     default: break;
     }
     bool boolean = row->type == PEFT__KEY_TEXT_OR_BOOL && text && peft__is_listed("true,false", text);
@@ -22083,37 +21968,35 @@ static void peft__key_write(peft__string *s, const peft__adapter_key *row, const
     else peft__json_quote(s, text, strlen(text));
 }
 
-// Multiplies each "=number" of a pattern by `factor`. An adapter with a start is written with twice the
-// rank, the start beside it, and keeps its factor s by another alpha.
-static bool peft__scaled_pattern(peft__arena *scratch, const char **pattern, double factor) {
+// Sets a descriptor's text to what s has, in the arena, and frees s. False: out of memory.
+static bool peft__set_text(peft__arena *scratch, peft__string *s, const char **text) {
+    *text = s->failed ? NULL : peft__arena_strdup(scratch, s->data, s->size);
+    peft__string_free(s);
+    return *text != NULL;
+}
+
+// An adapter with a start is written with twice the rank, the start beside it: modules whose rank or alpha
+// is not the descriptor's, `usual`, after that.
+static bool peft__start_pattern(
+    const peft_adapter *a, peft__arena *scratch, bool alphas, double factor, double usual, const char **out) {
     peft__string s;
-    peft__string_init(&s, scratch->ctx);
-    for (const char *p = *pattern, *end; p && *p; p = end) {  // each '=' that ends an entry's name
-        size_t n = strcspn(p, "=");
-        peft__string_append(&s, p, n);
-        end = p + n;
-        if (!*end) break;
-        const char *behind;
-        double value = peft__read_double(end + 1, &behind);
-        if (behind == end + 1 || (*behind && *behind != ',')) peft__string_append(&s, end++, 1);
-        else {
-            peft__string_format(&s, "=%g", factor * value);
-            end = behind;
-        }
+    peft__string_init(&s, a->ctx);
+    for (int64_t i = 0; i < peft__module_count(a->model); i++) {
+        const peft__adapted *at = &a->modules[i];
+        if (!at->a) continue;
+        double own = (at->a0 ? factor : 1) * (alphas ? (double)at->alpha : (double)at->a->rows);
+        if (own != usual)
+            peft__string_format(&s, "%s%s=%g", s.size ? "," : "", peft__module_path(a->model, i), own);
     }
-    bool ok = !s.failed && (!*pattern || (*pattern = peft__arena_strdup(scratch, s.data, s.size)) != NULL);
-    peft__string_free(&s);
-    return ok;
+    *out = NULL;
+    return !s.size && !s.failed ? true : peft__set_text(scratch, &s, out);
 }
 
 // Whether `list` has all of the names.
 static bool peft__names_among(const char *names, const char *list) {
     const char *name;
-    for (size_t n; names && (n = peft__next_name(&names, &name)) > 0;) {
-        char text[256];
-        peft__string_into(text, sizeof(text), "%.*s", (int)n, name);
-        if (!list || n >= sizeof(text) || !peft__is_listed(list, text)) return false;
-    }
+    for (size_t n; names && (n = peft__next_name(&names, &name)) > 0;)
+        if (!peft__has_name(list, name, n)) return false;
     return true;
 }
 
@@ -22125,19 +22008,13 @@ static bool peft__modules_text(
     peft__string_init(&s, a->ctx);
     peft__string_puts(&s, "");
     for (int64_t i = 0; i < peft__module_count(a->model); i++) {
-        size_t n;
-        const char *path = peft__module_path(a->model, i, &n), *end = path + n, *last = whole ? path : end;
+        const char *name = whole ? peft__module_path(a->model, i) : peft__last_part(a->model, i);
         const peft__adapted *at = &a->modules[i];
         if ((!at->scale && !at->a) || (inputs && !at->scales_input)) continue;
-        while (last > path && last[-1] != '.') last--;
-        char text[256];
-        peft__string_into(text, sizeof(text), "%.*s", (int)(end - last), last);
-        if (!s.failed && !peft__is_listed(s.data, text))
-            peft__string_format(&s, "%s%s", s.size ? "," : "", text);
+        if (!s.failed && !peft__is_listed(s.data, name))
+            peft__string_format(&s, "%s%s", s.size ? "," : "", name);
     }
-    *out = s.failed ? NULL : peft__arena_strdup(scratch, s.data, s.size);
-    peft__string_free(&s);
-    return *out != NULL;
+    return peft__set_text(scratch, &s, out);
 }
 
 // Writes adapter_config.json with the keys that old and new versions of HF peft read.
@@ -22148,16 +22025,14 @@ static bool peft__adapter_config_text(const peft_adapter *a, peft__arena *scratc
     memset(&s, 0, sizeof(s));
     s.d = a->d;
     bool rows = a->d.method != PEFT_PREFIX_TUNING, t5 = c->encoder_decoder, ok = true;
-    double ranks = a->starts ? 2 : 1;  // PiSSA: twice the rank, and the same s
-    double alphas = a->starts && a->d.use_rslora ? sqrt(2.0) : ranks;
-    // HF lacks prompt_place, and would give the rows to the encoder: so it must not know the type
-    bool placed = s.d.prompt_place && t5 && rows, grouped = !rows && !t5;
+    bool grouped = !rows && !t5;  // HF means the heads of keys and values
     s.peft_type = row->peft_type;
-    if (placed) s.peft_type = a->d.method == PEFT_P_TUNING ? PEFT__PLACED_P_TUNING : PEFT__PLACED_PROMPT;
+    if (s.d.prompt_place && t5 && rows)
+        s.peft_type = a->d.method == PEFT_P_TUNING ? PEFT__PLACED_P_TUNING : PEFT__PLACED_PROMPT;
     s.task_type = t5 ? "SEQ_2_SEQ_LM" : "CAUSAL_LM";
     s.start = "true";
     s.selection = row->info.name;
-    s.heads = grouped ? c->kv_heads : c->heads;  // HF means the heads of keys and values
+    s.heads = grouped ? c->kv_heads : c->heads;
     s.layers = t5 && rows ? c->layers : a->prompt_layers;
     s.parts = a->prompt_parts;
     s.activation = (int64_t)a->d.activation;
@@ -22165,17 +22040,19 @@ static bool peft__adapter_config_text(const peft_adapter *a, peft__arena *scratc
     s.dora = a->d.method == PEFT_DORA;
     s.in_out = a->model->family->in_out && !s.d.target_parameters;  // HF takes one or the other
     s.trained = true;
-    s.d.r *= (int64_t)ranks;
-    s.d.alpha = (float)(alphas * (double)s.d.alpha);
     s.d.prefix_projection = a->encoder[0] != NULL;
-    if (!t5) s.d.prompt_place = PEFT_PROMPT_ENCODER;
+    s.place = peft__places[t5 ? s.d.prompt_place : PEFT_PROMPT_ENCODER];
     if (!s.d.base_model_name_or_path) s.d.base_model_name_or_path = a->model->folder;
     if (s.d.init_text && *s.d.base_model_name_or_path)
         s.prompt_init = "TEXT", s.tokenizer = s.d.base_model_name_or_path;
     else s.d.init_text = NULL;
-    if (a->starts)
-        ok = peft__scaled_pattern(scratch, &s.d.rank_pattern, ranks) &&
-            peft__scaled_pattern(scratch, &s.d.alpha_pattern, alphas);
+    if (a->starts) {  // twice the rank, and the same s
+        double factor = a->d.use_rslora ? sqrt(2.0) : 2;
+        s.d.r *= 2;
+        s.d.alpha = (float)(factor * (double)s.d.alpha);
+        ok = peft__start_pattern(a, scratch, false, 2, (double)s.d.r, &s.d.rank_pattern) &&
+            peft__start_pattern(a, scratch, true, factor, factor * (double)a->d.alpha, &s.d.alpha_pattern);
+    }
     // HF wants the names of an IA3's feedforward_modules to be among target_modules, letter by letter
     if (ok && (row->kind & PEFT__SCALES) && !peft__names_among(s.d.feedforward_modules, s.d.target_modules))
         ok = peft__modules_text(a, scratch, true, false, &s.d.target_modules) &&
@@ -22185,16 +22062,12 @@ static bool peft__adapter_config_text(const peft_adapter *a, peft__arena *scratc
     if (a->d.method != PEFT_SELECTED && (row->kind & PEFT__REPLACES)) s.d.target_modules = NULL;
     for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys) && ok; i++) {
         const peft__adapter_key *key = &peft__adapter_keys[i];
-        if (!(key->use & (PEFT__WRITTEN | PEFT__IF_CHANGED)) || (key->kinds && !(key->kinds & row->kind)))
-            continue;
+        if (!(key->use & (PEFT__WRITTEN | PEFT__IF_CHANGED)) || !peft__has_key(key, row->kind)) continue;
         peft__string value;
         peft__string_init(&value, a->ctx);
         peft__key_write(&value, key, &s);
         ok = !value.failed;
-        bool changed = ok &&
-            (key->type == PEFT__KEY_CHOICE ? peft__choice_at((char *)&s + key->offset) != 0
-                                           : strcmp(value.data, key->missing) != 0);
-        if (ok && ((key->use & PEFT__WRITTEN) || changed))
+        if (ok && ((key->use & PEFT__WRITTEN) || strcmp(value.data, key->missing) != 0))
             peft__string_format(out, "%s  \"%s\": %s", out->size ? ",\n" : "{\n", key->key, value.data);
         peft__string_free(&value);
     }
@@ -22211,14 +22084,15 @@ static peft_status peft__prompt_result(const peft_adapter *a, peft__arena *scrat
     if (status) return status;
     peft_tape_inference(tape, true);
     const peft_tensor *x = peft__prompt_rows(a, tape, 0, a->prompt->rows);
-    if (x) {
+    float *data = x ? PEFT__ARENA(scratch, peft__size(x), float) : NULL;
+    if (data) {
+        memcpy(data, x->data, (size_t)peft__size(x) * sizeof(float));
         *out = *x;
         out->name = "prompt_embeddings";
         out->rank = 2;
-        out->data = peft__arena_alloc(scratch, (size_t)peft__size(x) * sizeof(float));
-        if (out->data) memcpy(out->data, x->data, (size_t)peft__size(x) * sizeof(float));
+        out->data = data;
     }
-    status = tape->status ? tape->status : x && out->data ? PEFT_OK : PEFT_ERROR_MEMORY;
+    status = data ? PEFT_OK : tape->status ? tape->status : PEFT_ERROR_MEMORY;
     peft_tape_destroy(tape);
     return status;
 }
@@ -22235,26 +22109,26 @@ static peft_status peft__saved_tensor(
     const peft_adapter *a, peft__arena *scratch, int64_t i, peft_tensor *out) {
     const peft_tensor *t = &a->tensors[i];
     const peft__adapted *s = peft__lora_of(a, i);
-    int64_t rows = t->rows, cols = t->cols;
+    int64_t n = peft__size(t), cols = t->cols;
     *out = *t;
     if (!s || (!s->transposed && !s->a0)) return PEFT_OK;
-    float *to = PEFT__ARENA(scratch, 2 * rows * cols, float);
+    float *to = PEFT__ARENA(scratch, 2 * n, float);
     if (!to) return PEFT_ERROR_MEMORY;
     out->data = to;
     if (s->transposed) {
         out->type = PEFT_F32;
         out->rows = cols;
-        out->cols = rows;
+        out->cols = t->rows;
         peft__transpose(t, to);
         return PEFT_OK;
     }
     bool below = t == s->a;
     const float *now = peft__f32(t), *then = peft__f32(below ? s->a0 : s->b0);
     *(below ? &out->rows : &out->cols) *= 2;
-    for (int64_t k = 0; k < rows * cols; k++) {
+    for (int64_t k = 0; k < n; k++) {
         int64_t at = below ? k : k + k / cols * cols;
         to[at] = now[k];
-        to[at + (below ? rows * cols : cols)] = below ? then[k] : -then[k];
+        to[at + (below ? n : cols)] = below ? then[k] : -then[k];
     }
     return PEFT_OK;
 }
@@ -22263,7 +22137,7 @@ static peft_status peft__saved_tensor(
 // place of the base's.
 static peft_status peft__saved_tensors(
     const peft_adapter *a, peft__arena *scratch, const peft_tensor ***list, int64_t *count) {
-    size_t room = (size_t)(a->count + a->initial_count);
+    int64_t room = a->count + a->initial_count;
     peft_tensor *made = PEFT__ARENA(scratch, room, peft_tensor);
     *list = PEFT__ARENA(scratch, room, const peft_tensor *);
     *count = a->encoder[0] ? 1 : a->count;
@@ -22330,17 +22204,18 @@ PEFTDEF peft_status peft_adapter_file_size(const peft_adapter *a, int64_t *bytes
 
 static peft_status peft__config_method(
     peft_context *ctx, const peft__json *root, const char *path, peft_method *out) {
-    const char *type = peft__json_text(root, "peft_type", ""),
-               *selection = peft__json_text(root, "selection", "");
+    const char *type = peft__json_text(root, "peft_type", "");
+    const char *selection = peft__json_text(root, "selection", "");
     bool dora = peft__json_bool(root, "use_dora", false);
     if (strcmp(type, PEFT__PLACED_PROMPT) == 0) type = "PROMPT_TUNING";
     if (strcmp(type, PEFT__PLACED_P_TUNING) == 0) type = "P_TUNING";
     for (int64_t i = 0; i < PEFT__COUNT(peft__methods); i++) {
         const peft__method_row *row = &peft__methods[i];
         *out = row->info.method;
-        if (strcmp(row->peft_type, type) != 0) continue;
-        if ((row->kind & PEFT__REPLACES) && strcmp(selection, row->info.name) != 0) continue;
-        if (!(row->kind & PEFT__LOW_RANK) || dora == (*out == PEFT_DORA)) return PEFT_OK;
+        if (strcmp(row->peft_type, type) == 0 &&
+            (!(row->kind & PEFT__REPLACES) || strcmp(selection, row->info.name) == 0) &&
+            (!(row->kind & PEFT__LOW_RANK) || dora == (*out == PEFT_DORA)))
+            return PEFT_OK;
     }
     return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: peft_type \"%s\"", path, type);
 }
@@ -22355,8 +22230,7 @@ static peft_status peft__start_of(
     }
     return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
         "%s: init_lora_weights is \"%s\": what that took out of the base's weights cannot be made again; "
-        "convert it to a "
-        "plain LoRA (save_pretrained's path_initial_model_for_weight_conversion)",
+        "convert it to a plain LoRA (save_pretrained's path_initial_model_for_weight_conversion)",
         path, name);
 }
 
@@ -22365,23 +22239,28 @@ static peft_status peft__settings_check(
     const peft__keys_reader *r, const peft_model *m, const peft__json *root) {
     peft__adapter_settings *s = r->out;
     const peft__json *targets = peft__json_get(root, "target_modules");
-    bool adapts = r->kind & PEFT__ADAPTS, prompts = r->kind & PEFT__VIRTUAL;
-    bool none = adapts && targets && targets->type != PEFT__JSON_NULL && !s->d.target_modules;
+    bool prompts = r->kind & PEFT__VIRTUAL;
+    bool none = (r->kind & PEFT__ADAPTS) && peft__json_is_given(targets) && !s->d.target_modules;
     int64_t parts = m->config.encoder_decoder ? 2 : 1;
-    if ((r->kind & PEFT__LOW_RANK) && (s->d.r < 1 || !(s->d.alpha >= 0 && s->d.alpha < 1e30f)))
-        return peft__fail(
-            r->ctx, PEFT_ERROR_FORMAT, "%s: r is %ld, lora_alpha %g", r->path, s->d.r, (double)s->d.alpha);
-    if (none && !s->d.target_parameters)
-        return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: target_modules names nothing", r->path);
+    char what[96] = "";
+    int place = 0;
+    while (prompts && place < PEFT__COUNT(peft__places) && strcmp(peft__places[place], s->place) != 0)
+        place++;
+    s->d.prompt_place = (peft_prompt_place)place;
+    if (place == PEFT__COUNT(peft__places))
+        peft__string_into(what, sizeof(what), "prompt_place is not known: %s", s->place);
+    else if ((r->kind & PEFT__LOW_RANK) && (s->d.r < 1 || !(s->d.alpha >= 0 && s->d.alpha < 1e30f)))
+        peft__string_into(what, sizeof(what), "r is %ld, lora_alpha %g", s->d.r, (double)s->d.alpha);
+    else if (none && !s->d.target_parameters)
+        peft__string_into(what, sizeof(what), "target_modules names nothing");
+    else if (prompts && s->d.num_virtual_tokens < 1)
+        peft__string_into(what, sizeof(what), "num_virtual_tokens is missing");
+    else if (prompts && (s->layers < 0 || s->layers > 1 << 16))
+        peft__string_into(what, sizeof(what), "num_layers is out of range");
+    else if (prompts && s->parts && s->parts != parts && (s->parts != 1 || s->d.prompt_place))
+        peft__string_into(what, sizeof(what), "num_transformer_submodules is %ld", s->parts);
     if (none) s->d.target_modules = "";  // NULL would mean the default
-    if (prompts && s->d.num_virtual_tokens < 1)
-        return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: num_virtual_tokens is missing", r->path);
-    if (prompts && (s->layers < 0 || s->layers > 1 << 16))
-        return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: num_layers is out of range", r->path);
-    if (prompts && s->parts && s->parts != parts && (s->parts != 1 || s->d.prompt_place))
-        return peft__fail(
-            r->ctx, PEFT_ERROR_FORMAT, "%s: num_transformer_submodules is %ld", r->path, s->parts);
-    return PEFT_OK;
+    return *what ? peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: %s", r->path, what) : PEFT_OK;
 }
 
 static peft_status peft__adapter_from_config(peft_model *m, peft__arena *scratch, const peft__json *root,
@@ -22460,12 +22339,13 @@ static peft_status peft__adapter_read_one(peft__adapter_file *f, int64_t i) {
 // The module with this tensor of the base; -1: none.
 static int64_t peft__module_named(const peft_model *m, const char *name) {
     for (int64_t i = 0; i < peft__module_count(m); i++) {
-        size_t n;
         const peft_tensor *t = peft__module_tensor(m, i);
-        const char *path = t ? peft__module_path(m, i, &n) : NULL;
-        if (t && i < m->tensor_count && strcmp(t->name, name) == 0) return i;
-        if (!path || strncmp(name, path, n) != 0) continue;
-        if (strcmp(name + n, peft__ends_with(t->name, ".bias") ? ".bias" : ".weight") == 0) return i;
+        if (!t) continue;
+        if (i < m->tensor_count && strcmp(t->name, name) == 0) return i;
+        size_t n = strlen(peft__module_path(m, i));
+        if (strncmp(name, peft__module_path(m, i), n) == 0 &&
+            strcmp(name + n, peft__ends_with(t->name, ".bias") ? ".bias" : ".weight") == 0)
+            return i;
     }
     return -1;
 }
@@ -22501,7 +22381,6 @@ static peft_status peft__adapter_read_base(peft__adapter_file *f, const peft_ten
 // Handles a tensor that is left in the file. Parts of adapters that the configuration does not have are an
 // error, though HF would ignore them.
 static peft_status peft__adapter_read_left(peft__adapter_file *f, const peft_tensor *s) {
-    static const char *const inside[] = {".base_layer", ".original_module"};
     static const char *const marks[] = {
         ".lora_", ".ia3_l", "prompt_embeddings", ".trainable_tokens_delta", ".adapter_", ".modules_to_save."};
     static const char before[] = "base_model.model.";
@@ -22511,8 +22390,8 @@ static peft_status peft__adapter_read_left(peft__adapter_file *f, const peft_ten
             return peft__fail(f->a->ctx, PEFT_ERROR_UNSUPPORTED,
                 "%s: tensor %s belongs to no module of this model", f->path, s->name);
     const char *name = strncmp(s->name, before, sizeof(before) - 1) == 0 ? s->name + sizeof(before) - 1 : "";
-    for (int64_t i = 0; i < PEFT__COUNT(inside) && name; i++)
-        name = peft__name_replaced(f->scratch, name, inside[i], "");
+    name = peft__name_replaced(f->scratch, name, ".base_layer", "");
+    if (name) name = peft__name_replaced(f->scratch, name, ".original_module", "");
     if (!name) return PEFT_ERROR_MEMORY;
     int64_t module = peft__module_named(f->a->model, name);
     if (module >= 0) return peft__adapter_read_base(f, s, module);
@@ -22544,157 +22423,103 @@ static peft_status peft__adapter_read_tensors(
 
 // llama.cpp's format: each adapted weight W has the tensors W.lora_a [r, in] and W.lora_b [out, r]; there
 // is one alpha for all (here the first module's), and y = W x + alpha / r B A x.
-typedef struct peft__gguf_lora_module {
-    const char *name;  // the module's in Hugging Face: model.layers.0.self_attn.q_proj
-    const peft_tensor *a, *b;  // [r, in] and [out, r]; of an embedding, `in` is the vocabulary
-    double scale;  // alpha / r, or alpha / sqrt(r)
-    const peft_tensor *magnitude, *bias;  // DoRA's; trained: GGUF cannot express them
-} peft__gguf_lora_module;
 
-typedef struct peft__gguf_lora {
-    const char *path, *architecture;  // architecture: GGUF's, as in the base model
-    int64_t heads, kv_heads;  // of the base model
-    bool tied;  // the base model's output matrix is its embedding
-    const peft__gguf_lora_module *modules;
-    int64_t count;
-} peft__gguf_lora;
-
-// Refuses what the format cannot express. `name`: W's in GGUF, behind the block's; NULL: it has none.
-// llama.cpp uses an adapter where it multiplies by a matrix and where it embeds tokens, nowhere else.
-static peft_status peft__gguf_lora_check(peft_context *ctx, const peft__gguf_lora *l,
-    const peft__gguf_lora_module *m, const char *name, double alpha) {
-    double own = m->a && m->b ? m->scale * (double)m->a->rows : 0;
-    const char *wrong = NULL;
-    peft_status status = PEFT_ERROR_UNSUPPORTED;
-    if (m->magnitude) wrong = "GGUF has no place for DoRA's magnitude";
-    else if (m->bias) wrong = "GGUF has no place for a trained bias";
-    else if (!name || strstr(name, "norm") || strstr(name, "rel_b") || strcmp(name, "position_embd") == 0)
-        return peft__fail(ctx, status, "%s: llama.cpp adapts no such module of %s", m->name, l->architecture);
-    else if (l->tied && peft__is_listed("output,token_embd", name))
-        wrong = "llama.cpp cannot adapt one use of a tied matrix";
-    else if (!m->a || !m->b) wrong = "one of its two matrices is missing", status = PEFT_ERROR_MISSING;
-    if (wrong) return peft__fail(ctx, status, "%s: %s", m->name, wrong);
-    if (m->a->rows != m->b->cols)
-        return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: A is %ld x %ld, B is %ld x %ld", m->name, m->a->rows,
-            m->a->cols, m->b->rows, m->b->cols);
-    if (!isfinite(own) || !isfinite(alpha) || alpha == 0)
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-            "%s: needs alpha %g, the first module %g; GGUF has one, not 0, for all", m->name, own, alpha);
-    return PEFT_OK;
+static const peft__gguf_family *peft__gguf_family_for(const peft_model *m) {
+    return peft__gguf_family_of(peft__gguf_architecture(m->config.model_type));
 }
 
 // The order of A's or B's rows in the file. An embedding's A is stored by token. B's rows move with the
 // weight's; transposing W only changes its storage.
-static peft__row_order peft__gguf_lora_order(
-    const peft__gguf_family *f, const peft__gguf_name *own, bool is_b, int64_t heads, int64_t kv_heads) {
-    peft__row_order order = is_b ? peft__gguf_order(f, own->order, heads, kv_heads) : peft__same_order;
-    if (is_b && order.kind == PEFT__ORDER_TRANSPOSED) order.kind = PEFT__ORDER_SAME;
-    if (!is_b && strcmp(own->gguf, "token_embd") == 0) order.kind = PEFT__ORDER_TRANSPOSED;
+static peft__row_order peft__gguf_lora_order(const peft_model *m, const peft__gguf_name *own, bool is_b) {
+    bool table = !is_b && strcmp(own->gguf, "token_embd") == 0;
+    peft__row_order order = peft__same_order;
+    if (is_b)
+        order = peft__gguf_order(peft__gguf_family_for(m), own->order, m->config.heads, m->config.kv_heads);
+    if (table) order.kind = PEFT__ORDER_TRANSPOSED;
+    else if (order.kind == PEFT__ORDER_TRANSPOSED) order.kind = PEFT__ORDER_SAME;
     return order;
 }
 
-static peft_status peft__gguf_lora_add(peft_gguf_writer *w, const peft__gguf_lora *l,
-    const peft__gguf_family *f, const peft__gguf_lora_module *m, double alpha) {
-    char hf[PEFT__GGUF_NAME_SIZE], name[PEFT__GGUF_NAME_SIZE + 16];
-    peft__gguf_name own;
-    peft__string_into(hf, sizeof(hf), "%s.weight", m->name);
-    bool known = peft__gguf_translate(f->names, true, hf, -1, &own);
-    peft_status status = peft__gguf_lora_check(w->ctx, l, m, known ? own.gguf : NULL, alpha);
-    for (int is_b = 0; is_b < 2 && !status; is_b++) {
-        peft__string_into(name, sizeof(name), "%s.lora_%c", own.other, is_b ? 'b' : 'a');
-        status = peft__gguf_add_ordered(w, name, is_b ? m->b : m->a, PEFT_GGML_F32,
-            peft__gguf_lora_order(f, &own, is_b, l->heads, l->kv_heads));
-    }
-    double ratio = status ? 1 : m->scale * (double)m->a->rows / alpha;
-    if (fabs(ratio - 1) > 1e-6) w->sources[w->count - 1].scale = (float)ratio;  // makes up for the one alpha
-    return status;
-}
-
-static peft_status peft__gguf_write_lora(peft_context *ctx, const peft__gguf_lora *l) {
-    const peft__gguf_family *f = peft__gguf_family_of(l->architecture);
-    if (!f)
-        return peft__fail(
-            ctx, PEFT_ERROR_UNSUPPORTED, "%s: a GGUF adapter for architecture %s", l->path, l->architecture);
-    if (l->count < 1 || !l->modules[0].a)
-        return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: an adapter without modules", l->path);
-    double alpha = l->modules[0].scale * (double)l->modules[0].a->rows;
-    peft_gguf_writer *w;
-    peft_status status = peft_gguf_writer_create(ctx, &w);
-    if (status) return status;
-    status = peft_gguf_set_string(w, "general.architecture", f->architecture);
-    if (!status) status = peft_gguf_set_string(w, "general.type", "adapter");
-    if (!status) status = peft_gguf_set_string(w, "adapter.type", "lora");
-    if (!status) status = peft_gguf_set_number(w, "adapter.lora.alpha", PEFT_GGUF_F32, alpha);
-    for (int64_t i = 0; i < l->count && !status; i++)
-        status = peft__gguf_lora_add(w, l, f, &l->modules[i], alpha);
-    if (!status) status = peft_gguf_write(w, l->path);
-    peft_gguf_writer_destroy(w);
-    return status;
-}
-
-// Describes in GGUF's terms what the adapter has at a module, or fails.
-static peft_status peft__gguf_module_of(const peft_adapter *a, const char *path, int64_t module,
-    peft__arena *scratch, const peft_tensor *const *saved, peft__gguf_lora_module *out) {
+// Adds A and B of a module, or refuses what the format cannot express. With a start, saved A and B have
+// twice the rank and the same s. *alpha, 0 before the first module, becomes that module's.
+static peft_status peft__gguf_add_module(peft_gguf_writer *w, const peft_adapter *a, const char *path,
+    int64_t module, const peft_tensor *const *saved, double *alpha) {
     const peft_model *m = a->model;
     const peft__adapted *s = &a->modules[module];
-    size_t n;
-    const char *name = peft__module_path(m, module, &n), *what = NULL;
+    peft__gguf_name own;
+    const char *place = peft__module_path(m, module), *what = NULL;
     if (s->path_bias) what = "the bias of a LoRA beside";
     else if (s->rows) what = "trained tokens of";
     else if (s->replacement) what = "a trained";
-    else if (module >= m->tensor_count) what = "a LoRA beside the tied";
-    else if (&m->tensors[module] == m->positions) what = "a LoRA beside";
+    else if (s->magnitude) what = "DoRA's magnitude of";
+    else if (module >= m->tensor_count || &m->tensors[module] == m->positions ||
+        !peft__gguf_translate(peft__gguf_family_for(m)->names, true, m->tensors[module].name, -1, &own))
+        what = "a LoRA beside";
+    else if (m->head == m->shared && &m->tensors[module] == m->shared)
+        what = "a LoRA beside one use of the tied";
     if (what)
         return peft__fail(
-            a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF has no place for %s %.*s", path, what, (int)n, name);
-    memset(out, 0, sizeof(*out));
-    const char *own = m->tensors[module].name,
-               *dot = strrchr(own, '.');  // the checkpoint's name, if the module's differs
-    out->name = peft__arena_strdup(scratch, dot ? own : name, dot ? (size_t)(dot - own) : n);
-    out->a = saved[s->a - a->tensors];  // with a start: both, at twice the rank
-    out->b = saved[s->b - a->tensors];
-    out->scale = (double)peft__adapter_scale(a, s);
-    out->magnitude = s->magnitude;
-    return out->name ? PEFT_OK : PEFT_ERROR_MEMORY;
+            a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF has no place for %s %s", path, what, place);
+    double wanted = (double)peft__adapter_scale(a, s) * (double)(s->a->rows * (s->a0 ? 2 : 1));
+    peft_status status = PEFT_OK;
+    if (*alpha == 0) {
+        *alpha = wanted;
+        status = peft_gguf_set_number(w, "adapter.lora.alpha", PEFT_GGUF_F32, wanted);
+    }
+    if (!isfinite(wanted) || !isfinite(*alpha) || *alpha == 0)
+        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
+            "%s: %s needs alpha %g, the first module %g; GGUF has one, not 0, for all", path, place, wanted,
+            *alpha);
+    for (int is_b = 0; is_b < 2 && !status; is_b++) {
+        char name[PEFT__GGUF_NAME_SIZE + 16];
+        const peft_tensor *t = is_b ? s->b : s->a;
+        peft__string_into(name, sizeof(name), "%s.lora_%c", own.other, is_b ? 'b' : 'a');
+        status = peft__gguf_add_ordered(
+            w, name, s->a0 ? saved[t - a->tensors] : t, PEFT_GGML_F32, peft__gguf_lora_order(m, &own, is_b));
+    }
+    double ratio = wanted / *alpha;
+    if (!status && fabs(ratio - 1) > 1e-6) w->sources[w->count - 1].scale = (float)ratio;  // in B
+    return status;
 }
 
 static peft_status peft__adapter_save_gguf(const peft_adapter *a, const char *path) {
-    const peft_model *m = a->model;
-    const char *architecture = peft__gguf_architecture(m->config.model_type);
+    const peft__gguf_family *f = peft__gguf_family_for(a->model);
     const peft__method_row *row = peft__method_row_of(a->d.method);
-    if (row->kind != PEFT__LOW_RANK || !architecture)
+    if (row->kind != PEFT__LOW_RANK || !f)
         return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF holds LoRA adapters, not %s of %s", path,
-            row->info.name, m->config.model_type);
-    peft__gguf_lora lora = {path, architecture, m->config.heads, m->config.kv_heads, m->config.tied, NULL, 0};
+            row->info.name, a->model->config.model_type);
     peft__arena scratch;
     peft__arena_init(&scratch, a->ctx);
-    int64_t count = 0, room = peft__module_count(m);
+    int64_t count = 0;
+    double alpha = 0;
     const peft_tensor **saved = NULL;
-    peft__gguf_lora_module *modules = PEFT__ARENA(&scratch, room, peft__gguf_lora_module);
-    peft_status status = modules ? peft__saved_tensors(a, &scratch, &saved, &count) : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < room && !status; i++)
-        if (a->modules[i].used)
-            status = peft__gguf_module_of(a, path, i, &scratch, saved, &modules[lora.count++]);
-    lora.modules = modules;
-    if (!status) status = peft__gguf_write_lora(a->ctx, &lora);
+    peft_gguf_writer *w = NULL;
+    peft_status status = peft__saved_tensors(a, &scratch, &saved, &count);
+    if (!status) status = peft_gguf_writer_create(a->ctx, &w);
+    if (!status) status = peft_gguf_set_string(w, "general.architecture", f->architecture);
+    if (!status) status = peft_gguf_set_string(w, "general.type", "adapter");
+    if (!status) status = peft_gguf_set_string(w, "adapter.type", "lora");
+    for (int64_t i = 0; i < peft__module_count(a->model) && !status; i++)
+        if (a->modules[i].used) status = peft__gguf_add_module(w, a, path, i, saved, &alpha);
+    if (!status) status = peft_gguf_write(w, path);
+    peft_gguf_writer_destroy(w);
     peft__arena_free(&scratch);
     return status;
 }
 
 static peft_status peft__gguf_adapter_check(const peft_model *m, const peft_gguf *g) {
-    const char *known[][2] = {
-        {"general.type", "adapter"}, {"adapter.type", "lora"}, {"general.architecture", NULL}};
-    known[2][1] = peft__gguf_architecture(m->config.model_type);
+    const peft__gguf_family *f = peft__gguf_family_for(m);
+    const char *const known[][2] = {{"general.type", "adapter"}, {"adapter.type", "lora"},
+        {"general.architecture", f ? f->architecture : "one that GGUF has for this model"}};
     for (int64_t i = 0; i < PEFT__COUNT(known); i++) {
         const char *value = peft_gguf_string(g, known[i][0], "(none)");
-        if (!known[i][1] || strcmp(value, known[i][1]) != 0)
-            return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s is %s, not %s", g->path, known[i][0],
-                value, known[i][1] ? known[i][1] : "one that GGUF has for this model");
+        if (strcmp(value, known[i][1]) != 0)
+            return peft__file_cannot(&g->file, "%s is %s, not %s", known[i][0], value, known[i][1]);
     }
     for (int64_t i = 0; i < peft_gguf_key_count(g); i++) {
         const char *key = peft_gguf_key(g, i);
         if (strncmp(key, "adapter.", 8) == 0 && !peft__is_listed("adapter.type,adapter.lora.alpha", key))
-            return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s is not supported", g->path, key);
+            return peft__file_cannot(&g->file, "%s is not supported", key);
     }
     return PEFT_OK;
 }
@@ -22702,35 +22527,31 @@ static peft_status peft__gguf_adapter_check(const peft_model *m, const peft_gguf
 // Which matrix of which module tensor i is: own->other is the name of the module's weight.
 static peft_status peft__gguf_lora_part(
     const peft_gguf *g, const peft_model *m, int64_t i, peft__gguf_name *own, bool *is_b) {
-    const peft__gguf_family *f = peft__gguf_family_of(peft__gguf_architecture(m->config.model_type));
     const char *name = peft_gguf_at(g, i)->name;
     char base[PEFT__GGUF_NAME_SIZE];
     size_t n = strlen(name);
     *is_b = peft__ends_with(name, ".lora_b");
     if ((!*is_b && !peft__ends_with(name, ".lora_a")) || n >= sizeof(base))
-        return peft__fail(
-            g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s is no .lora_a and no .lora_b", g->path, name);
+        return peft__file_cannot(&g->file, "tensor %s is no .lora_a and no .lora_b", name);
     peft__string_into(base, sizeof(base), "%.*s", (int)n - 7, name);
-    if (!peft__gguf_translate(f->names, false, base, m->config.gated, own) ||
+    if (!peft__gguf_translate(peft__gguf_family_for(m)->names, false, base, m->config.gated, own) ||
         !peft__ends_with(own->other, ".weight"))
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s belongs to no module of %s", g->path,
-            name, f->model_type);
+        return peft__file_cannot(
+            &g->file, "tensor %s belongs to no module of %s", name, m->config.model_type);
     return PEFT_OK;
 }
 
-// Derives target_modules, r, alpha and their patterns from the tensors. In llama.cpp alpha 0 means each
-// rank itself.
-static peft_status peft__gguf_adapter_desc(const peft_gguf *g, peft__arena *scratch, peft_adapter_desc *d) {
+// Derives target_modules, r, alpha and their patterns (`lists`, which hold the texts) from the tensors. In
+// llama.cpp alpha 0 means each rank itself.
+static peft_status peft__gguf_adapter_desc(const peft_gguf *g, peft__string lists[3], peft_adapter_desc *d) {
     const char **const into[] = {&d->target_modules, &d->rank_pattern, &d->alpha_pattern};
-    peft__string lists[3];
-    for (int i = 0; i < 3; i++) peft__string_init(&lists[i], g->ctx);
     double alpha = peft_gguf_number(g, "adapter.lora.alpha", 0);
-    peft_status status = PEFT_OK;
-    for (int64_t i = 0; i < peft_gguf_count(g) && !status; i++) {
+    for (int64_t i = 0; i < peft_gguf_count(g); i++) {
         peft__gguf_name own;
         bool is_b;
-        status = peft__gguf_lora_part(g, d->model, i, &own, &is_b);
-        if (status || !is_b) continue;
+        peft_status status = peft__gguf_lora_part(g, d->model, i, &own, &is_b);
+        if (status) return status;
+        if (!is_b) continue;
         int64_t r = peft_gguf_at(g, i)->dims[0];
         int n = (int)strlen(own.other) - 7;  // the module's path: without ".weight"
         if (!d->r) d->r = r;
@@ -22741,32 +22562,23 @@ static peft_status peft__gguf_adapter_desc(const peft_gguf *g, peft__arena *scra
         }
     }
     d->alpha = (float)alpha;
-    if (!status && (!lists[0].size || d->r < 1 || !isfinite(alpha)))
-        status = peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: %ld tensors, rank %ld, adapter.lora.alpha %g",
-            g->path, peft_gguf_count(g), d->r, alpha);
-    for (int i = 0; i < 3; i++) {
-        if (!status && lists[i].size)
-            *into[i] = lists[i].failed ? NULL : peft__arena_strdup(scratch, lists[i].data, lists[i].size);
-        if (!status && (lists[i].failed || (lists[i].size && !*into[i]))) status = PEFT_ERROR_MEMORY;
-        peft__string_free(&lists[i]);
-    }
-    return status;
+    if (!lists[0].size || d->r < 1 || !isfinite(alpha))
+        return peft__file_bad(
+            &g->file, "%ld tensors, rank %ld, adapter.lora.alpha %g", peft_gguf_count(g), d->r, alpha);
+    for (int k = 0; k < 3; k++) *into[k] = lists[k].data;
+    return lists[0].failed || lists[1].failed || lists[2].failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
 static peft_status peft__gguf_adapter_read_one(peft_adapter *a, const peft_gguf *g, int64_t i) {
-    const peft_config *c = &a->model->config;
     const peft_gguf_tensor *t = peft_gguf_at(g, i);
-    const peft__gguf_family *f = peft__gguf_family_of(peft__gguf_architecture(c->model_type));
     peft__gguf_name own;
     bool is_b;
     peft_status status = peft__gguf_lora_part(g, a->model, i, &own, &is_b);
     if (status) return status;
     int64_t module = peft__module_named(a->model, own.other);
     const peft_tensor *to = module < 0 ? NULL : is_b ? a->modules[module].b : a->modules[module].a;
-    if (!to)
-        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s belongs to no module of this model",
-            g->path, t->name);
-    peft__row_order order = peft__gguf_lora_order(f, &own, is_b, c->heads, c->kv_heads);
+    if (!to) return peft__file_cannot(&g->file, "tensor %s belongs to no module of this model", t->name);
+    peft__row_order order = peft__gguf_lora_order(a->model, &own, is_b);
     bool transposed = order.kind == PEFT__ORDER_TRANSPOSED;
     peft__gguf_view v = {t, order, 2, t->dims[transposed ? 0 : 1], t->dims[transposed ? 1 : 0]};
     if (t->rank > 2 || v.rows != to->rows || v.cols != to->cols || !peft__row_order_fits(&v.order, v.rows))
@@ -22779,23 +22591,23 @@ static peft_status peft__gguf_adapter_read_one(peft_adapter *a, const peft_gguf 
 static peft_status peft__adapter_load_gguf(peft_model *m, const char *path, peft_adapter **out) {
     peft_gguf *g = NULL;
     peft_adapter *a = NULL;
+    peft__string lists[3];
     peft_adapter_desc d;
     memset(&d, 0, sizeof(d));
     d.model = m;
-    peft__arena scratch;
-    peft__arena_init(&scratch, m->ctx);
+    for (int i = 0; i < 3; i++) peft__string_init(&lists[i], m->ctx);
     peft_status status = peft_gguf_open(m->ctx, path, &g);
     if (!status) status = peft__gguf_adapter_check(m, g);
-    if (!status) status = peft__gguf_adapter_desc(g, &scratch, &d);
+    if (!status) status = peft__gguf_adapter_desc(g, lists, &d);
     if (!status) status = peft__adapter_alloc(&d, &a);
-    if (!status && d.alpha == 0) a->d.alpha = 0;  // the pattern has all alphas
+    if (!status) a->d.alpha = d.alpha;  // 0: the pattern has all alphas
     if (!status) status = peft__adapter_add_all(a, false);
     for (int64_t i = 0; !status && i < peft_gguf_count(g); i++) status = peft__gguf_adapter_read_one(a, g, i);
     if (!status && peft_gguf_count(g) != a->count)
         status = peft__fail(m->ctx, PEFT_ERROR_MISSING, "%s: %ld tensors, its modules have %ld", path,
             peft_gguf_count(g), a->count);
     peft_gguf_close(g);
-    peft__arena_free(&scratch);
+    for (int i = 0; i < 3; i++) peft__string_free(&lists[i]);
     if (status) peft_adapter_destroy(a);
     else *out = a;
     return status;
@@ -22835,20 +22647,19 @@ PEFTDEF peft_status peft_adapter_load(peft_model *m, const char *folder, peft_ad
 // tensors are set aside, so that unmerging restores them bit for bit.
 static void peft__scale_weight(peft_tensor *w, const float *v, bool by_input) {
     bool by_row = by_input == w->in_out;
-    for (int64_t i = 0; i < w->rows; i++)
-        for (int64_t k = 0; k < w->cols; k++) peft__f32(w)[i * w->cols + k] *= v[by_row ? i : k];
+    for (int64_t i = 0; i < peft__size(w); i++) peft__f32(w)[i] *= v[by_row ? i / w->cols : i % w->cols];
 }
 
 static peft_status peft__merge_dora(peft_adapter *a, const peft_tensor *w, const peft__adapted *s) {
     peft_tape *tape = NULL;
     peft_status status = peft_tape_create(a->ctx, &tape);
+    if (status) return status;
     peft_tensor now = *w;
     now.in_out = w->in_out || s->embedding;
     // the direction of w as it is now
-    const peft_tensor *direction = status ? NULL
-                                          : peft__dora_direction(tape, &now, s->a, s->b, 0, s->magnitude);
-    if (!status && !direction) status = tape->status;
-    if (!status) peft__scale_weight(&now, peft__f32(direction), false);
+    const peft_tensor *direction = peft__dora_direction(tape, &now, s->a, s->b, 0, s->magnitude);
+    if (direction) peft__scale_weight(&now, peft__f32(direction), false);
+    else status = tape->status;
     peft_tape_destroy(tape);
     return status;
 }
@@ -22886,8 +22697,7 @@ static peft_status peft__merge_module(peft_adapter *a, int64_t i, float factor) 
             (size_t)w->cols * sizeof(float));
     if (s->path_bias) peft__axpy(a->ctx, peft__f32(bias), scale, peft__f32(s->path_bias), s->b->rows);
     if (s->scale) peft__scale_weight(w, peft__f32(s->scale), s->scales_input);
-    for (int64_t k = 0; s->scale && !s->scales_input && bias && k < peft__size(bias); k++)
-        peft__f32(bias)[k] *= peft__f32(s->scale)[k];
+    if (s->scale && !s->scales_input && bias) peft__scale_weight(bias, peft__f32(s->scale), false);
     return status;
 }
 
@@ -22946,15 +22756,14 @@ static peft_status peft__merge_check(const peft_adapter *a) {
     bool for_all = !peft__merges(a, own) || (s->everywhere && !s->a && !s->rows);
     for (int64_t i = 0; i < peft__module_count(m); i++) {
         const peft__adapted *at = &a->modules[i];
-        size_t n;
-        const char *path = peft__module_path(m, i, &n);
+        const char *path = peft__module_path(m, i);
         if (at->path_bias && (i >= m->tensor_count || m->bias_of[i] < 0))
-            return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
-                "merge: %.*s has no bias to take that of lora_bias", (int)n, path);
+            return peft__fail(
+                a->ctx, PEFT_ERROR_UNSUPPORTED, "merge: %s has no bias to take that of lora_bias", path);
         if (i < m->tensor_count || !peft__module_tensor(m, i)) continue;
         if (at->used ? at->rows && at->rows == s->rows : for_all) continue;
         return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
-            "merge: %s is the weight of %.*s, too, which this adapter %s", m->shared->name, (int)n, path,
+            "merge: %s is the weight of %s, too, which this adapter %s", m->shared->name, path,
             at->used ? "changes in its own way" : "leaves alone");
     }
     return PEFT_OK;
@@ -22976,11 +22785,10 @@ PEFTDEF peft_status peft_adapter_merge(peft_adapter *a, float scale) {
     a->backups = PEFT__CALLOC(a->ctx, m->tensor_count, peft__backup);
     if (!a->backups) return PEFT_ERROR_MEMORY;
     a->part.merged = true;
-    for (int64_t i = 0; i < m->tensor_count && !status; i++)
-        if (peft__merges(a, i) || peft__merges_bias(a, i)) status = peft__merge_prepare(a, i);
     for (int64_t i = 0; i < m->tensor_count && !status; i++) {
         const peft_tensor *t = a->modules[i].replacement;
-        if (t) memcpy(m->tensors[i].data, t->data, (size_t)peft__size(t) * sizeof(float));
+        if (peft__merges(a, i) || peft__merges_bias(a, i)) status = peft__merge_prepare(a, i);
+        if (t && !status) memcpy(m->tensors[i].data, t->data, (size_t)peft__size(t) * sizeof(float));
     }
     for (int64_t i = 0; i < m->tensor_count && !status; i++)
         if (peft__merges(a, i)) status = peft__merge_module(a, i, scale == 0 ? 1 : scale);
@@ -22996,30 +22804,29 @@ typedef struct peft__requantize_sums {
 // Quantizes a merged weight in the base's format, and adds the errors.
 static peft_status peft__requantize_one(
     peft_adapter *a, const peft__backup *b, peft__requantize_sums *s, peft_tensor **out) {
-    float x[256], y[256], z[256];
     const peft_quant *q = b->before.quant;
     const peft_tensor *merged = &a->model->tensors[b->tensor];
     peft_quantize_desc d = {b->before.type, q->block, q->codes != NULL};
     if (q->ggml) d.type = PEFT_I8, d.block = 32;  // no encoders for most of GGUF's blocks
-    int64_t n = peft__size(merged);
     peft_status status = peft_quantize(a->ctx, merged, &d, out);
     if (status) return status;
     ((peft_quant *)(uintptr_t)(*out)->quant)->source = q->source;
-    for (int64_t i = 0; i < n; i++) {
-        int64_t k = i % 256, count = PEFT__MIN(256, n - i);
-        if (!k) {
-            peft__to_f32(&b->before, i, count, x);
-            peft__to_f32(merged, i, count, y);
-            peft__to_f32(*out, i, count, z);
+    for (int64_t i = 0, n; i < peft__size(merged); i += n) {
+        float x[256], y[256], z[256];
+        n = PEFT__MIN(256, peft__size(merged) - i);
+        peft__to_f32(&b->before, i, n, x);
+        peft__to_f32(merged, i, n, y);
+        peft__to_f32(*out, i, n, z);
+        for (int64_t k = 0; k < n; k++) {
+            double error = fabs((double)z[k] - (double)y[k]), update = (double)y[k] - (double)x[k];
+            s->errors += error * error;
+            s->merged += (double)y[k] * (double)y[k];
+            s->updates += update * update;
+            s->magnitudes += error;
+            s->max = PEFT__MAX(s->max, error);
         }
-        double error = fabs((double)z[k] - (double)y[k]), update = (double)y[k] - (double)x[k];
-        s->errors += error * error;
-        s->merged += (double)y[k] * (double)y[k];
-        s->updates += update * update;
-        s->magnitudes += error;
-        s->max = PEFT__MAX(s->max, error);
+        s->weights += (double)n;
     }
-    s->weights += (double)n;
     return PEFT_OK;
 }
 
@@ -23062,8 +22869,7 @@ PEFTDEF peft_status peft_adapter_requantize(peft_adapter *a, peft_requantize_err
 static peft_status peft__combine_check(const peft_combine_desc *d) {
     const peft_adapter *first = d->adapters[0];
     peft_context *ctx = first->ctx;
-    if ((unsigned)d->kind > (unsigned)PEFT_COMBINE_DARE_LINEAR ||
-        !(d->density >= 0 && d->density <= 1))
+    if ((unsigned)d->kind > (unsigned)PEFT_COMBINE_DARE_LINEAR || !(d->density >= 0 && d->density <= 1))
         return peft__fail(
             ctx, PEFT_ERROR_ARGUMENT, "combine: kind %d, density %g", (int)d->kind, (double)d->density);
     for (int64_t k = 0; k < d->count; k++) {
@@ -23077,14 +22883,13 @@ static peft_status peft__combine_check(const peft_combine_desc *d) {
             return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "combine: weight %ld is no number", k);
         for (int64_t i = 0; i < peft__module_count(a->model); i++) {
             const peft__adapted *s = &a->modules[i], *f = &first->modules[i];
-            size_t n;
-            const char *path = peft__module_path(a->model, i, &n);
+            const char *path = peft__module_path(a->model, i);
             if (s->replacement || s->embedding || s->path_bias || s->rows)
                 return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-                    "combine: adapter %ld has more than a LoRA of linear layers: %.*s", k, (int)n, path);
+                    "combine: adapter %ld has more than a LoRA of linear layers: %s", k, path);
             if (!s->a != !f->a || (s->a && d->kind != PEFT_COMBINE_CAT && s->a->rows != f->a->rows))
                 return peft__fail(ctx, PEFT_ERROR_SHAPE,
-                    "combine: adapters 0 and %ld have not the same rank at %.*s", k, (int)n, path);
+                    "combine: adapters 0 and %ld have not the same rank at %s", k, path);
         }
     }
     return PEFT_OK;
@@ -23094,22 +22899,19 @@ static peft_status peft__combine_check(const peft_combine_desc *d) {
 // sum of their ranks (PEFT_COMBINE_CAT). alpha = r everywhere, so that s = 1.
 static peft_status peft__combined_alloc(const peft_combine_desc *d, peft_adapter **out) {
     const peft_adapter *first = d->adapters[0];
-    const peft_model *m = first->model;
     peft_adapter_desc desc = first->d;
     peft__string ranks;
     peft__string_init(&ranks, first->ctx);
     bool same = true;
     desc.r = 0;
-    for (int64_t i = 0; i < peft__module_count(m); i++) {
+    for (int64_t i = 0; i < peft__module_count(first->model); i++) {
         if (!first->modules[i].a) continue;
-        size_t n;
-        const char *path = peft__module_path(m, i, &n);
         int64_t r = 0;
         for (int64_t k = 0; k < (d->kind == PEFT_COMBINE_CAT ? d->count : 1); k++)
             r += d->adapters[k]->modules[i].a->rows;
         same = same && (!desc.r || desc.r == r);
         desc.r = r;
-        peft__string_format(&ranks, "%s%.*s=%ld", ranks.size ? "," : "", (int)n, path, r);
+        peft__string_format(&ranks, "%s%s=%ld", ranks.size ? "," : "", peft__module_path(first->model, i), r);
     }
     desc.alpha = (float)desc.r;
     desc.use_rslora = false;
@@ -23170,9 +22972,10 @@ static peft_status peft__combine_same(
     const peft_combine_desc *d, peft_rng *rng, int64_t module, bool is_a, peft_tensor *out) {
     peft_context *ctx = d->adapters[0]->ctx;
     int64_t n = peft__size(out);
-    float *parts = (float *)peft__alloc(ctx, (size_t)(d->count * n) * sizeof(float));
+    float *parts = PEFT__CALLOC(ctx, d->count * n, float);
     double *weights = PEFT__CALLOC(ctx, d->count, double);
     double density = d->density == 0 ? 0.5 : (double)d->density;
+    bool ties = d->kind == PEFT_COMBINE_TIES;
     peft_status status = parts && weights ? PEFT_OK : PEFT_ERROR_MEMORY;
     for (int64_t k = 0; k < d->count && !status; k++) {
         const peft__adapted *s = &d->adapters[k]->modules[module];
@@ -23180,13 +22983,12 @@ static peft_status peft__combine_same(
         float *x = parts + k * n;
         weights[k] = sqrt(fabs(w)) * (is_a && w < 0 ? -1 : 1);
         memcpy(x, is_a ? s->a->data : s->b->data, (size_t)n * sizeof(float));
-        if (d->kind == PEFT_COMBINE_TIES) status = peft__trim_small(ctx, x, n, density);
+        if (ties) status = peft__trim_small(ctx, x, n, density);
         for (int64_t i = 0; i < n && d->kind == PEFT_COMBINE_DARE_LINEAR; i++)
             x[i] = peft_rng_uniform(rng) < density ? (float)((double)x[i] / density) : 0;
     }
-    if (!status && d->kind == PEFT_COMBINE_TIES)
-        peft__elect_and_merge(parts, weights, d->count, n, peft__f32(out));
-    for (int64_t i = 0; i < n && !status && d->kind != PEFT_COMBINE_TIES; i++) {
+    if (!status && ties) peft__elect_and_merge(parts, weights, d->count, n, peft__f32(out));
+    for (int64_t i = 0; i < n && !status && !ties; i++) {
         double sum = 0;
         for (int64_t k = 0; k < d->count; k++) sum += weights[k] * (double)parts[k * n + i];
         peft__f32(out)[i] = (float)sum;
@@ -23203,9 +23005,8 @@ static void peft__combine_cat(const peft_combine_desc *d, int64_t module, const 
         float w = (float)peft__combine_weight(d, k, module);
         for (int64_t i = 0; i < peft__size(s->a); i++)
             peft__f32(out->a)[at * in + i] = w * peft__f32(s->a)[i];
-        for (int64_t i = 0; i < s->b->rows; i++)
-            memcpy(peft__f32(out->b) + i * total + at, peft__f32(s->b) + i * s->b->cols,
-                (size_t)s->b->cols * sizeof(float));
+        for (int64_t i = 0; i < peft__size(s->b); i++)
+            peft__f32(out->b)[i / s->b->cols * total + at + i % s->b->cols] = peft__f32(s->b)[i];
         at += s->a->rows;
     }
 }
@@ -23254,14 +23055,11 @@ PEFTDEF peft_status peft_prompt_nearest(
     float *row = PEFT__ARENA(&scratch, d, float);
     peft_status status = row ? PEFT_OK : PEFT_ERROR_MEMORY;
     if (!status && a->encoder[0]) status = peft__prompt_result(a, &scratch, &made);
-    const float *x = status ? NULL : peft__f32(&made) + token * d;
-    double norm = status ? 0 : sqrt((double)peft__dot(ctx, x, x, d));
+    const float *x = peft__f32(&made) + token * d;
     for (int64_t i = 0; i < vocabulary->rows && !status; i++) {
         peft__to_f32(vocabulary, i * d, d, row);
-        double other = sqrt((double)peft__dot(ctx, row, row, d));
-        float distance = norm > 0 && other > 0
-            ? (float)(1 - (double)peft__dot(ctx, x, row, d) / (norm * other))
-            : 1;
+        double norms = sqrt((double)peft__dot(ctx, x, x, d) * (double)peft__dot(ctx, row, row, d));
+        float distance = norms > 0 ? (float)(1 - (double)peft__dot(ctx, x, row, d) / norms) : 1;
         if (found == k && distance >= distances[k - 1]) continue;
         int64_t at = found < k ? found++ : k - 1;
         for (; at > 0 && distances[at - 1] > distance; at--)
