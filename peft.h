@@ -2084,6 +2084,11 @@ static peft_status peft__fail(peft_context *ctx, peft_status status, const char 
     return status;
 }
 
+// The same for what this library does not do, for a file that is not as it should be, and for a caller's slip.
+#define PEFT__CANNOT(ctx, ...) peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, __VA_ARGS__)
+#define PEFT__MALFORMED(ctx, ...) peft__fail(ctx, PEFT_ERROR_FORMAT, __VA_ARGS__)
+#define PEFT__MISUSE(ctx, ...) peft__fail(ctx, PEFT_ERROR_ARGUMENT, __VA_ARGS__)
+
 static peft_status peft__null(peft_context *ctx, const char *call, const char *what) {
     return ctx ? peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s needs `%s`, which is NULL", call, what)
                : PEFT_ERROR_ARGUMENT;
@@ -2924,6 +2929,8 @@ typedef struct peft__arena {
     peft__chunk *first, *current;
 } peft__arena;
 
+#define PEFT__EMPTY_ARENA(ctx) {ctx, NULL, NULL}
+
 static void peft__arena_init(peft__arena *a, peft_context *ctx) {
     memset(a, 0, sizeof(*a));
     a->ctx = ctx;
@@ -2989,6 +2996,8 @@ typedef struct peft__string {
     size_t size, capacity;
     bool failed;  // memory ran out: everything appended since is missing
 } peft__string;
+
+#define PEFT__EMPTY_STRING(ctx) {ctx, NULL, 0, 0, false}
 
 static void peft__string_init(peft__string *s, peft_context *ctx) {
     memset(s, 0, sizeof(*s));
@@ -18082,7 +18091,7 @@ static peft_status peft__model_settle_head(peft_model *m) {
     for (int i = 0; i < 2 && embedding && c->encoder_decoder; i++) {
         const peft_tensor *other = peft_archive_find(m->archive, peft__t5_embeddings[i]);
         if (other && !peft__same_values(embedding, other))
-            return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
+            return PEFT__CANNOT(m->ctx,
                 "%s: %s and %s differ; models with two embeddings are not computed here", m->folder,
                 embedding->name, other->name);
     }
@@ -18104,7 +18113,7 @@ static peft_status peft__model_check_blocks(const peft_model *m) {
         if (layers * each <= m->archive->count) continue;
         const peft__setting *row = m->family->settings;
         while (row->field != (decoder ? PEFT__FIELD(decoder_layers) : PEFT__FIELD(layers))) row++;
-        return peft__fail(m->ctx, PEFT_ERROR_FORMAT,
+        return PEFT__MALFORMED(m->ctx,
             "%s: %s is %ld, but the checkpoint has only %ld tensors, and each block takes %ld", m->folder,
             row->keys, layers, m->archive->count, each);
     }
@@ -18130,8 +18139,8 @@ static peft_status peft__model_read_tensor(
                          : ", and tie_word_embeddings is false: a checkpoint without head cannot "
                            "continue texts");
     if (!s->data)
-        return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
-            "%s: tensor %s is of a type that cannot be computed with", m->folder, t->name);
+        return PEFT__CANNOT(
+            m->ctx, "%s: tensor %s is of a type that cannot be computed with", m->folder, t->name);
     used[s - m->archive->tensors] = true;
     if (s->quant && t->in_out) peft__swap_sides(t);
     if (s->rows != t->rows || s->cols != t->cols)
@@ -18232,8 +18241,7 @@ static peft_status peft__model_load_config(peft_model *m) {
     if (!path) return PEFT_ERROR_MEMORY;
     if (peft__ends_with(m->folder, ".bin") && !peft__is_directory(m->ctx, m->folder))
         return peft__refuse_bin(m->ctx, m->folder);
-    peft__string config;  // a GGUF file's keys, as config.json would say them
-    peft__string_init(&config, m->ctx);
+    peft__string config = PEFT__EMPTY_STRING(m->ctx);  // a GGUF file's keys, as config.json would say them
     peft_status status = one_file ? peft__archive_open_gguf(m->ctx, m->folder, &m->archive, &config)
                                   : peft__read_all(m->ctx, path, &m->config_text, NULL);
     if (one_file) m->config_text = config.data;
@@ -18308,9 +18316,9 @@ PEFTDEF peft_status peft_model_load(const peft_model_desc *desc, peft_model **ou
     PEFT__NEED(desc->context, desc->context, "context");
     PEFT__NEED(desc->context, out, "out");
     peft_context *ctx = desc->context;
-    if (!desc->path) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_model_load: no path");
+    if (!desc->path) return PEFT__MISUSE(ctx, "peft_model_load: no path");
     if ((unsigned)desc->weights > (unsigned)PEFT_FP4 || (unsigned)desc->embeddings > (unsigned)PEFT_FP4)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_model_load: weights as %s, embeddings as %s",
+        return PEFT__MISUSE(ctx, "peft_model_load: weights as %s, embeddings as %s",
             peft_dtype_name(desc->weights), peft_dtype_name(desc->embeddings));
     peft_model *m = NULL;
     int weights = desc->config_only ? PEFT__NO_WEIGHTS : PEFT__WEIGHTS;
@@ -18681,8 +18689,8 @@ static peft_status peft__gguf_expressible(const peft_model *m, const char *archi
     for (int64_t i = 0; c->windowed && !c->gemma && i < c->decoder_layers; i++)
         if (!c->windowed[i]) what = "a sliding_window of some layers only";
     if (!what) return PEFT_OK;
-    return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
-        "%s: a GGUF file of architecture %s has no place for %s", m->folder, architecture, what);
+    return PEFT__CANNOT(
+        m->ctx, "%s: a GGUF file of architecture %s has no place for %s", m->folder, architecture, what);
 }
 
 // The value of a table's row in this config; 0, or -1 for a token, if the model does not have it.
@@ -18832,12 +18840,11 @@ static peft_status peft__model_save_gguf(peft_model *m, const char *path, peft_d
     // llama.cpp's numbers of file types
     double file_type = type == PEFT_F16 ? 1 : type == PEFT_I8 ? 7 : type == PEFT_BF16 ? 32 : 0;
     if (!architecture || type > PEFT_I8)
-        return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "peft_model_save: GGUF of %s in %s",
-            m->config.model_type, peft_dtype_name(type));
+        return PEFT__CANNOT(
+            m->ctx, "peft_model_save: GGUF of %s in %s", m->config.model_type, peft_dtype_name(type));
     peft_gguf_writer *w = NULL;
     peft_tensor frequencies[2];
-    peft__arena scratch;
-    peft__arena_init(&scratch, m->ctx);
+    peft__arena scratch = PEFT__EMPTY_ARENA(m->ctx);
     peft_status status = peft__gguf_expressible(m, architecture);
     if (!status) status = peft_gguf_writer_create(m->ctx, &w);
     if (!status) status = peft_gguf_set_string(w, "general.architecture", architecture);
@@ -18917,8 +18924,7 @@ static peft_status peft__save_generation_config(const peft_model *m, peft__folde
     const peft_config *c = &m->config;
     if (!peft__model_in_one_file(m)) return peft__copy_if_there(f, m->folder, "generation_config.json");
     if (!c->more_end_count) return PEFT_OK;
-    peft__string s;
-    peft__string_init(&s, m->ctx);
+    peft__string s = PEFT__EMPTY_STRING(m->ctx);
     peft__string_format(&s, "{\n  \"_from_model_config\": true,\n  \"eos_token_id\": [%d", (int)c->eos_id);
     for (int i = 0; i < c->more_end_count; i++) peft__string_format(&s, ", %d", (int)c->more_ends[i]);
     peft__string_puts(&s, "]");
@@ -19002,9 +19008,8 @@ PEFTDEF peft_status peft_model_save(peft_model *m, const char *folder, peft_dtyp
     PEFT__NEED(m->ctx, folder, "folder");
     if (peft__ends_with(folder, ".gguf")) return peft__model_save_gguf(m, folder, type);
     if ((unsigned)type > (unsigned)PEFT_FP4)
-        return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "peft_model_save: type %d", (int)type);
-    peft__arena a;
-    peft__arena_init(&a, m->ctx);
+        return PEFT__CANNOT(m->ctx, "peft_model_save: type %d", (int)type);
+    peft__arena a = PEFT__EMPTY_ARENA(m->ctx);
     size_t n = (size_t)m->tensor_count;
     peft_tensor *tensors = PEFT__ARENA(&a, n, peft_tensor), *quantized = NULL;
     const peft_tensor **list = PEFT__ARENA(&a, n, const peft_tensor *);
@@ -19042,8 +19047,8 @@ static peft_status peft__grown_rows(peft_model *m, const peft_tensor *t, int64_t
     int64_t total;
     *out = NULL;
     if (t->quant || t->type > PEFT_BF16 || t->grad)
-        return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "peft_model_grow: %s is %s%s: grow it before %s",
-            t->name, t->grad ? "being trained" : "of type ", t->grad ? "" : peft_dtype_name(t->type),
+        return PEFT__CANNOT(m->ctx, "peft_model_grow: %s is %s%s: grow it before %s", t->name,
+            t->grad ? "being trained" : "of type ", t->grad ? "" : peft_dtype_name(t->type),
             t->grad ? "that" : "it is quantized");
     if (!peft__mul(rows + more, cols, &total)) return PEFT_ERROR_MEMORY;
     char *data = (char *)peft__calloc(m->ctx, total, size);
@@ -19082,8 +19087,7 @@ static peft_status peft__grown_tokenizer(const peft_grow_desc *d, peft_tokenizer
         return peft__fail(m->ctx, PEFT_ERROR_MISSING,
             "peft_model_grow: %s has no tokenizer that could get tokens; vocab_size adds rows alone",
             m->folder);
-    peft__string config;
-    peft__string_init(&config, m->ctx);
+    peft__string config = PEFT__EMPTY_STRING(m->ctx);
     peft_status status = peft__model_tokenizer_json(m, json);
     if (!whole) peft__tokenizer_config(&config, t, m->config.max_positions);
     if (!status && (json->failed || config.failed)) status = PEFT_ERROR_MEMORY;
@@ -19095,8 +19099,7 @@ static peft_status peft__grown_tokenizer(const peft_grow_desc *d, peft_tokenizer
             json->size, whole ? NULL : config.data, out);
     for (int64_t i = 0; !status && added && i < d->token_count; i++)
         if (peft_token_id(*out, d->tokens[i]) < 0)
-            status = peft__fail(
-                m->ctx, PEFT_ERROR_UNSUPPORTED, "%s: the token %s cannot be added", t->source, d->tokens[i]);
+            status = PEFT__CANNOT(m->ctx, "%s: the token %s cannot be added", t->source, d->tokens[i]);
     peft__string_free(&config);
     return status;
 }
@@ -19105,11 +19108,11 @@ static peft_status peft__grow_check(const peft_grow_desc *d) {
     peft_context *ctx = d->model->ctx;
     if (d->token_count < 0 || (d->token_count && !d->tokens) || !(d->noise - d->noise == 0) ||
         d->vocab_size < 0 || d->vocab_size > 1 << 24)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_model_grow: %ld tokens, vocab_size %ld, noise %g",
-            d->token_count, d->vocab_size, (double)d->noise);
+        return PEFT__MISUSE(ctx, "peft_model_grow: %ld tokens, vocab_size %ld, noise %g", d->token_count,
+            d->vocab_size, (double)d->noise);
     for (int64_t i = 0; i < d->token_count; i++)
         if (!d->tokens[i] || !*d->tokens[i])
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_model_grow: token %ld is empty", i);
+            return PEFT__MISUSE(ctx, "peft_model_grow: token %ld is empty", i);
     return PEFT_OK;
 }
 
@@ -19120,13 +19123,12 @@ PEFTDEF peft_status peft_model_grow(const peft_grow_desc *desc) {
     peft_status status = peft__grow_check(desc);
     if (status) return status;
     peft_tokenizer *tokenizer = NULL;
-    peft__string json;
-    peft__string_init(&json, m->ctx);
+    peft__string json = PEFT__EMPTY_STRING(m->ctx);
     if (desc->token_count) status = peft__grown_tokenizer(desc, &tokenizer, &json);
     int64_t old = m->config.vocab_size, rows = PEFT__MAX(old, tokenizer ? tokenizer->count : 0);
     if (!status && desc->vocab_size && desc->vocab_size < rows)
-        status = peft__fail(m->ctx, PEFT_ERROR_ARGUMENT,
-            "peft_model_grow: vocab_size %ld, but there are %ld tokens and rows", desc->vocab_size, rows);
+        status = PEFT__MISUSE(m->ctx, "peft_model_grow: vocab_size %ld, but there are %ld tokens and rows",
+            desc->vocab_size, rows);
     rows = PEFT__MAX(rows, desc->vocab_size);
     peft_tensor *const grown[2] = {m->shared, m->head == m->shared ? NULL : m->head};
     void *data[2] = {NULL, NULL};
@@ -19674,7 +19676,7 @@ static peft_tensor *peft__run_block(
 static peft_status peft__make_cos_sin(peft_model *m, int64_t count) {
     int64_t half = m->config.rotary / 2;
     if (half && m->config.rope == PEFT_ROPE_DYNAMIC && count > m->config.max_positions)
-        return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
+        return PEFT__CANNOT(m->ctx,
             "a text of %ld tokens: rotary positions of type \"dynamic\" change behind "
             "max_position_embeddings (%ld), "
             "which is not done here",
@@ -19714,7 +19716,7 @@ static int32_t peft__cos_sin_row(const peft_model *m, int64_t at, int64_t total)
 static peft_status peft__grows_beyond(const peft_model *m, int64_t tokens, int64_t more) {
     double old = m->config.rope_original;
     if (peft__is_long(m, tokens) == peft__is_long(m, tokens + more)) return PEFT_OK;
-    return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
+    return PEFT__CANNOT(m->ctx,
         "%ld prompt tokens and up to %ld new ones: rotary positions of type \"longrope\" change behind %g "
         "tokens, and what is cached would have to be computed again; allow %ld new tokens at most",
         tokens, more, old, (int64_t)old - tokens);
@@ -19750,8 +19752,8 @@ static peft_tensor *peft__add_positions(const peft__pass *p, peft_tensor *x) {
     for (int64_t r = 0; r < x->rows && m->positions; r++) {
         if (p->positions[r] < m->config.max_positions) continue;
         peft__tape_fail(p->tape,
-            peft__fail(m->ctx, PEFT_ERROR_ARGUMENT,
-                "a sequence has more tokens than the model's context of %ld", m->config.max_positions));
+            PEFT__MISUSE(m->ctx, "a sequence has more tokens than the model's context of %ld",
+                m->config.max_positions));
         return NULL;
     }
     if (m->positions)
@@ -19773,41 +19775,36 @@ static peft_tensor *peft__finish(const peft__pass *p, peft_tensor *x) {
 
 static peft_status peft__pass_check(const peft__pass *p) {
     peft_context *ctx = p->model->ctx;
-    if (p->sequences < 1) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "an empty batch");
+    if (p->sequences < 1) return PEFT__MISUSE(ctx, "an empty batch");
     for (int64_t i = 0; i < p->sequences; i++)
         if ((p->model->config.encoder_decoder && p->source_offsets[i + 1] <= p->source_offsets[i]) ||
             (p->offsets && p->offsets[i + 1] <= p->offsets[i]))
-            return peft__fail(
-                ctx, PEFT_ERROR_ARGUMENT, "example %ld of the batch has no source or no target", i);
+            return PEFT__MISUSE(ctx, "example %ld of the batch has no source or no target", i);
     if (p->adapter_count > PEFT_MAX_PATHS)
-        return peft__fail(
-            ctx, PEFT_ERROR_ARGUMENT, "%d adapters at once; at most %d", p->adapter_count, PEFT_MAX_PATHS);
+        return PEFT__MISUSE(ctx, "%d adapters at once; at most %d", p->adapter_count, PEFT_MAX_PATHS);
     int prompts = 0, paths = 0;
     for (int i = 0; i < p->adapter_count; i++) {
         const peft_active_adapter *active = &p->adapters[i];
         const peft__adapter_part *a = peft__pass_part(active->adapter);
         int64_t first = active->first_sequence, count = active->sequence_count;
-        if (!a) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter %d is NULL", i);
-        if (a->model != p->model)
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter %d was made for another model", i);
+        if (!a) return PEFT__MISUSE(ctx, "adapter %d is NULL", i);
+        if (a->model != p->model) return PEFT__MISUSE(ctx, "adapter %d was made for another model", i);
         if (a->merged)
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
-                "adapter %d is merged: the base has it already; pass the base alone, or unmerge", i);
+            return PEFT__MISUSE(
+                ctx, "adapter %d is merged: the base has it already; pass the base alone, or unmerge", i);
         if (first < 0 || count < 0 || count > p->sequences || first > p->sequences - count)
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter %d is for %ld sequences from %ld on, of %ld",
-                i, count, first, p->sequences);
+            return PEFT__MISUSE(
+                ctx, "adapter %d is for %ld sequences from %ld on, of %ld", i, count, first, p->sequences);
         prompts += a->virtual_tokens > 0;
         paths += a->low_rank_paths;
         if (active->sequence_count && (a->virtual_tokens || a->replaces))
-            return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-                "adapter %d is for some sequences of a batch, but its %s hold for all", i,
-                a->virtual_tokens ? "virtual tokens" : "weights");
+            return PEFT__CANNOT(ctx, "adapter %d is for some sequences of a batch, but its %s hold for all",
+                i, a->virtual_tokens ? "virtual tokens" : "weights");
     }
     if (paths > PEFT_MAX_PATHS)
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-            "%d low-rank paths at once (PiSSA counts twice); at most %d", paths, PEFT_MAX_PATHS);
-    if (prompts > 1)
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "more than one adapter with virtual tokens");
+        return PEFT__CANNOT(
+            ctx, "%d low-rank paths at once (PiSSA counts twice); at most %d", paths, PEFT_MAX_PATHS);
+    if (prompts > 1) return PEFT__CANNOT(ctx, "more than one adapter with virtual tokens");
     return PEFT_OK;
 }
 
@@ -19912,8 +19909,7 @@ PEFTDEF peft_tensor *peft_model_logits(peft_model *m, peft_tape *tape, peft_tens
             !(peft__pass_part(a)->replaces || p.hooks->adds(a, peft__head_module(m))))
             continue;
         peft__tape_fail(tape,
-            peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
-                "peft_model_logits: adapter %d at the head is for some sequences only", i));
+            PEFT__CANNOT(m->ctx, "peft_model_logits: adapter %d at the head is for some sequences only", i));
         return NULL;
     }
     return peft__head_logits(&p, NULL, hidden);
@@ -20039,7 +20035,7 @@ static peft_status peft__cache_begin(peft_model *m, peft_tape *tape, const int32
     for (int64_t s = 0; s < sources && !status; s++)
         status = peft__grows_beyond(m, source_offsets[s + 1] - source_offsets[s] + added, new_tokens);
     if (!status && m->positions && longest + added + new_tokens > m->config.max_positions)
-        status = peft__fail(m->ctx, PEFT_ERROR_ARGUMENT,
+        status = PEFT__MISUSE(m->ctx,
             "%ld prompt tokens and %ld new ones do not fit into the model's context of %ld",
             (longest + added), new_tokens, m->config.max_positions);
     if (!status)
@@ -20061,7 +20057,7 @@ static peft_status peft__begin_step(peft__pass *p) {
     for (int64_t r = 0; r < c->rows; r++) {
         int64_t s = c->source_of_row[r], at = c->positions[s] + c->length;
         if (c->base[s] + c->length >= c->capacity)
-            return peft__fail(p->model->ctx, PEFT_ERROR_ARGUMENT, "the cache holds %ld tokens", c->capacity);
+            return PEFT__MISUSE(p->model->ctx, "the cache holds %ld tokens", c->capacity);
         p->positions[r] = peft__cos_sin_row(p->model, at, at + 1);
         longest = PEFT__MAX(longest, at + 1);
     }
@@ -20693,8 +20689,7 @@ typedef struct peft__builder {
 static void peft__name_expression(
     peft__builder *b, const peft__names *names, peft__name_entry *e, const char *before, const char *behind) {
     peft_context *ctx = b->adapter->ctx;
-    peft__string s;
-    peft__string_init(&s, ctx);
+    peft__string s = PEFT__EMPTY_STRING(ctx);
     peft__string_format(&s, "%s%.*s%s", before, (int)e->size, e->text, behind);
     b->status = s.failed ? PEFT_ERROR_MEMORY
                          : peft__regex_compile(ctx, s.data, s.size, PEFT__REGEX_NO_GROUPS, &e->regex);
@@ -20764,8 +20759,8 @@ static void peft__names_parse(peft__builder *b, int which, const char *list) {
         names->count++;
         if (row->type == PEFT__KEY_TOKEN_LISTS) peft__name_tokens(b, e);
         if (row->type == PEFT__KEY_BY_EXPRESSION && !peft__name_number(names, e))
-            b->status = peft__fail(b->adapter->ctx, PEFT_ERROR_ARGUMENT,
-                "adapter: %s has \"%s\", not like \"q=4\"", names->key, e->text);
+            b->status = PEFT__MISUSE(
+                b->adapter->ctx, "adapter: %s has \"%s\", not like \"q=4\"", names->key, e->text);
         else if (names->whole) peft__name_expression(b, names, e, "", "");
         else if (row->type == PEFT__KEY_BY_EXPRESSION) peft__name_expression(b, names, e, "(.*\\.)?(", ")");
         else if (row->type == PEFT__KEY_EXPRESSIONS) peft__name_expression(b, names, e, "(?:.*\\.)?(?:", ")");
@@ -20934,8 +20929,7 @@ static peft_tensor *peft__add_tensor(
     peft__builder *b, int64_t owner, int64_t rows, int64_t cols, int rank, const char *format, ...) {
     peft_adapter *a = b->adapter;
     if (b->status) return NULL;
-    peft__string s;
-    peft__string_init(&s, a->ctx);
+    peft__string s = PEFT__EMPTY_STRING(a->ctx);
     va_list arguments;
     va_start(arguments, format);
     peft__string_vformat(&s, format, arguments);
@@ -21026,17 +21020,17 @@ static void peft__add_rows(peft__builder *b, int64_t module, const char *ids, pe
         long long id = strtoll(p, &end, 10);
         for (int64_t i = 0; i < count; i++)
             if (list[i] == id)
-                b->status = peft__fail(a->ctx, PEFT_ERROR_ARGUMENT,
-                    "adapter: trainable_token_indices has %ld twice", (int64_t)id);
+                b->status = PEFT__MISUSE(
+                    a->ctx, "adapter: trainable_token_indices has %ld twice", (int64_t)id);
         if (!b->status && (end == p || id < 0 || id >= t->rows))
-            b->status = peft__fail(a->ctx, PEFT_ERROR_ARGUMENT,
+            b->status = PEFT__MISUSE(a->ctx,
                 "adapter: trainable_token_indices \"%s\": not ids below %ld, the rows of %s", ids, t->rows,
                 t->name);
         list[count++] = (int32_t)id;
     }
     if (!b->status && !count)
-        b->status = peft__fail(a->ctx, PEFT_ERROR_ARGUMENT,
-            "adapter: trainable_token_indices \"%s\" has no ids", b->lists[PEFT__TOKENS].entries[0].text);
+        b->status = PEFT__MISUSE(a->ctx, "adapter: trainable_token_indices \"%s\" has no ids",
+            b->lists[PEFT__TOKENS].entries[0].text);
     s->rows = peft__add_part(b, module, "token_adapter.trainable_tokens_delta", count, t->cols, 2);
     s->row_ids = list;
     a->part.replaces = true;
@@ -21162,14 +21156,12 @@ static void peft__nothing_matched(peft__builder *b) {
     const peft_model *m = a->model;
     const char *targets = a->d.target_modules, *excluded = a->d.exclude_modules,
                *layers = a->d.layers_to_transform;
-    peft__string names;  // names that may have been meant
-    peft__string_init(&names, a->ctx);
+    peft__string names = PEFT__EMPTY_STRING(a->ctx);  // names that may have been meant
     for (int64_t i = 0; i < m->tensor_count; i++) {
         if (peft__layer_of(NULL, m->tensors[i].name) > 0) break;
         if (peft__is_linear(m, &m->tensors[i])) peft__string_format(&names, " %s", peft__last_part(m, i));
     }
-    b->status = peft__fail(a->ctx, PEFT_ERROR_ARGUMENT,
-        "%s: \"%s\"%s%s%s%s matches nothing in the model; block 0 has%s",
+    b->status = PEFT__MISUSE(a->ctx, "%s: \"%s\"%s%s%s%s matches nothing in the model; block 0 has%s",
         peft__method_row_of(a->d.method)->info.name, targets ? targets : "", layers ? " in layers " : "",
         layers ? layers : "", excluded ? " without " : "", excluded ? excluded : "",
         names.failed || !names.data ? "" : names.data);
@@ -21192,7 +21184,7 @@ static void peft__check_matched(peft__builder *b) {
                 peft__log(a->ctx, "warning: \"%.*s\" of %s matches nothing in the model", (int)e->size,
                     e->text, b->lists[i].key);
             else
-                b->status = peft__fail(a->ctx, PEFT_ERROR_ARGUMENT,
+                b->status = PEFT__MISUSE(a->ctx,
                     "adapter: \"%s\" of trainable_token_indices matches nothing in the model", e->text);
         }
 }
@@ -21279,7 +21271,7 @@ static bool peft__numbers_valid(const char *list) {
 
 static bool peft__in_range(peft_context *ctx, const char *name, double value, double most) {
     if (value >= 0 && value <= most) return true;
-    peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter: %s is %g, not in 0..%g", name, value, most);
+    PEFT__MISUSE(ctx, "adapter: %s is %g, not in 0..%g", name, value, most);
     return false;
 }
 
@@ -21300,22 +21292,19 @@ static peft_status peft__adapter_check(peft_context *ctx, const peft_adapter_des
     }
     if (!fits) return PEFT_ERROR_ARGUMENT;
     if (d->reduction_factor > 0 && d->reduction_factor < 1)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter: reduction_factor is %g, below 1",
-            (double)d->reduction_factor);
+        return PEFT__MISUSE(ctx, "adapter: reduction_factor is %g, below 1", (double)d->reduction_factor);
     if (!peft__numbers_valid(d->layers_to_transform))
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
-            "adapter: layers_to_transform is \"%s\", not like \"0,2,5\"", d->layers_to_transform);
+        return PEFT__MISUSE(
+            ctx, "adapter: layers_to_transform is \"%s\", not like \"0,2,5\"", d->layers_to_transform);
     if (!peft__is_listed("none,all,lora_only", bias))
-        return peft__fail(
-            ctx, PEFT_ERROR_ARGUMENT, "adapter: bias is \"%s\", not none, all or lora_only", bias);
+        return PEFT__MISUSE(ctx, "adapter: bias is \"%s\", not none, all or lora_only", bias);
     if (d->init_text && (peft__method_row_of(d->method)->kind & (PEFT__PREFIX | PEFT__ENCODED)))
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter: init_text is for prompt tuning");
+        return PEFT__MISUSE(ctx, "adapter: init_text is for prompt tuning");
     if (d->method == PEFT_SELECTED && !d->target_modules)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "selected: target_modules has to say which parameters");
+        return PEFT__MISUSE(ctx, "selected: target_modules has to say which parameters");
     if (d->type != PEFT_F32 &&
         ((d->type != PEFT_F16 && d->type != PEFT_BF16) || d->method != PEFT_LORA || d->pissa))
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
-            "adapter: only a LoRA without pissa can be in f16 or bf16, not %s in %s",
+        return PEFT__MISUSE(ctx, "adapter: only a LoRA without pissa can be in f16 or bf16, not %s in %s",
             d->pissa ? "pissa" : peft__method_row_of(d->method)->info.name, peft_dtype_name(d->type));
     return PEFT_OK;
 }
@@ -21449,7 +21438,7 @@ static peft_status peft__prompt_init(peft_adapter *a, peft_rng *rng) {
             "prompt tuning: %s has no tokenizer for the initial text", a->model->folder);
     if (text) status = peft_encode(t, text, strlen(text), &ids);
     if (!status && text && !ids.count)
-        status = peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "prompt tuning: the initial text has no tokens");
+        status = PEFT__MISUSE(a->ctx, "prompt tuning: the initial text has no tokens");
     if (!status && a->d.method == PEFT_PROMPT_TUNING && (text || !a->d.random_init))
         peft__prompt_from_vocabulary(a, rng, &ids);
     else if (!status) peft__fill_normal(rng, a->prompt, a->part.prefix && !a->encoder[0] ? 0.02 : 1);
@@ -21639,8 +21628,8 @@ static peft_status peft__start_module(
     int64_t out = s->b->rows, in = s->a->cols, r = s->a->rows;
     bool pissa = start == PEFT__START_PISSA;
     if (r > PEFT__MIN(in, out))
-        return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "%s: r %ld is more than %s [%ld, %ld] has",
-            peft__lora_starts[start].name, r, t->name, out, in);
+        return PEFT__MISUSE(a->ctx, "%s: r %ld is more than %s [%ld, %ld] has", peft__lora_starts[start].name,
+            r, t->name, out, in);
     float *w = PEFT__CALLOC(a->ctx, out * in, float);
     if (!w) return PEFT_ERROR_MEMORY;
     if (pissa && t->in_out) peft__transpose(t, w);
@@ -21695,10 +21684,9 @@ static void peft__swap_values(peft_tensor *a, peft_tensor *b) {
 // For a loaded adapter the start is made again from the base, while A and B stay as in the file.
 static peft_status peft__start_all(peft_adapter *a, peft__lora_start start, peft_rng *rng, bool loaded) {
     const char *name = peft__lora_starts[start].name;
-    if (a->d.target_parameters)
-        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: with target_parameters", name);
+    if (a->d.target_parameters) return PEFT__CANNOT(a->ctx, "%s: with target_parameters", name);
     if (a->d.method != PEFT_LORA || !(a->d.alpha > 0))
-        return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "%s: is for LoRA with an alpha above 0", name);
+        return PEFT__MISUSE(a->ctx, "%s: is for LoRA with an alpha above 0", name);
     peft_status status = peft__initial_room(a, 0);
     a->starts = true;
     a->part.low_rank_paths = 2;
@@ -21724,15 +21712,14 @@ static peft_status peft__check_created(const peft_adapter *a) {
     bool lora = a->d.method == PEFT_LORA || a->d.method == PEFT_DORA;
     bool alone = shared->rows && !a->modules[peft__input_module(m, false)].rows;
     if (m->config.encoder_decoder && (shared->a || (shared->replacement && lora) || alone))
-        return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT,
+        return PEFT__MISUSE(a->ctx,
             "adapter: HF's T5 does not ask its module \"shared\"; name "
             "embed_tokens, or encoder.embed_tokens");
     if (a->d.method == PEFT_DORA && a->d.lora_bias)
-        return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "adapter: DoRA has no lora_bias");
+        return PEFT__MISUSE(a->ctx, "adapter: DoRA has no lora_bias");
     for (int64_t i = 0; i < peft__module_count(m) && a->d.pissa; i++)
         if (a->modules[i].embedding)
-            return peft__fail(
-                a->ctx, PEFT_ERROR_UNSUPPORTED, "pissa: %s is an embedding", peft__module_tensor(m, i)->name);
+            return PEFT__CANNOT(a->ctx, "pissa: %s is an embedding", peft__module_tensor(m, i)->name);
     return PEFT_OK;
 }
 
@@ -21839,8 +21826,7 @@ static void peft__key_read_list(
     bool expressions = row->type == PEFT__KEY_EXPRESSIONS, text = v->type == PEFT__JSON_STRING;
     bool number = row->type == PEFT__KEY_WHOLES && v->type == PEFT__JSON_NUMBER;
     if (peft__json_is_empty(v)) return;
-    peft__string s;
-    peft__string_init(&s, r->ctx);
+    peft__string s = PEFT__EMPTY_STRING(r->ctx);
     if (number) peft__string_format(&s, "%g", v->number);
     else if (text && (expressions || row->type == PEFT__KEY_NAMES))
         peft__string_format(
@@ -21933,8 +21919,7 @@ static void peft__list_json(peft__string *s, peft__key_type type, const char *li
         peft__json_quote(s, list + 3, strlen(list + 3));
         return;
     }
-    peft__arena scratch;
-    peft__arena_init(&scratch, s->ctx);
+    peft__arena scratch = PEFT__EMPTY_ARENA(s->ctx);
     for (char *entry; *list && !s->failed;) {
         size_t n = peft__next_entry(&scratch, &list, object && tokens ? ';' : ',', &entry);
         const char *value = entry && object ? strrchr(entry, tokens ? ':' : '=') : NULL;
@@ -21979,8 +21964,7 @@ static bool peft__set_text(peft__arena *scratch, peft__string *s, const char **t
 // is not the descriptor's, `usual`, after that.
 static bool peft__start_pattern(
     const peft_adapter *a, peft__arena *scratch, bool alphas, double factor, double usual, const char **out) {
-    peft__string s;
-    peft__string_init(&s, a->ctx);
+    peft__string s = PEFT__EMPTY_STRING(a->ctx);
     for (int64_t i = 0; i < peft__module_count(a->model); i++) {
         const peft__adapted *at = &a->modules[i];
         if (!at->a) continue;
@@ -22004,8 +21988,7 @@ static bool peft__names_among(const char *names, const char *list) {
 // whose input IA3 scales.
 static bool peft__modules_text(
     const peft_adapter *a, peft__arena *scratch, bool whole, bool inputs, const char **out) {
-    peft__string s;
-    peft__string_init(&s, a->ctx);
+    peft__string s = PEFT__EMPTY_STRING(a->ctx);
     peft__string_puts(&s, "");
     for (int64_t i = 0; i < peft__module_count(a->model); i++) {
         const char *name = whole ? peft__module_path(a->model, i) : peft__last_part(a->model, i);
@@ -22063,8 +22046,7 @@ static bool peft__adapter_config_text(const peft_adapter *a, peft__arena *scratc
     for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys) && ok; i++) {
         const peft__adapter_key *key = &peft__adapter_keys[i];
         if (!(key->use & (PEFT__WRITTEN | PEFT__IF_CHANGED)) || !peft__has_key(key, row->kind)) continue;
-        peft__string value;
-        peft__string_init(&value, a->ctx);
+        peft__string value = PEFT__EMPTY_STRING(a->ctx);
         peft__key_write(&value, key, &s);
         ok = !value.failed;
         if (ok && ((key->use & PEFT__WRITTEN) || strcmp(value.data, key->missing) != 0))
@@ -22159,10 +22141,8 @@ PEFTDEF peft_status peft_adapter_save(const peft_adapter *a, const char *folder)
     PEFT__NEED(NULL, a, "adapter");
     PEFT__NEED(a->ctx, folder, "folder");
     if (peft__ends_with(folder, ".gguf")) return peft__adapter_save_gguf(a, folder);
-    peft__arena scratch;
-    peft__arena_init(&scratch, a->ctx);
-    peft__string config;
-    peft__string_init(&config, a->ctx);
+    peft__arena scratch = PEFT__EMPTY_ARENA(a->ctx);
+    peft__string config = PEFT__EMPTY_STRING(a->ctx);
     const peft_tensor **list = NULL;
     int64_t count = 0;
     peft_status status = peft__adapter_config_text(a, &scratch, &config) ? PEFT_OK : PEFT_ERROR_MEMORY;
@@ -22184,10 +22164,8 @@ PEFTDEF peft_status peft_adapter_save(const peft_adapter *a, const char *folder)
 PEFTDEF peft_status peft_adapter_file_size(const peft_adapter *a, int64_t *bytes) {
     PEFT__NEED(NULL, a, "adapter");
     PEFT__NEED(a->ctx, bytes, "bytes");
-    peft__arena scratch;
-    peft__arena_init(&scratch, a->ctx);
-    peft__string header;
-    peft__string_init(&header, a->ctx);
+    peft__arena scratch = PEFT__EMPTY_ARENA(a->ctx);
+    peft__string header = PEFT__EMPTY_STRING(a->ctx);
     const peft_tensor **list = NULL;
     peft__item *items = NULL;
     int64_t count = 0, n = 0;
@@ -22217,7 +22195,7 @@ static peft_status peft__config_method(
             (!(row->kind & PEFT__LOW_RANK) || dora == (*out == PEFT_DORA)))
             return PEFT_OK;
     }
-    return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: peft_type \"%s\"", path, type);
+    return PEFT__CANNOT(ctx, "%s: peft_type \"%s\"", path, type);
 }
 
 // How a LoRA began. HF peft takes some starts out of the base again when it loads; the others leave the
@@ -22228,7 +22206,7 @@ static peft_status peft__start_of(
         *out = peft__lora_starts[i].start;
         if (strcmp(peft__lora_starts[i].name, name) == 0) return PEFT_OK;
     }
-    return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
+    return PEFT__CANNOT(ctx,
         "%s: init_lora_weights is \"%s\": what that took out of the base's weights cannot be made again; "
         "convert it to a plain LoRA (save_pretrained's path_initial_model_for_weight_conversion)",
         path, name);
@@ -22260,7 +22238,7 @@ static peft_status peft__settings_check(
     else if (prompts && s->parts && s->parts != parts && (s->parts != 1 || s->d.prompt_place))
         peft__string_into(what, sizeof(what), "num_transformer_submodules is %ld", s->parts);
     if (none) s->d.target_modules = "";  // NULL would mean the default
-    return *what ? peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: %s", r->path, what) : PEFT_OK;
+    return *what ? PEFT__MALFORMED(r->ctx, "%s: %s", r->path, what) : PEFT_OK;
 }
 
 static peft_status peft__adapter_from_config(peft_model *m, peft__arena *scratch, const peft__json *root,
@@ -22278,8 +22256,7 @@ static peft_status peft__adapter_from_config(peft_model *m, peft__arena *scratch
     s.d.activation = (peft_activation_kind)PEFT__MAX(
         PEFT__MIN(s.activation, (int64_t)PEFT_TANH + 1), (int64_t)-1);
     peft_status status = peft__adapter_alloc(&s.d, out);
-    if (status == PEFT_ERROR_ARGUMENT)
-        return peft__fail(m->ctx, PEFT_ERROR_FORMAT, "%s: %s", path, m->ctx->error);
+    if (status == PEFT_ERROR_ARGUMENT) return PEFT__MALFORMED(m->ctx, "%s: %s", path, m->ctx->error);
     if (status) return status;
     (*out)->d.alpha = s.d.alpha;  // in a file 0 means 0
     if (s.layers) (*out)->prompt_layers = s.layers;
@@ -22358,13 +22335,13 @@ static peft_status peft__adapter_read_base(peft__adapter_file *f, const peft_ten
     const peft_tensor *t = peft__module_tensor(a->model, module);
     peft__adapted *at = &a->modules[t - a->model->tensors];
     if (!s->data)
-        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
-            "%s: tensor %s is of a type that cannot be computed with", f->path, s->name);
+        return PEFT__CANNOT(
+            a->ctx, "%s: tensor %s is of a type that cannot be computed with", f->path, s->name);
     if (s->rows != t->rows || s->cols != t->cols)
         return peft__adapter_shape_error(a, f->path, s, t->rows, t->cols);
     if (a->modules[module].replacement || peft__same_values(s, t)) return PEFT_OK;
     if (at->replacement || strstr(s->name, ".original_module."))
-        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
+        return PEFT__CANNOT(a->ctx,
             "%s: tensor %s is not the base's, which other modules of the adapter share", f->path, s->name);
     const char *name = peft__arena_strdup(&a->arena, s->name, strlen(s->name));
     peft_tensor *kept = name ? peft__initial_copy(a, s) : NULL;
@@ -22387,8 +22364,8 @@ static peft_status peft__adapter_read_left(peft__adapter_file *f, const peft_ten
     if (peft__is_mask_buffer(s->name)) return PEFT_OK;
     for (int64_t i = 0; i < PEFT__COUNT(marks); i++)
         if (strstr(s->name, marks[i]))
-            return peft__fail(f->a->ctx, PEFT_ERROR_UNSUPPORTED,
-                "%s: tensor %s belongs to no module of this model", f->path, s->name);
+            return PEFT__CANNOT(
+                f->a->ctx, "%s: tensor %s belongs to no module of this model", f->path, s->name);
     const char *name = strncmp(s->name, before, sizeof(before) - 1) == 0 ? s->name + sizeof(before) - 1 : "";
     name = peft__name_replaced(f->scratch, name, ".base_layer", "");
     if (name) name = peft__name_replaced(f->scratch, name, ".original_module", "");
@@ -22457,9 +22434,7 @@ static peft_status peft__gguf_add_module(peft_gguf_writer *w, const peft_adapter
         what = "a LoRA beside";
     else if (m->head == m->shared && &m->tensors[module] == m->shared)
         what = "a LoRA beside one use of the tied";
-    if (what)
-        return peft__fail(
-            a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF has no place for %s %s", path, what, place);
+    if (what) return PEFT__CANNOT(a->ctx, "%s: GGUF has no place for %s %s", path, what, place);
     double wanted = (double)peft__adapter_scale(a, s) * (double)(s->a->rows * (s->a0 ? 2 : 1));
     peft_status status = PEFT_OK;
     if (*alpha == 0) {
@@ -22467,7 +22442,7 @@ static peft_status peft__gguf_add_module(peft_gguf_writer *w, const peft_adapter
         status = peft_gguf_set_number(w, "adapter.lora.alpha", PEFT_GGUF_F32, wanted);
     }
     if (!isfinite(wanted) || !isfinite(*alpha) || *alpha == 0)
-        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
+        return PEFT__CANNOT(a->ctx,
             "%s: %s needs alpha %g, the first module %g; GGUF has one, not 0, for all", path, place, wanted,
             *alpha);
     for (int is_b = 0; is_b < 2 && !status; is_b++) {
@@ -22486,10 +22461,9 @@ static peft_status peft__adapter_save_gguf(const peft_adapter *a, const char *pa
     const peft__gguf_family *f = peft__gguf_family_for(a->model);
     const peft__method_row *row = peft__method_row_of(a->d.method);
     if (row->kind != PEFT__LOW_RANK || !f)
-        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF holds LoRA adapters, not %s of %s", path,
-            row->info.name, a->model->config.model_type);
-    peft__arena scratch;
-    peft__arena_init(&scratch, a->ctx);
+        return PEFT__CANNOT(a->ctx, "%s: GGUF holds LoRA adapters, not %s of %s", path, row->info.name,
+            a->model->config.model_type);
+    peft__arena scratch = PEFT__EMPTY_ARENA(a->ctx);
     int64_t count = 0;
     double alpha = 0;
     const peft_tensor **saved = NULL;
@@ -22619,8 +22593,7 @@ PEFTDEF peft_status peft_adapter_load(peft_model *m, const char *folder, peft_ad
     PEFT__NEED(m->ctx, folder, "folder");
     PEFT__NEED(m->ctx, out, "out");
     if (peft__ends_with(folder, ".gguf")) return peft__adapter_load_gguf(m, folder, out);
-    peft__arena scratch;
-    peft__arena_init(&scratch, m->ctx);
+    peft__arena scratch = PEFT__EMPTY_ARENA(m->ctx);
     char *config = peft__path_join(&scratch, folder, "adapter_config.json");
     char *weights = peft__path_join(&scratch, folder, "adapter_model.safetensors");
     char *pickled = peft__path_join(&scratch, folder, "adapter_model.bin");
@@ -22629,7 +22602,7 @@ PEFTDEF peft_status peft_adapter_load(peft_model *m, const char *folder, peft_ad
     peft__lora_start start = PEFT__START_PLAIN;
     peft_status status = weights && pickled ? peft__json_read(&scratch, config, &root) : PEFT_ERROR_MEMORY;
     if (!status && !peft__file_exists(m->ctx, weights) && peft__file_exists(m->ctx, pickled))
-        status = peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
+        status = PEFT__CANNOT(m->ctx,
             "%s is in PyTorch's pickle format; convert it with Python: import torch, safetensors.torch; "
             "safetensors.torch.save_file(torch.load(\"%s\"), \"%s\")",
             pickled, pickled, weights);
@@ -22706,8 +22679,7 @@ static peft_status peft__check_merged(const peft_adapter *a, const char *caller)
     for (int64_t i = 0; i < a->backup_count; i++) {
         const peft_tensor *t = &a->model->tensors[a->backups[i].tensor];
         if (t->data != a->backups[i].merged)
-            return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "%s: %s was changed after this adapter was merged",
-                caller, t->name);
+            return PEFT__MISUSE(a->ctx, "%s: %s was changed after this adapter was merged", caller, t->name);
     }
     return PEFT_OK;
 }
@@ -22758,13 +22730,11 @@ static peft_status peft__merge_check(const peft_adapter *a) {
         const peft__adapted *at = &a->modules[i];
         const char *path = peft__module_path(m, i);
         if (at->path_bias && (i >= m->tensor_count || m->bias_of[i] < 0))
-            return peft__fail(
-                a->ctx, PEFT_ERROR_UNSUPPORTED, "merge: %s has no bias to take that of lora_bias", path);
+            return PEFT__CANNOT(a->ctx, "merge: %s has no bias to take that of lora_bias", path);
         if (i < m->tensor_count || !peft__module_tensor(m, i)) continue;
         if (at->used ? at->rows && at->rows == s->rows : for_all) continue;
-        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
-            "merge: %s is the weight of %s, too, which this adapter %s", m->shared->name, path,
-            at->used ? "changes in its own way" : "leaves alone");
+        return PEFT__CANNOT(a->ctx, "merge: %s is the weight of %s, too, which this adapter %s",
+            m->shared->name, path, at->used ? "changes in its own way" : "leaves alone");
     }
     return PEFT_OK;
 }
@@ -22774,12 +22744,10 @@ PEFTDEF peft_status peft_adapter_merge(peft_adapter *a, float scale) {
     peft_model *m = a->model;
     const peft__method_row *row = peft__method_row_of(a->d.method);
     if (!(scale > -1e30f && scale < 1e30f))
-        return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "scale: %g is not a number", (double)scale);
+        return PEFT__MISUSE(a->ctx, "scale: %g is not a number", (double)scale);
     if (!(row->kind & (PEFT__ADAPTS | PEFT__REPLACES)))
-        return peft__fail(
-            a->ctx, PEFT_ERROR_UNSUPPORTED, "merge: %s has no weights to add it to", row->info.name);
-    if (a->backup_count)
-        return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "merge: this adapter is merged already");
+        return PEFT__CANNOT(a->ctx, "merge: %s has no weights to add it to", row->info.name);
+    if (a->backup_count) return PEFT__MISUSE(a->ctx, "merge: this adapter is merged already");
     peft_status status = peft__merge_check(a);
     if (status) return status;
     a->backups = PEFT__CALLOC(a->ctx, m->tensor_count, peft__backup);
@@ -22835,8 +22803,7 @@ PEFTDEF peft_status peft_adapter_requantize(peft_adapter *a, peft_requantize_err
     peft__requantize_sums s;
     memset(&s, 0, sizeof(s));
     if (error) memset(error, 0, sizeof(*error));
-    if (!a->backup_count)
-        return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "requantize: this adapter is not merged");
+    if (!a->backup_count) return PEFT__MISUSE(a->ctx, "requantize: this adapter is not merged");
     peft_status status = peft__check_merged(a, "requantize");
     if (status) return status;
     peft_tensor **made = PEFT__CALLOC(a->ctx, a->backup_count, peft_tensor *);
@@ -22870,23 +22837,20 @@ static peft_status peft__combine_check(const peft_combine_desc *d) {
     const peft_adapter *first = d->adapters[0];
     peft_context *ctx = first->ctx;
     if ((unsigned)d->kind > (unsigned)PEFT_COMBINE_DARE_LINEAR || !(d->density >= 0 && d->density <= 1))
-        return peft__fail(
-            ctx, PEFT_ERROR_ARGUMENT, "combine: kind %d, density %g", (int)d->kind, (double)d->density);
+        return PEFT__MISUSE(ctx, "combine: kind %d, density %g", (int)d->kind, (double)d->density);
     for (int64_t k = 0; k < d->count; k++) {
         const peft_adapter *a = d->adapters[k];
         float weight = d->weights ? d->weights[k] : 1;
         if (!a || a->model != first->model || a->d.method != PEFT_LORA || a->initial_count ||
             a->d.type != PEFT_F32)
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
-                "combine: adapter %ld is no plain LoRA in f32 of the same model", k);
-        if (!(weight - weight == 0))
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "combine: weight %ld is no number", k);
+            return PEFT__MISUSE(ctx, "combine: adapter %ld is no plain LoRA in f32 of the same model", k);
+        if (!(weight - weight == 0)) return PEFT__MISUSE(ctx, "combine: weight %ld is no number", k);
         for (int64_t i = 0; i < peft__module_count(a->model); i++) {
             const peft__adapted *s = &a->modules[i], *f = &first->modules[i];
             const char *path = peft__module_path(a->model, i);
             if (s->replacement || s->embedding || s->path_bias || s->rows)
-                return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-                    "combine: adapter %ld has more than a LoRA of linear layers: %s", k, path);
+                return PEFT__CANNOT(
+                    ctx, "combine: adapter %ld has more than a LoRA of linear layers: %s", k, path);
             if (!s->a != !f->a || (s->a && d->kind != PEFT_COMBINE_CAT && s->a->rows != f->a->rows))
                 return peft__fail(ctx, PEFT_ERROR_SHAPE,
                     "combine: adapters 0 and %ld have not the same rank at %s", k, path);
@@ -22900,8 +22864,7 @@ static peft_status peft__combine_check(const peft_combine_desc *d) {
 static peft_status peft__combined_alloc(const peft_combine_desc *d, peft_adapter **out) {
     const peft_adapter *first = d->adapters[0];
     peft_adapter_desc desc = first->d;
-    peft__string ranks;
-    peft__string_init(&ranks, first->ctx);
+    peft__string ranks = PEFT__EMPTY_STRING(first->ctx);
     bool same = true;
     desc.r = 0;
     for (int64_t i = 0; i < peft__module_count(first->model); i++) {
@@ -23043,14 +23006,12 @@ PEFTDEF peft_status peft_prompt_nearest(
     const peft_tensor *vocabulary = a->model->shared;
     int64_t d = vocabulary->cols, found = 0;
     if (!a->prompt || a->part.prefix)
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-            "nearest tokens: %s has no virtual tokens among the words",
+        return PEFT__CANNOT(ctx, "nearest tokens: %s has no virtual tokens among the words",
             peft__method_row_of(a->d.method)->info.name);
     if (token < 0 || token >= a->prompt->rows || k < 1 || k > vocabulary->rows)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "nearest tokens: %ld of virtual token %ld of %ld", k,
-            token, a->prompt->rows);
-    peft__arena scratch;
-    peft__arena_init(&scratch, ctx);
+        return PEFT__MISUSE(
+            ctx, "nearest tokens: %ld of virtual token %ld of %ld", k, token, a->prompt->rows);
+    peft__arena scratch = PEFT__EMPTY_ARENA(ctx);
     peft_tensor made = *a->prompt;
     float *row = PEFT__ARENA(&scratch, d, float);
     peft_status status = row ? PEFT_OK : PEFT_ERROR_MEMORY;
