@@ -2084,15 +2084,17 @@ static peft_status peft__fail(peft_context *ctx, peft_status status, const char 
     return status;
 }
 
-// The same for what this library does not do, for a file that is not as it should be, and for a caller's slip.
-#define PEFT__CANNOT(ctx, ...) peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, __VA_ARGS__)
-#define PEFT__MALFORMED(ctx, ...) peft__fail(ctx, PEFT_ERROR_FORMAT, __VA_ARGS__)
-#define PEFT__MISUSE(ctx, ...) peft__fail(ctx, PEFT_ERROR_ARGUMENT, __VA_ARGS__)
+// A call that makes no sense, which is most failures.
+#define PEFT__REFUSE(ctx, ...) peft__fail(ctx, PEFT_ERROR_ARGUMENT, __VA_ARGS__)
 
 static peft_status peft__null(peft_context *ctx, const char *call, const char *what) {
     return ctx ? peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s needs `%s`, which is NULL", call, what)
                : PEFT_ERROR_ARGUMENT;
 }
+
+// Something that is not done here; a file that is not as it should be.
+#define PEFT__CANNOT(ctx, ...) peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, __VA_ARGS__)
+#define PEFT__MALFORMED(ctx, ...) peft__fail(ctx, PEFT_ERROR_FORMAT, __VA_ARGS__)
 
 static void peft__log(peft_context *ctx, const char *format, ...) {
     if (!ctx->log) return;
@@ -17900,8 +17902,7 @@ static double peft__rope_frequency(const peft_config *c, double theta, int64_t i
 static bool peft__make_frequencies(peft_model *m) {
     const peft_config *c = &m->config;
     bool both = c->rope == PEFT_ROPE_LONG;
-    int tables = c->rotary ? 1 + (c->local_theta > 0 || both) : 0;
-    for (int k = 0; k < tables; k++) {
+    for (int k = 0; k < (c->rotary ? 1 + (c->local_theta > 0 || both) : 0); k++) {
         m->frequencies[k] = PEFT__CALLOC(m->ctx, c->rotary / 2, float);
         for (int64_t i = 0; m->frequencies[k] && i < c->rotary / 2; i++) {
             double f = peft__rope_frequency(c, k && !both ? c->local_theta : c->rope_theta, i);
@@ -18252,19 +18253,15 @@ static peft_status peft__model_load_config(peft_model *m) {
     return status || one_file || alone || m->config.encoder_decoder ? status : peft__model_load_ends(m);
 }
 
-// Loads the vocabulary in a GGUF file, if it has one.
-static peft_status peft__model_load_file_tokenizer(peft_model *m) {
-    peft_gguf *g;
-    peft_status status = peft_gguf_open(m->ctx, m->folder, &g);
-    if (status) return status;
-    bool there = peft_gguf_array_count(g, "tokenizer.ggml.tokens") > 0;
-    peft_gguf_close(g);
-    return there ? peft_tokenizer_load(m->ctx, m->folder, &m->tokenizer) : PEFT_OK;
-}
-
+// Loads the tokenizer: the one that is given, a GGUF file's if it has one, or the folder's.
 static peft_status peft__model_load_tokenizer(peft_model *m, const char *given) {
-    if (!given && peft__model_in_one_file(m)) return peft__model_load_file_tokenizer(m);
-    peft_status status = given ? PEFT_OK : peft__tokenizer_in(&m->arena, m->folder, &given);
+    peft_gguf *g = NULL;
+    peft_status status = PEFT_OK;
+    if (!given && peft__model_in_one_file(m)) {
+        status = peft_gguf_open(m->ctx, m->folder, &g);
+        if (!status && peft_gguf_array_count(g, "tokenizer.ggml.tokens") > 0) given = m->folder;
+        peft_gguf_close(g);
+    } else if (!given) status = peft__tokenizer_in(&m->arena, m->folder, &given);
     return status || !given ? status : peft_tokenizer_load(m->ctx, given, &m->tokenizer);
 }
 
@@ -18316,9 +18313,9 @@ PEFTDEF peft_status peft_model_load(const peft_model_desc *desc, peft_model **ou
     PEFT__NEED(desc->context, desc->context, "context");
     PEFT__NEED(desc->context, out, "out");
     peft_context *ctx = desc->context;
-    if (!desc->path) return PEFT__MISUSE(ctx, "peft_model_load: no path");
+    if (!desc->path) return PEFT__REFUSE(ctx, "peft_model_load: no path");
     if ((unsigned)desc->weights > (unsigned)PEFT_FP4 || (unsigned)desc->embeddings > (unsigned)PEFT_FP4)
-        return PEFT__MISUSE(ctx, "peft_model_load: weights as %s, embeddings as %s",
+        return PEFT__REFUSE(ctx, "peft_model_load: weights as %s, embeddings as %s",
             peft_dtype_name(desc->weights), peft_dtype_name(desc->embeddings));
     peft_model *m = NULL;
     int weights = desc->config_only ? PEFT__NO_WEIGHTS : PEFT__WEIGHTS;
@@ -18447,20 +18444,19 @@ static peft_status peft__folder_stage(peft__folder *f) {
     struct stat held, named;
     for (int tries = 0; tries < 100; tries++) {
         if (peft__make_folder(f->ctx, f->beside)) {
-            bool elsewhere = f->there && (errno == EACCES || errno == EPERM || errno == EROFS);
-            return elsewhere ? PEFT_OK
-                             : peft__fail(f->ctx, PEFT_ERROR_IO, "%s: %s", f->path, strerror(errno));
+            if (f->there && (errno == EACCES || errno == EPERM || errno == EROFS)) return PEFT_OK;
+            return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: %s", f->path, strerror(errno));
         }
         f->lock = open(f->beside, O_RDONLY);
-        if (f->lock < 0 && errno != ENOENT) break;
-        if (f->lock < 0) continue;
+        if (f->lock < 0 && errno == ENOENT) continue;
+        if (f->lock < 0) break;
         if (flock(f->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
             return peft__fail(
                 f->ctx, PEFT_ERROR_IO, "%s: another run is writing it (%s)", f->path, f->beside);
         bool ours = stat(f->beside, &named) == 0 && fstat(f->lock, &held) == 0 &&
             held.st_dev == named.st_dev && held.st_ino == named.st_ino;
-        if (ours && !peft__folder_clear(f, f->beside, f->there ? f->path : NULL, false)) break;
         if (ours) {
+            if (!peft__folder_clear(f, f->beside, f->there ? f->path : NULL, false)) break;
             f->stage = f->beside;
             if (f->there && stat(f->path, &named) == 0)
                 chmod(f->stage, (named.st_mode & 0777) | 0700);  // access rights stay
@@ -18570,19 +18566,15 @@ static peft_status peft__folder_text(peft__folder *f, const char *name, peft__st
     return status;
 }
 
-static peft_status peft__copy_as(peft__folder *f, const char *source, const char *name) {
+// Copies a file, if it is there. `source` NULL: memory ran out when the caller made the path.
+static peft_status peft__folder_copy(peft__folder *f, const char *source, const char *name) {
     char *data = NULL;
     size_t n = 0;
-    peft_status status = peft__read_all(f->ctx, source, &data, &n);
+    if (source && !peft__file_exists(f->ctx, source)) return PEFT_OK;
+    peft_status status = source ? peft__read_all(f->ctx, source, &data, &n) : PEFT_ERROR_MEMORY;
     if (!status) status = peft__folder_write(f, name, data, n);
     peft__free(f->ctx, data);
     return status;
-}
-
-static peft_status peft__copy_if_there(peft__folder *f, const char *from, const char *name) {
-    char *source = peft__path_join(&f->names, from, name);
-    if (!source) return PEFT_ERROR_MEMORY;
-    return peft__file_exists(f->ctx, source) ? peft__copy_as(f, source, name) : PEFT_OK;
 }
 
 // ---- config.json of a saved model
@@ -18806,12 +18798,11 @@ static peft_tensor *peft__one_more_than(peft__arena *a, const peft_tensor *t) {
     return y;
 }
 
-// Adds the tokenizer's chat template; if there are several, the one named "default".
-static peft_status peft__gguf_set_chat(peft_gguf_writer *w, const peft_tokenizer *t, peft__arena *a) {
+// The tokenizer's chat template, in the arena; if there are several, the one named "default"; NULL: none.
+static peft_status peft__chat_template(const peft_tokenizer *t, peft__arena *a, const char **out) {
     const char *file = peft__beside(a, t->source, "chat_template.jinja"),
                *config = peft__beside(a, t->source, "tokenizer_config.json"), *text = NULL;
     char *jinja = NULL;
-    size_t size;
     peft_gguf *g = NULL;
     peft__json *root = NULL;
     peft_status status = file && config ? PEFT_OK : PEFT_ERROR_MEMORY;
@@ -18819,17 +18810,18 @@ static peft_status peft__gguf_set_chat(peft_gguf_writer *w, const peft_tokenizer
         status = peft_gguf_open(t->ctx, t->source, &g);
         if (!status) text = peft_gguf_string(g, "tokenizer.chat_template", NULL);
     } else if (!status && peft__file_exists(t->ctx, file)) {
-        status = peft__read_all(t->ctx, file, &jinja, &size);
+        status = peft__read_all(t->ctx, file, &jinja, NULL);
         text = jinja;
     } else if (!status && peft__file_exists(t->ctx, config)) {
         status = peft__json_read(a, config, &root);
         const peft__json *v = peft__json_get(root, "chat_template");
-        if (peft__json_is(v, PEFT__JSON_STRING)) text = v->string;
+        text = peft__json_text(root, "chat_template", NULL);
         for (const peft__json *i = peft__json_is(v, PEFT__JSON_ARRAY) ? v->child : NULL; i; i = i->next)
             if (strcmp(peft__json_text(i, "name", ""), "default") == 0)
                 text = peft__json_text(i, "template", NULL);
     }
-    if (!status && text) status = peft_gguf_set_string(w, "tokenizer.chat_template", text);
+    *out = !status && text ? peft__arena_strdup(a, text, strlen(text)) : NULL;
+    if (!status && text && !*out) status = PEFT_ERROR_MEMORY;
     peft__free(t->ctx, jinja);
     peft_gguf_close(g);
     return status;
@@ -18843,6 +18835,7 @@ static peft_status peft__model_save_gguf(peft_model *m, const char *path, peft_d
         return PEFT__CANNOT(
             m->ctx, "peft_model_save: GGUF of %s in %s", m->config.model_type, peft_dtype_name(type));
     peft_gguf_writer *w = NULL;
+    const char *chat = NULL;
     peft_tensor frequencies[2];
     peft__arena scratch = PEFT__EMPTY_ARENA(m->ctx);
     peft_status status = peft__gguf_expressible(m, architecture);
@@ -18856,7 +18849,8 @@ static peft_status peft__model_save_gguf(peft_model *m, const char *path, peft_d
     if (!status && m->tokenizer && !m->config.encoder_decoder)
         status = peft_gguf_set_number(
             w, "tokenizer.ggml.add_bos_token", PEFT_GGUF_BOOL, peft_model_begins_with_bos(m));
-    if (!status && m->tokenizer) status = peft__gguf_set_chat(w, m->tokenizer, &scratch);
+    if (!status && m->tokenizer) status = peft__chat_template(m->tokenizer, &scratch, &chat);
+    if (!status && chat) status = peft_gguf_set_string(w, "tokenizer.chat_template", chat);
     if (!status) status = peft__gguf_add_frequencies(w, m, &scratch, frequencies);
     for (peft_tensor *t = m->tensors; t < m->tensors + m->tensor_count && !status; t++) {
         peft_tensor *as = t;
@@ -18922,7 +18916,9 @@ static const char *const peft__model_files[] = {"model.safetensors", "model.safe
 // Copies generation_config.json, or writes one for a model from one file that has several end tokens.
 static peft_status peft__save_generation_config(const peft_model *m, peft__folder *f) {
     const peft_config *c = &m->config;
-    if (!peft__model_in_one_file(m)) return peft__copy_if_there(f, m->folder, "generation_config.json");
+    static const char name[] = "generation_config.json";
+    if (!peft__model_in_one_file(m))
+        return peft__folder_copy(f, peft__path_join(&f->names, m->folder, name), name);
     if (!c->more_end_count) return PEFT_OK;
     peft__string s = PEFT__EMPTY_STRING(m->ctx);
     peft__string_format(&s, "{\n  \"_from_model_config\": true,\n  \"eos_token_id\": [%d", (int)c->eos_id);
@@ -18930,7 +18926,7 @@ static peft_status peft__save_generation_config(const peft_model *m, peft__folde
     peft__string_puts(&s, "]");
     if (c->bos_id >= 0) peft__string_format(&s, ",\n  \"bos_token_id\": %d", (int)c->bos_id);
     peft__string_puts(&s, "\n}\n");
-    return peft__folder_text(f, "generation_config.json", &s, PEFT_OK);
+    return peft__folder_text(f, name, &s, PEFT_OK);
 }
 
 // Writes the tokenizer's tokenizer.json, with the tokens that the model's texts have in front and behind.
@@ -18959,14 +18955,9 @@ static peft_status peft__write_tokenizer(const peft_model *m, peft__folder *f) {
     peft__tokenizer_config(&config, t, m->config.max_positions);
     status = peft__folder_text(f, "tokenizer.json", &json, status);
     status = peft__folder_text(f, "tokenizer_config.json", &config, status);
-    if (status || !peft__ends_with(t->source, ".gguf")) return status;
-    peft_gguf *g;
-    status = peft_gguf_open(t->ctx, t->source, &g);
-    if (status) return status;
-    const char *text = peft_gguf_string(g, "tokenizer.chat_template", NULL);
-    if (text) status = peft__folder_write(f, "chat_template.jinja", text, strlen(text));
-    peft_gguf_close(g);
-    return status;
+    const char *chat = NULL;
+    if (!status) status = peft__chat_template(t, &f->names, &chat);
+    return status || !chat ? status : peft__folder_write(f, "chat_template.jinja", chat, strlen(chat));
 }
 
 // Saves the tokenizer's files, or makes them. For a grown vocabulary: tokenizer.json with the new tokens,
@@ -18993,13 +18984,15 @@ static peft_status peft__save_tokenizer(const peft_model *m, peft__folder *f) {
         status = peft__write_tokenizer(m, f);
         bool sentencepiece = !grown && peft__ends_with(name, ".model");  // libraries look for other names
         if (status || !sentencepiece) return status;
-        return peft__copy_as(f, t->source, m->config.encoder_decoder ? "spiece.model" : "tokenizer.model");
+        return peft__folder_copy(
+            f, t->source, m->config.encoder_decoder ? "spiece.model" : "tokenizer.model");
     }
     if (grown) {
         files = beside_grown;
         status = peft__folder_write(f, "tokenizer.json", m->tokenizer_text, strlen(m->tokenizer_text));
     }
-    for (; *files && !status; files++) status = peft__copy_if_there(f, folder, *files);
+    for (; *files && !status; files++)
+        status = peft__folder_copy(f, peft__path_join(&f->names, folder, *files), *files);
     return status;
 }
 
@@ -19108,11 +19101,11 @@ static peft_status peft__grow_check(const peft_grow_desc *d) {
     peft_context *ctx = d->model->ctx;
     if (d->token_count < 0 || (d->token_count && !d->tokens) || !(d->noise - d->noise == 0) ||
         d->vocab_size < 0 || d->vocab_size > 1 << 24)
-        return PEFT__MISUSE(ctx, "peft_model_grow: %ld tokens, vocab_size %ld, noise %g", d->token_count,
+        return PEFT__REFUSE(ctx, "peft_model_grow: %ld tokens, vocab_size %ld, noise %g", d->token_count,
             d->vocab_size, (double)d->noise);
     for (int64_t i = 0; i < d->token_count; i++)
         if (!d->tokens[i] || !*d->tokens[i])
-            return PEFT__MISUSE(ctx, "peft_model_grow: token %ld is empty", i);
+            return PEFT__REFUSE(ctx, "peft_model_grow: token %ld is empty", i);
     return PEFT_OK;
 }
 
@@ -19127,7 +19120,7 @@ PEFTDEF peft_status peft_model_grow(const peft_grow_desc *desc) {
     if (desc->token_count) status = peft__grown_tokenizer(desc, &tokenizer, &json);
     int64_t old = m->config.vocab_size, rows = PEFT__MAX(old, tokenizer ? tokenizer->count : 0);
     if (!status && desc->vocab_size && desc->vocab_size < rows)
-        status = PEFT__MISUSE(m->ctx, "peft_model_grow: vocab_size %ld, but there are %ld tokens and rows",
+        status = PEFT__REFUSE(m->ctx, "peft_model_grow: vocab_size %ld, but there are %ld tokens and rows",
             desc->vocab_size, rows);
     rows = PEFT__MAX(rows, desc->vocab_size);
     peft_tensor *const grown[2] = {m->shared, m->head == m->shared ? NULL : m->head};
@@ -19241,14 +19234,19 @@ static const peft__adapter_part *peft__pass_part(const peft_adapter *a) {
     return (const peft__adapter_part *)(const void *)a;
 }
 
-PEFT__NOINLINE void peft__pass_begin(
-    peft__pass *p, peft_model *m, peft_tape *tape, const peft_active_adapter *adapters, int adapter_count) {
+// False: something that is needed is missing, and the tape records it.
+PEFT__NOINLINE bool peft__pass_begin(peft__pass *p, peft_model *m, peft_tape *tape, bool operands,
+    const peft_active_adapter *adapters, int adapter_count) {
+    bool given = operands && adapter_count >= 0 && (adapters || !adapter_count);
+    for (int i = 0; i < adapter_count && given; i++) given = adapters[i].adapter != NULL;
+    if (!m || !peft__ready(tape, given, "a pass of the model")) return false;
     memset(p, 0, sizeof(*p));
     p->model = m;
     p->tape = tape;
     p->adapters = adapters;
     p->adapter_count = adapter_count;
-    p->hooks = adapter_count && adapters[0].adapter ? peft__pass_part(adapters[0].adapter)->hooks : NULL;
+    p->hooks = adapter_count ? peft__pass_part(adapters[0].adapter)->hooks : NULL;
+    return true;
 }
 
 static peft_tensor *peft__use_at(const peft__pass *p, peft_tensor *t, int64_t module) {
@@ -19344,26 +19342,6 @@ static float peft__attention_scale(const peft_config *c, int64_t layer) {
 // How many keys a query of a decoder layer sees; 0: all before it.
 static int64_t peft__attention_window(const peft_config *c, int64_t layer) {
     return !c->windowed || c->windowed[layer] ? c->window : 0;
-}
-
-static peft_attention_desc peft__attention_of(const peft__pass *p, int64_t layer, peft_tensor *q,
-    peft_tensor *k, peft_tensor *v, const int64_t *q_offsets, const int64_t *k_offsets) {
-    const peft_config *c = &p->model->config;
-    peft_attention_desc a;
-    memset(&a, 0, sizeof(a));
-    a.q = q;
-    a.k = k;
-    a.v = v;
-    a.heads = c->heads;
-    a.kv_heads = c->kv_heads;
-    a.sequences = p->sequences;
-    a.q_offsets = q_offsets;
-    a.k_offsets = k_offsets;
-    a.scale = peft__attention_scale(c, layer);
-    a.cap = c->attention_cap;
-    a.max_distance = c->max_distance;
-    a.dropout = p->model->dropout;
-    return a;
 }
 
 // Which part of a prefix's columns [layer, key or value, inner] is a layer's keys (which = 0) or values
@@ -19551,55 +19529,59 @@ static peft_tensor *peft__query(const peft__pass *p, int64_t layer, peft_tensor 
     return out;
 }
 
-// Self-attention of the decoder: of one new token per row of the cache, of whole sequences, or of the rest
-// of one whose first `past` rows are in the cache. If there is a cache, new keys and values go there.
-static peft_tensor *peft__decoder_attention(const peft__pass *p, int64_t layer, peft_tensor *const qkv[3]) {
-    peft_tensor *q = qkv[0], *k = qkv[1], *v = qkv[2];
+// In T5's encoder every token sees all of its sequence; its decoder also attends to the encoder's states.
+typedef enum peft__attention_kind {
+    PEFT__ENCODER_SELF,
+    PEFT__DECODER_SELF,
+    PEFT__CROSS
+} peft__attention_kind;
+
+// Attention of one new token per row of the cache, of whole sequences, or of the rest of one whose first
+// `past` rows are in the cache. The decoder's new keys and values go into the cache, if there is one. In a
+// step, the keys and values of the encoder's states are there already.
+static peft_tensor *peft__attend(const peft__pass *p, peft__attention_kind kind, int64_t layer,
+    peft_tensor *q, peft_tensor *k, peft_tensor *v) {
+    const peft_config *f = &p->model->config;
     peft__decoder_cache *c = p->cache;
-    if (!q || !k || !v) return NULL;
+    bool self = kind == PEFT__DECODER_SELF, stored = p->step && !self;
+    peft_attention_desc a;
+    memset(&a, 0, sizeof(a));
+    a.k_offsets = p->source_offsets;
+    a.q_offsets = kind == PEFT__ENCODER_SELF ? a.k_offsets : p->offsets;
+    if (!q || (!stored && (!k || !v))) return NULL;
     if (p->step) {
-        for (int64_t r = 0; r < c->rows; r++)
+        for (int64_t r = 0; r < c->rows && self; r++)
             peft__cache_put(p, layer, r, c->base[c->source_of_row[r]] + c->length, k, v, r, 1);
-        return peft__query(p, layer, q, false);
+        return peft__query(p, layer, q, !self);
     }
-    k = peft__with_prefix(p, layer, 0, k);
-    v = peft__with_prefix(p, layer, 1, v);
-    if (!k || !v) return NULL;
-    int64_t held = p->past ? PEFT__MIN(p->past, peft__cache_room(p->model, c, layer)) : 0;
-    const int64_t *k_offsets = peft__lengthened(p->tape, p->offsets, p->sequences, p->prefix_rows + held);
-    peft_tensor *all_k = held ? peft__cache_then(p, layer, c->self_k[layer], held, k) : k;
-    peft_tensor *all_v = held ? peft__cache_then(p, layer, c->self_v[layer], held, v) : v;
-    if (!all_k || !all_v) return NULL;
-    for (int64_t r = 0; k_offsets && c && r < p->sequences * c->rows_per_source; r++) {
-        int64_t s = r / c->rows_per_source, from = p->offsets[s] + s * p->prefix_rows;
-        peft__cache_put(
-            p, layer, r, p->past, k, v, from, p->offsets[s + 1] + (s + 1) * p->prefix_rows - from);
-    }
-    peft_attention_desc a = peft__attention_of(p, layer, q, all_k, all_v, p->offsets, k_offsets);
-    a.causal = true;
-    a.window = peft__attention_window(&p->model->config, layer);
-    a.bias = peft__use(p, p->model->decoder[layer].bias);
-    return k_offsets ? peft_attention(p->tape, &a) : NULL;
-}
-
-// T5's encoder: every token sees all tokens of its sequence.
-static peft_tensor *peft__encoder_attention(const peft__pass *p, int64_t layer, peft_tensor *const qkv[3]) {
-    peft_attention_desc a = peft__attention_of(
-        p, layer, qkv[0], qkv[1], qkv[2], p->source_offsets, p->source_offsets);
-    a.bias = peft__use(p, p->model->encoder[layer].bias);
-    a.bidirectional = true;
-    return peft_attention(p->tape, &a);
-}
-
-// T5's decoder attends to the encoder's states, memory [source tokens, d_model]; in a cached step their
-// keys and values are in the cache.
-static peft_tensor *peft__cross_attention(
-    const peft__pass *p, int64_t layer, peft_tensor *q, peft_tensor *memory) {
-    const peft__block_weights *w = &p->model->decoder[layer];
-    if (p->step) return q ? peft__query(p, layer, q, true) : NULL;
-    peft_tensor *k = peft__linear(p, p->source_offsets, memory, w->cross_k, NULL);
-    peft_tensor *v = peft__linear(p, p->source_offsets, memory, w->cross_v, NULL);
-    peft_attention_desc a = peft__attention_of(p, layer, q, k, v, p->offsets, p->source_offsets);
+    if (self) {
+        int64_t held = p->past ? PEFT__MIN(p->past, peft__cache_room(p->model, c, layer)) : 0;
+        k = peft__with_prefix(p, layer, 0, k);
+        v = peft__with_prefix(p, layer, 1, v);
+        a.k_offsets = peft__lengthened(p->tape, p->offsets, p->sequences, p->prefix_rows + held);
+        if (!k || !v || !a.k_offsets) return NULL;
+        a.k = held ? peft__cache_then(p, layer, c->self_k[layer], held, k) : k;
+        a.v = held ? peft__cache_then(p, layer, c->self_v[layer], held, v) : v;
+        for (int64_t r = 0; c && r < p->sequences * c->rows_per_source; r++) {
+            int64_t s = r / c->rows_per_source, from = p->offsets[s] + s * p->prefix_rows;
+            peft__cache_put(
+                p, layer, r, p->past, k, v, from, p->offsets[s + 1] + (s + 1) * p->prefix_rows - from);
+        }
+        if (!a.k || !a.v) return NULL;
+        a.causal = true;
+        a.window = peft__attention_window(f, layer);
+    } else a.k = k, a.v = v;
+    a.q = q;
+    a.heads = f->heads;
+    a.kv_heads = f->kv_heads;
+    a.sequences = p->sequences;
+    a.scale = peft__attention_scale(f, layer);
+    a.cap = f->attention_cap;
+    a.bidirectional = kind == PEFT__ENCODER_SELF;
+    if (kind != PEFT__CROSS)
+        a.bias = peft__use(p, (self ? p->model->decoder : p->model->encoder)[layer].bias);
+    a.max_distance = f->max_distance;
+    a.dropout = p->model->dropout;
     return peft_attention(p->tape, &a);
 }
 
@@ -19638,11 +19620,13 @@ static peft_tensor *peft__model_block(
     const int64_t *rows = encoder ? p->source_offsets : p->offsets;
     peft_tensor *qkv[3], *y;
     peft__queries_keys_values(p, rows, w, layer, w->norm ? peft__norm_of(p, x, w->norm) : x, qkv);
-    y = encoder ? peft__encoder_attention(p, layer, qkv) : peft__decoder_attention(p, layer, qkv);
+    y = peft__attend(p, encoder ? PEFT__ENCODER_SELF : PEFT__DECODER_SELF, layer, qkv[0], qkv[1], qkv[2]);
     y = peft__join(p, rows, y, w->o, w->o_norm, x);
     if (w->cross_q && y && y->rows) {
         peft_tensor *q = peft__linear(p, rows, peft__norm_of(p, y, w->cross_norm), w->cross_q, NULL);
-        y = peft__linear(p, rows, peft__cross_attention(p, layer, q, memory), w->cross_o, y);
+        peft_tensor *k = p->step ? NULL : peft__linear(p, p->source_offsets, memory, w->cross_k, NULL);
+        peft_tensor *v = p->step ? NULL : peft__linear(p, p->source_offsets, memory, w->cross_v, NULL);
+        y = peft__linear(p, rows, peft__attend(p, PEFT__CROSS, layer, q, k, v), w->cross_o, y);
     }
     peft_tensor *seen = p->model->config.parallel ? x : y;
     return peft__feed_forward(p, rows, w, w->ff_norm ? peft__norm_of(p, seen, w->ff_norm) : seen, y);
@@ -19752,7 +19736,7 @@ static peft_tensor *peft__add_positions(const peft__pass *p, peft_tensor *x) {
     for (int64_t r = 0; r < x->rows && m->positions; r++) {
         if (p->positions[r] < m->config.max_positions) continue;
         peft__tape_fail(p->tape,
-            PEFT__MISUSE(m->ctx, "a sequence has more tokens than the model's context of %ld",
+            PEFT__REFUSE(m->ctx, "a sequence has more tokens than the model's context of %ld",
                 m->config.max_positions));
         return NULL;
     }
@@ -19775,25 +19759,24 @@ static peft_tensor *peft__finish(const peft__pass *p, peft_tensor *x) {
 
 static peft_status peft__pass_check(const peft__pass *p) {
     peft_context *ctx = p->model->ctx;
-    if (p->sequences < 1) return PEFT__MISUSE(ctx, "an empty batch");
+    if (p->sequences < 1) return PEFT__REFUSE(ctx, "an empty batch");
     for (int64_t i = 0; i < p->sequences; i++)
         if ((p->model->config.encoder_decoder && p->source_offsets[i + 1] <= p->source_offsets[i]) ||
             (p->offsets && p->offsets[i + 1] <= p->offsets[i]))
-            return PEFT__MISUSE(ctx, "example %ld of the batch has no source or no target", i);
+            return PEFT__REFUSE(ctx, "example %ld of the batch has no source or no target", i);
     if (p->adapter_count > PEFT_MAX_PATHS)
-        return PEFT__MISUSE(ctx, "%d adapters at once; at most %d", p->adapter_count, PEFT_MAX_PATHS);
+        return PEFT__REFUSE(ctx, "%d adapters at once; at most %d", p->adapter_count, PEFT_MAX_PATHS);
     int prompts = 0, paths = 0;
     for (int i = 0; i < p->adapter_count; i++) {
         const peft_active_adapter *active = &p->adapters[i];
         const peft__adapter_part *a = peft__pass_part(active->adapter);
         int64_t first = active->first_sequence, count = active->sequence_count;
-        if (!a) return PEFT__MISUSE(ctx, "adapter %d is NULL", i);
-        if (a->model != p->model) return PEFT__MISUSE(ctx, "adapter %d was made for another model", i);
+        if (a->model != p->model) return PEFT__REFUSE(ctx, "adapter %d was made for another model", i);
         if (a->merged)
-            return PEFT__MISUSE(
+            return PEFT__REFUSE(
                 ctx, "adapter %d is merged: the base has it already; pass the base alone, or unmerge", i);
         if (first < 0 || count < 0 || count > p->sequences || first > p->sequences - count)
-            return PEFT__MISUSE(
+            return PEFT__REFUSE(
                 ctx, "adapter %d is for %ld sequences from %ld on, of %ld", i, count, first, p->sequences);
         prompts += a->virtual_tokens > 0;
         paths += a->low_rank_paths;
@@ -19857,14 +19840,6 @@ static peft_tensor *peft__run_decoder(peft__pass *p, const int32_t *ids, peft_te
     return x;
 }
 
-// Whether a pass can begin; if not, the tape (else the model) records what is missing.
-static bool peft__pass_ready(
-    const peft_model *m, peft_tape *tape, bool operands, const peft_active_adapter *adapters, int count) {
-    bool given = operands && count >= 0 && (adapters || !count);
-    for (int i = 0; i < count && given; i++) given = adapters[i].adapter != NULL;
-    return m && peft__ready(tape, given, "a pass of the model");
-}
-
 static bool peft__batch_given(const peft_model *m, const peft_batch *b) {
     bool pairs = m && m->config.encoder_decoder;
     return b && b->decoder_input && b->target_offsets && (!pairs || (b->source && b->source_offsets));
@@ -19892,17 +19867,15 @@ static peft_tensor *peft__run_pass(peft__pass *p, const peft_batch *b) {
 
 PEFTDEF peft_tensor *peft_model_hidden(peft_model *m, peft_tape *tape, const peft_batch *b,
     const peft_active_adapter *adapters, int adapter_count) {
-    if (!peft__pass_ready(m, tape, peft__batch_given(m, b), adapters, adapter_count)) return NULL;
     peft__pass p;
-    peft__pass_begin(&p, m, tape, adapters, adapter_count);
-    return peft__run_pass(&p, b);
+    bool ok = peft__pass_begin(&p, m, tape, peft__batch_given(m, b), adapters, adapter_count);
+    return ok ? peft__run_pass(&p, b) : NULL;
 }
 
 PEFTDEF peft_tensor *peft_model_logits(peft_model *m, peft_tape *tape, peft_tensor *hidden,
     const peft_active_adapter *adapters, int adapter_count) {
-    if (!peft__pass_ready(m, tape, hidden != NULL, adapters, adapter_count)) return NULL;
     peft__pass p;
-    peft__pass_begin(&p, m, tape, adapters, adapter_count);
+    if (!peft__pass_begin(&p, m, tape, hidden != NULL, adapters, adapter_count)) return NULL;
     for (int i = 0; i < adapter_count; i++) {
         const peft_adapter *a = adapters[i].adapter;
         if (!adapters[i].sequence_count ||
@@ -19930,10 +19903,9 @@ static const int32_t *peft__lengthened_labels(peft__pass *p, const peft_batch *b
 
 PEFTDEF peft_tensor *peft_model_loss(peft_model *m, peft_tape *tape, const peft_batch *b,
     const peft_active_adapter *adapters, int adapter_count, double denominator) {
-    bool given = peft__batch_given(m, b) && b->labels;
-    if (!peft__pass_ready(m, tape, given, adapters, adapter_count)) return NULL;
     peft__pass p;
-    peft__pass_begin(&p, m, tape, adapters, adapter_count);
+    bool given = peft__batch_given(m, b) && b->labels;
+    if (!peft__pass_begin(&p, m, tape, given, adapters, adapter_count)) return NULL;
     peft_tensor *hidden = peft__run_pass(&p, b);
     const int32_t *labels = hidden ? peft__lengthened_labels(&p, b) : NULL;
     bool adds = m->config.logit_cap > 0;  // something follows the head's product: the loss needs logits
@@ -20008,12 +19980,13 @@ static peft_status peft__cache_begin_prompt(peft__pass *p, const int32_t *ids, c
     return peft__run_decoder(p, rest, NULL) ? PEFT_OK : p->tape->status;
 }
 
-static void peft__cache_pass(peft__pass *p, peft_model *m, peft_tape *tape, peft__decoder_cache *c,
+static peft_status peft__cache_pass(peft__pass *p, peft_model *m, peft_tape *tape, peft__decoder_cache *c,
     const peft_active_adapter *adapters, int adapter_count) {
-    peft__pass_begin(p, m, tape, adapters, adapter_count);
-    p->cache = c;
     peft_tape_reset(tape, 0);
     peft_tape_inference(tape, true);
+    if (!peft__pass_begin(p, m, tape, true, adapters, adapter_count)) return tape->status;
+    p->cache = c;
+    return PEFT_OK;
 }
 
 static peft_status peft__cache_begin(peft_model *m, peft_tape *tape, const int32_t *source,
@@ -20021,21 +19994,23 @@ static peft_status peft__cache_begin(peft_model *m, peft_tape *tape, const int32
     int64_t rows_per_source, int64_t new_tokens, peft__decoder_cache *c) {
     peft__pass p;
     memset(c, 0, sizeof(*c));
-    peft__cache_pass(&p, m, tape, c, adapters, adapter_count);
+    peft_status status = peft__cache_pass(&p, m, tape, c, adapters, adapter_count);
+    if (status) return status;
     p.sequences = sources;
     p.source_offsets = source_offsets;
     bool t5 = m->config.encoder_decoder;
     int64_t longest = 0, added = 0;
-    for (int64_t s = 0; s < sources; s++)
-        longest = PEFT__MAX(longest, source_offsets[s + 1] - source_offsets[s]);
-    peft_status status = peft__pass_check(&p);
+    status = peft__pass_check(&p);
     if (!status) peft__begin_prefix(&p, true);
     for (int i = 0; i < adapter_count && !status; i++)
         added += peft__pass_part(adapters[i].adapter)->virtual_tokens;
-    for (int64_t s = 0; s < sources && !status; s++)
-        status = peft__grows_beyond(m, source_offsets[s + 1] - source_offsets[s] + added, new_tokens);
+    for (int64_t s = 0; s < sources && !status; s++) {
+        int64_t n = source_offsets[s + 1] - source_offsets[s];
+        longest = PEFT__MAX(longest, n);
+        status = peft__grows_beyond(m, n + added, new_tokens);
+    }
     if (!status && m->positions && longest + added + new_tokens > m->config.max_positions)
-        status = PEFT__MISUSE(m->ctx,
+        status = PEFT__REFUSE(m->ctx,
             "%ld prompt tokens and %ld new ones do not fit into the model's context of %ld",
             (longest + added), new_tokens, m->config.max_positions);
     if (!status)
@@ -20057,7 +20032,7 @@ static peft_status peft__begin_step(peft__pass *p) {
     for (int64_t r = 0; r < c->rows; r++) {
         int64_t s = c->source_of_row[r], at = c->positions[s] + c->length;
         if (c->base[s] + c->length >= c->capacity)
-            return PEFT__MISUSE(p->model->ctx, "the cache holds %ld tokens", c->capacity);
+            return PEFT__REFUSE(p->model->ctx, "the cache holds %ld tokens", c->capacity);
         p->positions[r] = peft__cos_sin_row(p->model, at, at + 1);
         longest = PEFT__MAX(longest, at + 1);
     }
@@ -20068,8 +20043,8 @@ static peft_status peft__begin_step(peft__pass *p) {
 static peft_status peft__cache_step(peft_model *m, peft_tape *tape, peft__decoder_cache *c,
     const int32_t *tokens, const peft_active_adapter *adapters, int adapter_count, float *logits) {
     peft__pass p;
-    peft__cache_pass(&p, m, tape, c, adapters, adapter_count);
-    peft_status status = peft__begin_step(&p);
+    peft_status status = peft__cache_pass(&p, m, tape, c, adapters, adapter_count);
+    if (!status) status = peft__begin_step(&p);
     if (status) return status;
     peft__begin_prefix(&p, false);
     peft_tensor *x = peft__add_positions(&p, peft__token_inputs(&p, tokens, c->rows));
@@ -20087,13 +20062,14 @@ static peft_status peft__cache_extend(peft_model *m, peft_tape *tape, peft__deco
     peft__pass p;
     int64_t offsets[2] = {0, count - past};
     if (count == past) return PEFT_OK;
-    peft__cache_pass(&p, m, tape, c, adapters, adapter_count);
+    peft_status status = peft__cache_pass(&p, m, tape, c, adapters, adapter_count);
+    if (status) return status;
     p.sequences = 1;
     p.past = past;
     p.ahead = 1;
     p.offsets = offsets;
     p.prefix_layers = m->config.decoder_layers;
-    peft_status status = peft__pass_check(&p);
+    status = peft__pass_check(&p);
     if (status || peft__run_decoder(&p, ids + past, NULL)) return status ? status : tape->status;
     return tape->status ? tape->status : PEFT_ERROR_MEMORY;
 }
@@ -20759,7 +20735,7 @@ static void peft__names_parse(peft__builder *b, int which, const char *list) {
         names->count++;
         if (row->type == PEFT__KEY_TOKEN_LISTS) peft__name_tokens(b, e);
         if (row->type == PEFT__KEY_BY_EXPRESSION && !peft__name_number(names, e))
-            b->status = PEFT__MISUSE(
+            b->status = PEFT__REFUSE(
                 b->adapter->ctx, "adapter: %s has \"%s\", not like \"q=4\"", names->key, e->text);
         else if (names->whole) peft__name_expression(b, names, e, "", "");
         else if (row->type == PEFT__KEY_BY_EXPRESSION) peft__name_expression(b, names, e, "(.*\\.)?(", ")");
@@ -21020,16 +20996,16 @@ static void peft__add_rows(peft__builder *b, int64_t module, const char *ids, pe
         long long id = strtoll(p, &end, 10);
         for (int64_t i = 0; i < count; i++)
             if (list[i] == id)
-                b->status = PEFT__MISUSE(
+                b->status = PEFT__REFUSE(
                     a->ctx, "adapter: trainable_token_indices has %ld twice", (int64_t)id);
         if (!b->status && (end == p || id < 0 || id >= t->rows))
-            b->status = PEFT__MISUSE(a->ctx,
+            b->status = PEFT__REFUSE(a->ctx,
                 "adapter: trainable_token_indices \"%s\": not ids below %ld, the rows of %s", ids, t->rows,
                 t->name);
         list[count++] = (int32_t)id;
     }
     if (!b->status && !count)
-        b->status = PEFT__MISUSE(a->ctx, "adapter: trainable_token_indices \"%s\" has no ids",
+        b->status = PEFT__REFUSE(a->ctx, "adapter: trainable_token_indices \"%s\" has no ids",
             b->lists[PEFT__TOKENS].entries[0].text);
     s->rows = peft__add_part(b, module, "token_adapter.trainable_tokens_delta", count, t->cols, 2);
     s->row_ids = list;
@@ -21161,7 +21137,7 @@ static void peft__nothing_matched(peft__builder *b) {
         if (peft__layer_of(NULL, m->tensors[i].name) > 0) break;
         if (peft__is_linear(m, &m->tensors[i])) peft__string_format(&names, " %s", peft__last_part(m, i));
     }
-    b->status = PEFT__MISUSE(a->ctx, "%s: \"%s\"%s%s%s%s matches nothing in the model; block 0 has%s",
+    b->status = PEFT__REFUSE(a->ctx, "%s: \"%s\"%s%s%s%s matches nothing in the model; block 0 has%s",
         peft__method_row_of(a->d.method)->info.name, targets ? targets : "", layers ? " in layers " : "",
         layers ? layers : "", excluded ? " without " : "", excluded ? excluded : "",
         names.failed || !names.data ? "" : names.data);
@@ -21184,7 +21160,7 @@ static void peft__check_matched(peft__builder *b) {
                 peft__log(a->ctx, "warning: \"%.*s\" of %s matches nothing in the model", (int)e->size,
                     e->text, b->lists[i].key);
             else
-                b->status = PEFT__MISUSE(a->ctx,
+                b->status = PEFT__REFUSE(a->ctx,
                     "adapter: \"%s\" of trainable_token_indices matches nothing in the model", e->text);
         }
 }
@@ -21271,7 +21247,7 @@ static bool peft__numbers_valid(const char *list) {
 
 static bool peft__in_range(peft_context *ctx, const char *name, double value, double most) {
     if (value >= 0 && value <= most) return true;
-    PEFT__MISUSE(ctx, "adapter: %s is %g, not in 0..%g", name, value, most);
+    PEFT__REFUSE(ctx, "adapter: %s is %g, not in 0..%g", name, value, most);
     return false;
 }
 
@@ -21292,19 +21268,19 @@ static peft_status peft__adapter_check(peft_context *ctx, const peft_adapter_des
     }
     if (!fits) return PEFT_ERROR_ARGUMENT;
     if (d->reduction_factor > 0 && d->reduction_factor < 1)
-        return PEFT__MISUSE(ctx, "adapter: reduction_factor is %g, below 1", (double)d->reduction_factor);
+        return PEFT__REFUSE(ctx, "adapter: reduction_factor is %g, below 1", (double)d->reduction_factor);
     if (!peft__numbers_valid(d->layers_to_transform))
-        return PEFT__MISUSE(
+        return PEFT__REFUSE(
             ctx, "adapter: layers_to_transform is \"%s\", not like \"0,2,5\"", d->layers_to_transform);
     if (!peft__is_listed("none,all,lora_only", bias))
-        return PEFT__MISUSE(ctx, "adapter: bias is \"%s\", not none, all or lora_only", bias);
+        return PEFT__REFUSE(ctx, "adapter: bias is \"%s\", not none, all or lora_only", bias);
     if (d->init_text && (peft__method_row_of(d->method)->kind & (PEFT__PREFIX | PEFT__ENCODED)))
-        return PEFT__MISUSE(ctx, "adapter: init_text is for prompt tuning");
+        return PEFT__REFUSE(ctx, "adapter: init_text is for prompt tuning");
     if (d->method == PEFT_SELECTED && !d->target_modules)
-        return PEFT__MISUSE(ctx, "selected: target_modules has to say which parameters");
+        return PEFT__REFUSE(ctx, "selected: target_modules has to say which parameters");
     if (d->type != PEFT_F32 &&
         ((d->type != PEFT_F16 && d->type != PEFT_BF16) || d->method != PEFT_LORA || d->pissa))
-        return PEFT__MISUSE(ctx, "adapter: only a LoRA without pissa can be in f16 or bf16, not %s in %s",
+        return PEFT__REFUSE(ctx, "adapter: only a LoRA without pissa can be in f16 or bf16, not %s in %s",
             d->pissa ? "pissa" : peft__method_row_of(d->method)->info.name, peft_dtype_name(d->type));
     return PEFT_OK;
 }
@@ -21438,7 +21414,7 @@ static peft_status peft__prompt_init(peft_adapter *a, peft_rng *rng) {
             "prompt tuning: %s has no tokenizer for the initial text", a->model->folder);
     if (text) status = peft_encode(t, text, strlen(text), &ids);
     if (!status && text && !ids.count)
-        status = PEFT__MISUSE(a->ctx, "prompt tuning: the initial text has no tokens");
+        status = PEFT__REFUSE(a->ctx, "prompt tuning: the initial text has no tokens");
     if (!status && a->d.method == PEFT_PROMPT_TUNING && (text || !a->d.random_init))
         peft__prompt_from_vocabulary(a, rng, &ids);
     else if (!status) peft__fill_normal(rng, a->prompt, a->part.prefix && !a->encoder[0] ? 0.02 : 1);
@@ -21628,7 +21604,7 @@ static peft_status peft__start_module(
     int64_t out = s->b->rows, in = s->a->cols, r = s->a->rows;
     bool pissa = start == PEFT__START_PISSA;
     if (r > PEFT__MIN(in, out))
-        return PEFT__MISUSE(a->ctx, "%s: r %ld is more than %s [%ld, %ld] has", peft__lora_starts[start].name,
+        return PEFT__REFUSE(a->ctx, "%s: r %ld is more than %s [%ld, %ld] has", peft__lora_starts[start].name,
             r, t->name, out, in);
     float *w = PEFT__CALLOC(a->ctx, out * in, float);
     if (!w) return PEFT_ERROR_MEMORY;
@@ -21686,7 +21662,7 @@ static peft_status peft__start_all(peft_adapter *a, peft__lora_start start, peft
     const char *name = peft__lora_starts[start].name;
     if (a->d.target_parameters) return PEFT__CANNOT(a->ctx, "%s: with target_parameters", name);
     if (a->d.method != PEFT_LORA || !(a->d.alpha > 0))
-        return PEFT__MISUSE(a->ctx, "%s: is for LoRA with an alpha above 0", name);
+        return PEFT__REFUSE(a->ctx, "%s: is for LoRA with an alpha above 0", name);
     peft_status status = peft__initial_room(a, 0);
     a->starts = true;
     a->part.low_rank_paths = 2;
@@ -21712,11 +21688,11 @@ static peft_status peft__check_created(const peft_adapter *a) {
     bool lora = a->d.method == PEFT_LORA || a->d.method == PEFT_DORA;
     bool alone = shared->rows && !a->modules[peft__input_module(m, false)].rows;
     if (m->config.encoder_decoder && (shared->a || (shared->replacement && lora) || alone))
-        return PEFT__MISUSE(a->ctx,
+        return PEFT__REFUSE(a->ctx,
             "adapter: HF's T5 does not ask its module \"shared\"; name "
             "embed_tokens, or encoder.embed_tokens");
     if (a->d.method == PEFT_DORA && a->d.lora_bias)
-        return PEFT__MISUSE(a->ctx, "adapter: DoRA has no lora_bias");
+        return PEFT__REFUSE(a->ctx, "adapter: DoRA has no lora_bias");
     for (int64_t i = 0; i < peft__module_count(m) && a->d.pissa; i++)
         if (a->modules[i].embedding)
             return PEFT__CANNOT(a->ctx, "pissa: %s is an embedding", peft__module_tensor(m, i)->name);
@@ -22679,7 +22655,7 @@ static peft_status peft__check_merged(const peft_adapter *a, const char *caller)
     for (int64_t i = 0; i < a->backup_count; i++) {
         const peft_tensor *t = &a->model->tensors[a->backups[i].tensor];
         if (t->data != a->backups[i].merged)
-            return PEFT__MISUSE(a->ctx, "%s: %s was changed after this adapter was merged", caller, t->name);
+            return PEFT__REFUSE(a->ctx, "%s: %s was changed after this adapter was merged", caller, t->name);
     }
     return PEFT_OK;
 }
@@ -22744,10 +22720,10 @@ PEFTDEF peft_status peft_adapter_merge(peft_adapter *a, float scale) {
     peft_model *m = a->model;
     const peft__method_row *row = peft__method_row_of(a->d.method);
     if (!(scale > -1e30f && scale < 1e30f))
-        return PEFT__MISUSE(a->ctx, "scale: %g is not a number", (double)scale);
+        return PEFT__REFUSE(a->ctx, "scale: %g is not a number", (double)scale);
     if (!(row->kind & (PEFT__ADAPTS | PEFT__REPLACES)))
         return PEFT__CANNOT(a->ctx, "merge: %s has no weights to add it to", row->info.name);
-    if (a->backup_count) return PEFT__MISUSE(a->ctx, "merge: this adapter is merged already");
+    if (a->backup_count) return PEFT__REFUSE(a->ctx, "merge: this adapter is merged already");
     peft_status status = peft__merge_check(a);
     if (status) return status;
     a->backups = PEFT__CALLOC(a->ctx, m->tensor_count, peft__backup);
@@ -22803,7 +22779,7 @@ PEFTDEF peft_status peft_adapter_requantize(peft_adapter *a, peft_requantize_err
     peft__requantize_sums s;
     memset(&s, 0, sizeof(s));
     if (error) memset(error, 0, sizeof(*error));
-    if (!a->backup_count) return PEFT__MISUSE(a->ctx, "requantize: this adapter is not merged");
+    if (!a->backup_count) return PEFT__REFUSE(a->ctx, "requantize: this adapter is not merged");
     peft_status status = peft__check_merged(a, "requantize");
     if (status) return status;
     peft_tensor **made = PEFT__CALLOC(a->ctx, a->backup_count, peft_tensor *);
@@ -22837,14 +22813,14 @@ static peft_status peft__combine_check(const peft_combine_desc *d) {
     const peft_adapter *first = d->adapters[0];
     peft_context *ctx = first->ctx;
     if ((unsigned)d->kind > (unsigned)PEFT_COMBINE_DARE_LINEAR || !(d->density >= 0 && d->density <= 1))
-        return PEFT__MISUSE(ctx, "combine: kind %d, density %g", (int)d->kind, (double)d->density);
+        return PEFT__REFUSE(ctx, "combine: kind %d, density %g", (int)d->kind, (double)d->density);
     for (int64_t k = 0; k < d->count; k++) {
         const peft_adapter *a = d->adapters[k];
         float weight = d->weights ? d->weights[k] : 1;
         if (!a || a->model != first->model || a->d.method != PEFT_LORA || a->initial_count ||
             a->d.type != PEFT_F32)
-            return PEFT__MISUSE(ctx, "combine: adapter %ld is no plain LoRA in f32 of the same model", k);
-        if (!(weight - weight == 0)) return PEFT__MISUSE(ctx, "combine: weight %ld is no number", k);
+            return PEFT__REFUSE(ctx, "combine: adapter %ld is no plain LoRA in f32 of the same model", k);
+        if (!(weight - weight == 0)) return PEFT__REFUSE(ctx, "combine: weight %ld is no number", k);
         for (int64_t i = 0; i < peft__module_count(a->model); i++) {
             const peft__adapted *s = &a->modules[i], *f = &first->modules[i];
             const char *path = peft__module_path(a->model, i);
@@ -23009,7 +22985,7 @@ PEFTDEF peft_status peft_prompt_nearest(
         return PEFT__CANNOT(ctx, "nearest tokens: %s has no virtual tokens among the words",
             peft__method_row_of(a->d.method)->info.name);
     if (token < 0 || token >= a->prompt->rows || k < 1 || k > vocabulary->rows)
-        return PEFT__MISUSE(
+        return PEFT__REFUSE(
             ctx, "nearest tokens: %ld of virtual token %ld of %ld", k, token, a->prompt->rows);
     peft__arena scratch = PEFT__EMPTY_ARENA(ctx);
     peft_tensor made = *a->prompt;
