@@ -2933,6 +2933,9 @@ typedef struct peft__arena {
 
 #define PEFT__EMPTY_ARENA(ctx) {ctx, NULL, NULL}
 
+// An array of `count` items, all zero; NULL: out of memory.
+#define PEFT__ZEROS(arena, count, type) ((type *)peft__arena_zeros(arena, (size_t)(count) * sizeof(type)))
+
 static void peft__arena_init(peft__arena *a, peft_context *ctx) {
     memset(a, 0, sizeof(*a));
     a->ctx = ctx;
@@ -2981,6 +2984,11 @@ static void *peft__arena_alloc(peft__arena *a, size_t size) {
 
 // An array of `count` items, not zeroed. The count is not checked for overflow.
 #define PEFT__ARENA(arena, count, type) ((type *)peft__arena_alloc(arena, (size_t)(count) * sizeof(type)))
+
+PEFT__NOINLINE void *peft__arena_zeros(peft__arena *a, size_t size) {
+    void *p = peft__arena_alloc(a, size);
+    return p ? memset(p, 0, size) : NULL;
+}
 
 PEFT__NOINLINE char *peft__arena_strdup(peft__arena *a, const char *s, size_t n) {
     char *copy = (char *)peft__arena_alloc(a, n + 1);
@@ -17163,9 +17171,9 @@ struct peft_model {
     peft_archive *archive;  // mapped weights live in it
     peft_tokenizer *tokenizer;
     peft_tensor *tensors;
-    int64_t tensor_count, tensor_capacity;
-    int64_t *bias_of;  // [tensor_capacity] index of a weight's bias, or -1
-    const char **paths;  // [tensor_capacity] names without .weight or .bias: the modules'
+    int64_t tensor_count;
+    int64_t *bias_of;  // [tensor_count] index of a weight's bias, or -1
+    const char **paths;  // [tensor_count] names without .weight or .bias: the modules'
     peft__map by_name;
     peft_tensor *shared, *head;  // the embedding; head == shared when tied
     peft_tensor *positions;  // learned positions (GPT-2), or NULL
@@ -17806,17 +17814,21 @@ static peft_tensor *peft__model_add(
     return t;
 }
 
+// Swaps the shape, not the values.
+static void peft__swap_sides(peft_tensor *t) {
+    int64_t rows = t->rows;
+    t->rows = t->cols;
+    t->cols = rows;
+    t->in_out = !t->in_out;
+}
+
 // Adds the weight [out, in] of a linear module or an embedding, or [1, out] of a norm (in 0), and its bias
 // [1, out].
 static peft_tensor *peft__model_add_module(
     peft_model *m, const char *stem, int64_t out, int64_t in, bool in_out, bool bias) {
-    peft_tensor *t = peft__model_add(m, stem, "weight",
-        !in ? 1
-            : in_out ? in
-                     : out,
-        in && !in_out ? in : out, in ? 2 : 1);
+    peft_tensor *t = peft__model_add(m, stem, "weight", in ? out : 1, in ? in : out, in ? 2 : 1);
     if (!t) return NULL;
-    t->in_out = in && in_out;
+    if (in && in_out) peft__swap_sides(t);
     if (bias) m->bias_of[t - m->tensors] = m->tensor_count;
     return bias && !peft__model_add(m, stem, "bias", 1, out, 1) ? NULL : t;
 }
@@ -17856,12 +17868,12 @@ static bool peft__add_side(peft_model *m, bool decoder) {
 static bool peft__add_parameters(peft_model *m) {
     const peft_config *c = &m->config;
     const peft__family *f = m->family;
-    m->tensor_capacity = (c->layers + c->decoder_layers) * 32 + 16;
-    m->tensors = PEFT__CALLOC(m->ctx, m->tensor_capacity, peft_tensor);
-    m->bias_of = PEFT__CALLOC(m->ctx, m->tensor_capacity, int64_t);
-    m->paths = PEFT__CALLOC(m->ctx, m->tensor_capacity, const char *);
-    m->encoder = PEFT__CALLOC(m->ctx, c->layers + 1, peft__block_weights);
-    m->decoder = PEFT__CALLOC(m->ctx, c->decoder_layers, peft__block_weights);
+    int64_t room = (c->layers + c->decoder_layers) * 32 + 16;
+    m->tensors = PEFT__ZEROS(&m->arena, room, peft_tensor);
+    m->bias_of = PEFT__ZEROS(&m->arena, room, int64_t);
+    m->paths = PEFT__ZEROS(&m->arena, room, const char *);
+    m->encoder = PEFT__ZEROS(&m->arena, c->layers + 1, peft__block_weights);
+    m->decoder = PEFT__ZEROS(&m->arena, c->decoder_layers, peft__block_weights);
     if (!m->tensors || !m->bias_of || !m->paths || !m->encoder || !m->decoder) return false;
     m->shared = m->head = peft__model_add_module(m, f->embedding, c->vocab_size, c->d_model, false, false);
     if (!m->shared) return false;
@@ -17903,7 +17915,7 @@ static bool peft__make_frequencies(peft_model *m) {
     const peft_config *c = &m->config;
     bool both = c->rope == PEFT_ROPE_LONG;
     for (int k = 0; k < (c->rotary ? 1 + (c->local_theta > 0 || both) : 0); k++) {
-        m->frequencies[k] = PEFT__CALLOC(m->ctx, c->rotary / 2, float);
+        m->frequencies[k] = PEFT__ARENA(&m->arena, c->rotary / 2, float);
         for (int64_t i = 0; m->frequencies[k] && i < c->rotary / 2; i++) {
             double f = peft__rope_frequency(c, k && !both ? c->local_theta : c->rope_theta, i);
             double divisor = both ? (double)c->rope_divisors[k][i] : k ? 1 : peft__rope_divisor(c, f, i);
@@ -17977,14 +17989,6 @@ static void peft__transpose(const peft_tensor *t, float *out) {
         for (int64_t k = 0; k < t->cols; k++) peft__to_f32(t, i * t->cols + k, 1, &out[k * t->rows + i]);
 }
 
-// Swaps the shape, not the values.
-static void peft__swap_sides(peft_tensor *t) {
-    int64_t rows = t->rows;
-    t->rows = t->cols;
-    t->cols = rows;
-    t->in_out = !t->in_out;
-}
-
 // Quantizes t. The result is [out, in], as in bitsandbytes: blocks run along the inputs.
 static peft_status peft__store_quantized(
     peft_context *ctx, const peft_tensor *t, const peft_quantize_desc *d, peft_tensor **out) {
@@ -18003,20 +18007,23 @@ static peft_status peft__store_quantized(
 
 // Puts a float tensor into another format. Its old values are freed, or given back to the mapped file.
 static peft_status peft__store(peft_model *m, peft_tensor *t, const peft_quantize_desc *d) {
-    peft_tensor old = *t, *quantized = NULL;
+    peft_tensor old = *t, made = *t, *quantized = NULL;
+    peft_status status;
     if (d->type == PEFT_F32 || t->quant || t->type == d->type) return PEFT_OK;
-    bool halves = d->type <= PEFT_BF16;
-    void *data = halves ? peft__alloc(m->ctx, (size_t)peft__size(t) * sizeof(uint16_t)) : NULL;
-    peft_status status = halves && !data ? PEFT_ERROR_MEMORY : PEFT_OK;
-    if (data) status = peft__tensor_as(m->ctx, t, d->type, data);
-    if (!halves) status = peft__store_quantized(m->ctx, t, d, &quantized);
-    if (status) {
-        peft__free(m->ctx, data);
-        return status;
+    if (d->type > PEFT_BF16) {
+        status = peft__store_quantized(m->ctx, t, d, &quantized);
+        if (status) return status;
+        made = *quantized;
+        peft__free(m->ctx, quantized);
+    } else {
+        made.data = PEFT__CALLOC(m->ctx, peft__size(t), uint16_t);
+        made.type = d->type;
+        made.owned = true;
+        status = made.data ? peft__tensor_as(m->ctx, t, d->type, made.data) : PEFT_ERROR_MEMORY;
+        if (status) peft__free(m->ctx, made.data);
+        if (status) return status;
     }
-    if (quantized) *t = *quantized;
-    else t->data = data, t->type = d->type, t->owned = true;
-    peft__free(m->ctx, quantized);
+    *t = made;
     if (old.owned) peft__free(m->ctx, old.data);
     else if (m->archive) peft__archive_forget(m->archive, &old);
     return PEFT_OK;
@@ -18265,16 +18272,6 @@ static peft_status peft__model_load_tokenizer(peft_model *m, const char *given) 
     return status || !given ? status : peft_tokenizer_load(m->ctx, given, &m->tokenizer);
 }
 
-// Takes ids that config.json lacks from the tokenizer.
-static void peft__model_special_ids(peft_model *m) {
-    peft_config *c = &m->config;
-    if (!m->tokenizer || c->encoder_decoder) return;
-    peft_special_ids ids = peft_tokenizer_special(m->tokenizer);
-    if (c->eos_id < 0) c->eos_id = ids.eos;
-    if (c->bos_id < 0) c->bos_id = ids.bos;
-    if (c->pad_id < 0) c->pad_id = c->eos_id;
-}
-
 enum { PEFT__NO_WEIGHTS, PEFT__WEIGHTS, PEFT__WEIGHTS_IF_THERE };
 
 static peft_status peft__model_open_weights(peft_model *m, int weights) {
@@ -18322,7 +18319,13 @@ PEFTDEF peft_status peft_model_load(const peft_model_desc *desc, peft_model **ou
     peft_status status = peft__model_begin(ctx, desc->path, weights, &m);
     if (!status) status = desc->config_only ? peft__model_randomize(m, desc) : peft__model_read(m, desc);
     if (!status) status = peft__model_load_tokenizer(m, desc->tokenizer);
-    if (!status) peft__model_special_ids(m);
+    if (!status && m->tokenizer && !m->config.encoder_decoder) {  // ids that config.json lacks
+        peft_config *c = &m->config;
+        peft_special_ids ids = peft_tokenizer_special(m->tokenizer);
+        if (c->eos_id < 0) c->eos_id = ids.eos;
+        if (c->bos_id < 0) c->bos_id = ids.bos;
+        if (c->pad_id < 0) c->pad_id = c->eos_id;
+    }
     if (status) peft_model_destroy(m);
     else *out = m;
     return status;
@@ -18331,9 +18334,8 @@ PEFTDEF peft_status peft_model_load(const peft_model_desc *desc, peft_model **ou
 PEFTDEF void peft_model_destroy(peft_model *m) {
     if (!m) return;
     for (int64_t i = 0; i < m->tensor_count; i++) peft__tensor_release(m->ctx, &m->tensors[i]);
-    void *const owned[] = {m->tensors, m->bias_of, (void *)m->paths, m->encoder, m->decoder,
-        m->frequencies[0], m->frequencies[1], m->config_text, m->tokenizer_text};
-    for (int64_t i = 0; i < PEFT__COUNT(owned); i++) peft__free(m->ctx, owned[i]);
+    peft__free(m->ctx, m->config_text);
+    peft__free(m->ctx, m->tokenizer_text);
     peft_tokenizer_destroy(m->tokenizer);
     peft_archive_close(m->archive);
     peft__map_free(&m->by_name);
@@ -19006,9 +19008,8 @@ PEFTDEF peft_status peft_model_save(peft_model *m, const char *folder, peft_dtyp
     size_t n = (size_t)m->tensor_count;
     peft_tensor *tensors = PEFT__ARENA(&a, n, peft_tensor), *quantized = NULL;
     const peft_tensor **list = PEFT__ARENA(&a, n, const peft_tensor *);
-    peft_tensor **made = PEFT__ARENA(&a, n, peft_tensor *);
+    peft_tensor **made = PEFT__ZEROS(&a, n, peft_tensor *);
     peft_status status = tensors && list && made ? PEFT_OK : PEFT_ERROR_MEMORY;
-    if (made) memset(made, 0, n * sizeof(peft_tensor *));
     for (size_t i = 0; i < n && !status; i++) {
         list[i] = &tensors[i];
         status = peft__saved_as(m, &a, &m->tensors[i], type, &tensors[i], &made[i]);
@@ -20098,7 +20099,7 @@ static peft_status peft__cache_reorder(peft_model *m, peft__decoder_cache *c, co
 
 // ---- how to add an architecture
 // Write its table of parameters and its table of settings in chapter 6, and a peft__family that names both.
-// Add the family to peft__families, and what its config.json says beyond the table to peft__family_config.
+// Add the family to peft__families, and what its config.json says beyond the table to peft__decoder_config.
 // If its block differs, let a weight that it has or lacks (such as o_norm) or a field of peft_config
 // choose, within peft__model_block or the part that differs. For GGUF, add a row to peft__gguf_family_of,
 // and a check of what that format takes for granted to peft__gguf_expressible. Add a tiny model of it to
@@ -20661,12 +20662,11 @@ typedef struct peft__builder {
     peft_status status;
 } peft__builder;
 
-// Compiles an entry as a regular expression, between the texts that HF puts before and behind it.
-static void peft__name_expression(
-    peft__builder *b, const peft__names *names, peft__name_entry *e, const char *before, const char *behind) {
+// Compiles an entry as a regular expression; one of several may have names before it, as HF has it.
+static void peft__name_expression(peft__builder *b, const peft__names *names, peft__name_entry *e) {
     peft_context *ctx = b->adapter->ctx;
     peft__string s = PEFT__EMPTY_STRING(ctx);
-    peft__string_format(&s, "%s%.*s%s", before, (int)e->size, e->text, behind);
+    peft__string_format(&s, names->whole ? "%.*s" : "(?:.*\\.)?(?:%.*s)", (int)e->size, e->text);
     b->status = s.failed ? PEFT_ERROR_MEMORY
                          : peft__regex_compile(ctx, s.data, s.size, PEFT__REGEX_NO_GROUPS, &e->regex);
     peft__string_free(&s);
@@ -20713,33 +20713,30 @@ static void peft__name_tokens(peft__builder *b, peft__name_entry *e) {
 static void peft__names_parse(peft__builder *b, int which, const char *list) {
     peft__names *names = &b->lists[which];
     names->key = peft__list_keys[which];
-    const peft__adapter_key *row = peft__adapter_key_of(names->key, PEFT__ADAPTS);
+    peft__key_type type = peft__adapter_key_of(names->key, PEFT__ADAPTS)->type;
+    bool tokens = type == PEFT__KEY_TOKEN_LISTS, numbers = type == PEFT__KEY_BY_EXPRESSION;
     if (!list || !*list || b->status) return;
-    names->entries = PEFT__ARENA(&b->scratch, strlen(list) / 2 + 1, peft__name_entry);
+    names->entries = PEFT__ZEROS(&b->scratch, strlen(list) / 2 + 1, peft__name_entry);
     if (!names->entries) b->status = PEFT_ERROR_MEMORY;
-    names->whole = row->type <= PEFT__KEY_PLAIN_NAMES && strncmp(list, "re:", 3) == 0;
+    names->whole = type <= PEFT__KEY_PLAIN_NAMES && strncmp(list, "re:", 3) == 0;
     for (char *text; *list && !b->status;) {
         peft__name_entry *e = &names->entries[names->count];
-        memset(e, 0, sizeof(*e));
         if (names->whole) {
             e->text = list + 3;
             e->size = strlen(e->text);
             list = "";
         } else {
-            e->size = peft__next_entry(
-                &b->scratch, &list, row->type == PEFT__KEY_TOKEN_LISTS ? ';' : ',', &text);
+            e->size = peft__next_entry(&b->scratch, &list, tokens ? ';' : ',', &text);
             e->text = text;
             if (!text) b->status = PEFT_ERROR_MEMORY;
             if (!e->size) continue;
         }
         names->count++;
-        if (row->type == PEFT__KEY_TOKEN_LISTS) peft__name_tokens(b, e);
-        if (row->type == PEFT__KEY_BY_EXPRESSION && !peft__name_number(names, e))
+        if (tokens) peft__name_tokens(b, e);
+        if (numbers && !peft__name_number(names, e))
             b->status = PEFT__REFUSE(
                 b->adapter->ctx, "adapter: %s has \"%s\", not like \"q=4\"", names->key, e->text);
-        else if (names->whole) peft__name_expression(b, names, e, "", "");
-        else if (row->type == PEFT__KEY_BY_EXPRESSION) peft__name_expression(b, names, e, "(.*\\.)?(", ")");
-        else if (row->type == PEFT__KEY_EXPRESSIONS) peft__name_expression(b, names, e, "(?:.*\\.)?(?:", ")");
+        else if (names->whole || numbers || type == PEFT__KEY_EXPRESSIONS) peft__name_expression(b, names, e);
     }
 }
 
@@ -20992,21 +20989,17 @@ static void peft__add_rows(peft__builder *b, int64_t module, const char *ids, pe
     int64_t count = 0;
     char *end;
     if (!list) b->status = PEFT_ERROR_MEMORY;
-    for (const char *p = ids + strspn(ids, " ,"); *p && !b->status; p = end + strspn(end, " ,")) {
+    bool wrong = false;
+    for (const char *p = ids + strspn(ids, " ,"); *p && !b->status && !wrong; p = end + strspn(end, " ,")) {
         long long id = strtoll(p, &end, 10);
-        for (int64_t i = 0; i < count; i++)
-            if (list[i] == id)
-                b->status = PEFT__REFUSE(
-                    a->ctx, "adapter: trainable_token_indices has %ld twice", (int64_t)id);
-        if (!b->status && (end == p || id < 0 || id >= t->rows))
-            b->status = PEFT__REFUSE(a->ctx,
-                "adapter: trainable_token_indices \"%s\": not ids below %ld, the rows of %s", ids, t->rows,
-                t->name);
+        wrong = end == p || id < 0 || id >= t->rows;
+        for (int64_t i = 0; i < count; i++) wrong = wrong || list[i] == id;
         list[count++] = (int32_t)id;
     }
-    if (!b->status && !count)
-        b->status = PEFT__REFUSE(a->ctx, "adapter: trainable_token_indices \"%s\" has no ids",
-            b->lists[PEFT__TOKENS].entries[0].text);
+    if (!b->status && (wrong || !count))
+        b->status = PEFT__REFUSE(a->ctx,
+            "adapter: trainable_token_indices \"%s\": not different ids below %ld, the rows of %s", ids,
+            t->rows, t->name);
     s->rows = peft__add_part(b, module, "token_adapter.trainable_tokens_delta", count, t->cols, 2);
     s->row_ids = list;
     a->part.replaces = true;
@@ -21169,9 +21162,9 @@ static void peft__check_matched(peft__builder *b) {
 static peft_status peft__adapter_add_all(peft_adapter *a, bool encoded) {
     peft__builder b;
     int64_t modules = peft__module_count(a->model), capacity = 5 * modules + 8;
-    a->tensors = PEFT__CALLOC(a->ctx, capacity, peft_tensor);
-    a->owners = PEFT__CALLOC(a->ctx, capacity, int64_t);
-    a->modules = PEFT__CALLOC(a->ctx, modules, peft__adapted);
+    a->tensors = PEFT__ZEROS(&a->arena, capacity, peft_tensor);
+    a->owners = PEFT__ZEROS(&a->arena, capacity, int64_t);
+    a->modules = PEFT__ZEROS(&a->arena, modules, peft__adapted);
     if (!a->tensors || !a->owners || !a->modules) return PEFT_ERROR_MEMORY;
     peft__builder_begin(&b, a);
     for (int64_t i = 0; i < modules; i++) peft__add_module(&b, i);
@@ -21320,10 +21313,6 @@ PEFTDEF void peft_adapter_destroy(peft_adapter *a) {
     peft__drop_backups(a);
     for (int64_t i = 0; i < a->count; i++) peft__tensor_release(a->ctx, &a->tensors[i]);
     for (int64_t i = 0; i < a->initial_count; i++) peft__tensor_release(a->ctx, &a->initial[i]);
-    peft__free(a->ctx, a->tensors);
-    peft__free(a->ctx, a->owners);
-    peft__free(a->ctx, a->initial);
-    peft__free(a->ctx, a->modules);
     peft__arena_free(&a->arena);
     peft__free(a->ctx, a);
 }
@@ -21634,7 +21623,7 @@ static peft_tensor *peft__initial_copy(peft_adapter *a, const peft_tensor *of) {
 
 // Makes room for frozen tensors: the first A and B of each pair, and `more`.
 static peft_status peft__initial_room(peft_adapter *a, int64_t more) {
-    if (!a->initial) a->initial = PEFT__CALLOC(a->ctx, a->count + more + 1, peft_tensor);
+    if (!a->initial) a->initial = PEFT__ZEROS(&a->arena, a->count + more + 1, peft_tensor);
     return a->initial ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
@@ -22359,9 +22348,8 @@ static peft_status peft__adapter_read_tensors(
     peft_status status = peft_archive_open(a->ctx, path, &f.archive);
     if (status) return status;
     int64_t count = f.archive->count;
-    f.used = PEFT__ARENA(scratch, count + 1, bool);
+    f.used = PEFT__ZEROS(scratch, count + 1, bool);
     status = f.used ? peft__initial_room(a, count) : PEFT_ERROR_MEMORY;
-    if (!status) memset(f.used, 0, (size_t)count);
     for (int64_t i = 0; i < a->count && !status; i++) status = peft__adapter_read_one(&f, i);
     for (int64_t i = 0; !status && i < count; i++)
         if (!f.used[i]) status = peft__adapter_read_left(&f, &f.archive->tensors[i]);
