@@ -18662,8 +18662,6 @@ static peft_status peft__gguf_expressible(const peft_model *m, const char *archi
     if (t5 && c->tied != c->scale_output) what = "tie_word_embeddings beside another scale_decoder_outputs";
     if (c->query_bias && peft__is_llama_kin(m->family) && !qwen2 && strcmp(architecture, "llama") != 0)
         what = "attention_bias";
-    for (int64_t i = 0; smollm3 && i < c->decoder_layers; i++)
-        if (c->rotated[i] != ((i + 1) % 4 != 0)) what = "no_rope_layers other than every fourth";
     if (smollm3 && c->window) what = "use_sliding_window";
     int64_t wide = gemma2 ? 46 : 62, step = gemma2 ? 2 : 6;  // llama.cpp's sign of the largest model
     double scalar = (double)(c->decoder_layers == wide ? c->d_model / c->heads : c->d_kv);
@@ -18672,16 +18670,18 @@ static peft_status peft__gguf_expressible(const peft_model *m, const char *archi
     if (m->family == &peft__gemma3_family && c->logit_cap > 0) what = "final_logit_softcapping";
     if (gemma2 && !(c->logit_cap > 0 && c->attention_cap > 0))
         what = "attn_logit_softcapping or final_logit_softcapping of null";
-    for (int64_t i = 0; c->gemma && c->window && i < c->decoder_layers; i++)
-        if (c->windowed[i] != ((i + 1) % step != 0)) what = "these layer_types or sliding_window_pattern";
+    for (int64_t i = 0; i < c->decoder_layers; i++) {
+        if (smollm3 && c->rotated[i] != ((i + 1) % 4 != 0)) what = "no_rope_layers other than every fourth";
+        if (c->windowed && c->windowed[i] != (!c->gemma || (i + 1) % step != 0))
+            what = c->gemma ? "these layer_types or sliding_window_pattern"
+                            : "a sliding_window of some layers only";
+    }
     if (c->scale_by_layer || (c->scale == 1 && !t5 && !granite))
         what = "attention scores that are not divided by sqrt(head size) alone";
     if (c->rope == PEFT_ROPE_DYNAMIC) what = "rope_type dynamic";
     if (c->rope == PEFT_ROPE_LONG && !peft__is_listed("llama,phi3", architecture))
         what = "rope_type longrope";
     if (c->rope_exact && c->rope == PEFT_ROPE_YARN) what = "truncate false of rope_type yarn";
-    for (int64_t i = 0; c->windowed && !c->gemma && i < c->decoder_layers; i++)
-        if (!c->windowed[i]) what = "a sliding_window of some layers only";
     if (!what) return PEFT_OK;
     return PEFT__CANNOT(
         m->ctx, "%s: a GGUF file of architecture %s has no place for %s", m->folder, architecture, what);
@@ -18705,22 +18705,20 @@ static double peft__setting_value(const peft_config *c, const peft__setting *row
 
 static peft_status peft__gguf_set_config(peft_gguf_writer *w, const peft_model *m, const char *architecture) {
     const peft_config *c = &m->config;
-    bool yarn = c->rope == PEFT_ROPE_YARN, linear = c->rope == PEFT_ROPE_LINEAR;
-    bool longrope = c->rope == PEFT_ROPE_LONG;
+    bool yarn = c->rope == PEFT_ROPE_YARN, linear = c->rope == PEFT_ROPE_LINEAR,
+         longrope = c->rope == PEFT_ROPE_LONG;
     // llama.cpp multiplies YaRN's attention factor by this
     double grown = yarn && c->rope_factor > 1 ? 0.1 * log(c->rope_factor) + 1 : 1;
     char key[PEFT__GGUF_NAME_SIZE];
     peft_status status = PEFT_OK;
-    int64_t common = PEFT__COUNT(peft__common_settings), count = m->family->setting_count;
-    for (int64_t i = 0; i < count + common && !status; i++) {
-        const peft__setting *row = i < count ? &m->family->settings[i] : &peft__common_settings[i - count];
-        bool own = row->gguf && row->keys &&
-            peft__setting_of(m->family, c->model_type, row->keys, false) == row;
-        double value = own ? peft__setting_value(c, row) : 0;
+    const peft__setting *row;
+    for (int64_t i = 0; (row = peft__setting_at(m->family, i)) != NULL && !status; i++) {
         bool flag = row->use == PEFT__FLAG, fraction = row->use == PEFT__FRACTION || row->use == PEFT__FACTOR;
-        bool token = own &&
-            (row->use == PEFT__TOKEN || row->use == PEFT__ENDS || strcmp(row->keys, "eot_token_id") == 0);
-        if (!own || (token ? value < 0 : value == 0 && !flag)) continue;
+        if (!row->gguf || !row->keys || peft__setting_of(m->family, c->model_type, row->keys, false) != row)
+            continue;
+        double value = peft__setting_value(c, row);
+        bool token = strstr(row->keys, "_token_id") != NULL;
+        if (token ? value < 0 : value == 0 && !flag) continue;
         peft__gguf_key(architecture, row->gguf, key);
         peft_gguf_type type = fraction ? PEFT_GGUF_F32 : PEFT_GGUF_U32;
         status = peft_gguf_set_number(w, key, flag ? PEFT_GGUF_BOOL : type, value);
@@ -18950,9 +18948,7 @@ static peft_status peft__write_tokenizer(const peft_model *m, peft__folder *f) {
             "warning: %s: transformers 5 reads every vocabulary of a qwen2 as Qwen2's own, with its "
             "normalizer and words; this one differs",
             f->path);
-    peft__string json, config;
-    peft__string_init(&json, m->ctx);
-    peft__string_init(&config, m->ctx);
+    peft__string json = PEFT__EMPTY_STRING(m->ctx), config = PEFT__EMPTY_STRING(m->ctx);
     peft_status status = peft__model_tokenizer_json(m, &json);
     peft__tokenizer_config(&config, t, m->config.max_positions);
     status = peft__folder_text(f, "tokenizer.json", &json, status);
@@ -20138,7 +20134,10 @@ enum {
     PEFT__ENCODED = 64,
     PEFT__SAMPLED = 128,  // virtual tokens that are parameters themselves, not a network's output
     PEFT__ADAPTS = PEFT__LOW_RANK | PEFT__SCALES,
-    PEFT__OURS = PEFT__BOTTLENECKS | PEFT__REPLACES  // HF peft does not have these
+    PEFT__NAMED = PEFT__ADAPTS | PEFT__REPLACES,
+    PEFT__BY_LAYER = PEFT__LOW_RANK | PEFT__BOTTLENECKS | PEFT__REPLACES,
+    PEFT__NETWORK = PEFT__PREFIX | PEFT__ENCODED,
+    PEFT__ANY = 0
 };
 
 typedef struct peft__method_row {
@@ -20240,61 +20239,62 @@ enum {
     PEFT__WHERE_SET = PEFT__READ_KEY | PEFT__IF_CHANGED
 };
 
-#define PEFT__KEY(key, kinds, type, member, missing, use, most) \
-    {key, kinds, PEFT__KEY_##type, offsetof(peft__adapter_settings, member), missing, PEFT__##use, most}
+#define PEFT__KEY(key, kinds, type, member, missing, use, most)                                            \
+    {key, PEFT__##kinds, PEFT__KEY_##type, offsetof(peft__adapter_settings, member), missing, PEFT__##use, \
+        most}
+// a key that is called like its field
+#define PEFT__SETTING(key, kinds, type, missing, use, most) \
+    PEFT__KEY(#key, kinds, type, d.key, missing, use, most)
 static const peft__adapter_key peft__adapter_keys[] = {
-    PEFT__KEY("auto_mapping", 0, CONSTANT, trained, "null", WRITTEN, 0),
-    PEFT__KEY("base_model_name_or_path", 0, TEXT, d.base_model_name_or_path, "null", BOTH_WAYS, 0),
-    PEFT__KEY("inference_mode", 0, BOOL, trained, "true", WRITTEN, 0),
-    PEFT__KEY("revision", 0, CONSTANT, trained, "null", WRITTEN, 0),
+    PEFT__KEY("auto_mapping", ANY, CONSTANT, trained, "null", WRITTEN, 0),
+    PEFT__SETTING(base_model_name_or_path, ANY, TEXT, "null", BOTH_WAYS, 0),
+    PEFT__KEY("inference_mode", ANY, BOOL, trained, "true", WRITTEN, 0),
+    PEFT__KEY("revision", ANY, CONSTANT, trained, "null", WRITTEN, 0),
     // LoRA. fan_in_fan_out is not read: HF corrects it too, by the module's type
-    PEFT__KEY("bias", PEFT__LOW_RANK, TEXT, d.bias, "\"none\"", BOTH_WAYS, 0),
-    PEFT__KEY("fan_in_fan_out", PEFT__ADAPTS, BOOL, in_out, "false", WRITTEN, 0),
-    PEFT__KEY("init_lora_weights", PEFT__LOW_RANK, TEXT_OR_BOOL, start, "true", BOTH_WAYS, 0),
-    PEFT__KEY("layers_pattern", PEFT__LOW_RANK, EXPRESSIONS, d.layers_pattern, "null", BOTH_WAYS, 0),
-    PEFT__KEY("layers_to_transform", PEFT__LOW_RANK | PEFT__OURS, WHOLES, d.layers_to_transform, "null",
-        BOTH_WAYS, 0),
-    PEFT__KEY("lora_alpha", PEFT__LOW_RANK, NUMBER, d.alpha, "8", BOTH_WAYS, 1e30),
-    PEFT__KEY("lora_dropout", PEFT__LOW_RANK, NUMBER, d.dropout, "0", BOTH_WAYS, 0.9999),
-    PEFT__KEY("modules_to_save", PEFT__ADAPTS, PLAIN_NAMES, d.modules_to_save, "null", BOTH_WAYS, 0),
-    PEFT__KEY("r", PEFT__LOW_RANK, WHOLE, d.r, "8", BOTH_WAYS, 1 << 16),
-    PEFT__KEY("rank_pattern", PEFT__LOW_RANK, BY_EXPRESSION, d.rank_pattern, "{}", WHERE_SET, 0),
-    PEFT__KEY("alpha_pattern", PEFT__LOW_RANK, BY_EXPRESSION, d.alpha_pattern, "{}", WHERE_SET, 0),
-    PEFT__KEY("target_modules", PEFT__ADAPTS | PEFT__REPLACES, NAMES, d.target_modules, "null", BOTH_WAYS, 0),
-    PEFT__KEY("exclude_modules", PEFT__ADAPTS, NAMES, d.exclude_modules, "null", WHERE_SET, 0),
-    PEFT__KEY("use_rslora", PEFT__LOW_RANK, BOOL, d.use_rslora, "false", WHERE_SET, 0),
-    PEFT__KEY("use_dora", PEFT__LOW_RANK, BOOL, dora, "false", WHERE_SET, 0),
-    PEFT__KEY("lora_bias", PEFT__LOW_RANK, BOOL, d.lora_bias, "false", WHERE_SET, 0),
-    PEFT__KEY("trainable_token_indices", PEFT__ADAPTS, TOKEN_LISTS, d.trainable_token_indices, "null",
-        WHERE_SET, 0),
-    PEFT__KEY("target_parameters", PEFT__LOW_RANK, PLAIN_NAMES, d.target_parameters, "null", WHERE_SET, 0),
+    PEFT__SETTING(bias, LOW_RANK, TEXT, "\"none\"", BOTH_WAYS, 0),
+    PEFT__KEY("fan_in_fan_out", ADAPTS, BOOL, in_out, "false", WRITTEN, 0),
+    PEFT__KEY("init_lora_weights", LOW_RANK, TEXT_OR_BOOL, start, "true", BOTH_WAYS, 0),
+    PEFT__SETTING(layers_pattern, LOW_RANK, EXPRESSIONS, "null", BOTH_WAYS, 0),
+    PEFT__SETTING(layers_to_transform, BY_LAYER, WHOLES, "null", BOTH_WAYS, 0),
+    PEFT__KEY("lora_alpha", LOW_RANK, NUMBER, d.alpha, "8", BOTH_WAYS, 1e30),
+    PEFT__KEY("lora_dropout", LOW_RANK, NUMBER, d.dropout, "0", BOTH_WAYS, 0.9999),
+    PEFT__SETTING(modules_to_save, ADAPTS, PLAIN_NAMES, "null", BOTH_WAYS, 0),
+    PEFT__SETTING(r, LOW_RANK, WHOLE, "8", BOTH_WAYS, 1 << 16),
+    PEFT__SETTING(rank_pattern, LOW_RANK, BY_EXPRESSION, "{}", WHERE_SET, 0),
+    PEFT__SETTING(alpha_pattern, LOW_RANK, BY_EXPRESSION, "{}", WHERE_SET, 0),
+    PEFT__SETTING(target_modules, NAMED, NAMES, "null", BOTH_WAYS, 0),
+    PEFT__SETTING(exclude_modules, ADAPTS, NAMES, "null", WHERE_SET, 0),
+    PEFT__SETTING(use_rslora, LOW_RANK, BOOL, "false", WHERE_SET, 0),
+    PEFT__KEY("use_dora", LOW_RANK, BOOL, dora, "false", WHERE_SET, 0),
+    PEFT__SETTING(lora_bias, LOW_RANK, BOOL, "false", WHERE_SET, 0),
+    PEFT__SETTING(trainable_token_indices, ADAPTS, TOKEN_LISTS, "null", WHERE_SET, 0),
+    PEFT__SETTING(target_parameters, LOW_RANK, PLAIN_NAMES, "null", WHERE_SET, 0),
     // IA3
-    PEFT__KEY("feedforward_modules", PEFT__SCALES, NAMES, d.feedforward_modules, "null", BOTH_WAYS, 0),
-    {"init_ia3_weights", PEFT__SCALES, PEFT__KEY_CONSTANT, 0, "true", PEFT__WRITTEN, 0},
+    PEFT__SETTING(feedforward_modules, SCALES, NAMES, "null", BOTH_WAYS, 0),
+    PEFT__KEY("init_ia3_weights", SCALES, CONSTANT, trained, "true", WRITTEN, 0),
     // soft prompts
-    PEFT__KEY("num_attention_heads", PEFT__VIRTUAL, WHOLE, heads, "null", WRITTEN, 0),
-    PEFT__KEY("num_layers", PEFT__VIRTUAL, WHOLE, layers, "null", BOTH_WAYS, 0),
-    PEFT__KEY("num_transformer_submodules", PEFT__VIRTUAL, WHOLE, parts, "null", BOTH_WAYS, 0),
-    PEFT__KEY("num_virtual_tokens", PEFT__VIRTUAL, WHOLE, d.num_virtual_tokens, "null", BOTH_WAYS, 1 << 16),
-    PEFT__KEY("token_dim", PEFT__VIRTUAL, WHOLE, width, "null", WRITTEN, 0),
-    PEFT__KEY("prompt_place", PEFT__VIRTUAL, TEXT, place, "\"encoder\"", WHERE_SET, 0),
-    PEFT__KEY("encoder_hidden_size", PEFT__PREFIX | PEFT__ENCODED, WHOLE, d.encoder_hidden, "null", BOTH_WAYS,
-        1 << 20),
-    PEFT__KEY("prefix_projection", PEFT__PREFIX, BOOL, d.prefix_projection, "false", WRITTEN, 0),
-    PEFT__KEY("encoder_dropout", PEFT__ENCODED, CONSTANT, trained, "0.0", WRITTEN, 0),
+    PEFT__KEY("num_attention_heads", VIRTUAL, WHOLE, heads, "null", WRITTEN, 0),
+    PEFT__KEY("num_layers", VIRTUAL, WHOLE, layers, "null", BOTH_WAYS, 0),
+    PEFT__KEY("num_transformer_submodules", VIRTUAL, WHOLE, parts, "null", BOTH_WAYS, 0),
+    PEFT__SETTING(num_virtual_tokens, VIRTUAL, WHOLE, "null", BOTH_WAYS, 1 << 16),
+    PEFT__KEY("token_dim", VIRTUAL, WHOLE, width, "null", WRITTEN, 0),
+    PEFT__KEY("prompt_place", VIRTUAL, TEXT, place, "\"encoder\"", WHERE_SET, 0),
+    PEFT__KEY("encoder_hidden_size", NETWORK, WHOLE, d.encoder_hidden, "null", BOTH_WAYS, 1 << 20),
+    PEFT__SETTING(prefix_projection, PREFIX, BOOL, "false", WRITTEN, 0),
+    PEFT__KEY("encoder_dropout", ENCODED, CONSTANT, trained, "0.0", WRITTEN, 0),
     // of the encoder, whose result alone is in a file
-    PEFT__KEY("encoder_num_layers", PEFT__ENCODED, CONSTANT, trained, "2", WRITTEN, 0),
-    PEFT__KEY("encoder_reparameterization_type", PEFT__ENCODED, CONSTANT, trained, "\"MLP\"", WRITTEN, 0),
-    PEFT__KEY("prompt_tuning_init", PEFT__SAMPLED, TEXT, prompt_init, "\"RANDOM\"", WRITTEN, 0),
-    PEFT__KEY("prompt_tuning_init_text", PEFT__SAMPLED, TEXT, d.init_text, "null", BOTH_WAYS, 0),
-    PEFT__KEY("tokenizer_name_or_path", PEFT__SAMPLED, TEXT, tokenizer, "null", WRITTEN, 0),
+    PEFT__KEY("encoder_num_layers", ENCODED, CONSTANT, trained, "2", WRITTEN, 0),
+    PEFT__KEY("encoder_reparameterization_type", ENCODED, CONSTANT, trained, "\"MLP\"", WRITTEN, 0),
+    PEFT__KEY("prompt_tuning_init", SAMPLED, TEXT, prompt_init, "\"RANDOM\"", WRITTEN, 0),
+    PEFT__KEY("prompt_tuning_init_text", SAMPLED, TEXT, d.init_text, "null", BOTH_WAYS, 0),
+    PEFT__KEY("tokenizer_name_or_path", SAMPLED, TEXT, tokenizer, "null", WRITTEN, 0),
     // methods that HF peft does not have
-    PEFT__KEY("bottleneck_size", PEFT__BOTTLENECKS, WHOLE, d.bottleneck, "null", BOTH_WAYS, 1 << 20),
-    PEFT__KEY("activation", PEFT__BOTTLENECKS, WHOLE, activation, "0", BOTH_WAYS, 0),
-    PEFT__KEY("pfeiffer", PEFT__BOTTLENECKS, BOOL, d.pfeiffer, "false", BOTH_WAYS, 0),
-    PEFT__KEY("selection", PEFT__REPLACES, TEXT, selection, "null", WRITTEN, 0),
-    PEFT__KEY("peft_type", 0, TEXT, peft_type, "null", BOTH_WAYS, 0),
-    PEFT__KEY("task_type", 0, TEXT, task_type, "null", BOTH_WAYS, 0)};
+    PEFT__KEY("bottleneck_size", BOTTLENECKS, WHOLE, d.bottleneck, "null", BOTH_WAYS, 1 << 20),
+    PEFT__KEY("activation", BOTTLENECKS, WHOLE, activation, "0", BOTH_WAYS, 0),
+    PEFT__SETTING(pfeiffer, BOTTLENECKS, BOOL, "false", BOTH_WAYS, 0),
+    PEFT__KEY("selection", REPLACES, TEXT, selection, "null", WRITTEN, 0),
+    PEFT__KEY("peft_type", ANY, TEXT, peft_type, "null", BOTH_WAYS, 0),
+    PEFT__KEY("task_type", ANY, TEXT, task_type, "null", BOTH_WAYS, 0)};
 
 // Keys that are never written. `refused`: a value other than null, false or nothing changes what the
 // adapter does. The others say how training began, or belong to a refused key.
