@@ -17166,7 +17166,7 @@ struct peft_model {
     peft__arena arena;  // names, config text
     char *config_text, *folder;
     char *tokenizer_text;  // of a vocabulary that peft_model_grow has grown, else NULL
-    bool grown;
+    bool grown, says_tied;  // says_tied: config.json has tie_word_embeddings true
     const struct peft__family *family;
     peft_archive *archive;  // mapped weights live in it
     peft_tokenizer *tokenizer;
@@ -18256,6 +18256,7 @@ static peft_status peft__model_load_config(peft_model *m) {
     peft__json *root = NULL;
     if (!status)
         status = peft__json_parse(m->ctx, &m->arena, m->config_text, strlen(m->config_text), path, &root);
+    m->says_tied = peft__json_bool(root, "tie_word_embeddings", false);
     if (!status) status = peft__config_parse(m->ctx, root, path, &m->arena, &m->config, &m->family);
     return status || one_file || alone || m->config.encoder_decoder ? status : peft__model_load_ends(m);
 }
@@ -20368,7 +20369,6 @@ struct peft_adapter {
     peft__adapted *modules;  // [peft__module_count]
     peft_tensor *prompt;  // virtual tokens [rows, width], or what an encoder makes them from
     peft_tensor *encoder[6];  // a prompt encoder's weights and biases, up to three layers; NULL: none
-    int64_t prompt_layers;  // of a prefix: the decoder layers that it has keys and values for
     int64_t prompt_parts;  // parts of num_virtual_tokens rows: T5's halves (HF's num_transformer_submodules)
     peft_tensor *initial;  // not trained: first A and B, and tensors that a file has in place of the base's
     int64_t initial_count;
@@ -20899,18 +20899,11 @@ static bool peft__is_parameter(peft__builder *b, int64_t module) {
 
 // Adds a tensor; without values in a plan. NULL: the builder has failed.
 static peft_tensor *peft__add_tensor(
-    peft__builder *b, int64_t owner, int64_t rows, int64_t cols, int rank, const char *format, ...) {
+    peft__builder *b, int64_t owner, int64_t rows, int64_t cols, int rank, const char *name) {
     peft_adapter *a = b->adapter;
     if (b->status) return NULL;
-    peft__string s = PEFT__EMPTY_STRING(a->ctx);
-    va_list arguments;
-    va_start(arguments, format);
-    peft__string_vformat(&s, format, arguments);
-    va_end(arguments);
     peft_tensor *t = &a->tensors[a->count];
-    memset(t, 0, sizeof(*t));
-    t->name = s.failed ? NULL : peft__arena_strdup(&a->arena, s.data, s.size);
-    peft__string_free(&s);
+    t->name = peft__arena_strdup(&a->arena, name, strlen(name));
     t->rows = rows;
     t->cols = cols;
     t->rank = rank;
@@ -20923,8 +20916,10 @@ static peft_tensor *peft__add_tensor(
 
 static peft_tensor *peft__add_part(
     peft__builder *b, int64_t module, const char *part, int64_t rows, int64_t cols, int rank) {
-    return peft__add_tensor(b, module, rows, cols, rank, "base_model.model.%s.%s",
-        peft__module_path(b->adapter->model, module), part);
+    char name[256];
+    const char *path = peft__module_path(b->adapter->model, module);
+    peft__string_into(name, sizeof(name), "base_model.model.%s.%s", path, part);
+    return peft__add_tensor(b, module, rows, cols, rank, name);
 }
 
 // The number that a pattern list has for a module. HF matches a parameter by its name, a module by its
@@ -21011,12 +21006,8 @@ static void peft__share_rows(peft__builder *b) {
     peft_adapter *a = b->adapter;
     const peft_model *m = a->model;
     const peft__adapted *from = &a->modules[m->shared - m->tensors];
-    peft__json *config = NULL;
     if (b->status || !from->rows) return;
-    if (m->config_text)
-        b->status = peft__json_parse(
-            a->ctx, &b->scratch, m->config_text, strlen(m->config_text), "config.json", &config);
-    bool tied = m->head == m->shared || (config && peft__json_bool(config, "tie_word_embeddings", false));
+    bool tied = m->head == m->shared || m->says_tied;
     int64_t head = peft__head_module(m), others = a->modules[head].rows != NULL;
     for (int64_t i = m->tensor_count; i < peft__module_count(m); i++) others += a->modules[i].rows != NULL;
     for (int64_t i = 0; i < peft__module_count(m) && tied && !others && !b->status; i++) {
@@ -21100,23 +21091,23 @@ static void peft__add_prompt(peft__builder *b, bool encoded) {
     const peft_config *c = &a->model->config;
     bool prefix = b->kind & PEFT__PREFIX;
     int64_t d = c->d_model, hidden = a->d.encoder_hidden, tokens = a->d.num_virtual_tokens;
-    int64_t width = prefix ? a->prompt_layers * 2 * peft__kv_inner(a->model) : d;
+    int64_t width = prefix ? a->part.prefix_layers * 2 * peft__kv_inner(a->model) : d;
     int64_t rows = tokens * (prefix ? 1 : a->prompt_parts);
     int64_t sizes[4] = {d, hidden, prefix ? width : hidden, d};
-    const char *name = encoded ? "prompt_encoder.embedding.weight" : "prompt_embeddings";
     peft__adapter_part *part = &a->part;
     part->virtual_tokens = tokens;
     part->prefix = prefix;
-    part->prefix_layers = a->prompt_layers;
     part->in_encoder = !prefix && c->encoder_decoder && a->d.prompt_place != PEFT_PROMPT_DECODER;
     part->in_decoder = !prefix && (!c->encoder_decoder || a->d.prompt_place != PEFT_PROMPT_ENCODER);
-    a->prompt = peft__add_tensor(b, -1, rows, encoded ? d : width, 2, "%s", name);
-    for (int i = 0; i < (!encoded ? 0 : prefix ? 2 : 3); i++) {
-        const char *stem = prefix ? "transform" : "mlp_head";
-        a->encoder[2 * i] = peft__add_tensor(
-            b, -1, sizes[i + 1], sizes[i], 2, "prompt_encoder.%s.%d.weight", stem, 2 * i);
-        a->encoder[2 * i + 1] = peft__add_tensor(
-            b, -1, 1, sizes[i + 1], 1, "prompt_encoder.%s.%d.bias", stem, 2 * i);
+    a->prompt = peft__add_tensor(b, -1, rows, encoded ? d : width, 2,
+        encoded ? "prompt_encoder.embedding.weight" : "prompt_embeddings");
+    for (int i = 0; i < (!encoded ? 0 : prefix ? 4 : 6); i++) {
+        char name[64];
+        bool bias = i % 2;
+        peft__string_into(name, sizeof(name), "prompt_encoder.%s.%d.%s", prefix ? "transform" : "mlp_head",
+            i - bias, bias ? "bias" : "weight");
+        a->encoder[i] = peft__add_tensor(
+            b, -1, bias ? 1 : sizes[i / 2 + 1], sizes[i / 2 + bias], 2 - bias, name);
     }
 }
 
@@ -21221,7 +21212,7 @@ static void peft__adapter_defaults(peft_adapter *a) {
     if (d->reduction_factor == 0) d->reduction_factor = 16;
     if (!d->bottleneck)
         d->bottleneck = PEFT__MAX((int64_t)1, (int64_t)((double)width / (double)d->reduction_factor));
-    a->prompt_layers = a->model->config.decoder_layers;
+    a->part.prefix_layers = a->model->config.decoder_layers;
     a->prompt_parts = a->model->config.encoder_decoder ? 2 : 1;
 }
 
@@ -21981,7 +21972,7 @@ static bool peft__adapter_config_text(const peft_adapter *a, peft__arena *scratc
     s.start = "true";
     s.selection = row->info.name;
     s.heads = grouped ? c->kv_heads : c->heads;
-    s.layers = t5 && rows ? c->layers : a->prompt_layers;
+    s.layers = t5 && rows ? c->layers : a->part.prefix_layers;
     s.parts = a->prompt_parts;
     s.activation = (int64_t)a->d.activation;
     s.width = grouped ? c->kv_heads * c->d_kv : c->d_model;
@@ -22224,7 +22215,7 @@ static peft_status peft__adapter_from_config(peft_model *m, peft__arena *scratch
     if (status == PEFT_ERROR_ARGUMENT) return PEFT__MALFORMED(m->ctx, "%s: %s", path, m->ctx->error);
     if (status) return status;
     (*out)->d.alpha = s.d.alpha;  // in a file 0 means 0
-    if (s.layers) (*out)->prompt_layers = s.layers;
+    if (s.layers) (*out)->part.prefix_layers = s.layers;
     if (s.parts) (*out)->prompt_parts = s.parts;
     return peft__adapter_add_all(*out, false);
 }
