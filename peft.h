@@ -20658,7 +20658,10 @@ typedef struct peft__builder {
     peft__regex_scratch matching;
     peft__names lists[PEFT__LISTS];
     bool all_linear;
-    int64_t capacity;  // of the adapter's tensors
+    int64_t module;  // the present one, its path, the tensor that it reads, and what it is given
+    const char *path;
+    const peft_tensor *tensor;
+    peft__adapted *at;
     peft_status status;
 } peft__builder;
 
@@ -20874,24 +20877,20 @@ static bool peft__is_selected(const peft_adapter *a, const peft_tensor *t) {
 
 // LoRA's `bias`: whether a bias of the base is trained. *beside_lora: its module has a LoRA, so that HF's
 // name for the bias contains "base_layer".
-static bool peft__is_trained_bias(peft__builder *b, int64_t module, bool *beside_lora) {
+static bool peft__is_trained_bias(peft__builder *b, bool *beside_lora) {
     const peft_model *m = b->adapter->model;
     const char *bias = b->adapter->d.bias;
-    *beside_lora = false;
-    if (!bias || strcmp(bias, "none") == 0 || module >= m->tensor_count ||
-        !peft__ends_with(m->tensors[module].name, ".bias"))
-        return false;
+    if (!bias || strcmp(bias, "none") == 0 || !peft__ends_with(b->tensor->name, ".bias")) return false;
     for (int64_t i = 0; i < m->tensor_count && !*beside_lora; i++)
-        *beside_lora = m->bias_of[i] == module && peft__is_linear_module(m, i) && peft__is_target(b, i);
+        *beside_lora = m->bias_of[i] == b->module && peft__is_linear_module(m, i) && peft__is_target(b, i);
     return *beside_lora || strcmp(bias, "all") == 0;
 }
 
 // target_parameters: a parameter's name, or its end behind a dot, such as "up_proj.weight".
-static bool peft__is_parameter(peft__builder *b, int64_t module) {
-    const peft_model *m = b->adapter->model;
+static bool peft__is_parameter(peft__builder *b) {
     char name[256];
-    const char *last = peft__ends_with(peft__module_tensor(m, module)->name, ".bias") ? "bias" : "weight";
-    peft__string_into(name, sizeof(name), "%s.%s", peft__module_path(m, module), last);
+    const char *last = peft__ends_with(b->tensor->name, ".bias") ? "bias" : "weight";
+    peft__string_into(name, sizeof(name), "%s.%s", b->path, last);
     return peft__names_find(b, PEFT__PARAMETERS, name, strlen(name)) != NULL;
 }
 
@@ -20914,72 +20913,68 @@ static peft_tensor *peft__add_tensor(
     return t->data ? t : NULL;
 }
 
-static peft_tensor *peft__add_part(
-    peft__builder *b, int64_t module, const char *part, int64_t rows, int64_t cols, int rank) {
+// The functions below give the present module its tensors.
+static peft_tensor *peft__add_part(peft__builder *b, const char *part, int64_t rows, int64_t cols, int rank) {
     char name[256];
-    const char *path = peft__module_path(b->adapter->model, module);
-    peft__string_into(name, sizeof(name), "base_model.model.%s.%s", path, part);
-    return peft__add_tensor(b, module, rows, cols, rank, name);
+    peft__string_into(name, sizeof(name), "base_model.model.%s.%s", b->path, part);
+    return peft__add_tensor(b, b->module, rows, cols, rank, name);
 }
 
-// The number that a pattern list has for a module. HF matches a parameter by its name, a module by its
-// path.
-static double peft__pattern_value(
-    peft__builder *b, int which, int64_t module, bool parameter, double otherwise) {
-    const peft_model *m = b->adapter->model;
-    bool by_name = parameter && module < m->tensor_count;
-    const char *path = by_name ? m->tensors[module].name : peft__module_path(m, module);
-    const peft__name_entry *e = peft__names_find(b, which, path, strlen(path));
+// The number that a pattern list has for a module, or for a parameter by its name.
+static double peft__pattern_value(peft__builder *b, int which, bool parameter, double otherwise) {
+    bool by_name = parameter && b->module < b->adapter->model->tensor_count;
+    const char *name = by_name ? b->tensor->name : b->path;
+    const peft__name_entry *e = peft__names_find(b, which, name, strlen(name));
     return e ? e->value : otherwise;
 }
 
-static void peft__add_lora(peft__builder *b, int64_t module, peft__adapted *s, bool parameter) {
-    peft_adapter *a = b->adapter;
-    const peft_tensor *t = peft__module_tensor(a->model, module);
-    int64_t r = (int64_t)peft__pattern_value(b, PEFT__RANKS, module, parameter, (double)a->d.r);
-    s->alpha = (float)peft__pattern_value(b, PEFT__ALPHAS, module, parameter, (double)a->d.alpha);
-    s->embedding = peft__is_embedding_module(a->model, module);
+static void peft__add_lora(peft__builder *b, bool parameter) {
+    const peft_adapter *a = b->adapter;
+    const peft_tensor *t = b->tensor;
+    peft__adapted *s = b->at;
+    int64_t r = (int64_t)peft__pattern_value(b, PEFT__RANKS, parameter, (double)a->d.r);
+    s->alpha = (float)peft__pattern_value(b, PEFT__ALPHAS, parameter, (double)a->d.alpha);
+    s->embedding = peft__is_embedding_module(a->model, b->module);
     s->transposed = parameter && (s->embedding || t->in_out);
     int64_t in = s->embedding ? t->rows : peft__inputs(t), out = s->embedding ? t->cols : peft__outputs(t);
     bool beside_table = s->embedding && !s->transposed;
     const char *low = s->transposed ? "lora_B.weight" : beside_table ? "lora_embedding_A" : "lora_A.weight";
     const char *high = s->transposed ? "lora_A.weight" : beside_table ? "lora_embedding_B" : "lora_B.weight";
-    s->a = peft__add_part(b, module, low, r, in, 2);
-    s->b = peft__add_part(b, module, high, out, r, 2);
-    if (a->d.lora_bias && !s->embedding) s->path_bias = peft__add_part(b, module, "lora_B.bias", 1, out, 1);
-    if (a->d.method == PEFT_DORA)
-        s->magnitude = peft__add_part(b, module, "lora_magnitude_vector", 1, out, 1);
+    s->a = peft__add_part(b, low, r, in, 2);
+    s->b = peft__add_part(b, high, out, r, 2);
+    if (a->d.lora_bias && !s->embedding) s->path_bias = peft__add_part(b, "lora_B.bias", 1, out, 1);
+    if (a->d.method == PEFT_DORA) s->magnitude = peft__add_part(b, "lora_magnitude_vector", 1, out, 1);
 }
 
-static void peft__add_ia3(peft__builder *b, int64_t module, peft__adapted *s) {
-    const peft_tensor *t = peft__module_tensor(b->adapter->model, module);
-    const char *path = peft__module_path(b->adapter->model, module);
-    s->scales_input = peft__names_find(b, PEFT__FEEDFORWARD, path, strlen(path)) != NULL;
-    s->scale = s->scales_input ? peft__add_part(b, module, "ia3_l", 1, peft__inputs(t), 2)
-                               : peft__add_part(b, module, "ia3_l", peft__outputs(t), 1, 2);
+static void peft__add_ia3(peft__builder *b) {
+    int64_t in = peft__inputs(b->tensor), out = peft__outputs(b->tensor);
+    bool input = peft__names_find(b, PEFT__FEEDFORWARD, b->path, strlen(b->path)) != NULL;
+    b->at->scales_input = input;
+    b->at->scale = peft__add_part(b, "ia3_l", input ? 1 : out, input ? in : 1, 2);
 }
 
-static void peft__add_bottleneck(peft__builder *b, int64_t module, peft__adapted *s) {
+static void peft__add_bottleneck(peft__builder *b) {
     int64_t d = b->adapter->model->config.d_model, n = b->adapter->d.bottleneck;
-    s->down = peft__add_part(b, module, "adapter_down.weight", n, d, 2);
-    s->down_bias = peft__add_part(b, module, "adapter_down.bias", 1, n, 1);
-    s->up = peft__add_part(b, module, "adapter_up.weight", d, n, 2);
-    s->up_bias = peft__add_part(b, module, "adapter_up.bias", 1, d, 1);
+    b->at->down = peft__add_part(b, "adapter_down.weight", n, d, 2);
+    b->at->down_bias = peft__add_part(b, "adapter_down.bias", 1, n, 1);
+    b->at->up = peft__add_part(b, "adapter_up.weight", d, n, 2);
+    b->at->up_bias = peft__add_part(b, "adapter_up.bias", 1, d, 1);
 }
 
 // Adds a copy of the module's tensor to train. `inside`: HF's name contains "base_layer".
-static void peft__add_replacement(peft__builder *b, int64_t module, bool inside, peft__adapted *s) {
-    const peft_tensor *t = peft__module_tensor(b->adapter->model, module);
+static void peft__add_replacement(peft__builder *b, bool inside) {
+    const peft_tensor *t = b->tensor;
     const char *part = peft__ends_with(t->name, ".bias") ? "base_layer.bias" : "base_layer.weight";
-    s->replacement = peft__add_part(b, module, inside ? part : part + 11, t->rows, t->cols, t->rank);
-    if (s->replacement) s->replacement->in_out = t->in_out;
+    peft_tensor *copy = peft__add_part(b, inside ? part : part + 11, t->rows, t->cols, t->rank);
+    if (copy) copy->in_out = t->in_out;
+    b->at->replacement = copy;
     b->adapter->part.replaces = true;
 }
 
 // Adds the rows of tokens that are trained alone.
-static void peft__add_rows(peft__builder *b, int64_t module, const char *ids, peft__adapted *s) {
+static void peft__add_rows(peft__builder *b, const char *ids) {
     peft_adapter *a = b->adapter;
-    const peft_tensor *t = peft__module_tensor(a->model, module);
+    const peft_tensor *t = b->tensor;
     int32_t *list = PEFT__ARENA(&a->arena, strlen(ids) / 2 + 1, int32_t);
     int64_t count = 0;
     char *end;
@@ -20995,8 +20990,8 @@ static void peft__add_rows(peft__builder *b, int64_t module, const char *ids, pe
         b->status = PEFT__REFUSE(a->ctx,
             "adapter: trainable_token_indices \"%s\": not different ids below %ld, the rows of %s", ids,
             t->rows, t->name);
-    s->rows = peft__add_part(b, module, "token_adapter.trainable_tokens_delta", count, t->cols, 2);
-    s->row_ids = list;
+    b->at->rows = peft__add_part(b, "token_adapter.trainable_tokens_delta", count, t->cols, 2);
+    b->at->row_ids = list;
     a->part.replaces = true;
 }
 
@@ -21030,17 +21025,18 @@ static bool peft__has_bottleneck(const peft_adapter *a, const peft_tensor *t) {
 }
 
 // LoRA and its kin, and IA3: adds the tensors of targets, of modules saved whole, of biases and of tokens.
-static void peft__add_targets(peft__builder *b, int64_t module, peft__adapted *s) {
-    peft_adapter *a = b->adapter;
+static void peft__add_targets(peft__builder *b) {
+    const peft_adapter *a = b->adapter;
     const peft_model *m = a->model;
-    const peft_tensor *t = peft__module_tensor(m, module);
-    const char *path = peft__module_path(m, module), *wrong = NULL;
+    const peft_tensor *t = b->tensor;
+    const char *path = b->path, *wrong = NULL;
+    int64_t module = b->module;
     bool low_rank = b->kind & PEFT__LOW_RANK, weight = !peft__ends_with(t->name, ".bias"), beside = false;
     bool target = weight && peft__is_target(b, module), saved = peft__is_saved(b, path);
     bool possible = peft__is_linear_module(m, module) || (low_rank && peft__is_embedding_module(m, module));
     // an expression may match modules without weights to adapt
     if (target && !saved && !possible && b->lists[PEFT__TARGETS].whole) target = false;
-    bool parameter = low_rank && peft__is_parameter(b, module);
+    bool parameter = low_rank && peft__is_parameter(b);
     const peft__name_entry *tokens = weight ? peft__names_find(b, PEFT__TOKENS, path, strlen(path)) : NULL;
     const char *ids = tokens ? tokens->ids : NULL;
     peft_status status = PEFT_ERROR_UNSUPPORTED;
@@ -21059,26 +21055,28 @@ static void peft__add_targets(peft__builder *b, int64_t module, peft__adapted *s
         wrong = "has trainable tokens and is a target or saved whole", status = PEFT_ERROR_ARGUMENT;
     if (wrong && !b->status) b->status = peft__fail(a->ctx, status, "adapter: %s %s", path, wrong);
     if (b->status) return;
-    if ((target || parameter) && low_rank) peft__add_lora(b, module, s, parameter);
-    else if (target) peft__add_ia3(b, module, s);
-    if (saved) peft__add_replacement(b, module, false, s);
-    else if ((s->everywhere = peft__is_trained_bias(b, module, &beside)))
-        peft__add_replacement(b, module, beside, s);
-    if (ids) peft__add_rows(b, module, ids, s);
+    if ((target || parameter) && low_rank) peft__add_lora(b, parameter);
+    else if (target) peft__add_ia3(b);
+    b->at->everywhere = !saved && peft__is_trained_bias(b, &beside);
+    if (saved || b->at->everywhere) peft__add_replacement(b, beside);
+    if (ids) peft__add_rows(b, ids);
 }
 
 static void peft__add_module(peft__builder *b, int64_t module) {
-    peft_adapter *a = b->adapter;
+    const peft_adapter *a = b->adapter;
     const peft_tensor *t = peft__module_tensor(a->model, module);
     peft__adapted *s = &a->modules[module];
     if (!t || b->status) return;
-    if (b->kind & PEFT__ADAPTS) peft__add_targets(b, module, s);
+    b->module = module;
+    b->tensor = t;
+    b->at = s;
+    b->path = peft__module_path(a->model, module);
+    if (b->kind & PEFT__ADAPTS) peft__add_targets(b);
     else if (module >= a->model->tensor_count) return;
     bool chosen = peft__layer_chosen(a->d.layers_to_transform, peft__layer_of(NULL, t->name));
-    if ((b->kind & PEFT__BOTTLENECKS) && chosen && peft__has_bottleneck(a, t))
-        peft__add_bottleneck(b, module, s);
+    if ((b->kind & PEFT__BOTTLENECKS) && chosen && peft__has_bottleneck(a, t)) peft__add_bottleneck(b);
     if ((b->kind & PEFT__REPLACES) && chosen && peft__is_selected(a, t)) {
-        peft__add_replacement(b, module, false, s);
+        peft__add_replacement(b, false);
         s->everywhere = true;
     }
     s->used = s->a || s->scale || s->replacement || s->rows || s->down;
