@@ -17338,17 +17338,6 @@ static void peft__config_set(peft__config_reader *r, const peft__setting *row) {
     else *(float *)field = (float)x;
 }
 
-// Checks every key of the file against the tables, then reads every row of the tables.
-static void peft__config_apply(peft__config_reader *r) {
-    const peft__setting *row;
-    for (const peft__json *v = r->root->child; v && !r->status; v = v->next) peft__config_check_key(r, v);
-    for (int64_t i = 0; (row = peft__setting_at(r->family, i)) != NULL && !r->status; i++) {
-        bool read = row->use >= PEFT__SIZE && row->use <= PEFT__ENDS;
-        if (read && peft__setting_of(r->family, r->c->model_type, row->keys, false) == row)
-            peft__config_set(r, row);
-    }
-}
-
 static void peft__config_activation(peft__config_reader *r, const char *key, const char *name) {
     static const struct {
         const char *names;
@@ -17725,20 +17714,6 @@ static void peft__config_supported(peft__config_reader *r) {
             method, eight ? " in 8 bits (load_in_8bit)" : "");
 }
 
-// Reads the special ids. Ids outside of the vocabulary count as missing: no text has them.
-static void peft__config_tokens(peft__config_reader *r) {
-    peft_config *c = r->c;
-    peft__config_ends(r, "eos_token_id");
-    peft__config_ends(r, "eot_token_id");  // of a GGUF file
-    if (c->bos_id >= c->vocab_size) c->bos_id = -1;
-    if (c->pad_id >= c->vocab_size) c->pad_id = -1;
-    if (c->pad_id < 0) c->pad_id = c->eos_id;
-    if (c->encoder_decoder &&
-        (c->eos_id < 0 || c->decoder_start_id < 0 || c->decoder_start_id >= c->vocab_size))
-        peft__config_fail(r, PEFT_ERROR_FORMAT,
-            "no eos_token_id or decoder_start_token_id within the vocabulary of %ld", c->vocab_size);
-}
-
 static peft_status peft__config_parse(peft_context *ctx, const peft__json *root, const char *path,
     peft__arena *arena, peft_config *c, const peft__family **family) {
     const char *type = peft__json_text(root, "model_type", "");
@@ -17758,14 +17733,28 @@ static peft_status peft__config_parse(peft_context *ctx, const peft__json *root,
     c->model_type = type;
     c->encoder_decoder = r.family->encoder.block != NULL;
     peft__config_supported(&r);
-    if (!r.status) peft__config_apply(&r);
+    const peft__setting *row;
+    for (const peft__json *v = root->child; v && !r.status; v = v->next) peft__config_check_key(&r, v);
+    for (int64_t i = 0; (row = peft__setting_at(r.family, i)) != NULL && !r.status; i++)
+        if (row->use >= PEFT__SIZE && row->use <= PEFT__ENDS &&
+            peft__setting_of(r.family, type, row->keys, false) == row)
+            peft__config_set(&r, row);
     if (c->layers > 1 << 14 || c->decoder_layers > 1 << 14 || c->d_kv > 1 << 16)
         peft__config_fail(&r, PEFT_ERROR_FORMAT,
             "%ld blocks with heads of %ld features: more than 16384 or 65536",
             PEFT__MAX(c->layers, c->decoder_layers), c->d_kv);
     if (!r.status && c->encoder_decoder) peft__t5_config(&r);
     else if (!r.status) peft__decoder_config(&r);
-    if (!r.status) peft__config_tokens(&r);
+    if (r.status) return r.status;
+    peft__config_ends(&r, "eos_token_id");
+    peft__config_ends(&r, "eot_token_id");  // of a GGUF file
+    if (c->bos_id >= c->vocab_size) c->bos_id = -1;  // no text has ids outside of the vocabulary
+    if (c->pad_id >= c->vocab_size) c->pad_id = -1;
+    if (c->pad_id < 0) c->pad_id = c->eos_id;
+    if (c->encoder_decoder &&
+        (c->eos_id < 0 || c->decoder_start_id < 0 || c->decoder_start_id >= c->vocab_size))
+        peft__config_fail(&r, PEFT_ERROR_FORMAT,
+            "no eos_token_id or decoder_start_token_id within the vocabulary of %ld", c->vocab_size);
     return r.status;
 }
 
@@ -18230,18 +18219,6 @@ static bool peft__model_in_one_file(const peft_model *m) {
     return peft__ends_with(m->folder, ".gguf");
 }
 
-// Chat models often name the end of a turn only in generation_config.json.
-static peft_status peft__model_load_ends(peft_model *m) {
-    const char *path = peft__path_join(&m->arena, m->folder, "generation_config.json");
-    peft__config_reader r = {m->ctx, path, NULL, &m->arena, m->family, &m->config, PEFT_OK};
-    peft__json *root = NULL;
-    if (path && !peft__file_exists(m->ctx, path)) return PEFT_OK;
-    r.status = peft__json_read(&m->arena, path, &root);
-    r.root = root;
-    if (!r.status) peft__config_ends(&r, "eos_token_id");
-    return r.status;
-}
-
 // `path`: a folder, one file with everything, or just a config.json, which is enough for the planner.
 static peft_status peft__model_load_config(peft_model *m) {
     bool one_file = peft__model_in_one_file(m), alone = peft__ends_with(m->folder, ".json");
@@ -18258,7 +18235,14 @@ static peft_status peft__model_load_config(peft_model *m) {
         status = peft__json_parse(m->ctx, &m->arena, m->config_text, strlen(m->config_text), path, &root);
     m->says_tied = peft__json_bool(root, "tie_word_embeddings", false);
     if (!status) status = peft__config_parse(m->ctx, root, path, &m->arena, &m->config, &m->family);
-    return status || one_file || alone || m->config.encoder_decoder ? status : peft__model_load_ends(m);
+    if (status || one_file || alone || m->config.encoder_decoder) return status;
+    // chat models often name the end of a turn only in generation_config.json
+    path = peft__path_join(&m->arena, m->folder, "generation_config.json");
+    if (path && !peft__file_exists(m->ctx, path)) return PEFT_OK;
+    status = peft__json_read(&m->arena, path, &root);
+    peft__config_reader r = {m->ctx, path, root, &m->arena, m->family, &m->config, status};
+    if (!status) peft__config_ends(&r, "eos_token_id");
+    return r.status;
 }
 
 // Loads the tokenizer: the one that is given, a GGUF file's if it has one, or the folder's.
@@ -18275,19 +18259,6 @@ static peft_status peft__model_load_tokenizer(peft_model *m, const char *given) 
 
 enum { PEFT__NO_WEIGHTS, PEFT__WEIGHTS, PEFT__WEIGHTS_IF_THERE };
 
-static peft_status peft__model_open_weights(peft_model *m, int weights) {
-    static const char *const names[] = {"model.safetensors", "model.safetensors.index.json"};
-    bool open = weights == PEFT__WEIGHTS && !m->archive;
-    for (int i = 0; i < 2 && !open && !m->archive && weights == PEFT__WEIGHTS_IF_THERE; i++) {
-        const char *path = peft__path_join(&m->arena, m->folder, names[i]);
-        if (!path) return PEFT_ERROR_MEMORY;
-        open = peft__file_exists(m->ctx, path);
-    }
-    peft_status status = open ? peft_archive_open(m->ctx, m->folder, &m->archive) : PEFT_OK;
-    if (!status && m->archive) status = peft__model_check_blocks(m);
-    return status || !m->archive ? status : peft__model_settle_head(m);
-}
-
 // A model without values: its parameters by config.json, and whether the checkpoint can fill them.
 static peft_status peft__model_begin(peft_context *ctx, const char *path, int weights, peft_model **out) {
     peft_model *m = *out = PEFT__CALLOC(ctx, 1, peft_model);
@@ -18297,7 +18268,16 @@ static peft_status peft__model_begin(peft_context *ctx, const char *path, int we
     peft__map_init(&m->by_name, ctx);
     m->folder = peft__arena_strdup(&m->arena, path, strlen(path));
     peft_status status = m->folder ? peft__model_load_config(m) : PEFT_ERROR_MEMORY;
-    if (!status) status = peft__model_open_weights(m, weights);
+    bool open = weights == PEFT__WEIGHTS;
+    for (int i = 0; i < 2 && !status && !open && weights == PEFT__WEIGHTS_IF_THERE; i++) {
+        const char *file = peft__path_join(
+            &m->arena, path, i ? "model.safetensors.index.json" : "model.safetensors");
+        if (file) open = peft__file_exists(ctx, file);
+        else status = PEFT_ERROR_MEMORY;
+    }
+    if (!status && open && !m->archive) status = peft_archive_open(ctx, path, &m->archive);
+    if (!status && m->archive) status = peft__model_check_blocks(m);
+    if (!status && m->archive) status = peft__model_settle_head(m);
     // transformers 5 says of T5 v1.1 that it is tied, but it has a head of its own
     if (!status && !m->archive && m->config.encoder_decoder)
         m->config.tied = m->config.tied && m->config.scale_output;
@@ -19095,37 +19075,30 @@ static peft_status peft__grown_tokenizer(const peft_grow_desc *d, peft_tokenizer
     return status;
 }
 
-static peft_status peft__grow_check(const peft_grow_desc *d) {
-    peft_context *ctx = d->model->ctx;
+// Makes all new values before any old ones are freed, so that a failure changes nothing.
+PEFTDEF peft_status peft_model_grow(const peft_grow_desc *d) {
+    if (!d || !d->model) return PEFT_ERROR_ARGUMENT;
+    peft_model *m = d->model;
     if (d->token_count < 0 || (d->token_count && !d->tokens) || !(d->noise - d->noise == 0) ||
         d->vocab_size < 0 || d->vocab_size > 1 << 24)
-        return PEFT__REFUSE(ctx, "peft_model_grow: %ld tokens, vocab_size %ld, noise %g", d->token_count,
+        return PEFT__REFUSE(m->ctx, "peft_model_grow: %ld tokens, vocab_size %ld, noise %g", d->token_count,
             d->vocab_size, (double)d->noise);
     for (int64_t i = 0; i < d->token_count; i++)
         if (!d->tokens[i] || !*d->tokens[i])
-            return PEFT__REFUSE(ctx, "peft_model_grow: token %ld is empty", i);
-    return PEFT_OK;
-}
-
-// Makes all new values before any old ones are freed, so that a failure changes nothing.
-PEFTDEF peft_status peft_model_grow(const peft_grow_desc *desc) {
-    if (!desc || !desc->model) return PEFT_ERROR_ARGUMENT;
-    peft_model *m = desc->model;
-    peft_status status = peft__grow_check(desc);
-    if (status) return status;
+            return PEFT__REFUSE(m->ctx, "peft_model_grow: token %ld is empty", i);
     peft_tokenizer *tokenizer = NULL;
     peft__string json = PEFT__EMPTY_STRING(m->ctx);
-    if (desc->token_count) status = peft__grown_tokenizer(desc, &tokenizer, &json);
+    peft_status status = d->token_count ? peft__grown_tokenizer(d, &tokenizer, &json) : PEFT_OK;
     int64_t old = m->config.vocab_size, rows = PEFT__MAX(old, tokenizer ? tokenizer->count : 0);
-    if (!status && desc->vocab_size && desc->vocab_size < rows)
+    if (!status && d->vocab_size && d->vocab_size < rows)
         status = PEFT__REFUSE(m->ctx, "peft_model_grow: vocab_size %ld, but there are %ld tokens and rows",
-            desc->vocab_size, rows);
-    rows = PEFT__MAX(rows, desc->vocab_size);
+            d->vocab_size, rows);
+    rows = PEFT__MAX(rows, d->vocab_size);
     peft_tensor *const grown[2] = {m->shared, m->head == m->shared ? NULL : m->head};
     void *data[2] = {NULL, NULL};
-    double noise = desc->noise ? (double)desc->noise : sqrt(1e-9);
+    double noise = d->noise ? (double)d->noise : sqrt(1e-9);
     peft_rng rng;
-    peft_rng_seed(&rng, desc->seed);
+    peft_rng_seed(&rng, d->seed);
     for (int i = 0; i < 2 && rows > old && !status; i++)
         if (grown[i])
             status = peft__grown_rows(m, grown[i], old, m->config.d_model, rows - old, noise, &rng, &data[i]);
@@ -19342,17 +19315,13 @@ static int64_t peft__attention_window(const peft_config *c, int64_t layer) {
     return !c->windowed || c->windowed[layer] ? c->window : 0;
 }
 
-// Which part of a prefix's columns [layer, key or value, inner] is a layer's keys (which = 0) or values
-// (1). For T5, HF peft repeats the parts and gives each layer four, two of them for cross-attention, which
-// ignores them; files depend on that.
-static int64_t peft__prefix_part(const peft_model *m, int64_t parts, int64_t layer, int which) {
-    return m->config.encoder_decoder ? (4 * layer + which) % parts : 2 * layer + which;
-}
-
-// Keys or values x, with the layer's part of a prefix before every sequence.
+// Keys (which = 0) or values (1) x, with the layer's part of a prefix before every sequence. The prefix's
+// columns are [layer, key or value, inner]. For T5, HF peft repeats them and gives each layer four parts,
+// two of them for cross-attention, which ignores them; files depend on that.
 static peft_tensor *peft__with_prefix(const peft__pass *p, int64_t layer, int which, peft_tensor *x) {
     if (!p->prefix || !x) return x;
-    int64_t part = peft__prefix_part(p->model, p->prefix->cols / x->cols, layer, which);
+    bool t5 = p->model->config.encoder_decoder;
+    int64_t part = t5 ? (4 * layer + which) % (p->prefix->cols / x->cols) : 2 * layer + which;
     peft_tensor *rows = peft_columns(p->tape, p->prefix, part * x->cols, 1, x->cols, 0);
     return peft_prepend(p->tape, rows, x, p->offsets, p->sequences);
 }
@@ -20020,29 +19989,25 @@ static peft_status peft__cache_begin(peft_model *m, peft_tape *tape, const int32
     return status;
 }
 
-static peft_status peft__begin_step(peft__pass *p) {
-    peft__decoder_cache *c = p->cache;
-    int64_t longest = 0;
-    p->step = true;
-    p->sequences = c->rows;
-    p->positions = PEFT__TAPE_ROOM(p->tape, c->rows, int32_t);
-    if (!p->positions) return PEFT_ERROR_MEMORY;
-    for (int64_t r = 0; r < c->rows; r++) {
-        int64_t s = c->source_of_row[r], at = c->positions[s] + c->length;
-        if (c->base[s] + c->length >= c->capacity)
-            return PEFT__REFUSE(p->model->ctx, "the cache holds %ld tokens", c->capacity);
-        p->positions[r] = peft__cos_sin_row(p->model, at, at + 1);
-        longest = PEFT__MAX(longest, at + 1);
-    }
-    return peft__make_cos_sin(p->model, longest);
-}
-
 // Feeds tokens[row] to each row; logits [rows, vocabulary] are those of the next token.
 static peft_status peft__cache_step(peft_model *m, peft_tape *tape, peft__decoder_cache *c,
     const int32_t *tokens, const peft_active_adapter *adapters, int adapter_count, float *logits) {
     peft__pass p;
     peft_status status = peft__cache_pass(&p, m, tape, c, adapters, adapter_count);
-    if (!status) status = peft__begin_step(&p);
+    if (status) return status;
+    int64_t longest = 0;
+    p.step = true;
+    p.sequences = c->rows;
+    p.positions = PEFT__TAPE_ROOM(tape, c->rows, int32_t);
+    if (!p.positions) return PEFT_ERROR_MEMORY;
+    for (int64_t r = 0; r < c->rows; r++) {
+        int64_t s = c->source_of_row[r], at = c->positions[s] + c->length;
+        if (c->base[s] + c->length >= c->capacity)
+            return PEFT__REFUSE(m->ctx, "the cache holds %ld tokens", c->capacity);
+        p.positions[r] = peft__cos_sin_row(m, at, at + 1);
+        longest = PEFT__MAX(longest, at + 1);
+    }
+    status = peft__make_cos_sin(m, longest);
     if (status) return status;
     peft__begin_prefix(&p, false);
     peft_tensor *x = peft__add_positions(&p, peft__token_inputs(&p, tokens, c->rows));
@@ -20704,16 +20669,8 @@ static bool peft__name_number(const peft__names *names, peft__name_entry *e) {
     return strcmp(names->key, "rank_pattern") != 0 || (e->value >= 1 && e->value == floor(e->value));
 }
 
-// Splits "name:3,77"; "3,77" alone is for the embedding.
-static void peft__name_tokens(peft__builder *b, peft__name_entry *e) {
-    const peft_model *m = b->adapter->model;
-    const char *colon = strchr(e->text, ':');
-    e->ids = colon ? colon + 1 : e->text;
-    if (!colon) e->text = peft__module_path(m, m->shared - m->tensors);
-    e->size = colon ? (size_t)(colon - e->text) : strlen(e->text);
-}
-
 static void peft__names_parse(peft__builder *b, int which, const char *list) {
+    const peft_model *m = b->adapter->model;
     peft__names *names = &b->lists[which];
     names->key = peft__list_keys[which];
     peft__key_type type = peft__adapter_key_of(names->key, PEFT__ADAPTS)->type;
@@ -20735,7 +20692,12 @@ static void peft__names_parse(peft__builder *b, int which, const char *list) {
             if (!e->size) continue;
         }
         names->count++;
-        if (tokens) peft__name_tokens(b, e);
+        if (tokens) {  // "name:3,77"; "3,77" alone is for the embedding
+            const char *colon = strchr(e->text, ':');
+            e->ids = colon ? colon + 1 : e->text;
+            if (!colon) e->text = peft__module_path(m, m->shared - m->tensors);
+            e->size = colon ? (size_t)(colon - e->text) : strlen(e->text);
+        }
         if (numbers && !peft__name_number(names, e))
             b->status = PEFT__REFUSE(
                 b->adapter->ctx, "adapter: %s has \"%s\", not like \"q=4\"", names->key, e->text);
@@ -20946,21 +20908,6 @@ static void peft__add_lora(peft__builder *b, bool parameter) {
     if (a->d.method == PEFT_DORA) s->magnitude = peft__add_part(b, "lora_magnitude_vector", 1, out, 1);
 }
 
-static void peft__add_ia3(peft__builder *b) {
-    int64_t in = peft__inputs(b->tensor), out = peft__outputs(b->tensor);
-    bool input = peft__names_find(b, PEFT__FEEDFORWARD, b->path, strlen(b->path)) != NULL;
-    b->at->scales_input = input;
-    b->at->scale = peft__add_part(b, "ia3_l", input ? 1 : out, input ? in : 1, 2);
-}
-
-static void peft__add_bottleneck(peft__builder *b) {
-    int64_t d = b->adapter->model->config.d_model, n = b->adapter->d.bottleneck;
-    b->at->down = peft__add_part(b, "adapter_down.weight", n, d, 2);
-    b->at->down_bias = peft__add_part(b, "adapter_down.bias", 1, n, 1);
-    b->at->up = peft__add_part(b, "adapter_up.weight", d, n, 2);
-    b->at->up_bias = peft__add_part(b, "adapter_up.bias", 1, d, 1);
-}
-
 // Adds a copy of the module's tensor to train. `inside`: HF's name contains "base_layer".
 static void peft__add_replacement(peft__builder *b, bool inside) {
     const peft_tensor *t = b->tensor;
@@ -21056,7 +21003,12 @@ static void peft__add_targets(peft__builder *b) {
     if (wrong && !b->status) b->status = peft__fail(a->ctx, status, "adapter: %s %s", path, wrong);
     if (b->status) return;
     if ((target || parameter) && low_rank) peft__add_lora(b, parameter);
-    else if (target) peft__add_ia3(b);
+    else if (target) {
+        bool input = peft__names_find(b, PEFT__FEEDFORWARD, path, strlen(path)) != NULL;
+        b->at->scales_input = input;
+        b->at->scale = peft__add_part(
+            b, "ia3_l", input ? 1 : peft__outputs(t), input ? peft__inputs(t) : 1, 2);
+    }
     b->at->everywhere = !saved && peft__is_trained_bias(b, &beside);
     if (saved || b->at->everywhere) peft__add_replacement(b, beside);
     if (ids) peft__add_rows(b, ids);
@@ -21074,7 +21026,13 @@ static void peft__add_module(peft__builder *b, int64_t module) {
     if (b->kind & PEFT__ADAPTS) peft__add_targets(b);
     else if (module >= a->model->tensor_count) return;
     bool chosen = peft__layer_chosen(a->d.layers_to_transform, peft__layer_of(NULL, t->name));
-    if ((b->kind & PEFT__BOTTLENECKS) && chosen && peft__has_bottleneck(a, t)) peft__add_bottleneck(b);
+    if ((b->kind & PEFT__BOTTLENECKS) && chosen && peft__has_bottleneck(a, t)) {
+        int64_t d = a->model->config.d_model, n = a->d.bottleneck;
+        s->down = peft__add_part(b, "adapter_down.weight", n, d, 2);
+        s->down_bias = peft__add_part(b, "adapter_down.bias", 1, n, 1);
+        s->up = peft__add_part(b, "adapter_up.weight", d, n, 2);
+        s->up_bias = peft__add_part(b, "adapter_up.bias", 1, d, 1);
+    }
     if ((b->kind & PEFT__REPLACES) && chosen && peft__is_selected(a, t)) {
         peft__add_replacement(b, false);
         s->everywhere = true;
@@ -21368,23 +21326,15 @@ static peft_status peft__dora_init(peft_adapter *a) {
     return status;
 }
 
-// Copies rows of the vocabulary's embedding: those of the given text, repeated, or random ones.
-static void peft__prompt_from_vocabulary(peft_adapter *a, peft_rng *rng, const peft_ids *ids) {
-    const peft_model *m = a->model;
-    for (int64_t i = 0; i < a->prompt->rows; i++) {
-        int64_t id = ids->count ? ids->data[i % a->d.num_virtual_tokens % ids->count]
-                                : (int64_t)(peft_rng_uniform(rng) * (double)m->config.vocab_size);
-        peft__to_f32(
-            m->shared, id * m->shared->cols, m->shared->cols, peft__f32(a->prompt) + i * a->prompt->cols);
-    }
-}
-
-// Networks begin as torch's do; the prompt begins as a text, as random words, or as noise.
+// Networks begin as torch's do; the prompt begins as the words of a text, repeated, as random words, or as
+// noise.
 static peft_status peft__prompt_init(peft_adapter *a, peft_rng *rng) {
     for (int i = 0; i < 6 && a->encoder[i]; i++)
         peft__fill_uniform(rng, a->encoder[i], 1 / sqrt((double)a->encoder[i & ~1]->cols));
     const char *text = a->d.init_text;
     const peft_tokenizer *t = a->model->tokenizer;
+    const peft_tensor *words = a->model->shared;
+    int64_t d = words->cols;
     peft_ids ids = {NULL, 0, 0};
     peft_status status = PEFT_OK;
     if (text && !t)
@@ -21393,9 +21343,13 @@ static peft_status peft__prompt_init(peft_adapter *a, peft_rng *rng) {
     if (text) status = peft_encode(t, text, strlen(text), &ids);
     if (!status && text && !ids.count)
         status = PEFT__REFUSE(a->ctx, "prompt tuning: the initial text has no tokens");
-    if (!status && a->d.method == PEFT_PROMPT_TUNING && (text || !a->d.random_init))
-        peft__prompt_from_vocabulary(a, rng, &ids);
-    else if (!status) peft__fill_normal(rng, a->prompt, a->part.prefix && !a->encoder[0] ? 0.02 : 1);
+    bool copies = a->d.method == PEFT_PROMPT_TUNING && (text || !a->d.random_init);
+    for (int64_t i = 0; i < a->prompt->rows && copies && !status; i++) {
+        int64_t id = text ? ids.data[i % a->d.num_virtual_tokens % ids.count]
+                          : (int64_t)(peft_rng_uniform(rng) * (double)a->model->config.vocab_size);
+        peft__to_f32(words, id * d, d, peft__f32(a->prompt) + i * d);
+    }
+    if (!copies) peft__fill_normal(rng, a->prompt, a->part.prefix && !a->encoder[0] ? 0.02 : 1);
     peft_ids_free(a->ctx, &ids);
     return status;
 }
@@ -22663,15 +22617,6 @@ static bool peft__merges(const peft_adapter *a, int64_t i) {
     return s->used && !unasked;
 }
 
-// Whether merging changes tensor i as the bias of a module.
-static bool peft__merges_bias(const peft_adapter *a, int64_t i) {
-    for (int64_t k = 0; k < a->model->tensor_count; k++) {
-        const peft__adapted *s = &a->modules[k];
-        if (a->model->bias_of[k] == i && (s->path_bias || (s->scale && !s->scales_input))) return true;
-    }
-    return false;
-}
-
 // Refuses to merge if modules that share a tensor would change differently: all must have the same trained
 // rows, or a replacement that holds for all.
 static peft_status peft__merge_check(const peft_adapter *a) {
@@ -22708,7 +22653,12 @@ PEFTDEF peft_status peft_adapter_merge(peft_adapter *a, float scale) {
     a->part.merged = true;
     for (int64_t i = 0; i < m->tensor_count && !status; i++) {
         const peft_tensor *t = a->modules[i].replacement;
-        if (peft__merges(a, i) || peft__merges_bias(a, i)) status = peft__merge_prepare(a, i);
+        bool changes = peft__merges(a, i);  // or as the bias of a module
+        for (int64_t k = 0; k < m->tensor_count && !changes; k++) {
+            const peft__adapted *s = &a->modules[k];
+            changes = m->bias_of[k] == i && (s->path_bias || (s->scale && !s->scales_input));
+        }
+        if (changes) status = peft__merge_prepare(a, i);
         if (t && !status) memcpy(m->tensors[i].data, t->data, (size_t)peft__size(t) * sizeof(float));
     }
     for (int64_t i = 0; i < m->tensor_count && !status; i++)
