@@ -20963,9 +20963,9 @@ static void peft__share_rows(peft__builder *b) {
 // Houlsby puts a bottleneck after both sublayers, Pfeiffer only after the feed-forward.
 static bool peft__has_bottleneck(const peft_adapter *a, const peft_tensor *t) {
     const peft_model *m = a->model;
-    for (int64_t i = 0; i < m->config.layers + m->config.decoder_layers; i++) {
-        const peft__block_weights *b = i < m->config.layers ? &m->encoder[i]
-                                                            : &m->decoder[i - m->config.layers];
+    int64_t encoder = m->config.layers;
+    for (int64_t i = 0; i < encoder + m->config.decoder_layers; i++) {
+        const peft__block_weights *b = i < encoder ? &m->encoder[i] : &m->decoder[i - encoder];
         if (t == b->wo || (!a->d.pfeiffer && (t == b->o || t == b->cross_o))) return true;
     }
     return false;
@@ -22525,7 +22525,7 @@ PEFTDEF peft_status peft_adapter_load(peft_model *m, const char *folder, peft_ad
 
 // Merging: W += s B A, IA3's factors into rows or columns, DoRA's direction, replacements. The base's own
 // tensors are set aside, so that unmerging restores them bit for bit.
-static void peft__scale_weight(peft_tensor *w, const float *v, bool by_input) {
+static void peft__scale_weight(peft_tensor *w, const float *v, bool by_input) {  // a bias: by_input
     bool by_row = by_input == w->in_out;
     for (int64_t i = 0; i < peft__size(w); i++) peft__f32(w)[i] *= v[by_row ? i / w->cols : i % w->cols];
 }
@@ -22577,7 +22577,7 @@ static peft_status peft__merge_module(peft_adapter *a, int64_t i, float factor) 
             (size_t)w->cols * sizeof(float));
     if (s->path_bias) peft__axpy(a->ctx, peft__f32(bias), scale, peft__f32(s->path_bias), s->b->rows);
     if (s->scale) peft__scale_weight(w, peft__f32(s->scale), s->scales_input);
-    if (s->scale && !s->scales_input && bias) peft__scale_weight(bias, peft__f32(s->scale), false);
+    if (s->scale && !s->scales_input && bias) peft__scale_weight(bias, peft__f32(s->scale), true);
     return status;
 }
 
