@@ -18768,17 +18768,6 @@ PEFTDEF bool peft_model_begins_with_bos(const peft_model *m) {
     return c->bos_id >= 0 && (c->gemma || peft__is_listed("llama,mistral", c->model_type));
 }
 
-// t + 1, in the arena: what GGUF stores for Gemma's norms. NULL: out of memory.
-static peft_tensor *peft__one_more_than(peft__arena *a, const peft_tensor *t) {
-    peft_tensor *y = PEFT__ARENA(a, 1, peft_tensor);
-    float *x = PEFT__ARENA(a, peft__size(t), float);
-    if (!y || !x) return NULL;
-    *y = *t;
-    y->data = x;
-    for (int64_t i = 0; i < peft__size(t); i++) x[i] = peft__f32(t)[i] + 1;
-    return y;
-}
-
 // The tokenizer's chat template, in the arena; if there are several, the one named "default"; NULL: none.
 static peft_status peft__chat_template(const peft_tokenizer *t, peft__arena *a, const char **out) {
     const char *file = peft__beside(a, t->source, "chat_template.jinja"),
@@ -18819,7 +18808,9 @@ static peft_status peft__model_save_gguf(peft_model *m, const char *path, peft_d
     const char *chat = NULL;
     peft_tensor frequencies[2];
     peft__arena scratch = PEFT__EMPTY_ARENA(m->ctx);
+    peft_tensor *saved = PEFT__ARENA(&scratch, m->tensor_count, peft_tensor);
     peft_status status = peft__gguf_expressible(m, architecture);
+    if (!status && !saved) status = PEFT_ERROR_MEMORY;
     if (!status) status = peft_gguf_writer_create(m->ctx, &w);
     if (!status) status = peft_gguf_set_string(w, "general.architecture", architecture);
     if (!status) status = peft_gguf_set_string(w, "general.type", "model");
@@ -18833,13 +18824,17 @@ static peft_status peft__model_save_gguf(peft_model *m, const char *path, peft_d
     if (!status && m->tokenizer) status = peft__chat_template(m->tokenizer, &scratch, &chat);
     if (!status && chat) status = peft_gguf_set_string(w, "tokenizer.chat_template", chat);
     if (!status) status = peft__gguf_add_frequencies(w, m, &scratch, frequencies);
-    for (peft_tensor *t = m->tensors; t < m->tensors + m->tensor_count && !status; t++) {
-        peft_tensor *as = t;
-        if (m->config.gemma && t->rank == 1 && peft__ends_with(t->name, "norm.weight"))
-            as = peft__one_more_than(&scratch, t);
-        status = as ? peft__gguf_add_hf(w, architecture, m->config.heads, m->config.kv_heads, as,
-                          peft__gguf_type_for(m, t, type))
-                    : PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < m->tensor_count && !status; i++) {
+        peft_tensor *t = &saved[i];
+        *t = m->tensors[i];
+        if (m->config.gemma && t->rank == 1 && peft__ends_with(t->name, "norm.weight")) {
+            t->data = PEFT__ARENA(&scratch, t->cols, float);  // GGUF stores 1 + w of Gemma's norms
+            for (int64_t k = 0; t->data && k < t->cols; k++)
+                peft__f32(t)[k] = peft__f32(&m->tensors[i])[k] + 1;
+        }
+        status = t->data ? peft__gguf_add_hf(w, architecture, m->config.heads, m->config.kv_heads, t,
+                               peft__gguf_type_for(m, &m->tensors[i], type))
+                         : PEFT_ERROR_MEMORY;
     }
     if (!status) status = peft_gguf_write(w, path);
     peft_gguf_writer_destroy(w);
@@ -18849,15 +18844,26 @@ static peft_status peft__model_save_gguf(peft_model *m, const char *path, peft_d
 
 // ---- saving as a folder
 
-// A copy of t's values as another float type, in the arena, in the family's orientation, which quantizing
-// may have changed.
-static peft_status peft__converted(
-    const peft_model *m, peft__arena *a, const peft_tensor *t, peft_dtype type, peft_tensor *out) {
-    bool transpose = m->family->in_out && peft__is_linear(m, t) && t != m->head && !t->in_out;
+// *out: the tensor as it is saved, its values in the arena if they change; *made: destroy it afterwards.
+// Other libraries expect a float embedding and head. Floats are in the family's orientation, which
+// quantizing may have changed.
+static peft_status peft__saved_as(const peft_model *m, peft__arena *a, const peft_tensor *t, peft_dtype type,
+    peft_tensor *out, peft_tensor **made) {
+    bool edge = t == m->shared || t == m->head, matrix = peft__is_linear(m, t) && t != m->head;
+    if (t->quant && edge && type > PEFT_BF16) type = t->quant->source;
+    if (type > PEFT_I8 && peft__stays_wide(m, t)) type = t->type == PEFT_BF16 ? PEFT_BF16 : PEFT_F32;
     *out = *t;
+    if (type > PEFT_BF16) {
+        if (t->type == type || !matrix) return PEFT_OK;
+        peft_quantize_desc d = {type, t->quant && t->quant->ggml && t->quant->block == 32 ? 32 : 0, false};
+        peft_status status = peft__store_quantized(m->ctx, t, &d, made);
+        if (!status) *out = **made;
+        return status;
+    }
+    bool transpose = m->family->in_out && matrix && !t->in_out;
     if (t->type == type && !transpose) return PEFT_OK;
-    size_t size = transpose ? sizeof(float) : peft__dtype_size(type);
-    out->data = peft__arena_alloc(a, (size_t)peft__size(t) * size);
+    out->data = peft__arena_alloc(
+        a, (size_t)peft__size(t) * (transpose ? sizeof(float) : peft__dtype_size(type)));
     if (!out->data) return PEFT_ERROR_MEMORY;
     out->type = PEFT_F32;
     out->quant = NULL;
@@ -18867,22 +18873,6 @@ static peft_status peft__converted(
     }
     peft_status status = peft__tensor_as(m->ctx, transpose ? out : t, type, out->data);
     out->type = type;
-    return status;
-}
-
-// *out: the tensor as it is saved; *made: destroy it afterwards. Other libraries expect a float embedding
-// and head.
-static peft_status peft__saved_as(const peft_model *m, peft__arena *a, const peft_tensor *t, peft_dtype type,
-    peft_tensor *out, peft_tensor **made) {
-    bool edge = t == m->shared || t == m->head;
-    if (t->quant && edge && type > PEFT_BF16) type = t->quant->source;
-    if (type > PEFT_I8 && peft__stays_wide(m, t)) type = t->type == PEFT_BF16 ? PEFT_BF16 : PEFT_F32;
-    if (type <= PEFT_BF16) return peft__converted(m, a, t, type, out);
-    *out = *t;
-    if (t->type == type || t == m->head || !peft__is_linear(m, t)) return PEFT_OK;
-    peft_quantize_desc d = {type, t->quant && t->quant->ggml && t->quant->block == 32 ? 32 : 0, false};
-    peft_status status = peft__store_quantized(m->ctx, t, &d, made);
-    if (!status) *out = **made;
     return status;
 }
 
@@ -21248,16 +21238,10 @@ static peft_status peft__adapter_alloc(const peft_adapter_desc *d, peft_adapter 
     return PEFT_OK;
 }
 
-static void peft__drop_backups(peft_adapter *a) {
-    for (int64_t i = 0; i < a->backup_count; i++) peft__tensor_release(a->ctx, &a->backups[i].before);
-    peft__free(a->ctx, a->backups);
-    a->backups = NULL;
-    a->backup_count = 0;
-}
-
 PEFTDEF void peft_adapter_destroy(peft_adapter *a) {
     if (!a) return;
-    peft__drop_backups(a);
+    for (int64_t i = 0; i < a->backup_count; i++) peft__tensor_release(a->ctx, &a->backups[i].before);
+    peft__free(a->ctx, a->backups);
     for (int64_t i = 0; i < a->count; i++) peft__tensor_release(a->ctx, &a->tensors[i]);
     for (int64_t i = 0; i < a->initial_count; i++) peft__tensor_release(a->ctx, &a->initial[i]);
     peft__arena_free(&a->arena);
@@ -22603,7 +22587,8 @@ PEFTDEF peft_status peft_adapter_unmerge(peft_adapter *a) {
         b->before.grad = t->grad;
         *t = b->before;
     }
-    peft__drop_backups(a);
+    peft__free(a->ctx, a->backups);
+    a->backups = NULL;
     a->part.merged = false;
     return PEFT_OK;
 }
