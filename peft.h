@@ -17209,10 +17209,8 @@ static bool peft__json_is_empty(const peft__json *v) {
     return v->type == PEFT__JSON_NULL || (v->type != PEFT__JSON_NUMBER && !v->child);
 }
 
-// Whether a value equals `text`, which is how the tables write values.
+// Whether a value is this text, or true or false.
 static bool peft__json_is_text(const peft__json *v, const char *text) {
-    if (v->type == PEFT__JSON_NUMBER)
-        return *text >= '0' && *text <= '9' && v->number == peft__read_double(text, NULL);
     if (v->type == PEFT__JSON_BOOL) return strcmp(text, v->boolean ? "true" : "false") == 0;
     return v->type == PEFT__JSON_STRING && strcmp(v->string, text) == 0;
 }
@@ -17412,22 +17410,19 @@ static void peft__config_ends(peft__config_reader *r, const char *key) {
 // ---- rotary positions
 
 // The keys of rope_parameters (transformers 5) or rope_scaling (before), besides the type, rope_theta and
-// partial_rotary_factor. "dynamic" has no original context: transformers does not read it either.
+// partial_rotary_factor; in the order of peft_rope_kind. "dynamic" has no original context: transformers
+// does not read it either.
 static const struct peft__rope_row {
-    const char *type;
-    peft_rope_kind kind;
-    const char *required, *optional;
+    const char *type, *required, *optional;
 } peft__rope_rows[] = {
-    {"default", PEFT_ROPE_DEFAULT, "", ""},
-    {"linear", PEFT_ROPE_LINEAR, "factor", ""},
-    {"dynamic", PEFT_ROPE_DYNAMIC, "factor", "original_max_position_embeddings"},
-    {"llama3", PEFT_ROPE_LLAMA3, "factor,low_freq_factor,high_freq_factor",
-        "original_max_position_embeddings"},
-    {"yarn", PEFT_ROPE_YARN, "factor",  // null: by the contexts
+    {"default", "", ""},
+    {"linear", "factor", ""},
+    {"dynamic", "factor", "original_max_position_embeddings"},
+    {"llama3", "factor,low_freq_factor,high_freq_factor", "original_max_position_embeddings"},
+    {"yarn", "factor",  // null: by the contexts
         "original_max_position_embeddings,attention_factor,beta_fast,beta_slow,mscale,mscale_all_dim,"
         "truncate,finetuned"},
-    {"longrope", PEFT_ROPE_LONG, "",
-        "factor,original_max_position_embeddings,attention_factor,short_factor,long_factor"},
+    {"longrope", "", "factor,original_max_position_embeddings,attention_factor,short_factor,long_factor"},
 };
 
 static void peft__rope_check(
@@ -17437,7 +17432,7 @@ static void peft__rope_check(
         char key[64];
         peft__string_into(key, sizeof(key), "%.*s", (int)n, name);
         const peft__json *v = peft__json_get(rope, key);
-        bool null = row->kind == PEFT_ROPE_YARN && peft__json_is(v, PEFT__JSON_NULL);
+        bool null = row == &peft__rope_rows[PEFT_ROPE_YARN] && peft__json_is(v, PEFT__JSON_NULL);
         if (!null && !peft__json_is(v, PEFT__JSON_NUMBER))
             peft__config_fail(
                 r, PEFT_ERROR_FORMAT, "rotary positions of type \"%s\" need a number %s", row->type, key);
@@ -17504,21 +17499,18 @@ static void peft__rope_scaling(peft__config_reader *r, const peft__json *rope) {
     peft_config *c = r->c;
     const char *type = peft__config_text(r, rope, "type", "default");
     type = peft__config_text(r, rope, "rope_type", type);
-    const struct peft__rope_row *row = NULL;
-    for (int64_t i = 0; i < PEFT__COUNT(peft__rope_rows); i++)
-        if (strcmp(peft__rope_rows[i].type, type) == 0) row = &peft__rope_rows[i];
+    int kind = 0;
+    while (kind <= PEFT_ROPE_LONG && strcmp(peft__rope_rows[kind].type, type) != 0) kind++;
     // older files of Phi-3 call longrope "su" or "yarn", and transformers takes no other scaling from them
-    bool phi3 = r->family == &peft__phi3_family;
-    if (phi3 && peft__is_listed("su,yarn", type)) row = &peft__rope_rows[PEFT_ROPE_LONG];
-    if (phi3 && row && row->kind != PEFT_ROPE_DEFAULT && row->kind != PEFT_ROPE_LONG) row = NULL;
-    if (row) peft__rope_check(r, row, rope);
-    else
+    bool phi3 = r->family == &peft__phi3_family, yarn = kind == PEFT_ROPE_YARN;
+    if (phi3 && peft__is_listed("su,yarn", type)) kind = PEFT_ROPE_LONG;
+    if (kind > PEFT_ROPE_LONG || (phi3 && kind != PEFT_ROPE_DEFAULT && kind != PEFT_ROPE_LONG))
         peft__config_fail(
             r, PEFT_ERROR_UNSUPPORTED, "rotary positions of rope_type \"%s\" are not computed here", type);
-    if (r->status || row->kind == PEFT_ROPE_DEFAULT) return;
-    bool yarn = row->kind == PEFT_ROPE_YARN;
-    c->rope = row->kind;
-    if (row->kind == PEFT_ROPE_LONG) {
+    else peft__rope_check(r, &peft__rope_rows[kind], rope);
+    if (r->status || kind == PEFT_ROPE_DEFAULT) return;
+    c->rope = (peft_rope_kind)kind;
+    if (kind == PEFT_ROPE_LONG) {
         peft__rope_long(r, rope);
         return;
     }
