@@ -20191,44 +20191,44 @@ enum {
     {key, PEFT__##kinds, PEFT__KEY_##type, offsetof(peft__adapter_settings, member), missing, PEFT__##use, \
         most}
 // a key that is called like its field
-#define PEFT__SETTING(key, kinds, type, missing, use, most) \
+#define PEFT__FIELD_KEY(key, kinds, type, missing, use, most) \
     PEFT__KEY(#key, kinds, type, d.key, missing, use, most)
 static const peft__adapter_key peft__adapter_keys[] = {
     PEFT__KEY("auto_mapping", ANY, CONSTANT, trained, "null", WRITTEN, 0),
-    PEFT__SETTING(base_model_name_or_path, ANY, TEXT, "null", BOTH_WAYS, 0),
+    PEFT__FIELD_KEY(base_model_name_or_path, ANY, TEXT, "null", BOTH_WAYS, 0),
     PEFT__KEY("inference_mode", ANY, BOOL, trained, "true", WRITTEN, 0),
     PEFT__KEY("revision", ANY, CONSTANT, trained, "null", WRITTEN, 0),
     // LoRA. fan_in_fan_out is not read: HF corrects it too, by the module's type
-    PEFT__SETTING(bias, LOW_RANK, TEXT, "\"none\"", BOTH_WAYS, 0),
+    PEFT__FIELD_KEY(bias, LOW_RANK, TEXT, "\"none\"", BOTH_WAYS, 0),
     PEFT__KEY("fan_in_fan_out", ADAPTS, BOOL, in_out, "false", WRITTEN, 0),
     PEFT__KEY("init_lora_weights", LOW_RANK, TEXT_OR_BOOL, start, "true", BOTH_WAYS, 0),
-    PEFT__SETTING(layers_pattern, LOW_RANK, EXPRESSIONS, "null", BOTH_WAYS, 0),
-    PEFT__SETTING(layers_to_transform, BY_LAYER, WHOLES, "null", BOTH_WAYS, 0),
+    PEFT__FIELD_KEY(layers_pattern, LOW_RANK, EXPRESSIONS, "null", BOTH_WAYS, 0),
+    PEFT__FIELD_KEY(layers_to_transform, BY_LAYER, WHOLES, "null", BOTH_WAYS, 0),
     PEFT__KEY("lora_alpha", LOW_RANK, NUMBER, d.alpha, "8", BOTH_WAYS, 1e30),
     PEFT__KEY("lora_dropout", LOW_RANK, NUMBER, d.dropout, "0", BOTH_WAYS, 0.9999),
-    PEFT__SETTING(modules_to_save, ADAPTS, PLAIN_NAMES, "null", BOTH_WAYS, 0),
-    PEFT__SETTING(r, LOW_RANK, WHOLE, "8", BOTH_WAYS, 1 << 16),
-    PEFT__SETTING(rank_pattern, LOW_RANK, BY_EXPRESSION, "{}", WHERE_SET, 0),
-    PEFT__SETTING(alpha_pattern, LOW_RANK, BY_EXPRESSION, "{}", WHERE_SET, 0),
-    PEFT__SETTING(target_modules, NAMED, NAMES, "null", BOTH_WAYS, 0),
-    PEFT__SETTING(exclude_modules, ADAPTS, NAMES, "null", WHERE_SET, 0),
-    PEFT__SETTING(use_rslora, LOW_RANK, BOOL, "false", WHERE_SET, 0),
+    PEFT__FIELD_KEY(modules_to_save, ADAPTS, PLAIN_NAMES, "null", BOTH_WAYS, 0),
+    PEFT__FIELD_KEY(r, LOW_RANK, WHOLE, "8", BOTH_WAYS, 1 << 16),
+    PEFT__FIELD_KEY(rank_pattern, LOW_RANK, BY_EXPRESSION, "{}", WHERE_SET, 0),
+    PEFT__FIELD_KEY(alpha_pattern, LOW_RANK, BY_EXPRESSION, "{}", WHERE_SET, 0),
+    PEFT__FIELD_KEY(target_modules, NAMED, NAMES, "null", BOTH_WAYS, 0),
+    PEFT__FIELD_KEY(exclude_modules, ADAPTS, NAMES, "null", WHERE_SET, 0),
+    PEFT__FIELD_KEY(use_rslora, LOW_RANK, BOOL, "false", WHERE_SET, 0),
     PEFT__KEY("use_dora", LOW_RANK, BOOL, dora, "false", WHERE_SET, 0),
-    PEFT__SETTING(lora_bias, LOW_RANK, BOOL, "false", WHERE_SET, 0),
-    PEFT__SETTING(trainable_token_indices, ADAPTS, TOKEN_LISTS, "null", WHERE_SET, 0),
-    PEFT__SETTING(target_parameters, LOW_RANK, PLAIN_NAMES, "null", WHERE_SET, 0),
+    PEFT__FIELD_KEY(lora_bias, LOW_RANK, BOOL, "false", WHERE_SET, 0),
+    PEFT__FIELD_KEY(trainable_token_indices, ADAPTS, TOKEN_LISTS, "null", WHERE_SET, 0),
+    PEFT__FIELD_KEY(target_parameters, LOW_RANK, PLAIN_NAMES, "null", WHERE_SET, 0),
     // IA3
-    PEFT__SETTING(feedforward_modules, SCALES, NAMES, "null", BOTH_WAYS, 0),
+    PEFT__FIELD_KEY(feedforward_modules, SCALES, NAMES, "null", BOTH_WAYS, 0),
     PEFT__KEY("init_ia3_weights", SCALES, CONSTANT, trained, "true", WRITTEN, 0),
     // soft prompts
     PEFT__KEY("num_attention_heads", VIRTUAL, WHOLE, heads, "null", WRITTEN, 0),
     PEFT__KEY("num_layers", VIRTUAL, WHOLE, layers, "null", BOTH_WAYS, 0),
     PEFT__KEY("num_transformer_submodules", VIRTUAL, WHOLE, parts, "null", BOTH_WAYS, 0),
-    PEFT__SETTING(num_virtual_tokens, VIRTUAL, WHOLE, "null", BOTH_WAYS, 1 << 16),
+    PEFT__FIELD_KEY(num_virtual_tokens, VIRTUAL, WHOLE, "null", BOTH_WAYS, 1 << 16),
     PEFT__KEY("token_dim", VIRTUAL, WHOLE, width, "null", WRITTEN, 0),
     PEFT__KEY("prompt_place", VIRTUAL, TEXT, place, "\"encoder\"", WHERE_SET, 0),
     PEFT__KEY("encoder_hidden_size", NETWORK, WHOLE, d.encoder_hidden, "null", BOTH_WAYS, 1 << 20),
-    PEFT__SETTING(prefix_projection, PREFIX, BOOL, "false", WRITTEN, 0),
+    PEFT__FIELD_KEY(prefix_projection, PREFIX, BOOL, "false", WRITTEN, 0),
     PEFT__KEY("encoder_dropout", ENCODED, CONSTANT, trained, "0.0", WRITTEN, 0),
     // of the encoder, whose result alone is in a file
     PEFT__KEY("encoder_num_layers", ENCODED, CONSTANT, trained, "2", WRITTEN, 0),
@@ -20239,7 +20239,7 @@ static const peft__adapter_key peft__adapter_keys[] = {
     // methods that HF peft does not have
     PEFT__KEY("bottleneck_size", BOTTLENECKS, WHOLE, d.bottleneck, "null", BOTH_WAYS, 1 << 20),
     PEFT__KEY("activation", BOTTLENECKS, WHOLE, activation, "0", BOTH_WAYS, 0),
-    PEFT__SETTING(pfeiffer, BOTTLENECKS, BOOL, "false", BOTH_WAYS, 0),
+    PEFT__FIELD_KEY(pfeiffer, BOTTLENECKS, BOOL, "false", BOTH_WAYS, 0),
     PEFT__KEY("selection", REPLACES, TEXT, selection, "null", WRITTEN, 0),
     PEFT__KEY("peft_type", ANY, TEXT, peft_type, "null", BOTH_WAYS, 0),
     PEFT__KEY("task_type", ANY, TEXT, task_type, "null", BOTH_WAYS, 0)};
