@@ -759,7 +759,7 @@ typedef struct peft_adapter_desc {
     int64_t num_virtual_tokens;       // soft prompts: default 20
     peft_prompt_place prompt_place;
     bool random_init;                 // prompt tuning: normal noise instead of sampled vocabulary rows
-    const char *init_text;            // prompt tuning: its tokens' rows; prefix tuning: its keys and values
+    const char *init_text;            // prompt tuning: rows of this text's tokens
     bool prefix_projection;           // prefix tuning: Linear, tanh, Linear
     int64_t encoder_hidden;           // width of the network behind a prompt; default d_model
     int64_t bottleneck;               // width of bottleneck adapters; default d_model / reduction_factor
@@ -2021,6 +2021,10 @@ static peft_status peft__null(peft_context *ctx, const char *call, const char *w
                : PEFT_ERROR_ARGUMENT;
 }
 
+// Something that is not done here; a file that is not as it should be.
+#define PEFT__CANNOT(ctx, ...) peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, __VA_ARGS__)
+#define PEFT__MALFORMED(ctx, ...) peft__fail(ctx, PEFT_ERROR_FORMAT, __VA_ARGS__)
+
 static void peft__log(peft_context *ctx, const char *format, ...) {
     if (!ctx->log) return;
     char text[PEFT__ERROR_SIZE];
@@ -2841,6 +2845,11 @@ typedef struct peft__arena {
     peft__chunk *first, *current;
 } peft__arena;
 
+#define PEFT__EMPTY_ARENA(ctx) {ctx, NULL, NULL}
+
+// An array of `count` items, all zero; NULL: out of memory.
+#define PEFT__ZEROS(arena, count, type) ((type *)peft__arena_zeros(arena, (size_t)(count) * sizeof(type)))
+
 static void peft__arena_init(peft__arena *a, peft_context *ctx) {
     memset(a, 0, sizeof(*a));
     a->ctx = ctx;
@@ -2890,6 +2899,11 @@ static void *peft__arena_alloc(peft__arena *a, size_t size) {
 // An array of `count` items, not zeroed. The count is not checked for overflow.
 #define PEFT__ARENA(arena, count, type) ((type *)peft__arena_alloc(arena, (size_t)(count) * sizeof(type)))
 
+PEFT__NOINLINE void *peft__arena_zeros(peft__arena *a, size_t size) {
+    void *p = peft__arena_alloc(a, size);
+    return p ? memset(p, 0, size) : NULL;
+}
+
 PEFT__NOINLINE char *peft__arena_strdup(peft__arena *a, const char *s, size_t n) {
     char *copy = (char *)peft__arena_alloc(a, n + 1);
     if (!copy) return NULL;
@@ -2919,6 +2933,8 @@ typedef struct peft__string {
     size_t size, capacity;
     bool failed;  // memory ran out: everything appended since is missing
 } peft__string;
+
+#define PEFT__EMPTY_STRING(ctx) {ctx, NULL, 0, 0, false}
 
 static void peft__string_init(peft__string *s, peft_context *ctx) {
     memset(s, 0, sizeof(*s));
@@ -11559,12 +11575,16 @@ static size_t peft__next_name(const char **list, const char **name) {
     return n;
 }
 
-// Whether a comma-separated list (NULL: an empty one) has this name.
-static bool peft__is_listed(const char *list, const char *name) {
+// Whether a comma-separated list (NULL: an empty one) has this name of n bytes.
+static bool peft__has_name(const char *list, const char *name, size_t n) {
     const char *item;
-    for (size_t n; list && (n = peft__next_name(&list, &item)) > 0;)
-        if (strlen(name) == n && memcmp(item, name, n) == 0) return true;
+    for (size_t m; list && (m = peft__next_name(&list, &item)) > 0;)
+        if (m == n && memcmp(item, name, n) == 0) return true;
     return false;
+}
+
+static bool peft__is_listed(const char *list, const char *name) {
+    return peft__has_name(list, name, strlen(name));
 }
 
 // A setting's value for a model type.
@@ -14519,7 +14539,7 @@ static void peft__added_tries(peft_tokenizer *t) {
             if (normal && !peft__normalize(&e, a->text, a->size, &text, &size, &first))
                 peft__load_has(t, text = NULL);
             if (text && text != a->text) text = peft__tokenizer_text(t, text, size);
-            if (text && !size) peft__unsupported(t, "normalized, the added token %s is nothing", a->text);
+            if (text && !size) PEFT__UNSUPPORTED(t, "normalized, the added token %s is nothing", a->text);
             if (!text || !size) continue;
             peft__trie_key key = {text, (uint32_t)size, (int32_t)i};
             keys[n++] = key;
@@ -16097,20 +16117,21 @@ struct peft_model {
     peft__arena arena;  // names, config text
     char *config_text, *folder;
     char *tokenizer_text;  // of a vocabulary that peft_model_grow has grown, else NULL
-    bool grown;
+    bool grown, says_tied;  // says_tied: config.json has tie_word_embeddings true
     const struct peft__family *family;
     peft_archive *archive;  // mapped weights live in it
     peft_tokenizer *tokenizer;
     peft_tensor *tensors;
-    int64_t tensor_count, tensor_capacity;
-    int64_t *bias_of;  // [tensor_capacity] index of a weight's bias, or -1
+    int64_t tensor_count;
+    int64_t *bias_of;  // [tensor_count] index of a weight's bias, or -1
+    const char **paths;  // [tensor_count] names without .weight or .bias: the modules'
     peft__map by_name;
     peft_tensor *shared, *head;  // the embedding; head == shared when tied
     peft_tensor *positions;  // learned positions (GPT-2), or NULL
     peft_tensor *encoder_norm, *decoder_norm;
     peft__block_weights *encoder, *decoder;
     float *frequencies[2];  // of rotary positions [rotary / 2]; [1]: Gemma 3's for layers with a window,
-                            // longrope's for long texts
+    // longrope's for long texts
     float *cos_sin[2];  // their cosines and sines [cos_sin_count, rotary / 2, 2], see peft__cos_sin_row
     int64_t cos_sin_count;
     peft_tensor ones[2];  // Gemma's norms multiply by 1 + weight: the ones [1, d_model] and [1, d_kv]
@@ -16121,13 +16142,15 @@ struct peft_model {
 
 // A value's text for an error message.
 static const char *peft__json_show(const peft__json *v, char text[96]) {
-    const char *word = v->type == PEFT__JSON_ARRAY ? "a list" : "null";
-    if (v->type == PEFT__JSON_OBJECT) word = "an object";
-    if (v->type == PEFT__JSON_BOOL) word = v->boolean ? "true" : "false";
     if (v->type == PEFT__JSON_NUMBER) peft__string_into(text, 96, "%g", v->number);
     else if (v->type == PEFT__JSON_STRING) peft__string_into(text, 96, "\"%s\"", v->string);
-    else peft__string_into(text, 96, "%s", word);
+    else if (v->type == PEFT__JSON_BOOL) return v->boolean ? "true" : "false";
+    else return v->type == PEFT__JSON_ARRAY ? "a list" : v->type == PEFT__JSON_OBJECT ? "an object" : "null";
     return text;
+}
+
+static bool peft__json_is_given(const peft__json *v) {
+    return v && v->type != PEFT__JSON_NULL;
 }
 
 // Whether a value switches its key off: null, false, "", [] or {}.
@@ -16137,11 +16160,9 @@ static bool peft__json_is_empty(const peft__json *v) {
     return v->type == PEFT__JSON_NULL || (v->type != PEFT__JSON_NUMBER && !v->child);
 }
 
-// Whether a value equals `text`, which is how the tables write values.
+// Whether a value is this text, or true or false.
 static bool peft__json_is_text(const peft__json *v, const char *text) {
     if (v->type == PEFT__JSON_BOOL) return strcmp(text, v->boolean ? "true" : "false") == 0;
-    bool digit = *text >= '0' && *text <= '9';
-    if (v->type == PEFT__JSON_NUMBER) return digit && v->number == peft__read_double(text, NULL);
     return v->type == PEFT__JSON_STRING && strcmp(v->string, text) == 0;
 }
 
@@ -16156,32 +16177,65 @@ typedef struct peft__config_reader {
     peft_status status;
 } peft__config_reader;
 
+// Fails, with the file before the message.
+PEFT__NOINLINE void peft__config_fail(peft__config_reader *r, peft_status status, const char *format, ...) {
+    char text[PEFT__ERROR_SIZE];
+    va_list args;
+    if (r->status) return;
+    va_start(args, format);
+    peft__vformat(text, sizeof(text), format, args);
+    va_end(args);
+    r->status = peft__fail(r->ctx, status, "%s: %s", r->path, text);
+}
+
 // Fails for a key. FORMAT: its value is malformed; UNSUPPORTED: what it asks for is not computed here.
-PEFT__NOINLINE void peft__config_wrong(
+static void peft__config_wrong(
     peft__config_reader *r, peft_status status, const char *key, const peft__json *v, const char *what) {
     char text[96];
-    bool given = v && v->type != PEFT__JSON_NULL;
-    if (r->status) return;
-    r->status = peft__fail(r->ctx, given ? status : PEFT_ERROR_FORMAT, "%s: %s is %s: %s", r->path, key,
+    bool given = peft__json_is_given(v);
+    peft__config_fail(r, given ? status : PEFT_ERROR_FORMAT, "%s is %s: %s", key,
         given ? peft__json_show(v, text) : "missing", what);
 }
 
-// Checks the types of keys that are read with a default, which would hide a wrong type.
-static void peft__config_check_type(peft__config_reader *r, const peft__json *v) {
-    static const struct {
-        const char *keys;
-        peft__json_type type;
-        const char *what;
-    } kinds[] = {
-        {"feed_forward_proj,dense_act_fn,activation_function,hidden_act,hidden_activation", PEFT__JSON_STRING,
-            "it has to be a name"},
-        {"is_gated_act,tie_word_embeddings,scale_decoder_outputs,scale_attn_weights,use_sliding_window",
-            PEFT__JSON_BOOL, "that is neither true nor false"},
-        {"max_window_layers,no_rope_layer_interval,query_pre_attn_scalar,sliding_window_pattern,"
-         "rope_local_base_freq", PEFT__JSON_NUMBER, "that is no number"}};
-    for (int64_t i = 0; i < PEFT__COUNT(kinds); i++)
-        if (peft__is_listed(kinds[i].keys, v->key) && v->type != kinds[i].type && v->type != PEFT__JSON_NULL)
-            peft__config_wrong(r, PEFT_ERROR_FORMAT, v->key, v, kinds[i].what);
+// The value of a key, if it is given and of a type; else NULL, and a failure if it is of another type.
+static const peft__json *peft__config_value(
+    peft__config_reader *r, const peft__json *object, const char *key, peft__json_type type) {
+    const peft__json *v = peft__json_get(object, key);
+    if (!peft__json_is_given(v) || v->type == type) return peft__json_is_given(v) ? v : NULL;
+    peft__config_wrong(r, PEFT_ERROR_FORMAT, key, v,
+        type == PEFT__JSON_BOOL         ? "that is neither true nor false"
+            : type == PEFT__JSON_STRING ? "it has to be a name"
+            : type == PEFT__JSON_NUMBER ? "that is no number"
+                                        : "it has to be a list or an object");
+    return NULL;
+}
+
+static bool peft__config_bool(
+    peft__config_reader *r, const peft__json *object, const char *key, bool missing) {
+    const peft__json *v = peft__config_value(r, object, key, PEFT__JSON_BOOL);
+    return v ? v->boolean : missing;
+}
+
+static const char *peft__config_text(
+    peft__config_reader *r, const peft__json *object, const char *key, const char *missing) {
+    const peft__json *v = peft__config_value(r, object, key, PEFT__JSON_STRING);
+    return v ? v->string : missing;
+}
+
+static double peft__config_positive(
+    peft__config_reader *r, const peft__json *object, const char *key, double missing) {
+    const peft__json *v = peft__config_value(r, object, key, PEFT__JSON_NUMBER);
+    if (!v || (v->number > 0 && v->number < 1e15)) return v ? v->number : missing;
+    peft__config_wrong(r, PEFT_ERROR_FORMAT, key, v, "it has to be above 0");
+    return missing;
+}
+
+static int64_t peft__config_whole(peft__config_reader *r, const char *key, int64_t missing, int64_t least) {
+    const peft__json *v = peft__config_value(r, r->root, key, PEFT__JSON_NUMBER);
+    if (v && v->number >= (double)least && v->number <= 1 << 24 && v->number == floor(v->number))
+        return (int64_t)v->number;
+    if (v) peft__config_wrong(r, PEFT_ERROR_FORMAT, key, v, "it has to be a whole number above 0");
+    return missing;
 }
 
 // Fails for a key that no table has, or one that must have another value.
@@ -16189,7 +16243,6 @@ static void peft__config_check_key(peft__config_reader *r, const peft__json *v) 
     const peft__setting *row = peft__setting_of(r->family, r->c->model_type, v->key, false);
     bool off = peft__json_is_empty(v), fixed = row && row->use == PEFT__FIXED;
     char text[96];
-    if (row && row->use == PEFT__READ) peft__config_check_type(r, v);
     if (v->type == PEFT__JSON_NULL || v->key[0] == '_' || (row && !fixed && row->use != PEFT__NOTED)) return;
     if (fixed && !peft__json_is_text(v, row->value) && (!off || v->type == PEFT__JSON_BOOL))
         peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, v->key, v,
@@ -16197,57 +16250,42 @@ static void peft__config_check_key(peft__config_reader *r, const peft__json *v) 
     if (fixed || strstr(v->key, "dropout")) return;
     if (!row && !off)
         peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, v->key, v,
-            "the key is unknown and may stand for another function; where it does not, "
-            "take it out");
+            "the key is unknown and may stand for another function; where it does not, take it out");
     else
         peft__log(
             r->ctx, "warning: %s: %s is %s, which is not used", r->path, v->key, peft__json_show(v, text));
 }
 
-// Sets the field of a table's row from its key: a number, a flag or an id. A missing key means the row's
-// value.
+// Sets the field of a table's row from its key. A missing key means the row's value.
 static void peft__config_set(peft__config_reader *r, const peft__setting *row) {
+    static const char size[] = "it has to be a whole number from 1 to 16777216", token[] = "that is no token";
+    static const struct {
+        double low, high;
+        bool whole;
+        const char *what;
+    } ranges[] = {{1, 1 << 24, true, size}, {1, 1 << 24, true, size},
+        {0, 1 - 1e-9, false, "it has to be from 0 to below 1"}, {1e-30, 1e9, false, "it has to be above 0"},
+        {0, 1, false, NULL}, {-1, INT32_MAX, true, token}, {-1, INT32_MAX, true, token}};
     const peft__json *v = peft__json_get(r->root, row->keys);
-    void *field = (char *)r->c + row->field;
-    bool given = v && v->type != PEFT__JSON_NULL, number = v && v->type == PEFT__JSON_NUMBER;
-    bool none = row->use == PEFT__SIZE_OR_NONE, flag = row->use == PEFT__FLAG, ends = row->use == PEFT__ENDS;
     const char *missing = peft__setting_default(row->value, r->c->model_type);
-    double x = number ? v->number : !missing || (v && none) ? 0 : peft__read_double(missing, NULL);
-    const char *wrong = NULL;
-    if (flag ? given && v->type != PEFT__JSON_BOOL
-             : given && !number && !(ends && v->type == PEFT__JSON_ARRAY)) {
-        wrong = flag ? "that is neither true nor false" : "that is no number";
-    } else if (flag) {
-        *(bool *)field = given ? v->boolean : strncmp(missing, "true", 4) == 0;
-    } else if (row->use == PEFT__FACTOR) {
-        if (v && !given) x = 0;  // null switches the factor off
-        if (!(x > 0 && x < 1e9) && (number || x < 0)) wrong = "it has to be above 0";
-        else *(float *)field = (float)x;
-    } else if (row->use == PEFT__FRACTION) {
-        if (!(x >= 0 && x < 1)) wrong = "it has to be from 0 to below 1";
-        else *(float *)field = (float)x;
-    } else if (row->use == PEFT__SIZE || none) {
-        if (!(x >= (given || !none) && x <= 1 << 24 && x == floor(x)))
-            wrong = "it has to be a whole number from 1 to 16777216";
-        else *(int64_t *)field = (int64_t)x;
-    } else {
-        if ((v && !given) || (ends && given)) x = -1;  // peft__config_ends reads ids that are given
-        if (!(x >= -1 && x <= INT32_MAX && x == floor(x))) wrong = "that is no token";
-        else *(int32_t *)field = (int32_t)x;
+    void *field = (char *)r->c + row->field;
+    bool given = peft__json_is_given(v), token_kind = row->use >= PEFT__TOKEN;
+    bool null_is_none = token_kind || row->use == PEFT__SIZE_OR_NONE || row->use == PEFT__FACTOR;
+    if (row->use == PEFT__FLAG) {
+        *(bool *)field = peft__config_bool(r, r->root, row->keys, *missing == 't');
+        return;
     }
-    if (wrong) peft__config_wrong(r, PEFT_ERROR_FORMAT, row->keys, v, wrong);
-}
-
-// Checks every key of the file against the tables, then reads every row of the tables.
-static void peft__config_apply(peft__config_reader *r) {
-    const peft__family *f = r->family;
-    for (const peft__json *v = r->root->child; v && !r->status; v = v->next) peft__config_check_key(r, v);
-    for (int64_t i = 0; i < f->setting_count + PEFT__COUNT(peft__common_settings) && !r->status; i++) {
-        const peft__setting *row = i < f->setting_count ? &f->settings[i]
-                                                        : &peft__common_settings[i - f->setting_count];
-        bool read = row->use >= PEFT__SIZE && row->use <= PEFT__ENDS;
-        if (read && peft__setting_of(f, r->c->model_type, row->keys, false) == row) peft__config_set(r, row);
-    }
+    double x = missing ? peft__read_double(missing, NULL) : (double)NAN;
+    if (given) x = v->type == PEFT__JSON_NUMBER ? v->number : (double)NAN;
+    if (v && !given && null_is_none) x = token_kind ? -1 : 0;
+    if (given && row->use == PEFT__ENDS) x = -1;  // peft__config_ends reads ids that are given
+    int i = row->use - PEFT__SIZE;
+    bool fits = x >= ranges[i].low && x <= ranges[i].high && (!ranges[i].whole || x == floor(x));
+    if (!fits && (given || !missing)) {
+        peft__config_wrong(r, PEFT_ERROR_FORMAT, row->keys, v, ranges[i].what);
+    } else if (token_kind) *(int32_t *)field = (int32_t)x;
+    else if (row->use == PEFT__SIZE || row->use == PEFT__SIZE_OR_NONE) *(int64_t *)field = (int64_t)x;
+    else *(float *)field = (float)x;
 }
 
 static void peft__config_activation(peft__config_reader *r, const char *key, const char *name) {
@@ -16262,23 +16300,13 @@ static void peft__config_activation(peft__config_reader *r, const char *key, con
         r->c->activation = table[i].kind;
         return;
     }
-    if (!r->status)
-        r->status = peft__fail(r->ctx, PEFT_ERROR_UNSUPPORTED,
-            "%s: %s is \"%s\": an activation function that is not computed here", r->path, key, name);
-}
-
-// Sets whether T5's head is the embedding (`tied`), and whether its input is scaled. Transformers 5 writes
-// `scale_decoder_outputs`, and ties the head if the checkpoint has none of its own. Before,
-// tie_word_embeddings meant both, and mT5 was not scaled unless it was true.
-static void peft__t5_head(const peft__json *root, peft_config *c) {
-    bool mt5 = strcmp(c->model_type, "mt5") == 0;
-    long release = strtol(peft__json_text(root, "transformers_version", "0"), NULL, 10);
-    c->tied = peft__json_bool(root, "tie_word_embeddings", !mt5);
-    c->scale_output = peft__json_bool(root, "scale_decoder_outputs", c->tied && !(mt5 && release >= 5));
+    peft__config_fail(r, PEFT_ERROR_UNSUPPORTED,
+        "%s is \"%s\": an activation function that is not computed here", key, name);
 }
 
 static void peft__t5_config(peft__config_reader *r) {
     peft_config *c = r->c;
+    bool mt5 = strcmp(c->model_type, "mt5") == 0;
     c->rms = true;
     c->scale = 1;
     c->kv_heads = c->heads;
@@ -16286,17 +16314,22 @@ static void peft__t5_config(peft__config_reader *r) {
     if (!c->decoder_layers) c->decoder_layers = c->layers;
     if (c->decoder_start_id < 0) c->decoder_start_id = c->pad_id;
     if (c->buckets < 4 || c->buckets > 4096 || c->max_distance <= c->buckets / 2)
-        r->status = peft__fail(r->ctx, PEFT_ERROR_FORMAT,
-            "%s: %ld relative attention buckets up to distance %ld", r->path, c->buckets, c->max_distance);
-    peft__t5_head(r->root, c);
-    const char *text = peft__json_text(
-        r->root, "feed_forward_proj", strcmp(c->model_type, "t5") == 0 ? "relu" : "gated-gelu");
-    bool gated = strncmp(text, "gated-", 6) == 0;
-    c->gated = peft__json_bool(r->root, "is_gated_act", gated);
+        peft__config_fail(r, PEFT_ERROR_FORMAT, "%ld relative attention buckets up to distance %ld",
+            c->buckets, c->max_distance);
+    // Transformers 5 writes `scale_decoder_outputs`, and ties the head if the checkpoint has none of its own.
+    // Before, tie_word_embeddings meant both, and mT5 was not scaled unless it was true.
+    long release = strtol(peft__json_text(r->root, "transformers_version", "0"), NULL, 10);
+    c->tied = peft__config_bool(r, r->root, "tie_word_embeddings", !mt5);
+    c->scale_output = peft__config_bool(
+        r, r->root, "scale_decoder_outputs", c->tied && !(mt5 && release >= 5));
+    const char *key = "feed_forward_proj", *own = peft__config_text(r, r->root, "dense_act_fn", NULL);
+    const char *name = peft__config_text(
+        r, r->root, key, strcmp(c->model_type, "t5") == 0 ? "relu" : "gated-gelu");
+    bool gated = strncmp(name, "gated-", 6) == 0;
+    c->gated = peft__config_bool(r, r->root, "is_gated_act", gated);
     // in HF "gated-gelu" is gelu's tanh form
-    const char *name = strcmp(text, "gated-gelu") == 0 ? "gelu_new" : gated ? text + 6 : text;
-    const char *own = peft__json_text(r->root, "dense_act_fn", NULL);
-    peft__config_activation(r, own ? "dense_act_fn" : "feed_forward_proj", own ? own : name);
+    name = strcmp(name, "gated-gelu") == 0 ? "gelu_new" : gated ? name + 6 : name;
+    peft__config_activation(r, own ? "dense_act_fn" : key, own ? own : name);
 }
 
 // Reads the ids that end an answer: a number or a list, of which the first is eos_id (Llama 3 has
@@ -16305,116 +16338,81 @@ static void peft__t5_config(peft__config_reader *r) {
 static void peft__config_ends(peft__config_reader *r, const char *key) {
     peft_config *c = r->c;
     const peft__json *v = peft__json_get(r->root, key);
-    bool list = peft__json_is(v, PEFT__JSON_ARRAY);
-    if (!list && !peft__json_is(v, PEFT__JSON_NUMBER)) return;
+    if (!peft__json_is_given(v)) return;
+    bool list = v->type == PEFT__JSON_ARRAY;
     for (v = list ? v->child : v; v && !r->status; v = list ? v->next : NULL) {
-        double x = peft__json_is(v, PEFT__JSON_NUMBER) ? v->number : -2;
+        double x = v->type == PEFT__JSON_NUMBER ? v->number : -2;
         if (!(x == floor(x) && x >= -1 && x <= INT32_MAX)) {
             peft__config_wrong(r, PEFT_ERROR_FORMAT, key, v, "that is no token");
             return;
         }
         int32_t id = (int32_t)x;
+        bool known = id == c->eos_id || id < 0 || id >= c->vocab_size;
         if (id >= c->vocab_size)
             peft__log(r->ctx, "warning: %s: %s %d is outside of the vocabulary of %ld", r->path, key, (int)id,
                 c->vocab_size);
-        bool known = id == c->eos_id || id < 0 || id >= c->vocab_size;
         for (int i = 0; i < c->more_end_count; i++) known = known || id == c->more_ends[i];
         if (known) continue;
         if (c->eos_id < 0) c->eos_id = id;
         else if (c->more_end_count < PEFT__COUNT(c->more_ends)) c->more_ends[c->more_end_count++] = id;
-        else
-            r->status = peft__fail(r->ctx, PEFT_ERROR_UNSUPPORTED, "%s: more than %d end tokens", r->path,
-                c->more_end_count + 1);
+        else peft__config_fail(r, PEFT_ERROR_UNSUPPORTED, "more than %d end tokens", c->more_end_count + 1);
     }
-}
-
-// The checks and defaults of all decoder-only families.
-static void peft__decoder_config(peft__config_reader *r) {
-    peft_config *c = r->c;
-    if (c->d_kv == 0 && c->d_model % c->heads)
-        r->status = peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: %ld features do not divide into %ld heads",
-            r->path, c->d_model, c->heads);
-    if (c->d_kv == 0) c->d_kv = c->d_model / c->heads;
-    if (c->kv_heads == 0) c->kv_heads = c->heads;
-    if (c->heads % c->kv_heads && !r->status)
-        r->status = peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: %ld heads share %ld key heads unevenly",
-            r->path, c->heads, c->kv_heads);
-    c->layers = 0;
-    c->gemma = peft__is_gemma(r->family);
-    double scalar = c->gemma ? peft__json_double(r->root, "query_pre_attn_scalar", 256) : (double)c->d_kv;
-    if (!(scalar > 0 && scalar < 1e9))
-        peft__config_wrong(r, PEFT_ERROR_FORMAT, "query_pre_attn_scalar",
-            peft__json_get(r->root, "query_pre_attn_scalar"), "it has to be above 0");
-    if (strcmp(c->model_type, "granite") != 0) c->scale = (float)(1 / sqrt(scalar));
-    c->decoder_start_id = c->bos_id;
 }
 
 // ---- rotary positions
 
 // The keys of rope_parameters (transformers 5) or rope_scaling (before), besides the type, rope_theta and
-// partial_rotary_factor. "dynamic" has no original context: transformers does not read it either.
+// partial_rotary_factor; in the order of peft_rope_kind. "dynamic" has no original context: transformers
+// does not read it either.
 static const struct peft__rope_row {
-    const char *type;
-    peft_rope_kind kind;
-    const char *required, *optional;  // numbers; null counts as missing
+    const char *type, *required, *optional;
 } peft__rope_rows[] = {
-    {"default", PEFT_ROPE_DEFAULT, "", ""},
-    {"linear", PEFT_ROPE_LINEAR, "factor", ""},
-    {"dynamic", PEFT_ROPE_DYNAMIC, "factor", "original_max_position_embeddings"},
-    {"llama3", PEFT_ROPE_LLAMA3, "factor,low_freq_factor,high_freq_factor",
-        "original_max_position_embeddings"},
-    {"yarn", PEFT_ROPE_YARN, "factor",
+    {"default", "", ""},
+    {"linear", "factor", ""},
+    {"dynamic", "factor", "original_max_position_embeddings"},
+    {"llama3", "factor,low_freq_factor,high_freq_factor", "original_max_position_embeddings"},
+    {"yarn", "factor",  // null: by the contexts
         "original_max_position_embeddings,attention_factor,beta_fast,beta_slow,mscale,mscale_all_dim,"
         "truncate,finetuned"},
-    {"longrope", PEFT_ROPE_LONG, "",
-        "factor,original_max_position_embeddings,attention_factor,short_factor,long_factor"},
+    {"longrope", "", "factor,original_max_position_embeddings,attention_factor,short_factor,long_factor"},
 };
 
 static void peft__rope_check(
     peft__config_reader *r, const struct peft__rope_row *row, const peft__json *rope) {
     const char *list = row->required, *name;
-    for (size_t n; !r->status && (n = peft__next_name(&list, &name)) > 0;) {
+    for (size_t n; (n = peft__next_name(&list, &name)) > 0;) {
         char key[64];
         peft__string_into(key, sizeof(key), "%.*s", (int)n, name);
         const peft__json *v = peft__json_get(rope, key);
-        bool null = row->kind == PEFT_ROPE_YARN && peft__json_is(v, PEFT__JSON_NULL);  // by the contexts
+        bool null = row == &peft__rope_rows[PEFT_ROPE_YARN] && peft__json_is(v, PEFT__JSON_NULL);
         if (!null && !peft__json_is(v, PEFT__JSON_NUMBER))
-            r->status = peft__fail(r->ctx, PEFT_ERROR_FORMAT,
-                "%s: rotary positions of type \"%s\" need a number %s", r->path, row->type, key);
+            peft__config_fail(
+                r, PEFT_ERROR_FORMAT, "rotary positions of type \"%s\" need a number %s", row->type, key);
     }
     for (const peft__json *v = rope->child; v; v = v->next) {
-        bool known = peft__is_listed(row->required, v->key) || peft__is_listed(row->optional, v->key);
-        bool number = v->type == PEFT__JSON_NUMBER,
-             one = number && v->number == 1 && strcmp(v->key, "factor") == 0;
-        if (peft__is_listed("rope_type,type", v->key) && v->type != PEFT__JSON_STRING)
-            peft__config_wrong(r, PEFT_ERROR_FORMAT, v->key, v, "it has to be a name");
-        if (v->type == PEFT__JSON_NULL ||
-            peft__is_listed("rope_type,type,rope_theta,partial_rotary_factor", v->key))
-            continue;
+        bool known = v->type == PEFT__JSON_NULL || peft__is_listed(row->required, v->key) ||
+            peft__is_listed(row->optional, v->key) ||
+            peft__is_listed("rope_type,type,rope_theta,partial_rotary_factor", v->key);
+        bool one = v->type == PEFT__JSON_NUMBER && v->number == 1 && strcmp(v->key, "factor") == 0;
         if (!known && !one)
             peft__config_wrong(
                 r, PEFT_ERROR_UNSUPPORTED, v->key, v, "rotary positions of this type have no such key");
-        else if (peft__is_listed("truncate,finetuned", v->key)
-                     ? v->type != PEFT__JSON_BOOL
-                     : known && !(number && v->number > 0 && v->number < 1e9) &&
-                         !peft__is_listed("short_factor,long_factor", v->key))
-            peft__config_wrong(r, PEFT_ERROR_FORMAT, v->key, v, "rotary positions need a number above 0");
     }
 }
 
 // Reads longrope's divisors [rotary / 2].
 static const float *peft__rope_list(peft__config_reader *r, const peft__json *rope, const char *key) {
-    const peft__json *list = peft__json_get(rope, key), *v = list ? list->child : NULL;
+    const peft__json *list = peft__config_value(r, rope, key, PEFT__JSON_ARRAY),
+                     *v = list ? list->child : NULL;
     int64_t half = r->c->rotary / 2, n = 0;
     float *out = PEFT__ARENA(r->arena, half, float);
     if (!out) r->status = PEFT_ERROR_MEMORY;
-    for (; out && v && n < half; v = v->next) {
-        if (v->type != PEFT__JSON_NUMBER || !(v->number > 0 && v->number < 1e9)) break;
+    for (; out && v && n < half && v->type == PEFT__JSON_NUMBER && v->number > 0 && v->number < 1e9;
+        v = v->next)
         out[n++] = (float)v->number;
-    }
-    if (out && (n < half || v) && !r->status)
-        r->status = peft__fail(r->ctx, PEFT_ERROR_FORMAT,
-            "%s: %s of longrope has to be a list of %ld numbers above 0", r->path, key, half);
+    if (n < half || v)
+        peft__config_fail(
+            r, PEFT_ERROR_FORMAT, "%s of longrope has to be a list of %ld numbers above 0", key, half);
     return out;
 }
 
@@ -16422,92 +16420,92 @@ static const float *peft__rope_list(peft__config_reader *r, const peft__json *ro
 static void peft__rope_long(peft__config_reader *r, const peft__json *rope) {
     peft_config *c = r->c;
     const char *key = "original_max_position_embeddings";
-    const peft__json *inside = peft__json_get(rope, key);
-    double old = peft__json_double(rope, key, (double)c->max_positions);
-    if (r->family == &peft__phi3_family) old = peft__json_double(r->root, key, 4096);
-    if (inside && inside->type == PEFT__JSON_NUMBER && inside->number != old)
-        peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, key, inside, "config.json says another one at the top");
-    if (!(old >= 2 && old < 1e9) && !r->status)
-        r->status = peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: %s is %g", r->path, key, old);
+    double old = peft__config_positive(r, rope, key, (double)c->max_positions);
+    if (r->family == &peft__phi3_family) {
+        double top = peft__config_positive(r, r->root, key, 4096);
+        if (peft__json_is_given(peft__json_get(rope, key)) && old != top)
+            peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, key, peft__json_get(rope, key),
+                "config.json says another one at the top");
+        old = top;
+    }
+    if (old < 2) peft__config_fail(r, PEFT_ERROR_FORMAT, "%s is %g", key, old);
     if (r->status) return;
-    double factor = peft__json_double(rope, "factor", (double)c->max_positions / old);
+    double factor = peft__config_positive(r, rope, "factor", (double)c->max_positions / old);
     c->rope_original = old;
-    c->rope_attention =
-        peft__json_double(rope, "attention_factor", factor > 1 ? sqrt(1 + log(factor) / log(old)) : 1);
+    c->rope_attention = peft__config_positive(
+        r, rope, "attention_factor", factor > 1 ? sqrt(1 + log(factor) / log(old)) : 1);
     c->rope_divisors[0] = peft__rope_list(r, rope, "short_factor");
     c->rope_divisors[1] = peft__rope_list(r, rope, "long_factor");
 }
 
 // YaRN's factor of cosines and sines (Peng et al. 2023): 0.1 ln(factor) + 1, or
 // (0.1 mscale ln(factor) + 1) / (0.1 mscale_all_dim ln(factor) + 1)
-static double peft__yarn_attention(const peft__json *rope, double factor) {
-    double a = peft__json_double(rope, "mscale", 0), b = peft__json_double(rope, "mscale_all_dim", 0);
-    double grown = factor > 1 ? 0.1 * log(factor) : 0;
-    return peft__json_double(
-        rope, "attention_factor", a && b ? (a * grown + 1) / (b * grown + 1) : grown + 1);
+static double peft__yarn_attention(peft__config_reader *r, const peft__json *rope, double factor) {
+    double a = peft__config_positive(r, rope, "mscale", 0), grown = factor > 1 ? 0.1 * log(factor) : 0;
+    double b = peft__config_positive(r, rope, "mscale_all_dim", 0);
+    return peft__config_positive(
+        r, rope, "attention_factor", a && b ? (a * grown + 1) / (b * grown + 1) : grown + 1);
 }
 
 static void peft__rope_scaling(peft__config_reader *r, const peft__json *rope) {
     peft_config *c = r->c;
-    const char *type = peft__json_text(rope, "rope_type", peft__json_text(rope, "type", "default"));
-    const struct peft__rope_row *row = NULL;
-    for (int64_t i = 0; i < PEFT__COUNT(peft__rope_rows); i++)
-        if (strcmp(peft__rope_rows[i].type, type) == 0) row = &peft__rope_rows[i];
+    const char *type = peft__config_text(r, rope, "type", "default");
+    type = peft__config_text(r, rope, "rope_type", type);
+    int kind = 0;
+    while (kind <= PEFT_ROPE_LONG && strcmp(peft__rope_rows[kind].type, type) != 0) kind++;
     // older files of Phi-3 call longrope "su" or "yarn", and transformers takes no other scaling from them
-    bool phi3 = r->family == &peft__phi3_family;
-    if (phi3 && peft__is_listed("su,yarn", type)) row = &peft__rope_rows[PEFT_ROPE_LONG];
-    if (phi3 && row && row->kind != PEFT_ROPE_DEFAULT && row->kind != PEFT_ROPE_LONG) row = NULL;
-    if (row) peft__rope_check(r, row, rope);
-    else
-        r->status = peft__fail(r->ctx, PEFT_ERROR_UNSUPPORTED,
-            "%s: rotary positions of rope_type \"%s\" are not computed here", r->path, type);
-    if (r->status || row->kind == PEFT_ROPE_DEFAULT) return;
-    bool yarn = row->kind == PEFT_ROPE_YARN;
-    c->rope = row->kind;
-    if (row->kind == PEFT_ROPE_LONG) {
+    bool phi3 = r->family == &peft__phi3_family, yarn = kind == PEFT_ROPE_YARN;
+    if (phi3 && peft__is_listed("su,yarn", type)) kind = PEFT_ROPE_LONG;
+    if (kind > PEFT_ROPE_LONG || (phi3 && kind != PEFT_ROPE_DEFAULT && kind != PEFT_ROPE_LONG))
+        peft__config_fail(
+            r, PEFT_ERROR_UNSUPPORTED, "rotary positions of rope_type \"%s\" are not computed here", type);
+    else peft__rope_check(r, &peft__rope_rows[kind], rope);
+    if (r->status || kind == PEFT_ROPE_DEFAULT) return;
+    c->rope = (peft_rope_kind)kind;
+    if (kind == PEFT_ROPE_LONG) {
         peft__rope_long(r, rope);
         return;
     }
-    c->rope_original = peft__json_double(rope, "original_max_position_embeddings", (double)c->max_positions);
-    c->rope_factor = peft__json_double(rope, "factor", (double)c->max_positions / c->rope_original);
-    c->rope_low = peft__json_double(rope, yarn ? "beta_slow" : "low_freq_factor", 1);
-    c->rope_high = peft__json_double(rope, yarn ? "beta_fast" : "high_freq_factor", 32);
-    if (yarn) c->rope_attention = peft__yarn_attention(rope, c->rope_factor);
-    c->rope_exact = !peft__json_bool(rope, "truncate", true);
+    c->rope_original = peft__config_positive(
+        r, rope, "original_max_position_embeddings", (double)c->max_positions);
+    c->rope_factor = peft__config_positive(r, rope, "factor", (double)c->max_positions / c->rope_original);
+    c->rope_low = peft__config_positive(r, rope, yarn ? "beta_slow" : "low_freq_factor", 1);
+    c->rope_high = peft__config_positive(r, rope, yarn ? "beta_fast" : "high_freq_factor", 32);
+    if (yarn) c->rope_attention = peft__yarn_attention(r, rope, c->rope_factor);
+    c->rope_exact = !peft__config_bool(r, rope, "truncate", true);
     if (c->rope_high <= c->rope_low || (yarn && c->rope_theta <= 1))
-        r->status = peft__fail(r->ctx, PEFT_ERROR_FORMAT,
-            "%s: rotary positions of type \"%s\" with factors %g and %g and base %g", r->path, type,
-            c->rope_low, c->rope_high, c->rope_theta);
+        peft__config_fail(r, PEFT_ERROR_FORMAT,
+            "rotary positions of type \"%s\" with factors %g and %g and base %g", type, c->rope_low,
+            c->rope_high, c->rope_theta);
 }
 
 // The value of `key` in rope_parameters, else at the top under the name `top`. Two different values are an
 // error: it depends on the release of transformers which one counts.
 static double peft__rope_number(
     peft__config_reader *r, const peft__json *rope, const char *key, const char *top, double missing) {
-    const peft__json *said[3] = {
+    const peft__json *const said[3] = {
         peft__json_get(rope, key), peft__json_get(r->root, top), peft__json_get(r->root, key)};
     const peft__json *first = NULL;
     for (int i = 0; i < 3; i++) {
         const peft__json *v = said[i];
-        if (!v || v->type == PEFT__JSON_NULL) continue;
+        if (!peft__json_is_given(v)) continue;
         if (!first && i < 2) first = v;
         if (!(v->type == PEFT__JSON_NUMBER && v->number >= 0 && v->number < 1e15)) {
             peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, v->key, v, "rotary positions cannot have that");
             return missing;
         }
         double taken = first ? first->number : missing;
-        char what[96];
-        peft__string_into(
-            what, sizeof(what), "transformers takes %g, from %s", taken, first ? first->key : top);
-        if (v->number != taken) peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, v->key, v, what);
+        if (v->number != taken)
+            peft__config_fail(r, PEFT_ERROR_UNSUPPORTED, "%s is %g: transformers takes %g, from %s", v->key,
+                v->number, taken, first ? first->key : top);
     }
     return first ? first->number : missing;
 }
 
-// The rotary settings of layers with full attention. Gemma 3's rope_parameters have an object per kind of
+// The rotary settings of Gemma 3's layers with full attention. rope_parameters have an object per kind of
 // layer; before, layers with a window had their base in rope_local_base_freq and no scaling.
 static const peft__json *peft__rope_of_full_layers(peft__config_reader *r, const peft__json *rope) {
-    const peft__json *full = peft__json_get(rope, "full_attention"), *old;
+    const peft__json *full = peft__json_get(rope, "full_attention");
     const peft__json *local = peft__json_get(rope, "sliding_attention");
     bool apart = rope && strcmp(rope->key, "rope_parameters") == 0;
     for (const peft__json *v = apart ? rope->child : NULL; v; v = v->next)
@@ -16515,17 +16513,12 @@ static const peft__json *peft__rope_of_full_layers(peft__config_reader *r, const
             peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, v->key, v,
                 "Gemma 3's rope_parameters are those of full_attention and of sliding_attention");
     const char *type = peft__json_text(local, "rope_type", "default");
-    if (strcmp(type, "default") != 0 && !r->status)
-        r->status = peft__fail(r->ctx, PEFT_ERROR_UNSUPPORTED,
-            "%s: sliding_attention has rotary positions of rope_type \"%s\", which is not computed here",
-            r->path, type);
+    if (strcmp(type, "default") != 0)
+        peft__config_fail(r, PEFT_ERROR_UNSUPPORTED,
+            "sliding_attention has rotary positions of rope_type \"%s\", which is not computed here", type);
     if (local && !r->status) peft__rope_check(r, &peft__rope_rows[0], local);
-    r->c->local_theta = peft__json_double(r->root, "rope_local_base_freq", 10000);
-    old = local ? peft__json_get(local, "rope_theta") : NULL;
-    if (old) r->c->local_theta = old->type == PEFT__JSON_NUMBER ? old->number : 0;
-    if (!(r->c->local_theta > 0 && r->c->local_theta < 1e15))
-        peft__config_wrong(r, PEFT_ERROR_FORMAT, old ? "rope_theta" : "rope_local_base_freq",
-            old ? old : peft__json_get(r->root, "rope_local_base_freq"), "it has to be above 0");
+    r->c->local_theta = peft__config_positive(
+        r, local, "rope_theta", peft__config_positive(r, r->root, "rope_local_base_freq", 10000));
     return apart ? full : rope;
 }
 
@@ -16534,51 +16527,52 @@ static void peft__rope_config(peft__config_reader *r, bool neox) {
     peft_config *c = r->c;
     const peft__json *rope = peft__json_get(r->root, "rope_scaling");
     const peft__json *now = peft__json_get(r->root, "rope_parameters");
+    bool gemma3 = r->family == &peft__gemma3_family;
     if (rope && now && rope->child && now->child)
         peft__config_wrong(
             r, PEFT_ERROR_UNSUPPORTED, "rope_scaling", rope, "rope_parameters says the same; take one out");
     if (!rope || peft__json_is_empty(rope)) rope = now;
-    if (rope && rope->type != PEFT__JSON_NULL && rope->type != PEFT__JSON_OBJECT)
-        peft__config_wrong(r, PEFT_ERROR_FORMAT, rope->key, rope, "it has to be an object");
-    if (!peft__json_is(rope, PEFT__JSON_OBJECT)) rope = NULL;
-    if (r->family == &peft__gemma3_family && !r->status) rope = peft__rope_of_full_layers(r, rope);
+    if (rope) rope = peft__config_value(r, r->root, rope->key, PEFT__JSON_OBJECT);
+    if (gemma3 && !r->status) rope = peft__rope_of_full_layers(r, rope);
     c->rope_factor = c->rope_attention = 1;
-    double theta = strcmp(c->model_type, "smollm3") == 0 ? 2e6 : 1e4;
-    if (r->family == &peft__gemma3_family) theta = 1e6;
-    c->rope_theta = peft__rope_number(r, rope, "rope_theta", neox ? "rotary_emb_base" : "rope_theta", theta);
+    c->rope_theta = peft__rope_number(r, rope, "rope_theta", neox ? "rotary_emb_base" : "rope_theta",
+        gemma3                                      ? 1e6
+            : strcmp(c->model_type, "smollm3") == 0 ? 2e6
+                                                    : 1e4);
     double part = peft__rope_number(
         r, rope, "partial_rotary_factor", neox ? "rotary_pct" : "partial_rotary_factor", neox ? 0.25 : 1);
     if (r->status) return;
     c->rotary = part <= 1 ? (int64_t)((double)c->d_kv * part) : 0;
     bool whole = part == 1 || neox || r->family == &peft__phi3_family;
     if (!(part <= 1) || c->rotary % 2 || !whole || !(c->rope_theta > 0))
-        r->status = peft__fail(r->ctx, PEFT_ERROR_UNSUPPORTED,
-            "%s: rotary positions of base %g (rope_theta) in a part %g (partial_rotary_factor, "
-            "rotary_pct) of heads of %ld: %s",
-            r->path, c->rope_theta, part, c->d_kv,
+        peft__config_fail(r, PEFT_ERROR_UNSUPPORTED,
+            "rotary positions of base %g (rope_theta) in a part %g (partial_rotary_factor, rotary_pct) of "
+            "heads of %ld: %s",
+            c->rope_theta, part, c->d_kv,
             whole ? "it has to be an even number of each" : "this family has them whole");
     else if (rope) peft__rope_scaling(r, rope);
+}
+
+// The list of a key with an item per layer; NULL: none.
+static const peft__json *peft__config_layers(peft__config_reader *r, const char *key, bool longer) {
+    const peft__json *v = peft__json_get(r->root, key);
+    int64_t count = r->c->decoder_layers, n = peft__json_is(v, PEFT__JSON_ARRAY) ? (int64_t)v->length : 0;
+    if (peft__json_is_given(v) && n != count && !(longer && n > count))
+        peft__config_wrong(r, PEFT_ERROR_FORMAT, key, v, "it has to have one item per layer");
+    return n ? v->child : NULL;
 }
 
 // SmolLM3: the layers that rotate: those with 1 in no_rope_layers, else all but every fourth.
 static void peft__rotated_config(peft__config_reader *r) {
     peft_config *c = r->c;
-    const peft__json *list = peft__json_get(r->root, "no_rope_layers");
-    double interval = peft__json_double(r->root, "no_rope_layer_interval", 4);
+    int64_t interval = peft__config_whole(r, "no_rope_layer_interval", 4, 1);
+    const peft__json *v = peft__config_layers(r, "no_rope_layers", true);
     bool *rotated = PEFT__ARENA(r->arena, c->decoder_layers, bool);
-    if (list && list->type == PEFT__JSON_NULL) list = NULL;
-    if (list && (list->type != PEFT__JSON_ARRAY || (int64_t)list->length < c->decoder_layers))
-        peft__config_wrong(r, PEFT_ERROR_FORMAT, "no_rope_layers", list, "it has to have one item per layer");
-    if (!(interval >= 1 && interval <= 1 << 24 && interval == floor(interval)))
-        peft__config_wrong(r, PEFT_ERROR_FORMAT, "no_rope_layer_interval",
-            peft__json_get(r->root, "no_rope_layer_interval"), "it has to be a whole number above 0");
     if (!rotated && !r->status) r->status = PEFT_ERROR_MEMORY;
-    const peft__json *v = list ? list->child : NULL;
     for (int64_t i = 0; i < c->decoder_layers && !r->status; i++, v = v ? v->next : NULL) {
-        rotated[i] = v ? v->number != 0 : (i + 1) % (int64_t)interval != 0;
+        rotated[i] = v ? v->number != 0 : (i + 1) % interval != 0;
         if (v && (v->type != PEFT__JSON_NUMBER || (v->number != 0 && v->number != 1)))
-            peft__config_wrong(
-                r, PEFT_ERROR_FORMAT, "an item of no_rope_layers", v, "it has to be 0 or 1");
+            peft__config_wrong(r, PEFT_ERROR_FORMAT, "an item of no_rope_layers", v, "it has to be 0 or 1");
     }
     c->rotated = rotated;
 }
@@ -16589,28 +16583,19 @@ static void peft__rotated_config(peft__config_reader *r) {
 static void peft__window_config(peft__config_reader *r) {
     peft_config *c = r->c;
     bool qwen = strncmp(c->model_type, "qwen", 4) == 0, smollm3 = strcmp(c->model_type, "smollm3") == 0;
-    bool gemma = c->gemma, listed = qwen || smollm3 || gemma;  // transformers reads layer_types
-    double pattern = r->family == &peft__gemma2_family ? 2 : 6;
-    if (r->family == &peft__gemma3_family)
-        pattern = peft__json_double(r->root, "sliding_window_pattern", pattern);
-    if (gemma && !(pattern >= 1 && pattern <= 1 << 24 && pattern == floor(pattern)))
-        peft__config_wrong(r, PEFT_ERROR_FORMAT, "sliding_window_pattern",
-            peft__json_get(r->root, "sliding_window_pattern"), "it has to be a whole number above 0");
-    const peft__json *types = peft__json_get(r->root, "layer_types");
-    const peft__json *v = peft__json_is(types, PEFT__JSON_ARRAY) ? types->child : NULL;
-    if (listed && !gemma && !peft__json_bool(r->root, "use_sliding_window", false)) c->window = 0;
-    if (types && types->type != PEFT__JSON_NULL &&
-        (types->type != PEFT__JSON_ARRAY || (int64_t)types->length != c->decoder_layers))
-        peft__config_wrong(r, PEFT_ERROR_FORMAT, "layer_types", types, "it has to have one item per layer");
-    double from = qwen ? peft__json_double(r->root, "max_window_layers", 28) : 0;
+    bool listed = qwen || smollm3 || c->gemma;  // transformers reads layer_types
+    if ((qwen || smollm3) && !peft__config_bool(r, r->root, "use_sliding_window", false)) c->window = 0;
+    int64_t from = qwen ? peft__config_whole(r, "max_window_layers", 28, 0) : 0, pattern = c->gemma ? 2 : 0;
+    if (r->family == &peft__gemma3_family) pattern = peft__config_whole(r, "sliding_window_pattern", 6, 1);
+    const peft__json *v = peft__config_layers(r, "layer_types", false);
     bool *windowed = PEFT__ARENA(r->arena, c->decoder_layers, bool);
     if (!windowed && !r->status) r->status = PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < c->decoder_layers && !r->status; i++, v = v ? v->next : NULL) {
-        windowed[i] = c->window && (double)i >= from && !(smollm3 && c->rotated[i]) &&
-            !(gemma && (i + 1) % (int64_t)pattern == 0);
+        windowed[i] = c->window && i >= from && !(smollm3 && c->rotated[i]) &&
+            !(pattern && (i + 1) % pattern == 0);
         if (!v) continue;
-        bool sliding = v->type == PEFT__JSON_STRING && strcmp(v->string, "sliding_attention") == 0;
-        bool full = v->type == PEFT__JSON_STRING && strcmp(v->string, "full_attention") == 0;
+        bool sliding = peft__json_is_text(v, "sliding_attention"),
+             full = peft__json_is_text(v, "full_attention");
         // where transformers does not read layer_types, they must agree with what it computes
         if ((!sliding && !full) || (sliding && !c->window) || (!listed && sliding != windowed[i]))
             peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, "an item of layer_types", v,
@@ -16622,29 +16607,38 @@ static void peft__window_config(peft__config_reader *r) {
 
 // ---- config.json as a whole
 
-// The settings of a family that its table cannot express.
-static void peft__family_config(peft__config_reader *r) {
+// What the tables cannot express of decoder-only families.
+static void peft__decoder_config(peft__config_reader *r) {
     peft_config *c = r->c;
     bool gpt2 = r->family == &peft__gpt2_family, neox = r->family == &peft__neox_family;
-    if (r->family == &peft__t5_family) {
-        peft__t5_config(r);
-        return;
-    }
+    bool smollm3 = strcmp(c->model_type, "smollm3") == 0;
     if (gpt2 && !c->d_ff) c->d_ff = 4 * c->d_model;
-    if (gpt2) c->fused = PEFT_FUSED_THIRDS;
-    else c->output_bias = c->query_bias;
-    if (neox) c->fused = PEFT_FUSED_HEADS;
+    if (!gpt2) c->output_bias = c->query_bias;
     if (!gpt2 && !neox) c->rms = c->gated = true;
     if (strcmp(c->model_type, "qwen2") == 0) c->query_bias = true;
-    peft__decoder_config(r);
-    if (gpt2 && !peft__json_bool(r->root, "scale_attn_weights", true)) c->scale = 1;
+    if (neox) c->fused = PEFT_FUSED_HEADS;
+    else if (gpt2 || r->family == &peft__phi3_family) c->fused = PEFT_FUSED_THIRDS;
+    c->layers = 0;
+    c->gemma = peft__is_gemma(r->family);
+    c->decoder_start_id = c->bos_id;
+    if (c->d_kv == 0 && c->d_model % c->heads)
+        peft__config_fail(
+            r, PEFT_ERROR_FORMAT, "%ld features do not divide into %ld heads", c->d_model, c->heads);
+    if (c->d_kv == 0) c->d_kv = c->d_model / c->heads;
+    if (c->kv_heads == 0) c->kv_heads = c->heads;
+    if (c->heads % c->kv_heads)
+        peft__config_fail(
+            r, PEFT_ERROR_FORMAT, "%ld heads share %ld key heads unevenly", c->heads, c->kv_heads);
+    double scalar = (double)c->d_kv;
+    if (c->gemma) scalar = peft__config_positive(r, r->root, "query_pre_attn_scalar", 256);
+    if (strcmp(c->model_type, "granite") != 0) c->scale = (float)(1 / sqrt(scalar));
+    if (gpt2 && !peft__config_bool(r, r->root, "scale_attn_weights", true)) c->scale = 1;
     if (!gpt2 && !r->status) peft__rope_config(r, neox);
-    if (r->family == &peft__phi3_family) c->fused = PEFT_FUSED_THIRDS;
-    if (strcmp(c->model_type, "smollm3") == 0 && !r->status) peft__rotated_config(r);
+    if (smollm3 && !r->status) peft__rotated_config(r);
     if (!gpt2 && !neox && !r->status) peft__window_config(r);
     const char *key = gpt2 ? "activation_function" : c->gemma ? "hidden_activation" : "hidden_act";
     const char *name = gpt2 ? "gelu_new" : neox ? "gelu" : c->gemma ? "gelu_pytorch_tanh" : "silu";
-    peft__config_activation(r, key, peft__json_text(r->root, key, name));
+    peft__config_activation(r, key, peft__config_text(r, r->root, key, name));
 }
 
 // The first of `architectures` must be a class for generation. Weights that bitsandbytes has packed into 4
@@ -16658,56 +16652,53 @@ static void peft__config_supported(peft__config_reader *r) {
     if (v && (v->type != PEFT__JSON_STRING || !peft__is_listed(r->family->architectures, v->string)))
         peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, "architectures", v,
             "only models that continue a text are computed here");
-    if (r->status || !q || q->type == PEFT__JSON_NULL || (strcmp(method, "bitsandbytes") == 0 && !eight))
-        return;
-    r->status = peft__fail(r->ctx, PEFT_ERROR_UNSUPPORTED,
-        "%s: quantization_config: weights of quant_method %s%s cannot be read; only bitsandbytes "
-        "in 4 bits",
-        r->path, method, eight ? " in 8 bits (load_in_8bit)" : "");
-}
-
-// Reads the special ids. Ids outside of the vocabulary count as missing: no text has them.
-static void peft__config_tokens(peft__config_reader *r) {
-    peft_config *c = r->c;
-    peft__config_ends(r, "eos_token_id");
-    peft__config_ends(r, "eot_token_id");  // of a GGUF file
-    if (c->bos_id >= c->vocab_size) c->bos_id = -1;
-    if (c->pad_id >= c->vocab_size) c->pad_id = -1;
-    if (c->pad_id < 0) c->pad_id = c->eos_id;
-    if (!r->status && c->encoder_decoder &&
-        (c->eos_id < 0 || c->decoder_start_id < 0 || c->decoder_start_id >= c->vocab_size))
-        r->status = peft__fail(r->ctx, PEFT_ERROR_FORMAT,
-            "%s: no eos_token_id or decoder_start_token_id within the vocabulary of %ld", r->path,
-            c->vocab_size);
+    if (peft__json_is_given(q) && (strcmp(method, "bitsandbytes") != 0 || eight))
+        peft__config_fail(r, PEFT_ERROR_UNSUPPORTED,
+            "quantization_config: weights of quant_method %s%s cannot be read; only bitsandbytes in 4 bits",
+            method, eight ? " in 8 bits (load_in_8bit)" : "");
 }
 
 static peft_status peft__config_parse(peft_context *ctx, const peft__json *root, const char *path,
     peft__arena *arena, peft_config *c, const peft__family **family) {
     const char *type = peft__json_text(root, "model_type", "");
+    peft__config_reader r = {ctx, path, root, arena, NULL, c, PEFT_OK};
     memset(c, 0, sizeof(*c));
-    *family = NULL;
-    if (!peft__json_is(root, PEFT__JSON_OBJECT))
-        return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: not an object", path);
+    if (!peft__json_is(root, PEFT__JSON_OBJECT)) peft__config_fail(&r, PEFT_ERROR_FORMAT, "not an object");
     char known[256] = "";
     for (int64_t i = 0; i < PEFT__COUNT(peft__families); i++) {
-        if (peft__is_listed(peft__families[i]->types, type)) *family = peft__families[i];
+        if (peft__is_listed(peft__families[i]->types, type)) r.family = peft__families[i];
         size_t n = strlen(known);
         peft__string_into(known + n, sizeof(known) - n, "%s%s", n ? "," : "", peft__families[i]->types);
     }
-    if (!*family)
-        return peft__fail(
-            ctx, PEFT_ERROR_UNSUPPORTED, "%s: model_type \"%s\" is not one of %s", path, type, known);
-    peft__config_reader r = {ctx, path, root, arena, *family, c, PEFT_OK};
+    *family = r.family;
+    if (!r.family)
+        peft__config_fail(&r, PEFT_ERROR_UNSUPPORTED, "model_type \"%s\" is not one of %s", type, known);
+    if (r.status) return r.status;
     c->model_type = type;
-    c->encoder_decoder = (*family)->encoder.block != NULL;
+    c->encoder_decoder = r.family->encoder.block != NULL;
     peft__config_supported(&r);
-    if (!r.status) peft__config_apply(&r);
-    if (!r.status && (c->layers > 1 << 14 || c->decoder_layers > 1 << 14 || c->d_kv > 1 << 16))
-        r.status = peft__fail(ctx, PEFT_ERROR_FORMAT,
-            "%s: %ld blocks with heads of %ld features: more than 16384 or 65536", path,
+    const peft__setting *row;
+    for (const peft__json *v = root->child; v && !r.status; v = v->next) peft__config_check_key(&r, v);
+    for (int64_t i = 0; (row = peft__setting_at(r.family, i)) != NULL && !r.status; i++)
+        if (row->use >= PEFT__SIZE && row->use <= PEFT__ENDS &&
+            peft__setting_of(r.family, type, row->keys, false) == row)
+            peft__config_set(&r, row);
+    if (c->layers > 1 << 14 || c->decoder_layers > 1 << 14 || c->d_kv > 1 << 16)
+        peft__config_fail(&r, PEFT_ERROR_FORMAT,
+            "%ld blocks with heads of %ld features: more than 16384 or 65536",
             PEFT__MAX(c->layers, c->decoder_layers), c->d_kv);
-    if (!r.status) peft__family_config(&r);
-    if (!r.status) peft__config_tokens(&r);
+    if (!r.status && c->encoder_decoder) peft__t5_config(&r);
+    else if (!r.status) peft__decoder_config(&r);
+    if (r.status) return r.status;
+    peft__config_ends(&r, "eos_token_id");
+    peft__config_ends(&r, "eot_token_id");  // of a GGUF file
+    if (c->bos_id >= c->vocab_size) c->bos_id = -1;  // no text has ids outside of the vocabulary
+    if (c->pad_id >= c->vocab_size) c->pad_id = -1;
+    if (c->pad_id < 0) c->pad_id = c->eos_id;
+    if (c->encoder_decoder &&
+        (c->eos_id < 0 || c->decoder_start_id < 0 || c->decoder_start_id >= c->vocab_size))
+        peft__config_fail(&r, PEFT_ERROR_FORMAT,
+            "no eos_token_id or decoder_start_token_id within the vocabulary of %ld", c->vocab_size);
     return r.status;
 }
 
@@ -16743,8 +16734,10 @@ static peft_tensor *peft__model_add(
     char name[192];
     peft__string_into(name, sizeof(name), "%s.%s", stem, part);
     char *copy = peft__arena_strdup(&m->arena, name, strlen(name));
-    if (!copy || !peft__map_set(&m->by_name, copy, strlen(copy), m->tensor_count)) return NULL;
+    char *path = peft__arena_strdup(&m->arena, stem, strlen(stem));
+    if (!copy || !path || !peft__map_set(&m->by_name, copy, strlen(copy), m->tensor_count)) return NULL;
     m->bias_of[m->tensor_count] = -1;
+    m->paths[m->tensor_count] = path;
     peft_tensor *t = &m->tensors[m->tensor_count++];
     memset(t, 0, sizeof(*t));
     t->name = copy;
@@ -16754,21 +16747,23 @@ static peft_tensor *peft__model_add(
     return t;
 }
 
-// Adds the weight [out, in] of a linear module or an embedding, and its bias [1, out].
-static peft_tensor *peft__model_add_matrix(
-    peft_model *m, const char *stem, int64_t out, int64_t in, bool in_out, bool bias) {
-    peft_tensor *t = peft__model_add(m, stem, "weight", in_out ? in : out, in_out ? out : in, 2);
-    if (!t) return NULL;
-    t->in_out = in_out;
-    if (bias) m->bias_of[t - m->tensors] = m->tensor_count;
-    return bias && !peft__model_add(m, stem, "bias", 1, out, 1) ? NULL : t;
+// Swaps the shape, not the values.
+static void peft__swap_sides(peft_tensor *t) {
+    int64_t rows = t->rows;
+    t->rows = t->cols;
+    t->cols = rows;
+    t->in_out = !t->in_out;
 }
 
-// Adds the weight [1, width] of a norm, and its bias.
-static peft_tensor *peft__model_add_norm(peft_model *m, const char *stem, int64_t width, bool bias) {
-    peft_tensor *t = peft__model_add(m, stem, "weight", 1, width, 1);
-    if (t && bias) m->bias_of[t - m->tensors] = m->tensor_count;
-    return t && bias && !peft__model_add(m, stem, "bias", 1, width, 1) ? NULL : t;
+// Adds the weight [out, in] of a linear module or an embedding, or [1, out] of a norm (in 0), and its bias
+// [1, out].
+static peft_tensor *peft__model_add_module(
+    peft_model *m, const char *stem, int64_t out, int64_t in, bool in_out, bool bias) {
+    peft_tensor *t = peft__model_add(m, stem, "weight", in ? out : 1, in ? in : out, in ? 2 : 1);
+    if (!t) return NULL;
+    if (in && in_out) peft__swap_sides(t);
+    if (bias) m->bias_of[t - m->tensors] = m->tensor_count;
+    return bias && !peft__model_add(m, stem, "bias", 1, out, 1) ? NULL : t;
 }
 
 static bool peft__add_block(
@@ -16780,11 +16775,10 @@ static bool peft__add_block(
         peft__string_into(stem, sizeof(stem), side->block, layer);
         size_t n = strlen(stem);
         peft__string_into(stem + n, sizeof(stem) - n, "%s", r->name);
-        int64_t rows = peft__extent(c, r->rows), cols = peft__extent(c, r->cols);
+        bool norm = r->rows == PEFT__DIM_ONE;
+        int64_t out = peft__extent(c, norm ? r->cols : r->rows), in = norm ? 0 : peft__extent(c, r->cols);
         bool bias = peft__rule_has_bias(c, r->bias);
-        peft_tensor *t = r->rows == PEFT__DIM_ONE
-            ? peft__model_add_norm(m, stem, cols, bias)
-            : peft__model_add_matrix(m, stem, rows, cols, m->family->in_out, bias);
+        peft_tensor *t = peft__model_add_module(m, stem, out, in, m->family->in_out, bias);
         if (!t) return false;
         *(peft_tensor **)(void *)((char *)block + r->slot) = t;
     }
@@ -16798,8 +16792,8 @@ static bool peft__add_side(peft_model *m, bool decoder) {
         if (!peft__add_block(m, decoder ? &f->decoder : &f->encoder, i, &blocks[i])) return false;
         if (!blocks[i].bias) blocks[i].bias = blocks[0].bias;
     }
-    peft_tensor *norm = peft__model_add_norm(
-        m, decoder ? f->decoder_norm : f->encoder_norm, m->config.d_model, !m->config.rms);
+    peft_tensor *norm = peft__model_add_module(
+        m, decoder ? f->decoder_norm : f->encoder_norm, m->config.d_model, 0, false, !m->config.rms);
     *(decoder ? &m->decoder_norm : &m->encoder_norm) = norm;
     return norm != NULL;
 }
@@ -16807,21 +16801,21 @@ static bool peft__add_side(peft_model *m, bool decoder) {
 static bool peft__add_parameters(peft_model *m) {
     const peft_config *c = &m->config;
     const peft__family *f = m->family;
-    m->tensor_capacity = (c->layers + c->decoder_layers) * 32 + 16;
-    m->tensors = PEFT__CALLOC(m->ctx, m->tensor_capacity, peft_tensor);
-    m->bias_of = PEFT__CALLOC(m->ctx, m->tensor_capacity, int64_t);
-    m->encoder = PEFT__CALLOC(m->ctx, c->layers + 1, peft__block_weights);
-    m->decoder = PEFT__CALLOC(m->ctx, c->decoder_layers, peft__block_weights);
-    if (!m->tensors || !m->bias_of || !m->encoder || !m->decoder) return false;
-    m->shared = peft__model_add_matrix(m, f->embedding, c->vocab_size, c->d_model, false, false);
+    int64_t room = (c->layers + c->decoder_layers) * 32 + 16;
+    m->tensors = PEFT__ZEROS(&m->arena, room, peft_tensor);
+    m->bias_of = PEFT__ZEROS(&m->arena, room, int64_t);
+    m->paths = PEFT__ZEROS(&m->arena, room, const char *);
+    m->encoder = PEFT__ZEROS(&m->arena, c->layers + 1, peft__block_weights);
+    m->decoder = PEFT__ZEROS(&m->arena, c->decoder_layers, peft__block_weights);
+    if (!m->tensors || !m->bias_of || !m->paths || !m->encoder || !m->decoder) return false;
+    m->shared = m->head = peft__model_add_module(m, f->embedding, c->vocab_size, c->d_model, false, false);
     if (!m->shared) return false;
     if (f->positions)
-        m->positions = peft__model_add_matrix(m, f->positions, c->max_positions, c->d_model, false, false);
+        m->positions = peft__model_add_module(m, f->positions, c->max_positions, c->d_model, false, false);
     if ((f->positions && !m->positions) || (c->layers && !peft__add_side(m, false)) ||
         !peft__add_side(m, true))
         return false;
-    m->head = c->tied ? m->shared
-                      : peft__model_add_matrix(m, f->head, c->vocab_size, c->d_model, false, false);
+    if (!c->tied) m->head = peft__model_add_module(m, f->head, c->vocab_size, c->d_model, false, false);
     return m->head != NULL;
 }
 
@@ -16853,9 +16847,8 @@ static double peft__rope_frequency(const peft_config *c, double theta, int64_t i
 static bool peft__make_frequencies(peft_model *m) {
     const peft_config *c = &m->config;
     bool both = c->rope == PEFT_ROPE_LONG;
-    int tables = c->rotary ? 1 + (c->local_theta > 0 || both) : 0;
-    for (int k = 0; k < tables; k++) {
-        m->frequencies[k] = PEFT__CALLOC(m->ctx, c->rotary / 2, float);
+    for (int k = 0; k < (c->rotary ? 1 + (c->local_theta > 0 || both) : 0); k++) {
+        m->frequencies[k] = PEFT__ARENA(&m->arena, c->rotary / 2, float);
         for (int64_t i = 0; m->frequencies[k] && i < c->rotary / 2; i++) {
             double f = peft__rope_frequency(c, k && !both ? c->local_theta : c->rope_theta, i);
             double divisor = both ? (double)c->rope_divisors[k][i] : k ? 1 : peft__rope_divisor(c, f, i);
@@ -16929,14 +16922,6 @@ static void peft__transpose(const peft_tensor *t, float *out) {
         for (int64_t k = 0; k < t->cols; k++) peft__to_f32(t, i * t->cols + k, 1, &out[k * t->rows + i]);
 }
 
-// Swaps the shape, not the values.
-static void peft__swap_sides(peft_tensor *t) {
-    int64_t rows = t->rows;
-    t->rows = t->cols;
-    t->cols = rows;
-    t->in_out = !t->in_out;
-}
-
 // Quantizes t. The result is [out, in], as in bitsandbytes: blocks run along the inputs.
 static peft_status peft__store_quantized(
     peft_context *ctx, const peft_tensor *t, const peft_quantize_desc *d, peft_tensor **out) {
@@ -16955,20 +16940,23 @@ static peft_status peft__store_quantized(
 
 // Puts a float tensor into another format. Its old values are freed, or given back to the mapped file.
 static peft_status peft__store(peft_model *m, peft_tensor *t, const peft_quantize_desc *d) {
-    peft_tensor old = *t, *quantized = NULL;
+    peft_tensor old = *t, made = *t, *quantized = NULL;
+    peft_status status;
     if (d->type == PEFT_F32 || t->quant || t->type == d->type) return PEFT_OK;
-    bool halves = d->type <= PEFT_BF16;
-    void *data = halves ? peft__alloc(m->ctx, (size_t)peft__size(t) * sizeof(uint16_t)) : NULL;
-    peft_status status = halves && !data ? PEFT_ERROR_MEMORY : PEFT_OK;
-    if (data) status = peft__tensor_as(m->ctx, t, d->type, data);
-    if (!halves) status = peft__store_quantized(m->ctx, t, d, &quantized);
-    if (status) {
-        peft__free(m->ctx, data);
-        return status;
+    if (d->type > PEFT_BF16) {
+        status = peft__store_quantized(m->ctx, t, d, &quantized);
+        if (status) return status;
+        made = *quantized;
+        peft__free(m->ctx, quantized);
+    } else {
+        made.data = PEFT__CALLOC(m->ctx, peft__size(t), uint16_t);
+        made.type = d->type;
+        made.owned = true;
+        status = made.data ? peft__tensor_as(m->ctx, t, d->type, made.data) : PEFT_ERROR_MEMORY;
+        if (status) peft__free(m->ctx, made.data);
+        if (status) return status;
     }
-    if (quantized) *t = *quantized;
-    else t->data = data, t->type = d->type, t->owned = true;
-    peft__free(m->ctx, quantized);
+    *t = made;
     if (old.owned) peft__free(m->ctx, old.data);
     else if (m->archive) peft__archive_forget(m->archive, &old);
     return PEFT_OK;
@@ -17044,7 +17032,7 @@ static peft_status peft__model_settle_head(peft_model *m) {
     for (int i = 0; i < 2 && embedding && c->encoder_decoder; i++) {
         const peft_tensor *other = peft_archive_find(m->archive, peft__t5_embeddings[i]);
         if (other && !peft__same_values(embedding, other))
-            return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
+            return PEFT__CANNOT(m->ctx,
                 "%s: %s and %s differ; models with two embeddings are not computed here", m->folder,
                 embedding->name, other->name);
     }
@@ -17066,7 +17054,7 @@ static peft_status peft__model_check_blocks(const peft_model *m) {
         if (layers * each <= m->archive->count) continue;
         const peft__setting *row = m->family->settings;
         while (row->field != (decoder ? PEFT__FIELD(decoder_layers) : PEFT__FIELD(layers))) row++;
-        return peft__fail(m->ctx, PEFT_ERROR_FORMAT,
+        return PEFT__MALFORMED(m->ctx,
             "%s: %s is %ld, but the checkpoint has only %ld tensors, and each block takes %ld", m->folder,
             row->keys, layers, m->archive->count, each);
     }
@@ -17092,8 +17080,8 @@ static peft_status peft__model_read_tensor(
                          : ", and tie_word_embeddings is false: a checkpoint without head cannot "
                            "continue texts");
     if (!s->data)
-        return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
-            "%s: tensor %s is of a type that cannot be computed with", m->folder, t->name);
+        return PEFT__CANNOT(
+            m->ctx, "%s: tensor %s is of a type that cannot be computed with", m->folder, t->name);
     used[s - m->archive->tensors] = true;
     if (s->quant && t->in_out) peft__swap_sides(t);
     if (s->rows != t->rows || s->cols != t->cols)
@@ -17202,18 +17190,6 @@ static bool peft__model_in_one_file(const peft_model *m) {
     return peft__ends_with(m->folder, ".gguf");
 }
 
-// Chat models often name the end of a turn only in generation_config.json.
-static peft_status peft__model_load_ends(peft_model *m) {
-    const char *path = peft__path_join(&m->arena, m->folder, "generation_config.json");
-    peft__config_reader r = {m->ctx, path, NULL, &m->arena, m->family, &m->config, PEFT_OK};
-    peft__json *root = NULL;
-    if (path && !peft__file_exists(m->ctx, path)) return PEFT_OK;
-    r.status = peft__json_read(&m->arena, path, &root);
-    r.root = root;
-    if (!r.status) peft__config_ends(&r, "eos_token_id");
-    return r.status;
-}
-
 // `path`: a folder, one file with everything, or just a config.json, which is enough for the planner.
 static peft_status peft__model_load_config(peft_model *m) {
     bool one_file = peft__model_in_one_file(m), alone = peft__ends_with(m->folder, ".json");
@@ -17221,58 +17197,38 @@ static peft_status peft__model_load_config(peft_model *m) {
     if (!path) return PEFT_ERROR_MEMORY;
     if (peft__ends_with(m->folder, ".bin") && !peft__is_directory(m->ctx, m->folder))
         return peft__refuse_bin(m->ctx, m->folder);
-    peft__string config;  // a GGUF file's keys, as config.json would say them
-    peft__string_init(&config, m->ctx);
+    peft__string config = PEFT__EMPTY_STRING(m->ctx);  // a GGUF file's keys, as config.json would say them
     peft_status status = one_file ? peft__archive_open_gguf(m->ctx, m->folder, &m->archive, &config)
                                   : peft__read_all(m->ctx, path, &m->config_text, NULL);
     if (one_file) m->config_text = config.data;
     peft__json *root = NULL;
     if (!status)
         status = peft__json_parse(m->ctx, &m->arena, m->config_text, strlen(m->config_text), path, &root);
+    m->says_tied = peft__json_bool(root, "tie_word_embeddings", false);
     if (!status) status = peft__config_parse(m->ctx, root, path, &m->arena, &m->config, &m->family);
-    return status || one_file || alone || m->config.encoder_decoder ? status : peft__model_load_ends(m);
+    if (status || one_file || alone || m->config.encoder_decoder) return status;
+    // chat models often name the end of a turn only in generation_config.json
+    path = peft__path_join(&m->arena, m->folder, "generation_config.json");
+    if (path && !peft__file_exists(m->ctx, path)) return PEFT_OK;
+    status = peft__json_read(&m->arena, path, &root);
+    peft__config_reader r = {m->ctx, path, root, &m->arena, m->family, &m->config, status};
+    if (!status) peft__config_ends(&r, "eos_token_id");
+    return r.status;
 }
 
-// Loads the vocabulary in a GGUF file, if it has one.
-static peft_status peft__model_load_file_tokenizer(peft_model *m) {
-    peft_gguf *g;
-    peft_status status = peft_gguf_open(m->ctx, m->folder, &g);
-    if (status) return status;
-    bool there = peft_gguf_array_count(g, "tokenizer.ggml.tokens") > 0;
-    peft_gguf_close(g);
-    return there ? peft_tokenizer_load(m->ctx, m->folder, &m->tokenizer) : PEFT_OK;
-}
-
+// Loads the tokenizer: the one that is given, a GGUF file's if it has one, or the folder's.
 static peft_status peft__model_load_tokenizer(peft_model *m, const char *given) {
-    if (!given && peft__model_in_one_file(m)) return peft__model_load_file_tokenizer(m);
-    peft_status status = given ? PEFT_OK : peft__tokenizer_in(&m->arena, m->folder, &given);
+    peft_gguf *g = NULL;
+    peft_status status = PEFT_OK;
+    if (!given && peft__model_in_one_file(m)) {
+        status = peft_gguf_open(m->ctx, m->folder, &g);
+        if (!status && peft_gguf_array_count(g, "tokenizer.ggml.tokens") > 0) given = m->folder;
+        peft_gguf_close(g);
+    } else if (!given) status = peft__tokenizer_in(&m->arena, m->folder, &given);
     return status || !given ? status : peft_tokenizer_load(m->ctx, given, &m->tokenizer);
 }
 
-// Takes ids that config.json lacks from the tokenizer.
-static void peft__model_special_ids(peft_model *m) {
-    peft_config *c = &m->config;
-    if (!m->tokenizer || c->encoder_decoder) return;
-    peft_special_ids ids = peft_tokenizer_special(m->tokenizer);
-    if (c->eos_id < 0) c->eos_id = ids.eos;
-    if (c->bos_id < 0) c->bos_id = ids.bos;
-    if (c->pad_id < 0) c->pad_id = c->eos_id;
-}
-
 enum { PEFT__NO_WEIGHTS, PEFT__WEIGHTS, PEFT__WEIGHTS_IF_THERE };
-
-static peft_status peft__model_open_weights(peft_model *m, int weights) {
-    static const char *const names[] = {"model.safetensors", "model.safetensors.index.json"};
-    bool open = weights == PEFT__WEIGHTS && !m->archive;
-    for (int i = 0; i < 2 && !open && !m->archive && weights == PEFT__WEIGHTS_IF_THERE; i++) {
-        const char *path = peft__path_join(&m->arena, m->folder, names[i]);
-        if (!path) return PEFT_ERROR_MEMORY;
-        open = peft__file_exists(m->ctx, path);
-    }
-    peft_status status = open ? peft_archive_open(m->ctx, m->folder, &m->archive) : PEFT_OK;
-    if (!status && m->archive) status = peft__model_check_blocks(m);
-    return status || !m->archive ? status : peft__model_settle_head(m);
-}
 
 // A model without values: its parameters by config.json, and whether the checkpoint can fill them.
 static peft_status peft__model_begin(peft_context *ctx, const char *path, int weights, peft_model **out) {
@@ -17283,7 +17239,16 @@ static peft_status peft__model_begin(peft_context *ctx, const char *path, int we
     peft__map_init(&m->by_name, ctx);
     m->folder = peft__arena_strdup(&m->arena, path, strlen(path));
     peft_status status = m->folder ? peft__model_load_config(m) : PEFT_ERROR_MEMORY;
-    if (!status) status = peft__model_open_weights(m, weights);
+    bool open = weights == PEFT__WEIGHTS;
+    for (int i = 0; i < 2 && !status && !open && weights == PEFT__WEIGHTS_IF_THERE; i++) {
+        const char *file = peft__path_join(
+            &m->arena, path, i ? "model.safetensors.index.json" : "model.safetensors");
+        if (file) open = peft__file_exists(ctx, file);
+        else status = PEFT_ERROR_MEMORY;
+    }
+    if (!status && open && !m->archive) status = peft_archive_open(ctx, path, &m->archive);
+    if (!status && m->archive) status = peft__model_check_blocks(m);
+    if (!status && m->archive) status = peft__model_settle_head(m);
     // transformers 5 says of T5 v1.1 that it is tied, but it has a head of its own
     if (!status && !m->archive && m->config.encoder_decoder)
         m->config.tied = m->config.tied && m->config.scale_output;
@@ -17297,10 +17262,9 @@ PEFTDEF peft_status peft_model_load(const peft_model_desc *desc, peft_model **ou
     PEFT__NEED(desc->context, desc->context, "context");
     PEFT__NEED(desc->context, out, "out");
     peft_context *ctx = desc->context;
-    if (!desc->path) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_model_load: no path");
-    if ((unsigned)desc->weights > (unsigned)PEFT_FP4 ||
-        (unsigned)desc->embeddings > (unsigned)PEFT_FP4)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_model_load: weights as %s, embeddings as %s",
+    if (!desc->path) return PEFT__REFUSE(ctx, "peft_model_load: no path");
+    if ((unsigned)desc->weights > (unsigned)PEFT_FP4 || (unsigned)desc->embeddings > (unsigned)PEFT_FP4)
+        return PEFT__REFUSE(ctx, "peft_model_load: weights as %s, embeddings as %s",
             peft_dtype_name(desc->weights), peft_dtype_name(desc->embeddings));
     peft_model *m = NULL;
     int weights = desc->config_only ? PEFT__NO_WEIGHTS : PEFT__WEIGHTS;
@@ -17308,7 +17272,13 @@ PEFTDEF peft_status peft_model_load(const peft_model_desc *desc, peft_model **ou
     if (!status) status = desc->config_only ? peft__model_randomize(m, desc) : peft__model_read(m, desc);
     if (!status) status = peft__model_check_kept(m, desc);
     if (!status) status = peft__model_load_tokenizer(m, desc->tokenizer);
-    if (!status) peft__model_special_ids(m);
+    if (!status && m->tokenizer && !m->config.encoder_decoder) {  // ids that config.json lacks
+        peft_config *c = &m->config;
+        peft_special_ids ids = peft_tokenizer_special(m->tokenizer);
+        if (c->eos_id < 0) c->eos_id = ids.eos;
+        if (c->bos_id < 0) c->bos_id = ids.bos;
+        if (c->pad_id < 0) c->pad_id = c->eos_id;
+    }
     if (status) peft_model_destroy(m);
     else *out = m;
     return status;
@@ -17317,10 +17287,8 @@ PEFTDEF peft_status peft_model_load(const peft_model_desc *desc, peft_model **ou
 PEFTDEF void peft_model_destroy(peft_model *m) {
     if (!m) return;
     for (int64_t i = 0; i < m->tensor_count; i++) peft__tensor_release(m->ctx, &m->tensors[i]);
-    void *const owned[] = {
-        m->tensors, m->bias_of, m->encoder, m->decoder, m->frequencies[0], m->frequencies[1], m->config_text,
-        m->tokenizer_text};
-    for (int64_t i = 0; i < PEFT__COUNT(owned); i++) peft__free(m->ctx, owned[i]);
+    peft__free(m->ctx, m->config_text);
+    peft__free(m->ctx, m->tokenizer_text);
     peft_tokenizer_destroy(m->tokenizer);
     peft_archive_close(m->archive);
     peft__map_free(&m->by_name);
@@ -17431,20 +17399,19 @@ static peft_status peft__folder_stage(peft__folder *f) {
     struct stat held, named;
     for (int tries = 0; tries < 100; tries++) {
         if (peft__make_folder(f->ctx, f->beside)) {
-            bool elsewhere = f->there && (errno == EACCES || errno == EPERM || errno == EROFS);
-            return elsewhere ? PEFT_OK
-                             : peft__fail(f->ctx, PEFT_ERROR_IO, "%s: %s", f->path, strerror(errno));
+            if (f->there && (errno == EACCES || errno == EPERM || errno == EROFS)) return PEFT_OK;
+            return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: %s", f->path, strerror(errno));
         }
         f->lock = open(f->beside, O_RDONLY);
-        if (f->lock < 0 && errno != ENOENT) break;
-        if (f->lock < 0) continue;
+        if (f->lock < 0 && errno == ENOENT) continue;
+        if (f->lock < 0) break;
         if (flock(f->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
             return peft__fail(
                 f->ctx, PEFT_ERROR_IO, "%s: another run is writing it (%s)", f->path, f->beside);
         bool ours = stat(f->beside, &named) == 0 && fstat(f->lock, &held) == 0 &&
             held.st_dev == named.st_dev && held.st_ino == named.st_ino;
-        if (ours && !peft__folder_clear(f, f->beside, f->there ? f->path : NULL, false)) break;
         if (ours) {
+            if (!peft__folder_clear(f, f->beside, f->there ? f->path : NULL, false)) break;
             f->stage = f->beside;
             if (f->there && stat(f->path, &named) == 0)
                 chmod(f->stage, (named.st_mode & 0777) | 0700);  // access rights stay
@@ -17479,7 +17446,7 @@ static peft_status peft__folder_swap(peft__folder *f) {
     }
     if (f->there && !peft__folder_clear(f, old, f->path, true))
         return peft__fail(f->ctx, PEFT_ERROR_IO, "%s is written, but what it had before stays in %s: %s",
-                          f->path, old, strerror(errno));
+            f->path, old, strerror(errno));
     return peft__sync_parent(f->ctx, f->path);
 }
 #endif
@@ -17548,26 +17515,21 @@ static peft_status peft__folder_close(peft__folder *f, peft_status status) {
 }
 
 // Writes s into a file, unless something has failed before (`status`), and frees it.
-static peft_status peft__folder_text(
-    peft__folder *f, const char *name, peft__string *s, peft_status status) {
+static peft_status peft__folder_text(peft__folder *f, const char *name, peft__string *s, peft_status status) {
     if (!status) status = s->failed ? PEFT_ERROR_MEMORY : peft__folder_write(f, name, s->data, s->size);
     peft__string_free(s);
     return status;
 }
 
-static peft_status peft__copy_as(peft__folder *f, const char *source, const char *name) {
+// Copies a file, if it is there. `source` NULL: memory ran out when the caller made the path.
+static peft_status peft__folder_copy(peft__folder *f, const char *source, const char *name) {
     char *data = NULL;
     size_t n = 0;
-    peft_status status = peft__read_all(f->ctx, source, &data, &n);
+    if (source && !peft__file_exists(f->ctx, source)) return PEFT_OK;
+    peft_status status = source ? peft__read_all(f->ctx, source, &data, &n) : PEFT_ERROR_MEMORY;
     if (!status) status = peft__folder_write(f, name, data, n);
     peft__free(f->ctx, data);
     return status;
-}
-
-static peft_status peft__copy_if_there(peft__folder *f, const char *from, const char *name) {
-    char *source = peft__path_join(&f->names, from, name);
-    if (!source) return PEFT_ERROR_MEMORY;
-    return peft__file_exists(f->ctx, source) ? peft__copy_as(f, source, name) : PEFT_OK;
 }
 
 // ---- config.json of a saved model
@@ -17585,18 +17547,17 @@ static void peft__quantization_config(peft__string *s, const peft_tensor *q) {
         peft_dtype_name(q->type), q->quant->absmax ? "false" : "true");
 }
 
-// The class of transformers for a config.json.
-static const char *peft__architecture_of(const char *model_type) {
-    static const char *const classes[][2] = {{"t5", "T5ForConditionalGeneration"},
-        {"mt5", "MT5ForConditionalGeneration"}, {"umt5", "UMT5ForConditionalGeneration"},
-        {"gpt2", "GPT2LMHeadModel"}, {"gpt_neox", "GPTNeoXForCausalLM"}, {"llama", "LlamaForCausalLM"},
-        {"mistral", "MistralForCausalLM"}, {"qwen2", "Qwen2ForCausalLM"}, {"qwen3", "Qwen3ForCausalLM"},
-        {"smollm3", "SmolLM3ForCausalLM"}, {"olmo2", "Olmo2ForCausalLM"}, {"phi3", "Phi3ForCausalLM"},
-        {"granite", "GraniteForCausalLM"}, {"gemma2", "Gemma2ForCausalLM"},
-        {"gemma3_text", "Gemma3ForCausalLM"}};
-    for (int64_t i = 0; i < PEFT__COUNT(classes); i++)
-        if (strcmp(classes[i][0], model_type) == 0) return classes[i][1];
-    return NULL;
+// The class of transformers for a config.json, of the family's: its name begins as the model_type does,
+// apart from case and "_". 0: none.
+static size_t peft__architecture_of(const peft_model *m, const char **name) {
+    const char *list = m->family->architectures;
+    for (size_t n; (n = peft__next_name(&list, name)) > 0;) {
+        const char *type = m->config.model_type;
+        size_t same = 0;
+        for (; *type == '_' || (*type && peft__lower((*name)[same]) == *type); type++) same += *type != '_';
+        if (strncmp(*name + same, "For", 3) == 0 || strncmp(*name + same, "LMHead", 6) == 0) return n;
+    }
+    return 0;
 }
 
 // Writes the config.json that the model was read from, with what has changed. `type`: of the float weights.
@@ -17606,7 +17567,8 @@ static peft_status peft__save_config(
     static const char *const types[] = {"\"float32\"", "\"float16\"", "\"bfloat16\""};
     peft__string s, value;
     size_t begin, end;
-    const char *text = m->config_text, *class_name = peft__architecture_of(m->config.model_type);
+    const char *text = m->config_text, *class_name;
+    size_t n = peft__architecture_of(m, &class_name);
     bool dtype = peft__json_member(text, "dtype", &begin, &end);
     peft__string_init(&s, m->ctx);
     peft__string_init(&value, m->ctx);
@@ -17620,8 +17582,8 @@ static peft_status peft__save_config(
     if (dtype) peft__json_set(&s, "dtype", types[type]);
     if (!dtype || peft__json_member(text, "torch_dtype", &begin, &end))
         peft__json_set(&s, "torch_dtype", types[type]);
-    if (class_name && !peft__json_member(text, "architectures", &begin, &end)) {
-        peft__string_format(&value, "[\"%s\"]", class_name);
+    if (n && !peft__json_member(text, "architectures", &begin, &end)) {
+        peft__string_format(&value, "[\"%.*s\"]", (int)n, class_name);
         if (!value.failed) peft__json_set(&s, "architectures", value.data);
         value.size = 0;
     }
@@ -17653,8 +17615,6 @@ static peft_status peft__gguf_expressible(const peft_model *m, const char *archi
     if (t5 && c->tied != c->scale_output) what = "tie_word_embeddings beside another scale_decoder_outputs";
     if (c->query_bias && peft__is_llama_kin(m->family) && !qwen2 && strcmp(architecture, "llama") != 0)
         what = "attention_bias";
-    for (int64_t i = 0; smollm3 && i < c->decoder_layers; i++)
-        if (c->rotated[i] != ((i + 1) % 4 != 0)) what = "no_rope_layers other than every fourth";
     if (smollm3 && c->window) what = "use_sliding_window";
     int64_t wide = gemma2 ? 46 : 62, step = gemma2 ? 2 : 6;  // llama.cpp's sign of the largest model
     double scalar = (double)(c->decoder_layers == wide ? c->d_model / c->heads : c->d_kv);
@@ -17663,19 +17623,21 @@ static peft_status peft__gguf_expressible(const peft_model *m, const char *archi
     if (m->family == &peft__gemma3_family && c->logit_cap > 0) what = "final_logit_softcapping";
     if (gemma2 && !(c->logit_cap > 0 && c->attention_cap > 0))
         what = "attn_logit_softcapping or final_logit_softcapping of null";
-    for (int64_t i = 0; c->gemma && c->window && i < c->decoder_layers; i++)
-        if (c->windowed[i] != ((i + 1) % step != 0)) what = "these layer_types or sliding_window_pattern";
+    for (int64_t i = 0; i < c->decoder_layers; i++) {
+        if (smollm3 && c->rotated[i] != ((i + 1) % 4 != 0)) what = "no_rope_layers other than every fourth";
+        if (c->windowed && c->windowed[i] != (!c->gemma || (i + 1) % step != 0))
+            what = c->gemma ? "these layer_types or sliding_window_pattern"
+                            : "a sliding_window of some layers only";
+    }
     if (c->scale_by_layer || (c->scale == 1 && !t5 && !granite))
         what = "attention scores that are not divided by sqrt(head size) alone";
     if (c->rope == PEFT_ROPE_DYNAMIC) what = "rope_type dynamic";
     if (c->rope == PEFT_ROPE_LONG && !peft__is_listed("llama,phi3", architecture))
         what = "rope_type longrope";
     if (c->rope_exact && c->rope == PEFT_ROPE_YARN) what = "truncate false of rope_type yarn";
-    for (int64_t i = 0; c->windowed && !c->gemma && i < c->decoder_layers; i++)
-        if (!c->windowed[i]) what = "a sliding_window of some layers only";
     if (!what) return PEFT_OK;
-    return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
-        "%s: a GGUF file of architecture %s has no place for %s", m->folder, architecture, what);
+    return PEFT__CANNOT(
+        m->ctx, "%s: a GGUF file of architecture %s has no place for %s", m->folder, architecture, what);
 }
 
 // The value of a table's row in this config; 0, or -1 for a token, if the model does not have it.
@@ -17696,23 +17658,20 @@ static double peft__setting_value(const peft_config *c, const peft__setting *row
 
 static peft_status peft__gguf_set_config(peft_gguf_writer *w, const peft_model *m, const char *architecture) {
     const peft_config *c = &m->config;
-    bool yarn = c->rope == PEFT_ROPE_YARN, linear = c->rope == PEFT_ROPE_LINEAR;
-    bool longrope = c->rope == PEFT_ROPE_LONG;
+    bool yarn = c->rope == PEFT_ROPE_YARN, linear = c->rope == PEFT_ROPE_LINEAR,
+         longrope = c->rope == PEFT_ROPE_LONG;
     // llama.cpp multiplies YaRN's attention factor by this
     double grown = yarn && c->rope_factor > 1 ? 0.1 * log(c->rope_factor) + 1 : 1;
     char key[PEFT__GGUF_NAME_SIZE];
     peft_status status = PEFT_OK;
-    int64_t common = PEFT__COUNT(peft__common_settings), count = m->family->setting_count;
-    for (int64_t i = 0; i < count + common && !status; i++) {
-        const peft__setting *row = i < count ? &m->family->settings[i] : &peft__common_settings[i - count];
-        bool own = row->gguf && row->keys &&
-            peft__setting_of(m->family, c->model_type, row->keys, false) == row;
-        double value = own ? peft__setting_value(c, row) : 0;
-        bool flag = row->use == PEFT__FLAG,
-             fraction = row->use == PEFT__FRACTION || row->use == PEFT__FACTOR;
-        bool token = own &&
-            (row->use == PEFT__TOKEN || row->use == PEFT__ENDS || strcmp(row->keys, "eot_token_id") == 0);
-        if (!own || (token ? value < 0 : value == 0 && !flag)) continue;
+    const peft__setting *row;
+    for (int64_t i = 0; (row = peft__setting_at(m->family, i)) != NULL && !status; i++) {
+        bool flag = row->use == PEFT__FLAG, fraction = row->use == PEFT__FRACTION || row->use == PEFT__FACTOR;
+        if (!row->gguf || !row->keys || peft__setting_of(m->family, c->model_type, row->keys, false) != row)
+            continue;
+        double value = peft__setting_value(c, row);
+        bool token = strstr(row->keys, "_token_id") != NULL;
+        if (token ? value < 0 : value == 0 && !flag) continue;
         peft__gguf_key(architecture, row->gguf, key);
         peft_gguf_type type = fraction ? PEFT_GGUF_F32 : PEFT_GGUF_U32;
         status = peft_gguf_set_number(w, key, flag ? PEFT_GGUF_BOOL : type, value);
@@ -17781,23 +17740,11 @@ PEFTDEF bool peft_model_begins_with_bos(const peft_model *m) {
     return c->bos_id >= 0 && (c->gemma || peft__is_listed("llama,mistral", c->model_type));
 }
 
-// t + 1, in the arena: what GGUF stores for Gemma's norms. NULL: out of memory.
-static peft_tensor *peft__one_more_than(peft__arena *a, const peft_tensor *t) {
-    peft_tensor *y = PEFT__ARENA(a, 1, peft_tensor);
-    float *x = PEFT__ARENA(a, peft__size(t), float);
-    if (!y || !x) return NULL;
-    *y = *t;
-    y->data = x;
-    for (int64_t i = 0; i < peft__size(t); i++) x[i] = peft__f32(t)[i] + 1;
-    return y;
-}
-
-// Adds the tokenizer's chat template; if there are several, the one named "default".
-static peft_status peft__gguf_set_chat(peft_gguf_writer *w, const peft_tokenizer *t, peft__arena *a) {
+// The tokenizer's chat template, in the arena; if there are several, the one named "default"; NULL: none.
+static peft_status peft__chat_template(const peft_tokenizer *t, peft__arena *a, const char **out) {
     const char *file = peft__beside(a, t->source, "chat_template.jinja"),
                *config = peft__beside(a, t->source, "tokenizer_config.json"), *text = NULL;
     char *jinja = NULL;
-    size_t size;
     peft_gguf *g = NULL;
     peft__json *root = NULL;
     peft_status status = file && config ? PEFT_OK : PEFT_ERROR_MEMORY;
@@ -17805,17 +17752,18 @@ static peft_status peft__gguf_set_chat(peft_gguf_writer *w, const peft_tokenizer
         status = peft_gguf_open(t->ctx, t->source, &g);
         if (!status) text = peft_gguf_string(g, "tokenizer.chat_template", NULL);
     } else if (!status && peft__file_exists(t->ctx, file)) {
-        status = peft__read_all(t->ctx, file, &jinja, &size);
+        status = peft__read_all(t->ctx, file, &jinja, NULL);
         text = jinja;
     } else if (!status && peft__file_exists(t->ctx, config)) {
         status = peft__json_read(a, config, &root);
         const peft__json *v = peft__json_get(root, "chat_template");
-        if (peft__json_is(v, PEFT__JSON_STRING)) text = v->string;
+        text = peft__json_text(root, "chat_template", NULL);
         for (const peft__json *i = peft__json_is(v, PEFT__JSON_ARRAY) ? v->child : NULL; i; i = i->next)
             if (strcmp(peft__json_text(i, "name", ""), "default") == 0)
                 text = peft__json_text(i, "template", NULL);
     }
-    if (!status && text) status = peft_gguf_set_string(w, "tokenizer.chat_template", text);
+    *out = !status && text ? peft__arena_strdup(a, text, strlen(text)) : NULL;
+    if (!status && text && !*out) status = PEFT_ERROR_MEMORY;
     peft__free(t->ctx, jinja);
     peft_gguf_close(g);
     return status;
@@ -17826,13 +17774,15 @@ static peft_status peft__model_save_gguf(peft_model *m, const char *path, peft_d
     // llama.cpp's numbers of file types
     double file_type = type == PEFT_F16 ? 1 : type == PEFT_I8 ? 7 : type == PEFT_BF16 ? 32 : 0;
     if (!architecture || type > PEFT_I8)
-        return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "peft_model_save: GGUF of %s in %s",
-            m->config.model_type, peft_dtype_name(type));
+        return PEFT__CANNOT(
+            m->ctx, "peft_model_save: GGUF of %s in %s", m->config.model_type, peft_dtype_name(type));
     peft_gguf_writer *w = NULL;
+    const char *chat = NULL;
     peft_tensor frequencies[2];
-    peft__arena scratch;
-    peft__arena_init(&scratch, m->ctx);
+    peft__arena scratch = PEFT__EMPTY_ARENA(m->ctx);
+    peft_tensor *saved = PEFT__ARENA(&scratch, m->tensor_count, peft_tensor);
     peft_status status = peft__gguf_expressible(m, architecture);
+    if (!status && !saved) status = PEFT_ERROR_MEMORY;
     if (!status) status = peft_gguf_writer_create(m->ctx, &w);
     if (!status) status = peft_gguf_set_string(w, "general.architecture", architecture);
     if (!status) status = peft_gguf_set_string(w, "general.type", "model");
@@ -17843,15 +17793,20 @@ static peft_status peft__model_save_gguf(peft_model *m, const char *path, peft_d
     if (!status && m->tokenizer && !m->config.encoder_decoder)
         status = peft_gguf_set_number(
             w, "tokenizer.ggml.add_bos_token", PEFT_GGUF_BOOL, peft_model_begins_with_bos(m));
-    if (!status && m->tokenizer) status = peft__gguf_set_chat(w, m->tokenizer, &scratch);
+    if (!status && m->tokenizer) status = peft__chat_template(m->tokenizer, &scratch, &chat);
+    if (!status && chat) status = peft_gguf_set_string(w, "tokenizer.chat_template", chat);
     if (!status) status = peft__gguf_add_frequencies(w, m, &scratch, frequencies);
-    for (peft_tensor *t = m->tensors; t < m->tensors + m->tensor_count && !status; t++) {
-        peft_tensor *as = t;
-        if (m->config.gemma && t->rank == 1 && peft__ends_with(t->name, "norm.weight"))
-            as = peft__one_more_than(&scratch, t);
-        status = as ? peft__gguf_add_hf(w, architecture, m->config.heads, m->config.kv_heads, as,
-                          peft__gguf_type_for(m, t, type))
-                    : PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < m->tensor_count && !status; i++) {
+        peft_tensor *t = &saved[i];
+        *t = m->tensors[i];
+        if (m->config.gemma && t->rank == 1 && peft__ends_with(t->name, "norm.weight")) {
+            t->data = PEFT__ARENA(&scratch, t->cols, float);  // GGUF stores 1 + w of Gemma's norms
+            for (int64_t k = 0; t->data && k < t->cols; k++)
+                peft__f32(t)[k] = peft__f32(&m->tensors[i])[k] + 1;
+        }
+        status = t->data ? peft__gguf_add_hf(w, architecture, m->config.heads, m->config.kv_heads, t,
+                               peft__gguf_type_for(m, &m->tensors[i], type))
+                         : PEFT_ERROR_MEMORY;
     }
     if (!status) status = peft_gguf_write(w, path);
     peft_gguf_writer_destroy(w);
@@ -17861,15 +17816,26 @@ static peft_status peft__model_save_gguf(peft_model *m, const char *path, peft_d
 
 // ---- saving as a folder
 
-// A copy of t's values as another float type, in the arena, in the family's orientation, which quantizing
-// may have changed.
-static peft_status peft__converted(
-    const peft_model *m, peft__arena *a, const peft_tensor *t, peft_dtype type, peft_tensor *out) {
-    bool transpose = m->family->in_out && peft__is_linear(m, t) && t != m->head && !t->in_out;
+// *out: the tensor as it is saved, its values in the arena if they change; *made: destroy it afterwards.
+// Other libraries expect a float embedding and head. Floats are in the family's orientation, which
+// quantizing may have changed.
+static peft_status peft__saved_as(const peft_model *m, peft__arena *a, const peft_tensor *t, peft_dtype type,
+    peft_tensor *out, peft_tensor **made) {
+    bool edge = t == m->shared || t == m->head, matrix = peft__is_linear(m, t) && t != m->head;
+    if (t->quant && edge && type > PEFT_BF16) type = t->quant->source;
+    if (type > PEFT_I8 && peft__stays_wide(m, t)) type = t->type == PEFT_BF16 ? PEFT_BF16 : PEFT_F32;
     *out = *t;
+    if (type > PEFT_BF16) {
+        if (t->type == type || !matrix) return PEFT_OK;
+        peft_quantize_desc d = {type, t->quant && t->quant->ggml && t->quant->block == 32 ? 32 : 0, false};
+        peft_status status = peft__store_quantized(m->ctx, t, &d, made);
+        if (!status) *out = **made;
+        return status;
+    }
+    bool transpose = m->family->in_out && matrix && !t->in_out;
     if (t->type == type && !transpose) return PEFT_OK;
-    size_t size = transpose ? sizeof(float) : peft__dtype_size(type);
-    out->data = peft__arena_alloc(a, (size_t)peft__size(t) * size);
+    out->data = peft__arena_alloc(
+        a, (size_t)peft__size(t) * (transpose ? sizeof(float) : peft__dtype_size(type)));
     if (!out->data) return PEFT_ERROR_MEMORY;
     out->type = PEFT_F32;
     out->quant = NULL;
@@ -17879,22 +17845,6 @@ static peft_status peft__converted(
     }
     peft_status status = peft__tensor_as(m->ctx, transpose ? out : t, type, out->data);
     out->type = type;
-    return status;
-}
-
-// *out: the tensor as it is saved; *made: destroy it afterwards. Other libraries expect a float embedding
-// and head.
-static peft_status peft__saved_as(const peft_model *m, peft__arena *a, const peft_tensor *t, peft_dtype type,
-    peft_tensor *out, peft_tensor **made) {
-    bool edge = t == m->shared || t == m->head;
-    if (t->quant && edge && type > PEFT_BF16) type = t->quant->source;
-    if (type > PEFT_I8 && peft__stays_wide(m, t)) type = t->type == PEFT_BF16 ? PEFT_BF16 : PEFT_F32;
-    if (type <= PEFT_BF16) return peft__converted(m, a, t, type, out);
-    *out = *t;
-    if (t->type == type || t == m->head || !peft__is_linear(m, t)) return PEFT_OK;
-    peft_quantize_desc d = {type, t->quant && t->quant->ggml && t->quant->block == 32 ? 32 : 0, false};
-    peft_status status = peft__store_quantized(m->ctx, t, &d, made);
-    if (!status) *out = **made;
     return status;
 }
 
@@ -17909,16 +17859,17 @@ static const char *const peft__model_files[] = {"model.safetensors", "model.safe
 // Copies generation_config.json, or writes one for a model from one file that has several end tokens.
 static peft_status peft__save_generation_config(const peft_model *m, peft__folder *f) {
     const peft_config *c = &m->config;
-    if (!peft__model_in_one_file(m)) return peft__copy_if_there(f, m->folder, "generation_config.json");
+    static const char name[] = "generation_config.json";
+    if (!peft__model_in_one_file(m))
+        return peft__folder_copy(f, peft__path_join(&f->names, m->folder, name), name);
     if (!c->more_end_count) return PEFT_OK;
-    peft__string s;
-    peft__string_init(&s, m->ctx);
+    peft__string s = PEFT__EMPTY_STRING(m->ctx);
     peft__string_format(&s, "{\n  \"_from_model_config\": true,\n  \"eos_token_id\": [%d", (int)c->eos_id);
     for (int i = 0; i < c->more_end_count; i++) peft__string_format(&s, ", %d", (int)c->more_ends[i]);
     peft__string_puts(&s, "]");
     if (c->bos_id >= 0) peft__string_format(&s, ",\n  \"bos_token_id\": %d", (int)c->bos_id);
     peft__string_puts(&s, "\n}\n");
-    return peft__folder_text(f, "generation_config.json", &s, PEFT_OK);
+    return peft__folder_text(f, name, &s, PEFT_OK);
 }
 
 // Writes the tokenizer's tokenizer.json, with the tokens that the model's texts have in front and behind.
@@ -17940,21 +17891,14 @@ static peft_status peft__write_tokenizer(const peft_model *m, peft__folder *f) {
             "warning: %s: transformers 5 reads every vocabulary of a qwen2 as Qwen2's own, with its "
             "normalizer and words; this one differs",
             f->path);
-    peft__string json, config;
-    peft__string_init(&json, m->ctx);
-    peft__string_init(&config, m->ctx);
+    peft__string json = PEFT__EMPTY_STRING(m->ctx), config = PEFT__EMPTY_STRING(m->ctx);
     peft_status status = peft__model_tokenizer_json(m, &json);
     peft__tokenizer_config(&config, t, m->config.max_positions);
     status = peft__folder_text(f, "tokenizer.json", &json, status);
     status = peft__folder_text(f, "tokenizer_config.json", &config, status);
-    if (status || !peft__ends_with(t->source, ".gguf")) return status;
-    peft_gguf *g;
-    status = peft_gguf_open(t->ctx, t->source, &g);
-    if (status) return status;
-    const char *text = peft_gguf_string(g, "tokenizer.chat_template", NULL);
-    if (text) status = peft__folder_write(f, "chat_template.jinja", text, strlen(text));
-    peft_gguf_close(g);
-    return status;
+    const char *chat = NULL;
+    if (!status) status = peft__chat_template(t, &f->names, &chat);
+    return status || !chat ? status : peft__folder_write(f, "chat_template.jinja", chat, strlen(chat));
 }
 
 // Saves the tokenizer's files, or makes them. For a grown vocabulary: tokenizer.json with the new tokens,
@@ -17981,13 +17925,15 @@ static peft_status peft__save_tokenizer(const peft_model *m, peft__folder *f) {
         status = peft__write_tokenizer(m, f);
         bool sentencepiece = !grown && peft__ends_with(name, ".model");  // libraries look for other names
         if (status || !sentencepiece) return status;
-        return peft__copy_as(f, t->source, m->config.encoder_decoder ? "spiece.model" : "tokenizer.model");
+        return peft__folder_copy(
+            f, t->source, m->config.encoder_decoder ? "spiece.model" : "tokenizer.model");
     }
     if (grown) {
         files = beside_grown;
         status = peft__folder_write(f, "tokenizer.json", m->tokenizer_text, strlen(m->tokenizer_text));
     }
-    for (; *files && !status; files++) status = peft__copy_if_there(f, folder, *files);
+    for (; *files && !status; files++)
+        status = peft__folder_copy(f, peft__path_join(&f->names, folder, *files), *files);
     return status;
 }
 
@@ -17996,15 +17942,13 @@ PEFTDEF peft_status peft_model_save(peft_model *m, const char *folder, peft_dtyp
     PEFT__NEED(m->ctx, folder, "folder");
     if (peft__ends_with(folder, ".gguf")) return peft__model_save_gguf(m, folder, type);
     if ((unsigned)type > (unsigned)PEFT_FP4)
-        return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "peft_model_save: type %d", (int)type);
-    peft__arena a;
-    peft__arena_init(&a, m->ctx);
+        return PEFT__CANNOT(m->ctx, "peft_model_save: type %d", (int)type);
+    peft__arena a = PEFT__EMPTY_ARENA(m->ctx);
     size_t n = (size_t)m->tensor_count;
     peft_tensor *tensors = PEFT__ARENA(&a, n, peft_tensor), *quantized = NULL;
     const peft_tensor **list = PEFT__ARENA(&a, n, const peft_tensor *);
-    peft_tensor **made = PEFT__ARENA(&a, n, peft_tensor *);
+    peft_tensor **made = PEFT__ZEROS(&a, n, peft_tensor *);
     peft_status status = tensors && list && made ? PEFT_OK : PEFT_ERROR_MEMORY;
-    if (made) memset(made, 0, n * sizeof(peft_tensor *));
     for (size_t i = 0; i < n && !status; i++) {
         list[i] = &tensors[i];
         status = peft__saved_as(m, &a, &m->tensors[i], type, &tensors[i], &made[i]);
@@ -18080,8 +18024,7 @@ static peft_status peft__grown_tokenizer(const peft_grow_desc *d, peft_tokenizer
         return peft__fail(m->ctx, PEFT_ERROR_MISSING,
             "peft_model_grow: %s has no tokenizer that could get tokens; vocab_size adds rows alone",
             m->folder);
-    peft__string config;
-    peft__string_init(&config, m->ctx);
+    peft__string config = PEFT__EMPTY_STRING(m->ctx);
     peft_status status = peft__model_tokenizer_json(m, json);
     if (!whole) peft__tokenizer_config(&config, t, m->config.max_positions);
     if (!status && (json->failed || config.failed)) status = PEFT_ERROR_MEMORY;
@@ -18093,44 +18036,35 @@ static peft_status peft__grown_tokenizer(const peft_grow_desc *d, peft_tokenizer
             json->size, whole ? NULL : config.data, out);
     for (int64_t i = 0; !status && added && i < d->token_count; i++)
         if (peft_token_id(*out, d->tokens[i]) < 0)
-            status = peft__fail(
-                m->ctx, PEFT_ERROR_UNSUPPORTED, "%s: the token %s cannot be added", t->source, d->tokens[i]);
+            status = PEFT__CANNOT(m->ctx, "%s: the token %s cannot be added", t->source, d->tokens[i]);
     peft__string_free(&config);
     return status;
 }
 
-static peft_status peft__grow_check(const peft_grow_desc *d) {
-    peft_context *ctx = d->model->ctx;
+// Makes all new values before any old ones are freed, so that a failure changes nothing.
+PEFTDEF peft_status peft_model_grow(const peft_grow_desc *d) {
+    if (!d || !d->model) return PEFT_ERROR_ARGUMENT;
+    peft_model *m = d->model;
     if (d->token_count < 0 || (d->token_count && !d->tokens) || !(d->noise - d->noise == 0) ||
         d->vocab_size < 0 || d->vocab_size > 1 << 24)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_model_grow: %ld tokens, vocab_size %ld, noise %g",
-            d->token_count, d->vocab_size, (double)d->noise);
+        return PEFT__REFUSE(m->ctx, "peft_model_grow: %ld tokens, vocab_size %ld, noise %g", d->token_count,
+            d->vocab_size, (double)d->noise);
     for (int64_t i = 0; i < d->token_count; i++)
         if (!d->tokens[i] || !*d->tokens[i])
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_model_grow: token %ld is empty", i);
-    return PEFT_OK;
-}
-
-// Makes all new values before any old ones are freed, so that a failure changes nothing.
-PEFTDEF peft_status peft_model_grow(const peft_grow_desc *desc) {
-    if (!desc || !desc->model) return PEFT_ERROR_ARGUMENT;
-    peft_model *m = desc->model;
-    peft_status status = peft__grow_check(desc);
-    if (status) return status;
+            return PEFT__REFUSE(m->ctx, "peft_model_grow: token %ld is empty", i);
     peft_tokenizer *tokenizer = NULL;
-    peft__string json;
-    peft__string_init(&json, m->ctx);
-    if (desc->token_count) status = peft__grown_tokenizer(desc, &tokenizer, &json);
+    peft__string json = PEFT__EMPTY_STRING(m->ctx);
+    peft_status status = d->token_count ? peft__grown_tokenizer(d, &tokenizer, &json) : PEFT_OK;
     int64_t old = m->config.vocab_size, rows = PEFT__MAX(old, tokenizer ? tokenizer->count : 0);
-    if (!status && desc->vocab_size && desc->vocab_size < rows)
-        status = peft__fail(m->ctx, PEFT_ERROR_ARGUMENT,
-            "peft_model_grow: vocab_size %ld, but there are %ld tokens and rows", desc->vocab_size, rows);
-    rows = PEFT__MAX(rows, desc->vocab_size);
+    if (!status && d->vocab_size && d->vocab_size < rows)
+        status = PEFT__REFUSE(m->ctx, "peft_model_grow: vocab_size %ld, but there are %ld tokens and rows",
+            d->vocab_size, rows);
+    rows = PEFT__MAX(rows, d->vocab_size);
     peft_tensor *const grown[2] = {m->shared, m->head == m->shared ? NULL : m->head};
     void *data[2] = {NULL, NULL};
-    double noise = desc->noise ? (double)desc->noise : sqrt(1e-9);
+    double noise = d->noise ? (double)d->noise : sqrt(1e-9);
     peft_rng rng;
-    peft_rng_seed(&rng, desc->seed);
+    peft_rng_seed(&rng, d->seed);
     for (int i = 0; i < 2 && rows > old && !status; i++)
         if (grown[i])
             status = peft__grown_rows(m, grown[i], old, m->config.d_model, rows - old, noise, &rng, &data[i]);
@@ -18200,7 +18134,7 @@ typedef struct peft__pass {
     peft_tensor *prefix;  // of keys and values [prefix_rows, parts * inner], or NULL
     int64_t prefix_rows, prefix_layers;
     struct peft__decoder_cache *cache;  // where keys and values are written, or NULL
-    const int64_t *plan;  // of a step with one row per sequence, see peft__make_plan
+    bool step;  // one new token per row of the cache
     int64_t past;  // how many rows of the one sequence the cache has already
     int64_t ahead;  // how many rows the first step adds to each sequence
 } peft__pass;
@@ -18237,14 +18171,19 @@ static const peft__adapter_part *peft__pass_part(const peft_adapter *a) {
     return (const peft__adapter_part *)(const void *)a;
 }
 
-PEFT__NOINLINE void peft__pass_begin(
-    peft__pass *p, peft_model *m, peft_tape *tape, const peft_active_adapter *adapters, int adapter_count) {
+// False: something that is needed is missing, and the tape records it.
+PEFT__NOINLINE bool peft__pass_begin(peft__pass *p, peft_model *m, peft_tape *tape, bool operands,
+    const peft_active_adapter *adapters, int adapter_count) {
+    bool given = operands && adapter_count >= 0 && (adapters || !adapter_count);
+    for (int i = 0; i < adapter_count && given; i++) given = adapters[i].adapter != NULL;
+    if (!m || !peft__ready(tape, given, "a pass of the model")) return false;
     memset(p, 0, sizeof(*p));
     p->model = m;
     p->tape = tape;
     p->adapters = adapters;
     p->adapter_count = adapter_count;
-    p->hooks = adapter_count && adapters[0].adapter ? peft__pass_part(adapters[0].adapter)->hooks : NULL;
+    p->hooks = adapter_count ? peft__pass_part(adapters[0].adapter)->hooks : NULL;
+    return true;
 }
 
 static peft_tensor *peft__use_at(const peft__pass *p, peft_tensor *t, int64_t module) {
@@ -18342,37 +18281,13 @@ static int64_t peft__attention_window(const peft_config *c, int64_t layer) {
     return !c->windowed || c->windowed[layer] ? c->window : 0;
 }
 
-static peft_attention_desc peft__attention_of(const peft__pass *p, int64_t layer, peft_tensor *q,
-    peft_tensor *k, peft_tensor *v, const int64_t *q_offsets, const int64_t *k_offsets) {
-    const peft_config *c = &p->model->config;
-    peft_attention_desc a;
-    memset(&a, 0, sizeof(a));
-    a.q = q;
-    a.k = k;
-    a.v = v;
-    a.heads = c->heads;
-    a.kv_heads = c->kv_heads;
-    a.sequences = p->sequences;
-    a.q_offsets = q_offsets;
-    a.k_offsets = k_offsets;
-    a.scale = peft__attention_scale(c, layer);
-    a.cap = c->attention_cap;
-    a.max_distance = c->max_distance;
-    a.dropout = p->model->dropout;
-    return a;
-}
-
-// Which part of a prefix's columns [layer, key or value, inner] is a layer's keys (which = 0) or values
-// (1). For T5, HF peft repeats the parts and gives each layer four, two of them for cross-attention, which
-// ignores them; files depend on that.
-static int64_t peft__prefix_part(const peft_model *m, int64_t parts, int64_t layer, int which) {
-    return m->config.encoder_decoder ? (4 * layer + which) % parts : 2 * layer + which;
-}
-
-// Keys or values x, with the layer's part of a prefix before every sequence.
+// Keys (which = 0) or values (1) x, with the layer's part of a prefix before every sequence. The prefix's
+// columns are [layer, key or value, inner]. For T5, HF peft repeats them and gives each layer four parts,
+// two of them for cross-attention, which ignores them; files depend on that.
 static peft_tensor *peft__with_prefix(const peft__pass *p, int64_t layer, int which, peft_tensor *x) {
     if (!p->prefix || !x) return x;
-    int64_t part = peft__prefix_part(p->model, p->prefix->cols / x->cols, layer, which);
+    bool t5 = p->model->config.encoder_decoder;
+    int64_t part = t5 ? (4 * layer + which) % (p->prefix->cols / x->cols) : 2 * layer + which;
     peft_tensor *rows = peft_columns(p->tape, p->prefix, part * x->cols, 1, x->cols, 0);
     return peft_prepend(p->tape, rows, x, p->offsets, p->sequences);
 }
@@ -18400,7 +18315,6 @@ static const int64_t *peft__lengthened(peft_tape *t, const int64_t *offsets, int
 typedef struct peft__decoder_cache {
     int64_t rows, length,
         capacity;  // sequences being written; tokens since the prompt; slots of a row without a ring
-    bool whole;  // all layers keep all tokens, none has a ring
     float **self_k, **self_v;  // per layer [rows, peft__cache_room, kv_heads * d_kv]
     float **cross_k, **cross_v;  // per layer [source tokens, heads * d_kv]; T5 only
     int64_t rows_per_source;
@@ -18409,6 +18323,7 @@ typedef struct peft__decoder_cache {
     int64_t *positions;  // [sources] position of the first new token
     int64_t largest;  // the largest peft__cache_room of a layer
     float *spare;  // [rows, largest, kv_heads * d_kv], for reordering
+    float *data, *cross;  // what the pointers above point into
 } peft__decoder_cache;
 
 // How many of a row's tokens a layer with a window keeps.
@@ -18418,7 +18333,7 @@ static int64_t peft__cache_ring(const peft_model *m, const peft__decoder_cache *
 
 // How many tokens of a row a layer keeps.
 static int64_t peft__cache_room(const peft_model *m, const peft__decoder_cache *c, int64_t layer) {
-    return !c->whole && peft__attention_window(&m->config, layer) ? peft__cache_ring(m, c) : c->capacity;
+    return peft__attention_window(&m->config, layer) ? peft__cache_ring(m, c) : c->capacity;
 }
 
 static int64_t peft__kv_inner(const peft_model *m) {
@@ -18426,43 +18341,38 @@ static int64_t peft__kv_inner(const peft_model *m) {
 }
 
 static void peft__cache_end(peft_model *m, peft__decoder_cache *c) {
-    float **const kinds[] = {c->self_k, c->self_v, c->cross_k, c->cross_v};
-    void *const owned[] = {c->source_offsets, c->source_of_row, c->base, c->positions, c->spare};
-    for (int k = 0; k < 4; k++) {
-        for (int64_t i = 0; kinds[k] && i < m->config.decoder_layers; i++) peft__free(m->ctx, kinds[k][i]);
-        peft__free(m->ctx, kinds[k]);
-    }
-    for (int64_t i = 0; i < PEFT__COUNT(owned); i++) peft__free(m->ctx, owned[i]);
+    peft__free(m->ctx, c->data);
+    peft__free(m->ctx, c->cross);
+    peft__free(m->ctx, (void *)c->self_k);
+    peft__free(m->ctx, c->source_offsets);
     memset(c, 0, sizeof(*c));
 }
 
-// Allocates a block per decoder layer: of `cross` floats, or if that is 0 for the tokens of all rows.
-static bool peft__cache_layers(peft_model *m, const peft__decoder_cache *c, int64_t cross, float ***out) {
-    float **layers = *out = PEFT__CALLOC(m->ctx, m->config.decoder_layers, float *);
-    bool ok = layers != NULL;
-    for (int64_t i = 0; i < m->config.decoder_layers && ok; i++) {
-        int64_t size = cross ? cross : c->rows * peft__cache_room(m, c, i) * peft__kv_inner(m);
-        ok = (layers[i] = (float *)peft__alloc(m->ctx, (size_t)size * sizeof(float))) != NULL;
-    }
-    return ok;
-}
-
+// Makes room for keys and values; if it fails, peft__cache_end frees the rest.
 static peft_status peft__cache_alloc(
     peft_model *m, int64_t sources, int64_t rows_per_source, int64_t capacity, peft__decoder_cache *c) {
+    int64_t layers = m->config.decoder_layers, tokens = 0;
     c->rows = sources * rows_per_source;
     c->rows_per_source = rows_per_source;
     c->capacity = capacity;
-    for (int64_t i = 0; i < m->config.decoder_layers; i++)
+    for (int64_t i = 0; i < layers; i++) {
         c->largest = PEFT__MAX(c->largest, peft__cache_room(m, c, i));
-    bool ok = peft__cache_layers(m, c, 0, &c->self_k) && peft__cache_layers(m, c, 0, &c->self_v);
-    c->spare =
-        (float *)peft__alloc(m->ctx, (size_t)(c->rows * c->largest * peft__kv_inner(m)) * sizeof(float));
-    c->source_offsets = PEFT__CALLOC(m->ctx, sources + 1, int64_t);
-    c->source_of_row = PEFT__CALLOC(m->ctx, c->rows, int64_t);
-    c->base = PEFT__CALLOC(m->ctx, sources, int64_t);
-    c->positions = PEFT__CALLOC(m->ctx, sources, int64_t);
-    if (!ok || !c->spare || !c->source_offsets || !c->source_of_row || !c->base || !c->positions)
-        return PEFT_ERROR_MEMORY;
+        tokens += 2 * peft__cache_room(m, c, i);
+    }
+    int64_t row = c->rows * peft__kv_inner(m);  // floats for a token of all rows
+    c->data = (float *)peft__alloc(m->ctx, (size_t)((tokens + c->largest) * row) * sizeof(float));
+    c->self_k = PEFT__CALLOC(m->ctx, 4 * layers, float *);
+    c->source_offsets = PEFT__CALLOC(m->ctx, 3 * sources + 1 + c->rows, int64_t);
+    if (!c->data || !c->self_k || !c->source_offsets) return PEFT_ERROR_MEMORY;
+    c->self_v = c->self_k + layers, c->cross_k = c->self_v + layers, c->cross_v = c->cross_k + layers;
+    c->base = c->source_offsets + sources + 1, c->positions = c->base + sources;
+    c->source_of_row = c->positions + sources;
+    c->spare = c->data;
+    float *next = c->data + c->largest * row;
+    for (int64_t i = 0; i < 2 * layers; i++) {
+        *(i % 2 ? &c->self_v[i / 2] : &c->self_k[i / 2]) = next;
+        next += peft__cache_room(m, c, i / 2) * row;
+    }
     for (int64_t r = 0; r < c->rows; r++) c->source_of_row[r] = r / rows_per_source;
     return PEFT_OK;
 }
@@ -18493,123 +18403,118 @@ static peft_tensor *peft__cache_then(
     return out;
 }
 
-// Attention of one query per row over the count[row] keys that begin at row first[row] of k and v.
+// How many keys the query of row r sees in a decoder layer, and where they begin in the cache; cross: those
+// of its source.
+static int64_t peft__cache_keys(const peft__pass *p, int64_t layer, bool cross, int64_t r, int64_t *first) {
+    const peft__decoder_cache *c = p->cache;
+    const peft_model *m = p->model;
+    int64_t s = c->source_of_row[r], room = peft__cache_room(m, c, layer);
+    *first = cross ? c->source_offsets[s] : r * room;
+    return cross ? c->source_offsets[s + 1] - *first : PEFT__MIN(c->base[s] + c->length + 1, room);
+}
+
+// Attention of one query per row over keys and values in the cache.
 typedef struct peft__query_job {
-    peft_context *ctx;
-    const peft_config *config;
-    const float *q, *k, *v, *bias;  // bias [buckets, heads] by distance, or NULL
+    const peft__pass *pass;
+    int64_t layer, longest;
+    bool cross;
+    const float *q, *bias;  // bias [buckets, heads] by distance, or NULL
     float *out, *scores;  // scores [rows * heads, longest]
-    const int64_t *first, *count;
-    int64_t longest, kv_heads;
-    float scale;
 } peft__query_job;
 
 // Computes head i % heads of row i / heads: s_t = scale q k_t + bias, out = sum over t of softmax(s)_t v_t.
 static void peft__query_task(void *arg, int64_t i) {
     const peft__query_job *j = (const peft__query_job *)arg;
-    int64_t heads = j->config->heads, size = j->config->d_kv, row = i / heads, head = i % heads;
-    int64_t n = j->count[row], kv_inner = j->kv_heads * size;
-    int64_t kv = j->first[row] * kv_inner + head / (heads / j->kv_heads) * size;
-    int64_t at = (row * heads + head) * size;
-    const float *q = j->q + at, *k = j->k + kv, *v = j->v + kv;
-    float *s = j->scores + i * j->longest, *out = j->out + at, max = 0;
+    const peft_model *m = j->pass->model;
+    const peft_config *f = &m->config;
+    const peft__decoder_cache *c = j->pass->cache;
+    int64_t size = f->d_kv, head = i % f->heads, inner = peft__kv_inner(m), first;
+    int64_t n = peft__cache_keys(j->pass, j->layer, j->cross, i / f->heads, &first);
+    int64_t kv = first * inner + head / (f->heads / f->kv_heads) * size;
+    const float *q = j->q + i * size, *k = (j->cross ? c->cross_k : c->self_k)[j->layer] + kv;
+    const float *v = (j->cross ? c->cross_v : c->self_v)[j->layer] + kv;
+    float *s = j->scores + i * j->longest, *out = j->out + i * size, max = 0;
+    float scale = peft__attention_scale(f, j->layer);
     double sum = 0;
     for (int64_t t = 0; t < n; t++) {
-        s[t] = j->scale * peft__dot(j->ctx, q, k + t * kv_inner, size);
-        peft__cap_scores(s + t, j->config->attention_cap, 1);
-        if (!j->bias) continue;
-        s[t] +=
-            j->bias[peft__bucket(t - (n - 1), j->config->buckets, j->config->max_distance, false) * heads +
-                head];
+        s[t] = scale * peft__dot(m->ctx, q, k + t * inner, size);
+        peft__cap_scores(s + t, f->attention_cap, 1);
+        if (j->bias)
+            s[t] += j->bias[peft__bucket(t - (n - 1), f->buckets, f->max_distance, false) * f->heads + head];
     }
-    peft__row_softmax_lse(j->ctx, s, n, &max, &sum);
+    peft__row_softmax_lse(m->ctx, s, n, &max, &sum);
     memset(out, 0, (size_t)size * sizeof(float));
-    for (int64_t t = 0; t < n; t++)
-        peft__axpy(j->ctx, out, (float)((double)s[t] / sum), v + t * kv_inner, size);
+    for (int64_t t = 0; t < n; t++) peft__axpy(m->ctx, out, (float)((double)s[t] / sum), v + t * inner, size);
 }
 
-// A step's plan [parts, rows]: for every row, where its keys begin and how many there are: in a layer
-// without a window, in a ring, and in its source (T5).
-enum {
-    PEFT__PLAN_FIRST = 0,
-    PEFT__PLAN_COUNT,
-    PEFT__PLAN_RING_FIRST,
-    PEFT__PLAN_RING_COUNT,
-    PEFT__PLAN_SOURCE_FIRST,
-    PEFT__PLAN_SOURCE_COUNT,
-    PEFT__PLAN_PARTS
-};
-
 static peft_tensor *peft__query(const peft__pass *p, int64_t layer, peft_tensor *q, bool cross) {
-    const peft__decoder_cache *c = p->cache;
-    const peft_config *config = &p->model->config;
-    bool ring = !cross && peft__attention_window(config, layer);
-    int part = cross ? PEFT__PLAN_SOURCE_FIRST : ring ? PEFT__PLAN_RING_FIRST : PEFT__PLAN_FIRST;
-    const int64_t *first = p->plan + part * c->rows, *count = first + c->rows;
-    int64_t longest = 1, heads = config->heads;
-    for (int64_t r = 0; r < q->rows; r++) longest = PEFT__MAX(longest, count[r]);
+    int64_t longest = 1, heads = p->model->config.heads, first;
+    for (int64_t r = 0; r < q->rows; r++)
+        longest = PEFT__MAX(longest, peft__cache_keys(p, layer, cross, r, &first));
     const peft_tensor *bias = cross ? NULL : peft__use(p, p->model->decoder[layer].bias);
     peft_tensor *out = peft__result(p->tape, q->rows, q->cols, false);
     float *scores = peft__take(p->tape, q->rows * heads * longest);
     if (!out || !scores) return NULL;
-    peft__query_job j = {p->model->ctx, config, peft__f32(q), (cross ? c->cross_k : c->self_k)[layer],
-        (cross ? c->cross_v : c->self_v)[layer], bias ? peft__f32(bias) : NULL, peft__f32(out), scores, first,
-        count, longest, cross ? heads : config->kv_heads, peft__attention_scale(config, layer)};
+    peft__query_job j = {
+        p, layer, longest, cross, peft__f32(q), bias ? peft__f32(bias) : NULL, peft__f32(out), scores};
     peft__parallel(p->model->ctx, q->rows * heads, peft__query_task, &j);
     peft__give(scores);
     return out;
 }
 
-// Self-attention of the decoder. With a plan: one new token per row of the cache. Without: whole sequences,
-// or the rest of one whose first `past` rows are in the cache. If there is a cache, new keys and values go
-// there.
-static peft_tensor *peft__decoder_attention(const peft__pass *p, int64_t layer, peft_tensor *const qkv[3]) {
-    peft_tensor *q = qkv[0], *k = qkv[1], *v = qkv[2];
+// In T5's encoder every token sees all of its sequence; its decoder also attends to the encoder's states.
+typedef enum peft__attention_kind {
+    PEFT__ENCODER_SELF,
+    PEFT__DECODER_SELF,
+    PEFT__CROSS
+} peft__attention_kind;
+
+// Attention of one new token per row of the cache, of whole sequences, or of the rest of one whose first
+// `past` rows are in the cache. The decoder's new keys and values go into the cache, if there is one. In a
+// step, the keys and values of the encoder's states are there already.
+static peft_tensor *peft__attend(const peft__pass *p, peft__attention_kind kind, int64_t layer,
+    peft_tensor *q, peft_tensor *k, peft_tensor *v) {
+    const peft_config *f = &p->model->config;
     peft__decoder_cache *c = p->cache;
-    if (!q || !k || !v) return NULL;
-    if (p->plan) {
-        for (int64_t r = 0; r < c->rows; r++)
-            peft__cache_put(p, layer, r, p->plan[PEFT__PLAN_COUNT * c->rows + r] - 1, k, v, r, 1);
-        return peft__query(p, layer, q, false);
+    bool self = kind == PEFT__DECODER_SELF, stored = p->step && !self;
+    peft_attention_desc a;
+    memset(&a, 0, sizeof(a));
+    a.k_offsets = p->source_offsets;
+    a.q_offsets = kind == PEFT__ENCODER_SELF ? a.k_offsets : p->offsets;
+    if (!q || (!stored && (!k || !v))) return NULL;
+    if (p->step) {
+        for (int64_t r = 0; r < c->rows && self; r++)
+            peft__cache_put(p, layer, r, c->base[c->source_of_row[r]] + c->length, k, v, r, 1);
+        return peft__query(p, layer, q, !self);
     }
-    k = peft__with_prefix(p, layer, 0, k);
-    v = peft__with_prefix(p, layer, 1, v);
-    if (!k || !v) return NULL;
-    int64_t held = p->past ? PEFT__MIN(p->past, peft__cache_room(p->model, c, layer)) : 0;
-    const int64_t *k_offsets = peft__lengthened(p->tape, p->offsets, p->sequences, p->prefix_rows + held);
-    peft_tensor *all_k = held ? peft__cache_then(p, layer, c->self_k[layer], held, k) : k;
-    peft_tensor *all_v = held ? peft__cache_then(p, layer, c->self_v[layer], held, v) : v;
-    if (!all_k || !all_v) return NULL;
-    for (int64_t r = 0; k_offsets && c && r < p->sequences * c->rows_per_source; r++) {
-        int64_t s = r / c->rows_per_source, from = p->offsets[s] + s * p->prefix_rows;
-        peft__cache_put(
-            p, layer, r, p->past, k, v, from, p->offsets[s + 1] + (s + 1) * p->prefix_rows - from);
-    }
-    peft_attention_desc a = peft__attention_of(p, layer, q, all_k, all_v, p->offsets, k_offsets);
-    a.causal = true;
-    a.window = peft__attention_window(&p->model->config, layer);
-    a.bias = peft__use(p, p->model->decoder[layer].bias);
-    return k_offsets ? peft_attention(p->tape, &a) : NULL;
-}
-
-// T5's encoder: every token sees all tokens of its sequence.
-static peft_tensor *peft__encoder_attention(const peft__pass *p, int64_t layer, peft_tensor *const qkv[3]) {
-    peft_attention_desc a = peft__attention_of(
-        p, layer, qkv[0], qkv[1], qkv[2], p->source_offsets, p->source_offsets);
-    a.bias = peft__use(p, p->model->encoder[layer].bias);
-    a.bidirectional = true;
-    return peft_attention(p->tape, &a);
-}
-
-// T5's decoder attends to the encoder's states, memory [source tokens, d_model]; in a cached step their
-// keys and values are in the cache.
-static peft_tensor *peft__cross_attention(
-    const peft__pass *p, int64_t layer, peft_tensor *q, peft_tensor *memory) {
-    const peft__block_weights *w = &p->model->decoder[layer];
-    if (p->plan) return q ? peft__query(p, layer, q, true) : NULL;
-    peft_tensor *k = peft__linear(p, p->source_offsets, memory, w->cross_k, NULL);
-    peft_tensor *v = peft__linear(p, p->source_offsets, memory, w->cross_v, NULL);
-    peft_attention_desc a = peft__attention_of(p, layer, q, k, v, p->offsets, p->source_offsets);
+    if (self) {
+        int64_t held = p->past ? PEFT__MIN(p->past, peft__cache_room(p->model, c, layer)) : 0;
+        k = peft__with_prefix(p, layer, 0, k);
+        v = peft__with_prefix(p, layer, 1, v);
+        a.k_offsets = peft__lengthened(p->tape, p->offsets, p->sequences, p->prefix_rows + held);
+        if (!k || !v || !a.k_offsets) return NULL;
+        a.k = held ? peft__cache_then(p, layer, c->self_k[layer], held, k) : k;
+        a.v = held ? peft__cache_then(p, layer, c->self_v[layer], held, v) : v;
+        for (int64_t r = 0; c && r < p->sequences * c->rows_per_source; r++) {
+            int64_t s = r / c->rows_per_source, from = p->offsets[s] + s * p->prefix_rows;
+            peft__cache_put(
+                p, layer, r, p->past, k, v, from, p->offsets[s + 1] + (s + 1) * p->prefix_rows - from);
+        }
+        if (!a.k || !a.v) return NULL;
+        a.causal = true;
+        a.window = peft__attention_window(f, layer);
+    } else a.k = k, a.v = v;
+    a.q = q;
+    a.heads = f->heads;
+    a.kv_heads = f->kv_heads;
+    a.sequences = p->sequences;
+    a.scale = peft__attention_scale(f, layer);
+    a.cap = f->attention_cap;
+    a.bidirectional = kind == PEFT__ENCODER_SELF;
+    if (kind != PEFT__CROSS)
+        a.bias = peft__use(p, (self ? p->model->decoder : p->model->encoder)[layer].bias);
+    a.max_distance = f->max_distance;
+    a.dropout = p->model->dropout;
     return peft_attention(p->tape, &a);
 }
 
@@ -18634,8 +18539,7 @@ static void peft__queries_keys_values(const peft__pass *p, const int64_t *rows, 
         else out[i] = peft_columns(p->tape, fused, i * size, heads, size, 3 * size);
         if (norms[i]) out[i] = peft__norm_of(p, out[i], norms[i]);
         if (rotates && i < 2)
-            out[i] = peft_rotary(
-                p->tape, out[i], i ? kv : heads, c->rotary, turns, p->positions);
+            out[i] = peft_rotary(p->tape, out[i], i ? kv : heads, c->rotary, turns, p->positions);
     }
 }
 
@@ -18649,11 +18553,13 @@ static peft_tensor *peft__model_block(
     const int64_t *rows = encoder ? p->source_offsets : p->offsets;
     peft_tensor *qkv[3], *y;
     peft__queries_keys_values(p, rows, w, layer, w->norm ? peft__norm_of(p, x, w->norm) : x, qkv);
-    y = encoder ? peft__encoder_attention(p, layer, qkv) : peft__decoder_attention(p, layer, qkv);
+    y = peft__attend(p, encoder ? PEFT__ENCODER_SELF : PEFT__DECODER_SELF, layer, qkv[0], qkv[1], qkv[2]);
     y = peft__join(p, rows, y, w->o, w->o_norm, x);
     if (w->cross_q && y && y->rows) {
         peft_tensor *q = peft__linear(p, rows, peft__norm_of(p, y, w->cross_norm), w->cross_q, NULL);
-        y = peft__linear(p, rows, peft__cross_attention(p, layer, q, memory), w->cross_o, y);
+        peft_tensor *k = p->step ? NULL : peft__linear(p, p->source_offsets, memory, w->cross_k, NULL);
+        peft_tensor *v = p->step ? NULL : peft__linear(p, p->source_offsets, memory, w->cross_v, NULL);
+        y = peft__linear(p, rows, peft__attend(p, PEFT__CROSS, layer, q, k, v), w->cross_o, y);
     }
     peft_tensor *seen = p->model->config.parallel ? x : y;
     return peft__feed_forward(p, rows, w, w->ff_norm ? peft__norm_of(p, seen, w->ff_norm) : seen, y);
@@ -18687,7 +18593,7 @@ static peft_tensor *peft__run_block(
 static peft_status peft__make_cos_sin(peft_model *m, int64_t count) {
     int64_t half = m->config.rotary / 2;
     if (half && m->config.rope == PEFT_ROPE_DYNAMIC && count > m->config.max_positions)
-        return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
+        return PEFT__CANNOT(m->ctx,
             "a text of %ld tokens: rotary positions of type \"dynamic\" change behind "
             "max_position_embeddings (%ld), "
             "which is not done here",
@@ -18727,7 +18633,7 @@ static int32_t peft__cos_sin_row(const peft_model *m, int64_t at, int64_t total)
 static peft_status peft__grows_beyond(const peft_model *m, int64_t tokens, int64_t more) {
     double old = m->config.rope_original;
     if (peft__is_long(m, tokens) == peft__is_long(m, tokens + more)) return PEFT_OK;
-    return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
+    return PEFT__CANNOT(m->ctx,
         "%ld prompt tokens and up to %ld new ones: rotary positions of type \"longrope\" change behind %g "
         "tokens, and what is cached would have to be computed again; allow %ld new tokens at most",
         tokens, more, old, (int64_t)old - tokens);
@@ -18763,8 +18669,8 @@ static peft_tensor *peft__add_positions(const peft__pass *p, peft_tensor *x) {
     for (int64_t r = 0; r < x->rows && m->positions; r++) {
         if (p->positions[r] < m->config.max_positions) continue;
         peft__tape_fail(p->tape,
-            peft__fail(m->ctx, PEFT_ERROR_ARGUMENT,
-                "a sequence has more tokens than the model's context of %ld", m->config.max_positions));
+            PEFT__REFUSE(m->ctx, "a sequence has more tokens than the model's context of %ld",
+                m->config.max_positions));
         return NULL;
     }
     if (m->positions)
@@ -18786,41 +18692,35 @@ static peft_tensor *peft__finish(const peft__pass *p, peft_tensor *x) {
 
 static peft_status peft__pass_check(const peft__pass *p) {
     peft_context *ctx = p->model->ctx;
-    if (p->sequences < 1) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "an empty batch");
+    if (p->sequences < 1) return PEFT__REFUSE(ctx, "an empty batch");
     for (int64_t i = 0; i < p->sequences; i++)
         if ((p->model->config.encoder_decoder && p->source_offsets[i + 1] <= p->source_offsets[i]) ||
             (p->offsets && p->offsets[i + 1] <= p->offsets[i]))
-            return peft__fail(
-                ctx, PEFT_ERROR_ARGUMENT, "example %ld of the batch has no source or no target", i);
+            return PEFT__REFUSE(ctx, "example %ld of the batch has no source or no target", i);
     if (p->adapter_count > PEFT_MAX_PATHS)
-        return peft__fail(
-            ctx, PEFT_ERROR_ARGUMENT, "%d adapters at once; at most %d", p->adapter_count, PEFT_MAX_PATHS);
+        return PEFT__REFUSE(ctx, "%d adapters at once; at most %d", p->adapter_count, PEFT_MAX_PATHS);
     int prompts = 0, paths = 0;
     for (int i = 0; i < p->adapter_count; i++) {
         const peft_active_adapter *active = &p->adapters[i];
         const peft__adapter_part *a = peft__pass_part(active->adapter);
         int64_t first = active->first_sequence, count = active->sequence_count;
-        if (!a) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter %d is NULL", i);
-        if (a->model != p->model)
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter %d was made for another model", i);
+        if (a->model != p->model) return PEFT__REFUSE(ctx, "adapter %d was made for another model", i);
         if (a->merged)
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
-                "adapter %d is merged: the base has it already; pass the base alone, or unmerge", i);
+            return PEFT__REFUSE(
+                ctx, "adapter %d is merged: the base has it already; pass the base alone, or unmerge", i);
         if (first < 0 || count < 0 || count > p->sequences || first > p->sequences - count)
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter %d is for %ld sequences from %ld on, of %ld",
-                i, count, first, p->sequences);
+            return PEFT__REFUSE(
+                ctx, "adapter %d is for %ld sequences from %ld on, of %ld", i, count, first, p->sequences);
         prompts += a->virtual_tokens > 0;
         paths += a->low_rank_paths;
         if (active->sequence_count && (a->virtual_tokens || a->replaces))
-            return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-                "adapter %d is for some sequences of a batch, but its %s hold for all", i,
-                a->virtual_tokens ? "virtual tokens" : "weights");
+            return PEFT__CANNOT(ctx, "adapter %d is for some sequences of a batch, but its %s hold for all",
+                i, a->virtual_tokens ? "virtual tokens" : "weights");
     }
     if (paths > PEFT_MAX_PATHS)
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-            "%d low-rank paths at once (PiSSA counts twice); at most %d", paths, PEFT_MAX_PATHS);
-    if (prompts > 1)
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "more than one adapter with virtual tokens");
+        return PEFT__CANNOT(
+            ctx, "%d low-rank paths at once (PiSSA counts twice); at most %d", paths, PEFT_MAX_PATHS);
+    if (prompts > 1) return PEFT__CANNOT(ctx, "more than one adapter with virtual tokens");
     return PEFT_OK;
 }
 
@@ -18873,14 +18773,6 @@ static peft_tensor *peft__run_decoder(peft__pass *p, const int32_t *ids, peft_te
     return x;
 }
 
-// Whether a pass can begin; if not, the tape (else the model) records what is missing.
-static bool peft__pass_ready(
-    const peft_model *m, peft_tape *tape, bool operands, const peft_active_adapter *adapters, int count) {
-    bool given = operands && count >= 0 && (adapters || !count);
-    for (int i = 0; i < count && given; i++) given = adapters[i].adapter != NULL;
-    return m && peft__ready(tape, given, "a pass of the model");
-}
-
 static bool peft__batch_given(const peft_model *m, const peft_batch *b) {
     bool pairs = m && m->config.encoder_decoder;
     return b && b->decoder_input && b->target_offsets && (!pairs || (b->source && b->source_offsets));
@@ -18895,8 +18787,7 @@ static peft_tensor *peft__run_pass(peft__pass *p, const peft_batch *b) {
         peft__tape_fail(p->tape, status);
         return NULL;
     }
-    if (p->tape->checkpoint_blocks &&
-        p->adapter_count)  // blocks run again after the caller has returned
+    if (p->tape->checkpoint_blocks && p->adapter_count)  // blocks run again after the caller has returned
         p->adapters = (const peft_active_adapter *)peft__tape_copy(
             p->tape, p->adapters, (size_t)p->adapter_count * sizeof(*p->adapters));
     if (p->tape->status) return NULL;
@@ -18909,25 +18800,22 @@ static peft_tensor *peft__run_pass(peft__pass *p, const peft_batch *b) {
 
 PEFTDEF peft_tensor *peft_model_hidden(peft_model *m, peft_tape *tape, const peft_batch *b,
     const peft_active_adapter *adapters, int adapter_count) {
-    if (!peft__pass_ready(m, tape, peft__batch_given(m, b), adapters, adapter_count)) return NULL;
     peft__pass p;
-    peft__pass_begin(&p, m, tape, adapters, adapter_count);
-    return peft__run_pass(&p, b);
+    bool ok = peft__pass_begin(&p, m, tape, peft__batch_given(m, b), adapters, adapter_count);
+    return ok ? peft__run_pass(&p, b) : NULL;
 }
 
 PEFTDEF peft_tensor *peft_model_logits(peft_model *m, peft_tape *tape, peft_tensor *hidden,
     const peft_active_adapter *adapters, int adapter_count) {
-    if (!peft__pass_ready(m, tape, hidden != NULL, adapters, adapter_count)) return NULL;
     peft__pass p;
-    peft__pass_begin(&p, m, tape, adapters, adapter_count);
+    if (!peft__pass_begin(&p, m, tape, hidden != NULL, adapters, adapter_count)) return NULL;
     for (int i = 0; i < adapter_count; i++) {
         const peft_adapter *a = adapters[i].adapter;
         if (!adapters[i].sequence_count ||
             !(peft__pass_part(a)->replaces || p.hooks->adds(a, peft__head_module(m))))
             continue;
         peft__tape_fail(tape,
-            peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
-                "peft_model_logits: adapter %d at the head is for some sequences only", i));
+            PEFT__CANNOT(m->ctx, "peft_model_logits: adapter %d at the head is for some sequences only", i));
         return NULL;
     }
     return peft__head_logits(&p, NULL, hidden);
@@ -18948,10 +18836,9 @@ static const int32_t *peft__lengthened_labels(peft__pass *p, const peft_batch *b
 
 PEFTDEF peft_tensor *peft_model_loss(peft_model *m, peft_tape *tape, const peft_batch *b,
     const peft_active_adapter *adapters, int adapter_count, double denominator) {
-    bool given = peft__batch_given(m, b) && b->labels;
-    if (!peft__pass_ready(m, tape, given, adapters, adapter_count)) return NULL;
     peft__pass p;
-    peft__pass_begin(&p, m, tape, adapters, adapter_count);
+    bool given = peft__batch_given(m, b) && b->labels;
+    if (!peft__pass_begin(&p, m, tape, given, adapters, adapter_count)) return NULL;
     peft_tensor *hidden = peft__run_pass(&p, b);
     const int32_t *labels = hidden ? peft__lengthened_labels(&p, b) : NULL;
     bool adds = m->config.logit_cap > 0;  // something follows the head's product: the loss needs logits
@@ -18988,16 +18875,16 @@ static peft_status peft__cache_begin_source(peft__pass *p, const int32_t *source
     peft__decoder_cache *c = p->cache;
     peft_tensor *memory = peft__run_encoder(p, source);
     if (!memory) return p->tape->status;
-    int64_t cross = memory->rows * m->config.heads * m->config.d_kv;
+    int64_t layers = m->config.decoder_layers, size = memory->rows * peft__kv_inner(m);
     memcpy(c->source_offsets, p->source_offsets, (size_t)(p->sequences + 1) * sizeof(int64_t));
-    if (!peft__cache_layers(m, c, cross, &c->cross_k) || !peft__cache_layers(m, c, cross, &c->cross_v))
-        return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < m->config.decoder_layers; i++) {
-        peft_tensor *k = peft__linear(p, p->source_offsets, memory, m->decoder[i].cross_k, NULL);
-        peft_tensor *v = peft__linear(p, p->source_offsets, memory, m->decoder[i].cross_v, NULL);
-        if (!k || !v) return p->tape->status;
-        memcpy(c->cross_k[i], k->data, (size_t)cross * sizeof(float));
-        memcpy(c->cross_v[i], v->data, (size_t)cross * sizeof(float));
+    c->cross = (float *)peft__alloc(m->ctx, (size_t)(2 * layers * size) * sizeof(float));
+    if (!c->cross) return PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < 2 * layers; i++) {
+        const peft__block_weights *w = &m->decoder[i / 2];
+        peft_tensor *t = peft__linear(p, p->source_offsets, memory, i % 2 ? w->cross_v : w->cross_k, NULL);
+        if (!t) return p->tape->status;
+        memcpy(c->cross + i * size, t->data, (size_t)size * sizeof(float));
+        *(i % 2 ? &c->cross_v[i / 2] : &c->cross_k[i / 2]) = c->cross + i * size;
     }
     return peft__cache_begin_decoder(p, memory);
 }
@@ -19026,36 +18913,37 @@ static peft_status peft__cache_begin_prompt(peft__pass *p, const int32_t *ids, c
     return peft__run_decoder(p, rest, NULL) ? PEFT_OK : p->tape->status;
 }
 
-static void peft__cache_pass(peft__pass *p, peft_model *m, peft_tape *tape, peft__decoder_cache *c,
+static peft_status peft__cache_pass(peft__pass *p, peft_model *m, peft_tape *tape, peft__decoder_cache *c,
     const peft_active_adapter *adapters, int adapter_count) {
-    peft__pass_begin(p, m, tape, adapters, adapter_count);
-    p->cache = c;
     peft_tape_reset(tape, 0);
     peft_tape_inference(tape, true);
+    if (!peft__pass_begin(p, m, tape, true, adapters, adapter_count)) return tape->status;
+    p->cache = c;
+    return PEFT_OK;
 }
 
 static peft_status peft__cache_begin(peft_model *m, peft_tape *tape, const int32_t *source,
     const int64_t *source_offsets, int64_t sources, const peft_active_adapter *adapters, int adapter_count,
     int64_t rows_per_source, int64_t new_tokens, peft__decoder_cache *c) {
     peft__pass p;
-    bool whole = c->whole;
     memset(c, 0, sizeof(*c));
-    c->whole = whole;
-    peft__cache_pass(&p, m, tape, c, adapters, adapter_count);
+    peft_status status = peft__cache_pass(&p, m, tape, c, adapters, adapter_count);
+    if (status) return status;
     p.sequences = sources;
     p.source_offsets = source_offsets;
     bool t5 = m->config.encoder_decoder;
     int64_t longest = 0, added = 0;
-    for (int64_t s = 0; s < sources; s++)
-        longest = PEFT__MAX(longest, source_offsets[s + 1] - source_offsets[s]);
-    peft_status status = peft__pass_check(&p);
+    status = peft__pass_check(&p);
     if (!status) peft__begin_prefix(&p, true);
     for (int i = 0; i < adapter_count && !status; i++)
         added += peft__pass_part(adapters[i].adapter)->virtual_tokens;
-    for (int64_t s = 0; s < sources && !status; s++)
-        status = peft__grows_beyond(m, source_offsets[s + 1] - source_offsets[s] + added, new_tokens);
+    for (int64_t s = 0; s < sources && !status; s++) {
+        int64_t n = source_offsets[s + 1] - source_offsets[s];
+        longest = PEFT__MAX(longest, n);
+        status = peft__grows_beyond(m, n + added, new_tokens);
+    }
     if (!status && m->positions && longest + added + new_tokens > m->config.max_positions)
-        status = peft__fail(m->ctx, PEFT_ERROR_ARGUMENT,
+        status = PEFT__REFUSE(m->ctx,
             "%ld prompt tokens and %ld new ones do not fit into the model's context of %ld",
             (longest + added), new_tokens, m->config.max_positions);
     if (!status)
@@ -19067,38 +18955,25 @@ static peft_status peft__cache_begin(peft_model *m, peft_tape *tape, const int32
     return status;
 }
 
-static peft_status peft__make_plan(peft__pass *p) {
-    peft__decoder_cache *c = p->cache;
-    int64_t *plan = PEFT__TAPE_ROOM(p->tape, PEFT__PLAN_PARTS * c->rows, int64_t), longest = 0;
-    p->positions = PEFT__TAPE_ROOM(p->tape, c->rows, int32_t);
-    if (!plan || !p->positions) return PEFT_ERROR_MEMORY;
-    int64_t ring = peft__cache_ring(p->model, c);
-    for (int64_t r = 0; r < c->rows; r++) {
-        int64_t s = c->source_of_row[r], count = c->base[s] + c->length + 1;
-        plan[PEFT__PLAN_FIRST * c->rows + r] = r * c->capacity;
-        plan[PEFT__PLAN_COUNT * c->rows + r] = count;
-        plan[PEFT__PLAN_RING_FIRST * c->rows + r] =
-            c->whole ? r * c->capacity + count - PEFT__MIN(count, ring) : r * ring;
-        plan[PEFT__PLAN_RING_COUNT * c->rows + r] = PEFT__MIN(count, ring);
-        plan[PEFT__PLAN_SOURCE_FIRST * c->rows + r] = c->source_offsets[s];
-        plan[PEFT__PLAN_SOURCE_COUNT * c->rows + r] = c->source_offsets[s + 1] - c->source_offsets[s];
-        int64_t at = c->positions[s] + c->length;
-        p->positions[r] = peft__cos_sin_row(p->model, at, at + 1);
-        longest = PEFT__MAX(longest, c->positions[s] + c->length + 1);
-        if (count > c->capacity)
-            return peft__fail(p->model->ctx, PEFT_ERROR_ARGUMENT, "the cache holds %ld tokens", c->capacity);
-    }
-    p->plan = plan;
-    return peft__make_cos_sin(p->model, longest);
-}
-
 // Feeds tokens[row] to each row; logits [rows, vocabulary] are those of the next token.
 static peft_status peft__cache_step(peft_model *m, peft_tape *tape, peft__decoder_cache *c,
     const int32_t *tokens, const peft_active_adapter *adapters, int adapter_count, float *logits) {
     peft__pass p;
-    peft__cache_pass(&p, m, tape, c, adapters, adapter_count);
+    peft_status status = peft__cache_pass(&p, m, tape, c, adapters, adapter_count);
+    if (status) return status;
+    int64_t longest = 0;
+    p.step = true;
     p.sequences = c->rows;
-    peft_status status = peft__make_plan(&p);
+    p.positions = PEFT__TAPE_ROOM(tape, c->rows, int32_t);
+    if (!p.positions) return PEFT_ERROR_MEMORY;
+    for (int64_t r = 0; r < c->rows; r++) {
+        int64_t s = c->source_of_row[r], at = c->positions[s] + c->length;
+        if (c->base[s] + c->length >= c->capacity)
+            return PEFT__REFUSE(m->ctx, "the cache holds %ld tokens", c->capacity);
+        p.positions[r] = peft__cos_sin_row(m, at, at + 1);
+        longest = PEFT__MAX(longest, at + 1);
+    }
+    status = peft__make_cos_sin(m, longest);
     if (status) return status;
     peft__begin_prefix(&p, false);
     peft_tensor *x = peft__add_positions(&p, peft__token_inputs(&p, tokens, c->rows));
@@ -19116,13 +18991,14 @@ static peft_status peft__cache_extend(peft_model *m, peft_tape *tape, peft__deco
     peft__pass p;
     int64_t offsets[2] = {0, count - past};
     if (count == past) return PEFT_OK;
-    peft__cache_pass(&p, m, tape, c, adapters, adapter_count);
+    peft_status status = peft__cache_pass(&p, m, tape, c, adapters, adapter_count);
+    if (status) return status;
     p.sequences = 1;
     p.past = past;
     p.ahead = 1;
     p.offsets = offsets;
     p.prefix_layers = m->config.decoder_layers;
-    peft_status status = peft__pass_check(&p);
+    status = peft__pass_check(&p);
     if (status || peft__run_decoder(&p, ids + past, NULL)) return status ? status : tape->status;
     return tape->status ? tape->status : PEFT_ERROR_MEMORY;
 }
@@ -19151,7 +19027,7 @@ static peft_status peft__cache_reorder(peft_model *m, peft__decoder_cache *c, co
 
 // ---- how to add an architecture
 // Write its table of parameters and its table of settings in chapter 6, and a peft__family that names both.
-// Add the family to peft__families, and what its config.json says beyond the table to peft__family_config.
+// Add the family to peft__families, and what its config.json says beyond the table to peft__decoder_config.
 // If its block differs, let a weight that it has or lacks (such as o_norm) or a field of peft_config
 // choose, within peft__model_block or the part that differs. For GGUF, add a row to peft__gguf_family_of,
 // and a check of what that format takes for granted to peft__gguf_expressible. Add a tiny model of it to
@@ -19190,7 +19066,10 @@ enum {
     PEFT__ENCODED = 64,
     PEFT__SAMPLED = 128,  // virtual tokens that are parameters themselves, not a network's output
     PEFT__ADAPTS = PEFT__LOW_RANK | PEFT__SCALES,
-    PEFT__OURS = PEFT__BOTTLENECKS | PEFT__REPLACES  // HF peft does not have these
+    PEFT__NAMED = PEFT__ADAPTS | PEFT__REPLACES,
+    PEFT__BY_LAYER = PEFT__LOW_RANK | PEFT__BOTTLENECKS | PEFT__REPLACES,
+    PEFT__NETWORK = PEFT__PREFIX | PEFT__ENCODED,
+    PEFT__ANY = 0
 };
 
 typedef struct peft__method_row {
@@ -19250,7 +19129,7 @@ PEFTDEF const peft_method_info *peft_method_named(const char *name) {
 // The settings of adapter_config.json: the descriptor's, and those that it lacks.
 typedef struct peft__adapter_settings {
     peft_adapter_desc d;
-    const char *peft_type, *task_type, *start, *selection, *prompt_init, *tokenizer;
+    const char *peft_type, *task_type, *start, *selection, *prompt_init, *tokenizer, *place;
     int64_t heads, layers, parts, width, activation;
     bool dora, in_out, trained;
 } peft__adapter_settings;
@@ -19260,7 +19139,6 @@ typedef enum peft__key_type {
     PEFT__KEY_BOOL,
     PEFT__KEY_WHOLE,  // int64_t
     PEFT__KEY_NUMBER,  // float
-    PEFT__KEY_CHOICE,  // int: an index into the names that `missing` lists
     PEFT__KEY_TEXT,
     PEFT__KEY_TEXT_OR_BOOL,
     // lists, which are texts in the descriptor
@@ -19293,62 +19171,62 @@ enum {
     PEFT__WHERE_SET = PEFT__READ_KEY | PEFT__IF_CHANGED
 };
 
-#define PEFT__KEY(key, kinds, type, member, missing, use, most)                                              \
-    {key, kinds, PEFT__KEY_##type, offsetof(peft__adapter_settings, member), missing, PEFT__##use, most}
+#define PEFT__KEY(key, kinds, type, member, missing, use, most)                                            \
+    {key, PEFT__##kinds, PEFT__KEY_##type, offsetof(peft__adapter_settings, member), missing, PEFT__##use, \
+        most}
+// a key that is called like its field
+#define PEFT__FIELD_KEY(key, kinds, type, missing, use, most) \
+    PEFT__KEY(#key, kinds, type, d.key, missing, use, most)
 static const peft__adapter_key peft__adapter_keys[] = {
-    PEFT__KEY("auto_mapping", 0, CONSTANT, trained, "null", WRITTEN, 0),
-    PEFT__KEY("base_model_name_or_path", 0, TEXT, d.base_model_name_or_path, "null", BOTH_WAYS, 0),
-    PEFT__KEY("inference_mode", 0, BOOL, trained, "true", WRITTEN, 0),
-    PEFT__KEY("revision", 0, CONSTANT, trained, "null", WRITTEN, 0),
+    PEFT__KEY("auto_mapping", ANY, CONSTANT, trained, "null", WRITTEN, 0),
+    PEFT__FIELD_KEY(base_model_name_or_path, ANY, TEXT, "null", BOTH_WAYS, 0),
+    PEFT__KEY("inference_mode", ANY, BOOL, trained, "true", WRITTEN, 0),
+    PEFT__KEY("revision", ANY, CONSTANT, trained, "null", WRITTEN, 0),
     // LoRA. fan_in_fan_out is not read: HF corrects it too, by the module's type
-    PEFT__KEY("bias", PEFT__LOW_RANK, TEXT, d.bias, "\"none\"", BOTH_WAYS, 0),
-    PEFT__KEY("fan_in_fan_out", PEFT__ADAPTS, BOOL, in_out, "false", WRITTEN, 0),
-    PEFT__KEY("init_lora_weights", PEFT__LOW_RANK, TEXT_OR_BOOL, start, "true", BOTH_WAYS, 0),
-    PEFT__KEY("layers_pattern", PEFT__LOW_RANK, EXPRESSIONS, d.layers_pattern, "null", BOTH_WAYS, 0),
-    PEFT__KEY("layers_to_transform", PEFT__LOW_RANK | PEFT__OURS, WHOLES, d.layers_to_transform, "null",
-        BOTH_WAYS, 0),
-    PEFT__KEY("lora_alpha", PEFT__LOW_RANK, NUMBER, d.alpha, "8", BOTH_WAYS, 1e30),
-    PEFT__KEY("lora_dropout", PEFT__LOW_RANK, NUMBER, d.dropout, "0", BOTH_WAYS, 0.9999),
-    PEFT__KEY("modules_to_save", PEFT__ADAPTS, PLAIN_NAMES, d.modules_to_save, "null", BOTH_WAYS, 0),
-    PEFT__KEY("r", PEFT__LOW_RANK, WHOLE, d.r, "8", BOTH_WAYS, 1 << 16),
-    PEFT__KEY("rank_pattern", PEFT__LOW_RANK, BY_EXPRESSION, d.rank_pattern, "{}", WHERE_SET, 0),
-    PEFT__KEY("alpha_pattern", PEFT__LOW_RANK, BY_EXPRESSION, d.alpha_pattern, "{}", WHERE_SET, 0),
-    PEFT__KEY("target_modules", PEFT__ADAPTS | PEFT__REPLACES, NAMES, d.target_modules, "null", BOTH_WAYS, 0),
-    PEFT__KEY("exclude_modules", PEFT__ADAPTS, NAMES, d.exclude_modules, "null", WHERE_SET, 0),
-    PEFT__KEY("use_rslora", PEFT__LOW_RANK, BOOL, d.use_rslora, "false", WHERE_SET, 0),
-    PEFT__KEY("use_dora", PEFT__LOW_RANK, BOOL, dora, "false", WHERE_SET, 0),
-    PEFT__KEY("lora_bias", PEFT__LOW_RANK, BOOL, d.lora_bias, "false", WHERE_SET, 0),
-    PEFT__KEY("trainable_token_indices", PEFT__ADAPTS, TOKEN_LISTS, d.trainable_token_indices, "null",
-        WHERE_SET, 0),
-    PEFT__KEY("target_parameters", PEFT__LOW_RANK, PLAIN_NAMES, d.target_parameters, "null", WHERE_SET, 0),
+    PEFT__FIELD_KEY(bias, LOW_RANK, TEXT, "\"none\"", BOTH_WAYS, 0),
+    PEFT__KEY("fan_in_fan_out", ADAPTS, BOOL, in_out, "false", WRITTEN, 0),
+    PEFT__KEY("init_lora_weights", LOW_RANK, TEXT_OR_BOOL, start, "true", BOTH_WAYS, 0),
+    PEFT__FIELD_KEY(layers_pattern, LOW_RANK, EXPRESSIONS, "null", BOTH_WAYS, 0),
+    PEFT__FIELD_KEY(layers_to_transform, BY_LAYER, WHOLES, "null", BOTH_WAYS, 0),
+    PEFT__KEY("lora_alpha", LOW_RANK, NUMBER, d.alpha, "8", BOTH_WAYS, 1e30),
+    PEFT__KEY("lora_dropout", LOW_RANK, NUMBER, d.dropout, "0", BOTH_WAYS, 0.9999),
+    PEFT__FIELD_KEY(modules_to_save, ADAPTS, PLAIN_NAMES, "null", BOTH_WAYS, 0),
+    PEFT__FIELD_KEY(r, LOW_RANK, WHOLE, "8", BOTH_WAYS, 1 << 16),
+    PEFT__FIELD_KEY(rank_pattern, LOW_RANK, BY_EXPRESSION, "{}", WHERE_SET, 0),
+    PEFT__FIELD_KEY(alpha_pattern, LOW_RANK, BY_EXPRESSION, "{}", WHERE_SET, 0),
+    PEFT__FIELD_KEY(target_modules, NAMED, NAMES, "null", BOTH_WAYS, 0),
+    PEFT__FIELD_KEY(exclude_modules, ADAPTS, NAMES, "null", WHERE_SET, 0),
+    PEFT__FIELD_KEY(use_rslora, LOW_RANK, BOOL, "false", WHERE_SET, 0),
+    PEFT__KEY("use_dora", LOW_RANK, BOOL, dora, "false", WHERE_SET, 0),
+    PEFT__FIELD_KEY(lora_bias, LOW_RANK, BOOL, "false", WHERE_SET, 0),
+    PEFT__FIELD_KEY(trainable_token_indices, ADAPTS, TOKEN_LISTS, "null", WHERE_SET, 0),
+    PEFT__FIELD_KEY(target_parameters, LOW_RANK, PLAIN_NAMES, "null", WHERE_SET, 0),
     // IA3
-    PEFT__KEY("feedforward_modules", PEFT__SCALES, NAMES, d.feedforward_modules, "null", BOTH_WAYS, 0),
-    {"init_ia3_weights", PEFT__SCALES, PEFT__KEY_CONSTANT, 0, "true", PEFT__WRITTEN, 0},
+    PEFT__FIELD_KEY(feedforward_modules, SCALES, NAMES, "null", BOTH_WAYS, 0),
+    PEFT__KEY("init_ia3_weights", SCALES, CONSTANT, trained, "true", WRITTEN, 0),
     // soft prompts
-    PEFT__KEY("num_attention_heads", PEFT__VIRTUAL, WHOLE, heads, "null", WRITTEN, 0),
-    PEFT__KEY("num_layers", PEFT__VIRTUAL, WHOLE, layers, "null", BOTH_WAYS, 0),
-    PEFT__KEY("num_transformer_submodules", PEFT__VIRTUAL, WHOLE, parts, "null", BOTH_WAYS, 0),
-    PEFT__KEY("num_virtual_tokens", PEFT__VIRTUAL, WHOLE, d.num_virtual_tokens, "null", BOTH_WAYS, 1 << 16),
-    PEFT__KEY("token_dim", PEFT__VIRTUAL, WHOLE, width, "null", WRITTEN, 0),
-    PEFT__KEY("prompt_place", PEFT__VIRTUAL, CHOICE, d.prompt_place, "encoder,decoder,both", WHERE_SET,
-        PEFT_PROMPT_BOTH),
-    PEFT__KEY("encoder_hidden_size", PEFT__PREFIX | PEFT__ENCODED, WHOLE, d.encoder_hidden, "null", BOTH_WAYS,
-        1 << 20),
-    PEFT__KEY("prefix_projection", PEFT__PREFIX, BOOL, d.prefix_projection, "false", WRITTEN, 0),
-    PEFT__KEY("encoder_dropout", PEFT__ENCODED, CONSTANT, trained, "0.0", WRITTEN, 0),
+    PEFT__KEY("num_attention_heads", VIRTUAL, WHOLE, heads, "null", WRITTEN, 0),
+    PEFT__KEY("num_layers", VIRTUAL, WHOLE, layers, "null", BOTH_WAYS, 0),
+    PEFT__KEY("num_transformer_submodules", VIRTUAL, WHOLE, parts, "null", BOTH_WAYS, 0),
+    PEFT__FIELD_KEY(num_virtual_tokens, VIRTUAL, WHOLE, "null", BOTH_WAYS, 1 << 16),
+    PEFT__KEY("token_dim", VIRTUAL, WHOLE, width, "null", WRITTEN, 0),
+    PEFT__KEY("prompt_place", VIRTUAL, TEXT, place, "\"encoder\"", WHERE_SET, 0),
+    PEFT__KEY("encoder_hidden_size", NETWORK, WHOLE, d.encoder_hidden, "null", BOTH_WAYS, 1 << 20),
+    PEFT__FIELD_KEY(prefix_projection, PREFIX, BOOL, "false", WRITTEN, 0),
+    PEFT__KEY("encoder_dropout", ENCODED, CONSTANT, trained, "0.0", WRITTEN, 0),
     // of the encoder, whose result alone is in a file
-    PEFT__KEY("encoder_num_layers", PEFT__ENCODED, CONSTANT, trained, "2", WRITTEN, 0),
-    PEFT__KEY("encoder_reparameterization_type", PEFT__ENCODED, CONSTANT, trained, "\"MLP\"", WRITTEN, 0),
-    PEFT__KEY("prompt_tuning_init", PEFT__SAMPLED, TEXT, prompt_init, "\"RANDOM\"", WRITTEN, 0),
-    PEFT__KEY("prompt_tuning_init_text", PEFT__SAMPLED, TEXT, d.init_text, "null", BOTH_WAYS, 0),
-    PEFT__KEY("tokenizer_name_or_path", PEFT__SAMPLED, TEXT, tokenizer, "null", WRITTEN, 0),
+    PEFT__KEY("encoder_num_layers", ENCODED, CONSTANT, trained, "2", WRITTEN, 0),
+    PEFT__KEY("encoder_reparameterization_type", ENCODED, CONSTANT, trained, "\"MLP\"", WRITTEN, 0),
+    PEFT__KEY("prompt_tuning_init", SAMPLED, TEXT, prompt_init, "\"RANDOM\"", WRITTEN, 0),
+    PEFT__KEY("prompt_tuning_init_text", SAMPLED, TEXT, d.init_text, "null", BOTH_WAYS, 0),
+    PEFT__KEY("tokenizer_name_or_path", SAMPLED, TEXT, tokenizer, "null", WRITTEN, 0),
     // methods that HF peft does not have
-    PEFT__KEY("bottleneck_size", PEFT__BOTTLENECKS, WHOLE, d.bottleneck, "null", BOTH_WAYS, 1 << 20),
-    PEFT__KEY("activation", PEFT__BOTTLENECKS, WHOLE, activation, "0", BOTH_WAYS, 0),
-    PEFT__KEY("pfeiffer", PEFT__BOTTLENECKS, BOOL, d.pfeiffer, "false", BOTH_WAYS, 0),
-    PEFT__KEY("selection", PEFT__REPLACES, TEXT, selection, "null", WRITTEN, 0),
-    PEFT__KEY("peft_type", 0, TEXT, peft_type, "null", BOTH_WAYS, 0),
-    PEFT__KEY("task_type", 0, TEXT, task_type, "null", BOTH_WAYS, 0)};
+    PEFT__KEY("bottleneck_size", BOTTLENECKS, WHOLE, d.bottleneck, "null", BOTH_WAYS, 1 << 20),
+    PEFT__KEY("activation", BOTTLENECKS, WHOLE, activation, "0", BOTH_WAYS, 0),
+    PEFT__FIELD_KEY(pfeiffer, BOTTLENECKS, BOOL, "false", BOTH_WAYS, 0),
+    PEFT__KEY("selection", REPLACES, TEXT, selection, "null", WRITTEN, 0),
+    PEFT__KEY("peft_type", ANY, TEXT, peft_type, "null", BOTH_WAYS, 0),
+    PEFT__KEY("task_type", ANY, TEXT, task_type, "null", BOTH_WAYS, 0)};
 
 // Keys that are never written. `refused`: a value other than null, false or nothing changes what the
 // adapter does. The others say how training began, or belong to a refused key.
@@ -19366,11 +19244,14 @@ static const struct {
     {PEFT__VIRTUAL, true, "modules_to_save"}, {PEFT__PREFIX, false, "init_weights"},
     {PEFT__SAMPLED, false, "tokenizer_kwargs"}};
 
+static bool peft__has_key(const peft__adapter_key *row, int kind) {
+    return !row->kinds || (row->kinds & kind);
+}
+
 static const peft__adapter_key *peft__adapter_key_of(const char *key, int kind) {
-    for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys); i++) {
-        const peft__adapter_key *row = &peft__adapter_keys[i];
-        if (strcmp(row->key, key) == 0 && (!row->kinds || (row->kinds & kind))) return row;
-    }
+    for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys); i++)
+        if (strcmp(peft__adapter_keys[i].key, key) == 0 && peft__has_key(&peft__adapter_keys[i], kind))
+            return &peft__adapter_keys[i];
     return NULL;
 }
 
@@ -19395,8 +19276,7 @@ typedef struct peft__adapted {
     const int32_t *row_ids;
     peft_tensor *scale;  // IA3: [1, in] scales the input, or [1, out] the output
     bool scales_input;
-    peft_tensor
-        *replacement;  // selective methods, modules_to_save, biases: in place of the model's tensor
+    peft_tensor *replacement;  // selective methods, modules_to_save, biases: in place of the model's tensor
     bool everywhere;  // all modules that share the tensor use the replacement
     peft_tensor *down, *down_bias, *up, *up_bias;  // bottleneck [n, d], [1, n], [d, n], [1, d]
 } peft__adapted;
@@ -19420,9 +19300,7 @@ struct peft_adapter {
     peft__adapted *modules;  // [peft__module_count]
     peft_tensor *prompt;  // virtual tokens [rows, width], or what an encoder makes them from
     peft_tensor *encoder[6];  // a prompt encoder's weights and biases, up to three layers; NULL: none
-    int64_t prompt_layers;  // of a prefix: the decoder layers that it has keys and values for
-    int64_t
-        prompt_parts;  // parts of num_virtual_tokens rows: T5's halves (HF's num_transformer_submodules)
+    int64_t prompt_parts;  // parts of num_virtual_tokens rows: T5's halves (HF's num_transformer_submodules)
     peft_tensor *initial;  // not trained: first A and B, and tensors that a file has in place of the base's
     int64_t initial_count;
     bool starts;  // `initial` has first A and B
@@ -19511,7 +19389,7 @@ static peft__active_module peft__active_module_at(
     if (!w.at) return w;
     if (w.at->a) w.scale = peft__adapter_scale(a->adapter, w.at) * (a->scale == 0 ? 1 : a->scale);
     if (!a->sequence_count) return w;
-    if (!p->plan) {
+    if (!p->step) {
         w.first = rows[begin];
         w.count = rows[end] - w.first;
         return w;
@@ -19656,17 +19534,18 @@ static const peft__adapter_hooks peft__hooks = {peft__adapted_tensor, peft__adap
 #define PEFT__OLD_HEAD "embed_out"
 #define PEFT__HEAD "lm_head"
 
-// The path of a module, and the path's length: a tensor's name without its last part.
-static const char *peft__module_path(const peft_model *m, int64_t module, size_t *size) {
+static const char *peft__module_path(const peft_model *m, int64_t module) {
     static const char *const inputs[] = {"encoder.embed_tokens", "decoder.embed_tokens"};
     const int64_t sharing = module - m->tensor_count;
-    const char *path = sharing == PEFT__TIED_HEAD ? m->family->head : inputs[PEFT__MAX(sharing, 0) % 2];
-    if (sharing < 0) path = m->tensors[module].name;
-    const char *dot = sharing < 0 ? strrchr(path, '.') : NULL;
-    *size = dot ? (size_t)(dot - path) : strlen(path);
-    if (*size != strlen(PEFT__OLD_HEAD) || memcmp(path, PEFT__OLD_HEAD, *size) != 0) return path;
-    *size = strlen(PEFT__HEAD);
-    return PEFT__HEAD;
+    const char *path = sharing < 0   ? m->paths[module]
+        : sharing == PEFT__TIED_HEAD ? m->family->head
+                                     : inputs[sharing];
+    return strcmp(path, PEFT__OLD_HEAD) == 0 ? PEFT__HEAD : path;
+}
+
+static const char *peft__last_part(const peft_model *m, int64_t module) {
+    const char *path = peft__module_path(m, module), *dot = strrchr(path, '.');
+    return dot ? dot + 1 : path;
 }
 
 // One entry of a list: a name, or a Python regular expression.
@@ -19710,17 +19589,18 @@ typedef struct peft__builder {
     peft__regex_scratch matching;
     peft__names lists[PEFT__LISTS];
     bool all_linear;
-    int64_t capacity;  // of the adapter's tensors
+    int64_t module;  // the present one, its path, the tensor that it reads, and what it is given
+    const char *path;
+    const peft_tensor *tensor;
+    peft__adapted *at;
     peft_status status;
 } peft__builder;
 
-// Compiles an entry as a regular expression, between the texts that HF puts before and behind it.
-static void peft__name_expression(
-    peft__builder *b, const peft__names *names, peft__name_entry *e, const char *before, const char *behind) {
+// Compiles an entry as a regular expression; one of several may have names before it, as HF has it.
+static void peft__name_expression(peft__builder *b, const peft__names *names, peft__name_entry *e) {
     peft_context *ctx = b->adapter->ctx;
-    peft__string s;
-    peft__string_init(&s, ctx);
-    peft__string_format(&s, "%s%.*s%s", before, (int)e->size, e->text, behind);
+    peft__string s = PEFT__EMPTY_STRING(ctx);
+    peft__string_format(&s, names->whole ? "%.*s" : "(?:.*\\.)?(?:%.*s)", (int)e->size, e->text);
     b->status = s.failed ? PEFT_ERROR_MEMORY
                          : peft__regex_compile(ctx, s.data, s.size, PEFT__REGEX_NO_GROUPS, &e->regex);
     peft__string_free(&s);
@@ -19755,45 +19635,39 @@ static bool peft__name_number(const peft__names *names, peft__name_entry *e) {
     return strcmp(names->key, "rank_pattern") != 0 || (e->value >= 1 && e->value == floor(e->value));
 }
 
-// Splits "name:3,77"; "3,77" alone is for the embedding.
-static void peft__name_tokens(peft__builder *b, peft__name_entry *e) {
-    const peft_model *m = b->adapter->model;
-    const char *colon = strchr(e->text, ':');
-    e->ids = colon ? colon + 1 : e->text;
-    if (colon) e->size = (size_t)(colon - e->text);
-    else e->text = peft__module_path(m, m->shared - m->tensors, &e->size);
-}
-
 static void peft__names_parse(peft__builder *b, int which, const char *list) {
+    const peft_model *m = b->adapter->model;
     peft__names *names = &b->lists[which];
     names->key = peft__list_keys[which];
-    const peft__adapter_key *row = peft__adapter_key_of(names->key, PEFT__ADAPTS);
+    peft__key_type type = peft__adapter_key_of(names->key, PEFT__ADAPTS)->type;
+    bool tokens = type == PEFT__KEY_TOKEN_LISTS, numbers = type == PEFT__KEY_BY_EXPRESSION;
     if (!list || !*list || b->status) return;
-    names->entries = PEFT__ARENA(&b->scratch, strlen(list) / 2 + 1, peft__name_entry);
+    names->entries = PEFT__ZEROS(&b->scratch, strlen(list) / 2 + 1, peft__name_entry);
     if (!names->entries) b->status = PEFT_ERROR_MEMORY;
-    names->whole = row->type <= PEFT__KEY_PLAIN_NAMES && strncmp(list, "re:", 3) == 0;
+    names->whole = type <= PEFT__KEY_PLAIN_NAMES && strncmp(list, "re:", 3) == 0;
     for (char *text; *list && !b->status;) {
         peft__name_entry *e = &names->entries[names->count];
-        memset(e, 0, sizeof(*e));
         if (names->whole) {
             e->text = list + 3;
             e->size = strlen(e->text);
             list = "";
         } else {
-            e->size = peft__next_entry(
-                &b->scratch, &list, row->type == PEFT__KEY_TOKEN_LISTS ? ';' : ',', &text);
+            e->size = peft__next_entry(&b->scratch, &list, tokens ? ';' : ',', &text);
             e->text = text;
             if (!text) b->status = PEFT_ERROR_MEMORY;
             if (!e->size) continue;
         }
         names->count++;
-        if (row->type == PEFT__KEY_TOKEN_LISTS) peft__name_tokens(b, e);
-        if (row->type == PEFT__KEY_BY_EXPRESSION && !peft__name_number(names, e))
-            b->status = peft__fail(b->adapter->ctx, PEFT_ERROR_ARGUMENT,
-                "adapter: %s has \"%s\", not like \"q=4\"", names->key, e->text);
-        else if (names->whole) peft__name_expression(b, names, e, "", "");
-        else if (row->type == PEFT__KEY_BY_EXPRESSION) peft__name_expression(b, names, e, "(.*\\.)?(", ")");
-        else if (row->type == PEFT__KEY_EXPRESSIONS) peft__name_expression(b, names, e, "(?:.*\\.)?(?:", ")");
+        if (tokens) {  // "name:3,77"; "3,77" alone is for the embedding
+            const char *colon = strchr(e->text, ':');
+            e->ids = colon ? colon + 1 : e->text;
+            if (!colon) e->text = peft__module_path(m, m->shared - m->tensors);
+            e->size = colon ? (size_t)(colon - e->text) : strlen(e->text);
+        }
+        if (numbers && !peft__name_number(names, e))
+            b->status = PEFT__REFUSE(
+                b->adapter->ctx, "adapter: %s has \"%s\", not like \"q=4\"", names->key, e->text);
+        else if (names->whole || numbers || type == PEFT__KEY_EXPRESSIONS) peft__name_expression(b, names, e);
     }
 }
 
@@ -19820,10 +19694,6 @@ static void peft__builder_begin(peft__builder *b, peft_adapter *a) {
 
 // ---- matching a module's path, as Hugging Face's model has it
 
-static bool peft__path_ends(const char *path, size_t n, const char *end, size_t m) {
-    return m <= n && memcmp(path + n - m, end, m) == 0;
-}
-
 // The first entry that matches a path; NULL: none. As in HF peft, a name matches the whole path or its end,
 // which in most lists must follow a dot.
 static peft__name_entry *peft__names_find(peft__builder *b, int which, const char *path, size_t n) {
@@ -19833,7 +19703,7 @@ static peft__name_entry *peft__names_find(peft__builder *b, int which, const cha
     peft__name_entry *first = NULL;
     for (int64_t i = 0; i < names->count && (!first || saved); i++) {
         peft__name_entry *e = &names->entries[i];
-        bool found = !e->regex && peft__path_ends(path, n, e->text, e->size) &&
+        bool found = !e->regex && e->size <= n && memcmp(path + n - e->size, e->text, e->size) == 0 &&
             (anywhere || e->size == n || path[n - e->size - 1] == '.');
         if (e->regex && !b->status)
             b->status = peft__regex_test(&b->matching, e->regex, path, n, PEFT__REGEX_FULLMATCH, &found);
@@ -19845,11 +19715,9 @@ static peft__name_entry *peft__names_find(peft__builder *b, int which, const cha
 }
 
 // Whether a path has these parts between two of its dots, or dots and ends.
-static bool peft__has_parts(const char *path, size_t n, const char *parts, size_t m) {
-    for (size_t at = 0; at + m <= n; at++)
-        if (memcmp(path + at, parts, m) == 0 && (at == 0 || path[at - 1] == '.') &&
-            (at + m == n || path[at + m] == '.'))
-            return true;
+static bool peft__has_parts(const char *path, const char *parts, size_t m) {
+    for (const char *p = path; p; p = (p = strchr(p, '.')) ? p + 1 : NULL)
+        if (strncmp(p, parts, m) == 0 && (!p[m] || p[m] == '.')) return true;
     return false;
 }
 
@@ -19858,30 +19726,28 @@ static bool peft__has_parts(const char *path, size_t n, const char *parts, size_
 static bool peft__list_selects(const char *list, const char *name) {
     const char *p;
     for (size_t m; (m = peft__next_name(&list, &p)) > 0;)
-        if ((m == 1 && *p == '*') || peft__has_parts(name, strlen(name), p, m)) return true;
+        if ((m == 1 && *p == '*') || peft__has_parts(name, p, m)) return true;
     return false;
 }
 
 // modules_to_save: as in HF, a name matches modules whose path ends with it, and all modules inside of
 // them.
-static bool peft__is_saved(peft__builder *b, const char *path, size_t n) {
+static bool peft__is_saved(peft__builder *b, const char *path) {
     bool found = false;
-    for (size_t end = 1; end <= n; end++)
-        if (end == n || path[end] == '.') found = peft__names_find(b, PEFT__SAVED, path, end) || found;
+    for (size_t end = 1; end <= strlen(path); end++)
+        if (!path[end] || path[end] == '.') found = peft__names_find(b, PEFT__SAVED, path, end) || found;
     return found;
 }
 
 // The block number of a parameter; -1: none. As in HF, the first number that follows two parts
 // ("model.layers.3.") or layers_pattern. `b` may be NULL.
-static int64_t peft__layer_of(peft__builder *b, const char *path, size_t n) {
-    for (size_t at = 0; at < n; at++) {
-        size_t digits = 0;
-        if (path[at] != '.') continue;
-        while (at + 1 + digits < n && path[at + 1 + digits] >= '0' && path[at + 1 + digits] <= '9') digits++;
-        if (!digits || at + 1 + digits >= n || path[at + 1 + digits] != '.') continue;
-        if (b && b->lists[PEFT__LAYER_NAMES].count ? peft__names_find(b, PEFT__LAYER_NAMES, path, at) != NULL
-                                                   : memchr(path, '.', at) != NULL)
-            return strtoll(path + at + 1, NULL, 10);
+static int64_t peft__layer_of(peft__builder *b, const char *path) {
+    bool named = b && b->lists[PEFT__LAYER_NAMES].count;
+    for (const char *dot = strchr(path, '.'); dot; dot = strchr(dot + 1, '.')) {
+        size_t digits = strspn(dot + 1, "0123456789"), n = (size_t)(dot - path);
+        if (!digits || dot[1 + digits] != '.') continue;
+        if (named ? peft__names_find(b, PEFT__LAYER_NAMES, path, n) != NULL : memchr(path, '.', n) != NULL)
+            return strtoll(dot + 1, NULL, 10);
     }
     return -1;
 }
@@ -19911,16 +19777,16 @@ static bool peft__is_target(peft__builder *b, int64_t module) {
     const peft_model *m = b->adapter->model;
     const char *layers = b->adapter->d.layers_to_transform;
     const peft__names *saved = &b->lists[PEFT__SAVED];
-    size_t n;
-    const char *path = peft__module_path(m, module, &n);
+    const char *path = peft__module_path(m, module);
+    size_t n = strlen(path);
     if (peft__names_find(b, PEFT__EXCLUDED, path, n)) return false;
     for (int64_t i = 0; i < saved->count; i++)
-        if (peft__has_parts(path, n, saved->entries[i].text, saved->entries[i].size)) return false;
+        if (peft__has_parts(path, saved->entries[i].text, saved->entries[i].size)) return false;
     const peft__name_entry *e = peft__names_find(b, PEFT__TARGETS, path, n);
     bool by_layer = b->all_linear || (e && !b->lists[PEFT__TARGETS].whole && layers && e->size != n);
     bool linear = peft__is_linear_module(m, module) && module != peft__head_module(m);
     if (b->all_linear ? !linear : !e) return false;
-    return !by_layer || peft__layer_chosen(layers, peft__layer_of(b, path, n));
+    return !by_layer || peft__layer_chosen(layers, peft__layer_of(b, path));
 }
 
 // Whether a selective method trains parameter t of the base.
@@ -19939,26 +19805,20 @@ static bool peft__is_selected(const peft_adapter *a, const peft_tensor *t) {
 
 // LoRA's `bias`: whether a bias of the base is trained. *beside_lora: its module has a LoRA, so that HF's
 // name for the bias contains "base_layer".
-static bool peft__is_trained_bias(peft__builder *b, int64_t module, bool *beside_lora) {
+static bool peft__is_trained_bias(peft__builder *b, bool *beside_lora) {
     const peft_model *m = b->adapter->model;
     const char *bias = b->adapter->d.bias;
-    *beside_lora = false;
-    if (!bias || strcmp(bias, "none") == 0 || module >= m->tensor_count ||
-        !peft__ends_with(m->tensors[module].name, ".bias"))
-        return false;
+    if (!bias || strcmp(bias, "none") == 0 || !peft__ends_with(b->tensor->name, ".bias")) return false;
     for (int64_t i = 0; i < m->tensor_count && !*beside_lora; i++)
-        *beside_lora = m->bias_of[i] == module && peft__is_linear_module(m, i) && peft__is_target(b, i);
+        *beside_lora = m->bias_of[i] == b->module && peft__is_linear_module(m, i) && peft__is_target(b, i);
     return *beside_lora || strcmp(bias, "all") == 0;
 }
 
 // target_parameters: a parameter's name, or its end behind a dot, such as "up_proj.weight".
-static bool peft__is_parameter(peft__builder *b, int64_t module) {
-    const peft_model *m = b->adapter->model;
+static bool peft__is_parameter(peft__builder *b) {
     char name[256];
-    size_t n;
-    const char *path = peft__module_path(m, module, &n);
-    const char *last = peft__ends_with(peft__module_tensor(m, module)->name, ".bias") ? "bias" : "weight";
-    peft__string_into(name, sizeof(name), "%.*s.%s", (int)n, path, last);
+    const char *last = peft__ends_with(b->tensor->name, ".bias") ? "bias" : "weight";
+    peft__string_into(name, sizeof(name), "%s.%s", b->path, last);
     return peft__names_find(b, PEFT__PARAMETERS, name, strlen(name)) != NULL;
 }
 
@@ -19966,19 +19826,11 @@ static bool peft__is_parameter(peft__builder *b, int64_t module) {
 
 // Adds a tensor; without values in a plan. NULL: the builder has failed.
 static peft_tensor *peft__add_tensor(
-    peft__builder *b, int64_t owner, int64_t rows, int64_t cols, int rank, const char *format, ...) {
+    peft__builder *b, int64_t owner, int64_t rows, int64_t cols, int rank, const char *name) {
     peft_adapter *a = b->adapter;
     if (b->status) return NULL;
-    peft__string s;
-    peft__string_init(&s, a->ctx);
-    va_list arguments;
-    va_start(arguments, format);
-    peft__string_vformat(&s, format, arguments);
-    va_end(arguments);
     peft_tensor *t = &a->tensors[a->count];
-    memset(t, 0, sizeof(*t));
-    t->name = s.failed ? NULL : peft__arena_strdup(&a->arena, s.data, s.size);
-    peft__string_free(&s);
+    t->name = peft__arena_strdup(&a->arena, name, strlen(name));
     t->rows = rows;
     t->cols = cols;
     t->rank = rank;
@@ -19989,94 +19841,70 @@ static peft_tensor *peft__add_tensor(
     return t->data ? t : NULL;
 }
 
-static peft_tensor *peft__add_part(
-    peft__builder *b, int64_t module, const char *part, int64_t rows, int64_t cols, int rank) {
-    size_t n;
-    const char *path = peft__module_path(b->adapter->model, module, &n);
-    return peft__add_tensor(b, module, rows, cols, rank, "base_model.model.%.*s.%s", (int)n, path, part);
+// The functions below give the present module its tensors.
+static peft_tensor *peft__add_part(peft__builder *b, const char *part, int64_t rows, int64_t cols, int rank) {
+    char name[256];
+    peft__string_into(name, sizeof(name), "base_model.model.%s.%s", b->path, part);
+    return peft__add_tensor(b, b->module, rows, cols, rank, name);
 }
 
-// The number that a pattern list has for a module. HF matches a parameter by its name, a module by its
-// path.
-static double peft__pattern_value(
-    peft__builder *b, int which, int64_t module, bool parameter, double otherwise) {
-    const peft_model *m = b->adapter->model;
-    size_t n;
-    const char *path = peft__module_path(m, module, &n);
-    if (parameter && module < m->tensor_count) n = strlen(path);
-    const peft__name_entry *e = peft__names_find(b, which, path, n);
+// The number that a pattern list has for a module, or for a parameter by its name.
+static double peft__pattern_value(peft__builder *b, int which, bool parameter, double otherwise) {
+    bool by_name = parameter && b->module < b->adapter->model->tensor_count;
+    const char *name = by_name ? b->tensor->name : b->path;
+    const peft__name_entry *e = peft__names_find(b, which, name, strlen(name));
     return e ? e->value : otherwise;
 }
 
-static void peft__add_lora(peft__builder *b, int64_t module, peft__adapted *s, bool parameter) {
-    peft_adapter *a = b->adapter;
-    const peft_tensor *t = peft__module_tensor(a->model, module);
-    int64_t r = (int64_t)peft__pattern_value(b, PEFT__RANKS, module, parameter, (double)a->d.r);
-    s->alpha = (float)peft__pattern_value(b, PEFT__ALPHAS, module, parameter, (double)a->d.alpha);
-    s->embedding = peft__is_embedding_module(a->model, module);
+static void peft__add_lora(peft__builder *b, bool parameter) {
+    const peft_adapter *a = b->adapter;
+    const peft_tensor *t = b->tensor;
+    peft__adapted *s = b->at;
+    int64_t r = (int64_t)peft__pattern_value(b, PEFT__RANKS, parameter, (double)a->d.r);
+    s->alpha = (float)peft__pattern_value(b, PEFT__ALPHAS, parameter, (double)a->d.alpha);
+    s->embedding = peft__is_embedding_module(a->model, b->module);
     s->transposed = parameter && (s->embedding || t->in_out);
     int64_t in = s->embedding ? t->rows : peft__inputs(t), out = s->embedding ? t->cols : peft__outputs(t);
     bool beside_table = s->embedding && !s->transposed;
     const char *low = s->transposed ? "lora_B.weight" : beside_table ? "lora_embedding_A" : "lora_A.weight";
     const char *high = s->transposed ? "lora_A.weight" : beside_table ? "lora_embedding_B" : "lora_B.weight";
-    s->a = peft__add_part(b, module, low, r, in, 2);
-    s->b = peft__add_part(b, module, high, out, r, 2);
-    if (a->d.lora_bias && !s->embedding) s->path_bias = peft__add_part(b, module, "lora_B.bias", 1, out, 1);
-    if (a->d.method == PEFT_DORA)
-        s->magnitude = peft__add_part(b, module, "lora_magnitude_vector", 1, out, 1);
-}
-
-static void peft__add_ia3(peft__builder *b, int64_t module, peft__adapted *s) {
-    const peft_tensor *t = peft__module_tensor(b->adapter->model, module);
-    size_t n;
-    const char *path = peft__module_path(b->adapter->model, module, &n);
-    s->scales_input = peft__names_find(b, PEFT__FEEDFORWARD, path, n) != NULL;
-    s->scale = s->scales_input ? peft__add_part(b, module, "ia3_l", 1, peft__inputs(t), 2)
-                               : peft__add_part(b, module, "ia3_l", peft__outputs(t), 1, 2);
-}
-
-static void peft__add_bottleneck(peft__builder *b, int64_t module, peft__adapted *s) {
-    int64_t d = b->adapter->model->config.d_model, n = b->adapter->d.bottleneck;
-    s->down = peft__add_part(b, module, "adapter_down.weight", n, d, 2);
-    s->down_bias = peft__add_part(b, module, "adapter_down.bias", 1, n, 1);
-    s->up = peft__add_part(b, module, "adapter_up.weight", d, n, 2);
-    s->up_bias = peft__add_part(b, module, "adapter_up.bias", 1, d, 1);
+    s->a = peft__add_part(b, low, r, in, 2);
+    s->b = peft__add_part(b, high, out, r, 2);
+    if (a->d.lora_bias && !s->embedding) s->path_bias = peft__add_part(b, "lora_B.bias", 1, out, 1);
+    if (a->d.method == PEFT_DORA) s->magnitude = peft__add_part(b, "lora_magnitude_vector", 1, out, 1);
 }
 
 // Adds a copy of the module's tensor to train. `inside`: HF's name contains "base_layer".
-static void peft__add_replacement(peft__builder *b, int64_t module, bool inside, peft__adapted *s) {
-    const peft_tensor *t = peft__module_tensor(b->adapter->model, module);
+static void peft__add_replacement(peft__builder *b, bool inside) {
+    const peft_tensor *t = b->tensor;
     const char *part = peft__ends_with(t->name, ".bias") ? "base_layer.bias" : "base_layer.weight";
-    s->replacement = peft__add_part(b, module, inside ? part : part + 11, t->rows, t->cols, t->rank);
-    if (s->replacement) s->replacement->in_out = t->in_out;
+    peft_tensor *copy = peft__add_part(b, inside ? part : part + 11, t->rows, t->cols, t->rank);
+    if (copy) copy->in_out = t->in_out;
+    b->at->replacement = copy;
     b->adapter->part.replaces = true;
 }
 
 // Adds the rows of tokens that are trained alone.
-static void peft__add_rows(peft__builder *b, int64_t module, const char *ids, peft__adapted *s) {
+static void peft__add_rows(peft__builder *b, const char *ids) {
     peft_adapter *a = b->adapter;
-    const peft_tensor *t = peft__module_tensor(a->model, module);
+    const peft_tensor *t = b->tensor;
     int32_t *list = PEFT__ARENA(&a->arena, strlen(ids) / 2 + 1, int32_t);
     int64_t count = 0;
     char *end;
     if (!list) b->status = PEFT_ERROR_MEMORY;
-    for (const char *p = ids + strspn(ids, " ,"); *p && !b->status; p = end + strspn(end, " ,")) {
+    bool wrong = false;
+    for (const char *p = ids + strspn(ids, " ,"); *p && !b->status && !wrong; p = end + strspn(end, " ,")) {
         long long id = strtoll(p, &end, 10);
-        for (int64_t i = 0; i < count; i++)
-            if (list[i] == id)
-                b->status = peft__fail(a->ctx, PEFT_ERROR_ARGUMENT,
-                    "adapter: trainable_token_indices has %ld twice", (int64_t)id);
-        if (!b->status && (end == p || id < 0 || id >= t->rows))
-            b->status = peft__fail(a->ctx, PEFT_ERROR_ARGUMENT,
-                "adapter: trainable_token_indices \"%s\": not ids below %ld, the rows of %s", ids, t->rows,
-                t->name);
+        wrong = end == p || id < 0 || id >= t->rows;
+        for (int64_t i = 0; i < count; i++) wrong = wrong || list[i] == id;
         list[count++] = (int32_t)id;
     }
-    if (!b->status && !count)
-        b->status = peft__fail(a->ctx, PEFT_ERROR_ARGUMENT,
-            "adapter: trainable_token_indices \"%s\" has no ids", b->lists[PEFT__TOKENS].entries[0].text);
-    s->rows = peft__add_part(b, module, "token_adapter.trainable_tokens_delta", count, t->cols, 2);
-    s->row_ids = list;
+    if (!b->status && (wrong || !count))
+        b->status = PEFT__REFUSE(a->ctx,
+            "adapter: trainable_token_indices \"%s\": not different ids below %ld, the rows of %s", ids,
+            t->rows, t->name);
+    b->at->rows = peft__add_part(b, "token_adapter.trainable_tokens_delta", count, t->cols, 2);
+    b->at->row_ids = list;
     a->part.replaces = true;
 }
 
@@ -20086,12 +19914,8 @@ static void peft__share_rows(peft__builder *b) {
     peft_adapter *a = b->adapter;
     const peft_model *m = a->model;
     const peft__adapted *from = &a->modules[m->shared - m->tensors];
-    peft__json *config = NULL;
     if (b->status || !from->rows) return;
-    if (m->config_text)
-        b->status = peft__json_parse(
-            a->ctx, &b->scratch, m->config_text, strlen(m->config_text), "config.json", &config);
-    bool tied = m->head == m->shared || (config && peft__json_bool(config, "tie_word_embeddings", false));
+    bool tied = m->head == m->shared || m->says_tied;
     int64_t head = peft__head_module(m), others = a->modules[head].rows != NULL;
     for (int64_t i = m->tensor_count; i < peft__module_count(m); i++) others += a->modules[i].rows != NULL;
     for (int64_t i = 0; i < peft__module_count(m) && tied && !others && !b->status; i++) {
@@ -20105,29 +19929,28 @@ static void peft__share_rows(peft__builder *b) {
 // Houlsby puts a bottleneck after both sublayers, Pfeiffer only after the feed-forward.
 static bool peft__has_bottleneck(const peft_adapter *a, const peft_tensor *t) {
     const peft_model *m = a->model;
-    for (int64_t i = 0; i < m->config.layers + m->config.decoder_layers; i++) {
-        const peft__block_weights *b = i < m->config.layers ? &m->encoder[i]
-                                                            : &m->decoder[i - m->config.layers];
+    int64_t encoder = m->config.layers;
+    for (int64_t i = 0; i < encoder + m->config.decoder_layers; i++) {
+        const peft__block_weights *b = i < encoder ? &m->encoder[i] : &m->decoder[i - encoder];
         if (t == b->wo || (!a->d.pfeiffer && (t == b->o || t == b->cross_o))) return true;
     }
     return false;
 }
 
 // LoRA and its kin, and IA3: adds the tensors of targets, of modules saved whole, of biases and of tokens.
-static void peft__add_targets(peft__builder *b, int64_t module, peft__adapted *s) {
-    peft_adapter *a = b->adapter;
+static void peft__add_targets(peft__builder *b) {
+    const peft_adapter *a = b->adapter;
     const peft_model *m = a->model;
-    const peft_tensor *t = peft__module_tensor(m, module);
-    size_t size;
-    const char *path = peft__module_path(m, module, &size), *wrong = NULL;
-    int n = (int)size;
+    const peft_tensor *t = b->tensor;
+    const char *path = b->path, *wrong = NULL;
+    int64_t module = b->module;
     bool low_rank = b->kind & PEFT__LOW_RANK, weight = !peft__ends_with(t->name, ".bias"), beside = false;
-    bool target = weight && peft__is_target(b, module), saved = peft__is_saved(b, path, size);
+    bool target = weight && peft__is_target(b, module), saved = peft__is_saved(b, path);
     bool possible = peft__is_linear_module(m, module) || (low_rank && peft__is_embedding_module(m, module));
     // an expression may match modules without weights to adapt
     if (target && !saved && !possible && b->lists[PEFT__TARGETS].whole) target = false;
-    bool parameter = low_rank && peft__is_parameter(b, module);
-    const peft__name_entry *tokens = weight ? peft__names_find(b, PEFT__TOKENS, path, size) : NULL;
+    bool parameter = low_rank && peft__is_parameter(b);
+    const peft__name_entry *tokens = weight ? peft__names_find(b, PEFT__TOKENS, path, strlen(path)) : NULL;
     const char *ids = tokens ? tokens->ids : NULL;
     peft_status status = PEFT_ERROR_UNSUPPORTED;
     if (target && saved) wrong = "is a target and named by modules_to_save", status = PEFT_ERROR_ARGUMENT;
@@ -20136,35 +19959,48 @@ static void peft__add_targets(peft__builder *b, int64_t module, peft__adapted *s
                          : "of target_modules is no linear module";
     else if (parameter &&
         (target || saved || !possible || a->d.dropout > 0 || a->d.lora_bias || a->d.method != PEFT_LORA))
-        wrong = "of target_parameters: a matrix, that is no target otherwise, without dropout, lora_bias and "
-                "DoRA, is needed";
+        wrong =
+            "of target_parameters: a matrix, that is no target otherwise, without dropout, lora_bias and "
+            "DoRA, is needed";
     else if (ids && module != peft__head_module(m) && t != m->shared)
         wrong = "of trainable_token_indices is no embedding of tokens and no head";
     else if (ids && (saved || target))
         wrong = "has trainable tokens and is a target or saved whole", status = PEFT_ERROR_ARGUMENT;
-    if (wrong && !b->status) b->status = peft__fail(a->ctx, status, "adapter: %.*s %s", n, path, wrong);
+    if (wrong && !b->status) b->status = peft__fail(a->ctx, status, "adapter: %s %s", path, wrong);
     if (b->status) return;
-    if ((target || parameter) && low_rank) peft__add_lora(b, module, s, parameter);
-    else if (target) peft__add_ia3(b, module, s);
-    if (saved) peft__add_replacement(b, module, false, s);
-    else if ((s->everywhere = peft__is_trained_bias(b, module, &beside)))
-        peft__add_replacement(b, module, beside, s);
-    if (ids) peft__add_rows(b, module, ids, s);
+    if ((target || parameter) && low_rank) peft__add_lora(b, parameter);
+    else if (target) {
+        bool input = peft__names_find(b, PEFT__FEEDFORWARD, path, strlen(path)) != NULL;
+        b->at->scales_input = input;
+        b->at->scale = peft__add_part(
+            b, "ia3_l", input ? 1 : peft__outputs(t), input ? peft__inputs(t) : 1, 2);
+    }
+    b->at->everywhere = !saved && peft__is_trained_bias(b, &beside);
+    if (saved || b->at->everywhere) peft__add_replacement(b, beside);
+    if (ids) peft__add_rows(b, ids);
 }
 
 static void peft__add_module(peft__builder *b, int64_t module) {
-    peft_adapter *a = b->adapter;
+    const peft_adapter *a = b->adapter;
     const peft_tensor *t = peft__module_tensor(a->model, module);
     peft__adapted *s = &a->modules[module];
     if (!t || b->status) return;
-    if (b->kind & PEFT__ADAPTS) peft__add_targets(b, module, s);
+    b->module = module;
+    b->tensor = t;
+    b->at = s;
+    b->path = peft__module_path(a->model, module);
+    if (b->kind & PEFT__ADAPTS) peft__add_targets(b);
     else if (module >= a->model->tensor_count) return;
-    bool chosen = peft__layer_chosen(
-        a->d.layers_to_transform, peft__layer_of(NULL, t->name, strlen(t->name)));
-    if ((b->kind & PEFT__BOTTLENECKS) && chosen && peft__has_bottleneck(a, t))
-        peft__add_bottleneck(b, module, s);
+    bool chosen = peft__layer_chosen(a->d.layers_to_transform, peft__layer_of(NULL, t->name));
+    if ((b->kind & PEFT__BOTTLENECKS) && chosen && peft__has_bottleneck(a, t)) {
+        int64_t d = a->model->config.d_model, n = a->d.bottleneck;
+        s->down = peft__add_part(b, "adapter_down.weight", n, d, 2);
+        s->down_bias = peft__add_part(b, "adapter_down.bias", 1, n, 1);
+        s->up = peft__add_part(b, "adapter_up.weight", d, n, 2);
+        s->up_bias = peft__add_part(b, "adapter_up.bias", 1, d, 1);
+    }
     if ((b->kind & PEFT__REPLACES) && chosen && peft__is_selected(a, t)) {
-        peft__add_replacement(b, module, false, s);
+        peft__add_replacement(b, false);
         s->everywhere = true;
     }
     s->used = s->a || s->scale || s->replacement || s->rows || s->down;
@@ -20177,23 +20013,23 @@ static void peft__add_prompt(peft__builder *b, bool encoded) {
     const peft_config *c = &a->model->config;
     bool prefix = b->kind & PEFT__PREFIX;
     int64_t d = c->d_model, hidden = a->d.encoder_hidden, tokens = a->d.num_virtual_tokens;
-    int64_t width = prefix ? a->prompt_layers * 2 * peft__kv_inner(a->model) : d;
+    int64_t width = prefix ? a->part.prefix_layers * 2 * peft__kv_inner(a->model) : d;
     int64_t rows = tokens * (prefix ? 1 : a->prompt_parts);
     int64_t sizes[4] = {d, hidden, prefix ? width : hidden, d};
-    const char *name = encoded ? "prompt_encoder.embedding.weight" : "prompt_embeddings";
     peft__adapter_part *part = &a->part;
     part->virtual_tokens = tokens;
     part->prefix = prefix;
-    part->prefix_layers = a->prompt_layers;
     part->in_encoder = !prefix && c->encoder_decoder && a->d.prompt_place != PEFT_PROMPT_DECODER;
     part->in_decoder = !prefix && (!c->encoder_decoder || a->d.prompt_place != PEFT_PROMPT_ENCODER);
-    a->prompt = peft__add_tensor(b, -1, rows, encoded ? d : width, 2, "%s", name);
-    for (int i = 0; i < (!encoded ? 0 : prefix ? 2 : 3); i++) {
-        const char *stem = prefix ? "transform" : "mlp_head";
-        a->encoder[2 * i] = peft__add_tensor(
-            b, -1, sizes[i + 1], sizes[i], 2, "prompt_encoder.%s.%d.weight", stem, 2 * i);
-        a->encoder[2 * i + 1] = peft__add_tensor(
-            b, -1, 1, sizes[i + 1], 1, "prompt_encoder.%s.%d.bias", stem, 2 * i);
+    a->prompt = peft__add_tensor(b, -1, rows, encoded ? d : width, 2,
+        encoded ? "prompt_encoder.embedding.weight" : "prompt_embeddings");
+    for (int i = 0; i < (!encoded ? 0 : prefix ? 4 : 6); i++) {
+        char name[64];
+        bool bias = i % 2;
+        peft__string_into(name, sizeof(name), "prompt_encoder.%s.%d.%s", prefix ? "transform" : "mlp_head",
+            i - bias, bias ? "bias" : "weight");
+        a->encoder[i] = peft__add_tensor(
+            b, -1, bias ? 1 : sizes[i / 2 + 1], sizes[i / 2 + bias], 2 - bias, name);
     }
 }
 
@@ -20202,18 +20038,12 @@ static void peft__nothing_matched(peft__builder *b) {
     const peft_model *m = a->model;
     const char *targets = a->d.target_modules, *excluded = a->d.exclude_modules,
                *layers = a->d.layers_to_transform;
-    peft__string names;  // names that may have been meant
-    peft__string_init(&names, a->ctx);
+    peft__string names = PEFT__EMPTY_STRING(a->ctx);  // names that may have been meant
     for (int64_t i = 0; i < m->tensor_count; i++) {
-        size_t n;
-        const char *path = peft__module_path(m, i, &n), *last = path + n;
-        if (peft__layer_of(NULL, m->tensors[i].name, strlen(m->tensors[i].name)) > 0) break;
-        while (last > path && last[-1] != '.') last--;
-        if (peft__is_linear(m, &m->tensors[i]))
-            peft__string_format(&names, " %.*s", (int)(path + n - last), last);
+        if (peft__layer_of(NULL, m->tensors[i].name) > 0) break;
+        if (peft__is_linear(m, &m->tensors[i])) peft__string_format(&names, " %s", peft__last_part(m, i));
     }
-    b->status = peft__fail(a->ctx, PEFT_ERROR_ARGUMENT,
-        "%s: \"%s\"%s%s%s%s matches nothing in the model; block 0 has%s",
+    b->status = PEFT__REFUSE(a->ctx, "%s: \"%s\"%s%s%s%s matches nothing in the model; block 0 has%s",
         peft__method_row_of(a->d.method)->info.name, targets ? targets : "", layers ? " in layers " : "",
         layers ? layers : "", excluded ? " without " : "", excluded ? excluded : "",
         names.failed || !names.data ? "" : names.data);
@@ -20236,7 +20066,7 @@ static void peft__check_matched(peft__builder *b) {
                 peft__log(a->ctx, "warning: \"%.*s\" of %s matches nothing in the model", (int)e->size,
                     e->text, b->lists[i].key);
             else
-                b->status = peft__fail(a->ctx, PEFT_ERROR_ARGUMENT,
+                b->status = PEFT__REFUSE(a->ctx,
                     "adapter: \"%s\" of trainable_token_indices matches nothing in the model", e->text);
         }
 }
@@ -20245,9 +20075,9 @@ static void peft__check_matched(peft__builder *b) {
 static peft_status peft__adapter_add_all(peft_adapter *a, bool encoded) {
     peft__builder b;
     int64_t modules = peft__module_count(a->model), capacity = 5 * modules + 8;
-    a->tensors = PEFT__CALLOC(a->ctx, capacity, peft_tensor);
-    a->owners = PEFT__CALLOC(a->ctx, capacity, int64_t);
-    a->modules = PEFT__CALLOC(a->ctx, modules, peft__adapted);
+    a->tensors = PEFT__ZEROS(&a->arena, capacity, peft_tensor);
+    a->owners = PEFT__ZEROS(&a->arena, capacity, int64_t);
+    a->modules = PEFT__ZEROS(&a->arena, modules, peft__adapted);
     if (!a->tensors || !a->owners || !a->modules) return PEFT_ERROR_MEMORY;
     peft__builder_begin(&b, a);
     for (int64_t i = 0; i < modules; i++) peft__add_module(&b, i);
@@ -20304,7 +20134,7 @@ static void peft__adapter_defaults(peft_adapter *a) {
     if (d->reduction_factor == 0) d->reduction_factor = 16;
     if (!d->bottleneck)
         d->bottleneck = PEFT__MAX((int64_t)1, (int64_t)((double)width / (double)d->reduction_factor));
-    a->prompt_layers = a->model->config.decoder_layers;
+    a->part.prefix_layers = a->model->config.decoder_layers;
     a->prompt_parts = a->model->config.encoder_decoder ? 2 : 1;
 }
 
@@ -20323,14 +20153,8 @@ static bool peft__numbers_valid(const char *list) {
 
 static bool peft__in_range(peft_context *ctx, const char *name, double value, double most) {
     if (value >= 0 && value <= most) return true;
-    peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter: %s is %g, not in 0..%g", name, value, most);
+    PEFT__REFUSE(ctx, "adapter: %s is %g, not in 0..%g", name, value, most);
     return false;
-}
-
-static int peft__choice_at(const void *field) {  // of an enum, whatever type it has
-    int choice;
-    memcpy(&choice, field, sizeof(choice));
-    return choice;
 }
 
 static peft_status peft__adapter_check(peft_context *ctx, const peft_adapter_desc *given) {
@@ -20338,33 +20162,31 @@ static peft_status peft__adapter_check(peft_context *ctx, const peft_adapter_des
     const char *bias = d->bias ? d->bias : "none";
     bool fits = peft__in_range(ctx, "method", (double)d->method, PEFT_SELECTED) &&
         peft__in_range(ctx, "reduction_factor", (double)d->reduction_factor, 1e6) &&
-        peft__in_range(ctx, "activation", (double)d->activation, PEFT_TANH);
+        peft__in_range(ctx, "activation", (double)d->activation, PEFT_TANH) &&
+        peft__in_range(ctx, "prompt_place", (double)d->prompt_place, PEFT_PROMPT_BOTH);
     for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys) && fits; i++) {
         const peft__adapter_key *row = &peft__adapter_keys[i];
         const void *field = row->most > 0 ? peft__desc_field(d, row) : NULL;
         if (!field) continue;
-        double value = 0;
-        if (row->type == PEFT__KEY_NUMBER) value = (double)*(const float *)field;
-        else if (row->type == PEFT__KEY_CHOICE) value = peft__choice_at(field);
-        else value = (double)*(const int64_t *)field;
+        double value = row->type == PEFT__KEY_NUMBER ? (double)*(const float *)field
+                                                     : (double)*(const int64_t *)field;
         fits = peft__in_range(ctx, row->key, value, row->most);
     }
     if (!fits) return PEFT_ERROR_ARGUMENT;
     if (d->reduction_factor > 0 && d->reduction_factor < 1)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter: reduction_factor is %g, below 1",
-            (double)d->reduction_factor);
+        return PEFT__REFUSE(ctx, "adapter: reduction_factor is %g, below 1", (double)d->reduction_factor);
     if (!peft__numbers_valid(d->layers_to_transform))
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
-            "adapter: layers_to_transform is \"%s\", not like \"0,2,5\"", d->layers_to_transform);
+        return PEFT__REFUSE(
+            ctx, "adapter: layers_to_transform is \"%s\", not like \"0,2,5\"", d->layers_to_transform);
     if (!peft__is_listed("none,all,lora_only", bias))
-        return peft__fail(
-            ctx, PEFT_ERROR_ARGUMENT, "adapter: bias is \"%s\", not none, all or lora_only", bias);
+        return PEFT__REFUSE(ctx, "adapter: bias is \"%s\", not none, all or lora_only", bias);
+    if (d->init_text && (peft__method_row_of(d->method)->kind & (PEFT__PREFIX | PEFT__ENCODED)))
+        return PEFT__REFUSE(ctx, "adapter: init_text is for prompt tuning");
     if (d->method == PEFT_SELECTED && !d->target_modules)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "selected: target_modules has to say which parameters");
+        return PEFT__REFUSE(ctx, "selected: target_modules has to say which parameters");
     if (d->type != PEFT_F32 &&
         ((d->type != PEFT_F16 && d->type != PEFT_BF16) || d->method != PEFT_LORA || d->pissa))
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
-            "adapter: only a LoRA without pissa can be in f16 or bf16, not %s in %s",
+        return PEFT__REFUSE(ctx, "adapter: only a LoRA without pissa can be in f16 or bf16, not %s in %s",
             d->pissa ? "pissa" : peft__method_row_of(d->method)->info.name, peft_dtype_name(d->type));
     return PEFT_OK;
 }
@@ -20392,22 +20214,12 @@ static peft_status peft__adapter_alloc(const peft_adapter_desc *d, peft_adapter 
     return PEFT_OK;
 }
 
-static void peft__drop_backups(peft_adapter *a) {
-    for (int64_t i = 0; i < a->backup_count; i++) peft__tensor_release(a->ctx, &a->backups[i].before);
-    peft__free(a->ctx, a->backups);
-    a->backups = NULL;
-    a->backup_count = 0;
-}
-
 PEFTDEF void peft_adapter_destroy(peft_adapter *a) {
     if (!a) return;
-    peft__drop_backups(a);
+    for (int64_t i = 0; i < a->backup_count; i++) peft__tensor_release(a->ctx, &a->backups[i].before);
+    peft__free(a->ctx, a->backups);
     for (int64_t i = 0; i < a->count; i++) peft__tensor_release(a->ctx, &a->tensors[i]);
     for (int64_t i = 0; i < a->initial_count; i++) peft__tensor_release(a->ctx, &a->initial[i]);
-    peft__free(a->ctx, a->tensors);
-    peft__free(a->ctx, a->owners);
-    peft__free(a->ctx, a->initial);
-    peft__free(a->ctx, a->modules);
     peft__arena_free(&a->arena);
     peft__free(a->ctx, a);
 }
@@ -20474,82 +20286,30 @@ static peft_status peft__dora_init(peft_adapter *a) {
     return status;
 }
 
-// Copies rows of the vocabulary's embedding: those of the given text, repeated, or random ones.
-static void peft__prompt_from_vocabulary(peft_adapter *a, peft_rng *rng, const peft_ids *ids) {
-    const peft_model *m = a->model;
-    for (int64_t i = 0; i < a->prompt->rows; i++) {
-        int64_t id = ids->count ? ids->data[i % a->d.num_virtual_tokens % ids->count]
-                                : (int64_t)(peft_rng_uniform(rng) * (double)m->config.vocab_size);
-        peft__to_f32(
-            m->shared, id * m->shared->cols, m->shared->cols, peft__f32(a->prompt) + i * a->prompt->cols);
-    }
-}
-
-// The keys and values of a T5 decoder that has written the first n - 1 of the ids, while its encoder reads
-// all n.
-static peft_status peft__written_prefix(
-    peft_model *m, peft_tape *tape, const int32_t *ids, int64_t n, peft__decoder_cache *c) {
-    int64_t offsets[2] = {0, n};
-    float *logits = PEFT__CALLOC(m->ctx, m->config.vocab_size, float);
-    peft_status status = logits ? peft__cache_begin(m, tape, ids, offsets, 1, NULL, 0, 1, n, c)
-                                : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < n && !status; i++)
-        status = peft__cache_step(m, tape, c, i ? &ids[i - 1] : &m->config.decoder_start_id, NULL, 0, logits);
-    peft__free(m->ctx, logits);
-    return status;
-}
-
-// A prefix begins as real keys and values: those that the decoder has for the initial text (Li & Liang
-// 2021, section 7.5). If HF's layout of T5's prefixes gives several blocks the same part, the first block's
-// count.
-static peft_status peft__prefix_from_text(peft_adapter *a, peft_ids *ids) {
-    peft_model *m = a->model;
-    peft_tape *tape = NULL;
-    peft__decoder_cache c;
-    memset(&c, 0, sizeof(c));
-    c.whole = true;
-    int64_t n = a->d.num_virtual_tokens, count = ids->count, cols = a->prompt->cols,
-            inner = peft__kv_inner(m);
-    int64_t offsets[2] = {0, n + 1};
-    peft_status status = PEFT_OK;
-    for (int64_t i = count; i <= n && !status; i++)
-        status = peft__ids_push(a->ctx, ids, ids->data[i % count]) ? PEFT_OK : PEFT_ERROR_MEMORY;
-    if (!status) status = peft_tape_create(a->ctx, &tape);
-    if (!status)
-        status = m->config.encoder_decoder
-            ? peft__written_prefix(m, tape, ids->data, n, &c)
-            : peft__cache_begin(m, tape, ids->data, offsets, 1, NULL, 0, 1, 1, &c);
-    for (int64_t layer = a->prompt_layers - 1; layer >= 0 && !status; layer--)
-        for (int64_t i = 0; i < 2 * n; i++) {
-            int which = (int)(i % 2);
-            float *row = peft__f32(a->prompt) + i / 2 * cols +
-                peft__prefix_part(m, cols / inner, layer, which) * inner;
-            memcpy(row, (which ? c.self_v : c.self_k)[layer] + i / 2 * inner, (size_t)inner * sizeof(float));
-        }
-    peft__cache_end(m, &c);
-    peft_tape_destroy(tape);
-    return status;
-}
-
-// Networks begin as torch's do; the prompt begins as a text, as random words, or as noise.
+// Networks begin as torch's do; the prompt begins as the words of a text, repeated, as random words, or as
+// noise.
 static peft_status peft__prompt_init(peft_adapter *a, peft_rng *rng) {
     for (int i = 0; i < 6 && a->encoder[i]; i++)
         peft__fill_uniform(rng, a->encoder[i], 1 / sqrt((double)a->encoder[i & ~1]->cols));
-    bool prefix = a->part.prefix && !a->encoder[0], words = a->d.method == PEFT_PROMPT_TUNING;
-    bool text = a->d.init_text && (prefix || words);
-    const char *method = words ? "prompt tuning" : "prefix tuning";
-    peft_ids ids;
-    memset(&ids, 0, sizeof(ids));
+    const char *text = a->d.init_text;
+    const peft_tokenizer *t = a->model->tokenizer;
+    const peft_tensor *words = a->model->shared;
+    int64_t d = words->cols;
+    peft_ids ids = {NULL, 0, 0};
     peft_status status = PEFT_OK;
-    if (text && !a->model->tokenizer)
-        return peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: %s has no tokenizer for the initial text", method,
-            a->model->folder);
-    if (text) status = peft_encode(a->model->tokenizer, a->d.init_text, strlen(a->d.init_text), &ids);
+    if (text && !t)
+        return peft__fail(a->ctx, PEFT_ERROR_MISSING,
+            "prompt tuning: %s has no tokenizer for the initial text", a->model->folder);
+    if (text) status = peft_encode(t, text, strlen(text), &ids);
     if (!status && text && !ids.count)
-        status = peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "%s: the initial text has no tokens", method);
-    if (!status && prefix && text) status = peft__prefix_from_text(a, &ids);
-    else if (!status && words && (text || !a->d.random_init)) peft__prompt_from_vocabulary(a, rng, &ids);
-    else if (!status) peft__fill_normal(rng, a->prompt, prefix ? 0.02 : 1);
+        status = PEFT__REFUSE(a->ctx, "prompt tuning: the initial text has no tokens");
+    bool copies = a->d.method == PEFT_PROMPT_TUNING && (text || !a->d.random_init);
+    for (int64_t i = 0; i < a->prompt->rows && copies && !status; i++) {
+        int64_t id = text ? ids.data[i % a->d.num_virtual_tokens % ids.count]
+                          : (int64_t)(peft_rng_uniform(rng) * (double)a->model->config.vocab_size);
+        peft__to_f32(words, id * d, d, peft__f32(a->prompt) + i * d);
+    }
+    if (!copies) peft__fill_normal(rng, a->prompt, a->part.prefix && !a->encoder[0] ? 0.02 : 1);
     peft_ids_free(a->ctx, &ids);
     return status;
 }
@@ -20740,8 +20500,8 @@ static peft_status peft__start_module(
     int64_t out = s->b->rows, in = s->a->cols, r = s->a->rows;
     bool pissa = start == PEFT__START_PISSA;
     if (r > PEFT__MIN(in, out))
-        return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "%s: r %ld is more than %s [%ld, %ld] has",
-            peft__lora_starts[start].name, r, t->name, out, in);
+        return PEFT__REFUSE(a->ctx, "%s: r %ld is more than %s [%ld, %ld] has", peft__lora_starts[start].name,
+            r, t->name, out, in);
     float *w = PEFT__CALLOC(a->ctx, out * in, float);
     if (!w) return PEFT_ERROR_MEMORY;
     if (pissa && t->in_out) peft__transpose(t, w);
@@ -20771,7 +20531,7 @@ static peft_tensor *peft__initial_copy(peft_adapter *a, const peft_tensor *of) {
 
 // Makes room for frozen tensors: the first A and B of each pair, and `more`.
 static peft_status peft__initial_room(peft_adapter *a, int64_t more) {
-    if (!a->initial) a->initial = PEFT__CALLOC(a->ctx, a->count + more + 1, peft_tensor);
+    if (!a->initial) a->initial = PEFT__ZEROS(&a->arena, a->count + more + 1, peft_tensor);
     return a->initial ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
@@ -20816,10 +20576,9 @@ static peft_status peft__check_gap(const peft_adapter *a, int64_t module, float 
 // For a loaded adapter the start is made again from the base, while A and B stay as in the file.
 static peft_status peft__start_all(peft_adapter *a, peft__lora_start start, peft_rng *rng, bool loaded) {
     const char *name = peft__lora_starts[start].name;
-    if (a->d.target_parameters)
-        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: with target_parameters", name);
+    if (a->d.target_parameters) return PEFT__CANNOT(a->ctx, "%s: with target_parameters", name);
     if (a->d.method != PEFT_LORA || !(a->d.alpha > 0))
-        return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "%s: is for LoRA with an alpha above 0", name);
+        return PEFT__REFUSE(a->ctx, "%s: is for LoRA with an alpha above 0", name);
     peft_status status = peft__initial_room(a, 0);
     a->starts = true;
     a->part.low_rank_paths = 2;
@@ -20849,15 +20608,14 @@ static peft_status peft__check_created(const peft_adapter *a) {
     bool lora = a->d.method == PEFT_LORA || a->d.method == PEFT_DORA;
     bool alone = shared->rows && !a->modules[peft__input_module(m, false)].rows;
     if (m->config.encoder_decoder && (shared->a || (shared->replacement && lora) || alone))
-        return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT,
+        return PEFT__REFUSE(a->ctx,
             "adapter: HF's T5 does not ask its module \"shared\"; name "
             "embed_tokens, or encoder.embed_tokens");
     if (a->d.method == PEFT_DORA && a->d.lora_bias)
-        return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "adapter: DoRA has no lora_bias");
+        return PEFT__REFUSE(a->ctx, "adapter: DoRA has no lora_bias");
     for (int64_t i = 0; i < peft__module_count(m) && a->d.pissa; i++)
         if (a->modules[i].embedding)
-            return peft__fail(
-                a->ctx, PEFT_ERROR_UNSUPPORTED, "pissa: %s is an embedding", peft__module_tensor(m, i)->name);
+            return PEFT__CANNOT(a->ctx, "pissa: %s is an embedding", peft__module_tensor(m, i)->name);
     return PEFT_OK;
 }
 
@@ -20907,8 +20665,11 @@ PEFTDEF const peft_adapter_desc *peft_adapter_settings(const peft_adapter *a) {
 
 // ---- files: adapter_config.json
 
-#define PEFT__PLACED_PROMPT "PROMPT_TUNING_BY_PLACE"  // with prompt_place, which HF peft lacks
+// with prompt_place, which HF peft lacks and would take for the encoder: so it must not know the type
+#define PEFT__PLACED_PROMPT "PROMPT_TUNING_BY_PLACE"
 #define PEFT__PLACED_P_TUNING "P_TUNING_BY_PLACE"
+
+static const char *const peft__places[] = {"encoder", "decoder", "both"};  // in the order of prompt_place
 
 // An adapter_config.json being read. After the first failure, `status`, nothing more is read.
 typedef struct peft__keys_reader {
@@ -20923,7 +20684,7 @@ typedef struct peft__keys_reader {
 static void peft__key_wrong(
     peft__keys_reader *r, peft_status status, const char *key, const peft__json *v, const char *what) {
     char text[96];
-    r->status = peft__fail(r->ctx, status, "%s: %s is %s%s", r->path, key, what, peft__json_show(v, text));
+    r->status = peft__fail(r->ctx, status, "%s: %s is %s: %s", r->path, key, what, peft__json_show(v, text));
 }
 
 // Appends a list, or an object of numbers or lists, as a descriptor writes it.
@@ -20934,10 +20695,7 @@ static void peft__list_text(peft__string *s, const peft__json *v) {
         const char *text = object ? e->key : e->string;
         size_t n = object ? e->key_length : e->type == PEFT__JSON_STRING ? e->length : 0;
         if (e != v->child) peft__string_puts(s, list ? ";" : ",");
-        for (size_t i = 0; i < n; i++) {
-            if (text[i] == ',') peft__string_puts(s, "\\");
-            peft__string_append(s, &text[i], 1);
-        }
+        for (size_t i = 0; i < n; i++) peft__string_format(s, text[i] == ',' ? "\\%c" : "%c", text[i]);
         if (object) peft__string_puts(s, list ? ":" : "=");
         if (list) peft__list_text(s, e);
         else if (e->type == PEFT__JSON_NUMBER) peft__string_format(s, "%g", e->number);
@@ -20961,22 +20719,16 @@ static bool peft__list_fits(peft__key_type type, const peft__json *v) {
 // Reads a list; it may also be one expression, or one number.
 static void peft__key_read_list(
     peft__keys_reader *r, const peft__adapter_key *row, const peft__json *v, const char **out) {
-    peft__string s;
-    bool one = ((row->type == PEFT__KEY_NAMES || row->type == PEFT__KEY_EXPRESSIONS) &&
-                   v->type == PEFT__JSON_STRING) ||
-        (row->type == PEFT__KEY_WHOLES && v->type == PEFT__JSON_NUMBER);
+    bool expressions = row->type == PEFT__KEY_EXPRESSIONS, text = v->type == PEFT__JSON_STRING;
+    bool number = row->type == PEFT__KEY_WHOLES && v->type == PEFT__JSON_NUMBER;
     if (peft__json_is_empty(v)) return;
-    if (!one && !peft__list_fits(row->type, v)) {
-        peft__key_wrong(r, PEFT_ERROR_FORMAT, row->key, v, "not as it should be: ");
-        return;
-    }
-    peft__string_init(&s, r->ctx);
-    if (!one) peft__list_text(&s, v);
-    else if (v->type == PEFT__JSON_NUMBER) peft__string_format(&s, "%g", v->number);
-    else {
-        bool plain = row->type == PEFT__KEY_EXPRESSIONS || strcmp(v->string, "all-linear") == 0;
-        peft__string_format(&s, "%s%s", plain ? "" : "re:", v->string);
-    }
+    peft__string s = PEFT__EMPTY_STRING(r->ctx);
+    if (number) peft__string_format(&s, "%g", v->number);
+    else if (text && (expressions || row->type == PEFT__KEY_NAMES))
+        peft__string_format(
+            &s, "%s%s", expressions || strcmp(v->string, "all-linear") == 0 ? "" : "re:", v->string);
+    else if (peft__list_fits(row->type, v)) peft__list_text(&s, v);
+    else peft__key_wrong(r, PEFT_ERROR_FORMAT, row->key, v, "not as it should be");
     *out = s.failed ? NULL : peft__arena_strdup(r->arena, s.data, s.size);
     if (!*out) r->status = PEFT_ERROR_MEMORY;
     peft__string_free(&s);
@@ -20985,39 +20737,31 @@ static void peft__key_read_list(
 // Reads a value into its field.
 static void peft__key_read(peft__keys_reader *r, const peft__adapter_key *row, const peft__json *v) {
     void *to = (char *)r->out + row->offset;
-    const char *wrong = NULL, *name, *choices = row->missing;
+    const char *wrong = NULL;
     bool text = v->type == PEFT__JSON_STRING, boolean = v->type == PEFT__JSON_BOOL;
     bool number = v->type == PEFT__JSON_NUMBER && v->number - v->number == 0;
     if (v->type == PEFT__JSON_NULL) return;
     switch (row->type) {
     case PEFT__KEY_CONSTANT: break;
     case PEFT__KEY_BOOL:
-        if (!boolean) wrong = "not true or false: ";
-        else *(bool *)to = v->boolean;
+        if (boolean) *(bool *)to = v->boolean;
+        else wrong = "not true or false";
         break;
     case PEFT__KEY_WHOLE:
-        if (!number || v->number != floor(v->number) || fabs(v->number) >= 1e15)
-            wrong = "not a whole number: ";
-        else *(int64_t *)to = (int64_t)v->number;
+        if (number && v->number == floor(v->number) && fabs(v->number) < 1e15)
+            *(int64_t *)to = (int64_t)v->number;
+        else wrong = "not a whole number";
         break;
     case PEFT__KEY_NUMBER:
-        if (!number) wrong = "not a number: ";
-        else *(float *)to = (float)v->number;
-        break;
-    case PEFT__KEY_CHOICE:
-        wrong = "not known: ";
-        for (int i = 0, n = 1; text && wrong && (n = (int)peft__next_name(&choices, &name)) > 0; i++)
-            if ((size_t)n == v->length && memcmp(name, v->string, (size_t)n) == 0) {
-                memcpy(to, &i, sizeof(i));
-                wrong = NULL;
-            }
+        if (number) *(float *)to = (float)v->number;
+        else wrong = "not a number";
         break;
     case PEFT__KEY_TEXT:
     case PEFT__KEY_TEXT_OR_BOOL:
         if (text) *(const char **)to = v->string;
         else if (boolean && row->type == PEFT__KEY_TEXT_OR_BOOL)
             *(const char **)to = v->boolean ? "true" : "false";
-        else wrong = "not a text: ";
+        else wrong = "not a text";
         break;
     default: peft__key_read_list(r, row, v, (const char **)to);
     }
@@ -21028,20 +20772,21 @@ static void peft__key_read(peft__keys_reader *r, const peft__adapter_key *row, c
 // ignored with a warning, as HF peft's such keys only refine what another key switches on. Others are
 // errors.
 static void peft__key_of_no_row(peft__keys_reader *r, const peft__json *v) {
+    bool empty = peft__json_is_empty(v);
     for (int64_t i = 0; i < PEFT__COUNT(peft__other_keys); i++) {
         if (peft__other_keys[i].kinds && !(peft__other_keys[i].kinds & r->kind)) continue;
         if (!peft__is_listed(peft__other_keys[i].keys, v->key)) continue;
-        if (peft__other_keys[i].refused && !peft__json_is_empty(v))
-            peft__key_wrong(r, PEFT_ERROR_UNSUPPORTED, v->key, v,
-                "not supported, for it changes what the adapter does: ");
+        if (peft__other_keys[i].refused && !empty)
+            peft__key_wrong(
+                r, PEFT_ERROR_UNSUPPORTED, v->key, v, "not supported, for it changes what the adapter does");
         return;
     }
-    if (peft__json_is_empty(v)) return;
+    if (empty) return;
     if (v->type == PEFT__JSON_NUMBER || v->type == PEFT__JSON_STRING)
         peft__log(r->ctx, "warning: %s: unknown key \"%s\" ignored", r->path, v->key);
     else
         peft__key_wrong(r, PEFT_ERROR_FORMAT, v->key, v,
-            "a key that is not known, and it may change what the adapter does: ");
+            "a key that is not known, and it may change what the adapter does");
 }
 
 // Reads the defaults of all rows, then the file's keys.
@@ -21049,8 +20794,7 @@ static void peft__keys_read(peft__keys_reader *r, const peft__json *root) {
     for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys) && !r->status; i++) {
         peft__json *missing = NULL;
         const peft__adapter_key *row = &peft__adapter_keys[i];
-        if ((row->kinds && !(row->kinds & r->kind)) || row->type == PEFT__KEY_CHOICE)
-            continue;  // the first choice is 0
+        if (!peft__has_key(row, r->kind)) continue;
         r->status = peft__json_parse(
             r->ctx, r->arena, row->missing, strlen(row->missing), row->key, &missing);
         if (!r->status) peft__key_read(r, row, missing);
@@ -21067,18 +20811,16 @@ static void peft__list_json(peft__string *s, peft__key_type type, const char *li
     bool tokens = type == PEFT__KEY_TOKEN_LISTS,
          object = type == PEFT__KEY_BY_EXPRESSION || (tokens && strchr(list, ':'));
     const char *before = object ? "{" : "[";
-    peft__arena scratch;
-    peft__arena_init(&scratch, s->ctx);
     if (type == PEFT__KEY_NAMES && strncmp(list, "re:", 3) == 0) {
         peft__json_quote(s, list + 3, strlen(list + 3));
         return;
     }
-    for (char *entry; *list;) {
+    peft__arena scratch = PEFT__EMPTY_ARENA(s->ctx);
+    for (char *entry; *list && !s->failed;) {
         size_t n = peft__next_entry(&scratch, &list, object && tokens ? ';' : ',', &entry);
         const char *value = entry && object ? strrchr(entry, tokens ? ':' : '=') : NULL;
-        s->failed = s->failed || !entry;
-        if (s->failed) break;
-        if (!n) continue;
+        if (!entry) s->failed = true;
+        if (!entry || !n) continue;
         peft__string_puts(s, before);
         before = ", ";
         if (value) peft__json_quote(s, entry, (size_t)(value - entry));
@@ -21094,17 +20836,11 @@ static void peft__list_json(peft__string *s, peft__key_type type, const char *li
 
 static void peft__key_write(peft__string *s, const peft__adapter_key *row, const peft__adapter_settings *in) {
     const void *from = (const char *)in + row->offset;
-    const char *text = row->type >= PEFT__KEY_TEXT ? *(const char *const *)from : NULL, *name = NULL,
-               *choices = row->missing;
-    size_t n = 0;
+    const char *text = row->type >= PEFT__KEY_TEXT ? *(const char *const *)from : NULL;
     switch (row->type) {
     case PEFT__KEY_BOOL: peft__string_puts(s, *(const bool *)from ? "true" : "false"); return;
     case PEFT__KEY_WHOLE: peft__string_format(s, "%ld", *(const int64_t *)from); return;
     case PEFT__KEY_NUMBER: peft__string_format(s, "%g", (double)*(const float *)from); return;
-    case PEFT__KEY_CHOICE:
-        for (int i = 0; i <= peft__choice_at(from); i++) n = peft__next_name(&choices, &name);
-        peft__json_quote(s, name, n);
-        return;
     default: break;
     }
     bool boolean = row->type == PEFT__KEY_TEXT_OR_BOOL && text && peft__is_listed("true,false", text);
@@ -21113,37 +20849,34 @@ static void peft__key_write(peft__string *s, const peft__adapter_key *row, const
     else peft__json_quote(s, text, strlen(text));
 }
 
-// Multiplies each "=number" of a pattern by `factor`. An adapter with a start is written with twice the
-// rank, the start beside it, and keeps its factor s by another alpha.
-static bool peft__scaled_pattern(peft__arena *scratch, const char **pattern, double factor) {
-    peft__string s;
-    peft__string_init(&s, scratch->ctx);
-    for (const char *p = *pattern, *end; p && *p; p = end) {  // each '=' that ends an entry's name
-        size_t n = strcspn(p, "=");
-        peft__string_append(&s, p, n);
-        end = p + n;
-        if (!*end) break;
-        const char *behind;
-        double value = peft__read_double(end + 1, &behind);
-        if (behind == end + 1 || (*behind && *behind != ',')) peft__string_append(&s, end++, 1);
-        else {
-            peft__string_format(&s, "=%g", factor * value);
-            end = behind;
-        }
+// Sets a descriptor's text to what s has, in the arena, and frees s. False: out of memory.
+static bool peft__set_text(peft__arena *scratch, peft__string *s, const char **text) {
+    *text = s->failed ? NULL : peft__arena_strdup(scratch, s->data, s->size);
+    peft__string_free(s);
+    return *text != NULL;
+}
+
+// An adapter with a start is written with twice the rank, the start beside it: modules whose rank or alpha
+// is not the descriptor's, `usual`, after that.
+static bool peft__start_pattern(
+    const peft_adapter *a, peft__arena *scratch, bool alphas, double factor, double usual, const char **out) {
+    peft__string s = PEFT__EMPTY_STRING(a->ctx);
+    for (int64_t i = 0; i < peft__module_count(a->model); i++) {
+        const peft__adapted *at = &a->modules[i];
+        if (!at->a) continue;
+        double own = (at->a0 ? factor : 1) * (alphas ? (double)at->alpha : (double)at->a->rows);
+        if (own != usual)
+            peft__string_format(&s, "%s%s=%g", s.size ? "," : "", peft__module_path(a->model, i), own);
     }
-    bool ok = !s.failed && (!*pattern || (*pattern = peft__arena_strdup(scratch, s.data, s.size)) != NULL);
-    peft__string_free(&s);
-    return ok;
+    *out = NULL;
+    return !s.size && !s.failed ? true : peft__set_text(scratch, &s, out);
 }
 
 // Whether `list` has all of the names.
 static bool peft__names_among(const char *names, const char *list) {
     const char *name;
-    for (size_t n; names && (n = peft__next_name(&names, &name)) > 0;) {
-        char text[256];
-        peft__string_into(text, sizeof(text), "%.*s", (int)n, name);
-        if (!list || n >= sizeof(text) || !peft__is_listed(list, text)) return false;
-    }
+    for (size_t n; names && (n = peft__next_name(&names, &name)) > 0;)
+        if (!peft__has_name(list, name, n)) return false;
     return true;
 }
 
@@ -21151,23 +20884,16 @@ static bool peft__names_among(const char *names, const char *list) {
 // whose input IA3 scales.
 static bool peft__modules_text(
     const peft_adapter *a, peft__arena *scratch, bool whole, bool inputs, const char **out) {
-    peft__string s;
-    peft__string_init(&s, a->ctx);
+    peft__string s = PEFT__EMPTY_STRING(a->ctx);
     peft__string_puts(&s, "");
     for (int64_t i = 0; i < peft__module_count(a->model); i++) {
-        size_t n;
-        const char *path = peft__module_path(a->model, i, &n), *end = path + n, *last = whole ? path : end;
+        const char *name = whole ? peft__module_path(a->model, i) : peft__last_part(a->model, i);
         const peft__adapted *at = &a->modules[i];
         if ((!at->scale && !at->a) || (inputs && !at->scales_input)) continue;
-        while (last > path && last[-1] != '.') last--;
-        char text[256];
-        peft__string_into(text, sizeof(text), "%.*s", (int)(end - last), last);
-        if (!s.failed && !peft__is_listed(s.data, text))
-            peft__string_format(&s, "%s%s", s.size ? "," : "", text);
+        if (!s.failed && !peft__is_listed(s.data, name))
+            peft__string_format(&s, "%s%s", s.size ? "," : "", name);
     }
-    *out = s.failed ? NULL : peft__arena_strdup(scratch, s.data, s.size);
-    peft__string_free(&s);
-    return *out != NULL;
+    return peft__set_text(scratch, &s, out);
 }
 
 // Writes adapter_config.json with the keys that old and new versions of HF peft read.
@@ -21178,34 +20904,34 @@ static bool peft__adapter_config_text(const peft_adapter *a, peft__arena *scratc
     memset(&s, 0, sizeof(s));
     s.d = a->d;
     bool rows = a->d.method != PEFT_PREFIX_TUNING, t5 = c->encoder_decoder, ok = true;
-    double ranks = a->starts ? 2 : 1;  // PiSSA: twice the rank, and the same s
-    double alphas = a->starts && a->d.use_rslora ? sqrt(2.0) : ranks;
-    // HF lacks prompt_place, and would give the rows to the encoder: so it must not know the type
-    bool placed = s.d.prompt_place && t5 && rows, grouped = !rows && !t5;
+    bool grouped = !rows && !t5;  // HF means the heads of keys and values
     s.peft_type = row->peft_type;
-    if (placed) s.peft_type = a->d.method == PEFT_P_TUNING ? PEFT__PLACED_P_TUNING : PEFT__PLACED_PROMPT;
+    if (s.d.prompt_place && t5 && rows)
+        s.peft_type = a->d.method == PEFT_P_TUNING ? PEFT__PLACED_P_TUNING : PEFT__PLACED_PROMPT;
     s.task_type = t5 ? "SEQ_2_SEQ_LM" : "CAUSAL_LM";
     s.start = "true";
     s.selection = row->info.name;
-    s.heads = grouped ? c->kv_heads : c->heads;  // HF means the heads of keys and values
-    s.layers = t5 && rows ? c->layers : a->prompt_layers;
+    s.heads = grouped ? c->kv_heads : c->heads;
+    s.layers = t5 && rows ? c->layers : a->part.prefix_layers;
     s.parts = a->prompt_parts;
     s.activation = (int64_t)a->d.activation;
     s.width = grouped ? c->kv_heads * c->d_kv : c->d_model;
     s.dora = a->d.method == PEFT_DORA;
     s.in_out = a->model->family->in_out && !s.d.target_parameters;  // HF takes one or the other
     s.trained = true;
-    s.d.r *= (int64_t)ranks;
-    s.d.alpha = (float)(alphas * (double)s.d.alpha);
     s.d.prefix_projection = a->encoder[0] != NULL;
-    if (!t5) s.d.prompt_place = PEFT_PROMPT_ENCODER;
+    s.place = peft__places[t5 ? s.d.prompt_place : PEFT_PROMPT_ENCODER];
     if (!s.d.base_model_name_or_path) s.d.base_model_name_or_path = a->model->folder;
     if (s.d.init_text && *s.d.base_model_name_or_path)
         s.prompt_init = "TEXT", s.tokenizer = s.d.base_model_name_or_path;
     else s.d.init_text = NULL;
-    if (a->starts)
-        ok = peft__scaled_pattern(scratch, &s.d.rank_pattern, ranks) &&
-            peft__scaled_pattern(scratch, &s.d.alpha_pattern, alphas);
+    if (a->starts) {  // twice the rank, and the same s
+        double factor = a->d.use_rslora ? sqrt(2.0) : 2;
+        s.d.r *= 2;
+        s.d.alpha = (float)(factor * (double)s.d.alpha);
+        ok = peft__start_pattern(a, scratch, false, 2, (double)s.d.r, &s.d.rank_pattern) &&
+            peft__start_pattern(a, scratch, true, factor, factor * (double)a->d.alpha, &s.d.alpha_pattern);
+    }
     // HF wants the names of an IA3's feedforward_modules to be among target_modules, letter by letter
     if (ok && (row->kind & PEFT__SCALES) && !peft__names_among(s.d.feedforward_modules, s.d.target_modules))
         ok = peft__modules_text(a, scratch, true, false, &s.d.target_modules) &&
@@ -21215,16 +20941,11 @@ static bool peft__adapter_config_text(const peft_adapter *a, peft__arena *scratc
     if (a->d.method != PEFT_SELECTED && (row->kind & PEFT__REPLACES)) s.d.target_modules = NULL;
     for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys) && ok; i++) {
         const peft__adapter_key *key = &peft__adapter_keys[i];
-        if (!(key->use & (PEFT__WRITTEN | PEFT__IF_CHANGED)) || (key->kinds && !(key->kinds & row->kind)))
-            continue;
-        peft__string value;
-        peft__string_init(&value, a->ctx);
+        if (!(key->use & (PEFT__WRITTEN | PEFT__IF_CHANGED)) || !peft__has_key(key, row->kind)) continue;
+        peft__string value = PEFT__EMPTY_STRING(a->ctx);
         peft__key_write(&value, key, &s);
         ok = !value.failed;
-        bool changed = ok &&
-            (key->type == PEFT__KEY_CHOICE ? peft__choice_at((char *)&s + key->offset) != 0
-                                           : strcmp(value.data, key->missing) != 0);
-        if (ok && ((key->use & PEFT__WRITTEN) || changed))
+        if (ok && ((key->use & PEFT__WRITTEN) || strcmp(value.data, key->missing) != 0))
             peft__string_format(out, "%s  \"%s\": %s", out->size ? ",\n" : "{\n", key->key, value.data);
         peft__string_free(&value);
     }
@@ -21241,14 +20962,15 @@ static peft_status peft__prompt_result(const peft_adapter *a, peft__arena *scrat
     if (status) return status;
     peft_tape_inference(tape, true);
     const peft_tensor *x = peft__prompt_rows(a, tape, 0, a->prompt->rows);
-    if (x) {
+    float *data = x ? PEFT__ARENA(scratch, peft__size(x), float) : NULL;
+    if (data) {
+        memcpy(data, x->data, (size_t)peft__size(x) * sizeof(float));
         *out = *x;
         out->name = "prompt_embeddings";
         out->rank = 2;
-        out->data = peft__arena_alloc(scratch, (size_t)peft__size(x) * sizeof(float));
-        if (out->data) memcpy(out->data, x->data, (size_t)peft__size(x) * sizeof(float));
+        out->data = data;
     }
-    status = tape->status ? tape->status : x && out->data ? PEFT_OK : PEFT_ERROR_MEMORY;
+    status = data ? PEFT_OK : tape->status ? tape->status : PEFT_ERROR_MEMORY;
     peft_tape_destroy(tape);
     return status;
 }
@@ -21265,26 +20987,26 @@ static peft_status peft__saved_tensor(
     const peft_adapter *a, peft__arena *scratch, int64_t i, peft_tensor *out) {
     const peft_tensor *t = &a->tensors[i];
     const peft__adapted *s = peft__lora_of(a, i);
-    int64_t rows = t->rows, cols = t->cols;
+    int64_t n = peft__size(t), cols = t->cols;
     *out = *t;
     if (!s || (!s->transposed && !s->a0)) return PEFT_OK;
-    float *to = PEFT__ARENA(scratch, 2 * rows * cols, float);
+    float *to = PEFT__ARENA(scratch, 2 * n, float);
     if (!to) return PEFT_ERROR_MEMORY;
     out->data = to;
     if (s->transposed) {
         out->type = PEFT_F32;
         out->rows = cols;
-        out->cols = rows;
+        out->cols = t->rows;
         peft__transpose(t, to);
         return PEFT_OK;
     }
     bool below = t == s->a;
     const float *now = peft__f32(t), *then = peft__f32(below ? s->a0 : s->b0);
     *(below ? &out->rows : &out->cols) *= 2;
-    for (int64_t k = 0; k < rows * cols; k++) {
+    for (int64_t k = 0; k < n; k++) {
         int64_t at = below ? k : k + k / cols * cols;
         to[at] = now[k];
-        to[at + (below ? rows * cols : cols)] = below ? then[k] : -then[k];
+        to[at + (below ? n : cols)] = below ? then[k] : -then[k];
     }
     return PEFT_OK;
 }
@@ -21293,7 +21015,7 @@ static peft_status peft__saved_tensor(
 // place of the base's.
 static peft_status peft__saved_tensors(
     const peft_adapter *a, peft__arena *scratch, const peft_tensor ***list, int64_t *count) {
-    size_t room = (size_t)(a->count + a->initial_count);
+    int64_t room = a->count + a->initial_count;
     peft_tensor *made = PEFT__ARENA(scratch, room, peft_tensor);
     *list = PEFT__ARENA(scratch, room, const peft_tensor *);
     *count = a->encoder[0] ? 1 : a->count;
@@ -21315,10 +21037,8 @@ PEFTDEF peft_status peft_adapter_save(const peft_adapter *a, const char *folder)
     PEFT__NEED(NULL, a, "adapter");
     PEFT__NEED(a->ctx, folder, "folder");
     if (peft__ends_with(folder, ".gguf")) return peft__adapter_save_gguf(a, folder);
-    peft__arena scratch;
-    peft__arena_init(&scratch, a->ctx);
-    peft__string config;
-    peft__string_init(&config, a->ctx);
+    peft__arena scratch = PEFT__EMPTY_ARENA(a->ctx);
+    peft__string config = PEFT__EMPTY_STRING(a->ctx);
     const peft_tensor **list = NULL;
     int64_t count = 0;
     peft_status status = peft__adapter_config_text(a, &scratch, &config) ? PEFT_OK : PEFT_ERROR_MEMORY;
@@ -21341,11 +21061,10 @@ PEFTDEF peft_status peft_adapter_save(const peft_adapter *a, const char *folder)
 PEFTDEF peft_status peft_adapter_file_size(const peft_adapter *a, int64_t *bytes) {
     PEFT__NEED(NULL, a, "adapter");
     PEFT__NEED(a->ctx, bytes, "bytes");
-    peft__arena scratch;
+    peft__arena scratch = PEFT__EMPTY_ARENA(a->ctx);
     const peft_tensor **list = NULL;
     int64_t count = 0;
     *bytes = 0;
-    peft__arena_init(&scratch, a->ctx);
     peft_status status = peft__saved_tensors(a, &scratch, &list, &count);
     if (!status) status = peft__safetensors_put(a->ctx, NULL, list, count, bytes);
     peft__arena_free(&scratch);
@@ -21354,19 +21073,20 @@ PEFTDEF peft_status peft_adapter_file_size(const peft_adapter *a, int64_t *bytes
 
 static peft_status peft__config_method(
     peft_context *ctx, const peft__json *root, const char *path, peft_method *out) {
-    const char *type = peft__json_text(root, "peft_type", ""),
-               *selection = peft__json_text(root, "selection", "");
+    const char *type = peft__json_text(root, "peft_type", "");
+    const char *selection = peft__json_text(root, "selection", "");
     bool dora = peft__json_bool(root, "use_dora", false);
     if (strcmp(type, PEFT__PLACED_PROMPT) == 0) type = "PROMPT_TUNING";
     if (strcmp(type, PEFT__PLACED_P_TUNING) == 0) type = "P_TUNING";
     for (int64_t i = 0; i < PEFT__COUNT(peft__methods); i++) {
         const peft__method_row *row = &peft__methods[i];
         *out = row->info.method;
-        if (strcmp(row->peft_type, type) != 0) continue;
-        if ((row->kind & PEFT__REPLACES) && strcmp(selection, row->info.name) != 0) continue;
-        if (!(row->kind & PEFT__LOW_RANK) || dora == (*out == PEFT_DORA)) return PEFT_OK;
+        if (strcmp(row->peft_type, type) == 0 &&
+            (!(row->kind & PEFT__REPLACES) || strcmp(selection, row->info.name) == 0) &&
+            (!(row->kind & PEFT__LOW_RANK) || dora == (*out == PEFT_DORA)))
+            return PEFT_OK;
     }
-    return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: peft_type \"%s\"", path, type);
+    return PEFT__CANNOT(ctx, "%s: peft_type \"%s\"", path, type);
 }
 
 // How a LoRA began. HF peft takes some starts out of the base again when it loads; the others leave the
@@ -21377,10 +21097,9 @@ static peft_status peft__start_of(
         *out = peft__lora_starts[i].start;
         if (strcmp(peft__lora_starts[i].name, name) == 0) return PEFT_OK;
     }
-    return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
+    return PEFT__CANNOT(ctx,
         "%s: init_lora_weights is \"%s\": what that took out of the base's weights cannot be made again; "
-        "convert it to a "
-        "plain LoRA (save_pretrained's path_initial_model_for_weight_conversion)",
+        "convert it to a plain LoRA (save_pretrained's path_initial_model_for_weight_conversion)",
         path, name);
 }
 
@@ -21389,23 +21108,28 @@ static peft_status peft__settings_check(
     const peft__keys_reader *r, const peft_model *m, const peft__json *root) {
     peft__adapter_settings *s = r->out;
     const peft__json *targets = peft__json_get(root, "target_modules");
-    bool adapts = r->kind & PEFT__ADAPTS, prompts = r->kind & PEFT__VIRTUAL;
-    bool none = adapts && targets && targets->type != PEFT__JSON_NULL && !s->d.target_modules;
+    bool prompts = r->kind & PEFT__VIRTUAL;
+    bool none = (r->kind & PEFT__ADAPTS) && peft__json_is_given(targets) && !s->d.target_modules;
     int64_t parts = m->config.encoder_decoder ? 2 : 1;
-    if ((r->kind & PEFT__LOW_RANK) && (s->d.r < 1 || !(s->d.alpha >= 0 && s->d.alpha < 1e30f)))
-        return peft__fail(
-            r->ctx, PEFT_ERROR_FORMAT, "%s: r is %ld, lora_alpha %g", r->path, s->d.r, (double)s->d.alpha);
-    if (none && !s->d.target_parameters)
-        return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: target_modules names nothing", r->path);
+    char what[96] = "";
+    int place = 0;
+    while (prompts && place < PEFT__COUNT(peft__places) && strcmp(peft__places[place], s->place) != 0)
+        place++;
+    s->d.prompt_place = (peft_prompt_place)place;
+    if (place == PEFT__COUNT(peft__places))
+        peft__string_into(what, sizeof(what), "prompt_place is not known: %s", s->place);
+    else if ((r->kind & PEFT__LOW_RANK) && (s->d.r < 1 || !(s->d.alpha >= 0 && s->d.alpha < 1e30f)))
+        peft__string_into(what, sizeof(what), "r is %ld, lora_alpha %g", s->d.r, (double)s->d.alpha);
+    else if (none && !s->d.target_parameters)
+        peft__string_into(what, sizeof(what), "target_modules names nothing");
+    else if (prompts && s->d.num_virtual_tokens < 1)
+        peft__string_into(what, sizeof(what), "num_virtual_tokens is missing");
+    else if (prompts && (s->layers < 0 || s->layers > 1 << 16))
+        peft__string_into(what, sizeof(what), "num_layers is out of range");
+    else if (prompts && s->parts && s->parts != parts && (s->parts != 1 || s->d.prompt_place))
+        peft__string_into(what, sizeof(what), "num_transformer_submodules is %ld", s->parts);
     if (none) s->d.target_modules = "";  // NULL would mean the default
-    if (prompts && s->d.num_virtual_tokens < 1)
-        return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: num_virtual_tokens is missing", r->path);
-    if (prompts && (s->layers < 0 || s->layers > 1 << 16))
-        return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: num_layers is out of range", r->path);
-    if (prompts && s->parts && s->parts != parts && (s->parts != 1 || s->d.prompt_place))
-        return peft__fail(
-            r->ctx, PEFT_ERROR_FORMAT, "%s: num_transformer_submodules is %ld", r->path, s->parts);
-    return PEFT_OK;
+    return *what ? PEFT__MALFORMED(r->ctx, "%s: %s", r->path, what) : PEFT_OK;
 }
 
 static peft_status peft__adapter_from_config(peft_model *m, peft__arena *scratch, const peft__json *root,
@@ -21423,11 +21147,10 @@ static peft_status peft__adapter_from_config(peft_model *m, peft__arena *scratch
     s.d.activation = (peft_activation_kind)PEFT__MAX(
         PEFT__MIN(s.activation, (int64_t)PEFT_TANH + 1), (int64_t)-1);
     peft_status status = peft__adapter_alloc(&s.d, out);
-    if (status == PEFT_ERROR_ARGUMENT)
-        return peft__fail(m->ctx, PEFT_ERROR_FORMAT, "%s: %s", path, m->ctx->error);
+    if (status == PEFT_ERROR_ARGUMENT) return PEFT__MALFORMED(m->ctx, "%s: %s", path, m->ctx->error);
     if (status) return status;
     (*out)->d.alpha = s.d.alpha;  // in a file 0 means 0
-    if (s.layers) (*out)->prompt_layers = s.layers;
+    if (s.layers) (*out)->part.prefix_layers = s.layers;
     if (s.parts) (*out)->prompt_parts = s.parts;
     return peft__adapter_add_all(*out, false);
 }
@@ -21484,12 +21207,13 @@ static peft_status peft__adapter_read_one(peft__adapter_file *f, int64_t i) {
 // The module with this tensor of the base; -1: none.
 static int64_t peft__module_named(const peft_model *m, const char *name) {
     for (int64_t i = 0; i < peft__module_count(m); i++) {
-        size_t n;
         const peft_tensor *t = peft__module_tensor(m, i);
-        const char *path = t ? peft__module_path(m, i, &n) : NULL;
-        if (t && i < m->tensor_count && strcmp(t->name, name) == 0) return i;
-        if (!path || strncmp(name, path, n) != 0) continue;
-        if (strcmp(name + n, peft__ends_with(t->name, ".bias") ? ".bias" : ".weight") == 0) return i;
+        if (!t) continue;
+        if (i < m->tensor_count && strcmp(t->name, name) == 0) return i;
+        size_t n = strlen(peft__module_path(m, i));
+        if (strncmp(name, peft__module_path(m, i), n) == 0 &&
+            strcmp(name + n, peft__ends_with(t->name, ".bias") ? ".bias" : ".weight") == 0)
+            return i;
     }
     return -1;
 }
@@ -21502,13 +21226,13 @@ static peft_status peft__adapter_read_base(peft__adapter_file *f, const peft_ten
     const peft_tensor *t = peft__module_tensor(a->model, module);
     peft__adapted *at = &a->modules[t - a->model->tensors];
     if (!s->data)
-        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
-            "%s: tensor %s is of a type that cannot be computed with", f->path, s->name);
+        return PEFT__CANNOT(
+            a->ctx, "%s: tensor %s is of a type that cannot be computed with", f->path, s->name);
     if (s->rows != t->rows || s->cols != t->cols)
         return peft__adapter_shape_error(a, f->path, s, t->rows, t->cols);
     if (a->modules[module].replacement || peft__same_values(s, t)) return PEFT_OK;
     if (at->replacement || strstr(s->name, ".original_module."))
-        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
+        return PEFT__CANNOT(a->ctx,
             "%s: tensor %s is not the base's, which other modules of the adapter share", f->path, s->name);
     const char *name = peft__arena_strdup(&a->arena, s->name, strlen(s->name));
     peft_tensor *kept = name ? peft__initial_copy(a, s) : NULL;
@@ -21525,18 +21249,17 @@ static peft_status peft__adapter_read_base(peft__adapter_file *f, const peft_ten
 // Handles a tensor that is left in the file. Parts of adapters that the configuration does not have are an
 // error, though HF would ignore them.
 static peft_status peft__adapter_read_left(peft__adapter_file *f, const peft_tensor *s) {
-    static const char *const inside[] = {".base_layer", ".original_module"};
     static const char *const marks[] = {
         ".lora_", ".ia3_l", "prompt_embeddings", ".trainable_tokens_delta", ".adapter_", ".modules_to_save."};
     static const char before[] = "base_model.model.";
     if (peft__is_mask_buffer(s->name)) return PEFT_OK;
     for (int64_t i = 0; i < PEFT__COUNT(marks); i++)
         if (strstr(s->name, marks[i]))
-            return peft__fail(f->a->ctx, PEFT_ERROR_UNSUPPORTED,
-                "%s: tensor %s belongs to no module of this model", f->path, s->name);
+            return PEFT__CANNOT(
+                f->a->ctx, "%s: tensor %s belongs to no module of this model", f->path, s->name);
     const char *name = strncmp(s->name, before, sizeof(before) - 1) == 0 ? s->name + sizeof(before) - 1 : "";
-    for (int64_t i = 0; i < PEFT__COUNT(inside) && name; i++)
-        name = peft__name_replaced(f->scratch, name, inside[i], "");
+    name = peft__name_replaced(f->scratch, name, ".base_layer", "");
+    if (name) name = peft__name_replaced(f->scratch, name, ".original_module", "");
     if (!name) return PEFT_ERROR_MEMORY;
     int64_t module = peft__module_named(f->a->model, name);
     if (module >= 0) return peft__adapter_read_base(f, s, module);
@@ -21551,9 +21274,8 @@ static peft_status peft__adapter_read_tensors(
     peft_status status = peft_archive_open(a->ctx, path, &f.archive);
     if (status) return status;
     int64_t count = f.archive->count;
-    f.used = PEFT__ARENA(scratch, count + 1, bool);
+    f.used = PEFT__ZEROS(scratch, count + 1, bool);
     status = f.used ? peft__initial_room(a, count) : PEFT_ERROR_MEMORY;
-    if (!status) memset(f.used, 0, (size_t)count);
     for (int64_t i = 0; i < a->count && !status; i++) status = peft__adapter_read_one(&f, i);
     for (int64_t i = 0; !status && i < count; i++)
         if (!f.used[i]) status = peft__adapter_read_left(&f, &f.archive->tensors[i]);
@@ -21568,157 +21290,100 @@ static peft_status peft__adapter_read_tensors(
 
 // llama.cpp's format: each adapted weight W has the tensors W.lora_a [r, in] and W.lora_b [out, r]; there
 // is one alpha for all (here the first module's), and y = W x + alpha / r B A x.
-typedef struct peft__gguf_lora_module {
-    const char *name;  // the module's in Hugging Face: model.layers.0.self_attn.q_proj
-    const peft_tensor *a, *b;  // [r, in] and [out, r]; of an embedding, `in` is the vocabulary
-    double scale;  // alpha / r, or alpha / sqrt(r)
-    const peft_tensor *magnitude, *bias;  // DoRA's; trained: GGUF cannot express them
-} peft__gguf_lora_module;
 
-typedef struct peft__gguf_lora {
-    const char *path, *architecture;  // architecture: GGUF's, as in the base model
-    int64_t heads, kv_heads;  // of the base model
-    bool tied;  // the base model's output matrix is its embedding
-    const peft__gguf_lora_module *modules;
-    int64_t count;
-} peft__gguf_lora;
-
-// Refuses what the format cannot express. `name`: W's in GGUF, behind the block's; NULL: it has none.
-// llama.cpp uses an adapter where it multiplies by a matrix and where it embeds tokens, nowhere else.
-static peft_status peft__gguf_lora_check(peft_context *ctx, const peft__gguf_lora *l,
-    const peft__gguf_lora_module *m, const char *name, double alpha) {
-    double own = m->a && m->b ? m->scale * (double)m->a->rows : 0;
-    const char *wrong = NULL;
-    peft_status status = PEFT_ERROR_UNSUPPORTED;
-    if (m->magnitude) wrong = "GGUF has no place for DoRA's magnitude";
-    else if (m->bias) wrong = "GGUF has no place for a trained bias";
-    else if (!name || strstr(name, "norm") || strstr(name, "rel_b") || strcmp(name, "position_embd") == 0)
-        return peft__fail(ctx, status, "%s: llama.cpp adapts no such module of %s", m->name, l->architecture);
-    else if (l->tied && peft__is_listed("output,token_embd", name))
-        wrong = "llama.cpp cannot adapt one use of a tied matrix";
-    else if (!m->a || !m->b) wrong = "one of its two matrices is missing", status = PEFT_ERROR_MISSING;
-    if (wrong) return peft__fail(ctx, status, "%s: %s", m->name, wrong);
-    if (m->a->rows != m->b->cols)
-        return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: A is %ld x %ld, B is %ld x %ld", m->name, m->a->rows,
-            m->a->cols, m->b->rows, m->b->cols);
-    if (!isfinite(own) || !isfinite(alpha) || alpha == 0)
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-            "%s: needs alpha %g, the first module %g; GGUF has one, not 0, for all", m->name, own, alpha);
-    return PEFT_OK;
+static const peft__gguf_family *peft__gguf_family_for(const peft_model *m) {
+    return peft__gguf_family_of(peft__gguf_architecture(m->config.model_type));
 }
 
 // The order of A's or B's rows in the file. An embedding's A is stored by token. B's rows move with the
 // weight's; transposing W only changes its storage.
-static peft__row_order peft__gguf_lora_order(
-    const peft__gguf_family *f, const peft__gguf_name *own, bool is_b, int64_t heads, int64_t kv_heads) {
-    peft__row_order order = is_b ? peft__gguf_order(f, own->order, heads, kv_heads) : peft__same_order;
-    if (is_b && order.kind == PEFT__ORDER_TRANSPOSED) order.kind = PEFT__ORDER_SAME;
-    if (!is_b && strcmp(own->gguf, "token_embd") == 0) order.kind = PEFT__ORDER_TRANSPOSED;
+static peft__row_order peft__gguf_lora_order(const peft_model *m, const peft__gguf_name *own, bool is_b) {
+    bool table = !is_b && strcmp(own->gguf, "token_embd") == 0;
+    peft__row_order order = peft__same_order;
+    if (is_b)
+        order = peft__gguf_order(peft__gguf_family_for(m), own->order, m->config.heads, m->config.kv_heads);
+    if (table) order.kind = PEFT__ORDER_TRANSPOSED;
+    else if (order.kind == PEFT__ORDER_TRANSPOSED) order.kind = PEFT__ORDER_SAME;
     return order;
 }
 
-static peft_status peft__gguf_lora_add(peft_gguf_writer *w, const peft__gguf_lora *l,
-    const peft__gguf_family *f, const peft__gguf_lora_module *m, double alpha) {
-    char hf[PEFT__GGUF_NAME_SIZE], name[PEFT__GGUF_NAME_SIZE + 16];
-    peft__gguf_name own;
-    peft__string_into(hf, sizeof(hf), "%s.weight", m->name);
-    bool known = peft__gguf_translate(f->names, true, hf, -1, &own);
-    peft_status status = peft__gguf_lora_check(w->ctx, l, m, known ? own.gguf : NULL, alpha);
-    for (int is_b = 0; is_b < 2 && !status; is_b++) {
-        peft__string_into(name, sizeof(name), "%s.lora_%c", own.other, is_b ? 'b' : 'a');
-        status = peft__gguf_add_ordered(w, name, is_b ? m->b : m->a, PEFT_GGML_F32,
-            peft__gguf_lora_order(f, &own, is_b, l->heads, l->kv_heads));
-    }
-    double ratio = status ? 1 : m->scale * (double)m->a->rows / alpha;
-    if (fabs(ratio - 1) > 1e-6) w->sources[w->count - 1].scale = (float)ratio;  // makes up for the one alpha
-    return status;
-}
-
-static peft_status peft__gguf_write_lora(peft_context *ctx, const peft__gguf_lora *l) {
-    const peft__gguf_family *f = peft__gguf_family_of(l->architecture);
-    if (!f)
-        return peft__fail(
-            ctx, PEFT_ERROR_UNSUPPORTED, "%s: a GGUF adapter for architecture %s", l->path, l->architecture);
-    if (l->count < 1 || !l->modules[0].a)
-        return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: an adapter without modules", l->path);
-    double alpha = l->modules[0].scale * (double)l->modules[0].a->rows;
-    peft_gguf_writer *w;
-    peft_status status = peft_gguf_writer_create(ctx, &w);
-    if (status) return status;
-    status = peft_gguf_set_string(w, "general.architecture", f->architecture);
-    if (!status) status = peft_gguf_set_string(w, "general.type", "adapter");
-    if (!status) status = peft_gguf_set_string(w, "adapter.type", "lora");
-    if (!status) status = peft_gguf_set_number(w, "adapter.lora.alpha", PEFT_GGUF_F32, alpha);
-    for (int64_t i = 0; i < l->count && !status; i++)
-        status = peft__gguf_lora_add(w, l, f, &l->modules[i], alpha);
-    if (!status) status = peft_gguf_write(w, l->path);
-    peft_gguf_writer_destroy(w);
-    return status;
-}
-
-// Describes in GGUF's terms what the adapter has at a module, or fails.
-static peft_status peft__gguf_module_of(const peft_adapter *a, const char *path, int64_t module,
-    peft__arena *scratch, const peft_tensor *const *saved, peft__gguf_lora_module *out) {
+// Adds A and B of a module, or refuses what the format cannot express. With a start, saved A and B have
+// twice the rank and the same s. *alpha, 0 before the first module, becomes that module's.
+static peft_status peft__gguf_add_module(peft_gguf_writer *w, const peft_adapter *a, const char *path,
+    int64_t module, const peft_tensor *const *saved, double *alpha) {
     const peft_model *m = a->model;
     const peft__adapted *s = &a->modules[module];
-    size_t n;
-    const char *name = peft__module_path(m, module, &n), *what = NULL;
+    peft__gguf_name own;
+    const char *place = peft__module_path(m, module), *what = NULL;
     if (s->path_bias) what = "the bias of a LoRA beside";
     else if (s->rows) what = "trained tokens of";
     else if (s->replacement) what = "a trained";
-    else if (module >= m->tensor_count) what = "a LoRA beside the tied";
-    else if (&m->tensors[module] == m->positions) what = "a LoRA beside";
-    if (what)
-        return peft__fail(
-            a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF has no place for %s %.*s", path, what, (int)n, name);
-    memset(out, 0, sizeof(*out));
-    const char *own = m->tensors[module].name,
-               *dot = strrchr(own, '.');  // the checkpoint's name, if the module's differs
-    out->name = peft__arena_strdup(scratch, dot ? own : name, dot ? (size_t)(dot - own) : n);
-    out->a = saved[s->a - a->tensors];  // with a start: both, at twice the rank
-    out->b = saved[s->b - a->tensors];
-    out->scale = (double)peft__adapter_scale(a, s);
-    out->magnitude = s->magnitude;
-    return out->name ? PEFT_OK : PEFT_ERROR_MEMORY;
+    else if (s->magnitude) what = "DoRA's magnitude of";
+    else if (module >= m->tensor_count || &m->tensors[module] == m->positions ||
+        !peft__gguf_translate(peft__gguf_family_for(m)->names, true, m->tensors[module].name, -1, &own))
+        what = "a LoRA beside";
+    else if (m->head == m->shared && &m->tensors[module] == m->shared)
+        what = "a LoRA beside one use of the tied";
+    if (what) return PEFT__CANNOT(a->ctx, "%s: GGUF has no place for %s %s", path, what, place);
+    double wanted = (double)peft__adapter_scale(a, s) * (double)(s->a->rows * (s->a0 ? 2 : 1));
+    peft_status status = PEFT_OK;
+    if (*alpha == 0) {
+        *alpha = wanted;
+        status = peft_gguf_set_number(w, "adapter.lora.alpha", PEFT_GGUF_F32, wanted);
+    }
+    if (!isfinite(wanted) || !isfinite(*alpha) || *alpha == 0)
+        return PEFT__CANNOT(a->ctx,
+            "%s: %s needs alpha %g, the first module %g; GGUF has one, not 0, for all", path, place, wanted,
+            *alpha);
+    for (int is_b = 0; is_b < 2 && !status; is_b++) {
+        char name[PEFT__GGUF_NAME_SIZE + 16];
+        const peft_tensor *t = is_b ? s->b : s->a;
+        peft__string_into(name, sizeof(name), "%s.lora_%c", own.other, is_b ? 'b' : 'a');
+        status = peft__gguf_add_ordered(
+            w, name, s->a0 ? saved[t - a->tensors] : t, PEFT_GGML_F32, peft__gguf_lora_order(m, &own, is_b));
+    }
+    double ratio = wanted / *alpha;
+    if (!status && fabs(ratio - 1) > 1e-6) w->sources[w->count - 1].scale = (float)ratio;  // in B
+    return status;
 }
 
 static peft_status peft__adapter_save_gguf(const peft_adapter *a, const char *path) {
-    const peft_model *m = a->model;
-    const char *architecture = peft__gguf_architecture(m->config.model_type);
+    const peft__gguf_family *f = peft__gguf_family_for(a->model);
     const peft__method_row *row = peft__method_row_of(a->d.method);
-    if (row->kind != PEFT__LOW_RANK || !architecture)
-        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF holds LoRA adapters, not %s of %s", path,
-            row->info.name, m->config.model_type);
-    peft__gguf_lora lora = {path, architecture, m->config.heads, m->config.kv_heads, m->config.tied, NULL, 0};
-    peft__arena scratch;
-    peft__arena_init(&scratch, a->ctx);
-    int64_t count = 0, room = peft__module_count(m);
+    if (row->kind != PEFT__LOW_RANK || !f)
+        return PEFT__CANNOT(a->ctx, "%s: GGUF holds LoRA adapters, not %s of %s", path, row->info.name,
+            a->model->config.model_type);
+    peft__arena scratch = PEFT__EMPTY_ARENA(a->ctx);
+    int64_t count = 0;
+    double alpha = 0;
     const peft_tensor **saved = NULL;
-    peft__gguf_lora_module *modules = PEFT__ARENA(&scratch, room, peft__gguf_lora_module);
-    peft_status status = modules ? peft__saved_tensors(a, &scratch, &saved, &count) : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < room && !status; i++)
-        if (a->modules[i].used)
-            status = peft__gguf_module_of(a, path, i, &scratch, saved, &modules[lora.count++]);
-    lora.modules = modules;
-    if (!status) status = peft__gguf_write_lora(a->ctx, &lora);
+    peft_gguf_writer *w = NULL;
+    peft_status status = peft__saved_tensors(a, &scratch, &saved, &count);
+    if (!status) status = peft_gguf_writer_create(a->ctx, &w);
+    if (!status) status = peft_gguf_set_string(w, "general.architecture", f->architecture);
+    if (!status) status = peft_gguf_set_string(w, "general.type", "adapter");
+    if (!status) status = peft_gguf_set_string(w, "adapter.type", "lora");
+    for (int64_t i = 0; i < peft__module_count(a->model) && !status; i++)
+        if (a->modules[i].used) status = peft__gguf_add_module(w, a, path, i, saved, &alpha);
+    if (!status) status = peft_gguf_write(w, path);
+    peft_gguf_writer_destroy(w);
     peft__arena_free(&scratch);
     return status;
 }
 
 static peft_status peft__gguf_adapter_check(const peft_model *m, const peft_gguf *g) {
-    const char *known[][2] = {
-        {"general.type", "adapter"}, {"adapter.type", "lora"}, {"general.architecture", NULL}};
-    known[2][1] = peft__gguf_architecture(m->config.model_type);
+    const peft__gguf_family *f = peft__gguf_family_for(m);
+    const char *const known[][2] = {{"general.type", "adapter"}, {"adapter.type", "lora"},
+        {"general.architecture", f ? f->architecture : "one that GGUF has for this model"}};
     for (int64_t i = 0; i < PEFT__COUNT(known); i++) {
         const char *value = peft_gguf_string(g, known[i][0], "(none)");
-        if (!known[i][1] || strcmp(value, known[i][1]) != 0)
-            return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s is %s, not %s", g->path, known[i][0],
-                value, known[i][1] ? known[i][1] : "one that GGUF has for this model");
+        if (strcmp(value, known[i][1]) != 0)
+            return PEFT__FILE_CANNOT(&g->file, "%s is %s, not %s", known[i][0], value, known[i][1]);
     }
     for (int64_t i = 0; i < peft_gguf_key_count(g); i++) {
         const char *key = peft_gguf_key(g, i);
         if (strncmp(key, "adapter.", 8) == 0 && !peft__is_listed("adapter.type,adapter.lora.alpha", key))
-            return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s is not supported", g->path, key);
+            return PEFT__FILE_CANNOT(&g->file, "%s is not supported", key);
     }
     return PEFT_OK;
 }
@@ -21726,35 +21391,31 @@ static peft_status peft__gguf_adapter_check(const peft_model *m, const peft_gguf
 // Which matrix of which module tensor i is: own->other is the name of the module's weight.
 static peft_status peft__gguf_lora_part(
     const peft_gguf *g, const peft_model *m, int64_t i, peft__gguf_name *own, bool *is_b) {
-    const peft__gguf_family *f = peft__gguf_family_of(peft__gguf_architecture(m->config.model_type));
     const char *name = peft_gguf_at(g, i)->name;
     char base[PEFT__GGUF_NAME_SIZE];
     size_t n = strlen(name);
     *is_b = peft__ends_with(name, ".lora_b");
     if ((!*is_b && !peft__ends_with(name, ".lora_a")) || n >= sizeof(base))
-        return peft__fail(
-            g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s is no .lora_a and no .lora_b", g->path, name);
+        return PEFT__FILE_CANNOT(&g->file, "tensor %s is no .lora_a and no .lora_b", name);
     peft__string_into(base, sizeof(base), "%.*s", (int)n - 7, name);
-    if (!peft__gguf_translate(f->names, false, base, m->config.gated, own) ||
+    if (!peft__gguf_translate(peft__gguf_family_for(m)->names, false, base, m->config.gated, own) ||
         !peft__ends_with(own->other, ".weight"))
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s belongs to no module of %s", g->path,
-            name, f->model_type);
+        return PEFT__FILE_CANNOT(
+            &g->file, "tensor %s belongs to no module of %s", name, m->config.model_type);
     return PEFT_OK;
 }
 
-// Derives target_modules, r, alpha and their patterns from the tensors. In llama.cpp alpha 0 means each
-// rank itself.
-static peft_status peft__gguf_adapter_desc(const peft_gguf *g, peft__arena *scratch, peft_adapter_desc *d) {
+// Derives target_modules, r, alpha and their patterns (`lists`, which hold the texts) from the tensors. In
+// llama.cpp alpha 0 means each rank itself.
+static peft_status peft__gguf_adapter_desc(const peft_gguf *g, peft__string lists[3], peft_adapter_desc *d) {
     const char **const into[] = {&d->target_modules, &d->rank_pattern, &d->alpha_pattern};
-    peft__string lists[3];
-    for (int i = 0; i < 3; i++) peft__string_init(&lists[i], g->ctx);
     double alpha = peft_gguf_number(g, "adapter.lora.alpha", 0);
-    peft_status status = PEFT_OK;
-    for (int64_t i = 0; i < peft_gguf_count(g) && !status; i++) {
+    for (int64_t i = 0; i < peft_gguf_count(g); i++) {
         peft__gguf_name own;
         bool is_b;
-        status = peft__gguf_lora_part(g, d->model, i, &own, &is_b);
-        if (status || !is_b) continue;
+        peft_status status = peft__gguf_lora_part(g, d->model, i, &own, &is_b);
+        if (status) return status;
+        if (!is_b) continue;
         int64_t r = peft_gguf_at(g, i)->dims[0];
         int n = (int)strlen(own.other) - 7;  // the module's path: without ".weight"
         if (!d->r) d->r = r;
@@ -21765,32 +21426,23 @@ static peft_status peft__gguf_adapter_desc(const peft_gguf *g, peft__arena *scra
         }
     }
     d->alpha = (float)alpha;
-    if (!status && (!lists[0].size || d->r < 1 || !isfinite(alpha)))
-        status = peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: %ld tensors, rank %ld, adapter.lora.alpha %g",
-            g->path, peft_gguf_count(g), d->r, alpha);
-    for (int i = 0; i < 3; i++) {
-        if (!status && lists[i].size)
-            *into[i] = lists[i].failed ? NULL : peft__arena_strdup(scratch, lists[i].data, lists[i].size);
-        if (!status && (lists[i].failed || (lists[i].size && !*into[i]))) status = PEFT_ERROR_MEMORY;
-        peft__string_free(&lists[i]);
-    }
-    return status;
+    if (!lists[0].size || d->r < 1 || !isfinite(alpha))
+        return PEFT__FILE_BAD(
+            &g->file, "%ld tensors, rank %ld, adapter.lora.alpha %g", peft_gguf_count(g), d->r, alpha);
+    for (int k = 0; k < 3; k++) *into[k] = lists[k].data;
+    return lists[0].failed || lists[1].failed || lists[2].failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
 static peft_status peft__gguf_adapter_read_one(peft_adapter *a, const peft_gguf *g, int64_t i) {
-    const peft_config *c = &a->model->config;
     const peft_gguf_tensor *t = peft_gguf_at(g, i);
-    const peft__gguf_family *f = peft__gguf_family_of(peft__gguf_architecture(c->model_type));
     peft__gguf_name own;
     bool is_b;
     peft_status status = peft__gguf_lora_part(g, a->model, i, &own, &is_b);
     if (status) return status;
     int64_t module = peft__module_named(a->model, own.other);
     const peft_tensor *to = module < 0 ? NULL : is_b ? a->modules[module].b : a->modules[module].a;
-    if (!to)
-        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s belongs to no module of this model",
-            g->path, t->name);
-    peft__row_order order = peft__gguf_lora_order(f, &own, is_b, c->heads, c->kv_heads);
+    if (!to) return PEFT__FILE_CANNOT(&g->file, "tensor %s belongs to no module of this model", t->name);
+    peft__row_order order = peft__gguf_lora_order(a->model, &own, is_b);
     bool transposed = order.kind == PEFT__ORDER_TRANSPOSED;
     peft__gguf_view v = {t, order, 2, t->dims[transposed ? 0 : 1], t->dims[transposed ? 1 : 0]};
     if (t->rank > 2 || v.rows != to->rows || v.cols != to->cols || !peft__row_order_fits(&v.order, v.rows))
@@ -21803,23 +21455,23 @@ static peft_status peft__gguf_adapter_read_one(peft_adapter *a, const peft_gguf 
 static peft_status peft__adapter_load_gguf(peft_model *m, const char *path, peft_adapter **out) {
     peft_gguf *g = NULL;
     peft_adapter *a = NULL;
+    peft__string lists[3];
     peft_adapter_desc d;
     memset(&d, 0, sizeof(d));
     d.model = m;
-    peft__arena scratch;
-    peft__arena_init(&scratch, m->ctx);
+    for (int i = 0; i < 3; i++) peft__string_init(&lists[i], m->ctx);
     peft_status status = peft_gguf_open(m->ctx, path, &g);
     if (!status) status = peft__gguf_adapter_check(m, g);
-    if (!status) status = peft__gguf_adapter_desc(g, &scratch, &d);
+    if (!status) status = peft__gguf_adapter_desc(g, lists, &d);
     if (!status) status = peft__adapter_alloc(&d, &a);
-    if (!status && d.alpha == 0) a->d.alpha = 0;  // the pattern has all alphas
+    if (!status) a->d.alpha = d.alpha;  // 0: the pattern has all alphas
     if (!status) status = peft__adapter_add_all(a, false);
     for (int64_t i = 0; !status && i < peft_gguf_count(g); i++) status = peft__gguf_adapter_read_one(a, g, i);
     if (!status && peft_gguf_count(g) != a->count)
         status = peft__fail(m->ctx, PEFT_ERROR_MISSING, "%s: %ld tensors, its modules have %ld", path,
             peft_gguf_count(g), a->count);
     peft_gguf_close(g);
-    peft__arena_free(&scratch);
+    for (int i = 0; i < 3; i++) peft__string_free(&lists[i]);
     if (status) peft_adapter_destroy(a);
     else *out = a;
     return status;
@@ -21831,8 +21483,7 @@ PEFTDEF peft_status peft_adapter_load(peft_model *m, const char *folder, peft_ad
     PEFT__NEED(m->ctx, folder, "folder");
     PEFT__NEED(m->ctx, out, "out");
     if (peft__ends_with(folder, ".gguf")) return peft__adapter_load_gguf(m, folder, out);
-    peft__arena scratch;
-    peft__arena_init(&scratch, m->ctx);
+    peft__arena scratch = PEFT__EMPTY_ARENA(m->ctx);
     char *config = peft__path_join(&scratch, folder, "adapter_config.json");
     char *weights = peft__path_join(&scratch, folder, "adapter_model.safetensors");
     char *pickled = peft__path_join(&scratch, folder, "adapter_model.bin");
@@ -21841,7 +21492,7 @@ PEFTDEF peft_status peft_adapter_load(peft_model *m, const char *folder, peft_ad
     peft__lora_start start = PEFT__START_PLAIN;
     peft_status status = weights && pickled ? peft__json_read(&scratch, config, &root) : PEFT_ERROR_MEMORY;
     if (!status && !peft__file_exists(m->ctx, weights) && peft__file_exists(m->ctx, pickled))
-        status = peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
+        status = PEFT__CANNOT(m->ctx,
             "%s is in PyTorch's pickle format; convert it with Python: import torch, safetensors.torch; "
             "safetensors.torch.save_file(torch.load(\"%s\"), \"%s\")",
             pickled, pickled, weights);
@@ -21857,22 +21508,21 @@ PEFTDEF peft_status peft_adapter_load(peft_model *m, const char *folder, peft_ad
 
 // Merging: W += s B A, IA3's factors into rows or columns, DoRA's direction, replacements. The base's own
 // tensors are set aside, so that unmerging restores them bit for bit.
-static void peft__scale_weight(peft_tensor *w, const float *v, bool by_input) {
+static void peft__scale_weight(peft_tensor *w, const float *v, bool by_input) {  // a bias: by_input
     bool by_row = by_input == w->in_out;
-    for (int64_t i = 0; i < w->rows; i++)
-        for (int64_t k = 0; k < w->cols; k++) peft__f32(w)[i * w->cols + k] *= v[by_row ? i : k];
+    for (int64_t i = 0; i < peft__size(w); i++) peft__f32(w)[i] *= v[by_row ? i / w->cols : i % w->cols];
 }
 
 static peft_status peft__merge_dora(peft_adapter *a, const peft_tensor *w, const peft__adapted *s) {
     peft_tape *tape = NULL;
     peft_status status = peft_tape_create(a->ctx, &tape);
+    if (status) return status;
     peft_tensor now = *w;
     now.in_out = w->in_out || s->embedding;
     // the direction of w as it is now
-    const peft_tensor *direction = status ? NULL
-                                          : peft__dora_direction(tape, &now, s->a, s->b, 0, s->magnitude);
-    if (!status && !direction) status = tape->status;
-    if (!status) peft__scale_weight(&now, peft__f32(direction), false);
+    const peft_tensor *direction = peft__dora_direction(tape, &now, s->a, s->b, 0, s->magnitude);
+    if (direction) peft__scale_weight(&now, peft__f32(direction), false);
+    else status = tape->status;
     peft_tape_destroy(tape);
     return status;
 }
@@ -21910,8 +21560,7 @@ static peft_status peft__merge_module(peft_adapter *a, int64_t i, float factor) 
             (size_t)w->cols * sizeof(float));
     if (s->path_bias) peft__axpy(a->ctx, peft__f32(bias), scale, peft__f32(s->path_bias), s->b->rows);
     if (s->scale) peft__scale_weight(w, peft__f32(s->scale), s->scales_input);
-    for (int64_t k = 0; s->scale && !s->scales_input && bias && k < peft__size(bias); k++)
-        peft__f32(bias)[k] *= peft__f32(s->scale)[k];
+    if (s->scale && !s->scales_input && bias) peft__scale_weight(bias, peft__f32(s->scale), true);
     return status;
 }
 
@@ -21920,8 +21569,7 @@ static peft_status peft__check_merged(const peft_adapter *a, const char *caller)
     for (int64_t i = 0; i < a->backup_count; i++) {
         const peft_tensor *t = &a->model->tensors[a->backups[i].tensor];
         if (t->data != a->backups[i].merged)
-            return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "%s: %s was changed after this adapter was merged",
-                caller, t->name);
+            return PEFT__REFUSE(a->ctx, "%s: %s was changed after this adapter was merged", caller, t->name);
     }
     return PEFT_OK;
 }
@@ -21938,7 +21586,8 @@ PEFTDEF peft_status peft_adapter_unmerge(peft_adapter *a) {
         b->before.grad = t->grad;
         *t = b->before;
     }
-    peft__drop_backups(a);
+    peft__free(a->ctx, a->backups);
+    a->backups = NULL;
     a->part.merged = false;
     return PEFT_OK;
 }
@@ -21952,15 +21601,6 @@ static bool peft__merges(const peft_adapter *a, int64_t i) {
     return s->used && !unasked;
 }
 
-// Whether merging changes tensor i as the bias of a module.
-static bool peft__merges_bias(const peft_adapter *a, int64_t i) {
-    for (int64_t k = 0; k < a->model->tensor_count; k++) {
-        const peft__adapted *s = &a->modules[k];
-        if (a->model->bias_of[k] == i && (s->path_bias || (s->scale && !s->scales_input))) return true;
-    }
-    return false;
-}
-
 // Refuses to merge if modules that share a tensor would change differently: all must have the same trained
 // rows, or a replacement that holds for all.
 static peft_status peft__merge_check(const peft_adapter *a) {
@@ -21970,16 +21610,13 @@ static peft_status peft__merge_check(const peft_adapter *a) {
     bool for_all = !peft__merges(a, own) || (s->everywhere && !s->a && !s->rows);
     for (int64_t i = 0; i < peft__module_count(m); i++) {
         const peft__adapted *at = &a->modules[i];
-        size_t n;
-        const char *path = peft__module_path(m, i, &n);
+        const char *path = peft__module_path(m, i);
         if (at->path_bias && (i >= m->tensor_count || m->bias_of[i] < 0))
-            return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
-                "merge: %.*s has no bias to take that of lora_bias", (int)n, path);
+            return PEFT__CANNOT(a->ctx, "merge: %s has no bias to take that of lora_bias", path);
         if (i < m->tensor_count || !peft__module_tensor(m, i)) continue;
         if (at->used ? at->rows && at->rows == s->rows : for_all) continue;
-        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
-            "merge: %s is the weight of %.*s, too, which this adapter %s", m->shared->name, (int)n, path,
-            at->used ? "changes in its own way" : "leaves alone");
+        return PEFT__CANNOT(a->ctx, "merge: %s is the weight of %s, too, which this adapter %s",
+            m->shared->name, path, at->used ? "changes in its own way" : "leaves alone");
     }
     return PEFT_OK;
 }
@@ -21989,22 +21626,24 @@ PEFTDEF peft_status peft_adapter_merge(peft_adapter *a, float scale) {
     peft_model *m = a->model;
     const peft__method_row *row = peft__method_row_of(a->d.method);
     if (!(scale > -1e30f && scale < 1e30f))
-        return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "scale: %g is not a number", (double)scale);
+        return PEFT__REFUSE(a->ctx, "scale: %g is not a number", (double)scale);
     if (!(row->kind & (PEFT__ADAPTS | PEFT__REPLACES)))
-        return peft__fail(
-            a->ctx, PEFT_ERROR_UNSUPPORTED, "merge: %s has no weights to add it to", row->info.name);
-    if (a->backup_count)
-        return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "merge: this adapter is merged already");
+        return PEFT__CANNOT(a->ctx, "merge: %s has no weights to add it to", row->info.name);
+    if (a->backup_count) return PEFT__REFUSE(a->ctx, "merge: this adapter is merged already");
     peft_status status = peft__merge_check(a);
     if (status) return status;
     a->backups = PEFT__CALLOC(a->ctx, m->tensor_count, peft__backup);
     if (!a->backups) return PEFT_ERROR_MEMORY;
     a->part.merged = true;
-    for (int64_t i = 0; i < m->tensor_count && !status; i++)
-        if (peft__merges(a, i) || peft__merges_bias(a, i)) status = peft__merge_prepare(a, i);
     for (int64_t i = 0; i < m->tensor_count && !status; i++) {
         const peft_tensor *t = a->modules[i].replacement;
-        if (t) memcpy(m->tensors[i].data, t->data, (size_t)peft__size(t) * sizeof(float));
+        bool changes = peft__merges(a, i);  // or as the bias of a module
+        for (int64_t k = 0; k < m->tensor_count && !changes; k++) {
+            const peft__adapted *s = &a->modules[k];
+            changes = m->bias_of[k] == i && (s->path_bias || (s->scale && !s->scales_input));
+        }
+        if (changes) status = peft__merge_prepare(a, i);
+        if (t && !status) memcpy(m->tensors[i].data, t->data, (size_t)peft__size(t) * sizeof(float));
     }
     for (int64_t i = 0; i < m->tensor_count && !status; i++)
         if (peft__merges(a, i)) status = peft__merge_module(a, i, scale == 0 ? 1 : scale);
@@ -22020,30 +21659,29 @@ typedef struct peft__requantize_sums {
 // Quantizes a merged weight in the base's format, and adds the errors.
 static peft_status peft__requantize_one(
     peft_adapter *a, const peft__backup *b, peft__requantize_sums *s, peft_tensor **out) {
-    float x[256], y[256], z[256];
     const peft_quant *q = b->before.quant;
     const peft_tensor *merged = &a->model->tensors[b->tensor];
     peft_quantize_desc d = {b->before.type, q->block, q->codes != NULL};
     if (q->ggml) d.type = PEFT_I8, d.block = 32;  // no encoders for most of GGUF's blocks
-    int64_t n = peft__size(merged);
     peft_status status = peft_quantize(a->ctx, merged, &d, out);
     if (status) return status;
     ((peft_quant *)(uintptr_t)(*out)->quant)->source = q->source;
-    for (int64_t i = 0; i < n; i++) {
-        int64_t k = i % 256, count = PEFT__MIN(256, n - i);
-        if (!k) {
-            peft__to_f32(&b->before, i, count, x);
-            peft__to_f32(merged, i, count, y);
-            peft__to_f32(*out, i, count, z);
+    for (int64_t i = 0, n; i < peft__size(merged); i += n) {
+        float x[256], y[256], z[256];
+        n = PEFT__MIN(256, peft__size(merged) - i);
+        peft__to_f32(&b->before, i, n, x);
+        peft__to_f32(merged, i, n, y);
+        peft__to_f32(*out, i, n, z);
+        for (int64_t k = 0; k < n; k++) {
+            double error = fabs((double)z[k] - (double)y[k]), update = (double)y[k] - (double)x[k];
+            s->errors += error * error;
+            s->merged += (double)y[k] * (double)y[k];
+            s->updates += update * update;
+            s->magnitudes += error;
+            s->max = PEFT__MAX(s->max, error);
         }
-        double error = fabs((double)z[k] - (double)y[k]), update = (double)y[k] - (double)x[k];
-        s->errors += error * error;
-        s->merged += (double)y[k] * (double)y[k];
-        s->updates += update * update;
-        s->magnitudes += error;
-        s->max = PEFT__MAX(s->max, error);
+        s->weights += (double)n;
     }
-    s->weights += (double)n;
     return PEFT_OK;
 }
 
@@ -22052,8 +21690,7 @@ PEFTDEF peft_status peft_adapter_requantize(peft_adapter *a, peft_requantize_err
     peft__requantize_sums s;
     memset(&s, 0, sizeof(s));
     if (error) memset(error, 0, sizeof(*error));
-    if (!a->backup_count)
-        return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "requantize: this adapter is not merged");
+    if (!a->backup_count) return PEFT__REFUSE(a->ctx, "requantize: this adapter is not merged");
     peft_status status = peft__check_merged(a, "requantize");
     if (status) return status;
     peft_tensor **made = PEFT__CALLOC(a->ctx, a->backup_count, peft_tensor *);
@@ -22086,29 +21723,24 @@ PEFTDEF peft_status peft_adapter_requantize(peft_adapter *a, peft_requantize_err
 static peft_status peft__combine_check(const peft_combine_desc *d) {
     const peft_adapter *first = d->adapters[0];
     peft_context *ctx = first->ctx;
-    if ((unsigned)d->kind > (unsigned)PEFT_COMBINE_DARE_LINEAR ||
-        !(d->density >= 0 && d->density <= 1))
-        return peft__fail(
-            ctx, PEFT_ERROR_ARGUMENT, "combine: kind %d, density %g", (int)d->kind, (double)d->density);
+    if ((unsigned)d->kind > (unsigned)PEFT_COMBINE_DARE_LINEAR || !(d->density >= 0 && d->density <= 1))
+        return PEFT__REFUSE(ctx, "combine: kind %d, density %g", (int)d->kind, (double)d->density);
     for (int64_t k = 0; k < d->count; k++) {
         const peft_adapter *a = d->adapters[k];
         float weight = d->weights ? d->weights[k] : 1;
         if (!a || a->model != first->model || a->d.method != PEFT_LORA || a->initial_count ||
             a->d.type != PEFT_F32)
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
-                "combine: adapter %ld is no plain LoRA in f32 of the same model", k);
-        if (!(weight - weight == 0))
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "combine: weight %ld is no number", k);
+            return PEFT__REFUSE(ctx, "combine: adapter %ld is no plain LoRA in f32 of the same model", k);
+        if (!(weight - weight == 0)) return PEFT__REFUSE(ctx, "combine: weight %ld is no number", k);
         for (int64_t i = 0; i < peft__module_count(a->model); i++) {
             const peft__adapted *s = &a->modules[i], *f = &first->modules[i];
-            size_t n;
-            const char *path = peft__module_path(a->model, i, &n);
+            const char *path = peft__module_path(a->model, i);
             if (s->replacement || s->embedding || s->path_bias || s->rows)
-                return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-                    "combine: adapter %ld has more than a LoRA of linear layers: %.*s", k, (int)n, path);
+                return PEFT__CANNOT(
+                    ctx, "combine: adapter %ld has more than a LoRA of linear layers: %s", k, path);
             if (!s->a != !f->a || (s->a && d->kind != PEFT_COMBINE_CAT && s->a->rows != f->a->rows))
                 return peft__fail(ctx, PEFT_ERROR_SHAPE,
-                    "combine: adapters 0 and %ld have not the same rank at %.*s", k, (int)n, path);
+                    "combine: adapters 0 and %ld have not the same rank at %s", k, path);
         }
     }
     return PEFT_OK;
@@ -22118,22 +21750,18 @@ static peft_status peft__combine_check(const peft_combine_desc *d) {
 // sum of their ranks (PEFT_COMBINE_CAT). alpha = r everywhere, so that s = 1.
 static peft_status peft__combined_alloc(const peft_combine_desc *d, peft_adapter **out) {
     const peft_adapter *first = d->adapters[0];
-    const peft_model *m = first->model;
     peft_adapter_desc desc = first->d;
-    peft__string ranks;
-    peft__string_init(&ranks, first->ctx);
+    peft__string ranks = PEFT__EMPTY_STRING(first->ctx);
     bool same = true;
     desc.r = 0;
-    for (int64_t i = 0; i < peft__module_count(m); i++) {
+    for (int64_t i = 0; i < peft__module_count(first->model); i++) {
         if (!first->modules[i].a) continue;
-        size_t n;
-        const char *path = peft__module_path(m, i, &n);
         int64_t r = 0;
         for (int64_t k = 0; k < (d->kind == PEFT_COMBINE_CAT ? d->count : 1); k++)
             r += d->adapters[k]->modules[i].a->rows;
         same = same && (!desc.r || desc.r == r);
         desc.r = r;
-        peft__string_format(&ranks, "%s%.*s=%ld", ranks.size ? "," : "", (int)n, path, r);
+        peft__string_format(&ranks, "%s%s=%ld", ranks.size ? "," : "", peft__module_path(first->model, i), r);
     }
     desc.alpha = (float)desc.r;
     desc.use_rslora = false;
@@ -22194,9 +21822,10 @@ static peft_status peft__combine_same(
     const peft_combine_desc *d, peft_rng *rng, int64_t module, bool is_a, peft_tensor *out) {
     peft_context *ctx = d->adapters[0]->ctx;
     int64_t n = peft__size(out);
-    float *parts = (float *)peft__alloc(ctx, (size_t)(d->count * n) * sizeof(float));
+    float *parts = PEFT__CALLOC(ctx, d->count * n, float);
     double *weights = PEFT__CALLOC(ctx, d->count, double);
     double density = d->density == 0 ? 0.5 : (double)d->density;
+    bool ties = d->kind == PEFT_COMBINE_TIES;
     peft_status status = parts && weights ? PEFT_OK : PEFT_ERROR_MEMORY;
     for (int64_t k = 0; k < d->count && !status; k++) {
         const peft__adapted *s = &d->adapters[k]->modules[module];
@@ -22204,13 +21833,12 @@ static peft_status peft__combine_same(
         float *x = parts + k * n;
         weights[k] = sqrt(fabs(w)) * (is_a && w < 0 ? -1 : 1);
         memcpy(x, is_a ? s->a->data : s->b->data, (size_t)n * sizeof(float));
-        if (d->kind == PEFT_COMBINE_TIES) status = peft__trim_small(ctx, x, n, density);
+        if (ties) status = peft__trim_small(ctx, x, n, density);
         for (int64_t i = 0; i < n && d->kind == PEFT_COMBINE_DARE_LINEAR; i++)
             x[i] = peft_rng_uniform(rng) < density ? (float)((double)x[i] / density) : 0;
     }
-    if (!status && d->kind == PEFT_COMBINE_TIES)
-        peft__elect_and_merge(parts, weights, d->count, n, peft__f32(out));
-    for (int64_t i = 0; i < n && !status && d->kind != PEFT_COMBINE_TIES; i++) {
+    if (!status && ties) peft__elect_and_merge(parts, weights, d->count, n, peft__f32(out));
+    for (int64_t i = 0; i < n && !status && !ties; i++) {
         double sum = 0;
         for (int64_t k = 0; k < d->count; k++) sum += weights[k] * (double)parts[k * n + i];
         peft__f32(out)[i] = (float)sum;
@@ -22227,9 +21855,8 @@ static void peft__combine_cat(const peft_combine_desc *d, int64_t module, const 
         float w = (float)peft__combine_weight(d, k, module);
         for (int64_t i = 0; i < peft__size(s->a); i++)
             peft__f32(out->a)[at * in + i] = w * peft__f32(s->a)[i];
-        for (int64_t i = 0; i < s->b->rows; i++)
-            memcpy(peft__f32(out->b) + i * total + at, peft__f32(s->b) + i * s->b->cols,
-                (size_t)s->b->cols * sizeof(float));
+        for (int64_t i = 0; i < peft__size(s->b); i++)
+            peft__f32(out->b)[i / s->b->cols * total + at + i % s->b->cols] = peft__f32(s->b)[i];
         at += s->a->rows;
     }
 }
@@ -22266,26 +21893,21 @@ PEFTDEF peft_status peft_prompt_nearest(
     const peft_tensor *vocabulary = a->model->shared;
     int64_t d = vocabulary->cols, found = 0;
     if (!a->prompt || a->part.prefix)
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-            "nearest tokens: %s has no virtual tokens among the words",
+        return PEFT__CANNOT(ctx, "nearest tokens: %s has no virtual tokens among the words",
             peft__method_row_of(a->d.method)->info.name);
     if (token < 0 || token >= a->prompt->rows || k < 1 || k > vocabulary->rows)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "nearest tokens: %ld of virtual token %ld of %ld", k,
-            token, a->prompt->rows);
-    peft__arena scratch;
-    peft__arena_init(&scratch, ctx);
+        return PEFT__REFUSE(
+            ctx, "nearest tokens: %ld of virtual token %ld of %ld", k, token, a->prompt->rows);
+    peft__arena scratch = PEFT__EMPTY_ARENA(ctx);
     peft_tensor made = *a->prompt;
     float *row = PEFT__ARENA(&scratch, d, float);
     peft_status status = row ? PEFT_OK : PEFT_ERROR_MEMORY;
     if (!status && a->encoder[0]) status = peft__prompt_result(a, &scratch, &made);
-    const float *x = status ? NULL : peft__f32(&made) + token * d;
-    double norm = status ? 0 : sqrt((double)peft__dot(ctx, x, x, d));
+    const float *x = peft__f32(&made) + token * d;
     for (int64_t i = 0; i < vocabulary->rows && !status; i++) {
         peft__to_f32(vocabulary, i * d, d, row);
-        double other = sqrt((double)peft__dot(ctx, row, row, d));
-        float distance = norm > 0 && other > 0
-            ? (float)(1 - (double)peft__dot(ctx, x, row, d) / (norm * other))
-            : 1;
+        double norms = sqrt((double)peft__dot(ctx, x, x, d) * (double)peft__dot(ctx, row, row, d));
+        float distance = norms > 0 ? (float)(1 - (double)peft__dot(ctx, x, row, d) / norms) : 1;
         if (found == k && distance >= distances[k - 1]) continue;
         int64_t at = found < k ? found++ : k - 1;
         for (; at > 0 && distances[at - 1] > distance; at--)

@@ -733,120 +733,123 @@ static void test_configs(void) {
 
 // ---- adapters
 
-static void lora_fails(const char *name, const peft__gguf_lora *l, peft_status expected, const char *message) {
-    check(name, peft__gguf_write_lora(ctx, l) == expected && strstr(peft_error(ctx), message) && !peft__file_exists(ctx, l->path));
+// A LoRA with random values; NULL in `d`'s target_modules: q_proj and k_proj.
+static peft_adapter *lora_of(peft_model *m, peft_adapter_desc d) {
+    peft_adapter *a = NULL;
+    peft_rng r;
+    peft_rng_seed(&r, 9);
+    d.model = m;
+    if (!d.target_modules) d.target_modules = "q_proj,k_proj";
+    check("an adapter", peft_adapter_create(&d, &a) == PEFT_OK);
+    for (int64_t i = 0; i < peft_adapter_tensor_count(a); i++) {
+        peft_tensor *t = peft_adapter_tensor(a, i);
+        for (int64_t k = 0; k < t->rows * t->cols; k++) ((float *)t->data)[k] = random_float(&r);
+    }
+    return a;
 }
 
-static void test_lora(void) {
-    const int64_t heads = 4, kv_heads = 2, width = 32, r = 3;
-    peft_tensor *qa = random_tensor("qa", r, width, 1), *qb = random_tensor("qb", width, r, 2), *ka = random_tensor("ka", r, width, 3),
-                *kb = random_tensor("kb", width / 2, r, 4);
-    peft_tensor *ea = random_tensor("ea", r, 50, 5), *eb = random_tensor("eb", width, r, 6),
-                *wide = random_tensor("wide", 12, width, 7), *wideb = random_tensor("wideb", width, 12, 8);
-    peft__gguf_lora_module m[] = {{"model.layers.1.self_attn.q_proj", qa, qb, 16.0 / 3, NULL, NULL},
-                                  {"model.layers.1.self_attn.k_proj", ka, kb, 16.0 / 3, NULL, NULL},
-                                  {"model.embed_tokens", ea, eb, 16.0 / 3, NULL, NULL},
-                                  {"model.layers.0.mlp.down_proj", wide, wideb, 16.0 / 12, NULL, NULL}};
-    peft__gguf_lora l = {scratch(), "llama", heads, kv_heads, false, m, 4};
+static const peft_tensor *part_of(const peft_adapter *a, const char *end) {
+    for (int64_t i = 0; i < peft_adapter_tensor_count(a); i++)
+        if (peft__ends_with(peft_adapter_tensor(a, i)->name, end)) return peft_adapter_tensor(a, i);
+    return NULL;
+}
+
+static const char *lora_path(void) {
+    static char path[64];
+    snprintf(path, sizeof path, "%s.gguf", scratch());
+    return path;
+}
+
+static peft_gguf *saved_lora(const char *name, const peft_adapter *a) {
     peft_gguf *g = NULL;
-    check("write an adapter", peft__gguf_write_lora(ctx, &l) == PEFT_OK);
-    check("read it", peft_gguf_open(ctx, l.path, &g) == PEFT_OK && peft_gguf_count(g) == 8);
+    check(name, peft_adapter_save(a, lora_path()) == PEFT_OK && peft_gguf_open(ctx, lora_path(), &g) == PEFT_OK);
+    remove(lora_path());
+    return g;
+}
+
+// Whether B in the file is b times `scale`, with its rows in llama.cpp's order for so many heads.
+static bool same_b(peft_gguf *g, const char *name, const peft_tensor *b, int64_t heads, float scale) {
+    static float raw[32 * 3];
+    const peft_gguf_tensor *t = g ? peft_gguf_find(g, name) : NULL;
+    bool right = t && b && t->dims[0] == b->cols && t->dims[1] == b->rows &&
+                 peft_gguf_to_f32(g, t - peft_gguf_at(g, 0), 0, b->rows, raw) == PEFT_OK;
+    for (int64_t i = 0; right && i < b->rows * b->cols; i++)
+        right = raw[i] == scale * peft__f32(b)[hf_row(false, heads, b->rows / heads, i / b->cols) * b->cols + i % b->cols];
+    return right;
+}
+
+static void lora_fails(const char *name, peft_model *m, peft_adapter_desc d, const char *message) {
+    peft_adapter *a = lora_of(m, d);
+    check(name, peft_adapter_save(a, lora_path()) == PEFT_ERROR_UNSUPPORTED && strstr(peft_error(ctx), message) &&
+                    !peft__file_exists(ctx, lora_path()));
+    peft_adapter_destroy(a);
+}
+
+static peft_model *small_model(const char *name, const char *config) {
+    char path[64];
+    snprintf(path, sizeof path, "%s/config.json", name);
+    peft_mount(ctx, path, config, strlen(config));
+    return load(name, true);
+}
+
+#define SMALL "\"hidden_size\":32,\"num_attention_heads\":4,\"num_key_value_heads\":2,\"num_hidden_layers\":2,\"intermediate_size\":40,\"vocab_size\":50,\"tie_word_embeddings\":"
+
+static void test_lora(void) {
+    peft_model *m = small_model("lora", "{\"model_type\":\"llama\"," SMALL "false}"), *tied = small_model("tied", "{\"model_type\":\"llama\"," SMALL "true}"),
+               *gpt2 = small_model("gpt2", "{\"model_type\":\"gpt2\",\"n_embd\":32,\"n_head\":4,\"n_layer\":1,\"n_positions\":16,\"vocab_size\":50}");
+    peft_adapter_desc d = {.r = 3, .alpha = 16, .target_modules = "q_proj,k_proj,embed_tokens,down_proj", .rank_pattern = "down_proj=12"};
+    peft_adapter *a = lora_of(m, d);
+    peft_gguf *g = saved_lora("write an adapter and read it", a);
     if (g) {
-        static float raw[50 * 50];
+        static float raw[50 * 3];
         check("its metadata", strcmp(peft_gguf_string(g, "general.type", ""), "adapter") == 0 &&
                                   strcmp(peft_gguf_string(g, "adapter.type", ""), "lora") == 0 &&
-                                  strcmp(peft_gguf_string(g, "general.architecture", ""), "llama") == 0 &&
+                                  strcmp(peft_gguf_string(g, "general.architecture", ""), "llama") == 0 && peft_gguf_count(g) == 14 &&
                                   peft_gguf_number(g, "adapter.lora.alpha", 0) == 16);
-        const peft_gguf_tensor *a = peft_gguf_find(g, "blk.1.attn_q.weight.lora_a"),
-                               *b = peft_gguf_find(g, "blk.1.attn_q.weight.lora_b");
-        check("A of the queries",
-              a && a->rank == 2 && a->dims[0] == width && a->dims[1] == r && floats_in_file(a->data, qa));
-        bool right =
-            b && b->dims[0] == r && b->dims[1] == width && peft_gguf_to_f32(g, b - peft_gguf_at(g, 0), 0, width, raw) == PEFT_OK;
-        for (int64_t row = 0; row < width && right; row++)
-            right = memcmp(raw + row * r, peft__f32(qb) + hf_row(false, heads, width / heads, row) * r, (size_t)r * 4) == 0;
-        check("B of the queries", right);
-        b = peft_gguf_find(g, "blk.1.attn_k.weight.lora_b");
-        right = b && b->dims[1] == width / 2 && peft_gguf_to_f32(g, b - peft_gguf_at(g, 0), 0, width / 2, raw) == PEFT_OK;
-        for (int64_t row = 0; row < width / 2 && right; row++)
-            right = memcmp(raw + row * r, peft__f32(kb) + hf_row(false, kv_heads, width / 2 / kv_heads, row) * r, (size_t)r * 4) == 0;
-        check("B of the keys", right);
-        a = peft_gguf_find(g, "token_embd.weight.lora_a"), b = peft_gguf_find(g, "token_embd.weight.lora_b");
-        right = a && b && a->dims[0] == r && a->dims[1] == 50 && b->dims[0] == r && b->dims[1] == width &&
-                peft_gguf_to_f32(g, a - peft_gguf_at(g, 0), 0, 50, raw) == PEFT_OK;
-        for (int64_t i = 0; i < 50 * r && right; i++) right = raw[i] == peft__f32(ea)[i % r * 50 + i / r];
+        const peft_gguf_tensor *x = peft_gguf_find(g, "blk.1.attn_q.weight.lora_a");
+        check("A of the queries", x && x->rank == 2 && x->dims[0] == 32 && x->dims[1] == 3 &&
+                                      floats_in_file(x->data, part_of(a, "layers.1.self_attn.q_proj.lora_A.weight")));
+        check("B of the queries", same_b(g, "blk.1.attn_q.weight.lora_b", part_of(a, "layers.1.self_attn.q_proj.lora_B.weight"), 4, 1));
+        check("B of the keys", same_b(g, "blk.1.attn_k.weight.lora_b", part_of(a, "layers.1.self_attn.k_proj.lora_B.weight"), 2, 1));
+        const peft_tensor *table = part_of(a, "lora_embedding_A");
+        x = peft_gguf_find(g, "token_embd.weight.lora_a");
+        bool right = table && x && x->dims[0] == 3 && x->dims[1] == 50 && peft_gguf_to_f32(g, x - peft_gguf_at(g, 0), 0, 50, raw) == PEFT_OK;
+        for (int64_t i = 0; i < 50 * 3 && right; i++) right = raw[i] == peft__f32(table)[i % 3 * 50 + i / 3];
         check("an embedding", right);
-        check("another rank of the same alpha",
-              peft_gguf_find(g, "blk.0.ffn_down.weight.lora_a") && peft_gguf_find(g, "blk.0.ffn_down.weight.lora_a")->dims[1] == 12);
-        peft_gguf_close(g);
+        x = peft_gguf_find(g, "blk.0.ffn_down.weight.lora_a");
+        check("another rank", x && x->dims[1] == 12);
     }
+    peft_gguf_close(g), peft_adapter_destroy(a);
     // rsLoRA: alpha / sqrt(r) is what is written, over r
-    m[0].scale = m[1].scale = 16 / sqrt(3);
-    l.count = 2;
-    g = NULL;
-    check("rank-stabilized", peft__gguf_write_lora(ctx, &l) == PEFT_OK && peft_gguf_open(ctx, l.path, &g) == PEFT_OK &&
-                                 fabs(peft_gguf_number(g, "adapter.lora.alpha", 0) / 3 - 16 / sqrt(3)) < 1e-6);
-    peft_gguf_close(g);
-    remove(l.path);
+    d.target_modules = NULL, d.rank_pattern = NULL, d.use_rslora = true;
+    a = lora_of(m, d), g = saved_lora("rank-stabilized", a);
+    check("its alpha", g && fabs(peft_gguf_number(g, "adapter.lora.alpha", 0) / 3 - 16 / sqrt(3)) < 1e-6);
+    peft_gguf_close(g), peft_adapter_destroy(a);
     // The second module's alpha is 12 where the file's is 16: its B is 3/4 of what it was, the first is untouched.
-    m[0].scale = 16.0 / 3, m[1].scale = 4;
-    g = NULL;
-    check("two alphas", peft__gguf_write_lora(ctx, &l) == PEFT_OK && peft_gguf_open(ctx, l.path, &g) == PEFT_OK &&
-                            peft_gguf_number(g, "adapter.lora.alpha", 0) == 16);
-    if (g) {
-        static float raw[32 * 3];
-        const peft_gguf_tensor *b = peft_gguf_find(g, "blk.1.attn_k.weight.lora_b"), *a = peft_gguf_find(g, "blk.1.attn_k.weight.lora_a");
-        bool right = a && b && floats_in_file(a->data, ka) &&
-                     peft_gguf_to_f32(g, b - peft_gguf_at(g, 0), 0, width / 2, raw) == PEFT_OK;
-        for (int64_t i = 0; i < width / 2 * r && right; i++)
-            right = raw[i] == 0.75f * peft__f32(kb)[hf_row(false, kv_heads, width / 2 / kv_heads, i / r) * r + i % r];
-        check("the rest of alpha is in B", right);
-        b = peft_gguf_find(g, "blk.1.attn_q.weight.lora_b");
-        right = b && peft_gguf_to_f32(g, b - peft_gguf_at(g, 0), 0, width, raw) == PEFT_OK;
-        for (int64_t i = 0; i < width * r && right; i++)
-            right = raw[i] == peft__f32(qb)[hf_row(false, heads, width / heads, i / r) * r + i % r];
-        check("the first module's B is as it was", right);
-    }
-    peft_gguf_close(g);
-    remove(l.path);
-    m[0].scale = m[1].scale = 0;
-    lora_fails("alpha 0", &l, PEFT_ERROR_UNSUPPORTED, "q_proj");
-    m[0].scale = m[1].scale = NAN;
-    lora_fails("alpha NaN", &l, PEFT_ERROR_UNSUPPORTED, "q_proj");
-    m[0].scale = m[1].scale = 1;
-    m[1].magnitude = qa;
-    lora_fails("DoRA", &l, PEFT_ERROR_UNSUPPORTED, "k_proj: GGUF has no place for DoRA");
-    m[1].magnitude = NULL, m[1].bias = qa;
-    lora_fails("a trained bias", &l, PEFT_ERROR_UNSUPPORTED, "k_proj: GGUF has no place for a trained bias");
-    m[1].bias = NULL, m[1].name = "model.layers.1.input_layernorm";
-    lora_fails("a norm", &l, PEFT_ERROR_UNSUPPORTED, "input_layernorm");
-    m[1].name = "score";
-    lora_fails("no such module", &l, PEFT_ERROR_UNSUPPORTED, "score");
-    m[1].name = "model.layers.1.self_attn.k_proj", m[1].b = NULL;
-    lora_fails("half a pair", &l, PEFT_ERROR_MISSING, "k_proj");
-    m[1].b = wideb;
-    lora_fails("ranks that differ", &l, PEFT_ERROR_SHAPE, "k_proj");
-    m[1].b = kb, l.kv_heads = 3;
-    lora_fails("rows that are no heads", &l, PEFT_ERROR_SHAPE, "blk.1.attn_k.weight.lora_b");
-    l.kv_heads = kv_heads, m[1] = m[0];
-    lora_fails("a module twice", &l, PEFT_ERROR_ARGUMENT, "blk.1.attn_q.weight.lora_a");
-    m[1] = m[2], m[1].scale = 1, l.tied = true;
-    lora_fails("a tied embedding", &l, PEFT_ERROR_UNSUPPORTED, "model.embed_tokens");
-    l.count = 0;
-    lora_fails("no modules", &l, PEFT_ERROR_MISSING, "without modules");
-    l.architecture = "mamba";
-    lora_fails("no such architecture", &l, PEFT_ERROR_UNSUPPORTED, "mamba");
+    d.use_rslora = false, d.alpha_pattern = "k_proj=12";
+    a = lora_of(m, d), g = saved_lora("two alphas", a);
+    check("the first module's alpha", g && peft_gguf_number(g, "adapter.lora.alpha", 0) == 16);
+    check("the first module's B is as it was", same_b(g, "blk.1.attn_q.weight.lora_b", part_of(a, "layers.1.self_attn.q_proj.lora_B.weight"), 4, 1));
+    check("the rest of alpha is in B", same_b(g, "blk.1.attn_k.weight.lora_b", part_of(a, "layers.1.self_attn.k_proj.lora_B.weight"), 2, 0.75f));
+    peft_gguf_close(g), peft_adapter_destroy(a);
+    d.alpha_pattern = "q_proj=0";
+    lora_fails("alpha 0", m, d, "q_proj needs alpha 0");
+    d.alpha_pattern = NULL, d.lora_bias = true;
+    lora_fails("a bias of its own", m, d, "no place for the bias of a LoRA beside model.layers.0.self_attn.q_proj");
+    d.lora_bias = false, d.method = PEFT_DORA;
+    lora_fails("DoRA", m, d, "no place for DoRA's magnitude of model.layers.0.self_attn.q_proj");
+    d.method = PEFT_LORA, d.modules_to_save = "input_layernorm";
+    lora_fails("a norm", m, d, "no place for a trained model.layers.0.input_layernorm");
+    d.modules_to_save = NULL, d.target_modules = "embed_tokens";
+    lora_fails("a tied embedding", tied, d, "the tied model.embed_tokens");
+    d.target_modules = "wpe";
+    lora_fails("positions", gpt2, d, "transformer.wpe");
     // GPT-2's weights are [in, out] in Hugging Face's files, their adapters are not.
-    peft__gguf_lora_module conv = {"transformer.h.0.mlp.c_fc", qa, wideb, 1, NULL, NULL};
-    peft__gguf_lora gpt2 = {scratch(), "gpt2", 4, 0, true, &conv, 1};
-    conv.b = qb;
-    g = NULL;
-    check("gpt2", peft__gguf_write_lora(ctx, &gpt2) == PEFT_OK && peft_gguf_open(ctx, l.path, &g) == PEFT_OK &&
-                      floats_in_file(peft_gguf_find(g, "blk.0.ffn_up.weight.lora_b")->data, qb));
-    peft_gguf_close(g);
-    remove(l.path);
-    peft_tensor *all[] = {qa, qb, ka, kb, ea, eb, wide, wideb};
-    for (int i = 0; i < 8; i++) peft_tensor_destroy(ctx, all[i]);
+    d.target_modules = "c_fc";
+    a = lora_of(gpt2, d), g = saved_lora("gpt2", a);
+    check("its B", g && floats_in_file(peft_gguf_find(g, "blk.0.ffn_up.weight.lora_b")->data, part_of(a, "c_fc.lora_B.weight")));
+    peft_gguf_close(g), peft_adapter_destroy(a);
+    peft_model_destroy(m), peft_model_destroy(tied), peft_model_destroy(gpt2);
 }
 
 // ---- vocabularies
@@ -1103,14 +1106,14 @@ static void test_real_vocabularies(void) {
 
 // ---- the n-th allocation fails: an error, and nothing leaks
 
-static peft_status everything(int kind, const peft__gguf_lora *l, const peft_tensor *t) {
+static peft_status everything(int kind, const peft_adapter *lora, const peft_tensor *t) {
     peft_status status = PEFT_OK;
     if (kind == 0) {
         peft_gguf *g = NULL;
         status = peft_gguf_open(ctx, "all.gguf", &g);
         peft_gguf_close(g);
     } else if (kind == 1) {
-        status = peft__gguf_write_lora(ctx, l);
+        status = peft_adapter_save(lora, lora_path());
     } else if (kind == 2) {
         peft_gguf_writer *w = NULL;
         static const char *const words[] = {"one", "two"};
@@ -1162,23 +1165,23 @@ static void test_memory(void) {
     pad(&words, 32);
     peft_mount(ctx, "all.gguf", file.data, file.size);
     peft_mount(ctx, "vocabulary.gguf", words.data, words.size);
-    peft_tensor *t = random_tensor("t", 16, 16, 1), *a = random_tensor("a", 2, 16, 2), *b = random_tensor("b", 16, 2, 3);
-    peft__gguf_lora_module m = {"model.layers.1.self_attn.q_proj", a, b, 2, NULL, NULL};
-    peft__gguf_lora l = {scratch(), "llama", 4, 2, false, &m, 1};
+    peft_tensor *t = random_tensor("t", 16, 16, 1);
+    peft_model *m = small_model("lora", "{\"model_type\":\"llama\"," SMALL "false}");
+    peft_adapter *lora = lora_of(m, (peft_adapter_desc){.r = 2});
     int64_t before = live;
     for (int kind = 0; kind < 5; kind++) {
         bool done = false;
         for (int64_t n = 0; n < 400 && !done; n++) {
             allowed = n;
-            peft_status status = everything(kind, &l, t);
+            peft_status status = everything(kind, lora, t);
             allowed = INT64_MAX;
             ok = ok && (status == PEFT_OK || status == PEFT_ERROR_MEMORY) && live == before;
             done = status == PEFT_OK;
         }
         check(names[kind], ok && done);
     }
-    remove(scratch());
-    peft_tensor_destroy(ctx, t), peft_tensor_destroy(ctx, a), peft_tensor_destroy(ctx, b);
+    remove(scratch()), remove(lora_path());
+    peft_tensor_destroy(ctx, t), peft_adapter_destroy(lora), peft_model_destroy(m);
     peft_context_destroy(ctx);
     check("nothing left", live == 0);
     ctx = kept;

@@ -47,7 +47,7 @@ static struct {
      "the base's name in adapter_config.json (where it was loaded from)"}, \
     {"num-virtual-tokens", OPTION_COUNT, &tuned.tokens, "N", "prompt, prefix, ptuning: how many (20)"}, \
     {"init-text", OPTION_TEXT, &tuned.init_text, "TEXT", \
-     "prompt, prefix: start from this text (prompt: from random words)"}, \
+     "prompt: start from the tokens of this text (from random words)"}, \
     {"random-init", OPTION_FLAG, &tuned.random_init, "", "prompt: start from noise"}, \
     {"prefix-projection", OPTION_FLAG, &tuned.projection, "", "prefix: made by a small network"}, \
     {"prompt-place", OPTION_WORD, &tuned.place, "NAME", \

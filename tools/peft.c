@@ -45,7 +45,7 @@ static const char *const method_options[][2] = {
     {"feedforward-modules", "ia3"},
     {"layers", "lora,dora,ia3,bottleneck,bitfit,norms,head,selected"},
     {"num-virtual-tokens", "prompt,prefix,ptuning"},
-    {"init-text", "prompt,prefix"},
+    {"init-text", "prompt"},
     {"random-init", "prompt"},
     {"prefix-projection", "prefix"},
     {"prompt-place", "prompt,ptuning"},

@@ -172,7 +172,6 @@ static void run_others(const names *n, uint64_t seed) {
     if (peft_model_tokenizer(model)) d.random_init = false, d.init_text = "Summarize the dialogue:", run("prompt_text", d, seed);
     d = base, d.method = PEFT_PREFIX_TUNING, run("prefix", d, seed);
     d.prefix_projection = true, run("prefix_projection", d, seed);
-    if (peft_model_tokenizer(model)) d.prefix_projection = false, d.init_text = "summary", run("prefix_text", d, seed);
     d = base, d.method = PEFT_P_TUNING, run("ptuning", d, seed);
     // what Hugging Face peft does not have: its files say so by their peft_type
     d = base, d.method = PEFT_PROMPT_TUNING, d.prompt_place = PEFT_PROMPT_BOTH;
