@@ -23369,12 +23369,14 @@ typedef struct peft__object {
 
 typedef struct peft__term peft__term;
 
+typedef struct peft__variable {
+    int name;  // index into the template's names
+    peft__value value;
+} peft__variable;
+
 typedef struct peft__scope {  // the variables of a loop's or macro's body while it runs
     struct peft__scope *parent;
-    struct peft__variable {
-        int name;  // index into the template's names
-        peft__value value;
-    } *variables;  // [count]
+    peft__variable *variables;  // [count]
     int64_t count, capacity;
     bool kept;  // a macro may outlive the loop's round: the next round needs a new scope
 } peft__scope;
@@ -23442,13 +23444,15 @@ typedef enum peft__term_kind {  // with the fields of peft__term that each kind 
     PEFT__TERM_CONTINUE
 } peft__term_kind;
 
+typedef struct peft__mention {  // that a scope of the text uses a name
+    int name;
+    bool stored_first;  // its first use stores it, outside of any if: it has no value before
+} peft__mention;
+
 // A scope of the text; a peft__scope is made each time it is entered.
 typedef struct peft__area {
     struct peft__area *parent, *earlier;
-    struct peft__mention {  // that the scope uses a name
-        int name;
-        bool stored_first;  // its first use stores it, outside of any if: it has no value before
-    } *mentions;  // [count]
+    peft__mention *mentions;  // [count]
     int64_t count, capacity;
 } peft__area;
 
@@ -23490,6 +23494,12 @@ struct peft_template {
     bool strict;  // printing undefined values or None is an error
 };
 
+typedef struct peft__inside {  // what the parser is in
+    peft__area *area;
+    int branch, soft;  // an if: stored names are not sure; missing filters are no error yet
+    int loops;  // loops that a break may leave
+} peft__inside;
+
 struct peft__jinja {
     peft_template *t;
     peft_status status;
@@ -23515,11 +23525,7 @@ struct peft__jinja {
     int brackets;  // open brackets
     peft__value value;  // the text between two tags
     peft__area *areas;  // all of them
-    struct peft__inside {  // what the parser is in
-        peft__area *area;
-        int branch, soft;  // an if: stored names are not sure; missing filters are no error yet
-        int loops;  // loops that a break may leave
-    } in;
+    peft__inside in;
     int in_loop, in_macro;
     bool uses_caller;  // it was read
     const peft__term *lacking;  // a filter or test that does not exist
@@ -24667,7 +24673,7 @@ static void peft__parse_deeper(peft__jinja *j) {
     peft__deeper(j);
 }
 
-static struct peft__mention *peft__mentioned(const peft__area *area, int name) {
+static peft__mention *peft__mentioned(const peft__area *area, int name) {
     for (int64_t i = 0; i < area->count; i++)
         if (area->mentions[i].name == name) return &area->mentions[i];
     return NULL;
@@ -25006,8 +25012,8 @@ static peft__term *peft__parse_until(peft__jinja *j, peft__term *n, const char *
 }
 
 // Enters a scope of the text, and gives what the parser was in.
-static struct peft__inside peft__enter_area(peft__jinja *j, peft__area **area, int loops) {
-    struct peft__inside outer = j->in;
+static peft__inside peft__enter_area(peft__jinja *j, peft__area **area, int loops) {
+    peft__inside outer = j->in;
     if (!*area) {
         *area = PEFT__NEW(j, area);
         (*area)->parent = outer.area;
@@ -25024,7 +25030,7 @@ static struct peft__inside peft__enter_area(peft__jinja *j, peft__area **area, i
 static peft__term *peft__parse_scope(
     peft__jinja *j, peft__term *n, peft__area **area, int loops, bool filters, const char *end) {
     const char *const ends[] = {end, NULL};
-    struct peft__inside outer = peft__enter_area(j, area, loops);
+    peft__inside outer = peft__enter_area(j, area, loops);
     if (filters) n->b = peft__parse_filter(j, NULL);
     peft__term *body = peft__parse_until(j, n, ends);
     j->in = outer;
@@ -25033,7 +25039,7 @@ static peft__term *peft__parse_scope(
 
 static void peft__parse_for(peft__jinja *j, peft__term *n) {
     static const char *const ends[] = {"endfor", "else", NULL};
-    struct peft__inside outer = peft__enter_area(j, &n->area, 1);
+    peft__inside outer = peft__enter_area(j, &n->area, 1);
     j->in_loop++;
     n->a = peft__parse_tuple(j, 't');
     peft__make_target(j, n->a, true);
@@ -25110,7 +25116,7 @@ static void peft__parse_macro(peft__jinja *j, peft__term *n) {
         n->a->value = peft__take_name(j);
         peft__make_target(j, peft__ended(j, n->a), false);
     }
-    struct peft__inside outer = peft__enter_area(j, &n->area, 0);
+    peft__inside outer = peft__enter_area(j, &n->area, 0);
     if (macro || peft__is(j, "(")) peft__parse_signature(j, n);
     j->in = outer;
     if (!macro) n->a = peft__parse_expression(j);
@@ -26645,7 +26651,7 @@ static peft_status peft__template_compile(peft_template *t, const char *text, si
     if (j.lacking) peft__no_builtin(&j, j.lacking->kind == PEFT__TERM_FILTER, j.lacking->value);
     for (const peft__area *area = j.areas; area && !j.status; area = area->earlier)
         for (int64_t i = 0; i < area->count; i++) {  // what a scope around uses has the value from there
-            struct peft__mention *m = &area->mentions[i];
+            peft__mention *m = &area->mentions[i];
             for (const peft__area *p = area->parent; p && m->stored_first; p = p->parent)
                 m->stored_first = peft__spend(&j, (size_t)p->count) && !peft__mentioned(p, m->name);
         }
