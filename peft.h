@@ -24070,25 +24070,24 @@ static double peft__from_digits(const char *digits, int count, int exponent) {  
     return peft__read_double(text, NULL);
 }
 
-// Writes v >= 0 like Python's repr ('r': the fewest digits that read back as v), or like C's %e, %f and %g.
-static void peft__put_real(peft__jinja *j, double v, char type, int precision) {
-    char all[PEFT__DIGITS], digits[PEFT__DIGITS], t = peft__lower(type);
+// Writes v >= 0 with so many decimals; -1: like Python's repr, the fewest digits that read back as v.
+static void peft__put_real(peft__jinja *j, double v, int precision) {
+    char all[PEFT__DIGITS], digits[PEFT__DIGITS];
     int exponent = 1, count = 0, all_count = 0, e = 1;
-    bool fixed = t == 'f' || t == '%', upper = t != type, shortest = t == 'r', g = t == 'g';
-    if (v - v != 0) peft__puts(j, v == v ? (upper ? "INF" : "inf") : upper ? "NAN" : "nan");
+    bool shortest = precision < 0, fixed = true;
+    if (v - v != 0) peft__puts(j, v == v ? "inf" : "nan");
     if (v - v != 0) return;
     if (v != 0) all_count = peft__decimal(v, all, &e);
-    if (g) precision = PEFT__MAX(precision, 1) - 1;
-    for (int keep = shortest ? 1 : fixed ? e + precision : precision + 1; v != 0; keep++) {
+    for (int keep = shortest ? 1 : e + precision; v != 0; keep++) {
         memcpy(digits, all, (size_t)all_count);
         exponent = e;
         count = peft__round_digits(digits, all_count, keep, &exponent);
         if (!shortest || keep == 17 || peft__from_digits(digits, count, exponent) == v) break;
     }
-    if (shortest || g) {
+    if (shortest) {
         while (count > 1 && digits[count - 1] == '0') count--;
-        fixed = exponent >= -3 && exponent <= (shortest ? 16 : precision + 1);
-        precision = PEFT__MAX(count - (fixed ? exponent : 1), shortest && fixed);
+        fixed = exponent >= -3 && exponent <= 16;
+        precision = fixed ? PEFT__MAX(count - exponent, 1) : count - 1;
     }
     if (!count) exponent = 1;
     int whole = fixed ? exponent : 1;  // digits before the point
@@ -24098,9 +24097,7 @@ static void peft__put_real(peft__jinja *j, double v, char type, int precision) {
         peft__put(j, i >= 0 && i < count ? digits + i : "0", 1);
     }
     e = exponent - 1;
-    if (!fixed)
-        peft__putf(j, "%c%c%s%d", upper ? 'E' : 'e', e < 0 ? '-' : '+', e > -10 && e < 10 ? "0" : "",
-            e < 0 ? -e : e);
+    if (!fixed) peft__putf(j, "e%c%s%d", e < 0 ? '-' : '+', e > -10 && e < 10 ? "0" : "", e < 0 ? -e : e);
 }
 
 static bool peft__digit(char c) { return c >= '0' && c <= '9'; }
@@ -24249,7 +24246,7 @@ static void peft__put_styled(peft__jinja *j, peft__value v, const peft__style *s
     else if (v.kind == PEFT__REAL) {
         if (v.real < 0 || (v.real == 0 && 1 / v.real < 0)) peft__puts(j, "-");
         if (json && v.real - v.real != 0) peft__puts(j, v.real != v.real ? "NaN" : "Infinity");
-        else peft__put_real(j, fabs(v.real), 'r', 0);
+        else peft__put_real(j, fabs(v.real), -1);
     } else if (v.kind == PEFT__TEXT && (json || !v.flag)) peft__put_quoted(j, v, s);
     else if ((basic && v.kind != PEFT__ITERATOR && v.kind != PEFT__TEXT) || v.kind == PEFT__VIEW)
         peft__put_items(j, v, s, level);
@@ -24298,16 +24295,13 @@ static void peft__put_digits(peft__jinja *j, peft__value v, const peft__spec *f,
     if (whole) {
         peft__putf(j, "%lld", (long long)v.integer);
         if (v.integer < 0) memmove(j->out.data + start, j->out.data + start + 1, --j->out.size - start);
-    } else
-        peft__put_real(j, x, f->type ? f->type : f->precision < 0 ? 'r' : 'g',
-            f->precision < 0 ? 6 : (int)f->precision);
+    } else peft__put_real(j, x, !f->type ? -1 : f->precision < 0 ? 6 : (int)f->precision);
     peft__value t = peft__taken(j, start);
-    while (end < t.size && !strchr(".e%", t.text[end])) end++;
+    while (end < t.size && !strchr(".e", t.text[end])) end++;
     for (size_t i = 0; i < t.size; i++) {  // 1234567 -> 1,234,567
         if (f->group && i && i < end && (end - i) % 3 == 0) peft__puts(j, ",");
         peft__put(j, t.text + i, 1);
     }
-    if (!f->type && !whole && end == t.size && x - x == 0) peft__puts(j, ".0");
     if (f->type == '%') peft__puts(j, "%");
 }
 
@@ -24315,9 +24309,10 @@ static void peft__put_field(peft__jinja *j, peft__value v, peft__spec f) {
     size_t start = j->out.size;
     bool text = f.percent ? f.type == 's' || f.type == 'r' : !peft__is_number(v), negative = false;
     char align = f.align ? f.align : text && !f.percent ? '<' : '>';
-    if (f.type && !strchr(f.percent ? "srdiueEfFgG" : "sdeEfFgG%", f.type))
+    if (f.type && !strchr(f.percent ? "srdiuf" : "sdf%", f.type))
         peft__unable(j, "the format code '%c'", f.type);
-    else if (f.precision > 500) peft__unable(j, "a precision of %lld digits", (long long)f.precision);
+    else if (f.precision > 500 || (f.precision >= 0 && !text && !f.type))
+        peft__unable(j, "a precision of %lld digits here", (long long)f.precision);
     else if (f.group && f.zero) peft__unable(j, "zeros and separators of thousands in one format");
     else if (text && !f.percent && ((f.type && f.type != 's') || f.align == '=' || f.sign || f.group))
         peft__refuse(j, "the format is not one of a '%s'", peft__kind_name(v));

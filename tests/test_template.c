@@ -151,7 +151,7 @@ static void test_messages(void) {
                                            "'%x' % 255",       "'%c' % 97",       "'%o' % 8",     "'%#x' % 8",
                                            "s|e",              "s|highlight",     "cycler(1)",    "joiner()",
                                            "s is sameas s",    "s|truncate(9)",   "s|int(0, 16)", "25|round(-1)",
-                                           "s|center(9)",      "d|groupby(0)",    "range(3)",         "[s|safe]",        "s|safe + s",   "'{!r}'.format(1)",
+                                           "'%e' % 1.5",       "'{:g}'.format(1)", "'{:.3}'.format(1.5)", "s|center(9)",      "d|groupby(0)",    "range(3)",         "[s|safe]",        "s|safe + s",   "'{!r}'.format(1)",
                                            "'{:x}'.format(1)", "'{:#}'.format(1)", "'{:_}'.format(1)"};
     for (size_t i = 0; i < sizeof(left_out) / sizeof(left_out[0]); i++) {
         char text[64];
