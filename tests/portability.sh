@@ -2,7 +2,7 @@
 # Other compilers, processors and systems: builds, and runs where an emulator is at hand. What is missing is named and skipped.
 #   sh tests/portability.sh [PART...]    native flags copies here i686 aarch64 armhf riscv64 s390x bytes musl windows msvc arm wasm web cortex
 # Each takes one to three minutes of a processor, all half an hour. At its end it prints a table of the targets: README.md has it. What
-# is left out there: the tests that look inside the header, but for test_portable (i686 has quant and train, s390x basics and gguf_models,
+# is left out there: the tests that look inside the header, but for test_portable (i686 has quant, s390x basics and gguf_models,
 # aarch64 gemm and ops); the tool (Windows and s390x have it); metrics and templates among the reference numbers.
 # Debian: apt-get install clang musl-tools gcc-mingw-w64-x86-64 wine qemu-user emscripten nodejs chromium chromium-driver qemu-system-arm
 #     gcc-arm-none-eabi libnewlib-arm-none-eabi gcc-{aarch64,s390x,riscv64,i686}-linux-gnu gcc-arm-linux-gnueabihf
@@ -139,7 +139,7 @@ i686() {
     run=
     case $(uname -m) in x86_64 | i?86) ;; *) run=qemu-i386 ;; esac
     target i686 "$run" "" $cross -std=c11 -O1 -msse2 -mfpmath=sse -static
-    for t in quant train; do
+    for t in quant; do
         there $cross && step "i686: test_$t, build" 900 $cross -std=c11 -O1 -msse2 -mfpmath=sse -static -I. -o $work/i686.$t tests/test_$t.c -DPEFT_USE_PTHREADS -pthread -lm &&
             step "i686: test_$t" 900 $run $work/i686.$t
     done
