@@ -211,7 +211,9 @@ windows() {
     wine=
     for w in wine64 /usr/lib/wine/wine64 wine; do if there $w; then wine=$w; break; fi; done
     [ -n "$wine" ] || { skip "Windows: no wine to run programs with"; return; }
+    units="archives gguf data chat"  # what test_saving tests is POSIX
     target Windows "$wine" .exe $cross -std=c11 -O1 -static
+    units="$units saving"
     step "Windows: tool" 900 $cross -std=c11 $warn -O0 -I. -static -o $work/peft.exe tools/peft.c || return
     rm -rf $work/new_folder
     step "Windows: peft quantize into a new folder" 300 $wine $work/peft.exe quantize tests/data/model "$work/new_folder\\" --type nf4

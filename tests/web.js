@@ -89,6 +89,7 @@ async function test() {
     await chrome("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: media }] });
     await chrome("Emulation.setDeviceMetricsOverride", { width, height: 900, deviceScaleFactor: 1, mobile });
     check(await run("document.documentElement.scrollWidth <= innerWidth"), name + ": nothing wider than the window");
+    await run("scrollTo(0, 0)");
     await picture(name);
   }
   await chrome("Emulation.clearDeviceMetricsOverride", {});
