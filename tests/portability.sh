@@ -104,7 +104,6 @@ printf '%s\n' '#define main golden' '#include "../../tests/golden.c"' '#undef ma
 printf '%s\n' 'int golden(int argc, char **argv);' 'int portable(void);' \
     'int main(int argc, char **argv) { return argc > 1 ? golden(argc, argv) : portable(); }' > $work/main.c
 units="archives gguf data chat saving"
-link=-lm  # what else the linker is given
 reference="tests/data/reference/golden/* tests/data/reference/hf tests/data/reference/nf4.safetensors tests/data/reference/tokenizers.jsonl"
 
 # target NAME RUNNER COMPILER FLAGS...: builds without a warning, runs, and adds a line to the table: tests that passed, golden comparisons
@@ -120,12 +119,12 @@ target() {
     there "${1%gcc}nm" && names=${1%gcc}nm
     rm -f $work/$of.*
     step "$of: the header, golden and test_portable, build" 1500 "$@" $warn -I. -c -o $work/$of.o $work/inside.c &&
-        step "$of: link" 300 "$@" $warn -o $work/$of.portable$end $work/main.c $work/$of.o $link || { row "$of" NO - - - -; return; }
+        step "$of: link" 300 "$@" $warn -o $work/$of.portable$end $work/main.c $work/$of.o -lm || { row "$of" NO - - - -; return; }
     if step "$of: test_portable" 600 $run $work/$of.portable$end; then tests=$(count); else tests=FAIL; fi
     memory=$(sed -n 's/^memory \([0-9]*\).*/\1/p' $log | awk '{ printf "%.1f MB", $1 / 1e6 }')
     bytes=$($names -S -t d $work/$of.o 2> /dev/null | awk '$3 ~ /^[tT]$/ && $4 ~ /^peft_/ { n += $2 } END { if (n) printf "%.0f kB", n / 1e3 }')
     for t in $units; do
-        step "$of: test_$t, build" 300 "$@" $warn -DPEFT_IMPLEMENTED -I. -o $work/$of.$t$end tests/test_$t.c $work/$of.o $link || { compiles=NO; continue; }
+        step "$of: test_$t, build" 300 "$@" $warn -DPEFT_IMPLEMENTED -I. -o $work/$of.$t$end tests/test_$t.c $work/$of.o -lm || { compiles=NO; continue; }
         if step "$of: test_$t" 600 $run $work/$of.$t$end; then [ "$tests" = FAIL ] || tests=$((tests + $(count))); else tests=FAIL; fi
     done
     if step "$of: golden" 1500 $run $work/$of.portable$end $reference; then golden=$(count); else golden=FAIL; fi
@@ -248,9 +247,6 @@ wasm() {
     step "WebAssembly: make wasm" 900 make -s -B wasm && step "WebAssembly: own_network" 300 node build/own_network.js
     node="node --no-experimental-fetch"  # old emscripten takes Node's fetch for a browser's
     $node -e 0 2> /dev/null || node=node
-    link="-lm -sALLOW_MEMORY_GROWTH -sNODERAWFS"
-    target WASM-node "$node" .js emcc -std=c11 -O1 -msimd128 -fno-slp-vectorize
-    link=-lm
     step "WebAssembly: test_gemm, build" 900 emcc -std=c11 -O1 -msimd128 -fno-slp-vectorize -I. -sALLOW_MEMORY_GROWTH -o $work/test_gemm.js tests/test_gemm.c &&
         step "WebAssembly: test_gemm, SIMD against portable" 300 $node $work/test_gemm.js 3
 }
