@@ -124,14 +124,16 @@ build/own_network.js: examples/own_network.c peft.h
 	$(EMCC) -sSINGLE_FILE -o $@ $<
 
 # The page that fine-tunes, as static files for any web server: python3 -m http.server -d build/web
-web: build/web/peft.js build/make_data
+# Where the server sends Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp, it takes the module with threads.
+web: build/web/peft.js build/web/threads.js build/make_data
 	cp examples/web/index.html examples/web/page.js examples/web/worker.js build/web/
 	mkdir -p build/web/model && cp $(MODEL)/*.json $(MODEL)/*.model $(MODEL)/*.safetensors build/web/model/ 2> /dev/null || true
 	cd build/web/model && ls > ../model.txt
 	build/make_data dialogsum 200 1 --split train > build/web/dialogues.jsonl
-build/web/peft.js: examples/web/web.c peft.h
+build/web/threads.js: THREADS = -pthread -DPEFT_USE_PTHREADS -sPTHREAD_POOL_SIZE=Module.threads -Wno-pthreads-mem-growth
+build/web/peft.js build/web/threads.js: examples/web/web.c peft.h
 	@mkdir -p build/web
-	$(EMCC) -sENVIRONMENT=worker -sFORCE_FILESYSTEM -sEXPORTED_RUNTIME_METHODS=ccall,FS -o $@ $<
+	$(EMCC) -sENVIRONMENT=worker -sFORCE_FILESYSTEM -sEXPORTED_RUNTIME_METHODS=ccall,FS $(THREADS) -o $@ $<
 build/web_native: examples/web/web.c peft.h
 	$(CC) $(STD) $(CFLAGS) -DPEFT_NO_SIMD -I. -o $@ $< -lm
 test-web: web build/web_native

@@ -2,7 +2,7 @@
 # Other compilers, processors and systems: builds, and runs where an emulator is at hand. What is missing is named and skipped.
 #   sh tests/portability.sh [PART...]    native flags copies here i686 aarch64 armhf riscv64 s390x bytes musl windows msvc arm wasm web cortex
 # Each takes one to three minutes of a processor, all half an hour. At its end it prints a table of the targets: README.md has it. What
-# is left out there: the tests that look inside the header, but for test_portable (i686 has quant and train, s390x basics and gguf_models,
+# is left out there: the tests that look inside the header, but for test_portable (i686 has quant, s390x basics and gguf_models,
 # aarch64 gemm and ops); the tool (Windows and s390x have it); metrics and templates among the reference numbers.
 # Debian: apt-get install clang musl-tools gcc-mingw-w64-x86-64 wine qemu-user emscripten nodejs chromium chromium-driver qemu-system-arm
 #     gcc-arm-none-eabi libnewlib-arm-none-eabi gcc-{aarch64,s390x,riscv64,i686}-linux-gnu gcc-arm-linux-gnueabihf
@@ -104,7 +104,6 @@ printf '%s\n' '#define main golden' '#include "../../tests/golden.c"' '#undef ma
 printf '%s\n' 'int golden(int argc, char **argv);' 'int portable(void);' \
     'int main(int argc, char **argv) { return argc > 1 ? golden(argc, argv) : portable(); }' > $work/main.c
 units="archives gguf data chat saving"
-link=-lm  # what else the linker is given
 reference="tests/data/reference/golden/* tests/data/reference/hf tests/data/reference/nf4.safetensors tests/data/reference/tokenizers.jsonl"
 
 # target NAME RUNNER COMPILER FLAGS...: builds without a warning, runs, and adds a line to the table: tests that passed, golden comparisons
@@ -120,12 +119,12 @@ target() {
     there "${1%gcc}nm" && names=${1%gcc}nm
     rm -f $work/$of.*
     step "$of: the header, golden and test_portable, build" 1500 "$@" $warn -I. -c -o $work/$of.o $work/inside.c &&
-        step "$of: link" 300 "$@" $warn -o $work/$of.portable$end $work/main.c $work/$of.o $link || { row "$of" NO - - - -; return; }
+        step "$of: link" 300 "$@" $warn -o $work/$of.portable$end $work/main.c $work/$of.o -lm || { row "$of" NO - - - -; return; }
     if step "$of: test_portable" 600 $run $work/$of.portable$end; then tests=$(count); else tests=FAIL; fi
     memory=$(sed -n 's/^memory \([0-9]*\).*/\1/p' $log | awk '{ printf "%.1f MB", $1 / 1e6 }')
     bytes=$($names -S -t d $work/$of.o 2> /dev/null | awk '$3 ~ /^[tT]$/ && $4 ~ /^peft_/ { n += $2 } END { if (n) printf "%.0f kB", n / 1e3 }')
     for t in $units; do
-        step "$of: test_$t, build" 300 "$@" $warn -DPEFT_IMPLEMENTED -I. -o $work/$of.$t$end tests/test_$t.c $work/$of.o $link || { compiles=NO; continue; }
+        step "$of: test_$t, build" 300 "$@" $warn -DPEFT_IMPLEMENTED -I. -o $work/$of.$t$end tests/test_$t.c $work/$of.o -lm || { compiles=NO; continue; }
         if step "$of: test_$t" 600 $run $work/$of.$t$end; then [ "$tests" = FAIL ] || tests=$((tests + $(count))); else tests=FAIL; fi
     done
     if step "$of: golden" 1500 $run $work/$of.portable$end $reference; then golden=$(count); else golden=FAIL; fi
@@ -139,7 +138,7 @@ i686() {
     run=
     case $(uname -m) in x86_64 | i?86) ;; *) run=qemu-i386 ;; esac
     target i686 "$run" "" $cross -std=c11 -O1 -msse2 -mfpmath=sse -static
-    for t in quant train; do
+    for t in quant; do
         there $cross && step "i686: test_$t, build" 900 $cross -std=c11 -O1 -msse2 -mfpmath=sse -static -I. -o $work/i686.$t tests/test_$t.c -DPEFT_USE_PTHREADS -pthread -lm &&
             step "i686: test_$t" 900 $run $work/i686.$t
     done
@@ -211,7 +210,9 @@ windows() {
     wine=
     for w in wine64 /usr/lib/wine/wine64 wine; do if there $w; then wine=$w; break; fi; done
     [ -n "$wine" ] || { skip "Windows: no wine to run programs with"; return; }
+    units="archives gguf data chat"  # what test_saving tests is POSIX
     target Windows "$wine" .exe $cross -std=c11 -O1 -static
+    units="$units saving"
     step "Windows: tool" 900 $cross -std=c11 $warn -O0 -I. -static -o $work/peft.exe tools/peft.c || return
     rm -rf $work/new_folder
     step "Windows: peft quantize into a new folder" 300 $wine $work/peft.exe quantize tests/data/model "$work/new_folder\\" --type nf4
@@ -246,9 +247,6 @@ wasm() {
     step "WebAssembly: make wasm" 900 make -s -B wasm && step "WebAssembly: own_network" 300 node build/own_network.js
     node="node --no-experimental-fetch"  # old emscripten takes Node's fetch for a browser's
     $node -e 0 2> /dev/null || node=node
-    link="-lm -sALLOW_MEMORY_GROWTH -sNODERAWFS"
-    target WASM-node "$node" .js emcc -std=c11 -O1 -msimd128 -fno-slp-vectorize
-    link=-lm
     step "WebAssembly: test_gemm, build" 900 emcc -std=c11 -O1 -msimd128 -fno-slp-vectorize -I. -sALLOW_MEMORY_GROWTH -o $work/test_gemm.js tests/test_gemm.c &&
         step "WebAssembly: test_gemm, SIMD against portable" 300 $node $work/test_gemm.js 3
 }

@@ -18,9 +18,11 @@ if (!binary || spawnSync("which", ["chromedriver"]).status !== 0) {
 
 const kinds = { ".html": "text/html", ".js": "text/javascript", ".wasm": "application/wasm" };
 const server = http.createServer((request, response) => {
-  const name = path.join(site, decodeURI(request.url.split("?")[0]).replace(/\/$/, "/index.html"));
+  const isolated = request.url.startsWith("/isolated/");
+  const name = path.join(site, decodeURI(request.url.split("?")[0]).replace(/^\/isolated/, "").replace(/\/$/, "/index.html"));
   if (!name.startsWith(site) || !fs.existsSync(name)) return response.writeHead(404).end();
-  response.writeHead(200, { "Content-Type": kinds[path.extname(name)] || "application/octet-stream" });
+  response.writeHead(200, { "Content-Type": kinds[path.extname(name)] || "application/octet-stream",
+    ...(isolated && { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" }) });
   fs.createReadStream(name).pipe(response);
 });
 const port = 9515 + process.pid % 1000, driver = spawn("chromedriver", ["--port=" + port], { stdio: "ignore" });
@@ -87,6 +89,7 @@ async function test() {
     await chrome("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: media }] });
     await chrome("Emulation.setDeviceMetricsOverride", { width, height: 900, deviceScaleFactor: 1, mobile });
     check(await run("document.documentElement.scrollWidth <= innerWidth"), name + ": nothing wider than the window");
+    await run("scrollTo(0, 0)");
     await picture(name);
   }
   await chrome("Emulation.clearDeviceMetricsOverride", {});
@@ -119,12 +122,22 @@ async function test() {
   await click("train");
   await until("Done after 2 steps");
   const vectors = await run(`document.getElementById("trained").textContent`);
-  check(vectors === (8 * 128).toLocaleString("en"), "prompt tuning: 8 vectors of 128 numbers, not " + vectors);
+  check(vectors === (2 * 8 * 128).toLocaleString("en"), "prompt tuning: 8 vectors of 128 numbers, and Hugging Face's for the decoder, not " + vectors);
   await run(`document.getElementById("examples").value = '{"dialogue": '`);
   await click("train");
   let said = "";
   for (let tries = 0; tries < 50 && !said; tries++) said = await run(`document.getElementById("status").className === "bad" ? document.getElementById("status").textContent : ""`) || (await sleep(100), "");
   check(said.includes("data.jsonl"), "a bad example is said: " + said);
+
+  // With threads: the same losses to the last bit.
+  await send("POST", "/url", { url: url + "isolated/" });
+  await until("The model is loaded");
+  check(/ [0-9]+ threads/.test(await run(`document.getElementById("model").textContent`)), "threads: " + await run(`document.getElementById("model").textContent`));
+  await type("steps", "20");
+  await click("train");
+  await until("Done after 20 steps");
+  check(JSON.stringify(await run("losses")) === JSON.stringify(losses), "threads change no loss: " + await run("losses") + ", not " + losses);
+  console.log(`With threads: ${await run(`document.getElementById("speed").textContent`)} tokens/s`);
 }
 
 test().catch(e => check(false, e.message)).finally(async () => {

@@ -68,7 +68,7 @@ function loadModel(files) {
     hasAdapter = false;
     $("downloads").textContent = "";
     const name = files ? [...files].map(f => f.name).find(n => /safetensors|gguf/.test(n)) : "The model that comes with the project";
-    $("model").textContent = name + ": " + m.parameters.toLocaleString("en") + " parameters.";
+    $("model").textContent = name + ": " + m.parameters.toLocaleString("en") + " parameters, " + (m.threads > 1 ? m.threads + " threads." : "one thread.");
     $("memory").textContent = megabytes(m.memory);
     return "The model is loaded.";
   });

@@ -38,8 +38,10 @@ CALLED double web_parameters(int trained) {
     return trained ? (double)peft_adapter_parameter_count(adapter) : (double)peft_model_parameter_count(model);
 }
 
-CALLED int web_model(const char *path) {
-    if (!ctx && peft_context_create(NULL, &ctx)) return PEFT_ERROR_MEMORY;
+CALLED int web_threads(void) { return peft_thread_count(ctx); }
+
+CALLED int web_model(const char *path, int threads) {
+    if (!ctx && peft_context_create(&(peft_context_desc){.threads = threads}, &ctx)) return PEFT_ERROR_MEMORY;
     end_training();
     peft_adapter_destroy(adapter), adapter = NULL;
     peft_model_destroy(model), model = NULL;
@@ -112,7 +114,7 @@ int main(int argc, char **argv) {
     int count = argc > 3 ? atoi(argv[3]) : 20;
     const char *prompt = "Summarize the following conversation.\n\n{{dialogue}}\n\nSummary:";
     if (argc < 3) return fprintf(stderr, "usage: web_native MODEL DIALOGUES.jsonl [STEPS]\n"), 2;
-    if (web_model(argv[1]) || web_data(argv[2], prompt, "{{summary}}") || web_start(PEFT_LORA, 8, 4, count, 0)) return fprintf(stderr, "%s\n", web_error()), 1;
+    if (web_model(argv[1], 1) || web_data(argv[2], prompt, "{{summary}}") || web_start(PEFT_LORA, 8, 4, count, 0)) return fprintf(stderr, "%s\n", web_error()), 1;
     for (int i = 0; i < count; i++) printf("%.6f\n", web_step());
     const char *answer = web_generate(web_example(0, 0), 1, 24);
     printf("%s\n", answer ? answer : web_error());

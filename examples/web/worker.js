@@ -3,8 +3,10 @@
 "use strict";
 let ready;
 const started = new Promise(resolve => ready = resolve);
-var Module = { onRuntimeInitialized: () => ready(), print: () => {} };
-importScripts("peft.js");
+// Threads need memory that workers share, which browsers give to pages that are cross-origin isolated.
+const threads = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, 16) : 1, script = threads > 1 ? "threads.js" : "peft.js";
+var Module = { onRuntimeInitialized: () => ready(), print: () => {}, threads, mainScriptUrlOrBlob: script };
+importScripts(script);
 
 let stopped = false;
 // Calls into the module; texts come back as addresses, 0 where there is none.
@@ -30,8 +32,8 @@ const calls = {
     }
     folder("/model", files);
     const gguf = files.find(f => f.name.endsWith(".gguf"));
-    must("web_model", gguf ? "/model/" + gguf.name : "/model");
-    return { parameters: number("web_parameters", 0), memory: number("web_memory") };
+    must("web_model", gguf ? "/model/" + gguf.name : "/model", threads);
+    return { threads: number("web_threads"), parameters: number("web_parameters", 0), memory: number("web_memory") };
   },
   data({ lines, prompt, completion }) {
     Module.FS.writeFile("/data.jsonl", lines);
