@@ -174,4 +174,5 @@ clean:
 	rm -rf build
 
 .SECONDARY:
+.DELETE_ON_ERROR:
 .PHONY: all help examples demo four-bits test bench book golden peers model wasm web test-web cortex-m install clean

@@ -156,6 +156,7 @@ c_warmup_as_long_as_the_run() {
         $peft train $model --data $work/plain.jsonl --out $work/x --max-steps 2 --lr 1e-3 --warmup 5
     gives 0 '' $peft train $model --data $work/plain.jsonl --out $work/x --force --max-steps 2 --warmup 1
     lacks warmup_steps
+    rm -rf $work/x
 }
 c_names_in_any_case() {
     train 0 'adapter written' --data $work/plain.jsonl --method LoRA --schedule Cosine --optimizer AdamW --bias None
