@@ -62,7 +62,7 @@ static int quantize_all(peft_model *from, peft_model *to, const char *out) {
         const peft_tensor *a = peft_model_tensor(from, i), *b = peft_model_tensor(to, i);
         sum.before += peft_tensor_bytes(a);
         sum.after += peft_tensor_bytes(b);
-        if (a->quant && (quantize.block || quantize.double_quant))
+        if (a->quant && b->quant && (quantize.block || quantize.double_quant))
             return wrong(
                 "%s is of type %s already: --block and --double-quant are for weights that are floats",
                 a->name, peft_dtype_name(a->type));
