@@ -62,7 +62,7 @@ static int quantize_all(peft_model *from, peft_model *to, const char *out) {
         const peft_tensor *a = peft_model_tensor(from, i), *b = peft_model_tensor(to, i);
         sum.before += peft_tensor_bytes(a);
         sum.after += peft_tensor_bytes(b);
-        if (a->quant && (quantize.block || quantize.double_quant))
+        if (a->quant && b->quant && (quantize.block || quantize.double_quant))
             return wrong(
                 "%s is of type %s already: --block and --double-quant are for weights that are floats",
                 a->name, peft_dtype_name(a->type));
@@ -92,6 +92,18 @@ static int quantize_all(peft_model *from, peft_model *to, const char *out) {
     return EXIT_OK;
 }
 
+// T5's second feed-forward matrices are floats in a folder of four bits, as transformers wants them: those that are written have lost
+// nothing. The library keeps all weights of a model in four bits in memory.
+static void quantize_keep_wide(peft_model *from, peft_model *to) {
+    for (int64_t i = 0; i < peft_model_tensor_count(to); i++) {
+        peft_tensor *a = peft_model_tensor(from, i), *b = peft_model_tensor(to, i), kept = *b;
+        const char *end = strstr(b->name, ".wo.weight");
+        if (!peft_model_config(to)->encoder_decoder || !end || strcmp(end, ".wo.weight") || a->quant) continue;
+        *b = *a;
+        *a = kept;
+    }
+}
+
 static int run_quantize(void) {
     peft_model *from = NULL, *to = NULL;
     peft_dtype type;
@@ -109,6 +121,7 @@ static int run_quantize(void) {
                                              &to);
         if (status) code = fail(status);
     }
+    if (!code && type > PEFT_I8) quantize_keep_wide(from, to);
     if (!code) code = quantize_all(from, to, cli.rest.items[1]);
     peft_model_destroy(from);
     peft_model_destroy(to);

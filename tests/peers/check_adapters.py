@@ -117,7 +117,7 @@ def check_gguf(loaded, path, x, ours):
                 p.add_((alpha / a.shape[1]) * (a @ b.T))
                 continue
             delta = (alpha / a.shape[0]) * (b @ a)
-            if architecture == "llama" and name.endswith(("attn_q.weight", "attn_k.weight")):
+            if architecture in ("llama", "granite", "smollm3") and name.endswith(("attn_q.weight", "attn_k.weight")):
                 delta = unpermuted(
                     delta, c.num_attention_heads if "attn_q" in name else c.num_key_value_heads
                 )

@@ -6,6 +6,8 @@
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static void print_ids(const peft_ids *ids) {
     for (int64_t i = 0; i < ids->count; i++) printf(i ? " %d" : "%d", (int)ids->data[i]);

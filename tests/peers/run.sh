@@ -3,7 +3,8 @@
 # PEERS_PYTHON: a Python that has the packages already. Otherwise they are installed with pip under build/peers/venv, newest
 # versions; PEERS_TORCH and PEERS_PIP (options such as --index-url) say which torch, and from where. `make build/golden` comes first.
 # PEERS_PARTS: some of "adapters models ours saving tokenizers templates configurations"; default: all. The table keeps what
-# other parts have counted before.
+# other parts have counted before. PEERS_CONFIGS, PEERS_TEXTS, PEERS_RANDOM: how many random config.json (400), texts for each
+# tokenizer.json (5000), random tokenizer.json (300).
 out=build/peers
 seed=${SEED:-1}
 models=${PEERS_MODELS:+--models $PEERS_MODELS}
@@ -74,7 +75,7 @@ check() {
     row $column
 }
 check saving check_saving ours "what peft.h saves: formats, four bits, tokenizers, grown vocabularies" build/peft $out/saving ${PEFT_SHARED:-../shared}
-check tokenizers check_tokenizers theirs "tokenizer.json" $out/encode_texts --seed $seed
+check tokenizers check_tokenizers theirs "tokenizer.json" $out/encode_texts --seed $seed --texts ${PEERS_TEXTS:-5000} --random ${PEERS_RANDOM:-300}
 check templates check_templates theirs "templates" $out/render_templates $seed
 if asked configurations; then
     begin configurations "config.json of every family"
