@@ -17317,19 +17317,20 @@ static void peft__config_set(peft__config_reader *r, const peft__setting *row) {
         {0, 1, false, NULL}, {-1, INT32_MAX, true, token}, {-1, INT32_MAX, true, token}};
     const peft__json *v = peft__json_get(r->root, row->keys);
     void *field = (char *)r->c + row->field;
+    const char *missing = row->value;
     bool given = peft__json_is_given(v), token_kind = row->use >= PEFT__TOKEN;
     bool null_is_none = token_kind || row->use == PEFT__SIZE_OR_NONE || row->use == PEFT__FACTOR;
     if (row->use == PEFT__FLAG) {
-        *(bool *)field = peft__config_bool(r, r->root, row->keys, *row->value == 't');
+        *(bool *)field = peft__config_bool(r, r->root, row->keys, *missing == 't');
         return;
     }
-    double x = row->value ? peft__read_double(row->value, NULL) : (double)NAN;
+    double x = missing ? peft__read_double(missing, NULL) : (double)NAN;
     if (given) x = v->type == PEFT__JSON_NUMBER ? v->number : (double)NAN;
     if (v && !given && null_is_none) x = token_kind ? -1 : 0;
     if (given && row->use == PEFT__ENDS) x = -1;  // peft__config_ends reads ids that are given
     int i = row->use - PEFT__SIZE;
     bool fits = x >= ranges[i].low && x <= ranges[i].high && (!ranges[i].whole || x == floor(x));
-    if (!fits && (given || !row->value)) {
+    if (!fits && (given || !missing)) {
         peft__config_wrong(r, PEFT_ERROR_FORMAT, row->keys, v, ranges[i].what);
     } else if (token_kind) *(int32_t *)field = (int32_t)x;
     else if (row->use == PEFT__SIZE || row->use == PEFT__SIZE_OR_NONE) *(int64_t *)field = (int64_t)x;
