@@ -16269,6 +16269,7 @@ static void peft__config_set(peft__config_reader *r, const peft__setting *row) {
     const peft__json *v = peft__json_get(r->root, row->keys);
     const char *missing = peft__setting_default(row->value, r->c->model_type);
     void *field = (char *)r->c + row->field;
+    const char *missing = row->value;
     bool given = peft__json_is_given(v), token_kind = row->use >= PEFT__TOKEN;
     bool null_is_none = token_kind || row->use == PEFT__SIZE_OR_NONE || row->use == PEFT__FACTOR;
     if (row->use == PEFT__FLAG) {
