@@ -11452,9 +11452,7 @@ PEFTDEF void peft_gguf_close(peft_gguf *g) {
     peft__free(g->ctx, g);
 }
 
-PEFTDEF int64_t peft_gguf_count(const peft_gguf *g) {
-    return g ? g->count : 0;
-}
+PEFTDEF int64_t peft_gguf_count(const peft_gguf *g) { return g ? g->count : 0; }
 
 PEFTDEF const peft_gguf_tensor *peft_gguf_at(const peft_gguf *g, int64_t i) {
     return g && i >= 0 && i < g->count ? &g->tensors[i] : NULL;
@@ -11464,9 +11462,7 @@ PEFTDEF const peft_gguf_tensor *peft_gguf_find(const peft_gguf *g, const char *n
     return g && name ? peft_gguf_at(g, peft__map_get(&g->names, name, strlen(name), -1)) : NULL;
 }
 
-PEFTDEF int64_t peft_gguf_key_count(const peft_gguf *g) {
-    return g ? g->entry_count : 0;
-}
+PEFTDEF int64_t peft_gguf_key_count(const peft_gguf *g) { return g ? g->entry_count : 0; }
 
 PEFTDEF const char *peft_gguf_key(const peft_gguf *g, int64_t i) {
     return g && i >= 0 && i < g->entry_count ? g->entries[i].key : NULL;
@@ -12177,9 +12173,7 @@ static bool peft__is_gemma(const peft__family *f) {
 }
 
 // Llama and models that are made of its parts.
-static bool peft__is_llama_kin(const peft__family *f) {
-    return f->settings == peft__llama_settings;
-}
+static bool peft__is_llama_kin(const peft__family *f) { return f->settings == peft__llama_settings; }
 
 // The next name of a comma-separated list, without the spaces around it -> its size; 0: there are no more.
 // *list moves behind it.
