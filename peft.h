@@ -13684,17 +13684,20 @@ static bool peft__step_begin(const peft__step *p, peft__regex_scratch *scratch, 
 }
 
 // Appends n bytes of text with every match of the pattern replaced, until `out` has more than `most` bytes.
+// Right behind a match, nothing at all is no match.
 static void peft__replace(const peft__step *p, const char *s, size_t n, size_t most, peft__string *out) {
-    size_t at = 0, match[2];
+    size_t at = 0, match[2], behind = (size_t)-1;  // behind: where the last match that is not empty ends
     peft__regex_scratch scratch;
     peft__regex_scratch_init(&scratch, out->ctx);
     if (n && !peft__step_begin(p, &scratch, s, n)) out->failed = true;
-    while (
-        n && at <= n && out->size <= most && !out->failed && peft__step_find(p, &scratch, s, n, at, match)) {
+    while (n && at <= n && out->size <= most && !out->failed &&
+           peft__step_find(p, &scratch, s, n, at, match)) {
+        bool empty = match[0] == match[1];
         peft__string_append(out, s + at, match[0] - at);
-        peft__string_append(out, p->content, p->content_size);
+        if (!empty || match[0] != behind) peft__string_append(out, p->content, p->content_size);
         at = match[1];
-        if (match[0] < match[1]) continue;
+        if (!empty) behind = at;
+        if (!empty) continue;
         if (at == n) break;
         size_t one = (size_t)peft__utf8_step(s, (int64_t)n, (int64_t)at);
         peft__string_append(out, s + at, one);
@@ -14439,8 +14442,7 @@ static bool peft__encode_split(peft__encoder *e, const peft__trie *at, const cha
         for (near = end; a->strip_right && peft__char_at(s, n, &near, &c) && peft__uc_white(c);) end = near;
         if (begin > from && !part(e, s + from, begin - from, first > from ? first - from : 0)) return false;
         if (!peft__ids_push(e->ctx, e->ids, a->id)) return false;
-        from = PEFT__MAX(from, end);
-        i = PEFT__MAX(i, from);
+        from = end;  // the next token may begin within the white space that this one took
     }
     return from >= n || part(e, s + from, n - from, first > from ? first - from : 0);
 }
@@ -14670,7 +14672,6 @@ static void peft__decode_steps(
     int64_t steps = t->step_count[PEFT__DECODERS];
     // of byte-level vocabularies, the pieces' bytes are known: their one step has nothing left to do
     bool bytes = t->byte_level && steps == 1 && step->kind == PEFT__STEP_BYTES;
-    bool letters = t->byte_level && !bytes;
     peft__token_texts texts[2], *from = &texts[0], *to = &texts[1];
     memset(texts, 0, sizeof(texts));
     for (int i = 0; i < 2; i++) {
@@ -14682,11 +14683,11 @@ static void peft__decode_steps(
         if (!p || (!p->size && p->type == PEFT__PIECE_UNUSED)) continue;
         // the tokenizers library compares the normalized token with the names of special ones
         bool same = bytes || (p->byte_size == p->size && memcmp(p->bytes, p->text, p->size) == 0);
-        bool control = p->type == PEFT__PIECE_CONTROL;  // or unigram's unk, where it is an added token, too
-        for (int64_t k = 0; p->type == PEFT__PIECE_UNKNOWN && k < t->added_count && !bytes; k++)
-            control = control || (t->added_tokens[k].id == ids[i] && t->added_tokens[k].special);
+        int64_t k = bytes ? -1 : peft__map_get(&t->added_by_text, p->text, p->size, -1);
+        bool control = p->type == PEFT__PIECE_CONTROL || (k >= 0 && t->added_tokens[k].special);
         if (skip_special && control && same) continue;
         if (!steps && from->count) peft__string_append(&from->text, " ", 1);
+        bool letters = t->byte_level && !bytes && p->type == PEFT__PIECE_NORMAL;  // as the steps expect them
         peft__token_put(from, letters ? p->text : p->bytes, letters ? p->size : p->byte_size);
     }
     size_t most = ((size_t)1 << 20) + 64 * from->text.size;
@@ -15142,10 +15143,11 @@ static void peft__added_tries(peft_tokenizer *t) {
             if (normal && !peft__normalize(&e, a->text, a->size, &text, &size, &first))
                 peft__load_has(t, text = NULL);
             if (text && text != a->text) text = peft__tokenizer_text(t, text, size);
+            if (text && !size) PEFT__UNSUPPORTED(t, "normalized, the added token %s is nothing", a->text);
             if (!text || !size) continue;
             peft__trie_key key = {text, (uint32_t)size, (int32_t)i};
             keys[n++] = key;
-            if (!t->byte_level && !t->sentencepiece)
+            if (!t->sentencepiece)
                 t->pieces[a->id].bytes = text, t->pieces[a->id].byte_size = (uint32_t)size;
         }
         peft__tokenizer_trie(t, normal ? &t->added_normal : &t->added, keys, n, false);

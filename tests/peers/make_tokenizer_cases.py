@@ -5,7 +5,7 @@
 # Needs: pip install tokenizers.
 import json
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, pre_tokenizers
 
 TEXTS = ["<s>how", " hi", "in 2023", "food foo", "a  b\n c ", "Café ÉCOLE e\u0301\u0323 ﬁ ① 한글 İ", "x,y!! (z)..", "</s> a</s>b <unk>", "\U0001F600 ☃☃ é", ""]
 LETTERS = "abcdefghijklmnopqrstuvwxyzéCaBÉLOE0123456789▁,.!()<>/ "
@@ -70,6 +70,7 @@ cases["normalizer Strip left"] = file(normalizer=step("Strip", strip_left=True, 
 cases["normalizer Strip"] = file(normalizer=step("Strip", strip_left=True, strip_right=True))
 cases["normalizer Replace"] = file(normalizer=step("Replace", pattern={"String": "foo"}, content="b"))
 cases["normalizer Replace by a regular expression"] = file(normalizer=step("Replace", pattern={"Regex": " {2,}|\\n"}, content="▁"))
+cases["normalizer Replace, nothing behind a match"] = file(normalizer=step("Replace", pattern={"Regex": "o*"}, content="x"))
 cases["normalizer Prepend"] = file(normalizer=step("Prepend", prepend="▁"))
 cases["normalizer BertNormalizer"] = file(normalizer=step("BertNormalizer", clean_text=True, handle_chinese_chars=True, strip_accents=None, lowercase=True))
 cases["normalizer Sequence"] = file(normalizer=seq("normalizers", step("NFD"), step("StripAccents"), step("Lowercase")))
@@ -107,6 +108,8 @@ ended = vocabulary([x + "</w>" for x in LETTERS] + ["hi</w>", "foo</w>", "fo"])
 cases["end_of_word_suffix"] = file(dict(bpe(), end_of_word_suffix="</w>", vocab=ended, merges=[["h", "i</w>"], ["f", "o"], ["fo", "o</w>"]]), pre=step("WhitespaceSplit"), decoder=step("BPEDecoder", suffix="</w>"))
 cases["unigram, scores in double precision"] = file(unigram(), pre=META("always"), decoder=META("always"))
 cases["unigram, byte fallback"] = file(unigram(byte_fallback=True, vocab=unigram()["vocab"] + [[x, -20.0] for x in FALLBACK]))
+twice = unigram()["vocab"] + [["<unk>", -9.0]]
+cases["unigram, unk twice, the latter added"] = file(unigram(vocab=twice), tokens=SPECIAL[1:] + [added("<unk>", len(twice) - 1, special=True)])
 pieces = vocabulary(["##" + x for x in "abcdefghijklmnopqrstuvwxyz"] + ["foo", "##ood"])
 cases["WordPiece"] = file({"type": "WordPiece", "unk_token": "<unk>", "continuing_subword_prefix": "##", "max_input_chars_per_word": 4, "vocab": pieces}, pre=step("BertPreTokenizer"), decoder=step("WordPiece", prefix="##", cleanup=True))
 cases["WordLevel"] = file({"type": "WordLevel", "unk_token": "<unk>", "vocab": vocabulary(["hi", "foo", "in"])}, pre=step("Whitespace"))
@@ -115,6 +118,14 @@ for key in ("single_word", "lstrip", "rstrip", "normalized"):
 cases["added tokens, normalized by Prepend"] = file(normalizer=seq("normalizers", step("Prepend", prepend="▁"), step("Replace", pattern={"String": " "}, content="▁")), tokens=SPECIAL + [added("foo", n - 3, normalized=True)])
 cases["added tokens behind the vocabulary"] = file(tokens=SPECIAL + [added("[x]", n), added(" c", n + 1, special=True)])
 cases["a longer added token wins"] = file(tokens=SPECIAL + [added("fo", n), added("food", n + 1)])
+cases["an added token in the white space that another took"] = file(tokens=SPECIAL + [added("a", n, rstrip=True), added(" b", n + 1)])
+LEVEL = step("ByteLevel", add_prefix_space=False, trim_offsets=True, use_regex=True)
+letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+for name, decoder in (("", LEVEL), (", no decoder", None)):
+    cases["added token, normalized, byte level" + name] = file(
+        bpe((("h", "i"),), letters=letters), pre=LEVEL, decoder=decoder, normalizer=seq("normalizers", step("Prepend", prepend="f"), step("Lowercase")),
+        tokens=SPECIAL + [added("ood", 259 + 3, normalized=True)],
+    )
 cases["post-processor TemplateProcessing"] = file(post=TEMPLATE)
 cases["post-processor BertProcessing"] = file(post={"type": "BertProcessing", "sep": ["</s>", 2], "cls": ["<s>", 1]})
 cases["post-processor RobertaProcessing"] = file(post={"type": "RobertaProcessing", "sep": ["</s>", 2], "cls": ["<s>", 1], "trim_offsets": True, "add_prefix_space": False})
@@ -137,6 +148,7 @@ refused = {
     "behavior": file(pre=SPLIT({"String": "x"}, "Sideways")),
     "(x)\\1": file(pre=SPLIT({"Regex": "(x)\\1"}, "Isolated")),
     "unk_id": file(unigram(unk_id=10000)),
+    "foo": file(normalizer=step("Replace", pattern={"String": "foo"}, content=""), tokens=SPECIAL + [added("foo", n - 3, normalized=True)]),
     "weight": file(tokens=SPECIAL + [dict(added("foo", 3), weight=1)]),
 }
 
