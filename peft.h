@@ -13094,24 +13094,18 @@ PEFT__INLINE int32_t peft__trie_exact(const peft__trie *t, const char *s, size_t
     return node ? t->nodes[node].value : -1;
 }
 
-// Replaces *trie by the trie of n keys (of equal ones that of the largest value), and frees them. `scores`:
-// nodes get those of the pieces; a key's piece is its value modulo t->count. As nodes cannot move, a table
-// that becomes half full is made anew.
-static void peft__tokenizer_trie(
-    peft_tokenizer *t, peft__trie *trie, peft__trie_key *keys, int64_t n, bool scores) {
+// Builds the trie of n keys; of equal ones that of the largest value counts. `pieces` [modulus] has the
+// scores: value modulo `modulus` is a key's piece; NULL: no scores. As nodes cannot move, a table that
+// becomes half full is made anew.
+static peft_status peft__trie_build(peft_context *ctx, peft__trie *trie, const peft__trie_key *keys,
+    int64_t n, const peft__piece *pieces, int64_t modulus) {
     int64_t room = 32, used;
     for (int64_t k = 0; k < n; k++) room += keys[k].size / 4;
-    bool whole = !n;
-    peft__free(t->ctx, trie->nodes);
-    memset(trie, 0, sizeof(*trie));
-    while (!whole && !t->status) {
+    for (bool whole = !n; !whole;) {
         room += room / 2;
-        peft__free(t->ctx, trie->nodes);
-        trie->nodes = room < PEFT__TRIE_MOST ? PEFT__CALLOC(t->ctx, room, peft__trie_node) : NULL;
-        if (!trie->nodes) {
-            t->status = peft__fail(t->ctx, PEFT_ERROR_MEMORY, "no memory for a vocabulary's trie");
-            break;
-        }
+        peft__free(ctx, trie->nodes);
+        trie->nodes = room < PEFT__TRIE_MOST ? PEFT__CALLOC(ctx, room, peft__trie_node) : NULL;
+        if (!trie->nodes) return peft__fail(ctx, PEFT_ERROR_MEMORY, "no memory for a vocabulary's trie");
         memset(trie->nodes, 0xFF, (size_t)room * sizeof(peft__trie_node));  // all free, without values
         trie->nodes[0].key--;
         trie->capacity = room;
@@ -13128,9 +13122,18 @@ static void peft__tokenizer_trie(
             peft__trie_node *end = &trie->nodes[node];
             if (keys[k].value < end->value) continue;
             end->value = keys[k].value;
-            if (scores) end->score = t->pieces[end->value % t->count].score;
+            if (pieces) end->score = pieces[end->value % modulus].score;
         }
     }
+    return PEFT_OK;
+}
+
+// Replaces *trie by the trie of `keys`, and frees them.
+static void peft__tokenizer_trie(
+    peft_tokenizer *t, peft__trie *trie, peft__trie_key *keys, int64_t n, bool scores) {
+    peft__free(t->ctx, trie->nodes);
+    memset(trie, 0, sizeof(*trie));
+    if (!t->status) t->status = peft__trie_build(t->ctx, trie, keys, n, scores ? t->pieces : NULL, t->count);
     peft__free(t->ctx, keys);
 }
 
