@@ -10836,9 +10836,7 @@ PEFTDEF void peft_gguf_close(peft_gguf *g) {
     peft__free(g->ctx, g);
 }
 
-PEFTDEF int64_t peft_gguf_count(const peft_gguf *g) {
-    return g ? g->count : 0;
-}
+PEFTDEF int64_t peft_gguf_count(const peft_gguf *g) { return g ? g->count : 0; }
 
 PEFTDEF const peft_gguf_tensor *peft_gguf_at(const peft_gguf *g, int64_t i) {
     return g && i >= 0 && i < g->count ? &g->tensors[i] : NULL;
@@ -10848,9 +10846,7 @@ PEFTDEF const peft_gguf_tensor *peft_gguf_find(const peft_gguf *g, const char *n
     return g && name ? peft_gguf_at(g, peft__map_get(&g->names, name, strlen(name), -1)) : NULL;
 }
 
-PEFTDEF int64_t peft_gguf_key_count(const peft_gguf *g) {
-    return g ? g->entry_count : 0;
-}
+PEFTDEF int64_t peft_gguf_key_count(const peft_gguf *g) { return g ? g->entry_count : 0; }
 
 PEFTDEF const char *peft_gguf_key(const peft_gguf *g, int64_t i) {
     return g && i >= 0 && i < g->entry_count ? g->entries[i].key : NULL;
@@ -11561,9 +11557,7 @@ static bool peft__is_gemma(const peft__family *f) {
 }
 
 // Llama and models that are made of its parts.
-static bool peft__is_llama_kin(const peft__family *f) {
-    return f->settings == peft__llama_settings;
-}
+static bool peft__is_llama_kin(const peft__family *f) { return f->settings == peft__llama_settings; }
 
 // The next name of a comma-separated list, without the spaces around it -> its size; 0: there are no more.
 // *list moves behind it.
@@ -12488,24 +12482,18 @@ PEFT__INLINE int32_t peft__trie_exact(const peft__trie *t, const char *s, size_t
     return node ? t->nodes[node].value : -1;
 }
 
-// Replaces *trie by the trie of n keys (of equal ones that of the largest value), and frees them. `scores`:
-// nodes get those of the pieces; a key's piece is its value modulo t->count. As nodes cannot move, a table
-// that becomes half full is made anew.
-static void peft__tokenizer_trie(
-    peft_tokenizer *t, peft__trie *trie, peft__trie_key *keys, int64_t n, bool scores) {
+// Builds the trie of n keys; of equal ones that of the largest value counts. `pieces` [modulus] has the
+// scores: value modulo `modulus` is a key's piece; NULL: no scores. As nodes cannot move, a table that
+// becomes half full is made anew.
+static peft_status peft__trie_build(peft_context *ctx, peft__trie *trie, const peft__trie_key *keys,
+    int64_t n, const peft__piece *pieces, int64_t modulus) {
     int64_t room = 32, used;
     for (int64_t k = 0; k < n; k++) room += keys[k].size / 4;
-    bool whole = !n;
-    peft__free(t->ctx, trie->nodes);
-    memset(trie, 0, sizeof(*trie));
-    while (!whole && !t->status) {
+    for (bool whole = !n; !whole;) {
         room += room / 2;
-        peft__free(t->ctx, trie->nodes);
-        trie->nodes = room < PEFT__TRIE_MOST ? PEFT__CALLOC(t->ctx, room, peft__trie_node) : NULL;
-        if (!trie->nodes) {
-            t->status = peft__fail(t->ctx, PEFT_ERROR_MEMORY, "no memory for a vocabulary's trie");
-            break;
-        }
+        peft__free(ctx, trie->nodes);
+        trie->nodes = room < PEFT__TRIE_MOST ? PEFT__CALLOC(ctx, room, peft__trie_node) : NULL;
+        if (!trie->nodes) return peft__fail(ctx, PEFT_ERROR_MEMORY, "no memory for a vocabulary's trie");
         memset(trie->nodes, 0xFF, (size_t)room * sizeof(peft__trie_node));  // all free, without values
         trie->nodes[0].key--;
         trie->capacity = room;
@@ -12522,9 +12510,18 @@ static void peft__tokenizer_trie(
             peft__trie_node *end = &trie->nodes[node];
             if (keys[k].value < end->value) continue;
             end->value = keys[k].value;
-            if (scores) end->score = t->pieces[end->value % t->count].score;
+            if (pieces) end->score = pieces[end->value % modulus].score;
         }
     }
+    return PEFT_OK;
+}
+
+// Replaces *trie by the trie of `keys`, and frees them.
+static void peft__tokenizer_trie(
+    peft_tokenizer *t, peft__trie *trie, peft__trie_key *keys, int64_t n, bool scores) {
+    peft__free(t->ctx, trie->nodes);
+    memset(trie, 0, sizeof(*trie));
+    if (!t->status) t->status = peft__trie_build(t->ctx, trie, keys, n, scores ? t->pieces : NULL, t->count);
     peft__free(t->ctx, keys);
 }
 
@@ -13078,21 +13075,20 @@ static bool peft__step_begin(const peft__step *p, peft__regex_scratch *scratch, 
 }
 
 // Appends n bytes of text with every match of the pattern replaced, until `out` has more than `most` bytes.
+// Right behind a match, nothing at all is no match.
 static void peft__replace(const peft__step *p, const char *s, size_t n, size_t most, peft__string *out) {
     size_t at = 0, match[2], behind = (size_t)-1;  // behind: where the last match that is not empty ends
     peft__regex_scratch scratch;
     peft__regex_scratch_init(&scratch, out->ctx);
     if (n && !peft__step_begin(p, &scratch, s, n)) out->failed = true;
-    while (
-        n && at <= n && out->size <= most && !out->failed && peft__step_find(p, &scratch, s, n, at, match)) {
-        peft__string_append(out, s + at, match[0] - at);
+    while (n && at <= n && out->size <= most && !out->failed &&
+           peft__step_find(p, &scratch, s, n, at, match)) {
         bool empty = match[0] == match[1];
+        peft__string_append(out, s + at, match[0] - at);
         if (!empty || match[0] != behind) peft__string_append(out, p->content, p->content_size);
         at = match[1];
-        if (!empty) {
-            behind = at;  // nothing at all is not found there
-            continue;
-        }
+        if (!empty) behind = at;
+        if (!empty) continue;
         if (at == n) break;
         size_t one = (size_t)peft__utf8_step(s, (int64_t)n, (int64_t)at);
         peft__string_append(out, s + at, one);
@@ -14067,7 +14063,6 @@ static void peft__decode_steps(
     int64_t steps = t->step_count[PEFT__DECODERS];
     // of byte-level vocabularies, the pieces' bytes are known: their one step has nothing left to do
     bool bytes = t->byte_level && steps == 1 && step->kind == PEFT__STEP_BYTES;
-    bool letters = t->byte_level && !bytes;
     peft__token_texts texts[2], *from = &texts[0], *to = &texts[1];
     memset(texts, 0, sizeof(texts));
     for (int i = 0; i < 2; i++) {
@@ -14083,8 +14078,8 @@ static void peft__decode_steps(
         bool control = p->type == PEFT__PIECE_CONTROL || (k >= 0 && t->added_tokens[k].special);
         if (skip_special && control && same) continue;
         if (!steps && from->count) peft__string_append(&from->text, " ", 1);
-        bool as_text = letters && p->type == PEFT__PIECE_NORMAL;  // whose bytes are what the letters stand for
-        peft__token_put(from, as_text ? p->text : p->bytes, as_text ? p->size : p->byte_size);
+        bool letters = t->byte_level && !bytes && p->type == PEFT__PIECE_NORMAL;  // as the steps expect them
+        peft__token_put(from, letters ? p->text : p->bytes, letters ? p->size : p->byte_size);
     }
     size_t most = ((size_t)1 << 20) + 64 * from->text.size;
     for (int64_t i = 0; i < steps && from->count && !from->text.failed && !bytes; i++) {

@@ -201,7 +201,6 @@ static void rebuild_trie(trainer *t) {
         keys[i].size = l->items[i].size;
         keys[i].value = (int32_t)i;
     }
-    qsort(keys, (size_t)l->count, sizeof(*keys), peft__trie_compare);
     peft__free(t->ctx, t->trie.nodes);
     memset(&t->trie, 0, sizeof(t->trie));
     if (peft__trie_build(t->ctx, &t->trie, keys, l->count, l->items, l->count)) fail(t, NULL);
