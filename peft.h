@@ -1755,7 +1755,7 @@ extern long syscall(long, ...);
 extern "C" {
 #endif
 
-// ==========================================================================================================
+// ============================================================
 // 1. PLATFORM
 //    Differences of compilers, CPUs and operating systems end here: contexts and their error text,
 //    allocation, files, the clock and the thread pool. All memory comes from the context's allocator, all
@@ -1766,7 +1766,7 @@ extern "C" {
 //    peft__parallel(ctx, 5, fn, arg) with 2 threads calls fn(arg, 0) .. fn(arg, 4), each once: the caller
 //    takes 0, the worker 1, and whoever is free the next one. As fn may depend on its index only, the result
 //    is that of one thread.
-// ==========================================================================================================
+// ============================================================
 
 #define PEFT__MIN(a, b) ((a) < (b) ? (a) : (b))
 #define PEFT__MAX(a, b) ((a) > (b) ? (a) : (b))
@@ -2017,7 +2017,7 @@ static peft_status peft__fail_at(
 #define PEFT__REFUSE(ctx, ...) peft__fail(ctx, PEFT_ERROR_ARGUMENT, __VA_ARGS__)
 
 static peft_status peft__null(peft_context *ctx, const char *call, const char *what) {
-    return ctx ? peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s needs `%s`, which is NULL", call, what)
+    return ctx ? PEFT__REFUSE(ctx, "%s needs `%s`, which is NULL", call, what)
                : PEFT_ERROR_ARGUMENT;
 }
 
@@ -2265,8 +2265,8 @@ static peft_status peft__pool_create(peft_context *ctx) {
         if (pthread_create(&p->threads[p->thread_count], NULL, peft__pool_thread, p)) {
             int started = p->thread_count + 1;  // with the caller's own
             peft__pool_destroy(ctx);
-            return peft__fail(
-                ctx, PEFT_ERROR_MEMORY, "could not start thread %d of %d", started + 1, ctx->threads);
+            return peft__fail(ctx, PEFT_ERROR_MEMORY, "could not start thread %d of %d", started + 1,
+                ctx->threads);
         }
     return PEFT_OK;
 }
@@ -2347,10 +2347,10 @@ PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_cont
     ctx->bf16_pairs = peft__bf16_available(ctx->simd);
     peft_status status = PEFT_OK;
     if (d.threads < 0 || d.threads > PEFT__MAX_THREADS)
-        status = peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%d threads; 1 to %d", d.threads, PEFT__MAX_THREADS);
-    else if (given % 8) status = peft__fail(ctx, PEFT_ERROR_ARGUMENT, "`files` lacks some of its functions");
+        status = PEFT__REFUSE(ctx, "%d threads; 1 to %d", d.threads, PEFT__MAX_THREADS);
+    else if (given % 8) status = PEFT__REFUSE(ctx, "`files` lacks some of its functions");
     else if (d.compute != PEFT_F32 && d.compute != PEFT_BF16)
-        status = peft__fail(ctx, PEFT_ERROR_ARGUMENT, "`compute` is neither f32 nor bf16");
+        status = PEFT__REFUSE(ctx, "`compute` is neither f32 nor bf16");
     else if (!peft__simd_available(ctx->simd))
         status = peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
             "this machine or build has no instruction set \"%s\"", peft_simd_name(ctx->simd));
@@ -2570,7 +2570,7 @@ static peft_status peft__file_open(peft_context *ctx, const char *path, peft__fi
     memset(f, 0, sizeof(*f));
     f->ctx = ctx;
     f->path = path;
-    if (!path || !*path) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "an empty path");
+    if (!path || !*path) return PEFT__REFUSE(ctx, "an empty path");
     for (peft__mounted *m = ctx->mounted; m; m = m->next)
         if (strcmp(m->path, path) == 0) {
             f->data = (const unsigned char *)m->data;
@@ -2598,8 +2598,8 @@ static peft_status peft__file_read(peft__file *f, uint64_t offset, void *into, s
     if (f->data || !n) return PEFT_OK;
     peft_status status = PEFT__FILES(f->ctx, read, f->handle, offset, into, n);
     if (!status) return PEFT_OK;
-    return peft__fail(
-        f->ctx, status, "%s: cannot read %zu bytes at %llu", f->path, n, (unsigned long long)offset);
+    return peft__fail(f->ctx, status, "%s: cannot read %zu bytes at %llu", f->path, n,
+        (unsigned long long)offset);
 }
 
 static void peft__file_close(peft__file *f) {
@@ -2766,7 +2766,7 @@ static peft_status peft__writer_open(peft_context *ctx, const char *path, peft__
     w->ctx = ctx;
     if (!ctx->files.open)
         return w->status = peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-                   "%s: built with PEFT_NO_STDIO, and no `files` to write with", path);
+            "%s: built with PEFT_NO_STDIO, and no `files` to write with", path);
     w->status = peft__link_target(ctx, path, &w->path);
     w->part = w->path ? peft__copy_text(ctx, w->path, strlen(w->path), ".part") : NULL;
     if (!w->status && !w->part) w->status = PEFT_ERROR_MEMORY;
@@ -2819,7 +2819,7 @@ static peft_status peft__writer_commit(peft__writer *w) { return peft__writer_en
 // How to add one. A platform: its CPU features in peft__simd_available, and what it lacks behind
 // PEFT_NO_STDIO, PEFT__MMAP and PEFT_USE_PTHREADS, with an error that says so. A conversion of messages: a
 // case of peft__vformat.
-// ==========================================================================================================
+// ============================================================
 // 2. BASICS
 //    The data types and formats that later chapters use: arena, strings, Unicode, hash map, JSON, regular
 //    expressions, random numbers, half floats. Lists grow with peft__one_more, text with peft__string_format,
@@ -2829,7 +2829,7 @@ static peft_status peft__writer_commit(peft__writer *w) { return peft__writer_en
 //    The JSON text {"r": 8, "target_modules": ["q", "v"]} becomes a tree: the object's child is the number
 //    "r" of 8, its next the array "target_modules", whose child is the string "q", whose next is "v".
 //    peft__json_int(root, "r", 4) is 8.
-// ==========================================================================================================
+// ============================================================
 
 // ---- arena: allocation by moving a pointer, freed all at once. Reset keeps the memory, so a second round
 //      allocates nothing.
@@ -4867,13 +4867,13 @@ static uint16_t peft__f32_to_bf16(float f) {
 // peft__re_assertion, its letters in peft__re_assertion_of and its meaning in peft__re_passes. A newer
 // Unicode: replace all three tables at once, as they are made from one version of UnicodeData.txt.
 #if !defined(PEFT_ONLY_METRICS)
-// ==========================================================================================================
+// ============================================================
 // 3. GEMM
 //    Matrix products C = beta C + s A B of f32 activations with weights in any storage format, and vector
 //    math (exp, gelu, softmax). It rests on chapters 1 and 2: allocation, threads, half floats. Nearly all
 //    time of training and generation is spent here. To know: peft__matrix, peft__T, peft__matmul,
 //    peft__matmul_plain, peft__isa.
-// ==========================================================================================================
+// ============================================================
 //
 // A linear layer multiplies x [n, in] by the transpose of its weight w [out, in]. With n = 1, in = 2 and
 // out = 3:
@@ -6172,7 +6172,7 @@ PEFTDEF peft_status peft_sgemm(peft_context *ctx, bool trans_a, bool trans_b, in
         return peft__fail(ctx, PEFT_ERROR_SHAPE, "peft_sgemm: m %ld, n %ld or k %ld is negative", m, n, k);
     if (m == 0 || n == 0) return PEFT_OK;
     if (!c || (k > 0 && (!a || !b)))
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_sgemm: a matrix is NULL");
+        return PEFT__REFUSE(ctx, "peft_sgemm: a matrix is NULL");
     if (lda < (trans_a ? m : k) || ldb < (trans_b ? k : n) || ldc < n)
         return peft__fail(ctx, PEFT_ERROR_SHAPE, "peft_sgemm: lda %ld, ldb %ld or ldc %ld is less than a row",
             lda, ldb, ldc);
@@ -6185,13 +6185,13 @@ PEFTDEF peft_status peft_sgemm(peft_context *ctx, bool trans_a, bool trans_b, in
 // operations and four numbers: tile, rows of the dot products, kc, L2), its #include, its entry in
 // PEFT__CHOOSE_ISA and its name in chapter 1 (peft_simd, peft__simd_available). tests/test_gemm.c runs on
 // every set that the machine has.
-// ==========================================================================================================
+// ============================================================
 // 4. QUANTIZATION
 //    Weights of 4 or 8 bits: NF4, FP4 and int8 in blocks that share a scale, double quantization of those
 //    scales, and the products with them. It rests on chapter 3, which it gives a packer for such weights
 //    (peft__quantized): they are expanded while packing, so a whole matrix never exists as floats. To know:
 //    peft_quantize, peft__quant_expand_plain, peft__to_f32, peft__matrix_of, peft__quant_few.
-// ==========================================================================================================
+// ============================================================
 //
 // NF4 of the block [0.4 -0.2 0.1 0] (a real block has 32 to 4096 weights): the scale is absmax = 0.4, over
 // which the weights are [1 -0.5 0.25 0]. The nearest entries of the table are 1, -0.525, 0.246 and 0, which
@@ -7934,16 +7934,14 @@ PEFTDEF peft_status peft_quantize(
     if (!d.block) d.block = 64;
     if (!ctx || !out) return PEFT_ERROR_ARGUMENT;
     *out = NULL;
-    if (!source || !source->data) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_quantize: no source");
+    if (!source || !source->data) return PEFT__REFUSE(ctx, "peft_quantize: no source");
     if (d.type != PEFT_NF4 && d.type != PEFT_FP4 && d.type != PEFT_I8)
-        return peft__fail(
-            ctx, PEFT_ERROR_ARGUMENT, "%s: cannot be quantized to %s", source->name, peft_dtype_name(d.type));
+        return PEFT__REFUSE(ctx, "%s: cannot be quantized to %s", source->name, peft_dtype_name(d.type));
     if (d.block < 32 || d.block > PEFT__QUANT_MAX_BLOCK || (d.block & (d.block - 1)))
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: a block of %ld, not a power of two from 32 to 4096",
-            source->name, d.block);
+        return PEFT__REFUSE(ctx, "%s: a block of %ld, not a power of two from 32 to 4096", source->name,
+            d.block);
     if (d.type == PEFT_I8 && d.double_quant)
-        return peft__fail(
-            ctx, PEFT_ERROR_ARGUMENT, "%s: double quantization is for nf4 and fp4", source->name);
+        return PEFT__REFUSE(ctx, "%s: double quantization is for nf4 and fp4", source->name);
     peft_tensor *t = PEFT__CALLOC(ctx, 1, peft_tensor);
     if (!t) return PEFT_ERROR_MEMORY;
     t->name = source->name, t->rows = source->rows, t->cols = source->cols, t->rank = source->rank,
@@ -7973,7 +7971,7 @@ static void peft__dequantize_task(void *arg, int64_t index) {
 PEFTDEF peft_status peft_dequantize(peft_context *ctx, const peft_tensor *t, float *out) {
     if (!ctx) return PEFT_ERROR_ARGUMENT;
     if (!t || !t->data || !out)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dequantize: no tensor or nowhere to write");
+        return PEFT__REFUSE(ctx, "peft_dequantize: no tensor or nowhere to write");
     peft__dequantize_job j = {t, peft__quant_isa_of(ctx->simd)->expand, out};
     peft__parallel(ctx, peft__div_up(t->rows * t->cols, PEFT__QUANT_TASK), peft__dequantize_task, &j);
     return PEFT_OK;
@@ -7983,7 +7981,7 @@ PEFTDEF peft_status peft_quantize_compare(
     peft_context *ctx, const peft_tensor *original, const peft_tensor *quantized, peft_quantize_error *out) {
     if (!ctx) return PEFT_ERROR_ARGUMENT;
     if (!original || !original->data || !quantized || !quantized->data || !out)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_quantize_compare: a tensor or the result is NULL");
+        return PEFT__REFUSE(ctx, "peft_quantize_compare: a tensor or the result is NULL");
     if (original->rows != quantized->rows || original->cols != quantized->cols)
         return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: [%ld, %ld] compared with [%ld, %ld]", original->name,
             original->rows, original->cols, quantized->rows, quantized->cols);
@@ -8031,12 +8029,12 @@ PEFTDEF size_t peft_tensor_bytes(const peft_tensor *t) {
 // peft_dtype, what peft_quant has to hold, and a peft__packing with its packer and (or a function that never
 // sets *done) its product for few rows; peft__matrix_of and peft__to_f32 choose it. A reader in chapter 6
 // makes such tensors. tests/test_quant.c compares every instruction set with peft__quant_expand_plain.
-// ==========================================================================================================
+// ============================================================
 // 5. TENSORS
 //    Tensors, the tape that records operations, and every operation's forward and backward side by side. It
 //    rests on the products of chapters 3 and 4; models and users' own networks are made of its operations. To
 //    know: peft__op_result, peft__record, peft__grad_of, peft_backward, peft_linear_with.
-// ==========================================================================================================
+// ============================================================
 //
 // A tape of three operations, for x = 3 and a trainable w = 2:
 //
@@ -8425,9 +8423,9 @@ PEFTDEF peft_status peft_backward(peft_tape *t, peft_tensor *loss) {
     PEFT__NEED(NULL, t, "tape");
     if (t->status) return t->status;
     if (!loss || peft__size(loss) != 1)
-        return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "backward: the loss is not one number");
+        return PEFT__REFUSE(t->ctx, "backward: the loss is not one number");
     if (!loss->requires_grad)
-        return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "backward: the loss depends on nothing trainable");
+        return PEFT__REFUSE(t->ctx, "backward: the loss depends on nothing trainable");
     loss->grad = peft__take(t, 1);
     if (!loss->grad) return t->status;
     if (!t->ctx->dry) loss->grad[0] = 1;
@@ -9882,7 +9880,7 @@ PEFTDEF peft_tensor *peft_cross_entropy(
 // it, and ends in peft__record; and a backward, which adds to the gradients of the inputs through
 // peft__grad_of (or peft__zeroed_grad_of). An activation is a row of peft__activations. tests/test_ops.c
 // compares each backward with differences of its forward.
-// ==========================================================================================================
+// ============================================================
 // 6. CHECKPOINTS
 //    Reads and writes files of weights: safetensors (sharded too, with bitsandbytes' quantized weights) and
 //    GGUF, which is presented as if it were a Hugging Face checkpoint. The tables of what each family of
@@ -9895,7 +9893,7 @@ PEFTDEF peft_tensor *peft_cross_entropy(
 //    38 00 00 00 00 00 00 00 {"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}__ 00 00 80 3F 00 00 00 40
 //    with two spaces behind the 54 bytes of the header, so that the data begins at a multiple of 8: 8 + 56 +
 //    8 bytes.
-// ==========================================================================================================
+// ============================================================
 
 // The names of safetensors' types; digits are bits. The first three are those of peft_dtype.
 static const char *const peft__dtypes[] = {"F32", "F16", "BF16", "U8",  "I8",  "F64", "I64",
@@ -10175,9 +10173,9 @@ static const void *peft__quant_part_data(peft__quant_reader *r, const char *suff
     if (!s->data || (s->dtype != dtype && !(any && s->dtype < PEFT__DTYPE_U8)) || s->bytes != bytes ||
         s->hidden)
         r->status = peft__fail(a->ctx, PEFT_ERROR_FORMAT,
-                               "%s: tensor %s: %ld bytes of type %s, the %ld weights of %s need %ld of %s",
-                               r->path, name, s->bytes, s->data ? peft__dtypes[s->dtype] : "none", r->count,
-                               r->weight, bytes, peft__dtypes[dtype]);
+            "%s: tensor %s: %ld bytes of type %s, the %ld weights of %s need %ld of %s", r->path, name,
+            s->bytes, s->data ? peft__dtypes[s->dtype] : "none", r->count, r->weight, bytes,
+            peft__dtypes[dtype]);
     s->hidden = *suffix != 0;
     return s->data;
 }
@@ -10362,7 +10360,7 @@ PEFTDEF peft_status peft_archive_open(peft_context *ctx, const char *path, peft_
     if (out) *out = NULL;
     PEFT__NEED(ctx, ctx, "ctx");
     PEFT__NEED(ctx, out, "out");
-    if (!path) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_archive_open: no path");
+    if (!path) return PEFT__REFUSE(ctx, "peft_archive_open: no path");
     peft_archive *a = peft__archive_new(ctx, 1);
     if (!a) return PEFT_ERROR_MEMORY;
     peft_status status = PEFT_ERROR_MEMORY;
@@ -10483,8 +10481,7 @@ static peft_status peft__items_of(peft_context *ctx, peft__arena *arena, const p
         return PEFT_OK;
     }
     if (!q)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: a tensor of type %s without scales", t->name,
-            peft_dtype_name(t->type));
+        return PEFT__REFUSE(ctx, "%s: a tensor of type %s without scales", t->name, peft_dtype_name(t->type));
     if (q->ggml)
         return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: safetensors has no place for GGUF's %s", t->name,
             q->ggml->name);
@@ -10949,8 +10946,8 @@ static peft_status peft__gguf_decode(const peft_gguf *g, const peft_gguf_tensor 
     int64_t total = t->dims[1] * t->dims[2] * t->dims[3];
     if (!f->decode) return PEFT__FILE_CANNOT(&g->file, "tensor %s is of type %s", t->name, f->name);
     if (first < 0 || rows < 0 || first > total || rows > total - first)
-        return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT,
-            "%s: %ld rows from row %ld of tensor %s, which has %ld", g->path, rows, first, t->name, total);
+        return PEFT__REFUSE(g->ctx, "%s: %ld rows from row %ld of tensor %s, which has %ld", g->path, rows,
+            first, t->name, total);
     const unsigned char *data = (const unsigned char *)t->data + first * (t->size / total);
     peft__gguf_decoding d = {f, data, t->dims[0], order, out};
     peft__ranges(g->ctx, rows, 65536 / t->dims[0], peft__gguf_decode_rows, &d);
@@ -10962,7 +10959,7 @@ PEFTDEF peft_status peft_gguf_to_f32(const peft_gguf *g, int64_t i, int64_t firs
     PEFT__NEED(NULL, g, "gguf");
     PEFT__NEED(g->ctx, out, "out");
     const peft_gguf_tensor *t = peft_gguf_at(g, i);
-    if (!t) return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT, "%s: no tensor %ld", g->path, i);
+    if (!t) return PEFT__REFUSE(g->ctx, "%s: no tensor %ld", g->path, i);
     return peft__gguf_decode(g, t, first_row, rows, peft__same_order, out);
 }
 
@@ -11044,15 +11041,14 @@ static peft_status peft__gguf_set(const char *call, peft_gguf_writer *w, const c
     bool text = type == PEFT_GGUF_STRING;
     size_t n = strlen(key);
     if (!text && (type < 0 || type > PEFT_GGUF_F64 || !peft__gguf_number_size(type)))
-        return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s: %d is not a type of numbers", key, type);
+        return PEFT__REFUSE(w->ctx, "GGUF key %s: %d is not a type of numbers", key, type);
     for (int64_t i = 0; i < count && !text; i++)
         if (!peft__gguf_holds(type, numbers[i]))
-            return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s: type %d cannot hold %g", key, type,
-                numbers[i]);
+            return PEFT__REFUSE(w->ctx, "GGUF key %s: type %d cannot hold %g", key, type, numbers[i]);
     if (!n || n > PEFT__GGUF_MAX_KEY)
-        return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "a GGUF key of %zu bytes", n);
+        return PEFT__REFUSE(w->ctx, "a GGUF key of %zu bytes", n);
     if (peft__map_get(&w->keys, key, n, -1) >= 0)
-        return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s is there already", key);
+        return PEFT__REFUSE(w->ctx, "GGUF key %s is there already", key);
     peft__string *out = &w->metadata;
     char *copy = peft__arena_strdup(&w->arena, key, n);
     if (!copy || out->failed || !peft__map_set(&w->keys, copy, n, 0)) return PEFT_ERROR_MEMORY;
@@ -11096,9 +11092,9 @@ static peft_status peft__gguf_add_ordered(peft_gguf_writer *w, const char *name,
         return peft__fail(w->ctx, PEFT_ERROR_UNSUPPORTED, "tensor %s: cannot be written as ggml type %s",
             name, peft_ggml_type_name(type));
     if (!n || n > PEFT__GGUF_MAX_NAME)
-        return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "tensor %s: a GGUF name has 1 to 63 bytes", name);
+        return PEFT__REFUSE(w->ctx, "tensor %s: a GGUF name has 1 to 63 bytes", name);
     if (peft__map_get(&w->names, name, n, -1) >= 0)
-        return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "tensor %s is there already", name);
+        return PEFT__REFUSE(w->ctx, "tensor %s is there already", name);
     int64_t rows = t->rows, cols = t->cols;
     if (order.kind == PEFT__ORDER_TRANSPOSED) rows = t->cols, cols = t->rows;
     else if (t->rank == 1 && order.kind != PEFT__ORDER_SAME) rows = peft__size(t), cols = 1;
@@ -11678,7 +11674,7 @@ static bool peft__gguf_translate_block(const peft__side *side, bool from_hf, con
         peft__string_into(out->other, sizeof(out->other), from_hf ? side->gguf : side->block, number);
         size_t head = strlen(out->other);
         peft__string_into(out->other + head, sizeof(out->other) - head, "%s%s", from_hf ? r->gguf : r->name,
-                          name + n);
+            name + n);
         out->gguf = r->gguf;
         out->order = r->order;
         return true;
@@ -12181,7 +12177,7 @@ static void peft__json_set(peft__string *s, const char *key, const char *value) 
 // chapter 8. A setting: a row of its table, and a field of peft_config. A ggml type: its decoder and a row in
 // peft__ggml_format_of. A quantized weight's part: a row of peft__quant_parts, which is read and written from
 // then on.
-// ==========================================================================================================
+// ============================================================
 // 7. TOKENIZERS
 //    Turns text into ids and ids into text, exactly as sentencepiece and Hugging Face's tokenizers library
 //    do. Whatever file a vocabulary comes from, loading makes one pipeline of it: normalizers rewrite the
@@ -12198,7 +12194,7 @@ static void peft__json_set(peft__string *s, const char *key, const char *value) 
 //    _ a b, joins the first two, then the rest, and arrives at the same piece.
 //
 //    Rests on: 2, 6.  Hands on: peft_encode, peft_decode.
-// ==========================================================================================================
+// ============================================================
 
 enum {  // types of pieces, as SentencePiece and GGUF number them
     PEFT__PIECE_NORMAL = 1, PEFT__PIECE_UNKNOWN, PEFT__PIECE_CONTROL, PEFT__PIECE_USER, PEFT__PIECE_UNUSED,
@@ -13869,7 +13865,7 @@ static peft_status peft__encode(const peft_tokenizer *t, const char *text, size_
     if (!t) return peft__null(NULL, call, "tokenizer");
     if (!ids || (!text && n)) return peft__null(t->ctx, call, ids ? "text" : "ids");
     if (n > INT32_MAX / 32)
-        return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "a text of %zu bytes; cut it into lines", n);
+        return PEFT__REFUSE(t->ctx, "a text of %zu bytes; cut it into lines", n);
     peft__encoder e;
     peft__encoder_open(&e, t, ((size_t)1 << 20) + 32 * n);
     e.ids = ids;
@@ -13892,8 +13888,7 @@ static peft_status peft__encode(const peft_tokenizer *t, const char *text, size_
         e.normal[1].size > e.most;
     peft__encoder_close(&e);
     if (!ok && too_long)
-        return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT,
-            "a text of %zu bytes that the normalizer makes too long", n);
+        return PEFT__REFUSE(t->ctx, "a text of %zu bytes that the normalizer makes too long", n);
     return ok ? PEFT_OK : e.status;
 }
 
@@ -14106,7 +14101,7 @@ PEFTDEF peft_status peft_decode(
     *text = NULL;
     for (int64_t i = 0; i < n; i++)
         if (ids[i] < 0)
-            return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "token %ld has id %d", i, (int)ids[i]);
+            return PEFT__REFUSE(t->ctx, "token %ld has id %d", i, (int)ids[i]);
     peft__string out;
     peft__string_init(&out, t->ctx);
     peft__string_append(&out, "", 0);
@@ -15528,7 +15523,7 @@ PEFTDEF peft_status peft_tokenizer_load(peft_context *ctx, const char *path, pef
     if (out) *out = NULL;
     PEFT__NEED(ctx, ctx, "ctx");
     PEFT__NEED(ctx, out, "out");
-    if (!path || !*path) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_tokenizer_load: an empty path");
+    if (!path || !*path) return PEFT__REFUSE(ctx, "peft_tokenizer_load: an empty path");
     peft_tokenizer *t = PEFT__CALLOC(ctx, 1, peft_tokenizer);
     if (!t) return PEFT_ERROR_MEMORY;
     t->ctx = ctx;
@@ -16085,7 +16080,7 @@ static peft_status peft__tokenizer_of_text(const peft_tokenizer *old, const char
 // peft__models_of_json. A step: a row of peft__step_kinds. A class of folders: a row of peft__classes.
 // tests/peers/check_tokenizers.py compares the ids of many texts with Hugging Face's.
 
-// ==========================================================================================================
+// ============================================================
 // 8. MODELS
 //    Builds a model from its folder or GGUF file (T5, GPT-2, GPT-NeoX, Llama and kin), runs texts through
 //    it, and saves it again. A family is a table of parameters and a table of settings (chapter 6); all
@@ -16104,7 +16099,7 @@ static peft_status peft__tokenizer_of_text(const peft_tokenizer *old, const char
 //
 //    Rests on: 5, 6, 7.  Hands on: peft_model_hidden, the cached decoder, a table of hooks for adapters
 //    (chapter 9).
-// ==========================================================================================================
+// ============================================================
 
 struct peft_model {
     peft_context *ctx;
@@ -16247,8 +16242,8 @@ static void peft__config_check_key(peft__config_reader *r, const peft__json *v) 
         peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, v->key, v,
             "the key is unknown and may stand for another function; where it does not, take it out");
     else
-        peft__log(
-            r->ctx, "warning: %s: %s is %s, which is not used", r->path, v->key, peft__json_show(v, text));
+        peft__log(r->ctx, "warning: %s: %s is %s, which is not used", r->path, v->key,
+            peft__json_show(v, text));
 }
 
 // Sets the field of a table's row from its key. A missing key means the row's value.
@@ -16264,7 +16259,6 @@ static void peft__config_set(peft__config_reader *r, const peft__setting *row) {
     const peft__json *v = peft__json_get(r->root, row->keys);
     const char *missing = peft__setting_default(row->value, r->c->model_type);
     void *field = (char *)r->c + row->field;
-    const char *missing = row->value;
     bool given = peft__json_is_given(v), token_kind = row->use >= PEFT__TOKEN;
     bool null_is_none = token_kind || row->use == PEFT__SIZE_OR_NONE || row->use == PEFT__FACTOR;
     if (row->use == PEFT__FLAG) {
@@ -17072,9 +17066,8 @@ static peft_status peft__model_read_tensor(
     const peft_tensor *s = peft__checkpoint_find(m, t);
     if (!s)
         return peft__fail(m->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing%s", m->folder, t->name,
-            t != m->head ? ""
-                         : ", and tie_word_embeddings is false: a checkpoint without head cannot "
-                           "continue texts");
+            t != m->head ? "" : ", and tie_word_embeddings is false: a checkpoint without head cannot continue "
+                                 "texts");
     if (!s->data)
         return PEFT__CANNOT(
             m->ctx, "%s: tensor %s is of a type that cannot be computed with", m->folder, t->name);
@@ -17129,7 +17122,7 @@ static peft_status peft__model_check_kept(const peft_model *m, const peft_model_
         }
         if (!others) continue;
         if (others == meant)
-            return peft__fail(m->ctx, PEFT_ERROR_ARGUMENT,
+            return PEFT__REFUSE(m->ctx,
                 "%s: %s cannot be kept as %s: %s is quantized already (%s), as are all of them", m->folder,
                 what, peft_dtype_name(asked), other->name, peft_dtype_name(other->type));
         peft__log(m->ctx,
@@ -17402,8 +17395,8 @@ static peft_status peft__folder_stage(peft__folder *f) {
         if (f->lock < 0 && errno == ENOENT) continue;
         if (f->lock < 0) break;
         if (flock(f->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
-            return peft__fail(
-                f->ctx, PEFT_ERROR_IO, "%s: another run is writing it (%s)", f->path, f->beside);
+            return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: another run is writing it (%s)", f->path,
+                f->beside);
         bool ours = stat(f->beside, &named) == 0 && fstat(f->lock, &held) == 0 &&
             held.st_dev == named.st_dev && held.st_ino == named.st_ino;
         if (ours) {
@@ -17885,8 +17878,7 @@ static peft_status peft__write_tokenizer(const peft_model *m, peft__folder *f) {
         peft__tokenizer_split(t, &digits_apart) != PEFT__SPLIT_QWEN2)
         peft__log(m->ctx,
             "warning: %s: transformers 5 reads every vocabulary of a qwen2 as Qwen2's own, with its "
-            "normalizer and words; this one differs",
-            f->path);
+            "normalizer and words; this one differs", f->path);
     peft__string json = PEFT__EMPTY_STRING(m->ctx), config = PEFT__EMPTY_STRING(m->ctx);
     peft_status status = peft__model_tokenizer_json(m, &json);
     peft__tokenizer_config(&config, t, m->config.max_positions);
@@ -19028,7 +19020,7 @@ static peft_status peft__cache_reorder(peft_model *m, peft__decoder_cache *c, co
 // choose, within peft__model_block or the part that differs. For GGUF, add a row to peft__gguf_family_of,
 // and a check of what that format takes for granted to peft__gguf_expressible. Add a tiny model of it to
 // tests/test_models.c.
-// ==========================================================================================================
+// ============================================================
 // 9. ADAPTERS
 //    Every method of parameter-efficient fine-tuning: LoRA and its kin (Hu et al. 2021), IA3 (Liu et al.
 //    2022), prompt tuning (Lester et al. 2021), prefix tuning (Li & Liang 2021), P-tuning (Liu et al. 2021),
@@ -19048,7 +19040,7 @@ static peft_status peft__cache_reorder(peft_model *m, peft__decoder_cache *c, co
 //    and since dy B = 4, dA = s 4 x = [32 40 48].
 //
 //    Rests on: 6, 8.  Hands on: peft_adapter, and the hooks that chapter 8's passes call.
-// ==========================================================================================================
+// ============================================================
 
 // ---- the table of methods
 
@@ -19601,8 +19593,8 @@ static void peft__name_expression(peft__builder *b, const peft__names *names, pe
                          : peft__regex_compile(ctx, s.data, s.size, PEFT__REGEX_NO_GROUPS, &e->regex);
     peft__string_free(&s);
     if (b->status && b->status != PEFT_ERROR_MEMORY)
-        peft__fail(
-            ctx, b->status, "adapter: %s: \"%.*s\": %s", names->key, (int)e->size, e->text, ctx->error);
+        peft__fail(ctx, b->status, "adapter: %s: \"%.*s\": %s", names->key, (int)e->size, e->text,
+            ctx->error);
 }
 
 // Copies the next entry of a list. A comma within an expression is written "\,"; names of modules have
@@ -20557,14 +20549,14 @@ static peft_status peft__check_gap(const peft_adapter *a, int64_t module, float 
     long r = (long)a->modules[module].a->rows;
     if (gap < 1e-5f)
         return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
-            "init_lora_weights \"pissa\": singular values %ld and %ld of %s are the same, so the start "
-            "that was subtracted is not known; save with path_initial_model_for_weight_conversion: a plain LoRA",
+            "init_lora_weights \"pissa\": singular values %ld and %ld of %s are the same, so the start that "
+            "was subtracted is not known; save with path_initial_model_for_weight_conversion: a plain LoRA",
             r, r + 1, name);
     if (gap < 1e-2f)
         peft__log(a->ctx,
             "warning: init_lora_weights \"pissa\": singular values %ld and %ld of %s differ by %.0e of the "
-            "largest: the start that was subtracted is known to about %.0e of it",
-            r, r + 1, name, (double)gap, 4e-7 / (double)gap);
+            "largest: the start that was subtracted is known to about %.0e of it", r, r + 1, name,
+            (double)gap, 4e-7 / (double)gap);
     return PEFT_OK;
 }
 
@@ -21164,8 +21156,7 @@ static peft_status peft__adapter_shape_error(
     if (rows == a->model->config.vocab_size && s->rows > rows && s->cols == cols)
         peft__string_into(more, sizeof(more),
             ": the vocabulary of its base was enlarged by %ld tokens; enlarge this one with peft_model_grow "
-            "(peft grow MODEL OUT --rows %ld, or --token TEXT for each)",
-            (s->rows - rows), s->rows);
+            "(peft grow MODEL OUT --rows %ld, or --token TEXT for each)", (s->rows - rows), s->rows);
     return peft__fail(a->ctx, PEFT_ERROR_SHAPE,
         "%s: tensor %s is [%ld, %ld], the model and the configuration ask for [%ld, %ld]%s", path, s->name,
         s->rows, s->cols, rows, cols, more);
@@ -21922,7 +21913,7 @@ PEFTDEF peft_status peft_prompt_nearest(
 // (peft__adapted_linear or peft__adapted_embedding); if it can be merged, peft__merge_module too. Loading,
 // saving, sizes and the planner go over the tensors by themselves. tests/test_adapters.c compares
 // gradients, merging and files of every method in its list.
-// ==========================================================================================================
+// ============================================================
 // 10. GENERATION
 //    Generates texts: greedily, sampled or by beam search, several prompts at a time; and computes the log
 //    probabilities of given texts. Each option means what it means in HF transformers. Training makes its
@@ -21939,7 +21930,7 @@ PEFTDEF peft_status peft_prompt_nearest(
 //    peft__draw takes one in proportion: of 0.5 and 0.3 the first one in 5 of 8 cases.
 //
 //    Rests on: 7, 8.  Hands on: peft_generate, peft_generate_text(s), peft_score_completions.
-// ==========================================================================================================
+// ============================================================
 
 // ---- numeric settings of a call: one row for each, with its default and its range
 
@@ -23131,7 +23122,7 @@ PEFTDEF peft_status peft_score_completions(const peft_score_desc *d, double *log
 // and what it does to the scores of a row: in peft__process_scores (before candidates are chosen) or in
 // peft__warp (sampling only). A way to search is a function beside peft__single_step and peft__beam_step,
 // chosen in peft__group_step.
-// ==========================================================================================================
+// ============================================================
 // 11. DATA
 //    Turns files of records, templates and conversations into pairs of prompt and completion. A template
 //    engine (Jinja) fills prompts in and renders the chat templates that models bring; readers, splits,
@@ -23144,7 +23135,7 @@ PEFTDEF peft_status peft_score_completions(const peft_score_desc *d, double *log
 //    pair ("Q: 2+2", "4"); with the prompt "{{ q|upper }} ||| {{ a + 1 }}" it becomes ("2+2", "5").
 //
 //    Rests on: 2, 6, 7.  Hands on: peft_dataset, pairs of prompt and completion.
-// ==========================================================================================================
+// ============================================================
 
 typedef struct peft__data_example {
     const char *prompt, *completion;
@@ -23193,7 +23184,7 @@ static peft_status peft__record_error(
     va_start(args, format);
     peft__vformat(why, sizeof(why), format, args);
     va_end(args);
-    return peft__fail(r->ctx, status, "%s:%lld: %s", r->path, (long long)r->line, why);
+    return peft__fail(r->ctx, status, "%s:%ld: %s", r->path, r->line, why);
 }
 
 PEFT__NOINLINE peft_status peft__record_fail(const peft__data_record *r, const char *what) {
@@ -26664,13 +26655,13 @@ PEFTDEF void peft_template_destroy(peft_template *t) {
 PEFTDEF peft_status peft_template_create(const peft_template_desc *d, peft_template **out) {
     *out = NULL;
     if (!d->context) return PEFT_ERROR_ARGUMENT;
-    if (!d->text) return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "peft_template_create: no text");
+    if (!d->text) return PEFT__REFUSE(d->context, "peft_template_create: no text");
     peft_context *ctx = d->context;
     size_t n = d->length ? d->length : strlen(d->text);
     const char *name = d->name ? d->name : "template";
     const peft_template_limits *l = &d->limits;
     if (l->max_steps < 0 || l->max_depth < 0)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: a limit is negative", name);
+        return PEFT__REFUSE(ctx, "%s: a limit is negative", name);
     peft_template *t = (peft_template *)peft__calloc(ctx, 1, sizeof(peft_template));
     if (!t) return PEFT_ERROR_MEMORY;
     t->ctx = ctx;
@@ -26724,7 +26715,7 @@ PEFTDEF peft_status peft_template_render(
     *text = NULL;
     if (size) *size = 0;
     if (!t || !json)
-        return t ? peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "%s: no values", t->name) : PEFT_ERROR_ARGUMENT;
+        return t ? PEFT__REFUSE(t->ctx, "%s: no values", t->name) : PEFT_ERROR_ARGUMENT;
     peft__arena_reset(&t->input);
     peft_status status =
         peft__json_parse(t->ctx, &t->input, json, length ? length : strlen(json), t->name, &record);
@@ -26771,17 +26762,16 @@ static peft_status peft__template_split(peft_context *ctx, peft__arena *arena, c
         else if (!part.size) {
             close = *at == '{' ? strstr(at + width, flan ? "}" : "}}") : NULL;
             if (!close)
-                return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
+                return PEFT__REFUSE(ctx,
                     flan ? "%s template: the brace at byte %lld has no other"
-                        : "%s template: \"{{\" at byte %lld is not closed",
+                         : "%s template: \"{{\" at byte %lld is not closed",
                     what, (long long)(at - text));
             part.text = at + width;
             part.size = (size_t)(close - part.text);
             part.field = true;
             peft__trim(&part.text, &part.size);
             if (!part.size)
-                return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s template: no field name at byte %lld", what,
-                    (long long)(at - text));
+                return PEFT__REFUSE(ctx, "%s template: no field name at byte %ld", what, (at - text));
             next = close + width;
         }
         out->parts[out->count++] = part;
@@ -26826,13 +26816,12 @@ static peft_status peft__template_check(const peft__template *t, const peft__dat
     if (filled && !doubt) return PEFT_OK;
     peft__record_names(r, names);
     return doubt
-        ? peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
-              "%s template: \"%.*s\" would stand there as it is; a field is written {{name}}. "
-              "Fields of %s: %s",
-              t->what, n, doubt, r->path, names)
-        : peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
-              "%s template: no {{field}} in it, every %s would be the same. Fields of %s: %s", t->what,
-              t->what, r->path, names);
+        ? PEFT__REFUSE(r->ctx,
+            "%s template: \"%.*s\" would stand there as it is; a field is written {{name}}. Fields of %s: %s",
+            t->what, n, doubt, r->path, names)
+        : PEFT__REFUSE(r->ctx,
+            "%s template: no {{field}} in it, every %s would be the same. Fields of %s: %s", t->what, t->what,
+            r->path, names);
 }
 
 // Whether a template has more than names of fields and paths to values inside of them: then Jinja renders
@@ -27150,16 +27139,14 @@ static peft_status peft__records_format(
     if (format) {
         while (k < PEFT__COUNT(endings) && strcmp(format, endings[k] + 1) != 0) k++;
         if (k == PEFT__COUNT(endings))
-            return peft__fail(
-                ctx, PEFT_ERROR_ARGUMENT, "format is \"%s\", not jsonl, json, ndjson, csv or tsv", format);
+            return PEFT__REFUSE(ctx, "format is \"%s\", not jsonl, json, ndjson, csv or tsv", format);
     } else if (strcmp(path, "-") == 0) {
         k = first == '[' || first == '{' || !first ? 0 : memchr(begin, '\t', strcspn(begin, "\r\n")) ? 4 : 3;
     } else {
         while (k < PEFT__COUNT(endings) && !peft__has_extension(path, endings[k])) k++;
         if (k == PEFT__COUNT(endings))
             return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-                "%s: the name ends in none of .jsonl, .json, .ndjson, .csv, "
-                ".tsv; say what format it is",
+                "%s: the name ends in none of .jsonl, .json, .ndjson, .csv, .tsv; say what format it is",
                 path);
     }
     s->kind = k >= 3 ? PEFT__TABLE : first == '[' ? PEFT__JSON_LIST : PEFT__JSON_RECORDS;
@@ -27190,7 +27177,7 @@ static peft_status peft__records_open(
     s->record.path = strcmp(path, "-") == 0 ? "standard input" : path;
     peft__arena_init(&s->scratch, ctx);
     if ((unsigned)quotes > (unsigned)PEFT_QUOTES_NONE)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "quotes is %d", (int)quotes);
+        return PEFT__REFUSE(ctx, "quotes is %d", (int)quotes);
     for (int64_t i = 0; i < PEFT__COUNT(formats) && !format; i++)
         if (peft__has_extension(path, formats[i][0]))
             return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s files are not read; to convert it: %s%s%s",
@@ -27313,8 +27300,8 @@ static peft_status peft__chat_named(
         const peft__json *text = peft__json_get(i, "template");
         size_t n = strlen(names);
         if (!own || !peft__json_is(text, PEFT__JSON_STRING))
-            return peft__fail(
-                c->ctx, PEFT_ERROR_FORMAT, "%s: chat_template has an item without name and template", where);
+            return peft__fail(c->ctx, PEFT_ERROR_FORMAT,
+                "%s: chat_template has an item without name and template", where);
         if (strcmp(own, name) == 0) *out = text;
         peft__string_into(names + n, sizeof(names) - n, "%s%s", n ? ", " : "", own);
     }
@@ -27362,9 +27349,8 @@ static peft_status peft__chat_from_folder(peft_chat *c, const peft_chat_desc *d)
     status = peft__chat_named(c, peft__json_get(root, "chat_template"), name, config, &text);
     if (!status && text) return peft__chat_compile(c, d, text->string, text->length, config);
     return status ? status : peft__fail(c->ctx, PEFT_ERROR_MISSING,
-                        "%s: the model brings no chat template (no chat_template in "
-                        "tokenizer_config.json, no chat_template.jinja)",
-                        d->path);
+        "%s: the model brings no chat template (no chat_template in tokenizer_config.json, no "
+        "chat_template.jinja)", d->path);
 }
 
 static peft_status peft__chat_from_gguf(peft_chat *c, const peft_chat_desc *d) {
@@ -27382,8 +27368,8 @@ static peft_status peft__chat_from_gguf(peft_chat *c, const peft_chat_desc *d) {
         if (token) status = peft__chat_token(c, keys[i][0], token, n);
     }
     bool usual = !d->name || strcmp(d->name, "default") == 0;
-    peft__string_into(
-        key, sizeof(key), "tokenizer.chat_template%s%s", usual ? "" : ".", usual ? "" : d->name);
+    peft__string_into(key, sizeof(key), "tokenizer.chat_template%s%s", usual ? "" : ".",
+        usual ? "" : d->name);
     const char *text = status ? NULL : d->text ? d->text : peft_gguf_string(g, key, NULL);
     if (!status && !text) status = peft__fail(c->ctx, PEFT_ERROR_MISSING, "%s: no %s", d->path, key);
     if (!status) status = peft__chat_compile(c, d, text, strlen(text), d->path);
@@ -27406,7 +27392,7 @@ PEFTDEF peft_status peft_chat_open(const peft_chat_desc *d, peft_chat **out) {
     PEFT__NEED(d->context, out, "out");
     if (!d->context) return PEFT_ERROR_ARGUMENT;
     if (!d->path && !d->text)
-        return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "peft_chat_open: neither path nor text");
+        return PEFT__REFUSE(d->context, "peft_chat_open: neither path nor text");
     peft_chat *c = (peft_chat *)peft__calloc(d->context, 1, sizeof(peft_chat));
     if (!c) return PEFT_ERROR_MEMORY;
     c->ctx = d->context;
@@ -27444,7 +27430,7 @@ static peft_status peft__chat_forged(peft_chat *c, const peft__json *v) {
     peft_ids_free(c->ctx, &plain);
     peft_ids_free(c->ctx, &special);
     if (!held) return status;
-    return peft__fail(c->ctx, PEFT_ERROR_ARGUMENT, "a message holds %s, which only the format may", held);
+    return PEFT__REFUSE(c->ctx, "a message holds %s, which only the format may", held);
 }
 
 // Appends a message {"role", "content"} as peft__json_put does; `content`: the value to copy.
@@ -27640,9 +27626,8 @@ static peft_status peft__chat_turns(peft_chat *c, peft__json *values, peft__json
     int64_t blocks = (int64_t)(c->jinja->spans.size / (2 * sizeof(size_t)));
     if (c->jinja->spans_inexact || (blocks && blocks != answers))
         return peft__fail(c->ctx, PEFT_ERROR_UNSUPPORTED,
-            "%s: its generation blocks gave %lld parts for %lld answers: the "
-            "answers cannot be found exactly",
-            c->jinja->name, (long long)blocks, (long long)answers);
+            "%s: its generation blocks gave %ld parts for %ld answers: the answers cannot be found exactly",
+            c->jinja->name, blocks, answers);
     for (; out->count < blocks; out->count++)
         out->begin[out->count] = spans[2 * out->count], out->end[out->count] = spans[2 * out->count + 1];
     for (const peft__json *m = blocks ? NULL : messages->child; m; m = m->next, at++) {
@@ -27658,9 +27643,8 @@ static peft_status peft__chat_turns(peft_chat *c, peft__json *values, peft__json
         if (status) return status;
         if (!exact || with.size < begin || !peft__begins_with(out->all, with))
             return peft__fail(c->ctx, PEFT_ERROR_UNSUPPORTED,
-                "%s: answer %lld does not begin where the generation prompt "
-                "ends, or changes with what follows: the answers cannot be found exactly%s",
-                c->jinja->name, (long long)out->count + 1,
+                "%s: answer %ld does not begin where the generation prompt ends, or changes with what "
+                "follows: the answers cannot be found exactly%s", c->jinja->name, out->count + 1,
                 turns == PEFT_TURNS_LAST ? "" : "; the last one alone may be");
         out->begin[out->count] = begin;
         out->end[out->count++] = with.size;
@@ -27695,9 +27679,9 @@ PEFTDEF peft_status peft_chat_tokens(
     PEFT__NEED(c->ctx, ids, "ids");
     PEFT__NEED(c->ctx, mask, "mask");
     if (!c->tokenizer)
-        return peft__fail(c->ctx, PEFT_ERROR_ARGUMENT, "peft_chat_tokens: the chat has no tokenizer");
+        return PEFT__REFUSE(c->ctx, "peft_chat_tokens: the chat has no tokenizer");
     if ((unsigned)turns > (unsigned)PEFT_TURNS_ALL)
-        return peft__fail(c->ctx, PEFT_ERROR_ARGUMENT, "peft_chat_tokens: turns is %d", (int)turns);
+        return PEFT__REFUSE(c->ctx, "peft_chat_tokens: turns is %d", (int)turns);
     peft__json *values = NULL, *messages = NULL;
     peft__turns t;
     int64_t before = ids->count, masked = mask->count;
@@ -27746,21 +27730,19 @@ static peft_status peft__chat_check(
     const peft_chat_message *m = &messages[i];
     long long at = i;
     if (!m->role || !m->content)
-        return peft__fail(
-            ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: message %lld has no role or no content", at);
+        return PEFT__REFUSE(ctx, "peft_chat_format: message %lld has no role or no content", at);
     bool system = strcmp(m->role, "system") == 0, led = i > 0 && strcmp(messages[0].role, "system") == 0;
     if (!system && strcmp(m->role, "user") != 0 && strcmp(m->role, "assistant") != 0)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
-            "peft_chat_format: message %lld has the unknown role \"%s\"", at, m->role);
+        return PEFT__REFUSE(ctx, "peft_chat_format: message %lld has the unknown role \"%s\"", at, m->role);
     const char *due = i == 0 && system ? "system" : (i - led) % 2 ? "assistant" : "user";
     if (strcmp(m->role, due) != 0)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
-            "peft_chat_format: message %lld is the %s's where the %s's is due", at, m->role, due);
+        return PEFT__REFUSE(ctx, "peft_chat_format: message %lld is the %s's where the %s's is due", at,
+            m->role, due);
     for (const char *const *token = peft__chat_formats[kind].reserved, *const *end = token + 6;
          token < end && *token; token++)
         if (strstr(m->content, *token))
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
-                "peft_chat_format: message %lld holds %s, which only the format may", at, *token);
+            return PEFT__REFUSE(ctx, "peft_chat_format: message %lld holds %s, which only the format may", at,
+                *token);
     return PEFT_OK;
 }
 
@@ -27771,8 +27753,8 @@ PEFTDEF peft_status peft_chat_format(peft_context *ctx, peft_chat_kind kind,
     PEFT__NEED(ctx, text, "text");
     *text = NULL;
     if ((uint64_t)kind >= (uint64_t)PEFT__COUNT(peft__chat_formats))
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: no kind %d", (int)kind);
-    if (count < 1) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: no messages");
+        return PEFT__REFUSE(ctx, "peft_chat_format: no kind %d", (int)kind);
+    if (count < 1) return PEFT__REFUSE(ctx, "peft_chat_format: no messages");
     peft_chat *c = NULL;
     peft_chat_desc d;
     peft__value all;
@@ -27790,8 +27772,7 @@ PEFTDEF peft_status peft_chat_format(peft_context *ctx, peft_chat_kind kind,
         end = peft__message(&c->scratch, end, messages[i].role, &like);
     }
     if (!status && kind == PEFT_CHAT_LLAMA2 && strcmp(messages[count - 1].role, "system") == 0)
-        status = peft__fail(
-            ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: the system's message needs a user's behind it");
+        status = PEFT__REFUSE(ctx, "peft_chat_format: the system's message needs a user's behind it");
     if (!status) status = end ? peft__chat_values(c, &list, &values, &shown) : PEFT_ERROR_MEMORY;
     if (!status) status = peft__chat_render(c, values, shown, count, add_generation_prompt, &all);
     if (!status) {  // the caller gets the text
@@ -27885,8 +27866,7 @@ PEFTDEF peft_status peft_dataset_split(
     PEFT__NEED(d->ctx, part, "part");
     *rest = *part = NULL;
     if (!(fraction >= 0 && fraction <= 1))
-        return peft__fail(
-            d->ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_split: fraction is %g, not in 0..1", fraction);
+        return PEFT__REFUSE(d->ctx, "peft_dataset_split: fraction is %g, not in 0..1", fraction);
     // the first `taken` of a shuffled list are the part; both results keep the order of the examples
     int64_t taken = (int64_t)floor(fraction * (double)d->count + 0.5);
     int64_t *order = (int64_t *)peft__calloc(d->ctx, d->count, sizeof(int64_t));
@@ -27949,10 +27929,10 @@ static peft_status peft__loader_templates(peft__loader *l) {
     peft__record_names(r, fields);
     l->whole = d->style != PEFT_STYLE_FLAN && strstr(given[0], "|||") != NULL;
     if (l->whole && d->completion)
-        return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
+        return PEFT__REFUSE(r->ctx,
             "the prompt template has ||| in it, and there is a completion template too");
     if (d->style != PEFT_STYLE_FLAN && d->completion && strstr(d->completion, "|||"))
-        return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
+        return PEFT__REFUSE(r->ctx,
             "the completion template has ||| in it, which parts a prompt from its completion: both are one "
             "prompt template then");
     for (int i = 0; i < 3; i++) {
@@ -27964,8 +27944,8 @@ static peft_status peft__loader_templates(peft__loader *l) {
         if (status) return status;
     }
     if (d->answer_choices && peft__record_find(r, "answer_choices", 14))
-        return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
-            "%s has a field answer_choices: no template of that name can be given", r->path);
+        return PEFT__REFUSE(r->ctx, "%s has a field answer_choices: no template of that name can be given",
+            r->path);
     l->data->fields = peft__arena_strdup(&l->data->arena, fields, strlen(fields));
     return l->data->fields ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
@@ -28104,8 +28084,8 @@ static peft_status peft__load_records(peft__loader *l) {
         if (!status && more) status = l->d->chat ? peft__load_conversation(l) : peft__load_example(l);
     }
     if (!status && l->empty)
-        peft__log(l->data->ctx, "%s: %lld records are left out, the template gives nothing for them",
-            l->d->path, (long long)l->empty);
+        peft__log(l->data->ctx, "%s: %ld records are left out, the template gives nothing for them",
+            l->d->path, l->empty);
     if (!status && l->shorter + l->too_long)
         peft__log(l->data->ctx,
             "warning: %s: %lld examples go without the oldest turns of their conversation, for max_source "
@@ -28121,19 +28101,18 @@ PEFTDEF peft_status peft_dataset_load(const peft_dataset_desc *desc, peft_datase
     PEFT__NEED(desc->context, out, "out");
     peft_context *ctx = desc->context;
     if (!ctx) return PEFT_ERROR_ARGUMENT;
-    if (!desc->path) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: no path");
+    if (!desc->path) return PEFT__REFUSE(ctx, "peft_dataset_load: no path");
     if (desc->limit < 0)
-        return peft__fail(
-            ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: limit is %lld", (long long)desc->limit);
+        return PEFT__REFUSE(ctx, "peft_dataset_load: limit is %ld", desc->limit);
     if (desc->max_source < 0 || (desc->max_source && desc->chat && !desc->chat->tokenizer))
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: max_source is %lld%s",
-            (long long)desc->max_source, desc->max_source < 0 ? "" : ", and the chat has no tokenizer");
+        return PEFT__REFUSE(ctx, "peft_dataset_load: max_source is %ld%s", desc->max_source,
+            desc->max_source < 0 ? "" : ", and the chat has no tokenizer");
     if (desc->chat && (desc->prompt || desc->completion || desc->answer_choices))
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: a chat and templates too");
+        return PEFT__REFUSE(ctx, "peft_dataset_load: a chat and templates too");
     if ((unsigned)desc->turns > (unsigned)PEFT_TURNS_ALL)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: turns is %d", (int)desc->turns);
+        return PEFT__REFUSE(ctx, "peft_dataset_load: turns is %d", (int)desc->turns);
     if ((unsigned)desc->style > (unsigned)PEFT_STYLE_FLAN)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: style is %d", (int)desc->style);
+        return PEFT__REFUSE(ctx, "peft_dataset_load: style is %d", (int)desc->style);
     peft__loader l;
     memset(&l, 0, sizeof(l));
     l.d = desc;
@@ -28210,8 +28189,8 @@ PEFTDEF peft_status peft_dataset_mix(const peft_mix_desc *d, peft_dataset **out)
     peft_context *ctx = d->datasets[0]->ctx;
     double temperature = d->temperature == 0 ? 1 : d->temperature;
     if (d->cap < 0 || d->limit < 0 || d->limit > 1 << 30 || !(temperature > 0))
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_mix: cap %lld, limit %lld, temperature %g",
-            (long long)d->cap, (long long)d->limit, temperature);
+        return PEFT__REFUSE(ctx, "peft_dataset_mix: cap %ld, limit %ld, temperature %g", d->cap, d->limit,
+            temperature);
     double *weights = (double *)peft__calloc(ctx, d->count, sizeof(double)), most = 0;
     int64_t *shares = (int64_t *)peft__calloc(ctx, d->count, sizeof(int64_t)), limit = 0;
     peft_dataset *mixed = NULL;
@@ -28219,8 +28198,8 @@ PEFTDEF peft_status peft_dataset_mix(const peft_mix_desc *d, peft_dataset **out)
     for (int64_t i = 0; i < d->count && !status; i++) {
         int64_t n = peft_dataset_count(d->datasets[i]);
         if (n < 1)
-            status = peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_mix: task %lld%s%s has no examples",
-                (long long)i, d->names ? " " : "", d->names ? d->names[i] : "");
+            status = PEFT__REFUSE(ctx, "peft_dataset_mix: task %ld%s%s has no examples", i,
+                d->names ? " " : "", d->names ? d->names[i] : "");
         if (d->cap) n = PEFT__MIN(n, d->cap);
         weights[i] = log((double)n);
         most = PEFT__MAX(most, weights[i]);
@@ -28321,9 +28300,8 @@ static peft_status peft__shots_run(peft__shots *b, peft_few_shot_result *r) {
     }
     if (!status && r->tokens > room)
         return peft__fail(b->ctx, PEFT_ERROR_SHAPE,
-            "peft_few_shot: without any example the prompt has %lld tokens; a window "
-            "of %lld has room for %lld",
-            (long long)r->tokens, (long long)d->context_window, (long long)room);
+            "peft_few_shot: without any example the prompt has %lld tokens; a window of %lld has room for "
+            "%lld", (long long)r->tokens, (long long)d->context_window, (long long)room);
     if (status) return status;
     r->text = b->text.data;
     memset(&b->text, 0, sizeof(b->text));
@@ -28349,7 +28327,7 @@ PEFTDEF peft_status peft_few_shot(const peft_few_shot_desc *d, peft_few_shot_res
         : d->shots < 0 || d->context_window < 0 || d->reserve < 0
         ? "shots, context_window or reserve is negative"
         : d->context_window && !d->tokenizer ? "a context_window needs a tokenizer to count with" : NULL;
-    if (wrong) return peft__fail(b.ctx, PEFT_ERROR_ARGUMENT, "peft_few_shot: %s", wrong);
+    if (wrong) return PEFT__REFUSE(b.ctx, "peft_few_shot: %s", wrong);
     peft__arena_init(&b.arena, b.ctx);
     peft__arena_init(&b.scratch, b.ctx);
     peft__string_init(&b.text, b.ctx);
@@ -28370,7 +28348,7 @@ PEFTDEF peft_status peft_few_shot(const peft_few_shot_desc *d, peft_few_shot_res
 // - a statement: a kind of term, a row of peft__statements, a case of peft__run_statement
 // - a format of files: an ending in peft__records_format and its way to the next record in peft__records_next
 // - a layout of conversations: what makes messages of it, beside peft__sharegpt and peft__alpaca
-// ==========================================================================================================
+// ============================================================
 // 12. TRAINING
 //    Makes an adapter, or a model, fit examples. Here are optimizers, schedules, the loop with its
 //    evaluations, checkpoints from which a run continues bit for bit, and the plan of the memory.
@@ -28386,7 +28364,7 @@ PEFTDEF peft_status peft_few_shot(const peft_few_shot_desc *d, peft_few_shot_res
 //    A first step moves each weight by the learning rate: the size of the gradient cancels out.
 //
 //    Rests on: 5, 8, 9, 10, 11.  Hands on: peft_train, peft_evaluate_loss, peft_plan_memory.
-// ==========================================================================================================
+// ============================================================
 
 // ---- optimizers
 
@@ -29106,13 +29084,12 @@ static peft_status peft__train_check_warmup(const peft__trainer *t) {
     const peft_train_desc *d = &t->d;
     if (d->warmup_steps < t->steps || d->warmup_steps == 0) return PEFT_OK;
     if (t->steps == 1)
-        return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT,
-            "training: warmup_steps is %lld, so the rate of the only step is 0 and nothing would be learned",
-            (long long)d->warmup_steps);
+        return PEFT__REFUSE(t->ctx,
+            "training: warmup_steps is %ld, so the rate of the only step is 0 and nothing would be learned",
+            d->warmup_steps);
     peft__log(t->ctx,
-        "warning: warmup_steps is %lld, and the training has %lld steps: the rate gets to %lld/%lld of %g",
-        (long long)d->warmup_steps, (long long)t->steps, (long long)t->steps - 1, (long long)d->warmup_steps,
-        (double)d->learning_rate);
+        "warning: warmup_steps is %ld, and the training has %ld steps: the rate gets to %ld/%ld of %g",
+        d->warmup_steps, t->steps, t->steps - 1, d->warmup_steps, (double)d->learning_rate);
     return PEFT_OK;
 }
 
@@ -29811,7 +29788,7 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
 #endif  // PEFT_ONLY_METRICS
 
 #if !defined(PEFT_NO_METRICS)
-// ==========================================================================================================
+// ============================================================
 // 13. METRICS
 //    Scores texts, labels and probabilities, with the numbers that each metric's reference implementation
 //    gives. A text becomes a list of small integers, one for each different token; an n-gram becomes one
@@ -29834,7 +29811,7 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
 //    than 3.
 //
 //    Rests on: 1, 2 (so that a program without a model can score).  Hands on: peft_rouge, peft_bleu, ...
-// ==========================================================================================================
+// ============================================================
 
 // ---- ids
 
