@@ -17066,7 +17066,7 @@ static peft_status peft__model_read_tensor(
     const peft_tensor *s = peft__checkpoint_find(m, t);
     if (!s)
         return peft__fail(m->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing%s", m->folder, t->name,
-            t != m->head ? "" : ", and tie_word_embeddings is false: without a head it cannot continue texts");
+            t != m->head ? "" : ", and tie_word_embeddings is false: without head it cannot continue texts");
     if (!s->data)
         return PEFT__CANNOT(
             m->ctx, "%s: tensor %s is of a type that cannot be computed with", m->folder, t->name);
