@@ -26117,6 +26117,12 @@ PEFT__BUILTIN(map) {
 PEFT__BUILTIN(is_flag) {  // how: 0 false, 1 true
     return peft__boolean(v[0].kind == PEFT__BOOLEAN && v[0].flag == (bool)(j->how & 1));
 }
+PEFT__BUILTIN(is_same) {  // whether two values are one object: known of true, false and none alone
+    bool flag = v[0].kind == PEFT__BOOLEAN, same = v[0].kind == v[1].kind;
+    if (same && !flag && v[0].kind != PEFT__NONE)
+        return peft__unable(j, "sameas is not supported but for true, false and none");
+    return peft__boolean(same && (!flag || v[0].flag == v[1].flag));
+}
 PEFT__BUILTIN(is_compared) { return peft__boolean(peft__compare(j, j->how, v[0], v[1])); }
 PEFT__BUILTIN(is_remainder) {  // how: the remainder of v[0] divided by v[1], or by 2
     int64_t wanted = j->how & 1;
@@ -26520,7 +26526,8 @@ static const peft__builtin peft__builtins[] = {
     {"even odd", peft__do_is_remainder, "-", PEFT__TEST, "01"},
     {"false true", peft__do_is_flag, "-", PEFT__TEST, "01"},
     {"lower upper", peft__do_all_are, "&", PEFT__TEST, "lu"},
-    {"escaped filter sameas test", NULL, "- *", PEFT__TEST, NULL},
+    {"sameas", peft__do_is_same, "- other", PEFT__TEST, NULL},
+    {"escaped filter test", NULL, "- *", PEFT__TEST, NULL},
     // functions
     {"dict namespace", peft__do_dict, "- *", PEFT__GLOBAL, "01"},
     {"cycler joiner lipsum", NULL, "- *", PEFT__GLOBAL, NULL},

@@ -7,6 +7,7 @@
 #include "peft.h"
 #include <stdio.h>
 #include <unistd.h>
+#include "text.h"
 #include "golden_metrics.h"
 #include "golden_templates.h"
 
@@ -471,13 +472,6 @@ static void compare_config(run *r, const char *method, const char *ours) {
     peft__free(r->ctx, texts[0]);
     peft__free(r->ctx, texts[1]);
     peft__arena_free(&arena);
-}
-
-static const char *scratch_folder(void) {
-    static char path[512];
-    const char *base = getenv("TMPDIR");
-    snprintf(path, sizeof(path), "%s/peft_golden_%ld", base && *base ? base : "/tmp", (long)getpid());
-    return path;
 }
 
 // A tensor by the name that peft 0.5 gave it: since 0.7 the biases of modules with a LoRA have "base_layer" in theirs.

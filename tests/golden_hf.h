@@ -5,6 +5,7 @@
 //   other     folders of the kinds above
 // expected.safetensors: input_ids [1, n], T5 also decoder_input_ids [1, m] (I32 or I64), and logits [rows, vocab] (F32) without the rows of
 // virtual tokens. Included by golden.c.
+#include "text.h"
 #include <sys/stat.h>
 #ifndef _NEWLIB_VERSION  // newlib has no folders to look into
 #include <dirent.h>

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct test_text {
     char *data;
@@ -39,4 +40,12 @@ static inline int test_there(const char *path) {
     if (f) fclose(f);
     return f != NULL;
 }
+// Where a test may write a folder of its own, which it removes again.
+static inline const char *scratch_folder(void) {
+    static char path[512];
+    const char *base = getenv("TMPDIR");
+    snprintf(path, sizeof(path), "%s/peft_golden_%ld", base && *base ? base : "/tmp", (long)getpid());
+    return path;
+}
+
 #endif
