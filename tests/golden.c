@@ -528,15 +528,34 @@ static void compare_saved(run *r, const peft_adapter *a, const char *method, dou
 
 enum { MAX_LOSSES = 64 };
 
-static double squared_distance(const peft_adapter *a, const peft_adapter *b) {
-    double sum = 0;
-    for (int64_t i = 0; i < peft_adapter_tensor_count(a); i++) {
-        const peft_tensor *x = peft_adapter_tensor(a, i), *y = peft_adapter_tensor(b, i);
-        for (int64_t k = 0; k < x->rows * x->cols; k++) {
+// Saves an adapter in the scratch folder and opens its tensors; the files are gone when the archive is closed. NULL: failed.
+static peft_archive *saved_tensors(run *r, const peft_adapter *a) {
+    static const char *const names[] = {"adapter_model.safetensors", "adapter_config.json"};
+    char path[600];
+    peft_archive *file = NULL;
+    bool ok = peft_adapter_save(a, scratch_folder()) == PEFT_OK;
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof(path), "%s/%s", scratch_folder(), names[i]);
+        if (ok && i == 0) ok = peft_archive_open(r->ctx, path, &file) == PEFT_OK;
+        remove(path);
+    }
+    rmdir(scratch_folder());
+    return file;
+}
+
+// How far the files of two adapters are apart, squared: of an encoded prompt, what the encoder makes. -1: failed.
+static double squared_distance(run *r, const peft_adapter *a, const peft_adapter *b) {
+    peft_archive *one = saved_tensors(r, a), *other = saved_tensors(r, b);
+    double sum = one && other ? 0 : -1;
+    for (int64_t i = 0; sum >= 0 && i < peft_archive_count(one); i++) {
+        const peft_tensor *x = peft_archive_at(one, i), *y = peft_archive_find(other, x->name);
+        for (int64_t k = 0; y && k < x->rows * x->cols; k++) {
             double d = (double)((const float *)x->data)[k] - (double)((const float *)y->data)[k];
             sum += d * d;
         }
     }
+    peft_archive_close(one);
+    peft_archive_close(other);
     return sum;
 }
 
@@ -561,7 +580,7 @@ static double perturbed_losses(run *r, const char *method, const peft__json *s, 
         if (ok) peft_optimizer_step(o, (float)peft__json_double(s, "lr", 1e-2));
     }
     ok = ok && loss_without_gradient(r, a, &losses[steps]);
-    double apart = ok ? squared_distance(a, ours) : -1;
+    double apart = ok ? squared_distance(r, a, ours) : -1;
     peft_optimizer_destroy(o);
     peft_adapter_destroy(a);
     free(tensors);

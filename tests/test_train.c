@@ -951,7 +951,7 @@ static void test_unused_tensors(void) {
         peft_model *m = NULL;
         peft_status status = load_saved(ctx, FOLDER "/deep", &m);
         if (i == 0) check(!status && strstr(logged, "tensors are not used, such as") && strstr(logged, ".block.1."), "blocks that are left over", ctx);
-        if (i == 1 || i == 2) check(status == PEFT_ERROR_FORMAT && strstr(peft_error(ctx), i == 1 ? "num_layers is 1.5: it has to be a whole number" : "num_layers is \"2\": that is no number"), "a number of layers that is none", ctx);
+        if (i == 1 || i == 2) check(status == PEFT_ERROR_FORMAT && strstr(peft_error(ctx), i == 1 ? "num_layers is 1.5: it has to be a whole number" : "num_layers is \"2\": it has to be a whole number"), "a number of layers that is none", ctx);
         if (i == 3) check(!status && !logged[0], "nothing is left over", ctx);
         peft_free(ctx, config);
         peft_model_destroy(m);
