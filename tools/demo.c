@@ -168,7 +168,8 @@ static peft_status tune(int which, const char *path, const char *folder) {
     how.model = m;
     if (!status && !full) status = peft_adapter_create(&how, &a);
     peft_train_desc t = {.model = m, .adapter = a, .data = which == MIXTURE ? mixed : train, .validation = validation,
-                         .epochs = 1, .batch_size = 8, .learning_rate = full ? 1e-3f : which == LORA ? 5e-3f : 0,
+                         .epochs = which == MIXTURE ? 3 : 1, .batch_size = which == MIXTURE ? 16 : 8,
+                         .learning_rate = full ? 1e-3f : which == LORA ? 5e-3f : 0,
                          .warmup_steps = 10, .max_source = 256, .max_target = 64, .eval_every = 50, .seed = SEED,
                          .progress = watch, .progress_user = r};
     if (!status) status = peft_train(&t, &result);

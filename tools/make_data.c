@@ -376,6 +376,7 @@ static int choose(int n, int *order, int most) {
         order[i] = order[k], order[k] = o;
     }
     int count = 1 + below(most);
+    if (count < most / 2 && below(2)) count = most;  // more to learn from one dialogue
     return count < n ? count : n;
 }
 
@@ -389,6 +390,43 @@ static void put_form(text *t, const dialogue *d, const int *order, int count, bo
         if (labels) put(t, f[order[i]].label), put(t, ": ");
         fill(t, f[order[i]].answer, &d->slots);
     }
+}
+
+// Words between facts: in one text, or in all texts of a prompt, the same ones.
+static const char *const between[] = {" and ", ", ", " to ", " for ", " with ", " at ", " but ", " asks ", " wants ", " needs ", ": ", " from ", " - "};
+
+static void draw_between(const char **joint, int count) {
+    for (int i = 0; i < count; i++) joint[i] = ANY(between);
+}
+
+// "{A} asks {B} - the book": facts as a pattern has them
+static void put_pattern(text *t, const dialogue *d, const int *order, int count, const char *const *joint) {
+    fact f[MAX_FACTS];
+    facts_of(d, f);
+    for (int i = 0; i < count; i++) {
+        if (i) put(t, joint[i]);
+        fill(t, f[order[i]].answer, &d->slots);
+    }
+}
+
+// A pattern to be filled in: "Write: [who] asks [whom] for [what]."
+static void task_pattern(void) {
+    dialogue d;
+    make_dialogue(&d);
+    fact f[MAX_FACTS];
+    const char *joint[MAX_FACTS];
+    int order[MAX_FACTS], count = choose(facts_of(&d, f), order, 6);
+    text ask = {{0}, 0}, answer = {{0}, 0}, t = {{0}, 0};
+    draw_between(joint, count);
+    put(&ask, "Write: ");
+    for (int i = 0; i < count; i++) {
+        if (i) put(&ask, joint[i]);
+        put(&ask, "["), put(&ask, f[order[i]].label), put(&ask, "]");
+    }
+    put_pattern(&answer, &d, order, count, joint);
+    put(&ask, "."), put(&answer, ".");
+    body_and_question(&t, &d, ask.data);
+    line("pattern", t.data, answer.data);
 }
 
 // The form: "who, where, why" asks for the facts of these labels.
@@ -695,12 +733,15 @@ static void task_shots(void) {
 static void task_dialogue_shots(void) {
     const char *const *head = heads[3 + 2 * below(2)], *separator = ANY(separators);
     text prompt = {{0}, 0}, output = {{0}, 0};
-    int order[5], count = choose(5, order, 5), label = below(3) == 0;
+    const char *joint[5];
+    int order[5], count = choose(5, order, 5), label = below(3) == 0, pattern = below(2);
+    draw_between(joint, count);
     for (int i = 0, shots = 1 + below(2); i <= shots; i++) {
         dialogue d;
         make_dialogue(&d);
         output.n = 0;
-        put_form(&output, &d, order, count, label, separator);
+        if (pattern) put_pattern(&output, &d, order, count, joint), put(&output, ".");
+        else put_form(&output, &d, order, count, label, separator);
         put_shot(&prompt, head, d.whole.data, i < shots ? output.data : NULL);
     }
     line("dialogue_shots", prompt.data, output.data);
@@ -715,13 +756,14 @@ typedef struct task {
 static const task tasks[] = {
     {"dialogsum", "dialogue, summary: the target of the demonstration, never part of mixture", 0, task_dialogsum},
     {"form", "facts of a dialogue, in the order that is asked for", 6, task_form},
+    {"pattern", "facts of a dialogue, in a pattern of words", 4, task_pattern},
     {"dialogue_qa", "a question about a dialogue", 4, task_dialogue_qa},
-    {"turn", "who says what in a dialogue", 2, task_turn},
+    {"turn", "who says what in a dialogue", 1, task_turn},
     {"continue", "the next turn of a dialogue", 1, task_continue},
     {"names", "who is talking", 1, task_names},
     {"dialogue_shots", "facts of a dialogue as the examples before it show", 1, task_dialogue_shots},
     {"spans", "hidden words of a dialogue or of sentences", 2, task_spans},
-    {"entity", "who, where, what", 3, task_entity},
+    {"entity", "who, where, what", 5, task_entity},
     {"write", "a sentence of its facts", 2, task_write},
     {"shots", "facts of a sentence, or the class of a review, as the examples before it show", 3, task_shots},
     {"list", "a list backwards, or one of its items", 1, task_list},
