@@ -74,6 +74,7 @@ check() {
     grep -aE 'FAIL|differ' $log | grep -v ' 0 of ' | head -n 20
     row $column
 }
+asked saving && rm -rf $out/saving  # peft replaces nothing unasked
 check saving check_saving ours "what peft.h saves: formats, four bits, tokenizers, grown vocabularies" build/peft $out/saving ${PEFT_SHARED:-../shared}
 check tokenizers check_tokenizers theirs "tokenizer.json" $out/encode_texts --seed $seed --texts ${PEERS_TEXTS:-5000} --random ${PEERS_RANDOM:-300}
 check templates check_templates theirs "templates" $out/render_templates $seed
