@@ -17609,6 +17609,7 @@ static peft_status peft__gguf_expressible(const peft_model *m, const char *archi
     if (c->gemma && c->scale != (float)(1 / sqrt(scalar))) what = "this query_pre_attn_scalar";
     if (c->gemma && !c->window) what = "layers without sliding_window";
     if (m->family == &peft__gemma3_family && c->logit_cap > 0) what = "final_logit_softcapping";
+    if (gemma2 && !c->tied) what = "an output layer of its own";
     if (gemma2 && !(c->logit_cap > 0 && c->attention_cap > 0))
         what = "attn_logit_softcapping or final_logit_softcapping of null";
     for (int64_t i = 0; i < c->decoder_layers; i++) {
@@ -21310,6 +21311,8 @@ static peft_status peft__gguf_add_module(peft_gguf_writer *w, const peft_adapter
         what = "a LoRA beside";
     else if (m->head == m->shared && &m->tensors[module] == m->shared)
         what = "a LoRA beside one use of the tied";
+    else if (m->family == &peft__gemma2_family && &m->tensors[module] == m->head)
+        what = "a LoRA beside Gemma 2's";  // llama.cpp takes the embedding for the head
     if (what) return PEFT__CANNOT(a->ctx, "%s: GGUF has no place for %s %s", path, what, place);
     double wanted = (double)peft__adapter_scale(a, s) * (double)(s->a->rows * (s->a0 ? 2 : 1));
     peft_status status = PEFT_OK;

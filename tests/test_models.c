@@ -707,6 +707,7 @@ static void test_kin_gguf(void) {
         {smollm3, ",\"use_sliding_window\":true,\"sliding_window\":4", "sliding_window of some layers", NULL},
         {gemma2, ",\"query_pre_attn_scalar\":7", "query_pre_attn_scalar", NULL},
         {gemma2, ",\"query_pre_attn_scalar\":4,\"attn_logit_softcapping\":null", "attn_logit_softcapping", NULL},
+        {gemma2, ",\"query_pre_attn_scalar\":4,\"tie_word_embeddings\":false", "an output layer of its own", NULL},
         {gemma2, ",\"query_pre_attn_scalar\":4,\"sliding_window\":null", "layers without sliding_window", NULL},
         {gemma3, ",\"query_pre_attn_scalar\":4,\"sliding_window_pattern\":2", "sliding_window_pattern", NULL},
         {gemma3, ",\"query_pre_attn_scalar\":4,\"final_logit_softcapping\":3", "final_logit_softcapping", NULL},
