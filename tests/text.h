@@ -40,6 +40,7 @@ static inline int test_there(const char *path) {
     if (f) fclose(f);
     return f != NULL;
 }
+
 // Where a test may write a folder of its own, which it removes again.
 static inline const char *scratch_folder(void) {
     static char path[512];

@@ -382,31 +382,27 @@ static int choose(int n, int *order, int most) {
 
 static const char *const separators[] = {", ", "; ", " - ", " / "};
 
-static void put_form(text *t, const dialogue *d, const int *order, int count, bool labels, const char *separator) {
+// The answers with joint[i] before answer i.
+static void put_form(text *t, const dialogue *d, const int *order, int count, bool labels, const char *const *joint) {
     fact f[MAX_FACTS];
     facts_of(d, f);
     for (int i = 0; i < count; i++) {
-        if (i) put(t, separator);
+        if (i) put(t, joint[i]);
         if (labels) put(t, f[order[i]].label), put(t, ": ");
         fill(t, f[order[i]].answer, &d->slots);
     }
 }
 
 // Words between facts: in one text, or in all texts of a prompt, the same ones.
-static const char *const between[] = {" and ", ", ", " to ", " for ", " with ", " at ", " but ", " asks ", " wants ", " needs ", ": ", " from ", " - "};
+static const char *const between[] = {" and ", ", ", " to ", " for ", " with ", " at ", " but ", " asks ", " wants ",
+                                      " needs ", ": ", " from ", " - "};
 
 static void draw_between(const char **joint, int count) {
     for (int i = 0; i < count; i++) joint[i] = ANY(between);
 }
 
-// "{A} asks {B} - the book": facts as a pattern has them
-static void put_pattern(text *t, const dialogue *d, const int *order, int count, const char *const *joint) {
-    fact f[MAX_FACTS];
-    facts_of(d, f);
-    for (int i = 0; i < count; i++) {
-        if (i) put(t, joint[i]);
-        fill(t, f[order[i]].answer, &d->slots);
-    }
+static void repeat(const char **joint, int count, const char *separator) {
+    for (int i = 0; i < count; i++) joint[i] = separator;
 }
 
 // A pattern to be filled in: "Write: [who] asks [whom] for [what]."
@@ -423,7 +419,7 @@ static void task_pattern(void) {
         if (i) put(&ask, joint[i]);
         put(&ask, "["), put(&ask, f[order[i]].label), put(&ask, "]");
     }
-    put_pattern(&answer, &d, order, count, joint);
+    put_form(&answer, &d, order, count, false, joint);
     put(&ask, "."), put(&answer, ".");
     body_and_question(&t, &d, ask.data);
     line("pattern", t.data, answer.data);
@@ -442,7 +438,9 @@ static void task_form(void) {
         if (i) put(&ask, ", ");
         put(&ask, f[order[i]].label);
     }
-    put_form(&answer, &d, order, count, labels, ", ");
+    const char *joint[MAX_FACTS];
+    repeat(joint, count, ", ");
+    put_form(&answer, &d, order, count, labels, joint);
     body_and_question(&t, &d, ask.data);
     line("form", t.data, answer.data);
 }
@@ -736,12 +734,13 @@ static void task_dialogue_shots(void) {
     const char *joint[5];
     int order[5], count = choose(5, order, 5), label = below(3) == 0, pattern = below(2);
     draw_between(joint, count);
+    if (!pattern) repeat(joint, count, separator);
     for (int i = 0, shots = 1 + below(2); i <= shots; i++) {
         dialogue d;
         make_dialogue(&d);
         output.n = 0;
-        if (pattern) put_pattern(&output, &d, order, count, joint), put(&output, ".");
-        else put_form(&output, &d, order, count, label, separator);
+        put_form(&output, &d, order, count, label && !pattern, joint);
+        if (pattern) put(&output, ".");
         put_shot(&prompt, head, d.whole.data, i < shots ? output.data : NULL);
     }
     line("dialogue_shots", prompt.data, output.data);
