@@ -2299,8 +2299,7 @@ PEFT__INLINE int64_t peft__take_task(int64_t *next) { return (*next)++; }
 
 static peft_status peft__pool_create(peft_context *ctx) {
     if (ctx->threads > 1)
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-            "%d threads asked for, but built without PEFT_USE_PTHREADS", ctx->threads);
+        return PEFT__CANNOT(ctx, "%d threads asked for, but built without PEFT_USE_PTHREADS", ctx->threads);
     return PEFT_OK;
 }
 
@@ -2352,12 +2351,12 @@ PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_cont
     else if (d.compute != PEFT_F32 && d.compute != PEFT_BF16)
         status = PEFT__REFUSE(ctx, "`compute` is neither f32 nor bf16");
     else if (!peft__simd_available(ctx->simd))
-        status = peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-            "this machine or build has no instruction set \"%s\"", peft_simd_name(ctx->simd));
+        status = PEFT__CANNOT(ctx, "this machine or build has no instruction set \"%s\"",
+            peft_simd_name(ctx->simd));
     else status = peft__pool_create(ctx);
     if (!status && !peft__sums_as_written())
         status =
-            peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "built with -funsafe-math-optimizations or the like");
+            PEFT__CANNOT(ctx, "built with -funsafe-math-optimizations or the like");
     if (status) {
         if (d.log && ctx->error[0]) d.log(ctx->error, d.log_user);  // the text is lost with the context
         peft_context_destroy(ctx);
@@ -2591,9 +2590,8 @@ static peft_status peft__file_open(peft_context *ctx, const char *path, peft__fi
 
 static peft_status peft__file_read(peft__file *f, uint64_t offset, void *into, size_t n) {
     if (offset > f->size || n > f->size - offset)
-        return peft__fail(f->ctx, PEFT_ERROR_FORMAT,
-            "%s: truncated: %zu bytes wanted at %llu, the file has %llu", f->path, n,
-            (unsigned long long)offset, (unsigned long long)f->size);
+        return PEFT__MALFORMED(f->ctx, "%s: truncated: %zu bytes wanted at %llu, the file has %llu", f->path,
+            n, (unsigned long long)offset, (unsigned long long)f->size);
     if (f->data) memcpy(into, f->data + offset, n);
     if (f->data || !n) return PEFT_OK;
     peft_status status = PEFT__FILES(f->ctx, read, f->handle, offset, into, n);
@@ -2683,7 +2681,7 @@ static peft_status peft__scratch_map(peft_context *ctx, const char *path, size_t
     return status;
 #else
     (void)size;
-    return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: no files can be mapped here", path);
+    return PEFT__CANNOT(ctx, "%s: no files can be mapped here", path);
 #endif
 }
 
@@ -2765,8 +2763,8 @@ static peft_status peft__writer_open(peft_context *ctx, const char *path, peft__
     memset(w, 0, sizeof(*w));
     w->ctx = ctx;
     if (!ctx->files.open)
-        return w->status = peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-            "%s: built with PEFT_NO_STDIO, and no `files` to write with", path);
+        return w->status = PEFT__CANNOT(ctx, "%s: built with PEFT_NO_STDIO, and no `files` to write with",
+            path);
     w->status = peft__link_target(ctx, path, &w->path);
     w->part = w->path ? peft__copy_text(ctx, w->path, strlen(w->path), ".part") : NULL;
     if (!w->status && !w->part) w->status = PEFT_ERROR_MEMORY;
@@ -3450,7 +3448,7 @@ enum { PEFT__JSON_DEPTH = 128 };  // deeper than any config, too shallow to over
 PEFT__NOINLINE peft_status peft__json_error(peft__json_reader *r, const char *what) {
     long long line = 1;
     for (const char *p = r->begin; p < r->at; p++) line += *p == '\n';
-    return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s:%lld: JSON: %s", r->where, line, what);
+    return PEFT__MALFORMED(r->ctx, "%s:%lld: JSON: %s", r->where, line, what);
 }
 
 static void peft__json_space(peft__json_reader *r) {
@@ -10151,7 +10149,7 @@ typedef struct peft__quant_reader {
 
 static void peft__quant_state_error(peft__quant_reader *r, const char *field) {
     if (!r->status)
-        r->status = peft__fail(r->archive->ctx, PEFT_ERROR_FORMAT,
+        r->status = PEFT__MALFORMED(r->archive->ctx,
             "%s: the quant_state of %s: %s is missing or makes no sense", r->path, r->weight, field);
 }
 
@@ -10172,7 +10170,7 @@ static const void *peft__quant_part_data(peft__quant_reader *r, const char *suff
     peft__stored *s = &a->stored[i];
     if (!s->data || (s->dtype != dtype && !(any && s->dtype < PEFT__DTYPE_U8)) || s->bytes != bytes ||
         s->hidden)
-        r->status = peft__fail(a->ctx, PEFT_ERROR_FORMAT,
+        r->status = PEFT__MALFORMED(a->ctx,
             "%s: tensor %s: %ld bytes of type %s, the %ld weights of %s need %ld of %s", r->path, name,
             s->bytes, s->data ? peft__dtypes[s->dtype] : "none", r->count, r->weight, bytes,
             peft__dtypes[dtype]);
@@ -10233,7 +10231,7 @@ static peft_status peft__archive_join_weight(peft_archive *a, int64_t i, const s
             r.path, r.weight);
     peft_tensor *t = &a->tensors[at];
     if (t->quant)
-        return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: tensor %s has two quant_states", r.path, r.weight);
+        return PEFT__MALFORMED(a->ctx, "%s: tensor %s has two quant_states", r.path, r.weight);
     peft__json *state = NULL;
     if (s->dtype != PEFT__DTYPE_U8 || !s->data) peft__quant_state_error(&r, "the text");
     else
@@ -10290,7 +10288,7 @@ static peft_status peft__archive_open_index(peft_archive *a, const char *index) 
     if (status) return status;
     const peft__json *map = peft__json_get(root, "weight_map");
     if (!peft__json_is(map, PEFT__JSON_OBJECT))
-        return peft__fail(a->ctx, PEFT_ERROR_FORMAT,
+        return PEFT__MALFORMED(a->ctx,
             "%s: no weight_map, so it is no index of safetensors files; give the folder that it is in",
             index);
     const char *slash = strrchr(index, '/');
@@ -10302,8 +10300,7 @@ static peft_status peft__archive_open_index(peft_archive *a, const char *index) 
     peft__map_init(&files, a->ctx);
     for (const peft__json *e = map->child; e && !status; e = e->next) {
         if (e->type != PEFT__JSON_STRING || strchr(e->string, '/') || strchr(e->string, '\\'))
-            status = peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: weight_map of %s is not a file name", index,
-                e->key);
+            status = PEFT__MALFORMED(a->ctx, "%s: weight_map of %s is not a file name", index, e->key);
         else if (peft__map_get(&files, e->string, e->length, -1) >= 0) continue;
         else if (!peft__map_set(&files, e->string, e->length, 1)) status = PEFT_ERROR_MEMORY;
         else
@@ -10345,9 +10342,8 @@ static peft_status peft__archive_missing(peft_archive *a, const char *path, peft
         if (adapter != (strncmp(own, "adapter", 7) == 0) || !peft__file_exists(a->ctx, name)) continue;
         const char *format = peft__foreign_files[i].format;
         if (!files)
-            return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s is not read: make %s of it", name,
-                format, path);
-        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
+            return PEFT__CANNOT(a->ctx, "%s: %s is not read: make %s of it", name, format, path);
+        return PEFT__CANNOT(a->ctx,
             "%s: %s is not read; this converts it: python -c \"import glob, torch, safetensors.torch as s; "
             "s.save_file({k: v.contiguous().clone() for f in glob.glob('%.*s%s') for k, v in torch.load(f, "
             "'cpu', weights_only=True).items()}, '%s', {'format': 'pt'})\"", name, format, n, path, files,
@@ -10483,8 +10479,7 @@ static peft_status peft__items_of(peft_context *ctx, peft__arena *arena, const p
     if (!q)
         return PEFT__REFUSE(ctx, "%s: a tensor of type %s without scales", t->name, peft_dtype_name(t->type));
     if (q->ggml)
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: safetensors has no place for GGUF's %s", t->name,
-            q->ggml->name);
+        return PEFT__CANNOT(ctx, "%s: safetensors has no place for GGUF's %s", t->name, q->ggml->name);
     const struct peft__quant_format *f = peft__quant_formats;
     while (f->type != t->type) f++;
     const char *json = peft__quant_json(arena, t, f->name);
@@ -11089,8 +11084,8 @@ static peft_status peft__gguf_add_ordered(peft_gguf_writer *w, const char *name,
     const peft__ggml_format *f = peft__ggml_format_of(type);
     size_t n = strlen(name);
     if (!f || !f->encode)
-        return peft__fail(w->ctx, PEFT_ERROR_UNSUPPORTED, "tensor %s: cannot be written as ggml type %s",
-            name, peft_ggml_type_name(type));
+        return PEFT__CANNOT(w->ctx, "tensor %s: cannot be written as ggml type %s", name,
+            peft_ggml_type_name(type));
     if (!n || n > PEFT__GGUF_MAX_NAME)
         return PEFT__REFUSE(w->ctx, "tensor %s: a GGUF name has 1 to 63 bytes", name);
     if (peft__map_get(&w->names, name, n, -1) >= 0)
@@ -11719,8 +11714,8 @@ static peft_status peft__gguf_add_hf(peft_gguf_writer *w, const char *architectu
     const peft__gguf_family *f = peft__gguf_family_of(architecture);
     peft__gguf_name own;
     if (!f || !peft__gguf_translate(f->names, true, t->name, -1, &own))
-        return peft__fail(w->ctx, PEFT_ERROR_UNSUPPORTED,
-            "tensor %s has no name in a GGUF file of architecture %s", t->name, architecture);
+        return PEFT__CANNOT(w->ctx, "tensor %s has no name in a GGUF file of architecture %s", t->name,
+            architecture);
     peft__row_order order = peft__gguf_order(f, own.order, heads, kv_heads);
     if ((t->rank == 1 || !t->in_out) && order.kind == PEFT__ORDER_TRANSPOSED)
         order.kind = PEFT__ORDER_SAME;  // vectors have no order; quantized weights are transposed already
@@ -13416,7 +13411,7 @@ PEFT__INLINE int32_t peft__model_piece(const peft__encoder *e, const char *s, in
 }
 
 static bool peft__no_unknown(peft__encoder *e) {
-    e->status = peft__fail(e->ctx, PEFT_ERROR_FORMAT,
+    e->status = PEFT__MALFORMED(e->ctx,
         "the text has a character that the vocabulary lacks, and there is no unknown token");
     return false;
 }
@@ -15822,11 +15817,10 @@ static peft_status peft__gguf_set_tokenizer(peft_gguf_writer *w, const peft_toke
     int split = peft__tokenizer_split(t, &digits_apart);
     int64_t row = 0, last = t->step_count[PEFT__PRE_TOKENIZERS] - 1;
     if (bytes && t->steps[PEFT__PRE_TOKENIZERS][last].prefix_space)
-        return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED,
+        return PEFT__CANNOT(t->ctx,
             "a byte-level vocabulary that puts a space before texts has no place in GGUF");
     if (!peft__gguf_says(t, &prefix, &squeeze))
-        return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED,
-            "GGUF has no words for what this tokenizer.json does with a text");
+        return PEFT__CANNOT(t->ctx, "GGUF has no words for what this tokenizer.json does with a text");
     if (t->count > count)
         return peft__fail(t->ctx, PEFT_ERROR_SHAPE, "the tokenizer has %ld pieces, the embedding %ld rows",
             t->count, count);
@@ -16033,7 +16027,7 @@ static peft_status peft__grown_text(const peft_tokenizer *t, const char *const *
     while (end > begin && json->data[end - 1] != ']') end--;
     while (there && begin < end && json->data[begin] != '[') begin++;
     if (there && begin == end)
-        return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: added_tokens is no list", t->source);
+        return PEFT__MALFORMED(t->ctx, "%s: added_tokens is no list", t->source);
     for (end -= there; there && end > begin && strchr(" \t\r\n", json->data[end - 1]);) end--;
     peft__string_append(&list, there ? json->data + begin : "[", there ? end - begin : 1);
     *added = 0;
@@ -17969,10 +17963,9 @@ static peft_status peft__grown_rows(peft_model *m, const peft_tensor *t, int64_t
     int64_t total;
     *out = NULL;
     if (t->grad)
-        return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
-            "peft_model_grow: %s is being trained: grow it before that", t->name);
+        return PEFT__CANNOT(m->ctx, "peft_model_grow: %s is being trained: grow it before that", t->name);
     if (t->quant || t->type > PEFT_BF16)
-        return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
+        return PEFT__CANNOT(m->ctx,
             "peft_model_grow: %s is of type %s: save the model in f16 (peft export MODEL FOLDER --type f16) "
             "and grow that", t->name, peft_dtype_name(t->type));
     if (!peft__mul(rows + more, cols, &total)) return PEFT_ERROR_MEMORY;
@@ -20548,7 +20541,7 @@ static peft_status peft__check_gap(const peft_adapter *a, int64_t module, float 
     const char *name = peft__module_tensor(a->model, module)->name;
     long r = (long)a->modules[module].a->rows;
     if (gap < 1e-5f)
-        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
+        return PEFT__CANNOT(a->ctx,
             "init_lora_weights \"pissa\": singular values %ld and %ld of %s are the same, so the start that "
             "was subtracted is not known; save with path_initial_model_for_weight_conversion: a plain LoRA",
             r, r + 1, name);
@@ -22597,8 +22590,7 @@ PEFTDEF peft_status peft_session_create(peft_model *model, peft_session **out) {
     PEFT__NEED(NULL, model, "model");
     PEFT__NEED(model->ctx, out, "out");
     if (model->config.encoder_decoder)
-        return peft__fail(model->ctx, PEFT_ERROR_UNSUPPORTED, "peft_session_create: %s has an encoder",
-            model->config.model_type);
+        return PEFT__CANNOT(model->ctx, "peft_session_create: %s has an encoder", model->config.model_type);
     peft_session *s = PEFT__CALLOC(model->ctx, 1, peft_session);
     if (!s) return PEFT_ERROR_MEMORY;
     s->ctx = model->ctx;
@@ -22633,7 +22625,7 @@ static peft_status peft__session_check(const peft__generator *g, int64_t prompts
         : virtual_tokens ? "a session cannot hold virtual tokens" : NULL;
     if (g->d.session->model != m)
         return PEFT__REFUSE(g->ctx, "peft_generate: the session belongs to another model");
-    if (wrong) return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "peft_generate: %s", wrong);
+    if (wrong) return PEFT__CANNOT(g->ctx, "peft_generate: %s", wrong);
     if (!m->positions || wanted <= m->config.max_positions) return PEFT_OK;
     return PEFT__REFUSE(g->ctx,
         "%ld prompt tokens and %ld new ones do not fit into the model's context of %ld",
@@ -26950,7 +26942,7 @@ static peft_status peft__template_text(const peft__template *t, const peft__data
         *text = t->jinja->out.data;
         *size = t->jinja->out.size;
         if (!status && memchr(*text, 0, *size))
-            status = peft__fail(r->ctx, PEFT_ERROR_FORMAT, "the %s holds a NUL character", t->what);
+            status = PEFT__MALFORMED(r->ctx, "the %s holds a NUL character", t->what);
         if (!status || status == PEFT_ERROR_MEMORY) return status;
         return peft__record_error(
             r, status, "%s; there are: %s", r->ctx->error, peft__record_names(r, names));
@@ -27118,7 +27110,7 @@ static void peft__records_close(peft__records *s) {
 static peft_status peft__read_input(peft_context *ctx, const char *path, char **text, size_t *size) {
     if (strcmp(path, "-") != 0) return peft__read_all(ctx, path, text, size);
 #if PEFT_NO_STDIO
-    return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "standard input: built with PEFT_NO_STDIO");
+    return PEFT__CANNOT(ctx, "standard input: built with PEFT_NO_STDIO");
 #else
     peft__string all;
     char block[4096];
@@ -27154,7 +27146,7 @@ static peft_status peft__records_format(
     } else {
         while (k < PEFT__COUNT(endings) && !peft__has_extension(path, endings[k])) k++;
         if (k == PEFT__COUNT(endings))
-            return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
+            return PEFT__CANNOT(ctx,
                 "%s: the name ends in none of .jsonl, .json, .ndjson, .csv, .tsv; say what format it is",
                 path);
     }
@@ -27168,7 +27160,7 @@ static peft_status peft__records_format(
     int64_t n = 0;
     peft_status status = s->kind == PEFT__TABLE ? peft__csv_record(&s->table, &s->record, true, &n) : PEFT_OK;
     if (status || n || s->kind != PEFT__TABLE) return status;
-    return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: empty: the first line has to name the columns", path);
+    return PEFT__MALFORMED(ctx, "%s: empty: the first line has to name the columns", path);
 }
 
 static peft_status peft__records_open(
@@ -27189,8 +27181,8 @@ static peft_status peft__records_open(
         return PEFT__REFUSE(ctx, "quotes is %d", (int)quotes);
     for (int64_t i = 0; i < PEFT__COUNT(formats) && !format; i++)
         if (peft__has_extension(path, formats[i][0]))
-            return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s files are not read; to convert it: %s%s%s",
-                path, formats[i][0], formats[i][1], path, formats[i][2]);
+            return PEFT__CANNOT(ctx, "%s: %s files are not read; to convert it: %s%s%s", path, formats[i][0],
+                formats[i][1], path, formats[i][2]);
     peft_status status = peft__read_input(ctx, path, &s->text, &size);
     if (status) return status;
     size_t mark = peft__utf8_mark(s->text, size);
@@ -27303,14 +27295,13 @@ static peft_status peft__chat_named(
     *out = peft__json_is(v, PEFT__JSON_STRING) ? v : NULL;
     if (!v || *out || v->type == PEFT__JSON_NULL) return PEFT_OK;
     if (v->type != PEFT__JSON_ARRAY)
-        return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "%s: chat_template is neither a text nor a list", where);
+        return PEFT__MALFORMED(c->ctx, "%s: chat_template is neither a text nor a list", where);
     for (const peft__json *i = v->child; i; i = i->next) {
         const char *own = peft__json_text(i, "name", NULL);
         const peft__json *text = peft__json_get(i, "template");
         size_t n = strlen(names);
         if (!own || !peft__json_is(text, PEFT__JSON_STRING))
-            return peft__fail(c->ctx, PEFT_ERROR_FORMAT,
-                "%s: chat_template has an item without name and template", where);
+            return PEFT__MALFORMED(c->ctx, "%s: chat_template has an item without name and template", where);
         if (strcmp(own, name) == 0) *out = text;
         peft__string_into(names + n, sizeof(names) - n, "%s%s", n ? ", " : "", own);
     }
@@ -27460,14 +27451,14 @@ static peft_status peft__sharegpt(peft_chat *c, const peft__json *turn, peft__js
     const peft__json *value = peft__json_get(turn, "value");
     int64_t i = 0;
     if (!from || !peft__json_is(value, PEFT__JSON_STRING))
-        return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a turn of conversations has no from or no value");
+        return PEFT__MALFORMED(c->ctx, "a turn of conversations has no from or no value");
     while (i < PEFT__COUNT(roles) && strcmp(from, roles[i][0]) != 0) i++;
     if (i < PEFT__COUNT(roles)) {
         *end = peft__message(&c->scratch, *end, roles[i][1], value);
         return PEFT_OK;
     }
-    return peft__fail(c->ctx, PEFT_ERROR_UNSUPPORTED,
-        "a turn of conversations is from \"%s\": not human, gpt, system or tool", from);
+    return PEFT__CANNOT(c->ctx, "a turn of conversations is from \"%s\": not human, gpt, system or tool",
+        from);
 }
 
 // Adds Alpaca's instruction, input and output as messages.
@@ -27478,12 +27469,12 @@ static peft_status peft__alpaca(peft_chat *c, const peft__json *record, peft__js
     for (int i = 0; i < 4; i++) {
         parts[i] = peft__json_get(record, keys[i]);
         if (parts[i] && parts[i]->type != PEFT__JSON_STRING && parts[i]->type != PEFT__JSON_NULL)
-            return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "%s is not a text", keys[i]);
+            return PEFT__MALFORMED(c->ctx, "%s is not a text", keys[i]);
         if (peft__json_is(parts[i], PEFT__JSON_NULL) || (parts[i] && !parts[i]->length && i != 3))
             parts[i] = NULL;
     }
     if (!parts[1] || !parts[3])
-        return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "no %s", parts[1] ? "output" : "instruction");
+        return PEFT__MALFORMED(c->ctx, "no %s", parts[1] ? "output" : "instruction");
     peft__json both = *parts[1];
     if (parts[2]) {  // the input follows the instruction
         both.length += parts[2]->length + 2;
@@ -27518,7 +27509,7 @@ static peft_status peft__chat_values(
         wrong = m->type != PEFT__JSON_OBJECT ? "a message is not an object"
             : given && !peft__json_text(m, "role", NULL) ? "a message has no role" : NULL;
     if (!wrong && list && !list->child) wrong = "a conversation without messages";
-    if (wrong) return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "%s", wrong);
+    if (wrong) return PEFT__MALFORMED(c->ctx, "%s", wrong);
     tail = peft__json_put(a, values, NULL, object) ? &(*values)->child : NULL;
     tail = peft__json_put(a, tail, "messages", peft__json_of(PEFT__JSON_ARRAY, NULL, 0));
     if (!tail) return PEFT_ERROR_MEMORY;
@@ -27629,12 +27620,12 @@ static peft_status peft__chat_turns(peft_chat *c, peft__json *values, peft__json
     }
     for (const peft__json *m = messages->child; m; m = m->next) answers += peft__has_role(m, "assistant");
     if (!answers)
-        return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a conversation without an answer of the assistant");
+        return PEFT__MALFORMED(c->ctx, "a conversation without an answer of the assistant");
     if (turns == PEFT_TURNS_LAST) left = 1;
     const size_t *spans = (const size_t *)(const void *)c->jinja->spans.data;
     int64_t blocks = (int64_t)(c->jinja->spans.size / (2 * sizeof(size_t)));
     if (c->jinja->spans_inexact || (blocks && blocks != answers))
-        return peft__fail(c->ctx, PEFT_ERROR_UNSUPPORTED,
+        return PEFT__CANNOT(c->ctx,
             "%s: its generation blocks gave %ld parts for %ld answers: the answers cannot be found exactly",
             c->jinja->name, blocks, answers);
     for (; out->count < blocks; out->count++)
@@ -27651,7 +27642,7 @@ static peft_status peft__chat_turns(peft_chat *c, peft__json *values, peft__json
         if (!status) status = peft__chat_render(c, values, messages, at + 1, false, &with);
         if (status) return status;
         if (!exact || with.size < begin || !peft__begins_with(out->all, with))
-            return peft__fail(c->ctx, PEFT_ERROR_UNSUPPORTED,
+            return PEFT__CANNOT(c->ctx,
                 "%s: answer %ld does not begin where the generation prompt ends, or changes with what "
                 "follows: the answers cannot be found exactly%s", c->jinja->name, out->count + 1,
                 turns == PEFT_TURNS_LAST ? "" : "; the last one alone may be");
@@ -29475,7 +29466,7 @@ static peft_status peft__checkpoint_verify(
     peft__checkpoint_header want;
     peft__checkpoint_describe(t, &want);
     if (memcmp(h->magic, want.magic, sizeof(want.magic)) != 0)
-        return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: not a training checkpoint of this version", path);
+        return PEFT__MALFORMED(t->ctx, "%s: not a training checkpoint of this version", path);
     if (h->tensors != want.tensors || h->tensor_count != want.tensor_count ||
         h->parameters != want.parameters)
         return peft__fail(t->ctx, PEFT_ERROR_SHAPE,
@@ -29483,17 +29474,17 @@ static peft_status peft__checkpoint_verify(
             (long long)h->tensor_count, (long long)h->parameters, (long long)want.tensor_count,
             (long long)want.parameters);
     if (h->at.step < 0)
-        return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: damaged: step %ld", path, h->at.step);
+        return PEFT__MALFORMED(t->ctx, "%s: damaged: step %ld", path, h->at.step);
     peft_status status = peft__checkpoint_same_run(t, h);
     if (status) return status;
     peft__checkpoint_walk(t, io, PEFT__PART_SKIP);
     if (io->file.size != io->at)
-        return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: damaged: %llu bytes instead of %llu", path,
+        return PEFT__MALFORMED(t->ctx, "%s: damaged: %llu bytes instead of %llu", path,
             (unsigned long long)io->file.size, (unsigned long long)io->at);
     io->sum = peft__header_checksum(h);
     status = peft__checkpoint_walk(t, io, PEFT__PART_VERIFY);
     if (status || io->sum == h->checksum) return status;
-    return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: damaged: the checksum does not fit", path);
+    return PEFT__MALFORMED(t->ctx, "%s: damaged: the checksum does not fit", path);
 }
 
 static peft_status peft__checkpoint_load(peft__trainer *t) {
@@ -31642,8 +31633,8 @@ PEFTDEF peft_status peft_text_perplexity(const peft_text_perplexity_desc *d, pef
     size_t mark = peft__utf8_mark(text, size);
     peft_ids ids = {NULL, 0, 0};
     if (strlen(text) < size)
-        status = peft__fail(ctx, PEFT_ERROR_FORMAT, "peft_text_perplexity: %s is not text: byte %zu is NUL",
-            what, strlen(text));
+        status = PEFT__MALFORMED(ctx, "peft_text_perplexity: %s is not text: byte %zu is NUL", what,
+            strlen(text));
     else if (!peft__push_start(m, &ids)) status = PEFT_ERROR_MEMORY;
     if (!status) status = peft_encode(m->tokenizer, text + mark, size - mark, &ids);
     if (!status && ids.count < 2)

@@ -519,27 +519,20 @@ static void compare_saved(run *r, const peft_adapter *a, const char *method, dou
     peft_archive_close(start);
     peft_archive_close(want);
     peft_archive_close(got);
-    remove(path);
     snprintf(path, sizeof(path), "%s/adapter_config.json", scratch_folder());
     if (ok) compare_config(r, method, path);
-    remove(path);
-    rmdir(scratch_folder());
+    remove_scratch();
 }
 
 enum { MAX_LOSSES = 64 };
 
 // Saves an adapter in the scratch folder and opens its tensors; the files are gone when the archive is closed. NULL: failed.
 static peft_archive *saved_tensors(run *r, const peft_adapter *a) {
-    static const char *const names[] = {"adapter_model.safetensors", "adapter_config.json"};
     char path[600];
     peft_archive *file = NULL;
-    bool ok = peft_adapter_save(a, scratch_folder()) == PEFT_OK;
-    for (int i = 0; i < 2; i++) {
-        snprintf(path, sizeof(path), "%s/%s", scratch_folder(), names[i]);
-        if (ok && i == 0) ok = peft_archive_open(r->ctx, path, &file) == PEFT_OK;
-        remove(path);
-    }
-    rmdir(scratch_folder());
+    snprintf(path, sizeof(path), "%s/adapter_model.safetensors", scratch_folder());
+    if (peft_adapter_save(a, scratch_folder()) || peft_archive_open(r->ctx, path, &file)) file = NULL;
+    remove_scratch();
     return file;
 }
 

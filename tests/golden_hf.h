@@ -195,7 +195,6 @@ static bool hf_model(peft_context *ctx, const char *path, peft_model **model, ch
 // An adapter that was loaded and is saved gives the same logits when it is loaded again.
 static double hf_saved_again(peft_model *model, const peft_adapter *adapter, const char *expected, double first, char *why, size_t size) {
     const char *folder = scratch_folder();
-    char file[600];
     peft_adapter *again = NULL;
     double result = INFINITY;
     if (peft_adapter_save(adapter, folder) || peft_adapter_load(model, folder, &again)) {
@@ -205,9 +204,7 @@ static double hf_saved_again(peft_model *model, const peft_adapter *adapter, con
         if (result < 0) result = INFINITY;
     }
     peft_adapter_destroy(again);
-    static const char *const names[] = {"adapter_config.json", "adapter_model.safetensors", "README.md"};
-    for (int i = 0; i < 3; i++) snprintf(file, sizeof(file), "%s/%s", folder, names[i]), remove(file);
-    rmdir(folder);
+    remove_scratch();
     return result > first ? result : first;
 }
 

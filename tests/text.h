@@ -49,4 +49,12 @@ static inline const char *scratch_folder(void) {
     return path;
 }
 
+// Removes what an adapter that was saved there left.
+static inline void remove_scratch(void) {
+    static const char *const names[] = {"adapter_config.json", "adapter_model.safetensors", "README.md"};
+    char path[600];
+    for (int i = 0; i < 3; i++) snprintf(path, sizeof(path), "%s/%s", scratch_folder(), names[i]), remove(path);
+    rmdir(scratch_folder());
+}
+
 #endif
