@@ -8,7 +8,7 @@
 #     gcc-arm-none-eabi libnewlib-arm-none-eabi gcc-{aarch64,s390x,riscv64,i686}-linux-gnu gcc-arm-linux-gnueabihf
 #     libc6-dev-{arm64,s390x,riscv64,i386,armhf}-cross
 work=build/portability
-shared=${PEFT_SHARED:-../shared}
+shared=$(realpath -m "${PEFT_SHARED:-../shared}")
 passed=0 failed=0 skipped=0
 log=$work/log.$$ table=$work/table.$$  # its own: two may run at a time
 mkdir -p $work
@@ -107,7 +107,8 @@ units="archives gguf data chat saving"
 reference="tests/data/reference/golden/* tests/data/reference/hf tests/data/reference/nf4.safetensors tests/data/reference/tokenizers.jsonl"
 
 # target NAME RUNNER COMPILER FLAGS...: builds without a warning, runs, and adds a line to the table: tests that passed, golden comparisons
-# that passed, code (all functions of the header, without the C library), and memory (the peak of test_portable's context).
+# that passed, code (all functions of the header, without the C library), and memory (the peak of test_portable's context). The programs run
+# in a folder of the target's own, as tests write into build/ and two targets may run at a time.
 count() { sed -n 's/^\([a-z_]*: \)\{0,1\}\([0-9]*\) passed, 0 failed.*/\2/p' $log | tail -n 1; }
 row() { printf '| %-24s | %-8s | %-6s | %-6s | %8s | %7s |\n' "$@" >> $table; }
 target() {
@@ -117,17 +118,21 @@ target() {
     [ -z "$run" ] || there "${run%% *}" || { skip "$of: no $run to run programs with"; return; }
     names=nm compiles=yes tests=0 golden=- bytes=- memory=-
     there "${1%gcc}nm" && names=${1%gcc}nm
-    rm -f $work/$of.*
+    rm -rf $work/$of.*
+    folder=$work/$of.run
+    mkdir -p $folder/build
+    ln -s "$PWD/tests" "$PWD/examples" $folder
+    command="env -C $folder $run"
     step "$of: the header, golden and test_portable, build" 1500 "$@" $warn -I. -c -o $work/$of.o $work/inside.c &&
         step "$of: link" 300 "$@" $warn -o $work/$of.portable$end $work/main.c $work/$of.o -lm || { row "$of" NO - - - -; return; }
-    if step "$of: test_portable" 600 $run $work/$of.portable$end; then tests=$(count); else tests=FAIL; fi
+    if step "$of: test_portable" 600 $command "$PWD/$work/$of.portable$end"; then tests=$(count); else tests=FAIL; fi
     memory=$(sed -n 's/^memory \([0-9]*\).*/\1/p' $log | awk '{ printf "%.1f MB", $1 / 1e6 }')
     bytes=$($names -S -t d $work/$of.o 2> /dev/null | awk '$3 ~ /^[tT]$/ && $4 ~ /^peft_/ { n += $2 } END { if (n) printf "%.0f kB", n / 1e3 }')
     for t in $units; do
         step "$of: test_$t, build" 300 "$@" $warn -DPEFT_IMPLEMENTED -I. -o $work/$of.$t$end tests/test_$t.c $work/$of.o -lm || { compiles=NO; continue; }
-        if step "$of: test_$t" 600 $run $work/$of.$t$end; then [ "$tests" = FAIL ] || tests=$((tests + $(count))); else tests=FAIL; fi
+        if step "$of: test_$t" 600 $command "$PWD/$work/$of.$t$end"; then [ "$tests" = FAIL ] || tests=$((tests + $(count))); else tests=FAIL; fi
     done
-    if step "$of: golden" 1500 $run $work/$of.portable$end $reference; then golden=$(count); else golden=FAIL; fi
+    if step "$of: golden" 1500 $command "$PWD/$work/$of.portable$end" $reference; then golden=$(count); else golden=FAIL; fi
     row "$of" $compiles "$tests" "$golden" "${bytes:--}" "${memory:--}"
 }
 
