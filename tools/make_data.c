@@ -154,6 +154,7 @@ typedef struct request {
     const char *ask[4], *question[4], *detail[4];
     const char *summary;
     const char *who, *object, *whose;  // questions about it: the answers are A, {o}, B
+    const char *wish;                  // what A wants, as an answer
 } request;
 
 static const request requests[] = {
@@ -161,70 +162,80 @@ static const request requests[] = {
      {"{B}, could I borrow your {o}?", "May I have your {o} for a day, {B}?", "Hello {B}. Can you lend me your {o}?", "{B}, would you mind lending me your {o}?"},
      {"What do you need it for?", "Why do you need it?", "Where do you need it?", "And what is it for?"},
      {"I want to take it to {p}.", "I need it at {p}.", "For a day at {p}.", "I promised to bring it to {p}."},
-     "{A} wants to borrow the {o} from {B} and take it to {p}", "Who wants to borrow the {o}?", "What does {A} want to borrow?", "Who has the {o}?"},
+     "{A} wants to borrow the {o} from {B} and take it to {p}", "Who wants to borrow the {o}?", "What does {A} want to borrow?", "Who has the {o}?",
+     "to borrow the {o}"},
     {SHOWS,
      {"Would you like to go to the {o} with me, {B}?", "{B}, shall we go to the {o}?", "I want to see the {o}. Will you come with me, {B}?", "Let's go to the {o} together, {B}!"},
      {"Where is it?", "Where do I have to go?", "At which place?", "And where would that be?"},
      {"It is at {p}.", "At {p}, as always.", "Next to {p}.", "You will find it at {p}."},
-     "{A} invites {B} to the {o} at {p}", "Who wants to go to the {o}?", "What does {A} want to see?", "Whom does {A} invite?"},
+     "{A} invites {B} to the {o} at {p}", "Who wants to go to the {o}?", "What does {A} want to see?", "Whom does {A} invite?",
+     "to go to the {o}"},
     {FOODS,
      {"Shall we eat some {o}, {B}?", "{B}, would you like to eat {o} with me?", "I am hungry, {B}. Let's have some {o}.", "{B}, how about some {o}?"},
      {"Where can we get it?", "Where should we go?", "Do you know a good place?", "And where would we find it?"},
      {"They have it at {p}.", "We could go to {p}.", "There is good {o} at {p}.", "The best one is at {p}."},
-     "{A} wants to eat {o} with {B} at {p}", "Who wants to eat {o}?", "What does {A} want to eat?", "With whom does {A} want to eat?"},
+     "{A} wants to eat {o} with {B} at {p}", "Who wants to eat {o}?", "What does {A} want to eat?", "With whom does {A} want to eat?",
+     "to eat {o}"},
     {SUBJECTS,
      {"Can you help me with {o}, {B}?", "I don't understand {o}, {B}. Will you help me?", "{B}, could you explain {o} to me?", "I have a test in {o}, {B}. Can you help me?"},
      {"Where should we study?", "Where can we meet?", "At which place?", "And where shall we study?"},
      {"At {p}.", "Let's study at {p}.", "Could you come to {p}?", "I would like to study at {p}."},
-     "{A} wants to study {o} with {B} at {p}", "Who needs help with {o}?", "What does {A} not understand?", "Who knows {o} better?"},
+     "{A} wants to study {o} with {B} at {p}", "Who needs help with {o}?", "What does {A} not understand?", "Who knows {o} better?",
+     "to study {o}"},
     {THINGS,
      {"Do you want to buy my {o}, {B}?", "{B}, I want to sell my {o}. Do you want it?", "My {o} is for sale, {B}.", "{B}, would you like to have my old {o}? It is for sale."},
      {"Where can I see it?", "Where is it?", "Can I look at it?", "And where could I see it?"},
      {"You can see it at {p}.", "It is at {p}.", "Come to {p} and look at it.", "I keep it at {p}."},
-     "{A} wants to sell the {o} to {B} and show it at {p}", "Who sells the {o}?", "What does {A} sell?", "To whom does {A} want to sell the {o}?"},
+     "{A} wants to sell the {o} to {B} and show it at {p}", "Who sells the {o}?", "What does {A} sell?", "To whom does {A} want to sell the {o}?",
+     "to sell the {o}"},
     {THINGS,
      {"{B}, can you repair my {o}?", "My {o} is broken, {B}. Can you repair it?", "Hi {B}, do you know how to repair a {o}?", "{B}, could you look at my {o}? It is broken."},
      {"Where is it?", "Where do you have it?", "Can I look at it?", "And where is it now?"},
      {"It is at {p}.", "I left it at {p}.", "You can see it at {p}.", "I keep it at {p}."},
-     "{A} asks {B} to repair the {o} at {p}", "Whose {o} is broken?", "What is broken?", "Who should repair the {o}?"},
+     "{A} asks {B} to repair the {o} at {p}", "Whose {o} is broken?", "What is broken?", "Who should repair the {o}?",
+     "to have the {o} repaired"},
     {THINGS,
      {"I have lost my {o}, {B}. Can you help me?", "{B}, I can't find my {o}. Will you help me?", "Can you help me to find my {o}, {B}?", "My {o} is gone, {B}. Help me, please!"},
      {"Where did you lose it?", "Where did you see it last?", "Where was it?", "And where did you have it last?"},
      {"I lost it at {p}.", "I had it at {p}.", "It was at {p}.", "I left it at {p}."},
-     "{A} has lost the {o} at {p} and asks {B} for help", "Who has lost the {o}?", "What has {A} lost?", "Who should help {A} to find the {o}?"},
+     "{A} has lost the {o} at {p} and asks {B} for help", "Who has lost the {o}?", "What has {A} lost?", "Who should help {A} to find the {o}?",
+     "to find the {o}"},
     {FOODS,
      {"{B}, can you make some {o} for me?", "Could you make {o}, {B}?", "I need some {o}, {B}. Can you make it?", "{B}, would you mind making some {o}?"},
      {"What do you need it for?", "Where do you need it?", "Why do you need it?", "And what is it for?"},
      {"It is for a party at {p}.", "For my friends at {p}.", "I have guests at {p}.", "I promised to bring it to {p}."},
-     "{A} asks {B} to make {o} for {p}", "Who needs {o}?", "What does {A} need?", "Who should make {o}?"},
+     "{A} asks {B} to make {o} for {p}", "Who needs {o}?", "What does {A} need?", "Who should make {o}?",
+     "to get {o}"},
     {THINGS,
      {"{B}, can you bring me my {o}?", "I left my {o} at home, {B}. Can you bring it?", "Could you bring me the {o}, {B}?", "I need the {o} here, {B}. Will you bring it?"},
      {"Where are you?", "Where should I bring it?", "To which place?", "And where are you now?"},
      {"I am at {p}.", "To {p}, please.", "Bring it to {p}.", "You will find me at {p}."},
-     "{A} wants {B} to bring the {o} to {p}", "Who needs the {o}?", "What does {A} need?", "Who should bring the {o}?"},
+     "{A} wants {B} to bring the {o} to {p}", "Who needs the {o}?", "What does {A} need?", "Who should bring the {o}?",
+     "to have the {o} here"},
     {THINGS,
      {"{B}, can you help me to carry a {o}?", "The {o} is too heavy for me, {B}. Can you help me?", "Could you carry the {o} with me, {B}?", "I have to move a {o}, {B}. Would you help me?"},
      {"Where do you want to take it?", "Where should it go?", "To which place?", "And where do we have to carry it?"},
      {"It has to go to {p}.", "To {p}, please.", "I want to take it to {p}.", "We have to bring it to {p}."},
-     "{A} asks {B} to help carry the {o} to {p}", "Who has to carry the {o}?", "What does {A} have to carry?", "Who should help {A} to carry the {o}?"},
+     "{A} asks {B} to help carry the {o} to {p}", "Who has to carry the {o}?", "What does {A} have to carry?", "Who should help {A} to carry the {o}?",
+     "to move the {o}"},
 };
 
 typedef enum ending { AGREE, REFUSE, REFER, LATER, CONDITION } ending;
 
 static const struct {
     const char *reply[4], *close[4], *summary;
-    const char *answer;  // to "Does {B} agree?"
+    const char *answer, *outcome;  // to "Does {B} agree?" and "How does it end?"
 } endings[] = {
     {{"Sure. Let's meet {d} {t}.", "With pleasure. I will come {d} {t}.", "Yes, I have time {d} {t}.", "Of course. I will be there {d} {t}."},
-     {"Thank you so much!", "Great, see you then.", "Wonderful, see you.", "Perfect, thanks!"}, ". {B} agrees to meet {d} {t}.", "yes"},
+     {"Thank you so much!", "Great, see you then.", "Wonderful, see you.", "Perfect, thanks!"}, ". {B} agrees to meet {d} {t}.", "yes", "{B} will come {d} {t}"},
     {{"I'm sorry, but I {r}.", "No, I can't. I {r}.", "Sorry, I {r}.", "I would like to, but I {r}."},
-     {"What a pity.", "Never mind.", "That's all right.", "Too bad, but I understand."}, ", but {B} {R}.", "no"},
+     {"What a pity.", "Never mind.", "That's all right.", "Too bad, but I understand."}, ", but {B} {R}.", "no", "{B} {R}"},
     {{"I can't, but {C} can.", "No, but you can ask {C}.", "I have no time. Ask {C}.", "You had better ask {C}."},
-     {"Good idea, I will ask {C}.", "Then I will call {C}.", "All right, thank you.", "Fine, I will talk to {C}."}, ", but {B} tells {A} to ask {C}.", "no"},
+     {"Good idea, I will ask {C}.", "Then I will call {C}.", "All right, thank you.", "Fine, I will talk to {C}."}, ", but {B} tells {A} to ask {C}.", "no", "{C} may help"},
     {{"I don't know yet. I will call you {d}.", "Maybe. I will tell you {d}.", "Let me think. I will call you {d}.", "I can't say now. I will let you know {d}."},
-     {"Fine, I can wait.", "All right, call me.", "Good, tell me then.", "No problem, I can wait."}, ", but {B} is not sure and will call {d}.", "not sure"},
+     {"Fine, I can wait.", "All right, call me.", "Good, tell me then.", "No problem, I can wait."}, ", but {B} is not sure and will call {d}.", "not sure", "{B} will call {d}"},
     {{"Yes, if you bring me some {f}.", "Sure, but only if you bring {f}.", "All right, but you have to bring some {f}.", "Of course, as long as you bring {f}."},
-     {"All right, I will.", "That's fair.", "Good, I will bring it.", "No problem, I will."}, ". {B} agrees if {A} brings {f}.", "yes"},
+     {"All right, I will.", "That's fair.", "Good, I will bring it.", "No problem, I will."}, ". {B} agrees if {A} brings {f}.", "yes", "{A} has to bring {f}"},
 };
 
 static const char *const greetings[4] = {"Hi {A}.", "Hello {A}, how are you?", "Good morning, {A}.", "Nice to see you, {A}!"};
@@ -233,6 +244,7 @@ typedef struct dialogue {
     const request *request;
     ending ending;
     slots slots;
+    bool asked, answered;  // the request is part of it; its answer is
     int turns;
     bool by_b[8];  // who speaks
     text turn[8], whole, summary;
@@ -247,21 +259,34 @@ static void turn(dialogue *d, bool by_b, const char *pattern) {
     put(&d->whole, d->turn[d->turns++].data);
 }
 
-static void make_dialogue(dialogue *d) {
+static void make_part(dialogue *d, bool asked, bool answered) {
     memset(d, 0, sizeof(*d));
+    d->asked = asked, d->answered = answered;
     int r, e;
     do r = below(COUNT(requests)), e = below(COUNT(endings));
     while ((e == r % COUNT(endings)) != (split != TRAIN));  // a scene is of the training split or held out
     d->request = &requests[r], d->ending = (ending)e;
     d->slots = draw(d->request->what);
     if (below(4) == 0) turn(d, true, phrase(greetings));
-    turn(d, false, phrase(d->request->ask));
-    turn(d, true, phrase(d->request->question));
-    turn(d, false, phrase(d->request->detail));
-    turn(d, true, phrase(endings[e].reply));
-    turn(d, false, phrase(endings[e].close));
+    if (asked) {
+        turn(d, false, phrase(d->request->ask));
+        turn(d, true, phrase(d->request->question));
+        turn(d, false, phrase(d->request->detail));
+    }
+    if (answered) {
+        turn(d, true, phrase(endings[e].reply));
+        turn(d, false, phrase(endings[e].close));
+    }
     say(&d->summary, d->request->summary, &d->slots);
     fill(&d->summary, endings[e].summary, &d->slots);
+}
+
+static void make_dialogue(dialogue *d) { make_part(d, true, true); }
+
+// One in four is a half, so that what is asked and how it ends are learned apart.
+static void make_whole_or_half(dialogue *d) {
+    int half = below(8);
+    make_part(d, half != 0, half != 1);
 }
 
 // ---- output
@@ -319,18 +344,23 @@ typedef struct fact {
     const char *label, *question, *answer;
 } fact;
 
-enum { MAX_FACTS = 12 };
+enum { COMMON_FACTS = 7, MAX_FACTS = 12 };  // the first seven every whole dialogue has
 
 // What can be asked about a dialogue: the label in a form, the question, the answer.
 static int facts_of(const dialogue *d, fact *f) {
     int n = 0;
     const request *r = d->request;
     const char *what = r->what == THINGS || r->what == SHOWS ? "the {o}" : "{o}";
-    f[n++] = (fact){"who", r->who, "{A}"};
-    f[n++] = (fact){"whom", r->whose, "{B}"};
-    f[n++] = (fact){"what", r->object, what};
-    f[n++] = (fact){"where", "Where?", "{p}"};
+    if (d->asked) {
+        f[n++] = (fact){"who", r->who, "{A}"};
+        f[n++] = (fact){"whom", r->whose, "{B}"};
+        f[n++] = (fact){"what", r->object, what};
+        f[n++] = (fact){"where", "Where?", "{p}"};
+        f[n++] = (fact){"wish", "What does {A} want?", r->wish};
+    }
+    if (!d->answered) return n;
     f[n++] = (fact){"reply", "Does {B} agree?", endings[d->ending].answer};
+    f[n++] = (fact){"end", "How does it end?", endings[d->ending].outcome};
     switch (d->ending) {
     case AGREE:
         f[n++] = (fact){"when", "When does {B} have time?", "{d} {t}"};
@@ -358,7 +388,7 @@ static void body_and_question(text *t, const dialogue *d, const char *question) 
 
 static void task_dialogue_qa(void) {
     dialogue d;
-    make_dialogue(&d);
+    make_whole_or_half(&d);
     fact f[MAX_FACTS];
     int k = below(facts_of(&d, f));
     text question = {{0}, 0}, answer = {{0}, 0}, t = {{0}, 0};
@@ -408,7 +438,7 @@ static void repeat(const char **joint, int count, const char *separator) {
 // A pattern to be filled in: "Write: [who] asks [whom] for [what]."
 static void task_pattern(void) {
     dialogue d;
-    make_dialogue(&d);
+    make_whole_or_half(&d);
     fact f[MAX_FACTS];
     const char *joint[MAX_FACTS];
     int order[MAX_FACTS], count = choose(facts_of(&d, f), order, 6);
@@ -428,7 +458,7 @@ static void task_pattern(void) {
 // The form: "who, where, why" asks for the facts of these labels.
 static void task_form(void) {
     dialogue d;
-    make_dialogue(&d);
+    make_whole_or_half(&d);
     fact f[MAX_FACTS];
     int order[MAX_FACTS], count = choose(facts_of(&d, f), order, 6);
     bool labels = below(3) > 0;
@@ -685,17 +715,28 @@ static void put_shot(text *t, const char *const *head, const char *input, const 
     if (output) put(t, " "), put(t, output), put(t, "\n\n");
 }
 
+static const char *any_word(void) {
+    int k = below(4);
+    return k == 0 ? ANY(things) : k == 1 ? ANY(foods) : k == 2 ? ANY(subjects) : ANY(prices);
+}
+
 static void task_shots(void) {
     const char *const *head = ANY(heads);
     text prompt = {{0}, 0}, output = {{0}, 0};
     int shots = 1 + below(4);
-    if (below(3) == 0) {  // names of the two classes
-        const char *const *two = ANY(labels);
-        int swap = below(2);
+    if (below(2)) {  // names of the two classes, any words: what they mean the examples say, the first two one of each
+        const char *two[2], *const *usual = ANY(labels);
+        bool swap = below(2), free = below(3) > 0, kind = false;
+        shots = 2 + below(5);
+        do two[0] = free ? any_word() : usual[swap], two[1] = free ? any_word() : usual[!swap];
+        while (two[0] == two[1]);
         for (int i = 0; i <= shots; i++) {
             text t = {{0}, 0};
             output.n = 0;
-            put(&output, two[(int)make_review(&t) ^ swap]);
+            bool wanted = !kind;
+            do t.n = 0, kind = make_review(&t);
+            while (i == 1 && kind != wanted);
+            put(&output, two[kind]);
             put_shot(&prompt, head, t.data, i < shots ? output.data : NULL);
         }
     } else if (below(4) == 0) {  // a sentence of its facts
@@ -731,8 +772,8 @@ static void task_shots(void) {
 static void task_dialogue_shots(void) {
     const char *const *head = heads[3 + 2 * below(2)], *separator = ANY(separators);
     text prompt = {{0}, 0}, output = {{0}, 0};
-    const char *joint[5];
-    int order[5], count = choose(5, order, 5), label = below(3) == 0, pattern = below(2);
+    const char *joint[COMMON_FACTS];
+    int order[COMMON_FACTS], count = choose(COMMON_FACTS, order, 5), label = below(3) == 0, pattern = below(2);
     draw_between(joint, count);
     if (!pattern) repeat(joint, count, separator);
     for (int i = 0, shots = 1 + below(2); i <= shots; i++) {
@@ -764,7 +805,7 @@ static const task tasks[] = {
     {"spans", "hidden words of a dialogue or of sentences", 2, task_spans},
     {"entity", "who, where, what", 5, task_entity},
     {"write", "a sentence of its facts", 2, task_write},
-    {"shots", "facts of a sentence, or the class of a review, as the examples before it show", 3, task_shots},
+    {"shots", "facts of a sentence, or the class of a review, as the examples before it show", 5, task_shots},
     {"list", "a list backwards, or one of its items", 1, task_list},
     {"sentiment", "reviews", 1, task_sentiment},
     {"arithmetic", "small sums in words", 1, task_arithmetic},

@@ -2,7 +2,7 @@
 # Makes the project's own model from nothing: its data, its vocabulary, its weights.
 #   sh tools/make_model.sh OUTPUT_FOLDER
 # EXAMPLES=400000 in the environment makes the last and longest part longer (130000; all in all about an hour on two
-# cores). Short texts first, where copying is learned soon; then heads are given positions to look at
+# cores), OPTIONS="--compute bf16 --threads 1" are given to every training. Short texts first, where copying is learned soon; then heads are given positions to look at
 # (tools/set_positions.c); then all tasks at a high rate, single sentences at a low one, and all tasks at that one: at
 # 2e-3 the loss of questions about one sentence stands still, at 7e-4 it falls. Words of the summaries are in the
 # vocabulary, but summaries in no task: what one is the model does not know.
@@ -27,7 +27,7 @@ echo '{"prompt": "Summarize the following conversation. Summary:"}' >> $work/voc
 build/train_tokenizer --vocab 540 --output $work/init/spiece.model --jsonl prompt --jsonl completion \
     --jsonl dialogue --jsonl summary $work/vocabulary.jsonl
 train="build/peft train --method full --epochs 1 --batch 32 --max-source 384 --max-target 64 --warmup 30 --seed 1
-    --samples 0 --force"
+    --samples 0 --force ${OPTIONS:-}"
 $train $work/init --init --data $work/short.jsonl --lr 3e-3 --schedule cosine --out $work/short
 build/set_positions $work/short $work/positions
 $train $work/positions --data $work/first.jsonl --lr 2e-3 --schedule cosine --out $work/first
