@@ -23539,7 +23539,7 @@ static peft__value peft__stop(peft__jinja *j, peft_status status, const char *fo
         peft__fail(j->t->ctx, status, "%s:%lld: %s, in: %.*s%s", j->t->name, line, what, (int)n, begin, cut);
     return none;
 }
-#define peft__refuse(j, ...) peft__stop(j, PEFT_ERROR_ARGUMENT, __VA_ARGS__)
+#define peft__wrong(j, ...) peft__stop(j, PEFT_ERROR_ARGUMENT, __VA_ARGS__)
 #define peft__unable(j, ...) peft__stop(j, PEFT_ERROR_UNSUPPORTED, __VA_ARGS__)  // Jinja can do this
 #define PEFT__SHOWN(v) peft__shown((v).size), (v).text
 
@@ -23547,7 +23547,7 @@ static peft__value peft__stop(peft__jinja *j, peft_status status, const char *fo
 static void *peft__room(peft__jinja *j, size_t size) {
     size = (PEFT__MIN(size, SIZE_MAX / 2) + 15) / 16 * 16;
     if (size > j->max_memory - j->memory)
-        peft__refuse(j, "its values need more than %zu bytes (max_memory)", j->max_memory);
+        peft__wrong(j, "its values need more than %zu bytes (max_memory)", j->max_memory);
     if (j->status) return NULL;
     if (size > j->left) {
         j->left = PEFT__MAX(size, (size_t)16384);
@@ -23586,13 +23586,13 @@ static bool peft__grow(peft__jinja *j, void *items, int64_t count, int64_t *capa
 static bool peft__spend(peft__jinja *j, size_t bytes) {
     j->steps -= 1 + (int64_t)(bytes / 64);
     if (j->steps < 0)
-        peft__refuse(j, "it takes more than %lld steps (max_steps)", (long long)j->t->limits.max_steps);
+        peft__wrong(j, "it takes more than %lld steps (max_steps)", (long long)j->t->limits.max_steps);
     return !j->status;
 }
 
 static bool peft__deeper(peft__jinja *j) {
     if (++j->depth > j->t->limits.max_depth)
-        peft__refuse(j, "it is nested deeper than %d (max_depth)", j->t->limits.max_depth);
+        peft__wrong(j, "it is nested deeper than %d (max_depth)", j->t->limits.max_depth);
     return !j->status;
 }
 
@@ -23664,14 +23664,14 @@ static peft__value peft__defined(peft__jinja *j, peft__value v) {
 static int64_t peft__whole_or(peft__jinja *j, peft__value v, int64_t standard) {
     if (!peft__some(v)) return standard;
     if (!peft__is_whole(peft__defined(j, v)))
-        peft__refuse(j, "a whole number is needed, not '%s'", peft__kind_name(v));
+        peft__wrong(j, "a whole number is needed, not '%s'", peft__kind_name(v));
     return peft__is_whole(v) ? v.integer : standard;
 }
 
 static peft__value peft__text_needed(peft__jinja *j, peft__value v) {
     if (v.kind == PEFT__TEXT) return v;
     peft__defined(j, v);
-    peft__refuse(j, "a string is needed, not '%s'", peft__kind_name(v));
+    peft__wrong(j, "a string is needed, not '%s'", peft__kind_name(v));
     return peft__text_of("");
 }
 
@@ -23684,7 +23684,7 @@ static peft__value peft__big_number(peft__jinja *j) {
 static void peft__put(peft__jinja *j, const char *data, size_t n) {
     if (!peft__spend(j, n)) return;
     if (n > j->max_output || j->out.size > j->max_output - n)
-        peft__refuse(j, "its text has more than %zu bytes (max_output)", j->max_output);
+        peft__wrong(j, "its text has more than %zu bytes (max_output)", j->max_output);
     else if (!peft__string_append(&j->out, data, n)) j->status = PEFT_ERROR_MEMORY;
 }
 static void peft__puts(peft__jinja *j, const char *text) { peft__put(j, text, strlen(text)); }
@@ -23692,7 +23692,7 @@ static void peft__put_text(peft__jinja *j, peft__value v) { peft__put(j, v.text,
 
 static void peft__put_times(peft__jinja *j, peft__value v, int64_t times) {
     if (times > 0 && v.size && (uint64_t)times > j->max_output / v.size)
-        peft__refuse(j, "its text has more than %zu bytes (max_output)", j->max_output);
+        peft__wrong(j, "its text has more than %zu bytes (max_output)", j->max_output);
     for (; times > 0 && !j->status; times--) peft__put_text(j, v);
 }
 
@@ -23808,7 +23808,7 @@ static bool peft__equal(peft__jinja *j, peft__value a, peft__value b);
 
 static void peft__hashable(peft__jinja *j, peft__value v) {  // or refused
     if (v.kind == PEFT__LIST || v.kind == PEFT__DICT || v.kind == PEFT__VIEW)
-        peft__refuse(j, "unhashable type: '%s'", peft__kind_name(v));
+        peft__wrong(j, "unhashable type: '%s'", peft__kind_name(v));
     if (v.kind != PEFT__TUPLE || !peft__deeper(j)) return;
     for (int64_t i = 0; i < v.o->count; i++) peft__hashable(j, v.o->items[i]);
     j->depth--;
@@ -23905,7 +23905,7 @@ static int peft__order(peft__jinja *j, peft__value a, peft__value b, const char 
     }
     peft__defined(j, a);
     peft__defined(j, b);
-    peft__refuse(j, "'%s' not supported between instances of '%s' and '%s'", sign, peft__kind_name(a),
+    peft__wrong(j, "'%s' not supported between instances of '%s' and '%s'", sign, peft__kind_name(a),
         peft__kind_name(b));
     return 0;
 }
@@ -23935,13 +23935,13 @@ static peft__value peft__to_list(peft__jinja *j, peft__value v) {
     else if (peft__is_sequence(v) || v.kind == PEFT__ITERATOR) {
         peft__list_add_all(j, list, v.o->items + v.o->at, v.o->count - v.o->at);
         if (v.kind == PEFT__ITERATOR) v.o->at = v.o->count;
-    } else if (v.kind != PEFT__UNDEFINED) peft__refuse(j, "'%s' object is not iterable", peft__kind_name(v));
+    } else if (v.kind != PEFT__UNDEFINED) peft__wrong(j, "'%s' object is not iterable", peft__kind_name(v));
     return list;
 }
 
 static bool peft__two_of(peft__jinja *j, peft__value pair, peft__value *a, peft__value *b) {
     const peft__object *l = peft__to_list(j, pair).o;
-    if (l->count != 2) peft__refuse(j, "a pair is needed, not %lld items", (long long)l->count);
+    if (l->count != 2) peft__wrong(j, "a pair is needed, not %lld items", (long long)l->count);
     if (j->status) return false;
     *a = l->items[0];
     *b = l->items[1];
@@ -23951,7 +23951,7 @@ static bool peft__two_of(peft__jinja *j, peft__value pair, peft__value *a, peft_
 static bool peft__contains(peft__jinja *j, peft__value v, peft__value item) {
     if (v.kind == PEFT__TEXT) {
         if (item.kind != PEFT__TEXT)
-            peft__refuse(j, "'in <string>' requires string as left operand, not %s", peft__kind_name(item));
+            peft__wrong(j, "'in <string>' requires string as left operand, not %s", peft__kind_name(item));
         return !j->status && peft__find(j, v, item, 0, v.size, false) != SIZE_MAX;
     }
     if (v.kind == PEFT__DICT || (v.kind == PEFT__VIEW && v.size == 0))
@@ -24201,7 +24201,7 @@ static void peft__put_items(peft__jinja *j, peft__value v, const peft__style *s,
         if (pairs) {
             const char *bare = s->json && item.kind != PEFT__TEXT ? "\"" : "";
             if (*bare && item.kind != PEFT__NONE && !peft__is_number(item))
-                peft__refuse(j, "JSON: a key is a %s", peft__kind_name(item));
+                peft__wrong(j, "JSON: a key is a %s", peft__kind_name(item));
             peft__puts(j, bare);
             peft__put_styled(j, item, s, 0);
             peft__puts(j, bare);
@@ -24220,7 +24220,7 @@ static void peft__put_styled(peft__jinja *j, peft__value v, const peft__style *s
     bool json = s->json, basic = v.kind >= PEFT__NONE && v.kind != PEFT__RANGE && v.kind <= PEFT__DICT;
     if (!peft__deeper(j)) return;
     if (json && (!basic || v.kind == PEFT__ITERATOR))
-        peft__refuse(j, "Object of type %s is not JSON serializable", peft__kind_name(v));
+        peft__wrong(j, "Object of type %s is not JSON serializable", peft__kind_name(v));
     if (v.kind <= PEFT__BOOLEAN)
         peft__puts(j, words[v.kind + (v.kind == PEFT__BOOLEAN && v.flag) + (json ? 3 : 0)]);
     else if (v.kind == PEFT__INTEGER) peft__putf(j, "%lld", (long long)v.integer);
@@ -24265,7 +24265,7 @@ typedef struct peft__spec {
 } peft__spec;
 
 static peft__value peft__real_to_whole(peft__jinja *j, double d) {
-    if (d - d != 0) return peft__refuse(j, "cannot convert float infinity or NaN to integer");
+    if (d - d != 0) return peft__wrong(j, "cannot convert float infinity or NaN to integer");
     return fabs(d) < 9.2233720368547758e18 ? peft__integer((int64_t)d) : peft__big_number(j);
 }
 
@@ -24296,9 +24296,9 @@ static void peft__put_field(peft__jinja *j, peft__value v, peft__spec f) {
         peft__unable(j, "a precision of %lld digits here", (long long)f.precision);
     else if (f.group && f.zero) peft__unable(j, "zeros and separators of thousands in one format");
     else if (text && !f.percent && ((f.type && f.type != 's') || f.align == '=' || f.sign || f.group))
-        peft__refuse(j, "the format is not one of a '%s'", peft__kind_name(v));
+        peft__wrong(j, "the format is not one of a '%s'", peft__kind_name(v));
     else if (!text && (!peft__is_number(v) || f.type == 's'))
-        peft__refuse(j, "%%%c format: a number is required, not %s", f.type, peft__kind_name(v));
+        peft__wrong(j, "%%%c format: a number is required, not %s", f.type, peft__kind_name(v));
     if (j->status) return;
     if (text) {
         v = f.type == 'r' ? (peft__put_repr(j, v), peft__taken(j, start)) : peft__to_text(j, v);
@@ -24306,7 +24306,7 @@ static void peft__put_field(peft__jinja *j, peft__value v, peft__spec f) {
     } else {
         bool wanted = f.type && strchr("diu", f.type), whole = wanted || (peft__is_whole(v) && !f.type);
         if (wanted && v.kind == PEFT__REAL && !f.percent)
-            peft__refuse(j, "Unknown format code 'd' for a float");
+            peft__wrong(j, "Unknown format code 'd' for a float");
         else if (wanted && v.kind == PEFT__REAL) v = peft__real_to_whole(j, v.real);
         if (whole && f.precision >= 0) peft__unable(j, "a precision of a whole number");
         negative = peft__is_whole(v) ? v.integer < 0 : v.real < 0 || (v.real == 0 && 1 / v.real < 0);
@@ -24363,7 +24363,7 @@ static const char *peft__read_spec(
     peft__read_count(&s, end, &f->width);
     f->group = percent ? (char)0 : peft__one_of(&s, end, ",");
     if (peft__one_of(&s, end, ".") && !peft__read_count(&s, end, &f->precision) && !percent)
-        peft__refuse(j, "Format specifier missing precision");
+        peft__wrong(j, "Format specifier missing precision");
     if (s < end && strchr("*#_", *s)) peft__unable(j, "the format code '%c'", *s);
     if (s < end) f->type = *s++;
     return s;
@@ -24374,9 +24374,9 @@ static void peft__put_format(peft__jinja *j, peft__value v, peft__value spec) {
     peft__spec f;
     bool more = peft__read_spec(j, spec.text, spec.text + spec.size, false, &f) < spec.text + spec.size;
     if (!spec.size) peft__put_value(j, v);
-    else if (more) peft__refuse(j, "Invalid format specifier '%.*s'", PEFT__SHOWN(spec));
+    else if (more) peft__wrong(j, "Invalid format specifier '%.*s'", PEFT__SHOWN(spec));
     else if (!peft__is_number(v) && v.kind != PEFT__TEXT)
-        peft__refuse(j, "unsupported format string passed to %s.__format__", peft__kind_name(v));
+        peft__wrong(j, "unsupported format string passed to %s.__format__", peft__kind_name(v));
     else {
         if (v.kind == PEFT__BOOLEAN && !f.type) f.type = 'd';
         peft__put_field(j, v, f);
@@ -24397,14 +24397,14 @@ static peft__value peft__percent(peft__jinja *j, peft__value text, peft__value v
         peft__spec f;
         if (s < end && *s == '(') return peft__unable(j, "a named field of %%");
         s = peft__read_spec(j, s, end, true, &f);
-        if (!f.type) return peft__refuse(j, "incomplete format");
+        if (!f.type) return peft__wrong(j, "incomplete format");
         if (f.type == '%') peft__puts(j, "%");
-        else if (at >= given) return peft__refuse(j, "not enough arguments for format string");
+        else if (at >= given) return peft__wrong(j, "not enough arguments for format string");
         else peft__put_field(j, tuple ? values.o->items[at] : values, f), at++;
     }
     if (at < given && values.kind != PEFT__DICT && values.kind != PEFT__LIST &&
         values.kind != PEFT__UNDEFINED)
-        return peft__refuse(j, "not all arguments converted during string formatting");
+        return peft__wrong(j, "not all arguments converted during string formatting");
     return peft__taken(j, start);
 }
 
@@ -24450,7 +24450,7 @@ static peft__value peft__unescape(peft__jinja *j, const char *s, size_t n) {
         }
         if (c == 'N' || peft__digit(c)) peft__unable(j, "\\%c escapes are not supported", c);
         else if (wanted && (got < wanted || v > 0x10FFFF || (v >= 0xD800 && v < 0xE000)))
-            peft__refuse(j, "a bad \\%c escape", c);
+            peft__wrong(j, "a bad \\%c escape", c);
         else if (wanted) size += peft__utf8_put(out + size, v);
         else if (!found) out[size++] = '\\', out[size++] = c;
         else if (c != '\n') out[size++] = to[found - from];
@@ -24523,13 +24523,13 @@ static char peft__next_piece(peft__jinja *j) {
         peft__point(j, s, j->end);
         if (s[1] == '#') {
             stop = strstr(after, "#}");  // a NUL in the template ends the search
-            if (!stop && *after) peft__refuse(j, "a comment that is not closed");
+            if (!stop && *after) peft__wrong(j, "a comment that is not closed");
             last = stop && stop > after ? stop[-1] : (char)0;
             s = from = stop ? peft__after_tag(j, stop + 2, last, false) : j->end;
         } else if ((behind = peft__raw_tag(j, s, "raw", &sign, &last)) != NULL && last != '+') {
             from = s = last == '-' ? peft__after_space(behind, j->end) : behind;
             for (stop = NULL; s < j->end && !(stop = peft__raw_tag(j, s, "endraw", &sign, &last));) s++;
-            if (!stop && from < j->end) peft__refuse(j, "{%% raw %%} without its {%% endraw %%}");
+            if (!stop && from < j->end) peft__wrong(j, "{%% raw %%} without its {%% endraw %%}");
             j->s = stop ? peft__after_tag(j, stop, last, false) : j->end;
             if (stop && peft__cut_text(j, from, s, sign, false)) return 'd';
             from = s = j->s;
@@ -24572,8 +24572,8 @@ static bool peft__accept(peft__jinja *j, const char *text) {
 static void peft__unexpected(peft__jinja *j, const char *wanted) {
     const char *end = peft__name_char(*j->s, true) ? peft__name_end(j->s) : j->s + (j->s < j->end);
     peft__point(j, j->tag, end);
-    if (j->s >= j->end) peft__refuse(j, "a tag that is not closed");
-    else peft__refuse(j, "%s expected, not \"%.*s\"", wanted, peft__shown((size_t)(end - j->s)), j->s);
+    if (j->s >= j->end) peft__wrong(j, "a tag that is not closed");
+    else peft__wrong(j, "%s expected, not \"%.*s\"", wanted, peft__shown((size_t)(end - j->s)), j->s);
     j->s = j->end;
 }
 
@@ -24607,9 +24607,9 @@ static peft__value peft__take_number(peft__jinja *j) {
     peft__point(j, s, stop);
     if (based) peft__unable(j, "a number that is not decimal");
     if (real ? !peft__read_real(j, text, &v.real) : !peft__read_integer(j, text, &v.integer, &big))
-        peft__refuse(j, "a number that cannot be read");
-    if (big) peft__refuse(j, "a whole number of more than 64 bits");
-    if (!real && *s == '0' && v.integer) peft__refuse(j, "a number that begins with 0");
+        peft__wrong(j, "a number that cannot be read");
+    if (big) peft__wrong(j, "a whole number of more than 64 bits");
+    if (!real && *s == '0' && v.integer) peft__wrong(j, "a number that begins with 0");
     peft__passed(j, stop);
     return v;
 }
@@ -24618,7 +24618,7 @@ static peft__value peft__take_text(peft__jinja *j) {
     const char *s = j->s + 1, *open = j->s;
     while (s < j->end && *s != *open) s += *s == '\\' ? 2 : 1;
     peft__point(j, open, PEFT__MIN(s, j->end));
-    if (s >= j->end) return peft__refuse(j, "a string without its closing quote");
+    if (s >= j->end) return peft__wrong(j, "a string without its closing quote");
     peft__passed(j, s + 1);
     return peft__unescape(j, open + 1, (size_t)(s - open) - 1);
 }
@@ -24689,10 +24689,10 @@ static void peft__make_target(peft__jinja *j, peft__term *n, bool bound) {
     if (n->kind == PEFT__TERM_NAME) {
         n->name = peft__mention_name(j, n->value, false, !bound);
         if (j->in_loop && n->name == PEFT__LOOP_NAME)
-            peft__refuse(j, "\"loop\" cannot be assigned to in a loop");
+            peft__wrong(j, "\"loop\" cannot be assigned to in a loop");
     } else if (n->kind == PEFT__TERM_TUPLE)
         for (peft__term *i = n->list; i && !j->status; i = i->next) peft__make_target(j, i, bound);
-    else if (n->kind != PEFT__TERM_ATTRIBUTE) peft__refuse(j, "nothing can be assigned to this");
+    else if (n->kind != PEFT__TERM_ATTRIBUTE) peft__wrong(j, "nothing can be assigned to this");
 }
 
 static peft__term *peft__loaded(peft__jinja *j, peft__term *n) {
@@ -24831,7 +24831,7 @@ static peft__term *peft__parse_postfix(peft__jinja *j, peft__term *a) {
 }
 
 static peft__value peft__no_builtin(peft__jinja *j, bool filter, peft__value name) {
-    return peft__refuse(j, "there is no %s \"%.*s\"", filter ? "filter" : "test", PEFT__SHOWN(name));
+    return peft__wrong(j, "there is no %s \"%.*s\"", filter ? "filter" : "test", PEFT__SHOWN(name));
 }
 
 // Parses the name of a filter or test, such as "a" or "a.b". One that does not exist is an error at once;
@@ -24982,7 +24982,7 @@ static peft__term *peft__parse_until(peft__jinja *j, peft__term *n, const char *
     peft__expect_end(j);
     peft__term *body = peft__parse_body(j, ends);
     peft__point_at(j, n);
-    if (!j->mode) peft__refuse(j, "\"%s\" is missing", ends[0]);
+    if (!j->mode) peft__wrong(j, "\"%s\" is missing", ends[0]);
     if (!ends[1]) peft__accept(j, ends[0]);
     return body;
 }
@@ -25076,7 +25076,7 @@ static void peft__parse_signature(peft__jinja *j, peft__term *n) {
         name->value = peft__take_name(j);
         peft__make_target(j, peft__ended(j, name), true);
         if (peft__accept(j, "=")) name->b = peft__parse_expression(j), defaults = true;
-        else if (defaults) peft__refuse(j, "a parameter without a default behind one that has it");
+        else if (defaults) peft__wrong(j, "a parameter without a default behind one that has it");
         if (name->name == PEFT__CALLER) peft__unable(j, "a parameter named \"caller\"");
         *tail = name;
         tail = &name->next;
@@ -25098,7 +25098,7 @@ static void peft__parse_macro(peft__jinja *j, peft__term *n) {
     if (!macro) n->a = peft__parse_expression(j);
     if (!macro && n->a->kind != PEFT__TERM_CALL) {
         peft__point_at(j, n->a);
-        peft__refuse(j, "a call expected");
+        peft__wrong(j, "a call expected");
     }
     j->uses_caller = false;
     j->in_macro++;
@@ -25129,7 +25129,7 @@ static void peft__parse_simple(peft__jinja *j, peft__term *n) {  // a filter blo
 
 static void peft__parse_flow(peft__jinja *j, peft__term *n) {
     peft__point_at(j, n);
-    if (!j->in.loops) peft__refuse(j, "it is not within a loop");
+    if (!j->in.loops) peft__wrong(j, "it is not within a loop");
 }
 
 static const struct {
@@ -25159,7 +25159,7 @@ static peft__term *peft__parse_statement(peft__jinja *j) {
         return n;
     }
     if (end == j->s) peft__unexpected(j, "the name of a statement");
-    else peft__refuse(j, "unknown statement \"%.*s\"", peft__shown((size_t)(end - j->s)), j->s);
+    else peft__wrong(j, "unknown statement \"%.*s\"", peft__shown((size_t)(end - j->s)), j->s);
     return n;
 }
 
@@ -25230,16 +25230,16 @@ static void peft__assign(peft__jinja *j, const peft__term *n, peft__value v, pef
     else if (n->kind == PEFT__TERM_ATTRIBUTE) {
         peft__value space = peft__eval(j, n->a, s);
         if (!j->status) j->at = n;
-        if (space.kind != PEFT__NAMESPACE) peft__refuse(j, "cannot assign attribute on non-namespace object");
+        if (space.kind != PEFT__NAMESPACE) peft__wrong(j, "cannot assign attribute on non-namespace object");
         else if (j->t->desc.chat && n->value.text[0] == '_')
-            peft__refuse(j, "a namespace takes no names that begin with _");
+            peft__wrong(j, "a namespace takes no names that begin with _");
         else peft__dict_set(j, space.o, n->value, v);
     } else {
         const peft__object *l = peft__to_list(j, v).o;
         const peft__term *i = n->list;
         int64_t k = 0;
         for (; i && k < l->count; i = i->next) peft__assign(j, i, l->items[k++], s);
-        if (i || k < l->count) peft__refuse(j, "%s values to unpack", i ? "not enough" : "too many");
+        if (i || k < l->count) peft__wrong(j, "%s values to unpack", i ? "not enough" : "too many");
     }
 }
 
@@ -25257,7 +25257,7 @@ static peft__value peft__arithmetic(peft__jinja *j, char op, peft__value a, peft
     double x = peft__as_double(a), y = peft__as_double(b), z;
     int64_t m = a.integer, n = b.integer, k = 0;
     bool whole = peft__is_whole(a) && peft__is_whole(b);
-    if (strchr("/%d", op) && y == 0) return peft__refuse(j, "division by zero");
+    if (strchr("/%d", op) && y == 0) return peft__wrong(j, "division by zero");
     switch (op) {
     case '+':
     case '-':
@@ -25283,14 +25283,14 @@ static peft__value peft__arithmetic(peft__jinja *j, char op, peft__value a, peft
         if (op == '%') return peft__real(z != 0 ? z : copysign(0, y));
         return peft__real(x != 0 ? rint(x) : copysign(0, peft__as_double(a) / y));
     default:  // **
-        if (x == 0 && y < 0) return peft__refuse(j, "0 cannot be raised to a negative power");
+        if (x == 0 && y < 0) return peft__wrong(j, "0 cannot be raised to a negative power");
         for (k = 1; whole && n >= 0; n--) {
             if (n == 0 || !peft__spend(j, 0)) return peft__integer(k);
             if (!peft__whole_product(k, m, &k)) return peft__big_number(j);
         }
         if (x < 0 && y != floor(y)) return peft__unable(j, "complex numbers");
         z = pow(x, y);
-        if (z - z != 0 && x - x == 0 && y - y == 0) return peft__refuse(j, "the result is too large");
+        if (z - z != 0 && x - x == 0 && y - y == 0) return peft__wrong(j, "the result is too large");
         return peft__real(z);
     }
 }
@@ -25319,7 +25319,7 @@ static peft__value peft__binary(peft__jinja *j, char op, peft__value a, peft__va
     if (text && op == '+') peft__put_text(j, b);
     if (text) return peft__taken(j, start);
     if (!sequence)
-        return peft__refuse(j, "unsupported operand type(s) for %s: '%s' and '%s'", peft__operator_text(op),
+        return peft__wrong(j, "unsupported operand type(s) for %s: '%s' and '%s'", peft__operator_text(op),
             peft__kind_name(a), peft__kind_name(b));
     for (; times > 0 && a.o->count && !j->status; times--)
         peft__list_add_all(j, list, a.o->items, a.o->count);
@@ -25396,9 +25396,9 @@ static peft__value peft__slice(
     peft__jinja *j, peft__value v, peft__value first, peft__value last, peft__value by) {
     bool text = v.kind == PEFT__TEXT;
     if (!text && !peft__is_sequence(peft__defined(j, v)))
-        return peft__refuse(j, "a %s has no slices", peft__kind_name(v));
+        return peft__wrong(j, "a %s has no slices", peft__kind_name(v));
     int64_t n = peft__length_of(j, v), step = peft__whole_or(j, by, 1);
-    if (step == 0) peft__refuse(j, "slice step cannot be zero");
+    if (step == 0) peft__wrong(j, "slice step cannot be zero");
     bool back = step < 0;
     int64_t from = peft__slice_end(j, first, n, back, back ? n - 1 : 0),
             to = peft__slice_end(j, last, n, back, back ? -1 : n);
@@ -25426,7 +25426,7 @@ typedef struct peft__arguments {
 
 static void peft__name_argument(peft__jinja *j, peft__arguments a, peft__value name, peft__value v) {
     if (peft__dict_find(j, a.names.o, name))
-        peft__refuse(j, "the argument \"%.*s\" is given twice", PEFT__SHOWN(name));
+        peft__wrong(j, "the argument \"%.*s\" is given twice", PEFT__SHOWN(name));
     else peft__dict_set(j, a.names.o, name, v);
 }
 
@@ -25462,21 +25462,21 @@ static void peft__bind(
             v[slot] = mark != '=' && places <= list->count ? list->items[places - 1] : peft__missing();
             peft__entry *e = peft__dict_find(j, names, name);
             if (e && peft__given(v[slot]))
-                peft__refuse(j, "the argument \"%.*s\" is given twice", PEFT__SHOWN(name));
+                peft__wrong(j, "the argument \"%.*s\" is given twice", PEFT__SHOWN(name));
             if (e) v[slot] = e->value, used |= (uint64_t)1 << ((e - names->entries) & 63);
             if (!peft__given(v[slot]) && !mark)
-                peft__refuse(j, "%.*s needs the argument \"%.*s\"", PEFT__SHOWN(called), PEFT__SHOWN(name));
+                peft__wrong(j, "%.*s needs the argument \"%.*s\"", PEFT__SHOWN(called), PEFT__SHOWN(name));
         }
         v[slot] = peft__conversion(j, v[slot], s + name.size);
         s = strchr(s, ' ');
         s += s != NULL;
     }
     if (places < list->count)
-        peft__refuse(j, "%.*s takes %lld arguments, not %lld", PEFT__SHOWN(called), (long long)places,
+        peft__wrong(j, "%.*s takes %lld arguments, not %lld", PEFT__SHOWN(called), (long long)places,
             (long long)list->count);
     for (int64_t i = 0; i < names->count && !j->status; i++)
         if (i > 63 || !(used >> i & 1))
-            peft__refuse(j, "%.*s takes no keyword argument '%.*s'", PEFT__SHOWN(called),
+            peft__wrong(j, "%.*s takes no keyword argument '%.*s'", PEFT__SHOWN(called),
                 PEFT__SHOWN(names->entries[i].key));
 }
 
@@ -25528,7 +25528,7 @@ static peft__value peft__call_value(peft__jinja *j, peft__value f, peft__argumen
     if (j->status) return f;
     if (f.kind == PEFT__FUNCTION) return peft__call_builtin(j, f.o->builtin, f.o->how, f.o->subject, a);
     if (f.kind == PEFT__MACRO) return peft__call_macro(j, f.o, a);
-    return peft__refuse(j, "'%s' object is not callable", peft__kind_name(f));
+    return peft__wrong(j, "'%s' object is not callable", peft__kind_name(f));
 }
 
 // ---- evaluation
@@ -25560,7 +25560,7 @@ static peft__value peft__eval_compound(peft__jinja *j, const peft__term *n, peft
     case PEFT__TERM_UNARY:
         if (n->op == 'n') return peft__boolean(!peft__truth(a));
         if (!peft__is_number(peft__defined(j, a)))
-            return peft__refuse(j, "bad operand type for unary %c: '%s'", n->op, peft__kind_name(a));
+            return peft__wrong(j, "bad operand type for unary %c: '%s'", n->op, peft__kind_name(a));
         if (a.kind == PEFT__REAL) return peft__real(n->op == '-' ? -a.real : a.real);
         return peft__arithmetic(j, n->op, peft__integer(0), a);
     case PEFT__TERM_BINARY:
@@ -25584,7 +25584,7 @@ static peft__value peft__eval_compound(peft__jinja *j, const peft__term *n, peft
         c = n->b ? peft__eval(j, n->b, s) : peft__none();
         return peft__slice(j, a, b, c, n->c ? peft__eval(j, n->c, s) : peft__none());
     case PEFT__TERM_CALL: return peft__call_value(j, a, peft__arguments_of(j, n->list, s));
-    default: return peft__refuse(j, "a slice where none can be");
+    default: return peft__wrong(j, "a slice where none can be");
     }
 }
 
@@ -25823,12 +25823,12 @@ PEFT__BUILTIN(attr) {
 PEFT__BUILTIN(abs) {
     if (v[0].kind == PEFT__REAL) return peft__real(fabs(v[0].real));
     if (!peft__is_whole(v[0]))
-        return peft__refuse(j, "bad operand type for abs(): '%s'", peft__kind_name(v[0]));
+        return peft__wrong(j, "bad operand type for abs(): '%s'", peft__kind_name(v[0]));
     return peft__arithmetic(j, v[0].integer < 0 ? '-' : '+', peft__integer(0), v[0]);
 }
 PEFT__BUILTIN(length) {
     int64_t n = v[0].kind == PEFT__LOOP ? peft__loop_length(j, v[0].loop) : peft__length_of(j, v[0]);
-    if (n < 0) peft__refuse(j, "object of type '%s' has no len()", peft__kind_name(v[0]));
+    if (n < 0) peft__wrong(j, "object of type '%s' has no len()", peft__kind_name(v[0]));
     return peft__integer(n);
 }
 PEFT__BUILTIN(default) {
@@ -25838,7 +25838,7 @@ PEFT__BUILTIN(default) {
 }
 PEFT__BUILTIN(end) {  // the first (how 0) or last item
     bool last = j->how & 1, once = v[0].kind == PEFT__ITERATOR;
-    if (last && once) return peft__refuse(j, "'generator' object is not reversible");
+    if (last && once) return peft__wrong(j, "'generator' object is not reversible");
     peft__object *l = once ? v[0].o : peft__to_list(j, v[0]).o;
     int64_t at = last ? l->count - 1 : l->at;
     l->at += once && at < l->count;
@@ -25852,7 +25852,7 @@ PEFT__BUILTIN(join) {  // how: 1 for the text's method
         peft__value item = method ? l->items[i] : peft__get_path(j, l->items[i], v[2], peft__none());
         if (i && peft__given(v[!method])) peft__put_value(j, v[!method]);
         if (method && item.kind != PEFT__TEXT)
-            peft__refuse(j, "sequence item %lld: expected str instance, %s found", (long long)i,
+            peft__wrong(j, "sequence item %lld: expected str instance, %s found", (long long)i,
                 peft__kind_name(item));
         peft__put_value(j, item);
     }
@@ -25905,16 +25905,16 @@ PEFT__BUILTIN(round) {
     int64_t places = v[1].integer;
     bool common = !peft__given(v[2]) || peft__text_is(v[2], "common"), up = peft__text_is(v[2], "ceil");
     if (!common && !up && !peft__text_is(v[2], "floor"))
-        return peft__refuse(j, "method must be common, ceil or floor");
+        return peft__wrong(j, "method must be common, ceil or floor");
     if (!peft__is_number(peft__defined(j, v[0])))
-        return peft__refuse(j, "a '%s' cannot be rounded", peft__kind_name(v[0]));
+        return peft__wrong(j, "a '%s' cannot be rounded", peft__kind_name(v[0]));
     if (places > 300 || places < -300) return peft__unable(j, "rounding to %lld places", (long long)places);
     double d = peft__as_double(v[0]);
     if (!common) {
         peft__value digits = places > 18 ? peft__real((double)places) : peft__integer(places),
                     power = peft__binary(j, 'p', peft__integer(10), digits);
         d = peft__as_double(peft__binary(j, '*', v[0], power));
-        if (d - d != 0) return peft__refuse(j, "cannot convert float to integer");
+        if (d - d != 0) return peft__wrong(j, "cannot convert float to integer");
         return peft__real((up ? ceil(d) : floor(d)) / peft__as_double(power));
     }
     if (peft__is_whole(v[0]) && places < 0) return peft__unable(j, "rounding of a whole number to tens");
@@ -25929,22 +25929,22 @@ PEFT__BUILTIN(round) {
 
 PEFT__BUILTIN(format_filter) {
     if (v[1].o->count && v[2].o->count)
-        return peft__refuse(j, "can't handle positional and keyword arguments at the same time");
+        return peft__wrong(j, "can't handle positional and keyword arguments at the same time");
     return peft__percent(j, v[0], v[2].o->count ? v[2] : v[1]);
 }
 
 PEFT__BUILTIN(items) {
     if (v[0].kind != PEFT__UNDEFINED && v[0].kind != PEFT__DICT)
-        return peft__refuse(j, "Can only get item pairs from a mapping.");
+        return peft__wrong(j, "Can only get item pairs from a mapping.");
     return peft__as_iterator(peft__to_list(j, v[0].kind == PEFT__DICT ? peft__view_of(v[0], 2) : v[0]));
 }
 
 PEFT__BUILTIN(dictsort) {  // case_sensitive, by, reverse
     bool by_value = peft__text_is(v[2], "value");
     if (peft__defined(j, v[0]).kind != PEFT__DICT)
-        return peft__refuse(j, "dictsort needs a dict, not '%s'", peft__kind_name(v[0]));
+        return peft__wrong(j, "dictsort needs a dict, not '%s'", peft__kind_name(v[0]));
     if (peft__given(v[2]) && !by_value && !peft__text_is(v[2], "key"))
-        return peft__refuse(j, "You can only sort by either \"key\" or \"value\"");
+        return peft__wrong(j, "You can only sort by either \"key\" or \"value\"");
     peft__value pairs = peft__to_list(j, peft__view_of(v[0], 2));
     return peft__sorted(
         j, pairs, peft__keys_of(j, pairs, peft__integer(by_value), v[1].flag, false), v[3].flag);
@@ -25970,7 +25970,7 @@ PEFT__BUILTIN(extreme) {  // case_sensitive, attribute; how: < min, > max, 'u' u
 
 PEFT__BUILTIN(sum) {  // attribute, start
     peft__value sum = peft__given(v[2]) ? v[2] : peft__integer(0);
-    if (sum.kind == PEFT__TEXT) return peft__refuse(j, "sum() can't sum strings");
+    if (sum.kind == PEFT__TEXT) return peft__wrong(j, "sum() can't sum strings");
     for (int64_t i = 0; i < v[0].o->count && !j->status; i++)
         sum = peft__binary(j, '+', sum, peft__get_path(j, v[0].o->items[i], v[1], peft__none()));
     return sum;
@@ -25989,7 +25989,7 @@ PEFT__BUILTIN(parts) {
     bool batch = j->how & 1;
     peft__value out = peft__new_list(j), part;
     int64_t n = v[1].integer, count = v[0].o->count, at = 0;
-    if (n < 1) return peft__refuse(j, "parts of less than one");
+    if (n < 1) return peft__wrong(j, "parts of less than one");
     int64_t parts = batch ? count / n + (count % n != 0) : n;
     for (int64_t i = 0; i < parts && !j->status; i++) {
         int64_t size = batch ? PEFT__MIN(n, count - at) : count / n + (i < count % n);
@@ -26056,8 +26056,8 @@ PEFT__BUILTIN(indent) {  // width, first, blank
 
 PEFT__BUILTIN(random) {  // how: 1 if an empty sequence is an error
     int64_t n = v[0].kind == PEFT__DICT || v[0].kind == PEFT__VIEW ? -1 : peft__length_of(j, v[0]);
-    if (n == 0 && j->how) return peft__refuse(j, "Cannot choose from an empty sequence");
-    if (n < 0) return peft__refuse(j, "nothing can be chosen of a '%s'", peft__kind_name(v[0]));
+    if (n == 0 && j->how) return peft__wrong(j, "Cannot choose from an empty sequence");
+    if (n < 0) return peft__wrong(j, "nothing can be chosen of a '%s'", peft__kind_name(v[0]));
     return n ? peft__item_of(j, v[0], peft__integer(peft__rng_below(&j->rng, n))) : peft__nothing();
 }
 
@@ -26089,8 +26089,8 @@ PEFT__BUILTIN(map) {
     const peft__object *l = peft__to_list(j, peft__truth(v[0]) ? v[0] : peft__nothing()).o;
     if (map && !given->count) {
         peft__bind(j, peft__text_of("map"), "- ?attribute ?default", a, path);
-        if (!peft__given(path[1])) peft__refuse(j, "map requires a filter argument");
-    } else if (given->count < own) peft__refuse(j, "Missing parameter for attribute name");
+        if (!peft__given(path[1])) peft__wrong(j, "map requires a filter argument");
+    } else if (given->count < own) peft__wrong(j, "Missing parameter for attribute name");
     else if (own) path[1] = given->items[0];
     if (given->count > own && !j->status) {
         name = peft__text_needed(j, given->items[own]);
@@ -26142,7 +26142,7 @@ PEFT__BUILTIN(find) {  // how: bits: 1 the last one, 2 missing is an error
     int how = j->how;
     size_t from, to, at = SIZE_MAX;
     if (peft__window(j, v, &from, &to)) at = peft__find(j, v[0], v[1], from, to, how & 1);
-    if (at == SIZE_MAX) return how & 2 ? peft__refuse(j, "substring not found") : peft__integer(-1);
+    if (at == SIZE_MAX) return how & 2 ? peft__wrong(j, "substring not found") : peft__integer(-1);
     return peft__integer(peft__count_chars(j, peft__part_of(v[0], 0, at)));
 }
 
@@ -26177,7 +26177,7 @@ PEFT__BUILTIN(split) {  // how: 1 from the right
     bool right = j->how & 1, space = !peft__some(v[1]);
     int64_t most = v[2].integer;
     peft__value rest = v[0], by = space ? v[1] : peft__text_needed(j, v[1]), list = peft__new_list(j);
-    if (!space && !by.size) return peft__refuse(j, "empty separator");
+    if (!space && !by.size) return peft__wrong(j, "empty separator");
     for (; !j->status; most--) {
         if (space) rest = peft__stripped(rest, right ? 2 : 1);
         if (space && !rest.size) break;
@@ -26241,23 +26241,23 @@ PEFT__BUILTIN(format) {  // "{} {0} {name:>5}"
             s += twice;
             continue;
         }
-        if (c == '}') return peft__refuse(j, "Single '}' encountered in format string");
+        if (c == '}') return peft__wrong(j, "Single '}' encountered in format string");
         const char *from = s, *digits = s;
         while (s < end && !strchr(".[!:}", *s)) s++;
         peft__value name = peft__text(from, (size_t)(s - from)), field;
         if (s < end && strchr(".[!", *s)) return peft__unable(j, "a '%c' in a format", *s);
         if (!name.size || (peft__read_count(&digits, s, &at) && digits == s)) {
             if (name.size ? next > 0 : next < 0)
-                return peft__refuse(j, "cannot switch between automatic and manual field numbering");
+                return peft__wrong(j, "cannot switch between automatic and manual field numbering");
             if (name.size) next = -1;
             else at = next++;
             field = at < v[1].o->count ? v[1].o->items[at] : peft__missing();
         } else field = peft__dict_get(j, v[2].o, name);
-        if (!peft__given(field)) return peft__refuse(j, "no '%.*s' for the format", PEFT__SHOWN(name));
+        if (!peft__given(field)) return peft__wrong(j, "no '%.*s' for the format", PEFT__SHOWN(name));
         from = s < end && *s == ':' ? ++s : s;
         while (s < end && *s != '}' && *s != '{') s++;
         if (s < end && *s == '{') return peft__unable(j, "a field within a format");
-        if (s >= end) return peft__refuse(j, "expected '}' before end of string");
+        if (s >= end) return peft__wrong(j, "expected '}' before end of string");
         peft__put_format(j, field, peft__text(from, (size_t)(s++ - from)));
     }
     return peft__taken(j, start);
@@ -26287,7 +26287,7 @@ PEFT__BUILTIN(insert) {  // how: 'a' append
 PEFT__BUILTIN(pop_item) {
     peft__object *l = v[0].o;
     int64_t at = v[1].integer + (v[1].integer < 0 ? l->count : 0);
-    if (at < 0 || at >= l->count) return peft__refuse(j, "pop index out of range");
+    if (at < 0 || at >= l->count) return peft__wrong(j, "pop index out of range");
     peft__value item = l->items[at];
     peft__move_items(j, l, at, at + 1, --l->count - at);
     return item;
@@ -26299,7 +26299,7 @@ PEFT__BUILTIN(search) {  // how: 'i' index, 'r' remove, 'c' count
     for (; at < l->count && peft__spend(j, 0); at++)
         if (peft__equal(j, l->items[at], v[1]) && (n++, how != 'c')) break;
     if (how == 'c') return peft__integer(n);
-    if (!n) return peft__refuse(j, "the value is not in the list");
+    if (!n) return peft__wrong(j, "the value is not in the list");
     if (how == 'r') peft__move_items(j, l, at, at + 1, --l->count - at);
     return how == 'r' ? peft__none() : peft__integer(at);
 }
@@ -26308,7 +26308,7 @@ PEFT__BUILTIN(get) {  // how: 's' setdefault, 'p' pop
     peft__entry *e = peft__dict_find(j, v[0].o, v[1]);
     peft__value found = e ? e->value : peft__given(v[2]) ? v[2] : peft__none();
     if (e && how == 'p') memmove(e, e + 1, (size_t)(v[0].o->entries + --v[0].o->count - e) * sizeof(*e));
-    if (!e && how == 'p' && !peft__given(v[2])) return peft__refuse(j, "the key is not in the dict");
+    if (!e && how == 'p' && !peft__given(v[2])) return peft__wrong(j, "the key is not in the dict");
     if (!e && how == 's') peft__dict_set(j, v[0].o, v[1], found);
     return found;
 }
@@ -26318,7 +26318,7 @@ PEFT__BUILTIN(view) { return peft__view_of(v[0], (size_t)(j->how - '0')); }
 PEFT__BUILTIN(update) {
     const peft__object *given = v[1].o;
     peft__value sources[2] = {v[2], v[2]}, key, value;
-    if (given->count > 1) peft__refuse(j, "expected at most 1 argument, got %lld", (long long)given->count);
+    if (given->count > 1) peft__wrong(j, "expected at most 1 argument, got %lld", (long long)given->count);
     if (given->count) sources[0] = peft__defined(j, given->items[0]);
     for (int i = !given->count; i < 2; i++) {
         bool dict = sources[i].kind == PEFT__DICT;
@@ -26342,7 +26342,7 @@ PEFT__BUILTIN(clear) {
 }
 PEFT__BUILTIN(cycle) {
     const peft__object *l = v[1].o;
-    return l->count ? l->items[v[0].loop->index % l->count] : peft__refuse(j, "no items for cycling given");
+    return l->count ? l->items[v[0].loop->index % l->count] : peft__wrong(j, "no items for cycling given");
 }
 PEFT__BUILTIN(changed) {
     bool same = peft__equal(j, v[0].loop->changed, v[1]);
@@ -26355,19 +26355,19 @@ PEFT__BUILTIN(changed) {
 PEFT__BUILTIN(range) {
     int64_t n = v[1].o->count, numbers[3] = {0, 0, 1};
     peft__value range = peft__object_of(j, PEFT__RANGE);
-    if (n < 1 || n > 3 || v[2].o->count) return peft__refuse(j, "range takes one to three numbers");
+    if (n < 1 || n > 3 || v[2].o->count) return peft__wrong(j, "range takes one to three numbers");
     for (int64_t i = 0; i < n; i++) {
         peft__value item = v[1].o->items[i];
         if (!peft__is_whole(peft__defined(j, item)))
-            return peft__refuse(j, "'%s' object cannot be interpreted as an integer", peft__kind_name(item));
+            return peft__wrong(j, "'%s' object cannot be interpreted as an integer", peft__kind_name(item));
         numbers[n == 1 ? 1 : i] = item.integer;
     }
     int64_t at = numbers[0], stop = numbers[1], step = numbers[2];
-    if (step == 0) return peft__refuse(j, "range() arg 3 must not be zero");
+    if (step == 0) return peft__wrong(j, "range() arg 3 must not be zero");
     for (; (step > 0 ? at < stop : at > stop) && !j->status; at += step) {
         peft__list_add(j, range, peft__integer(at));
         if (j->t->desc.chat && range.o->count > 100000)
-            return peft__refuse(j, "Range too big. The sandbox blocks ranges larger than 100000");
+            return peft__wrong(j, "Range too big. The sandbox blocks ranges larger than 100000");
         if (step > 0 ? at > INT64_MAX - step : at < INT64_MIN - step) break;
     }
     return range;
@@ -26380,7 +26380,7 @@ PEFT__BUILTIN(dict) {  // how: 1 a namespace
     for (int64_t i = 0; names && j->t->desc.chat && i < v[0].o->count; i++) {
         peft__value key = v[0].o->entries[i].key;
         if (key.kind == PEFT__TEXT && key.size && key.text[0] == '_')
-            peft__refuse(j, "a namespace takes no names that begin with _");
+            peft__wrong(j, "a namespace takes no names that begin with _");
     }
     if (names) v[0].kind = PEFT__NAMESPACE;
     return v[0];
@@ -26401,7 +26401,7 @@ PEFT__BUILTIN(zip) {
     return peft__as_iterator(out);
 }
 PEFT__BUILTIN(raise_exception) {
-    return peft__refuse(j, "the template raises: %.*s", (int)PEFT__MIN(v[1].size, (size_t)200), v[1].text);
+    return peft__wrong(j, "the template raises: %.*s", (int)PEFT__MIN(v[1].size, (size_t)200), v[1].text);
 }
 
 static void peft__put_time(peft__jinja *j, peft__value format, int64_t now) {
@@ -26694,7 +26694,7 @@ static peft_status peft__template_run(peft_template *t, const peft__json *values
     peft_rng_seed(&j.rng, t->desc.seed);
     peft__arena_reset(&t->values);
     peft__value record = peft__value_of_json(&j, values);
-    if (record.kind != PEFT__DICT) peft__refuse(&j, "the values are not a JSON object");
+    if (record.kind != PEFT__DICT) peft__wrong(&j, "the values are not a JSON object");
     j.globals = (peft__value *)peft__room(&j, (size_t)t->name_count * sizeof(peft__value));
     for (int64_t i = 0; i < t->name_count && !j.status; i++) {
         const peft__name *n = &t->names[i];
