@@ -202,6 +202,13 @@ static void human_count(char *out, size_t size, double n) {
     else snprintf(out, size, "%.0f", n);
 }
 
+static void human_bytes(char *out, size_t size, size_t n) {
+    double v = (double)n;
+    if (v >= 1e9) snprintf(out, size, "%.2f GB", v / 1e9);
+    else if (v >= 1e6) snprintf(out, size, "%.2f MB", v / 1e6);
+    else snprintf(out, size, "%.1f kB", v / 1e3);
+}
+
 // ---- texts in files: lines, or one field of JSON lines
 
 typedef struct text_list {

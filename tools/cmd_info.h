@@ -24,6 +24,24 @@ static void info_tensors(peft_model *m) {
     }
 }
 
+// What the weights take in memory, by type: "int8 135.21 MB, f32 0.3 MB", or of JSON {"int8":135210000,...}.
+static void info_weights(peft_model *m) {
+    size_t bytes[16] = {0};
+    int shown = 0;
+    for (int64_t i = 0; i < peft_model_tensor_count(m); i++) {
+        const peft_tensor *t = peft_model_tensor(m, i);
+        bytes[(unsigned)t->type % 16] += peft_tensor_bytes(t);
+    }
+    for (int k = 0; k < 16; k++) {
+        char size[32];
+        if (!bytes[k]) continue;
+        human_bytes(size, sizeof(size), bytes[k]);
+        const char *name = peft_dtype_name((peft_dtype)k);
+        if (cli.json) printf("%s\"%s\":%zu", shown++ ? "," : "", name, bytes[k]);
+        else printf("%s%s %s", shown++ ? ", " : "", name, size);
+    }
+}
+
 static void info_json(peft_model *m, const char *path, bool tensors) {
     const peft_config *c = peft_model_config(m);
     const peft_tokenizer *tk = peft_model_tokenizer(m);
@@ -39,6 +57,9 @@ static void info_json(peft_model *m, const char *path, bool tensors) {
            (long long)(tk ? peft_vocab_size(tk) : 0), c->tied ? "true" : "false");
     if (c->max_positions) printf("%lld", (long long)c->max_positions);
     else printf("null");
+    printf(",\"weights\":{");
+    info_weights(m);
+    printf("}");
     if (tensors) {
         printf(",\"tensor_list\":[");
         info_tensors(m);
@@ -53,7 +74,9 @@ static void info_print(peft_model *m, const char *path, bool tensors) {
     human_count(parameters, sizeof(parameters), (double)peft_model_parameter_count(m));
     printf("%s: %s, %s parameters in %lld tensors\n", path, c->model_type, parameters,
            (long long)peft_model_tensor_count(m));
-    printf("  layers        %lld encoder, %lld decoder\n", (long long)c->layers,
+    printf("  weights       ");
+    info_weights(m);
+    printf("\n  layers        %lld encoder, %lld decoder\n", (long long)c->layers,
            (long long)c->decoder_layers);
     printf("  width         %lld, %lld heads of %lld, feed-forward %lld (%s%s)\n", (long long)c->d_model,
            (long long)c->heads, (long long)c->d_kv, (long long)c->d_ff, c->gated ? "gated " : "",

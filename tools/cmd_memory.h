@@ -208,18 +208,11 @@ static int memory_describe(int method, peft_plan_desc *p, peft_adapter_desc *a) 
     return code;
 }
 
-static void memory_bytes(char *out, size_t size, size_t n) {
-    double v = (double)n;
-    if (v >= 1e9) snprintf(out, size, "%.2f GB", v / 1e9);
-    else if (v >= 1e6) snprintf(out, size, "%.2f MB", v / 1e6);
-    else snprintf(out, size, "%.1f kB", v / 1e3);
-}
-
 static void memory_row(const char *name, const int *chosen, int count, const size_t *values) {
     char text[32];
     printf("%-14s", name);
     for (int i = 0; i < count; i++) {
-        memory_bytes(text, sizeof(text), values[chosen[i]]);
+        human_bytes(text, sizeof(text), values[chosen[i]]);
         printf(" %12s", text);
     }
     printf("\n");
@@ -279,14 +272,14 @@ static int memory_picture(const char *path, const peft_memory_plan *plans, const
                 memory_methods[chosen[i]]);
         for (int k = 0; k < COUNT(memory_parts); k++) {
             double width = (double)memory_part_of(p, &memory_parts[k]) / most * (right - left);
-            memory_bytes(text, sizeof(text), memory_part_of(p, &memory_parts[k]));
+            human_bytes(text, sizeof(text), memory_part_of(p, &memory_parts[k]));
             fprintf(f,
                     "<rect x=\"%.2f\" y=\"%g\" width=\"%.2f\" height=\"%g\" fill=\"%s\"><title>%s: "
                     "%s</title></rect>\n",
                     x, top, width, height, memory_parts[k].color, memory_parts[k].name, text);
             x += width;
         }
-        memory_bytes(text, sizeof(text), p->total);
+        human_bytes(text, sizeof(text), p->total);
         fprintf(f, "<text x=\"%.2f\" y=\"%g\">%s</text>\n", x + 8, top + height / 2 + 5, text);
     }
     for (int k = 0; k < COUNT(memory_parts); k++)
@@ -409,8 +402,8 @@ static int memory_measure(const peft_plan_desc *d, const peft_memory_plan *plan)
                measured, resident);
     } else {
         char a[32], b[32], c[32];
-        memory_bytes(a, sizeof(a), planned), memory_bytes(b, sizeof(b), measured),
-            memory_bytes(c, sizeof(c), resident);
+        human_bytes(a, sizeof(a), planned), human_bytes(b, sizeof(b), measured),
+            human_bytes(c, sizeof(c), resident);
         printf(
             "measured in two steps: %s allocated at most (planned %s, %+.2f %%); the process: %s resident\n",
             b, a, 100 * ((double)planned / (double)measured - 1), c);
