@@ -5020,6 +5020,8 @@ static void peft__put_sums(float *y, const float *sums, int64_t n, float s, floa
     for (int64_t i = 0; i < n; i++) y[i] = beta == 0 ? s * sums[i] : s * sums[i] + beta * y[i];
 }
 
+typedef void (*peft__panel_fn)(peft_dtype type, const void *source, int64_t rs, int64_t cs, int64_t kc,
+    int64_t lanes, int64_t width, int64_t step, float *out);
 typedef void (*peft__tile_fn)(int rows, int64_t cols, int64_t kc, const float *a, int64_t a_row,
     int64_t a_step, const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta);
 
@@ -5028,12 +5030,9 @@ typedef void (*peft__tile_fn)(int rows, int64_t cols, int64_t kc, const float *a
 typedef struct peft__isa {
     int mr, nr, dot_rows;
     int64_t kc, l2;
-    peft__pack_fn pack;
-    void (*pack_panel)(peft_dtype type, const void *source, int64_t rs, int64_t cs, int64_t kc, int64_t lanes,
-        int64_t width, int64_t step, float *out);
+    peft__panel_fn pack_panel;
     peft__tile_fn tile;
-    // x [rows, width] rounded to bf16 and written as floats, or as words that hold rows 2p and 2p + 1
-    void (*narrow)(bool pairs, const float *x, int64_t rows, int64_t width, float *out);
+    void (*narrow)(const float *x, int64_t n, float *out);  // rounded to bf16, as floats
     void (*dots)(
         int rows, peft_dtype type, int64_t k, const float *a, int64_t lda, const void *const *b, float *out);
     void (*gemv)(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x, int64_t incx,
@@ -5060,7 +5059,7 @@ typedef struct peft__isa {
 #define PEFT__PASS_WASM 3
 #define PEFT__PASS_AVX2 4
 #define PEFT__PASS_AVX512 5
-#define PEFT__PASS_BF16 6  // the tile once more, for AVX-512's products of bf16
+#define PEFT__PASS_BF16 6  // packing and the tile once more, for AVX-512's products of bf16
 
 #define PEFT__CHAPTER 3
 #define PEFT__PASS PEFT__PASS_PLAIN
@@ -5367,7 +5366,6 @@ v_inline void v_(store_n)(float *p, v_float v, int64_t n) {
 #define v_exp v_(exp_of)
 #define v_load_part(p, n) ((n) < v_width ? v_load_n(p, n) : v_load(p))
 #define v_store_part(p, v, n) ((n) < v_width ? (void)v_store_n(p, v, n) : (void)v_store(p, v))
-#if PEFT__PASS != PEFT__PASS_BF16
 
 // Elements i, i + 1, ... of a row of weights.
 v_inline v_float v_weight(peft_dtype type, const void *row, int64_t i) {
@@ -5382,40 +5380,94 @@ v_inline v_float v_weight_n(peft_dtype type, const void *row, int64_t i, int64_t
     return v_load(buffer);
 }
 
-// Packing: out[p*step + l] = source[p*rs + l*cs] for p < kc, l < lanes, and 0 for lanes <= l < width; rs or
-// cs is 1. A whole vector is stored where the next row of `out` (written later) or padding takes the excess,
-// so `out` needs v_width spare elements. Prefetching goes on from the end of these rows to the next panel's.
+// Rounds to the nearest bf16, ties to even. A NaN stays one, in the bits that are left.
+#if PEFT__PASS == PEFT__PASS_PLAIN
+v_kernel void v_(narrow)(const float *x, int64_t n, float *out) {
+    for (int64_t i = 0; i < n; i++) out[i] = peft__bits_float((uint32_t)peft__f32_to_bf16(x[i]) << 16);
+}
+#elif PEFT__PASS != PEFT__PASS_BF16
+v_inline v_(word) v_(rounded)(v_float x) {
+    v_(word) u = (v_(word))x, r = (u + 0x7FFF + (u >> 16 & 1)) & 0xFFFF0000;
+    v_(word) none = (v_(word))((v_(number))(u & 0x7FFFFFFF) > 0x7F800000);
+    return (r & ~none) | ((u | 0x400000) & none & 0xFFFF0000);
+}
+v_kernel void v_(narrow)(const float *x, int64_t n, float *out) {  // what is beyond n is overwritten
+    for (int64_t i = 0; i < n; i += v_width) v_store(out + i, (v_float)v_(rounded)(v_load(x + i)));
+}
+#endif
+
+// What a word of a packed panel holds: an element of a row (or column), or in bf16 two that follow each other
+// in k. v_two: the floats of a, then of b, in bf16; the instruction takes denormal numbers for 0.
+#if PEFT__PASS != PEFT__PASS_BF16
+#define v_pack 1
+#define v_two(a, b) a
+#define v_pair(a, b) a
+#else
+#define v_pack 2
+#if defined(PEFT__EMULATE_BF16)
+#define v_bits(a) _mm512_cvtepi32_epi16((__m512i)(peft__rounded_avx512(a) >> 16))
+#define v_two(a, b) (__m512) _mm512_inserti64x4(_mm512_castsi256_si512(v_bits(a)), v_bits(b), 1)
+#else
+#define v_two(a, b) (__m512) _mm512_cvtne2ps_pbh(b, a)
+#endif
+v_inline v_float v_(pair)(v_float a, v_float b) {  // words of a[l] and b[l]
+    __m512i order = (__m512i)(peft__word_avx512){0x100000, 0x110001, 0x120002, 0x130003, 0x140004, 0x150005, 0x160006,
+        0x170007, 0x180008, 0x190009, 0x1A000A, 0x1B000B, 0x1C000C, 0x1D000D, 0x1E000E, 0x1F000F};
+    return (v_float)_mm512_permutexvar_epi16(order, (__m512i)v_two(a, b));
+}
+#define v_pair v_(pair)
+#endif
+
+// Packing: out[p*step + l] = source[p*rs + l*cs] for p < kc, l < lanes, and 0 for lanes <= l < width, in
+// words (then out[p/2*step + l]); rs or cs is 1. A whole vector is stored where the next row of `out`
+// (written later) or padding takes the excess, so `out` needs v_width spare elements. Prefetching goes on
+// from the end of these rows to the next panel's.
 #define PEFT__PACK_FETCH(i) \
     peft__fetch(type, source, \
         p + PEFT__AHEAD < kc ? i * cs + p + PEFT__AHEAD : (i + width) * cs + p + PEFT__AHEAD - kc, 0);
 #define PEFT__PACK_LOAD(i) \
-    r[i] = i < lanes ? v_weight(type, peft__advance(type, source, i * cs), p) : v_set(0.0f);
-#define PEFT__PACK_STORE(i) \
-    if (whole) v_store(out + (p + i) * step, r[i]); \
-    else v_store_n(out + (p + i) * step, r[i], width);
+    r[i] = i < lanes ? v_(words)(type, peft__advance(type, source, i * cs), p, n) : v_set(0.0f);
+#define PEFT__PACK_STORE(v, i) \
+    if (whole) v_store(out + (p / v_pack + i) * step, v); \
+    else v_store_n(out + (p / v_pack + i) * step, v, width);
+#define PEFT__PACK_KEEP(i) PEFT__PACK_STORE(r[i], i)
+#define PEFT__PACK_ROW(p) \
+    v_(row_at)(type, peft__advance(type, source, (p) * rs), lanes, PEFT__PACK_ROWS * rs)
+v_inline v_float v_(row_at)(peft_dtype type, const void *row, int64_t n, int64_t ahead) {
+    peft__fetch(type, row, ahead, 0);
+    return n >= v_width ? v_weight(type, row, 0) : v_weight_n(type, row, 0, n);
+}
+// Elements p, p + 1, ... of a row, of which there are n.
+v_inline v_float v_(words)(peft_dtype type, const void *row, int64_t p, int64_t n) {
+    v_float a = n >= v_width ? v_weight(type, row, p) : v_weight_n(type, row, p, n), b = v_set(0.0f);
+    if (v_pack == 2 && n > v_width)
+        b = n >= 2 * v_width ? v_weight(type, row, p + v_width)
+                             : v_weight_n(type, row, p + v_width, n - v_width);
+    (void)b;
+    return v_two(a, b);
+}
 v_inline void v_(pack_lanes)(peft_dtype type, const void *source, int64_t rs, int64_t cs, int64_t kc,
     int64_t lanes, int64_t width, int64_t step, float *out) {
     bool whole = width >= v_width || step < v_width;
+    int64_t p = 0, n = v_pack * v_width;
     if (rs != 1) {  // lanes are contiguous (cs == 1): copy rows
-        for (int64_t p = 0; p < kc; p++) {
-            const void *row = peft__advance(type, source, p * rs);
-            peft__fetch(type, row, PEFT__PACK_ROWS * rs, 0);
-            v_float v = lanes >= v_width ? v_weight(type, row, 0) : v_weight_n(type, row, 0, lanes);
-            if (whole) v_store(out + p * step, v);
-            else v_store_n(out + p * step, v, width);
+        for (; p < kc; p += v_pack) {
+            v_float v = PEFT__PACK_ROW(p);
+            if (v_pack == 2) v = v_pair(v, p + 1 < kc ? PEFT__PACK_ROW(p + 1) : v_set(0.0f));
+            PEFT__PACK_STORE(v, 0)
         }
         return;
     }
-    int64_t p = 0;  // k is contiguous: transpose v_width x v_width blocks
-    for (; p + v_width <= kc; p += v_width) {
-        v_float r[v_width];
+    v_float r[v_width];  // k is contiguous: transpose v_width x v_width blocks
+    for (; p + n <= kc; p += n) {
         PEFT__REPEAT(v_width, PEFT__PACK_FETCH) PEFT__REPEAT(v_width, PEFT__PACK_LOAD) v_transpose(r);
-        PEFT__REPEAT(v_width, PEFT__PACK_STORE)
+        PEFT__REPEAT(v_width, PEFT__PACK_KEEP)
     }
-    for (; p < kc; p++)
-        for (int64_t l = 0; l < width; l++)
-            out[p * step + l] =
-                l < lanes ? peft__element(type, peft__advance(type, source, l * cs), p) : 0.0f;
+    if (p == kc) return;
+    n = kc - p;
+    for (int i = 0; i < v_width; i++) PEFT__PACK_LOAD(i)
+    v_transpose(r);
+    for (int i = 0; i * v_pack < n; i++) { PEFT__PACK_KEEP(i) }
 }
 v_kernel void v_(pack_panel)(peft_dtype type, const void *source, int64_t rs, int64_t cs, int64_t kc,
     int64_t lanes, int64_t width, int64_t step, float *out) {
@@ -5425,41 +5477,6 @@ v_kernel void v_(pack_panel)(peft_dtype type, const void *source, int64_t rs, in
         PEFT__BY_TYPE(v_(pack_lanes), type, from, rs, cs, kc, n, w, step, out + l)
     }
 }
-
-v_kernel void v_(pack)(
-    const peft__matrix *b, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
-    int64_t rs = b->row_step, cs = b->col_step;
-    for (int64_t j = 0; j < nc; j += nr, packed += kc * nr)
-        v_(pack_panel)(b->type, peft__advance(b->type, b->data, k0 * rs + (n0 + j) * cs), rs, cs, kc,
-            PEFT__MIN(nc - j, nr), nr, nr, packed);
-}
-
-// Rounds to the nearest bf16, ties to even. A NaN stays one, in the bits that are left.
-#if PEFT__PASS == PEFT__PASS_PLAIN
-v_kernel void v_(narrow)(bool pairs, const float *x, int64_t rows, int64_t width, float *out) {
-    for (int64_t p = 0; p < rows; p += pairs ? 2 : 1, x += pairs ? 2 * width : width)
-        for (int64_t l = 0; l < width; l++) {
-            uint32_t word = peft__f32_to_bf16(x[l]);
-            word = pairs ? word | (uint32_t)peft__f32_to_bf16(x[width + l]) << 16 : word << 16;
-            *out++ = peft__bits_float(word);
-        }
-}
-#else
-v_inline v_(word) v_(rounded)(const float *x) {
-    v_(word) u = (v_(word))v_load(x), r = (u + 0x7FFF + (u >> 16 & 1)) & 0xFFFF0000;
-    v_(word) none = (v_(word))((v_(number))(u & 0x7FFFFFFF) > 0x7F800000);
-    return (r & ~none) | ((u | 0x400000) & none & 0xFFFF0000);
-}
-v_kernel void v_(narrow)(bool pairs, const float *x, int64_t rows, int64_t width, float *out) {
-    for (int64_t p = 0; p < rows; p += pairs ? 2 : 1, x += pairs ? 2 * width : width, out += width)
-        for (int64_t l = 0; l < width; l += v_width) {  // what is beyond the width is overwritten
-            v_(word) word = v_(rounded)(x + l);
-            if (pairs) word = word >> 16 | v_(rounded)(x + width + l);
-            v_store(out + l, (v_float)word);
-        }
-}
-#endif
-#endif  // not PEFT__PASS_BF16
 
 // The micro-kernel: C[R, 2W] = alpha * A[R, kc] * B[kc, 2W] + beta * C with W = v_width, for R = 1 ... mr.
 // a(i, p) = a[i*a_row + p*a_step], b(p, j) = b[p*b_step + j]; only the first `cols` columns of C are touched.
@@ -5745,14 +5762,16 @@ v_kernel void v_(softmax)(float *x, int64_t n, float *max, double *sum) {
     *sum = total;
 }
 
-static const peft__isa v_(isa) = {v_rows, 2 * v_width, v_dot_rows, v_blocks, v_(pack), v_(pack_panel),
-    v_(tile), v_(narrow), v_(dots), v_(gemv), v_(exp), v_(gate), v_(gate_back), v_(dot), v_(axpy),
-    v_(softmax)};
+static const peft__isa v_(isa) = {v_rows, 2 * v_width, v_dot_rows, v_blocks, v_(pack_panel), v_(tile),
+    v_(narrow), v_(dots), v_(gemv), v_(exp), v_(gate), v_(gate_back), v_(dot), v_(axpy), v_(softmax)};
 #endif  // not PEFT__PASS_BF16
 #undef v_weight
 #undef v_weight_n
 #undef v_exp
 #undef v_tile_add
+#undef v_pack
+#undef v_two
+#undef v_pair
 #endif
 #endif  // PEFT__PASS
 
@@ -5805,8 +5824,9 @@ static int64_t peft__round_up(int64_t a, int64_t b) { return peft__div_up(a, b) 
 typedef struct peft__gemm_job {
     peft_context *ctx;  // NULL: serial
     const peft__isa *isa;
-    peft__pack_fn pack;
+    peft__panel_fn pack_panel;
     peft__tile_fn tile;
+    peft_simd simd;
     bool narrow, pairs;  // operands are rounded to bf16 while packing, and lie in pairs; see peft__isa
     int64_t m, n, k;  // C [m, n] = beta C + s A [m, k] B [k, n]
     float s, beta;
@@ -5816,7 +5836,7 @@ typedef struct peft__gemm_job {
     bool a_in_place, b_in_place, split_m;  // split_m: tasks own blocks of A's rows, else of B's columns
     // row panel i is rows [i*m/row_panels, (i+1)*m/row_panels): nearly equal heights
     int64_t row_panels, col_panels, own_panels, shared_panels;
-    int64_t kc, a_panel, b_panel, shared_panel;  // k per block; floats of a packed panel
+    int64_t kc, a_panel, b_panel, shared_panel;  // k per block; words of a packed panel
     int64_t blocks, lanes;  // how many blocks there are, and threads that take them
     int64_t shared_limit, slot_size;  // panels of the shared operand at once; floats per slot
     int64_t k0, kn, shared_begin, shared_end, next;  // where the loops are now; the next block to take
@@ -5836,9 +5856,10 @@ static void peft__gemm_plan(peft__gemm_job *g, int64_t threads) {
     bool b_rows = g->b.col_step == 1;
     g->row_panels = peft__div_up(g->m, isa->mr);
     g->col_panels = peft__div_up(g->n, isa->nr);
-    g->kc = peft__round_up(peft__div_up(g->k, peft__div_up(g->k, isa->kc)), g->b.format ? 32 : 8);
-    g->a_panel = g->kc * isa->mr + 16;
-    g->b_panel = g->kc * isa->nr;
+    int64_t word = g->pairs ? 2 : 1;  // elements in it
+    g->kc = peft__round_up(peft__div_up(g->k, peft__div_up(g->k, isa->kc * word)), g->b.format ? 32 : 8);
+    g->a_panel = g->kc / word * isa->mr + 16;
+    g->b_panel = g->kc / word * isa->nr;
     if (g->a.row_step == 1) g->a_in_place = g->m <= 2 * isa->mr || g->n <= 2 * isa->nr;
     else g->a_in_place = g->n <= PEFT__WIDE && g->a.row_step % PEFT__PAGE != 0;
     g->b_in_place = g->b.type == PEFT_F32 && b_rows && g->m <= 4 * isa->mr;
@@ -5863,26 +5884,32 @@ static int64_t peft__row_of(const peft__gemm_job *g, int64_t panel) { return pan
 
 // Packs rows [p0, p1) of this block of k of panels [begin, end) of A or B. Where the lanes of a panel are
 // contiguous in memory, panels are packed side by side, a few rows at a time: whole stretches of a row are
-// read then, not a piece of each page. So it is on the way to bf16, too.
+// read then, not a piece of each page. What the panel's packing cannot round goes through `wide`.
 static void peft__gemm_pack(
     const peft__gemm_job *g, bool of_a, int64_t begin, int64_t end, int64_t p0, int64_t p1, float *out) {
-    float rounded[PEFT__NARROW_ROWS * 32 + 16];
+    float wide[PEFT__NARROW_ROWS * 32 + 16];
+    const peft__matrix *x = of_a ? &g->a : &g->b;
     int64_t width = of_a ? g->isa->mr : g->isa->nr, size = of_a ? g->a_panel : g->b_panel;
-    bool side_by_side = of_a ? g->a.row_step == 1 && g->a.col_step != 1 : g->b.col_step == 1;
-    int64_t step = g->narrow ? PEFT__NARROW_ROWS : side_by_side ? PEFT__PACK_ROWS : g->kn;
-    for (int64_t p = p0; p < p1; p += step)
+    int64_t rs = of_a ? x->col_step : x->row_step, cs = of_a ? x->row_step : x->col_step;
+    bool through = g->narrow && (!g->pairs || x->format);
+    int64_t piece = through ? PEFT__NARROW_ROWS : g->kn, step = cs == 1 && rs != 1 ? PEFT__PACK_ROWS : g->kn;
+    if (through && step < piece) step = piece;
+    for (int64_t s = p0; s < p1; s += step)
         for (int64_t i = begin; i < end; i++) {
-            int64_t count = PEFT__MIN(step, p1 - p), row = of_a ? peft__row_of(g, i) : 0;
-            float *panel = out + (i - begin) * size, *to = g->narrow ? rounded : panel + p * width;
-            if (of_a)
-                g->isa->pack_panel(PEFT_F32, peft__matrix_at(&g->a, row, g->k0 + p), g->a.col_step,
-                    g->a.row_step, count, peft__row_of(g, i + 1) - row, width, width, to);
-            else
-                g->pack(
-                    &g->b, g->k0 + p, count, i * width, PEFT__MIN(width, g->n - i * width), (int)width, to);
-            if (!g->narrow) continue;
-            if (g->pairs && count % 2) memset(rounded + count++ * width, 0, (size_t)width * sizeof(float));
-            g->isa->narrow(g->pairs, rounded, count, width, panel + (g->pairs ? p / 2 : p) * width);
+            int64_t first = of_a ? peft__row_of(g, i) : i * width;
+            int64_t lanes = (of_a ? peft__row_of(g, i + 1) : PEFT__MIN(first + width, g->n)) - first;
+            for (int64_t p = s; p < PEFT__MIN(s + step, p1); p += piece) {
+                int64_t count = PEFT__MIN(PEFT__MIN(piece, step), p1 - p), k = g->k0 + p;
+                float *panel = out + (i - begin) * size + (g->pairs ? p / 2 : p) * width;
+                float *to = through ? wide : panel;
+                if (x->format) x->format->pack(g->simd)(x, k, count, first, lanes, (int)width, to);
+                else
+                    g->pack_panel(x->type, peft__advance(x->type, x->data, k * rs + first * cs), rs, cs, count,
+                        lanes, width, width, to);
+                if (through && g->pairs)
+                    g->pack_panel(PEFT_F32, wide, width, 1, count, width, width, width, panel);
+                else if (through) g->isa->narrow(wide, count * width, panel);
+            }
         }
 }
 
@@ -6036,8 +6063,6 @@ static void peft__gemm_flip(const peft__gemm_job *g, peft__gemm_job *f) {
     f->a = peft__T(g->b), f->b = peft__T(g->a);
     f->beta = 0.0f;
     f->ldc = g->m;
-    f->narrow = f->pairs = false;  // few columns, as the dot products
-    f->tile = f->isa->tile;
 }
 
 // Floats of scratch memory that a path needs.
@@ -6080,12 +6105,12 @@ static void peft__gemm_job_init(peft__gemm_job *g, peft_context *ctx, const peft
     float s, const peft__matrix *a, const peft__matrix *b) {
     memset(g, 0, sizeof(*g));
     g->isa = peft__isa_of(ctx);
-    g->pack = b->format ? b->format->pack(ctx->simd) : g->isa->pack;
-    g->tile = g->isa->tile;
-    g->narrow = ctx->compute == PEFT_BF16;
+    g->simd = ctx->simd;
+    g->pack_panel = g->isa->pack_panel, g->tile = g->isa->tile;
+    g->narrow = ctx->compute == PEFT_BF16 && PEFT__MIN(c->rows, c->cols) > PEFT__FEW;
     g->pairs = g->narrow && ctx->bf16_pairs;
 #if defined(PEFT__TARGET_BF16)
-    if (g->pairs) g->tile = peft__tile_bf16;
+    if (g->pairs) g->pack_panel = peft__pack_panel_bf16, g->tile = peft__tile_bf16;
 #endif
     g->m = c->rows, g->n = c->cols, g->k = a->cols;
     g->s = s, g->beta = beta;

@@ -8,6 +8,7 @@
 #endif
 #include "peft.h"
 #include "check.h"
+#include <float.h>
 #include <stdio.h>
 #ifdef PEFT_TEST_QUANT_STUB
 #include "quant_stub.h"
@@ -252,30 +253,53 @@ static float bf16(float v) {
     return peft__bf16_to_f32(peft__f32_to_bf16(v));
 }
 
+static float odd_float(bool odd) {
+    static const uint32_t bits[] = {0, 0x80000000, 0x7F800000, 0xFF800000, 0x7FC00000, 0x7F800001, 0xFFFFFFFF, 1, 0x80000001, 0x007FFFFF,
+                                    0x3F808000, 0x3F818000, 0x3F807FFF, 0x3F808001, 0x7F7FFFFF, 0xFF7FFFFF, 0x7F7F7FFF};
+    return peft__bits_float(odd ? bits[peft__rng_below(&rng, PEFT__COUNT(bits))] : (uint32_t)peft__rng_next(&rng));
+}
+
 // The vector's rounding is that of one number, for every kind of number.
 static void test_narrow(peft_context *ctx) {
-    enum { ROWS = 6, WIDTH = 32 };
-    static const uint32_t odd[] = {0, 0x80000000, 0x7F800000, 0xFF800000, 0x7FC00000, 0x7F800001, 0xFFFFFFFF, 1, 0x80000001, 0x007FFFFF,
-                                   0x3F808000, 0x3F818000, 0x3F807FFF, 0x3F808001, 0x7F7FFFFF, 0xFF7FFFFF, 0x7F7F7FFF};
-    float x[ROWS * WIDTH + 16], out[ROWS * WIDTH + 16];
-    for (int round = 0; round < 200; round++)
-        for (int pairs = 0; pairs < 2; pairs++) {
-            int width = round % 2 ? WIDTH : peft__isa_of(ctx)->mr;
-            bool ok = true;
-            for (int i = 0; i < ROWS * WIDTH + 16; i++)
-                x[i] = peft__bits_float(round < 20 ? odd[peft__rng_below(&rng, PEFT__COUNT(odd))] : (uint32_t)peft__rng_next(&rng));
-            peft__isa_of(ctx)->narrow(pairs, x, ROWS, width, out);
-            for (int p = 0; p < ROWS; p++)
-                for (int l = 0; l < width; l++) {
-                    uint32_t word = peft__float_bits(out[(pairs ? p / 2 : p) * width + l]), want = peft__f32_to_bf16(x[p * width + l]);
-                    ok = ok && (pairs ? (p % 2 ? word >> 16 : word & 0xFFFF) == want : word == want << 16);
-                }
-            check(ok, "rounding to bf16", ctx->simd, ROWS, width, pairs, round);
-        }
+    float x[80], out[80];
+    for (int round = 0; round < 400; round++) {
+        bool ok = true;
+        for (int i = 0; i < 80; i++) x[i] = odd_float(round < 40);
+        peft__isa_of(ctx)->narrow(x, 50, out);
+        for (int i = 0; i < 50; i++) ok = ok && peft__float_bits(out[i]) == (uint32_t)peft__f32_to_bf16(x[i]) << 16;
+        check(ok, "rounding to bf16", ctx->simd, 50, 0, 0, round);
+    }
+}
+
+// Panels of pairs, of matrices that lie either way: rows 2p and 2p + 1 in a word, zeros where there are none. The instruction may take a
+// denormal number for 0.
+static void test_pairs(peft_context *ctx) {
+    enum { K = 75, LANES = 40 };
+    float *x = (float *)malloc(K * LANES * 4), *out = (float *)malloc((K / 2 + 1) * LANES * 4 + 64);
+    peft__gemm_job g;
+    peft__matrix m = peft__dense(x, LANES, LANES);
+    ctx->compute = PEFT_BF16;
+    peft__gemm_job_init(&g, ctx, &m, 0, 1, &m, &m);
+    for (int round = 0; round < 60 && g.pairs; round++) {
+        bool rows = round & 1, of_a = round & 2, ok = true;
+        int width = of_a ? g.isa->mr : g.isa->nr, lanes = 1 + (int)peft__rng_below(&rng, (uint32_t)width), k = 1 + (int)peft__rng_below(&rng, K);
+        for (int i = 0; i < K * LANES; i++) x[i] = odd_float(round < 8);
+        g.pack_panel(PEFT_F32, x, rows ? LANES : 1, rows ? 1 : K, k, lanes, width, width, out);
+        for (int p = 0; p < (k + 1) / 2 * 2; p++)
+            for (int l = 0; l < width; l++) {
+                float v = p < k && l < lanes ? x[rows ? p * LANES + l : l * K + p] : 0;
+                uint32_t word = peft__float_bits(out[p / 2 * width + l]) >> (p % 2 * 16) & 0xFFFF;
+                ok = ok && (word == peft__f32_to_bf16(v) || (fabsf(v) < FLT_MIN && (word & 0x7FFF) == 0));
+            }
+        check(ok, "pairs of bf16", ctx->simd, lanes, width, k, round);
+    }
+    ctx->compute = PEFT_F32;
+    free(x), free(out);
 }
 
 // Products in bf16 are those of the rounded operands, as exact as f32's are; few rows or columns stay as they are. All storage formats,
-// odd depths, both kernels, and the same bits for any number of threads.
+// odd depths, both kernels, and the same bits for any number of threads. The kernel of pairs adds its two products in the order given here,
+// whether the instruction runs or its emulation.
 static void test_bf16(peft_simd simd) {
     static const int threads[] = {1, 2, 3};
     static const peft_dtype types[] = {PEFT_F32, PEFT_F16, PEFT_BF16, PEFT_NF4};
@@ -303,21 +327,17 @@ static void test_bf16(peft_simd simd) {
             peft__from_f32(type, b, n * k, half);
             for (int64_t j = 0; j < n * k; j++) b[j] = peft__element(type, half, j);
         }
-        for (int kernel = 0; kernel < 2; kernel++) {
+        for (int kernel = 0; kernel < 1 + (int)peft_bf16_is_fast(f32); kernel++) {
             bool ok = true, same = true, bounded = true;
             for (int t = 0; t < 3; t++) {
                 peft_context *ctx = make(simd, threads[t]);
                 if (!ctx) continue;  // built without threads
                 ctx->compute = PEFT_BF16;
-                if (kernel && !ctx->bf16_pairs) {
-                    peft_context_destroy(ctx);
-                    break;
-                }
                 ctx->bf16_pairs = kernel;
                 peft__gemm_job g;
                 peft__matrix C = peft__dense(c, m, n);
                 peft__gemm_job_init(&g, ctx, &C, 0, 1, &A, &B);
-                few = peft__gemm_choose(&g) != PEFT__PATH_TILES || m * n * k <= PEFT__TINY || (type == PEFT_NF4 && m <= 4);
+                few = peft__gemm_choose(&g) != PEFT__PATH_TILES || !g.narrow || m * n * k <= PEFT__TINY || (type == PEFT_NF4 && m <= 4);
                 ok = peft__matmul(ctx, C, 0, 1, A, B) == PEFT_OK && ok;
                 if (t) same = same && memcmp(c, first, (size_t)(m * n) * 4) == 0;
                 else memcpy(first, c, (size_t)(m * n) * 4);
@@ -326,10 +346,15 @@ static void test_bf16(peft_simd simd) {
             for (int64_t r = 0; r < m && ok && !few; r++)
                 for (int64_t j = 0; j < n; j++) {
                     double sum = 0, size = 0, exact = 0;
+                    float paired = 0, before[2] = {0, 0};
                     for (int64_t p = 0; p < k; p++) {
                         float x = a[ta ? p * m + r : r * k + p], y = b[tb ? j * k + p : p * n + j];
                         sum += (double)bf16(x) * (double)bf16(y), size += fabs((double)x * (double)y), exact += (double)x * (double)y;
+                        if (p % 2) paired = fmaf(bf16(before[0]), bf16(before[1]), fmaf(bf16(x), bf16(y), paired));
+                        else if (p == k - 1) paired = fmaf(bf16(x), bf16(y), paired);
+                        before[0] = x, before[1] = y;
                     }
+                    ok = ok && (!kernel || first[r * n + j] == paired);
                     ok = ok && fabs((double)first[r * n + j] - sum) <= (double)(k + 8) * 6.1e-8 * size + 1e-30;
                     bounded = bounded && fabs((double)first[r * n + j] - exact) <= size / 128;  // 2^-9 for each operand, and the sum
                 }
@@ -341,6 +366,7 @@ static void test_bf16(peft_simd simd) {
         free(a), free(b), free(c), free(first), free(half);
     }
     test_narrow(f32);
+    test_pairs(f32);
     peft_context_destroy(f32);
 }
 
