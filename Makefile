@@ -7,6 +7,7 @@ LIBS = -DPEFT_USE_PTHREADS -pthread -lm
 TESTS := $(patsubst tests/test_%.c,build/test_%,$(wildcard tests/test_*.c))
 MPICC := $(shell command -v mpicc)
 EXAMPLES := $(filter-out $(if $(MPICC),,build/data_parallel),$(patsubst examples/%.c,build/%,$(wildcard examples/*.c)))
+$(shell mkdir -p build)
 
 all: build/peft examples
 
@@ -38,7 +39,6 @@ LINKED = $(if $(filter $@,$(ALONE)),,-DPEFT_IMPLEMENTED $(if $(filter $@,$(OPEN)
 COMPILE = $(CC) $(STD) $(CFLAGS) $(if $(filter $@,$(OPEN)),-Ibuild/open) -I. -o $@ $< $(LINKED) $(LIBS)
 
 build/peft.o: peft.h
-	@mkdir -p build
 	$(CC) $(STD) $(CFLAGS) -DPEFT_IMPLEMENTATION -DPEFT_USE_PTHREADS -x c -c -o $@ $<
 build/open.c build/open/peft.h: peft.h tests/open.awk
 	@mkdir -p build/open
@@ -57,7 +57,6 @@ build/%: examples/%.c peft.h
 build/data_parallel: examples/data_parallel.c peft.h  # of the examples only where there is an mpicc
 	$(COMPILE:$(CC)%=$(MPICC)%)
 build/make_data build/picture: build/%: tools/%.c  # these two are about no model
-	@mkdir -p build
 	$(CC) $(STD) $(CFLAGS) -o $@ $<
 
 test: $(TESTS) $(EXAMPLES) build/golden build/peft build/make_data
@@ -94,7 +93,6 @@ bench: build/bench
 	build/bench
 
 build/book_pages: tools/book.c  # build/book is the folder of its pages
-	@mkdir -p build
 	$(CC) $(STD) $(CFLAGS) -o $@ $<
 
 book: build/book_pages
@@ -120,7 +118,6 @@ export NODE_PATH ?= /usr/share/nodejs
 EMCC = emcc -std=c11 -O2 -msimd128 -fno-slp-vectorize -I. -sALLOW_MEMORY_GROWTH
 wasm: build/own_network.js
 build/own_network.js: examples/own_network.c peft.h
-	@mkdir -p build
 	$(EMCC) -sSINGLE_FILE -o $@ $<
 
 # The page that fine-tunes, as static files for any web server: python3 -m http.server -d build/web

@@ -8510,7 +8510,7 @@ static void peft__segment_backward(peft_tape *t, peft__node *node) {
 PEFTDEF peft_tensor *peft_recompute(peft_tape *t, peft_segment_fn fn, peft_tensor *const *inputs, int count,
     const void *user, size_t user_size) {
     if (!peft__ready(t, fn && (inputs || count <= 0), "recompute")) return NULL;
-    if (t->inference || t->segment) return fn(t, inputs, user);  // a segment within a segment is a part of it
+    if (t->segment) return fn(t, inputs, user);  // a segment within a segment is a part of it
     if (count < 0 || count > PEFT__SEGMENT_INPUTS)
         return peft__op_fail(
             t, PEFT_ERROR_ARGUMENT, "recompute: %d inputs; at most %d", count, (int)PEFT__SEGMENT_INPUTS);
@@ -8525,7 +8525,7 @@ PEFTDEF peft_tensor *peft_recompute(peft_tape *t, peft_segment_fn fn, peft_tenso
     if (y && !outside) peft__segment_keep(t, peft__f32(y));
     peft__segment_release(t);
     t->unrecorded = false;
-    if (!y || outside) return y;
+    if (!y || outside || t->inference) return y;
     y->requires_grad = t->differentiable;
     n.user = peft__tape_keep(t, y, user, 1, user_size);
     return peft__record(t, y, peft__segment_backward, &n, sizeof(n));
@@ -18588,8 +18588,11 @@ static peft_tensor *peft__run_block(
     const peft__pass *p, bool encoder, int64_t layer, peft_tensor *x, peft_tensor *memory) {
     peft_tensor *const inputs[3] = {x, memory, p->prefix};
     peft__block_call call = {*p, encoder, layer};
-    if (!p->tape->checkpoint_blocks) return peft__model_block(p, encoder, layer, x, memory);
-    return peft_recompute(p->tape, peft__call_block, inputs, 3, &call, sizeof(call));
+    bool inference = p->tape->inference;  // keeps no block's inside, nor its input
+    if (!inference && !p->tape->checkpoint_blocks) return peft__model_block(p, encoder, layer, x, memory);
+    peft_tensor *y = peft_recompute(p->tape, peft__call_block, inputs, 3, &call, sizeof(call));
+    if (inference && layer && y != x) peft__give((float *)x->data);
+    return y;
 }
 
 // ---- a whole pass

@@ -479,6 +479,46 @@ static void test_checkpointing(int which, int method, float dropout) {  // metho
     peft_context_destroy(ctx);
 }
 
+// What a pass without gradients takes does not grow with the number of blocks, and its loss is that of a pass with them.
+static void test_inference(bool pairs) {
+    static const char *const names[] = {"flat", "deep"};
+    static const int layers[] = {2, 20};
+    size_t taken[2];
+    batch *data = (batch *)malloc(sizeof(batch));
+    make_batch(data, pairs, 4, 40, pairs ? 24 : 40, true);
+    for (int k = 0; k < 2; k++) {
+        char config[400], path[32];
+        peft_context *ctx = make_context(1);
+        snprintf(config, sizeof config, pairs
+            ? "{\"model_type\": \"t5\", \"d_model\": 64, \"d_kv\": 16, \"num_heads\": 4, \"d_ff\": 96, \"num_layers\": %d, \"vocab_size\": 120}"
+            : "{\"model_type\": \"llama\", \"hidden_size\": 64, \"num_attention_heads\": 4, \"num_hidden_layers\": %d, \"intermediate_size\": 96, "
+              "\"vocab_size\": 120}", layers[k]);
+        snprintf(path, sizeof path, "%s/config.json", names[k]);
+        peft_mount(ctx, path, config, strlen(config));
+        peft_model *m = load(ctx, names[k], true, PEFT_F32, false);
+        peft_adapter *a = adapt(m, PEFT_LORA, "all-linear", 0);
+        peft_active_adapter active = {a, 1, 0, 0};
+        float loss[2] = {0, 1};
+        for (int with = 1; with >= 0; with--) {
+            peft_tape *t = NULL;
+            peft_tape_create(ctx, &t);
+            peft_tape_inference(t, !with);
+            size_t before = peft_memory_in_use(ctx);
+            const peft_tensor *y = peft_model_loss(m, t, &data->b, &active, 1, 0);
+            loss[with] = y ? peft__f32(y)[0] : (float)with;
+            taken[k] = peft_memory_in_use(ctx) - before;
+            peft_tape_destroy(t);
+        }
+        check(loss[0] == loss[1], "a loss without gradients", ctx);
+        peft_adapter_destroy(a);
+        peft_model_destroy(m);
+        peft_context_destroy(ctx);
+    }
+    if (taken[1] > taken[0] + taken[0] / 4) printf("%zu bytes for 2 blocks, %zu for 20\n", taken[0], taken[1]);
+    check(taken[1] <= taken[0] + taken[0] / 4, "memory of many blocks without gradients", NULL);
+    free(data);
+}
+
 // A network of one's own: x -> x + f(x W) V with W and V leaves.
 typedef struct own {
     peft_tensor *w, *v;
@@ -1047,6 +1087,8 @@ int main(int argc, char **argv) {
     test_load_memory();
     test_load_errors();
     test_config_member();
+    test_inference(false);
+    test_inference(true);
     test_own();
     test_maps();
     for (int k = 0; k < 5; k++) {
