@@ -133,7 +133,7 @@ build/web/peft.js build/web/threads.js: examples/web/web.c peft.h
 	$(EMCC) -sENVIRONMENT=worker -sFORCE_FILESYSTEM -sEXPORTED_RUNTIME_METHODS=ccall,FS $(THREADS) -o $@ $<
 build/web_native: examples/web/web.c peft.h
 	$(CC) $(STD) $(CFLAGS) -DPEFT_NO_SIMD -I. -o $@ $< -lm
-test-web: web build/web_native
+test-web: web build/web_native build/peft
 	node tests/web.js
 
 # Bare metal: a small Llama is trained here, put into flash, and adapted on a Cortex-M4 that qemu plays.

@@ -309,7 +309,13 @@ typedef enum peft_activation_kind {
     PEFT_GELU,
     PEFT_GELU_TANH,
     PEFT_SILU,
-    PEFT_TANH
+    PEFT_TANH,
+    PEFT_SIGMOID,
+    PEFT_QUICK_GELU,  // x sigmoid(1.702 x)
+    PEFT_MISH,        // x tanh(ln(1 + e^x))
+    PEFT_RELU2,       // relu squared
+    PEFT_RELU6,       // relu, at most 6
+    PEFT_GELU10       // gelu, at most 10
 } peft_activation_kind;
 PEFTDEF peft_tensor *peft_activation(peft_tape *tape, peft_tensor *x, peft_activation_kind kind);
 // f(gate) * up
@@ -3680,12 +3686,14 @@ static peft_status peft__json_read(peft__arena *a, const char *path, peft__json 
     return status;
 }
 
+// Of a key that is there twice, the last counts, as in Python.
 PEFT__NOINLINE const peft__json *peft__json_get(const peft__json *object, const char *key) {
+    const peft__json *found = NULL;
     if (!object || object->type != PEFT__JSON_OBJECT) return NULL;
     size_t n = strlen(key);
     for (const peft__json *v = object->child; v; v = v->next)
-        if (v->key_length == n && memcmp(v->key, key, n) == 0) return v;
-    return NULL;
+        if (v->key_length == n && memcmp(v->key, key, n) == 0) found = v;
+    return found;
 }
 
 static bool peft__json_is(const peft__json *v, peft__json_type type) { return v && v->type == type; }
@@ -9125,6 +9133,21 @@ static float peft__tanh_slope(float x) {
     float th = tanhf(x);
     return 1 - th * th;
 }
+static float peft__sigmoid(float x) { return 1 / (1 + expf(-x)); }
+static float peft__sigmoid_slope(float x) { return peft__sigmoid(x) * peft__sigmoid(-x); }
+static float peft__quick_gelu(float x) { return x * peft__sigmoid(1.702f * x); }
+static float peft__quick_gelu_slope(float x) { return peft__silu_slope(1.702f * x); }
+static float peft__mish(float x) { return x * tanhf(log1pf(expf(x))); }
+static float peft__mish_slope(float x) {
+    float th = tanhf(log1pf(expf(x)));
+    return th + x * (1 - th * th) * peft__sigmoid(x);
+}
+static float peft__relu2(float x) { return peft__relu(x) * peft__relu(x); }
+static float peft__relu2_slope(float x) { return 2 * peft__relu(x); }
+static float peft__relu6(float x) { return PEFT__MIN(peft__relu(x), 6.0f); }
+static float peft__relu6_slope(float x) { return x > 0 && x < 6 ? 1.0f : 0.0f; }
+static float peft__gelu10(float x) { return PEFT__MIN(peft__gelu(x), 10.0f); }
+static float peft__gelu10_slope(float x) { return x < 10 ? peft__gelu_slope(x) : 0; }
 
 // The activations by peft_activation_kind. `vector`: chapter 3 has vector code, to be called with `gelu`.
 static const struct peft__activation {
@@ -9132,7 +9155,11 @@ static const struct peft__activation {
     bool vector, gelu;
 } peft__activations[] = {{peft__relu, peft__relu_slope, false, false},
     {peft__gelu, peft__gelu_slope, false, false}, {peft__gelu_tanh, peft__gelu_tanh_slope, true, true},
-    {peft__silu, peft__silu_slope, true, false}, {tanhf, peft__tanh_slope, false, false}};
+    {peft__silu, peft__silu_slope, true, false}, {tanhf, peft__tanh_slope, false, false},
+    {peft__sigmoid, peft__sigmoid_slope, false, false},
+    {peft__quick_gelu, peft__quick_gelu_slope, false, false}, {peft__mish, peft__mish_slope, false, false},
+    {peft__relu2, peft__relu2_slope, false, false}, {peft__relu6, peft__relu6_slope, false, false},
+    {peft__gelu10, peft__gelu10_slope, false, false}};
 
 typedef struct peft__activation_job {
     peft__node node;
@@ -16302,7 +16329,8 @@ static void peft__config_activation(peft__config_reader *r, const char *key, con
         const char *names;
         peft_activation_kind kind;
     } table[] = {{"relu", PEFT_RELU}, {"gelu,gelu_python", PEFT_GELU}, {"silu,swish", PEFT_SILU},
-        {"tanh", PEFT_TANH},
+        {"tanh", PEFT_TANH}, {"sigmoid", PEFT_SIGMOID}, {"quick_gelu", PEFT_QUICK_GELU}, {"mish", PEFT_MISH},
+        {"relu2", PEFT_RELU2}, {"relu6", PEFT_RELU6}, {"gelu_10", PEFT_GELU10},
         {"gelu_new,gelu_pytorch_tanh,gelu_python_tanh,gelu_fast,gelu_accurate", PEFT_GELU_TANH}};
     for (int64_t i = 0; i < PEFT__COUNT(table); i++) {
         if (!peft__is_listed(table[i].names, name)) continue;
@@ -16552,6 +16580,9 @@ static void peft__rope_config(peft__config_reader *r, bool neox) {
         r, rope, "partial_rotary_factor", neox ? "rotary_pct" : "partial_rotary_factor", neox ? 0.25 : 1);
     if (r->status) return;
     c->rotary = part <= 1 ? (int64_t)((double)c->d_kv * part) : 0;
+    // where the part is an odd number n, HF rotates n + 1 dimensions, with frequencies theta^(-2i / n)
+    bool odd = c->rotary % 2 && c->rotary < c->d_kv;
+    if (odd) c->rope_theta = pow(c->rope_theta, 1 + 1 / (double)c->rotary++);
     bool whole = part == 1 || neox || r->family == &peft__phi3_family;
     if (!(part <= 1) || c->rotary % 2 || !whole || !(c->rope_theta > 0))
         peft__config_fail(r, PEFT_ERROR_UNSUPPORTED,
@@ -16560,6 +16591,9 @@ static void peft__rope_config(peft__config_reader *r, bool neox) {
             c->rope_theta, part, c->d_kv,
             whole ? "it has to be an even number of each" : "this family has them whole");
     else if (rope) peft__rope_scaling(r, rope);
+    if (odd && (c->rope == PEFT_ROPE_DYNAMIC || c->rope == PEFT_ROPE_YARN))
+        peft__config_fail(r, PEFT_ERROR_UNSUPPORTED,
+            "rotary positions of this rope_type in an odd number of dimensions, %ld", c->rotary - 1);
 }
 
 // The list of a key with an item per layer; NULL: none.
@@ -20171,7 +20205,7 @@ static peft_status peft__adapter_check(peft_context *ctx, const peft_adapter_des
     const char *bias = d->bias ? d->bias : "none";
     bool fits = peft__in_range(ctx, "method", (double)d->method, PEFT_SELECTED) &&
         peft__in_range(ctx, "reduction_factor", (double)d->reduction_factor, 1e6) &&
-        peft__in_range(ctx, "activation", (double)d->activation, PEFT_TANH) &&
+        peft__in_range(ctx, "activation", (double)d->activation, PEFT_GELU10) &&
         peft__in_range(ctx, "prompt_place", (double)d->prompt_place, PEFT_PROMPT_BOTH);
     for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys) && fits; i++) {
         const peft__adapter_key *row = &peft__adapter_keys[i];
@@ -21154,7 +21188,7 @@ static peft_status peft__adapter_from_config(peft_model *m, peft__arena *scratch
     if (r.status) return r.status;
     s.d.model = m;
     s.d.activation = (peft_activation_kind)PEFT__MAX(
-        PEFT__MIN(s.activation, (int64_t)PEFT_TANH + 1), (int64_t)-1);
+        PEFT__MIN(s.activation, (int64_t)PEFT_GELU10 + 1), (int64_t)-1);
     peft_status status = peft__adapter_alloc(&s.d, out);
     if (status == PEFT_ERROR_ARGUMENT) return PEFT__MALFORMED(m->ctx, "%s: %s", path, m->ctx->error);
     if (status) return status;

@@ -909,6 +909,12 @@ static void test_small_vocabularies(void) {
         check("llama: unknown", encodes(t, "\xC3\xA9", false, unknown, 2));
     }
     peft_tokenizer_destroy(t);
+    // a converter calls </s> user-defined: a text that writes it does not end the turn
+    static const double sp_user[] = {2, 3, 4, 1, 1, 1, 1, 1, 4, 1};
+    static const int32_t ended[] = {7, 2}, written[] = {7, 0};
+    t = load_vocabulary(vocabulary("llama", sp, sp_scores, sp_user, 10));
+    check("llama: </s> as user-defined", t && encodes(t, "ab</s>", true, ended, 2) && encodes(t, "ab</s>", false, written, 2));
+    peft_tokenizer_destroy(t);
     peft_gguf_writer *w = vocabulary("llama", sp, sp_scores, sp_types, 10);
     peft_gguf_set_number(w, "tokenizer.ggml.add_space_prefix", PEFT_GGUF_BOOL, 0);
     peft_gguf_set_number(w, "tokenizer.ggml.padding_token_id", PEFT_GGUF_U32, 9);

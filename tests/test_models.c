@@ -157,7 +157,7 @@ static const key_case key_cases[] = {
     {gemma2, ",\"attn_logit_softcapping\":-1", "attn_logit_softcapping is -1", NULL},
     {gemma2, ",\"query_pre_attn_scalar\":0", "query_pre_attn_scalar is 0", NULL},
     {gemma2, ",\"use_bidirectional_attention\":true", "use_bidirectional_attention is true", NULL},
-    {gemma2, ",\"hidden_activation\":\"mish\"", "hidden_activation is \"mish\"", NULL},
+    {gemma2, ",\"hidden_activation\":\"hardswish\"", "hidden_activation is \"hardswish\"", NULL},
     {gemma3, ",\"attn_logit_softcapping\":50", "attn_logit_softcapping is 50", NULL},
     {gemma3, ",\"sliding_window_pattern\":0", "sliding_window_pattern is 0", NULL},
     {gemma3, ",\"rope_local_base_freq\":-1", "rope_local_base_freq is -1", NULL},
@@ -201,7 +201,9 @@ static const key_case key_cases[] = {
     {neox, ",\"rotary_pct\":0.5,\"partial_rotary_factor\":0.5,\"rotary_emb_base\":10000,\"rope_theta\":10000",
      NULL, NULL},
     {neox, ",\"rope_theta\":500", "rope_theta is 500", NULL},
-    {neox, ",\"rotary_pct\":0.7", "even", NULL},
+    {neox, ",\"rotary_pct\":0.7", NULL, NULL},
+    {neox, ",\"rotary_pct\":0.7,\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":2}", "an odd number of dimensions, 5", NULL},
+    {neox, ",\"hidden_size\":6,\"rotary_pct\":1", "even", NULL},
     {neox, ",\"rotary_pct\":2", "rotary_pct", NULL},
     {llama, ",\"rope_theta\":500,\"rope_parameters\":{\"rope_theta\":700}", "rope_theta is 500", NULL},
     {llama, ",\"rope_theta\":500,\"rope_parameters\":{\"rope_theta\":500}", NULL, NULL},
@@ -229,8 +231,9 @@ static const key_case key_cases[] = {
     {llama, ",\"quantization_config\":{\"quant_method\":\"bitsandbytes\",\"load_in_8bit\":true}",
      "load_in_8bit", NULL},
     {llama, ",\"quantization_config\":{\"quant_method\":\"bitsandbytes\",\"load_in_4bit\":true}", NULL, NULL},
-    {llama, ",\"hidden_act\":\"mish\"", "hidden_act is \"mish\"", NULL},
-    {t5, ",\"feed_forward_proj\":\"gated-quick_gelu\"", "quick_gelu", NULL},
+    {llama, ",\"hidden_act\":\"none\",\"hidden_act\":\"mish\"", NULL, NULL},
+    {llama, ",\"hidden_act\":\"hardswish\"", "hidden_act is \"hardswish\"", NULL},
+    {t5, ",\"feed_forward_proj\":\"gated-laplace\"", "laplace", NULL},
     // values of the wrong kind do not stand for the default
     {t5, ",\"feed_forward_proj\":2", "feed_forward_proj is 2: it has to be a name", NULL},
     {t5, ",\"dense_act_fn\":{}", "dense_act_fn is an object", NULL},
@@ -997,8 +1000,22 @@ static void test_dynamic(void) {
     peft_context_destroy(ctx);
 }
 
+// A part of 5 of 8 dimensions: HF rotates 6, whose frequencies are those of 5.
+static void test_odd_part(void) {
+    char json[512];
+    peft_context *ctx = make_context();
+    peft_model *m = NULL;
+    snprintf(json, sizeof(json), neox, ",\"rotary_pct\":0.7,\"rotary_emb_base\":300");
+    check(load_config(ctx, json, &m) == PEFT_OK && m->config.rotary == 6, "an odd part", peft_error(ctx));
+    for (int i = 0; m && i < 3; i++)
+        check(fabs((double)m->frequencies[0][i] - pow(300, -0.4 * i)) < 1e-7, "its frequencies", NULL);
+    peft_model_destroy(m);
+    peft_context_destroy(ctx);
+}
+
 int main(void) {
     test_keys();
+    test_odd_part();
     test_published();
     test_any_value();
     test_blocks();

@@ -428,13 +428,15 @@ static peft_tensor *build_norm(setup *s, peft_tensor *const *in) {
 
 // ---- activations. Variant: the kind
 
-static void away_from_zero(peft_tensor *t) {  // ReLU has no derivative there
-    for (int64_t i = 0; i < peft__size(t); i++) peft__f32(t)[i] += peft__f32(t)[i] < 0 ? -0.25f : 0.25f;
+static void away_from(peft_tensor *t, float bend) {  // ReLU and its kin have no derivative there
+    for (float *x = peft__f32(t), *end = x + peft__size(t); x < end; x++)
+        if (fabsf(*x - bend) < 0.25f) *x += *x < bend ? -0.25f : 0.25f;
 }
 
 static void make_activation(setup *s) {
-    leaf(s, s->big ? 500 : 7, s->big ? 101 : 9, 1.5);
-    away_from_zero(s->leaf[0]);
+    leaf(s, s->big ? 500 : 7, s->big ? 101 : 9, s->variant >= PEFT_RELU6 ? 6 : 1.5);
+    away_from(s->leaf[0], 0);
+    if (s->variant >= PEFT_RELU6) away_from(s->leaf[0], s->variant == PEFT_RELU6 ? 6 : 10);
 }
 
 static peft_tensor *build_activation(setup *s, peft_tensor *const *in) {
@@ -671,7 +673,13 @@ static double plain_function(int kind, double x) {
     case PEFT_GELU: return x * 0.5 * erfc(-x / sqrt(2));
     case PEFT_GELU_TANH: return 0.5 * x * (1 + tanh(sqrt_2_over_pi * (x + 0.044715 * x * x * x)));
     case PEFT_SILU: return x / (1 + exp(-x));
-    default: return tanh(x);
+    case PEFT_TANH: return tanh(x);
+    case PEFT_SIGMOID: return 1 / (1 + exp(-x));
+    case PEFT_QUICK_GELU: return x / (1 + exp(-1.702 * x));
+    case PEFT_MISH: return x * tanh(log(1 + exp(x)));
+    case PEFT_RELU2: return x > 0 ? x * x : 0;
+    case PEFT_RELU6: return x < 0 ? 0 : x > 6 ? 6 : x;
+    default: return x > 10 ? 10 : plain_function(PEFT_GELU, x);
     }
 }
 
@@ -790,9 +798,9 @@ static const op_case ops[] = {
     {"linear", 2, make_linear, build_linear_plain, NULL},
     {"linear, residual = x", 1, make_linear_self, build_linear_self, NULL},
     {"norm", 3, make_norm, build_norm, NULL},
-    {"activation", 5, make_activation, build_activation, NULL},
-    {"gated", 5, make_gated, build_gated, NULL},
-    {"gated, up = gate", 5, make_activation, build_gated_self, NULL},
+    {"activation", PEFT_GELU10 + 1, make_activation, build_activation, NULL},
+    {"gated", PEFT_GELU10 + 1, make_gated, build_gated, NULL},
+    {"gated, up = gate", PEFT_GELU10 + 1, make_activation, build_gated_self, NULL},
     {"sum", 3, make_sum, build_sum, NULL},
     {"dropout", 3, make_dropout, build_dropout, NULL},
     {"multiply", 3, make_multiply, build_multiply, NULL},

@@ -1,5 +1,6 @@
 // Drives build/web in headless Chromium (chromedriver, over WebDriver's HTTP): trains 20 steps and compares the losses with those of the
-// native portable build, stops a run, downloads the adapter, reloads the page, loads it and generates. Screenshots go to build/web_test.
+// native portable build, stops a run, downloads the adapter, reloads the page, loads it and generates, and drops a GGUF file on the page.
+// Screenshots go to build/web_test.
 //   make test-web
 "use strict";
 const http = require("http"), fs = require("fs"), path = require("path"), { spawn, spawnSync, execFileSync } = require("child_process");
@@ -19,8 +20,8 @@ if (!binary || spawnSync("which", ["chromedriver"]).status !== 0) {
 const kinds = { ".html": "text/html", ".js": "text/javascript", ".wasm": "application/wasm" };
 const server = http.createServer((request, response) => {
   const isolated = request.url.startsWith("/isolated/");
-  const name = path.join(site, decodeURI(request.url.split("?")[0]).replace(/^\/isolated/, "").replace(/\/$/, "/index.html"));
-  if (!name.startsWith(site) || !fs.existsSync(name)) return response.writeHead(404).end();
+  const name = request.url === "/given.gguf" ? path.join(work, "given.gguf") : path.join(site, decodeURI(request.url.split("?")[0]).replace(/^\/isolated/, "").replace(/\/$/, "/index.html"));
+  if (!(name.startsWith(site) || name.startsWith(work)) || !fs.existsSync(name)) return response.writeHead(404).end();
   response.writeHead(200, { "Content-Type": kinds[path.extname(name)] || "application/octet-stream",
     ...(isolated && { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" }) });
   fs.createReadStream(name).pipe(response);
@@ -117,6 +118,18 @@ async function test() {
   await send("POST", `/element/${await element("model-files")}/value`, { text: given.join("\n") });
   await until("The model is loaded");
   check((await run(`document.getElementById("model").textContent`)).startsWith("model.safetensors: "), "a model of one's own files");
+  execFileSync("build/peft", ["export", "build/web/model", path.join(work, "given.gguf"), "--quiet"]);
+  await run(`fetch("/given.gguf").then(r => r.blob()).then(b => { const d = new DataTransfer(); d.items.add(new File([b], "given.gguf"));
+    document.dispatchEvent(new DragEvent("drop", { dataTransfer: d })); })`);
+  let shown = "";
+  for (let tries = 0; tries < 300 && !shown.startsWith("given.gguf: "); tries++) await sleep(100), shown = await run(`document.getElementById("model").textContent`);
+  check(shown.startsWith("given.gguf: "), "a dropped GGUF file: " + shown);
+  await type("steps", "3");
+  await click("train");
+  await until("Done after 3 steps");
+  const first = await run("losses[0]");
+  check(Math.abs(first / +native[0] - 1) < 1e-4, `its loss is ${first}, not ${native[0]}`);
+
   await run(`document.getElementById("method").value = "3"`);
   await type("steps", "2");
   await click("train");

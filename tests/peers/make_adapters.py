@@ -99,6 +99,9 @@ LORA = {
     "init_pissa_niter": lambda s: s.lora(init_lora_weights="pissa_niter_4"),
     "init_pissa_rslora": lambda s: s.lora(init_lora_weights="pissa", use_rslora=True),
     "init_olora": lambda s: s.lora(init_lora_weights="olora"),
+    "init_eva": lambda s: s.lora(init_lora_weights="eva", eva_config=peft.EvaConfig()),
+    "init_lora_ga": lambda s: s.lora(init_lora_weights="lora_ga", lora_ga_config=peft.LoraGAConfig()),
+    "init_mica": lambda s: s.lora(init_lora_weights="mica"),
     "replication": lambda s: s.lora(layer_replication=[[0, 2], [1, 2]]),
     "parameters": lambda s: peft.LoraConfig(
         task_type=s.task, r=3, target_modules=[], target_parameters=["mlp.up_proj.weight"]

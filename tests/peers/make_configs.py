@@ -155,6 +155,8 @@ neox("yarn+", rope_parameters=dict(YARN, rope_type="yarn", rope_theta=300.0, par
 neox("old_keys", set_keys(drop=["rope_parameters", "attention_bias", "dtype"], rotary_pct=0.5, rotary_emb_base=400, torch_dtype="float32"))
 neox("gelu_new+", hidden_act="gelu_new", layer_norm_eps=1e-2)
 neox("eps+", layer_norm_eps=1e-1)
+neox("odd_part+", hidden_size=26, rope_parameters=dict(rope_type="linear", factor=2.0, rope_theta=300.0, partial_rotary_factor=0.7))
+kin("phi3_odd_part+", Phi3Config, hidden_size=28, rope_parameters=dict(rope_type="default", rope_theta=300.0, partial_rotary_factor=0.5))
 gpt2("plain+")
 gpt2("inverse_layer", scale_attn_by_inverse_layer_idx=True, reorder_and_upcast_attn=True, n_inner=24)
 gpt2("unscaled", scale_attn_weights=False)

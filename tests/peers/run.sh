@@ -1,7 +1,8 @@
 #!/bin/sh
 # Compares peft.h with today's libraries, both ways, on random models:  make peers [SEED=N] [PEERS_MODELS=a,b] [PEERS_PYTHON=path]
 # PEERS_PYTHON: a Python that has the packages already. Otherwise they are installed with pip under build/peers/venv, newest
-# versions; PEERS_TORCH and PEERS_PIP (options such as --index-url) say which torch, and from where. `make build/golden` comes first.
+# versions: of torch the newest build for CPUs that pip finds, else its newest, which under Linux brings gigabytes of CUDA. PEERS_TORCH
+# and PEERS_PIP (options such as --index-url) say which torch, and from where. `make build/golden` comes first.
 # PEERS_PARTS: some of "adapters models ours saving tokenizers templates configurations"; default: all. The table keeps what
 # other parts have counted before. PEERS_CONFIGS, PEERS_TEXTS, PEERS_RANDOM: how many random config.json (400), texts for each
 # tokenizer.json (5000), random tokenizer.json (300).
@@ -16,7 +17,9 @@ packages="transformers peft tokenizers safetensors bitsandbytes sentencepiece pr
 mkdir -p $out
 
 if [ -z "$PEERS_PYTHON" ] && [ ! -x $out/venv/bin/python ]; then
-    python3 -m venv $out/venv && $out/venv/bin/pip install -q $PEERS_PIP ${PEERS_TORCH:-torch} $packages || { rm -rf $out/venv; exit 1; }
+    python3 -m venv $out/venv && pip=$out/venv/bin/pip || exit 1
+    cpu=$($pip index versions torch $PEERS_PIP 2> /dev/null | grep -o '[0-9.]*+cpu' | head -n 1)
+    $pip install -q $PEERS_PIP ${PEERS_TORCH:-torch${cpu:+==$cpu}} $packages || { rm -rf $out/venv; exit 1; }
 fi
 $python - torch $packages > $out/versions <<'END_OF_PYTHON' || exit 1
 import importlib.metadata as m, platform, sys
