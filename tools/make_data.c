@@ -139,10 +139,12 @@ static void say(text *t, const char *pattern, const slots *s) {
     t->data[start] = (char)toupper((unsigned char)t->data[start]);
 }
 
+enum { MOST = 9 };
+
 // A phrasing: the last of the variants is kept for the held-out splits, which use it half of the time.
 static const char *phrase(const char *const *variants) {
     int n = 0;
-    while (n < 4 && variants[n]) n++;
+    while (n < MOST && variants[n]) n++;
     if (split == TRAIN) return variants[below(n - 1)];
     return below(2) ? variants[n - 1] : variants[below(n)];
 }
@@ -151,7 +153,7 @@ static const char *phrase(const char *const *variants) {
 
 typedef struct request {
     kind what;
-    const char *ask[4], *question[4], *detail[4];
+    const char *ask[MOST], *question[MOST], *detail[MOST];
     const char *summary;
     const char *who, *object, *whose;  // questions about it: the answers are A, {o}, B
     const char *wish;                  // what A wants, as an answer
@@ -159,63 +161,63 @@ typedef struct request {
 
 static const request requests[] = {
     {THINGS,
-     {"{B}, could I borrow your {o}?", "May I have your {o} for a day, {B}?", "Hello {B}. Can you lend me your {o}?", "{B}, would you mind lending me your {o}?"},
-     {"What do you need it for?", "Why do you need it?", "Where do you need it?", "And what is it for?"},
-     {"I want to take it to {p}.", "I need it at {p}.", "For a day at {p}.", "I promised to bring it to {p}."},
+     {"{B}, can you give me your {o} for a day?", "I have no {o}. May I borrow yours, {B}?", "I need a {o}, {B}. Can I have yours?", "{B}, is your {o} free? I would like to borrow it.", "Can I take your {o}, {B}?", "{B}, could I borrow your {o}?", "May I have your {o} for a day, {B}?", "Hello {B}. Can you lend me your {o}?", "{B}, would you mind lending me your {o}?"},
+     {"Why?", "For what?", "Where will you take it?", "What do you need it for?", "Why do you need it?", "Where do you need it?", "And what is it for?"},
+     {"I am going to {p}.", "They have none at {p}.", "It is for my friends at {p}.", "I want to take it to {p}.", "I need it at {p}.", "For a day at {p}.", "I promised to bring it to {p}."},
      "{A} wants to borrow the {o} from {B} and take it to {p}", "Who wants to borrow the {o}?", "What does {A} want to borrow?", "Who has the {o}?",
      "to borrow the {o}"},
     {SHOWS,
-     {"Would you like to go to the {o} with me, {B}?", "{B}, shall we go to the {o}?", "I want to see the {o}. Will you come with me, {B}?", "Let's go to the {o} together, {B}!"},
-     {"Where is it?", "Where do I have to go?", "At which place?", "And where would that be?"},
-     {"It is at {p}.", "At {p}, as always.", "Next to {p}.", "You will find it at {p}."},
+     {"{B}, do you want to see the {o} with me?", "There is a {o}, {B}. Shall we go?", "I have two places for the {o}, {B}. Come with me!", "Do you have time for the {o}, {B}?", "{B}, will you come to the {o}?", "Would you like to go to the {o} with me, {B}?", "{B}, shall we go to the {o}?", "I want to see the {o}. Will you come with me, {B}?", "Let's go to the {o} together, {B}!"},
+     {"Where?", "Where will it be?", "Tell me where it is.", "Where is it?", "Where do I have to go?", "At which place?", "And where would that be?"},
+     {"This time at {p}.", "Come to {p}.", "We meet at {p}.", "It is at {p}.", "At {p}, as always.", "Next to {p}.", "You will find it at {p}."},
      "{A} invites {B} to the {o} at {p}", "Who wants to go to the {o}?", "What does {A} want to see?", "Whom does {A} invite?",
      "to go to the {o}"},
     {FOODS,
-     {"Shall we eat some {o}, {B}?", "{B}, would you like to eat {o} with me?", "I am hungry, {B}. Let's have some {o}.", "{B}, how about some {o}?"},
-     {"Where can we get it?", "Where should we go?", "Do you know a good place?", "And where would we find it?"},
-     {"They have it at {p}.", "We could go to {p}.", "There is good {o} at {p}.", "The best one is at {p}."},
+     {"I want to eat {o}. Will you come, {B}?", "{B}, do you like {o}? Let's eat some.", "Let's eat {o} together, {B}.", "I would love some {o}, {B}. And you?", "{B}, shall we have {o}?", "Shall we eat some {o}, {B}?", "{B}, would you like to eat {o} with me?", "I am hungry, {B}. Let's have some {o}.", "{B}, how about some {o}?"},
+     {"Where?", "At which place?", "Where do they have it?", "Where can we get it?", "Where should we go?", "Do you know a good place?", "And where would we find it?"},
+     {"At {p}.", "I like it best at {p}.", "They make it at {p}.", "They have it at {p}.", "We could go to {p}.", "There is good {o} at {p}.", "The best one is at {p}."},
      "{A} wants to eat {o} with {B} at {p}", "Who wants to eat {o}?", "What does {A} want to eat?", "With whom does {A} want to eat?",
      "to eat {o}"},
     {SUBJECTS,
-     {"Can you help me with {o}, {B}?", "I don't understand {o}, {B}. Will you help me?", "{B}, could you explain {o} to me?", "I have a test in {o}, {B}. Can you help me?"},
-     {"Where should we study?", "Where can we meet?", "At which place?", "And where shall we study?"},
-     {"At {p}.", "Let's study at {p}.", "Could you come to {p}?", "I would like to study at {p}."},
+     {"I need help with {o}, {B}.", "{B}, you know {o} well. Can we study together?", "Would you study {o} with me, {B}?", "{B}, {o} is too hard for me. Help me, please.", "Let's study {o}, {B}. I have a test.", "Can you help me with {o}, {B}?", "I don't understand {o}, {B}. Will you help me?", "{B}, could you explain {o} to me?", "I have a test in {o}, {B}. Can you help me?"},
+     {"Where?", "Where do you want to study?", "Which place is good for you?", "Where should we study?", "Where can we meet?", "At which place?", "And where shall we study?"},
+     {"We could meet at {p}.", "I am always at {p}.", "I like {p} best.", "At {p}.", "Let's study at {p}.", "Could you come to {p}?", "I would like to study at {p}."},
      "{A} wants to study {o} with {B} at {p}", "Who needs help with {o}?", "What does {A} not understand?", "Who knows {o} better?",
      "to study {o}"},
     {THINGS,
-     {"Do you want to buy my {o}, {B}?", "{B}, I want to sell my {o}. Do you want it?", "My {o} is for sale, {B}.", "{B}, would you like to have my old {o}? It is for sale."},
-     {"Where can I see it?", "Where is it?", "Can I look at it?", "And where could I see it?"},
-     {"You can see it at {p}.", "It is at {p}.", "Come to {p} and look at it.", "I keep it at {p}."},
+     {"I don't need my {o}, {B}. Would you buy it?", "{B}, I am selling my {o}.", "Would you like to buy a {o}, {B}?", "You need a {o}, {B}, and I sell mine.", "{B}, my {o} is too big for me. Do you want to buy it?", "Do you want to buy my {o}, {B}?", "{B}, I want to sell my {o}. Do you want it?", "My {o} is for sale, {B}.", "{B}, would you like to have my old {o}? It is for sale."},
+     {"Where?", "At which place is it?", "May I see it?", "Where can I see it?", "Where is it?", "Can I look at it?", "And where could I see it?"},
+     {"At {p}.", "It stands at {p}.", "Look for it at {p}.", "You can see it at {p}.", "It is at {p}.", "Come to {p} and look at it.", "I keep it at {p}."},
      "{A} wants to sell the {o} to {B} and show it at {p}", "Who sells the {o}?", "What does {A} sell?", "To whom does {A} want to sell the {o}?",
      "to sell the {o}"},
     {THINGS,
-     {"{B}, can you repair my {o}?", "My {o} is broken, {B}. Can you repair it?", "Hi {B}, do you know how to repair a {o}?", "{B}, could you look at my {o}? It is broken."},
-     {"Where is it?", "Where do you have it?", "Can I look at it?", "And where is it now?"},
-     {"It is at {p}.", "I left it at {p}.", "You can see it at {p}.", "I keep it at {p}."},
+     {"There is something wrong with my {o}, {B}. Can you help?", "My old {o} does not work, {B}. Will you repair it?", "{B}, would you repair my {o}?", "Can you look at my {o}, {B}? It does not work.", "I need somebody who can repair a {o}, {B}.", "{B}, can you repair my {o}?", "My {o} is broken, {B}. Can you repair it?", "Hi {B}, do you know how to repair a {o}?", "{B}, could you look at my {o}? It is broken."},
+     {"Where?", "At which place is it?", "May I see it?", "Where is it?", "Where do you have it?", "Can I look at it?", "And where is it now?"},
+     {"At {p}.", "It stands at {p}.", "Come to {p} and look at it.", "It is at {p}.", "I left it at {p}.", "You can see it at {p}.", "I keep it at {p}."},
      "{A} asks {B} to repair the {o} at {p}", "Whose {o} is broken?", "What is broken?", "Who should repair the {o}?",
      "to have the {o} repaired"},
     {THINGS,
-     {"I have lost my {o}, {B}. Can you help me?", "{B}, I can't find my {o}. Will you help me?", "Can you help me to find my {o}, {B}?", "My {o} is gone, {B}. Help me, please!"},
-     {"Where did you lose it?", "Where did you see it last?", "Where was it?", "And where did you have it last?"},
-     {"I lost it at {p}.", "I had it at {p}.", "It was at {p}.", "I left it at {p}."},
+     {"Where is my {o}? I can't find it, {B}.", "{B}, my {o} is not here. Have you seen it?", "I am looking for my {o}, {B}. Will you look, too?", "Please help me, {B}. I don't know where my {o} is.", "{B}, somebody took my {o}. Can you help me to find it?", "I have lost my {o}, {B}. Can you help me?", "{B}, I can't find my {o}. Will you help me?", "Can you help me to find my {o}, {B}?", "My {o} is gone, {B}. Help me, please!"},
+     {"Where?", "At which place did you have it?", "Where were you?", "Where did you lose it?", "Where did you see it last?", "Where was it?", "And where did you have it last?"},
+     {"At {p}.", "I was at {p}.", "I think it was at {p}.", "I lost it at {p}.", "I had it at {p}.", "It was at {p}.", "I left it at {p}."},
      "{A} has lost the {o} at {p} and asks {B} for help", "Who has lost the {o}?", "What has {A} lost?", "Who should help {A} to find the {o}?",
      "to find the {o}"},
     {FOODS,
-     {"{B}, can you make some {o} for me?", "Could you make {o}, {B}?", "I need some {o}, {B}. Can you make it?", "{B}, would you mind making some {o}?"},
-     {"What do you need it for?", "Where do you need it?", "Why do you need it?", "And what is it for?"},
-     {"It is for a party at {p}.", "For my friends at {p}.", "I have guests at {p}.", "I promised to bring it to {p}."},
+     {"We have no {o}, {B}. Will you make some?", "Nobody makes {o} as you do, {B}. Will you make some for me?", "{B}, I need your {o}. Can you make it?", "Please make some {o}, {B}.", "Do you have time to make {o}, {B}?", "{B}, can you make some {o} for me?", "Could you make {o}, {B}?", "I need some {o}, {B}. Can you make it?", "{B}, would you mind making some {o}?"},
+     {"Why?", "For whom?", "Where will you eat it?", "What do you need it for?", "Where do you need it?", "Why do you need it?", "And what is it for?"},
+     {"There is a party at {p}.", "We all meet at {p}.", "I want to take it to {p}.", "It is for a party at {p}.", "For my friends at {p}.", "I have guests at {p}.", "I promised to bring it to {p}."},
      "{A} asks {B} to make {o} for {p}", "Who needs {o}?", "What does {A} need?", "Who should make {o}?",
      "to get {o}"},
     {THINGS,
-     {"{B}, can you bring me my {o}?", "I left my {o} at home, {B}. Can you bring it?", "Could you bring me the {o}, {B}?", "I need the {o} here, {B}. Will you bring it?"},
-     {"Where are you?", "Where should I bring it?", "To which place?", "And where are you now?"},
-     {"I am at {p}.", "To {p}, please.", "Bring it to {p}.", "You will find me at {p}."},
+     {"{B}, my {o} is at home. Please bring it.", "I need my {o} now, {B}. Can you come with it?", "Would you come and bring my {o}, {B}?", "Please bring me the {o}, {B}.", "{B}, I am here without my {o}. Can you bring it?", "{B}, can you bring me my {o}?", "I left my {o} at home, {B}. Can you bring it?", "Could you bring me the {o}, {B}?", "I need the {o} here, {B}. Will you bring it?"},
+     {"Where?", "At which place are you?", "Where do you need it?", "Where are you?", "Where should I bring it?", "To which place?", "And where are you now?"},
+     {"At {p}.", "I have to wait at {p}.", "Come to {p}, please.", "I am at {p}.", "To {p}, please.", "Bring it to {p}.", "You will find me at {p}."},
      "{A} wants {B} to bring the {o} to {p}", "Who needs the {o}?", "What does {A} need?", "Who should bring the {o}?",
      "to have the {o} here"},
     {THINGS,
-     {"{B}, can you help me to carry a {o}?", "The {o} is too heavy for me, {B}. Can you help me?", "Could you carry the {o} with me, {B}?", "I have to move a {o}, {B}. Would you help me?"},
-     {"Where do you want to take it?", "Where should it go?", "To which place?", "And where do we have to carry it?"},
-     {"It has to go to {p}.", "To {p}, please.", "I want to take it to {p}.", "We have to bring it to {p}."},
+     {"{B}, I can't carry the {o} alone.", "I bought a {o}, {B}. Will you carry it with me?", "The {o} is big, {B}. Can we take it together?", "{B}, help me with the {o}. It is too heavy.", "Two people have to carry this {o}, {B}. Will you help?", "{B}, can you help me to carry a {o}?", "The {o} is too heavy for me, {B}. Can you help me?", "Could you carry the {o} with me, {B}?", "I have to move a {o}, {B}. Would you help me?"},
+     {"Where?", "Where will you take it?", "Which place is it for?", "Where do you want to take it?", "Where should it go?", "To which place?", "And where do we have to carry it?"},
+     {"To {p}.", "I need it at {p}.", "They want it at {p}.", "It has to go to {p}.", "To {p}, please.", "I want to take it to {p}.", "We have to bring it to {p}."},
      "{A} asks {B} to help carry the {o} to {p}", "Who has to carry the {o}?", "What does {A} have to carry?", "Who should help {A} to carry the {o}?",
      "to move the {o}"},
 };
@@ -223,22 +225,22 @@ static const request requests[] = {
 typedef enum ending { AGREE, REFUSE, REFER, LATER, CONDITION } ending;
 
 static const struct {
-    const char *reply[4], *close[4], *summary;
+    const char *reply[MOST], *close[MOST], *summary;
     const char *answer, *outcome;  // to "Does {B} agree?" and "How does it end?"
 } endings[] = {
-    {{"Sure. Let's meet {d} {t}.", "With pleasure. I will come {d} {t}.", "Yes, I have time {d} {t}.", "Of course. I will be there {d} {t}."},
-     {"Thank you so much!", "Great, see you then.", "Wonderful, see you.", "Perfect, thanks!"}, ". {B} agrees to meet {d} {t}.", "yes", "{B} will come {d} {t}"},
-    {{"I'm sorry, but I {r}.", "No, I can't. I {r}.", "Sorry, I {r}.", "I would like to, but I {r}."},
-     {"What a pity.", "Never mind.", "That's all right.", "Too bad, but I understand."}, ", but {B} {R}.", "no", "{B} {R}"},
-    {{"I can't, but {C} can.", "No, but you can ask {C}.", "I have no time. Ask {C}.", "You had better ask {C}."},
-     {"Good idea, I will ask {C}.", "Then I will call {C}.", "All right, thank you.", "Fine, I will talk to {C}."}, ", but {B} tells {A} to ask {C}.", "no", "{C} may help"},
-    {{"I don't know yet. I will call you {d}.", "Maybe. I will tell you {d}.", "Let me think. I will call you {d}.", "I can't say now. I will let you know {d}."},
-     {"Fine, I can wait.", "All right, call me.", "Good, tell me then.", "No problem, I can wait."}, ", but {B} is not sure and will call {d}.", "not sure", "{B} will call {d}"},
-    {{"Yes, if you bring me some {f}.", "Sure, but only if you bring {f}.", "All right, but you have to bring some {f}.", "Of course, as long as you bring {f}."},
-     {"All right, I will.", "That's fair.", "Good, I will bring it.", "No problem, I will."}, ". {B} agrees if {A} brings {f}.", "yes", "{A} has to bring {f}"},
+    {{"Gladly. I am free {d} {t}.", "Yes. Are you free {d} {t}, too?", "All right, {d} {t}.", "Let's do it {d} {t}.", "Good. We meet {d} {t}.", "Sure. Let's meet {d} {t}.", "With pleasure. I will come {d} {t}.", "Yes, I have time {d} {t}.", "Of course. I will be there {d} {t}."},
+     {"Good, thanks.", "I will be there.", "Thank you so much!", "Great, see you then.", "Wonderful, see you.", "Perfect, thanks!"}, ". {B} agrees to meet {d} {t}.", "yes", "{B} will come {d} {t}"},
+    {{"I can't. I {r}.", "Not this time, I {r}.", "No, sorry. I {r}.", "That is not possible. I {r}.", "Don't wait for me, I {r}.", "I'm sorry, but I {r}.", "No, I can't. I {r}.", "Sorry, I {r}.", "I would like to, but I {r}."},
+     {"Then another time.", "Sorry to hear that.", "What a pity.", "Never mind.", "That's all right.", "Too bad, but I understand."}, ", but {B} {R}.", "no", "{B} {R}"},
+    {{"{C} is better at that. Ask {C}.", "Why don't you ask {C}?", "Not me. {C} would like to.", "Talk to {C}, I have no time.", "{C} will help you, I can't.", "I can't, but {C} can.", "No, but you can ask {C}.", "I have no time. Ask {C}.", "You had better ask {C}."},
+     {"I will do that.", "Thanks, I will talk to {C}.", "Good idea, I will ask {C}.", "Then I will call {C}.", "All right, thank you.", "Fine, I will talk to {C}."}, ", but {B} tells {A} to ask {C}.", "no", "{C} may help"},
+    {{"I have to think. You will hear from me {d}.", "I am not sure. I will tell you {d}.", "Wait for my call {d}.", "It is hard to say. I will write {d}.", "Ask me again {d}.", "I don't know yet. I will call you {d}.", "Maybe. I will tell you {d}.", "Let me think. I will call you {d}.", "I can't say now. I will let you know {d}."},
+     {"Good, I will wait.", "All right, then.", "Fine, I can wait.", "All right, call me.", "Good, tell me then.", "No problem, I can wait."}, ", but {B} is not sure and will call {d}.", "not sure", "{B} will call {d}"},
+    {{"Yes, but bring {f}.", "I will, if there is {f} for me.", "For some {f} I will do it.", "Only if I get some {f}.", "Bring me {f}, and I will do it.", "Yes, if you bring me some {f}.", "Sure, but only if you bring {f}.", "All right, but you have to bring some {f}.", "Of course, as long as you bring {f}."},
+     {"I will do that.", "Of course.", "All right, I will.", "That's fair.", "Good, I will bring it.", "No problem, I will."}, ". {B} agrees if {A} brings {f}.", "yes", "{A} has to bring {f}"},
 };
 
-static const char *const greetings[4] = {"Hi {A}.", "Hello {A}, how are you?", "Good morning, {A}.", "Nice to see you, {A}!"};
+static const char *const greetings[MOST] = {"{A}, good to see you.", "Hi.", "Good evening, {A}.", "Hi {A}.", "Hello {A}, how are you?", "Good morning, {A}.", "Nice to see you, {A}!"};
 
 typedef struct dialogue {
     const request *request;
@@ -374,13 +376,28 @@ static int facts_of(const dialogue *d, fact *f) {
     return n;
 }
 
+// A half stands beside the other half of other people's conversation half of the time: how one asks says nothing
+// about how another answers.
+static void put_body(text *t, const dialogue *d) {
+    bool beside = d->asked != d->answered && below(2), before = below(2);
+    dialogue other;
+    while (beside) {
+        make_part(&other, d->answered, d->asked);
+        const slots *x = &other.slots, *y = &d->slots;
+        if (x->a != y->a && x->a != y->b && x->b != y->a && x->b != y->b) break;
+    }
+    if (beside && before) put(t, other.whole.data), put(t, "\n\n");
+    put(t, d->whole.data);
+    if (beside && !before) put(t, "\n\n"), put(t, other.whole.data);
+}
+
 static void body_and_question(text *t, const dialogue *d, const char *question) {
     if (below(2)) {
         put(t, question);
         put(t, "\n\n");
-        put(t, d->whole.data);
+        put_body(t, d);
     } else {
-        put(t, d->whole.data);
+        put_body(t, d);
         put(t, below(2) ? "\n\nQuestion: " : "\n\n");
         put(t, question);
     }
@@ -601,19 +618,27 @@ static void task_write(void) {
     FRAMED("write", facts.data, t.data, "Write a sentence.\n\n%", "%\n\nSentence:", "Make a sentence of: %");
 }
 
-static void task_copy(void) {
-    slots s;
-    text t = {{0}, 0};
-    make_sentence(&s, &t);
-    FRAMED("copy", t.data, t.data, "Repeat: %", "Copy the sentence.\n\n%", "Say it again: %");
-}
-
 enum { MAX_WORDS = 160 };
 
 static int words_of(char *s, char **words) {
     int n = 0;
     for (char *w = strtok(s, " \n"); w && n < MAX_WORDS; w = strtok(NULL, " \n")) words[n++] = w;
     return n;
+}
+
+// A sentence, or its words in disorder: those only who copies can say.
+static void task_copy(void) {
+    slots s;
+    text t = {{0}, 0}, mixed = {{0}, 0};
+    make_sentence(&s, &t);
+    if (below(2)) {
+        char *words[MAX_WORDS];
+        int order[MAX_WORDS], n = words_of(t.data, words);
+        choose(n, order, 1);
+        for (int i = 0; i < n; i++) put(&mixed, i ? " " : ""), put(&mixed, words[order[i]]);
+        t = mixed;
+    }
+    FRAMED("copy", t.data, t.data, "Repeat: %", "Copy the sentence.\n\n%", "Say it again: %");
 }
 
 // A list of names, things and places: backwards, or one of its items.
@@ -797,8 +822,8 @@ static const task tasks[] = {
     {"dialogsum", "dialogue, summary: the target of the demonstration, never part of mixture", 0, task_dialogsum},
     {"form", "facts of a dialogue, in the order that is asked for", 6, task_form},
     {"pattern", "facts of a dialogue, in a pattern of words", 4, task_pattern},
-    {"dialogue_qa", "a question about a dialogue", 4, task_dialogue_qa},
-    {"turn", "who says what in a dialogue", 1, task_turn},
+    {"dialogue_qa", "a question about a dialogue", 6, task_dialogue_qa},
+    {"turn", "who says what in a dialogue", 2, task_turn},
     {"continue", "the next turn of a dialogue", 1, task_continue},
     {"names", "who is talking", 1, task_names},
     {"dialogue_shots", "facts of a dialogue as the examples before it show", 1, task_dialogue_shots},
@@ -809,7 +834,7 @@ static const task tasks[] = {
     {"list", "a list backwards, or one of its items", 1, task_list},
     {"sentiment", "reviews", 1, task_sentiment},
     {"arithmetic", "small sums in words", 1, task_arithmetic},
-    {"copy", "repeat a sentence", 2, task_copy},
+    {"copy", "repeat a sentence, or its words in disorder", 2, task_copy},
 };
 
 static void mixture(void) {

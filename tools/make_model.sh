@@ -24,7 +24,7 @@ for split in train validation test; do
     build/make_data dialogsum 3000 3 --split $split
 done > $work/vocabulary.jsonl
 echo '{"prompt": "Summarize the following conversation. Summary:"}' >> $work/vocabulary.jsonl
-build/train_tokenizer --vocab 540 --output $work/init/spiece.model --jsonl prompt --jsonl completion \
+build/train_tokenizer --vocab 668 --output $work/init/spiece.model --jsonl prompt --jsonl completion \
     --jsonl dialogue --jsonl summary $work/vocabulary.jsonl
 train="build/peft train --method full --epochs 1 --batch 32 --max-source 384 --max-target 64 --warmup 30 --seed 1
     --samples 0 --force ${OPTIONS:-}"
