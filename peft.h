@@ -15720,12 +15720,22 @@ static void peft__gguf_read_tokenizer(peft_tokenizer *t) {
 
 // ---- a vocabulary written into a GGUF file
 
+// Whether words are spelled in the letters of their bytes. A vocabulary without unknown token may lack some,
+// as SmolLM2's does: they are left out here and in llama.cpp.
+static bool peft__spells_bytes(const peft_tokenizer *t) {
+    int64_t n = t->step_count[PEFT__PRE_TOKENIZERS];
+    bool last = n > 0 && t->steps[PEFT__PRE_TOKENIZERS][n - 1].kind == PEFT__STEP_BYTES;
+    return t->byte_level || (last && t->kind == PEFT__BPE && !t->sentencepiece && !t->prefix_size &&
+        !t->suffix_size && !t->byte_fallback && t->model_unk < 0);
+}
+
 // `count` rows of the embedding may be more than there are pieces; the rest is padding.
 static peft_status peft__gguf_set_pieces(
     peft_gguf_writer *w, const peft_tokenizer *t, int64_t count, peft__arena *a) {
     const char **texts = PEFT__ARENA(a, count, const char *);
     double *scores = PEFT__ARENA(a, count, double), *types = PEFT__ARENA(a, count, double);
-    bool ranked = t->kind == PEFT__BPE && !t->byte_level && !t->sentencepiece;  // GGUF ranks merges by score
+    bool bytes = peft__spells_bytes(t);
+    bool ranked = t->kind == PEFT__BPE && !bytes && !t->sentencepiece;  // GGUF ranks merges by score
     if (!texts || !scores || !types) return PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < count; i++) {
         const peft__piece *p = i < t->count ? &t->pieces[i] : NULL;
@@ -15735,7 +15745,7 @@ static peft_status peft__gguf_set_pieces(
         scores[i] = p ? (double)p->score : -1000;
         types[i] = p ? p->type : (int)PEFT__PIECE_UNUSED;
         if (p && peft__is_sentinel(p->text)) types[i] = PEFT__PIECE_USER;
-        if (p && i == t->ids.unk && !t->byte_level) types[i] = PEFT__PIECE_UNKNOWN;
+        if (p && i == t->ids.unk && !bytes) types[i] = PEFT__PIECE_UNKNOWN;
         if (byte) types[i] = PEFT__PIECE_BYTE;
     }
     for (int64_t i = 0; i < t->merge_capacity && ranked; i++) {
@@ -15787,7 +15797,7 @@ static int peft__tokenizer_split(const peft_tokenizer *t, bool *digits_apart) {
     const peft__step *p = t->steps[PEFT__PRE_TOKENIZERS];
     int64_t n = t->step_count[PEFT__PRE_TOKENIZERS];
     *digits_apart = n == 2 && p[0].text == peft__digit_pattern && p[0].behavior == PEFT__ISOLATED;
-    if (!t->byte_level || n < 1 || n > 2 || (n == 2 && p[1].prefix_space)) return 0;
+    if (!peft__spells_bytes(t) || n < 1 || n > 2 || (n == 2 && p[1].prefix_space)) return 0;
     if (n == 1 || *digits_apart) return p[n - 1].use_regex ? (int)PEFT__SPLIT_GPT2 : 0;
     return p[1].use_regex ? 0 : p[0].split;
 }
@@ -15801,7 +15811,7 @@ static bool peft__gguf_says(const peft_tokenizer *t, bool *prefix, bool *squeeze
     *prefix = t->dummy_prefix;
     *squeeze = t->squeeze_spaces;
     if (t->sentencepiece) return true;
-    if (t->byte_level)
+    if (peft__spells_bytes(t))
         return peft__tokenizer_split(t, &digits_apart) &&
             (!normal || (normal == 1 && n[0].kind == PEFT__STEP_NFC));
     const peft__step *last = pre ? &p[pre - 1] : NULL, *mark = normal ? &n[normal - 1] : NULL;
@@ -15825,7 +15835,7 @@ static bool peft__gguf_says(const peft_tokenizer *t, bool *prefix, bool *squeeze
 
 // Writes the keys that peft__gguf_read_tokenizer and llama.cpp read.
 static peft_status peft__gguf_set_tokenizer(peft_gguf_writer *w, const peft_tokenizer *t, int64_t count) {
-    bool prefix, squeeze, digits_apart, bytes = t->byte_level;
+    bool prefix, squeeze, digits_apart, bytes = peft__spells_bytes(t);
     int split = peft__tokenizer_split(t, &digits_apart);
     int64_t row = 0, last = t->step_count[PEFT__PRE_TOKENIZERS] - 1;
     if (bytes && t->steps[PEFT__PRE_TOKENIZERS][last].prefix_space)
