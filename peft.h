@@ -9815,7 +9815,8 @@ PEFTDEF peft_tensor *peft_attention(peft_tape *t, const peft_attention_desc *des
 
 // ---- softmax cross-entropy fused with the projection: for a slice of rows at a time, Z = X W^T,
 //      loss += lse(Z) - Z[label], dZ = (softmax(Z) - onehot) / denominator in place of Z, dX = dZ W,
-//      dW += dZ^T X. The gradient is ready before backward. X [n, d], W [vocabulary, d], Z [n, vocabulary]
+//      dW += dZ^T X. The gradient is ready before backward. X [n, d], W [vocabulary, d], Z [n, vocabulary].
+//      With a cap, the loss is that of C = cap tanh(Z / cap), and dZ = dC (1 - (C / cap)^2).
 
 #define PEFT__LOSS_ROWS ((int64_t)128)
 
@@ -9825,20 +9826,26 @@ typedef struct peft__loss_job {
     const int32_t *labels;
     double *losses;  // [rows of a slice]
     int64_t vocabulary;
-    float factor;
+    float factor, cap;
     bool gradient;
 } peft__loss_job;
 
 static void peft__loss_rows(void *arg, int64_t begin, int64_t end) {
     PEFT__AS(const peft__loss_job, j, arg);
     for (int64_t i = begin; i < end; i++) {
-        float *z = j->z + i * j->vocabulary, max = 0, target = z[j->labels[i]];
+        float *z = j->z + i * j->vocabulary, max = 0;
         double sum = 0;
+        peft__cap_scores(z, j->cap, j->vocabulary);
+        float target = z[j->labels[i]], slope = j->cap > 0 ? 1 - target / j->cap * (target / j->cap) : 1;
         peft__row_softmax_lse(j->ctx, z, j->vocabulary, &max, &sum);
         j->losses[i] = (double)max + log(sum) - (double)target;
         if (!j->gradient) continue;
+        for (int64_t k = 0; k < j->vocabulary && j->cap > 0; k++) {  // z is exp(C - max) now
+            float c = z[k] > 0 ? (max + logf(z[k])) / j->cap : 0;
+            z[k] *= 1 - c * c;
+        }
         peft__scale_in_place(j->ctx, z, (float)((double)j->factor / sum), j->vocabulary);
-        z[j->labels[i]] -= j->factor;
+        z[j->labels[i]] -= j->factor * slope;
     }
 }
 
@@ -9872,7 +9879,7 @@ static int64_t peft__loss_select(
 
 // The loss of x [n, d] before the head w [vocabulary, d]; with w NULL, of logits x [n, vocabulary].
 static peft_tensor *peft__loss(
-    peft_tape *t, peft_tensor *x, peft_tensor *w, const int32_t *labels, double denominator) {
+    peft_tape *t, peft_tensor *x, peft_tensor *w, float cap, const int32_t *labels, double denominator) {
     if (!peft__holds_f32(t, x)) return NULL;
     peft_tensor *y = peft__result(t, 1, 1, x->requires_grad || (w && w->requires_grad));
     int32_t *rows = (int32_t *)peft__tape_copy(t, NULL, (size_t)x->rows * 2 * sizeof(int32_t));
@@ -9895,7 +9902,7 @@ static peft_tensor *peft__loss(
         if (w) peft__tape_matmul(t, logits, 0, 1, hidden, peft__T(peft__matrix_of(w)));
         if (t->status) break;
         peft__loss_job j = {
-            t->ctx, w ? z : part, kept + first, losses, v, (float)(1 / total), y->requires_grad};
+            t->ctx, w ? z : part, kept + first, losses, v, (float)(1 / total), cap, y->requires_grad};
         peft__ranges(t->ctx, n, 1, peft__loss_rows, &j);
         for (int64_t i = 0; i < n && !t->ctx->dry; i++) sum += losses[i];
         if (w && dx) peft__tape_matmul(t, peft__dense(part, n, d), 0, 1, logits, peft__matrix_of(w));
@@ -9914,15 +9921,20 @@ static peft_tensor *peft__loss(
 
 static peft_tensor *peft__logits_cross_entropy(
     peft_tape *t, peft_tensor *z, const int32_t *labels, double denominator) {
-    return peft__ready(t, z, "logits cross entropy") ? peft__loss(t, z, NULL, labels, denominator) : NULL;
+    return peft__ready(t, z, "logits cross entropy") ? peft__loss(t, z, NULL, 0, labels, denominator) : NULL;
+}
+
+static peft_tensor *peft__capped_cross_entropy(peft_tape *t, peft_tensor *x, peft_tensor *w, float cap,
+    const int32_t *labels, double denominator) {
+    if (!peft__ready(t, x && w && labels, "cross entropy")) return NULL;
+    if (x->cols == w->cols) return peft__loss(t, x, w, cap, labels, denominator);
+    return peft__op_fail(
+        t, PEFT_ERROR_SHAPE, "cross-entropy: %ld columns for a head of %ld", x->cols, w->cols);
 }
 
 PEFTDEF peft_tensor *peft_cross_entropy(
     peft_tape *t, peft_tensor *x, peft_tensor *w, const int32_t *labels, double denominator) {
-    if (!peft__ready(t, x && w && labels, "cross entropy")) return NULL;
-    if (x->cols == w->cols) return peft__loss(t, x, w, labels, denominator);
-    return peft__op_fail(
-        t, PEFT_ERROR_SHAPE, "cross-entropy: %ld columns for a head of %ld", x->cols, w->cols);
+    return peft__capped_cross_entropy(t, x, w, 0, labels, denominator);
 }
 
 // How to add an operation: a struct that begins with a peft__node and keeps what backward reads; a function
@@ -15760,12 +15772,22 @@ static void peft__gguf_read_tokenizer(peft_tokenizer *t) {
 
 // ---- a vocabulary written into a GGUF file
 
+// Whether words are spelled in the letters of their bytes. A vocabulary without unknown token may lack some,
+// as SmolLM2's does: they are left out here and in llama.cpp.
+static bool peft__spells_bytes(const peft_tokenizer *t) {
+    int64_t n = t->step_count[PEFT__PRE_TOKENIZERS];
+    bool last = n > 0 && t->steps[PEFT__PRE_TOKENIZERS][n - 1].kind == PEFT__STEP_BYTES;
+    return t->byte_level || (last && t->kind == PEFT__BPE && !t->sentencepiece && !t->prefix_size &&
+        !t->suffix_size && !t->byte_fallback && t->model_unk < 0);
+}
+
 // `count` rows of the embedding may be more than there are pieces; the rest is padding.
 static peft_status peft__gguf_set_pieces(
     peft_gguf_writer *w, const peft_tokenizer *t, int64_t count, peft__arena *a) {
     const char **texts = PEFT__ARENA(a, count, const char *);
     double *scores = PEFT__ARENA(a, count, double), *types = PEFT__ARENA(a, count, double);
-    bool ranked = t->kind == PEFT__BPE && !t->byte_level && !t->sentencepiece;  // GGUF ranks merges by score
+    bool bytes = peft__spells_bytes(t);
+    bool ranked = t->kind == PEFT__BPE && !bytes && !t->sentencepiece;  // GGUF ranks merges by score
     if (!texts || !scores || !types) return PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < count; i++) {
         const peft__piece *p = i < t->count ? &t->pieces[i] : NULL;
@@ -15775,7 +15797,7 @@ static peft_status peft__gguf_set_pieces(
         scores[i] = p ? (double)p->score : -1000;
         types[i] = p ? p->type : (int)PEFT__PIECE_UNUSED;
         if (p && peft__is_sentinel(p->text)) types[i] = PEFT__PIECE_USER;
-        if (p && i == t->ids.unk && !t->byte_level) types[i] = PEFT__PIECE_UNKNOWN;
+        if (p && i == t->ids.unk && !bytes) types[i] = PEFT__PIECE_UNKNOWN;
         if (byte) types[i] = PEFT__PIECE_BYTE;
     }
     for (int64_t i = 0; i < t->merge_capacity && ranked; i++) {
@@ -15827,7 +15849,7 @@ static int peft__tokenizer_split(const peft_tokenizer *t, bool *digits_apart) {
     const peft__step *p = t->steps[PEFT__PRE_TOKENIZERS];
     int64_t n = t->step_count[PEFT__PRE_TOKENIZERS];
     *digits_apart = n == 2 && p[0].text == peft__digit_pattern && p[0].behavior == PEFT__ISOLATED;
-    if (!t->byte_level || n < 1 || n > 2 || (n == 2 && p[1].prefix_space)) return 0;
+    if (!peft__spells_bytes(t) || n < 1 || n > 2 || (n == 2 && p[1].prefix_space)) return 0;
     if (n == 1 || *digits_apart) return p[n - 1].use_regex ? (int)PEFT__SPLIT_GPT2 : 0;
     return p[1].use_regex ? 0 : p[0].split;
 }
@@ -15841,7 +15863,7 @@ static bool peft__gguf_says(const peft_tokenizer *t, bool *prefix, bool *squeeze
     *prefix = t->dummy_prefix;
     *squeeze = t->squeeze_spaces;
     if (t->sentencepiece) return true;
-    if (t->byte_level)
+    if (peft__spells_bytes(t))
         return peft__tokenizer_split(t, &digits_apart) &&
             (!normal || (normal == 1 && n[0].kind == PEFT__STEP_NFC));
     const peft__step *last = pre ? &p[pre - 1] : NULL, *mark = normal ? &n[normal - 1] : NULL;
@@ -15865,7 +15887,7 @@ static bool peft__gguf_says(const peft_tokenizer *t, bool *prefix, bool *squeeze
 
 // Writes the keys that peft__gguf_read_tokenizer and llama.cpp read.
 static peft_status peft__gguf_set_tokenizer(peft_gguf_writer *w, const peft_tokenizer *t, int64_t count) {
-    bool prefix, squeeze, digits_apart, bytes = t->byte_level;
+    bool prefix, squeeze, digits_apart, bytes = peft__spells_bytes(t);
     int split = peft__tokenizer_split(t, &digits_apart);
     int64_t row = 0, last = t->step_count[PEFT__PRE_TOKENIZERS] - 1;
     if (bytes && t->steps[PEFT__PRE_TOKENIZERS][last].prefix_space)
@@ -18884,7 +18906,7 @@ PEFTDEF peft_tensor *peft_model_loss(peft_model *m, peft_tape *tape, const peft_
     if (!peft__pass_begin(&p, m, tape, given, adapters, adapter_count)) return NULL;
     peft_tensor *hidden = peft__run_pass(&p, b);
     const int32_t *labels = hidden ? peft__lengthened_labels(&p, b) : NULL;
-    bool adds = m->config.logit_cap > 0;  // something follows the head's product: the loss needs logits
+    bool adds = false;  // to the head's product: the loss needs logits
     for (int i = 0; i < adapter_count; i++)
         adds = adds || p.hooks->adds(adapters[i].adapter, peft__head_module(m));
     if (!labels) return NULL;
@@ -18892,7 +18914,7 @@ PEFTDEF peft_tensor *peft_model_loss(peft_model *m, peft_tape *tape, const peft_
         return peft__logits_cross_entropy(
             tape, peft__head_logits(&p, p.offsets, hidden), labels, denominator);
     peft_tensor *head = peft__use_at(&p, m->head, peft__head_module(m));
-    return peft_cross_entropy(tape, hidden, head, labels, denominator);
+    return peft__capped_cross_entropy(tape, hidden, head, m->config.logit_cap, labels, denominator);
 }
 
 // ---- decoding with the cache: one token per row and step

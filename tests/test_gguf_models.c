@@ -982,6 +982,24 @@ static void test_small_vocabularies(void) {
     check("an old file of gptneox", t && peft__tokenizer_split(t, &digits_apart) == PEFT__SPLIT_GPT2 && !digits_apart);
     peft_tokenizer_destroy(t);
 
+    // a vocabulary that lacks the letter of a byte, as SmolLM2's does, leaves it out, and can be written like others
+    tokens[4] = "<|spare|>";
+    w = vocabulary("gpt2", tokens, NULL, types, 260);
+    peft_gguf_set_strings(w, "tokenizer.ggml.merges", merges, 3);
+    peft_gguf_set_string(w, "tokenizer.ggml.pre", "smollm");
+    t = load_vocabulary(w);
+    for (int again = 0; again < 2; again++) {
+        static const int32_t rest[] = {257, ' ', '1', '2', 'b'};
+        check(again ? "written and read again" : "a byte without a letter", t && encodes(t, "abc 12\004b", false, rest, 5));
+        if (again || !t) break;
+        peft_gguf_writer_create(ctx, &w);
+        check("GGUF of a vocabulary that lacks a byte", !peft__gguf_set_tokenizer(w, t, 260));
+        peft_tokenizer_destroy(t);
+        t = load_vocabulary(w);
+    }
+    peft_tokenizer_destroy(t);
+    tokens[4] = single[4];
+
     vocabulary_fails("no pre-tokenizer", vocabulary("gpt2", tokens, NULL, types, 260), PEFT_ERROR_UNSUPPORTED, "tokenizer.ggml.pre");
     w = vocabulary("gpt2", tokens, NULL, types, 260);
     peft_gguf_set_string(w, "tokenizer.ggml.pre", "tekken");

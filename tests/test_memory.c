@@ -903,6 +903,24 @@ static void test_plan(peft_context *ctx, const char *path, bool random, peft_dty
            (double)planned / 1e3, (double)measured / 1e3, ratio);
 }
 
+// Gemma 2 caps its logits: slices of them, never those of all tokens (here 88 MB).
+static void test_capped(void) {
+    static const char config[] =
+        "{\"model_type\": \"gemma2\", \"hidden_size\": 64, \"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"num_hidden_layers\": 2,\n"
+        " \"head_dim\": 16, \"intermediate_size\": 96, \"vocab_size\": 50000, \"sliding_window\": 4}\n";
+    peft_context *ctx = make_context(1);
+    peft_mount(ctx, "capped/config.json", config, strlen(config));
+    peft_adapter_desc a;
+    memset(&a, 0, sizeof a);
+    peft_plan_desc d;
+    memset(&d, 0, sizeof d);
+    d.context = ctx, d.path = "capped", d.adapter = &a, d.batch_size = 2, d.source = 200, d.target = 20;
+    peft_memory_plan plan;
+    check(!peft_plan_memory(&d, &plan), "a plan of capped logits", ctx);
+    check(plan.activations < 30 * 1000 * 1000, "capped logits are made in slices", NULL);
+    peft_context_destroy(ctx);
+}
+
 static void test_plans(void) {
     peft_context *ctx = make_context(2);
     static const char demo[] = "tests/data/model";
@@ -1087,6 +1105,7 @@ int main(int argc, char **argv) {
     test_load_memory();
     test_load_errors();
     test_config_member();
+    test_capped();
     test_inference(false);
     test_inference(true);
     test_own();

