@@ -13426,14 +13426,17 @@ static bool peft__rewrite(peft__encoder *e, const peft__step *p, bool letters) {
     for (int64_t i = 0; i < e->spans.count && !out->failed && out->size <= e->most; i++) {
         peft__word_span *span = &e->spans.data[i];
         const char *s = e->text.data + span->from;
-        size_t n = (size_t)(span->to - span->from), begin = out->size,
-               first = letters ? 2 * (size_t)span->first : 0;
+        size_t n = (size_t)(span->to - span->from), begin = out->size, first = 0;
         bool begins = (meta && s[0] == ' ') || (n >= mark_size && memcmp(s, mark, mark_size) == 0);
         bool wanted = meta
             ? p->scheme == PEFT__PREFIX_ALWAYS || (p->scheme == PEFT__PREFIX_FIRST && span->first > 0)
             : p->prefix_space;
-        if (letters) peft__append_letters(out, s, n);
-        else if (wanted && !begins) peft__string_append(out, mark, mark_size);
+        if (letters) {
+            size_t head = PEFT__MIN(n, (size_t)span->first);
+            peft__append_letters(out, s, head);
+            first = out->size - begin;
+            peft__append_letters(out, s + head, n - head);
+        } else if (wanted && !begins) peft__string_append(out, mark, mark_size);
         for (size_t k = 0, end; k < n && !letters; k = end) {
             for (end = k; end < n && !(meta && s[end] == ' ');) end++;
             if (k < (size_t)span->first) first = out->size - begin + PEFT__MIN(end, (size_t)span->first) - k;

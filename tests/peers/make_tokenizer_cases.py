@@ -79,6 +79,8 @@ for scheme in ("first", "always", "never"):
         cases["Metaspace %s %s" % (scheme, split)] = file(pre=META(scheme, split), decoder=META(scheme, split))
 cases["Metaspace, no prefix, as older files say it"] = file(pre=step("Metaspace", replacement="▁", add_prefix_space=False, prepend_scheme="never"))
 cases["Metaspace first behind WhitespaceSplit"] = file(pre=seq("pretokenizers", step("WhitespaceSplit"), META("first")))
+cases["Metaspace first behind ByteLevel"] = file(pre=seq("pretokenizers", step("ByteLevel", add_prefix_space=False, trim_offsets=True, use_regex=False),
+    step("Punctuation", behavior="Contiguous"), META("first", False)))
 for b in (True, False):
     cases["Digits %s" % b] = file(unigram(), pre=step("Digits", individual_digits=b))
 for b in BEHAVIORS:
