@@ -21,6 +21,7 @@ help:
 	@echo "make golden    comparison with the reference cases in PEFT_SHARED"
 	@echo "make peers     comparison with today's Hugging Face libraries, both ways (installs them under build/peers with pip)"
 	@echo "make model     makes the project's own model anew (about an hour); the result is in build/model/out"
+	@echo "make models    the same in three sizes, for peft compare: build/models/small, medium and large (EXAMPLES=2000: a trial)"
 	@echo "make wasm      own_network for WebAssembly (needs emcc): build/own_network.js, to be run by node or a page"
 	@echo "make web       a page that fine-tunes in the browser (needs emcc): static files in build/web; make test-web drives it"
 	@echo "make cortex-m  fine-tunes on a microcontroller without an operating system (needs arm-none-eabi-gcc and qemu-system-arm)"
@@ -56,10 +57,11 @@ build/%: examples/%.c peft.h
 	$(COMPILE)
 build/data_parallel: examples/data_parallel.c peft.h  # of the examples only where there is an mpicc
 	$(COMPILE:$(CC)%=$(MPICC)%)
+build/picture: tools/report.h
 build/make_data build/picture: build/%: tools/%.c  # these two are about no model
-	$(CC) $(STD) $(CFLAGS) -o $@ $<
+	$(CC) $(STD) $(CFLAGS) -o $@ $< -lm
 
-test: $(TESTS) $(EXAMPLES) build/golden build/peft build/make_data
+test: $(TESTS) $(EXAMPLES) build/golden build/peft build/make_data build/picture
 	@PEFT_SHARED=$(PEFT_SHARED) sh tests/run.sh $(TESTS)
 
 # The demonstration: data from the generator (three splits, and old tasks), the model that comes with the project.
@@ -109,8 +111,11 @@ build/peers/%: tests/peers/%.c peft.h
 peers: build/golden build/peft build/peers/write_adapters build/peers/encode_texts build/peers/render_templates
 	@sh tests/peers/run.sh
 
-model: build/peft build/make_data build/train_tokenizer build/set_positions
+MAKES_MODELS = build/peft build/make_data build/train_tokenizer build/set_positions
+model: $(MAKES_MODELS)
 	sh tools/make_model.sh build/model/out
+models: $(MAKES_MODELS)
+	for size in small medium large; do SIZE=$$size sh tools/make_model.sh build/models/$$size || exit 1; done
 
 # WebAssembly. clang 14 (emscripten 3.1.6) makes wrong code of the portable product when it pairs up scalars by itself: not that.
 # Debian's emcc finds its JavaScript packages through NODE_PATH; in one file, the module is not fetched, which node cannot.
@@ -172,4 +177,4 @@ clean:
 
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all help examples demo four-bits test bench book golden peers model wasm web test-web cortex-m install clean
+.PHONY: all help examples demo four-bits test bench book golden peers model models wasm web test-web cortex-m install clean

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "report.h"
 #if defined(__unix__) || defined(__APPLE__)
 #include <sys/stat.h>
 #include <unistd.h>
@@ -426,17 +427,6 @@ static inline char *buffer_take(text_buffer *b) {
 // How many bytes of a byte order mark a text begins with: some editors put one before UTF-8.
 static inline size_t utf8_mark(const char *text, size_t size) {
     return size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
-}
-
-// Bytes of the UTF-8 character at s, 0: it is none.
-static inline int utf8_size(const char *s) {
-    const unsigned char *c = (const unsigned char *)s;
-    int n = c[0] < 0x80 ? 1 : c[0] < 0xC2 ? 0 : c[0] < 0xE0 ? 2 : c[0] < 0xF0 ? 3 : c[0] < 0xF5 ? 4 : 0;
-    for (int i = 1; i < n; i++)
-        if ((c[i] & 0xC0) != 0x80) return 0;
-    bool high = (c[0] == 0xE0 && c[1] < 0xA0) || (c[0] == 0xED && c[1] > 0x9F) ||
-                (c[0] == 0xF0 && c[1] < 0x90) || (c[0] == 0xF4 && c[1] > 0x8F);
-    return n > 2 && high ? 0 : n;  // too long, a surrogate, beyond Unicode
 }
 
 // A text as JSON has it. What is not UTF-8 becomes U+FFFD: JSON has no other bytes.

@@ -132,7 +132,7 @@ static void prompt_picture(FILE *f, const peft_tokenizer *t, const int32_t *ids,
         for (int64_t j = 0; j < k; j++) {
             double d = (double)distances[i * k + j], near = fmax(0, fmin(1, 1 - d));
             fprintf(f,
-                    "<rect x=\"%.1f\" y=\"%lld\" width=\"%.1f\" height=\"24\" fill=\"#1f77b4\" "
+                    "<rect x=\"%.1f\" y=\"%lld\" width=\"%.1f\" height=\"24\" class=\"c1 b\" "
                     "fill-opacity=\"%.3f\"/><text x=\"%.1f\" y=\"%lld\">",
                     40 + width * (double)j, (long long)(26 * i + 2), width - 2, 0.08 + 0.6 * near,
                     46 + width * (double)j, (long long)(26 * i + 19));

@@ -4,9 +4,26 @@
 
 // ---- trials: train, generate, score; what sweep, compare and forget repeat
 
-enum { SCORES = 7 };
-static const char *const score_names[SCORES] = {"loss",   "ROUGE-L", "BLEU", "NIST",
-                                                "METEOR", "CIDEr",   "exact"};
+// What is measured of a run. The scores come first.
+enum { LOSS, ROUGE_L, BLEU, NIST, METEOR, CIDER, EXACT, SCORES,
+       TRAINED = SCORES, MEMORY, SECONDS, ANSWER, COST, DISK, QUANTITIES };
+static const struct {
+    const char *name, *title, *unit;  // of a column, of a panel
+    double most;                      // the end of its scale, 0: none
+    bool logarithmic;
+} quantities[QUANTITIES] = {{"loss", "held-out loss per token", "", 0, false},
+                            {"ROUGE-L", "ROUGE-L, percent", "", 100, false},
+                            {"BLEU", "BLEU, percent", "", 100, false},
+                            {"NIST", "NIST", "", 0, false},
+                            {"METEOR", "METEOR, percent", "", 100, false},
+                            {"CIDEr", "CIDEr", "", 0, false},
+                            {"exact", "exact match, percent", "", 100, false},
+                            {"trained", "trained parameters (log scale)", "", 0, true},
+                            {"memory", "peak memory of training", "B", 0, false},
+                            {"seconds", "seconds of training", "", 0, false},
+                            {"ms", "ms per answer", "", 0, false},
+                            {"answer", "answering, times the base", "", 0, false},
+                            {"disk", "size on disk (log scale)", "B", 0, true}};
 
 static struct {
     const char *report, *ranks;
@@ -26,7 +43,8 @@ static struct {
     {"warmup", OPTION_INT, &train.warmup, "N", "steps (0)"}, \
     MAX_SOURCE_OPTION, \
     {"max-target", OPTION_COUNT, &train.max_target, "N", "tokens of the answer (128)"}, \
-    {"report", OPTION_TEXT, &experiment.report, "FILE", "write an HTML page with tables and pictures"}, \
+    {"report", OPTION_TEXT, &experiment.report, "FILE", \
+     "write an HTML page with tables and pictures; FILE.svg: the picture alone"}, \
     {"seed", OPTION_INT, &cli.seed, "N", "the first seed"}
 
 // Loss and texts of a model on a dataset, and their scores.
@@ -114,181 +132,308 @@ static peft_status trial_train(peft_model *m, peft_adapter *a, const peft_datase
         result);
 }
 
-// Mean and deviation of each score over the seeds.
+// Mean and deviation of each quantity over the seeds.
 typedef struct trials {
-    char name[32];
-    int64_t parameters, bytes;
-    double seconds, mean[SCORES], deviation[SCORES];
-    int count;
+    const char *name, *model;
+    int look, count;
+    int64_t model_parameters;
+    double mean[QUANTITIES], deviation[QUANTITIES];
 } trials;
 
-static void trials_add(
-    trials *r,
-    const double *scores) {  // Welford's running mean; `deviation` holds the sum of squares until the end
-    r->count++;
-    for (int i = 0; i < SCORES; i++) {
-        double off = scores[i] - r->mean[i];
+static void trials_add(trials *r, const double *values, int n) {
+    r->count++;  // Welford's running mean; `deviation` holds the sum of squares until the end
+    for (int i = 0; i < n; i++) {
+        double off = values[i] - r->mean[i];
         r->mean[i] += off / r->count;
-        r->deviation[i] += off * (scores[i] - r->mean[i]);
+        r->deviation[i] += off * (values[i] - r->mean[i]);
     }
 }
 
 static void trials_end(trials *r) {
-    for (int i = 0; i < SCORES; i++)
+    for (int i = 0; i < QUANTITIES; i++)
         r->deviation[i] = r->count > 1 ? sqrt(fmax(0, r->deviation[i]) / (r->count - 1)) : 0;
-    if (r->count) r->seconds /= r->count;
 }
 
-// `seeds` runs of one method (NULL: all weights), each on a model that nothing has touched.
-static int trials_run(const char *model_path, const peft_method_info *method, const peft_dataset *data,
-                      const peft_dataset *test, trials *r) {
-    for (int64_t k = 0; k < experiment.seeds; k++) {
-        peft_model *m = NULL;
-        peft_adapter *a = NULL;
-        peft_train_result result = {0};
-        double scores[SCORES] = {0};
-        int code = open_model(model_path, false, &m);
-        if (code) return code;
-        peft_status status = method ? plain_adapter(m, method, (uint64_t)(cli.seed + k), &a) : PEFT_OK;
-        if (!status) status = trial_train(m, a, data, cli.seed + k, &result);
-        if (!status) status = trial_scores(m, a, test, scores);
-        r->parameters = result.trainable;
-        r->seconds += result.seconds;
-        r->bytes = 4 * result.trainable;
-        if (!status && a) status = peft_adapter_file_size(a, &r->bytes);
-        peft_adapter_destroy(a);
-        peft_model_destroy(m);
-        if (status) return fail(status);
-        trials_add(r, scores);
-        if (!cli.quiet)
-            fprintf(stderr, "%s, seed %lld: held-out loss %.4f, ROUGE-L %.2f, %.1f s\n", r->name,
-                    (long long)(cli.seed + k), scores[0], scores[1], result.seconds);
+static int by_size(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+// What answers cost: ms for COST_TOKENS new tokens, and that over the base's. The base answers the same
+// prompts in turn with the adapter, again and again for some seconds; the quickest of each counts, as what
+// else the machine does only adds.
+enum { COST_PROMPTS = 4, COST_ROUNDS = 25, COST_TOKENS = 16 };
+static peft_status trial_cost(peft_model *m, const peft_adapter *a, const peft_dataset *data, double *out) {
+    double least[2][COST_PROMPTS], sum[2] = {0, 0}, start = peft__seconds();
+    peft_status status = PEFT_OK;
+    int n = (int)fmin((double)peft_dataset_count(data), COST_PROMPTS);
+    for (int k = 0; k < 2 * COST_PROMPTS; k++) least[k / COST_PROMPTS][k % COST_PROMPTS] = HUGE_VAL;
+    for (int k = 0; k < COST_ROUNDS * n && !status && (k < 2 * n || peft__seconds() < start + 3); k++)
+        for (int side = a ? 0 : 1; side < 2 && !status; side++) {
+            char *text = NULL;
+            const char *prompt = peft_dataset_prompt(data, k % n);
+            peft_generate_desc d = generation(m, side ? a : NULL);
+            d.min_new_tokens = d.max_new_tokens = COST_TOKENS, d.stop_count = 0;
+            double begun = peft__seconds();
+            status = peft_generate_texts(&d, &prompt, 1, &text);
+            least[side][k % n] = fmin(least[side][k % n], 1000 * (peft__seconds() - begun));
+            peft_free(cli.ctx, text);
+        }
+    for (int k = 0; k < 2 * n; k++) sum[k % 2] += least[k % 2][k / 2];
+    out[ANSWER] = n ? sum[1] / n : 0, out[COST] = a && sum[0] > 0 ? sum[1] / sum[0] : 1;
+    return status;
+}
+
+// One run: `method` (NULL: all weights) is trained, or with seed -1 nothing. It has a context of its own,
+// whose peak of memory is the training's.
+static int trial_run(const peft_method_info *method, int64_t seed, const peft_dataset *data,
+                     const peft_dataset *test, trials *r) {
+    peft_context *outer = cli.ctx;
+    bool quiet = cli.quiet;
+    cli.quiet = true;  // what the context is was said
+    int code = open_context();
+    cli.quiet = quiet;
+    if (code) {
+        cli.ctx = outer;
+        return code;
     }
-    trials_end(r);
+    peft_model *m = NULL;
+    peft_adapter *a = NULL;
+    peft_train_result result = {0};
+    double values[QUANTITIES] = {0};
+    int64_t bytes = 0;
+    code = open_model(r->model, false, &m);
+    peft_status status =
+        !code && method && seed >= 0 ? plain_adapter(m, method, (uint64_t)seed, &a) : PEFT_OK;
+    if (!code && !status && seed >= 0) status = trial_train(m, a, data, seed, &result);
+    values[MEMORY] = (double)peft_memory_peak(cli.ctx);
+    if (!code && !status) status = trial_scores(m, a, test, values);
+    if (!code && !status) status = trial_cost(m, a, test, values);
+    if (!code && !status && a) status = peft_adapter_file_size(a, &bytes);
+    if (status && !code) {
+        const char *why = peft_error(outer);  // a dataset's
+        if (*why && !*peft_error(cli.ctx))
+            fprintf(stderr, "peft %s: %s\n", cli.command, why), code = exit_code_of(status);
+        else code = fail(status);
+    }
+    r->model_parameters = m ? peft_model_parameter_count(m) : 0;
+    peft_adapter_destroy(a);
+    peft_model_destroy(m);
+    peft_context_destroy(cli.ctx);
+    cli.ctx = outer;
+    if (code) return code;
+    values[TRAINED] = (double)result.trainable, values[SECONDS] = result.seconds;
+    values[DISK] = bytes ? (double)bytes : 4 * values[TRAINED];
+    if (seed < 0) values[TRAINED] = values[MEMORY] = values[SECONDS] = values[DISK] = NAN;
+    trials_add(r, values, QUANTITIES);
+    if (!cli.quiet && seed >= 0)
+        fprintf(stderr, "%s, seed %lld: held-out loss %.4f, ROUGE-L %.2f, %.1f s\n", r->name, (long long)seed,
+                values[LOSS], values[ROUGE_L], result.seconds);
     return EXIT_OK;
+}
+
+static int trials_run(const peft_method_info *method, const peft_dataset *data, const peft_dataset *test,
+                      trials *r) {
+    int code = EXIT_OK;
+    for (int64_t k = 0; k < experiment.seeds && !code; k++)
+        code = trial_run(method, cli.seed + k, data, test, r);
+    trials_end(r);
+    return code;
 }
 
 static void trials_json(const trials *r) {
     printf("{");
     json_pair(stdout, "name", r->name, ",");
-    printf("\"parameters\":%lld,\"bytes\":%lld,\"seconds\":%.2f,\"runs\":%d", (long long)r->parameters,
-           (long long)r->bytes, r->seconds, r->count);
+    json_pair(stdout, "model", r->model, ",");
+    json_print(stdout,
+        "\"model_parameters\":%lld,\"parameters\":%.0f,\"bytes\":%.0f,\"seconds\":%.2f,\"memory\":%.0f,"
+        "\"answer_ms\":%.3f,\"answer_cost\":%.4f,\"runs\":%d",
+        (long long)r->model_parameters, r->mean[TRAINED], r->mean[DISK], r->mean[SECONDS], r->mean[MEMORY],
+        r->mean[ANSWER], r->mean[COST], r->count);
     for (int i = 0; i < SCORES; i++)
-        printf(",\"%s\":{\"mean\":%.6f,\"deviation\":%.6f}", score_names[i], r->mean[i], r->deviation[i]);
+        json_print(stdout, ",\"%s\":{\"mean\":%.6f,\"deviation\":%.6f}", quantities[i].name, r->mean[i],
+                   r->deviation[i]);
     printf("}\n");
 }
 
-// Thousands are set apart where people read them.
-static void number_cell(char *cell, int64_t n) {
-    char digits[32];
-    int size = snprintf(digits, sizeof(digits), "%lld", (long long)n);
-    for (int i = 0; i < size; i++) {
-        if (experiment.markdown && i && (size - i) % 3 == 0) *cell++ = ',';
-        *cell++ = digits[i];
-    }
-    *cell = 0;
+// A quantity as people read it; `page`: where the terminal's restrictions do not hold.
+static void quantity_cell(char *cell, const trials *r, int q, bool page) {
+    double v = r->mean[q];
+    if (isnan(v)) snprintf(cell, 64, "-");  // nothing was trained
+    else if (q < SCORES && r->count > 1)
+        snprintf(cell, 64, "%.2f %s %.2f", v, page ? "\xC2\xB1" : "+-", r->deviation[q]);
+    else if (q < SCORES) snprintf(cell, 64, "%.2f", v);
+    else if (q == MEMORY || q == DISK) say_number(cell, 64, v, "B");
+    else if (q == TRAINED && page) say_grouped(cell, 64, v);
+    else snprintf(cell, 64, q == COST ? "%.2fx" : q == TRAINED ? "%.0f" : "%.1f", v);
 }
 
-static void score_cell(char *cell, const trials *r, int score) {
-    if (r->count > 1)
-        snprintf(cell, 64, "%.2f %s %.2f", r->mean[score], experiment.markdown ? "\xC2\xB1" : "+-",
-                 r->deviation[score]);
-    else snprintf(cell, 64, "%.2f", r->mean[score]);
-}
+enum { CELLS = 16, MOST_TRIALS = 256, MOST_MODELS = 9 };
 
-// The cells of a row: name, parameters, the scores that are shown, seconds, bytes.
-enum { CELLS = 16 };
-static int trials_cells(const trials *r, const int *shown, int count, char (*cells)[64]) {
+// Quantities of a table, in order, and what is in front of them.
+typedef struct trials_table {
+    const char *title, *first;  // the page's, the first column's
+    trials *rows;
+    int count, models;
+    const int *shown;
+    int shown_count;
+    const peft_dataset *data, *test;
+} trials_table;
+
+// The cells of a row; row -1: the head. Their number.
+static int trials_cells(const trials_table *t, int row, bool page, char (*cells)[64]) {
+    const trials *r = &t->rows[row < 0 ? 0 : row];
     int n = 0;
-    snprintf(cells[n++], 64, "%s", r->name);
-    number_cell(cells[n++], r->parameters);
-    for (int i = 0; i < count; i++) score_cell(cells[n++], r, shown[i]);
-    snprintf(cells[n++], 64, "%.1f", r->seconds);
-    number_cell(cells[n++], r->bytes);
+    if (t->models > 1) {
+        char size[32];
+        int end = (int)strlen(r->model), begin;
+        while (end > 1 && r->model[end - 1] == '/') end--;
+        for (begin = end; begin && r->model[begin - 1] != '/';) begin--;
+        say_number(size, sizeof(size), (double)r->model_parameters, "");
+        if (row < 0) snprintf(cells[n++], 64, "model");
+        else
+            snprintf(cells[n++], 64, "%.*s, %s", end - begin < 30 ? end - begin : 30, r->model + begin, size);
+    }
+    snprintf(cells[n++], 64, "%s", row < 0 ? t->first : r->name);
+    for (int i = 0; i < t->shown_count; i++, n++)
+        if (row < 0) snprintf(cells[n], 64, "%s", quantities[t->shown[i]].name);
+        else quantity_cell(cells[n], r, t->shown[i], page);
     return n;
 }
 
-static int trials_head(const char *first, const int *shown, int count, char (*cells)[64]) {
-    int n = 0;
-    snprintf(cells[n++], 64, "%s", first);
-    snprintf(cells[n++], 64, "trainable");
-    for (int i = 0; i < count; i++) snprintf(cells[n++], 64, "%s", score_names[shown[i]]);
-    snprintf(cells[n++], 64, "seconds");
-    snprintf(cells[n++], 64, "bytes on disk");
-    return n;
-}
-
-static void print_cells(char (*cells)[64], int n, bool head) {
-    for (int i = 0; i < n; i++) {
-        if (experiment.markdown) printf("%s %s %s", i ? "" : "|", cells[i], "|");
-        else if (i == 0) printf("%-14s", cells[i]);
-        else printf(" %*s", i == 1 ? 10 : i < n - 2 ? 15 : i == n - 2 ? 9 : 13, cells[i]);
+// On a terminal, columns that do not fit go below the others.
+static void trials_print(const trials_table *t) {
+    enum { TERMINAL = 80 };
+    static char cells[MOST_TRIALS + 1][CELLS][64];
+    int n = 0, wide[CELLS] = {0}, left = t->models > 1 ? 2 : 1;
+    for (int i = 0; i <= t->count; i++) {
+        n = trials_cells(t, i - 1, experiment.markdown, cells[i]);
+        for (int c = 0; c < n; c++) wide[c] = (int)fmax(wide[c], (double)strlen(cells[i][c]));
     }
-    printf("\n");
-    for (int i = 0; i < n && head && experiment.markdown; i++)
-        printf("%s%s", i ? "" : "|", i ? "---:|" : "---|");
-    if (head && experiment.markdown) printf("\n");
-}
-
-static void trials_print(const trials *rows, int count, const char *first, const int *shown,
-                         int shown_count) {
-    char cells[CELLS][64];
-    if (!cli.json) print_cells(cells, trials_head(first, shown, shown_count, cells), true);
-    for (int i = 0; i < count; i++) {
-        if (cli.json) trials_json(&rows[i]);
-        else print_cells(cells, trials_cells(&rows[i], shown, shown_count, cells), false);
+    for (int i = 0; i <= t->count && experiment.markdown; i++) {
+        for (int c = 0; c < n; c++) printf("%s %s |", c ? "" : "|", cells[i][c]);
+        for (int c = 0; c < n && !i; c++) printf("%s%s", c ? "" : "\n|", c < left ? "---|" : "---:|");
+        printf("\n");
+    }
+    for (int c0 = left, c1; c0 < n && !experiment.markdown; c0 = c1) {
+        int width = wide[0] + (left > 1 ? 1 + wide[1] : 0);
+        for (c1 = c0; c1 < n && (c1 == c0 || width + 1 + wide[c1] <= TERMINAL); c1++) width += 1 + wide[c1];
+        for (int i = 0; i <= t->count; i++) {
+            for (int c = 0; c < left; c++) printf("%s%-*s", c ? " " : "", wide[c], cells[i][c]);
+            for (int c = c0; c < c1; c++) printf(" %*s", wide[c], cells[i][c]);
+            printf("\n");
+        }
+        if (c1 < n) printf("\n");
     }
 }
 
-static void html_cells(FILE *f, const char *tag, char (*cells)[64], int n) {
-    const char *row[CELLS];
-    for (int i = 0; i < n; i++) row[i] = cells[i];
-    report_row(f, tag, row, n, 1);
+static const char answers_measured[] = "Answer: the time of 16 new tokens over the base's; adapters work "
+                                       "beside the weights (a merged one takes 1.00x).";
+
+// A panel of bars per quantity, a row per method.
+static void trials_bars(picture *p, const trials_table *t) {
+    static const int shown[] = {ROUGE_L, TRAINED, MEMORY, SECONDS, COST, DISK};
+    bar_row rows[MOST_TRIALS];
+    double values[MOST_TRIALS], spread[MOST_TRIALS];
+    char texts[MOST_TRIALS][64];
+    for (int i = 0; i < t->count; i++) rows[i] = (bar_row){t->rows[i].name, NULL, t->rows[i].look};
+    p->rows = rows, p->row_count = t->count, p->bar = 140, p->count = COUNT(shown), p->columns = 3;
+    picture_begin(p, 13);
+    for (int k = 0; k < COUNT(shown); k++) {
+        int q = shown[k];
+        for (int i = 0; i < t->count; i++) {
+            values[i] = t->rows[i].mean[q], spread[i] = t->rows[i].deviation[q];
+            quantity_cell(texts[i], &t->rows[i], q, true);
+        }
+        panel_bars(p, &(bars){quantities[q].title, values, NULL, q < SCORES ? spread : NULL, texts,
+                              quantities[q].logarithmic, quantities[q].most});
+    }
 }
 
-enum { MOST_TRIALS = 32 };
+// A panel of curves per quantity: over x, a curve for all rows of one name. Rows are in the order of x.
+static void trials_curves(picture *p, const trials_table *t, const double *x, const char *x_name,
+                          bool named) {
+    static double xs[MOST_TRIALS], ys[MOST_TRIALS], spread[MOST_TRIALS];
+    curve curves[32];
+    p->count = t->shown_count;
+    picture_begin(p, 0);
+    for (int k = 0; k < t->shown_count; k++) {
+        int q = t->shown[k], count = 0, n = 0;
+        for (int i = 0; i < t->count && count < COUNT(curves); i++) {
+            bool begun = false;
+            for (int j = 0; j < i && named; j++) begun |= strcmp(t->rows[j].name, t->rows[i].name) == 0;
+            if (begun || (!named && i)) continue;
+            curve *c = &curves[count++];
+            *c = (curve){.name = t->rows[i].name, .look = t->rows[i].look, .x = xs + n, .y = ys + n};
+            c->spread = spread + n;
+            for (int j = i; j < t->count; j++)
+                if (!named || strcmp(t->rows[j].name, t->rows[i].name) == 0)
+                    xs[n] = x[j], ys[n] = t->rows[j].mean[q], spread[n++] = t->rows[j].deviation[q],
+                    c->count++;
+        }
+        panel_curves(p, quantities[q].title, curves, count, x_name, quantities[q].unit,
+                     LOG_X | (quantities[q].logarithmic ? LOG_Y : 0));
+    }
+}
 
-static int trials_report(const trials *rows, int count, const char *title, const char *first,
-                         const int *shown, int shown_count) {
+// Writes the page, or the picture alone. `x`, of each row: curves over it; NULL: bars.
+static int trials_report(const trials_table *t, const double *x, const char *x_name) {
     output o;
+    if (!experiment.report) return EXIT_OK;
     FILE *f = output_open(&o, cli.command, experiment.report);
     if (!f) return EXIT_DATA;
-    char cells[CELLS][64];
-    const char *names[MOST_TRIALS];
-    double values[MOST_TRIALS];
-    static const char *const color[] = {"#1f77b4"};
-    report_begin(f, title);
-    fputs("<table>\n", f);
-    html_cells(f, "th", cells, trials_head(first, shown, shown_count, cells));
-    for (int i = 0; i < count; i++)
-        html_cells(f, "td", cells, trials_cells(&rows[i], shown, shown_count, cells));
-    fputs("</table>\n", f);
-    for (int k = 0; k < shown_count && k < 2; k++) {
-        report_heading(f, score_names[shown[k]]);
-        for (int i = 0; i < count; i++) names[i] = rows[i].name, values[i] = rows[i].mean[shown[k]];
-        svg_bars(f, names, count, &score_names[shown[k]], color, 1, values, "%.2f");
+    char cells[CELLS][64], about[256];
+    picture p = {.f = f, .alone = ends_with(experiment.report, ".svg"), .title = t->title,
+                 .notes = {about, answers_measured}};
+    bool many = t->models > 1;
+    if (!p.alone) {
+        report_begin(f, t->title);
+        fputs("<table class=\"tight\">\n", f);
+        for (int i = -1; i < t->count; i++) {
+            const char *row[CELLS];
+            int n = trials_cells(t, i, true, cells);
+            for (int c = 0; c < n; c++) row[c] = cells[c];
+            report_row(f, i < 0 ? "th" : "td", row, n, many ? 2 : 1);
+        }
+        fputs("</table>\n", f);
     }
-    report_end(f);
+    snprintf(about, sizeof(about),
+             "%.100s: %lld examples, %lld held out, %lld run%s of each; whiskers show the deviation.",
+             many ? "Models of several sizes" : t->rows->model, (long long)peft_dataset_count(t->data),
+             (long long)peft_dataset_count(t->test), (long long)experiment.seeds,
+             experiment.seeds > 1 ? "s" : "");
+    if (many || !x)
+        p.notes[2] = "Blue: low rank (reparameterization); green: additive; violet: selective; brown, in "
+                     "the dark orange: all weights.";
+    p.columns = many ? 2 : 3, p.width = many ? 440 : 300, p.height = many ? 320 : 220;
+    if (x) trials_curves(&p, t, x, x_name, many);
+    else trials_bars(&p, t);
+    picture_end(&p);
+    if (!p.alone) report_end(f);
     return output_close(&o, true);
 }
 
-// The table and, where it is asked for, the page.
-static int trials_show(const trials *rows, int count, const char *title, const char *first, const int *shown,
-                       int shown_count) {
-    trials_print(rows, count, first, shown, shown_count);
-    return experiment.report ? trials_report(rows, count, title, first, shown, shown_count) : EXIT_OK;
+// The table and, where it is asked for, the picture.
+static int trials_show(const trials_table *t, const double *x, const char *x_name) {
+    for (int i = 0; i < t->count && cli.json; i++) trials_json(&t->rows[i]);
+    if (!cli.json) {
+        trials_print(t);
+        if (!experiment.markdown) printf("\n%s\n", answers_measured);
+    }
+    return trials_report(t, x, x_name);
 }
 
 // Training and test data of compare and sweep.
 static int experiment_data(peft_dataset **all, peft_dataset **data, peft_dataset **test) {
     *all = *data = *test = NULL;
-    if (cli.rest.count != 1 || !input.data.count) return wrong("give a model folder and --data FILE");
+    if (!cli.rest.count || !input.data.count) return wrong("give a model folder and --data FILE");
     if (experiment.seeds < 1 || experiment.seeds > 100)
         return wrong("--seeds %lld is not 1 to 100", (long long)experiment.seeds);
     peft_optimizer_kind optimizer;
     if (parse_optimizer(&optimizer)) return EXIT_USAGE;
     signal(SIGINT, on_interrupt);
-    int code = open_lessons(all, NULL);
+    int code = experiment.report ? output_check(cli.command, experiment.report) : EXIT_OK;
+    if (!code) code = open_lessons(all, NULL);
     if (!code && experiment.test.count) {
         code = open_datasets(&experiment.test, "test", 0, NULL, test);
         if (!code) *data = *all, *all = NULL;
@@ -317,8 +462,10 @@ static const option sweep_options[] = {
     COMMON_OPTIONS};
 
 static int run_sweep(void) {
-    static const int shown[] = {0, 1, 2, 3, 4, 5};
+    static const int shown[] = {TRAINED, LOSS,   ROUGE_L, BLEU, NIST, METEOR,
+                                CIDER,   MEMORY, SECONDS, COST, DISK};
     double ranks[MOST_NUMBERS];
+    char names[MOST_NUMBERS][32];
     trials rows[MOST_NUMBERS];
     peft_dataset *all, *data, *test;
     if (!experiment.seeds) experiment.seeds = 3;
@@ -327,18 +474,25 @@ static int run_sweep(void) {
     if (check_method(tuned.method)) return EXIT_USAGE;
     if (!method || (method->method != PEFT_LORA && method->method != PEFT_DORA))
         return wrong("--method %s has no rank", tuned.method);
+    if (cli.rest.count > 1) return wrong("give one model folder");
     if (count < 1) return wrong("--r %s is no list of ranks", experiment.ranks);
-    for (int i = 0; i < count; i++)
+    qsort(ranks, (size_t)count, sizeof(double), by_size);
+    for (int i = 0; i < count; i++) {
         if (!(ranks[i] >= 1 && ranks[i] <= 65536 && ranks[i] == floor(ranks[i])))
             return wrong("--r %s: %g is no rank", experiment.ranks, ranks[i]);
+        if (i && ranks[i] == ranks[i - 1])
+            return wrong("--r %s: %g is given twice", experiment.ranks, ranks[i]);
+    }
     int code = experiment_data(&all, &data, &test);
     memset(rows, 0, sizeof(rows));
     for (int i = 0; i < count && !code; i++) {
         tuned.r = (int64_t)ranks[i];
-        snprintf(rows[i].name, sizeof(rows[i].name), "r = %lld", (long long)tuned.r);
-        code = trials_run(cli.rest.items[0], method, data, test, &rows[i]);
+        snprintf(names[i], sizeof(names[i]), "r = %lld", (long long)tuned.r);
+        rows[i].name = names[i], rows[i].model = cli.rest.items[0], rows[i].look = LOOK_LOW_RANK;
+        code = trials_run(method, data, test, &rows[i]);
     }
-    if (!code) code = trials_show(rows, count, "Rank sweep", "rank", shown, COUNT(shown));
+    trials_table t = {"Rank sweep", "rank", rows, count, 1, shown, COUNT(shown), data, test};
+    if (!code) code = trials_show(&t, ranks, "rank");
     peft_dataset_destroy(all);
     peft_dataset_destroy(data);
     peft_dataset_destroy(test);
@@ -362,40 +516,65 @@ static const option compare_options[] = {
     GENERATION_OPTIONS,
     COMMON_OPTIONS};
 
-// The base model as the first row.
-static int compare_base(const peft_dataset *test, trials *r) {
-    peft_model *m = NULL;
-    double scores[SCORES] = {0};
-    int code = open_model(cli.rest.items[0], false, &m);
-    if (code) return code;
-    peft_status status = trial_scores(m, NULL, test, scores);
-    snprintf(r->name, sizeof(r->name), "base model");
-    trials_add(r, scores);
-    trials_end(r);
-    peft_model_destroy(m);
-    return status ? fail(status) : EXIT_OK;
+static int look_of(const peft_method_info *method) {
+    return !method ? LOOK_WHOLE : strncmp(method->family, "add", 3) == 0 ? LOOK_ADDITIVE
+        : strcmp(method->family, "selective") == 0 ? LOOK_SELECTIVE : LOOK_LOW_RANK;
+}
+
+// The models by their size: those that cannot be read are found before anything is trained.
+static int compare_models(const char **models, double *sizes) {
+    int code = EXIT_OK;
+    for (int i = 0; i < cli.rest.count && !code; i++) {
+        peft_model *m = NULL;
+        code = open_model(cli.rest.items[i], true, &m);
+        double size = m ? (double)peft_model_parameter_count(m) : 0;
+        peft_model_destroy(m);
+        int at = i;
+        for (; at && sizes[at - 1] > size; at--) sizes[at] = sizes[at - 1], models[at] = models[at - 1];
+        sizes[at] = size, models[at] = cli.rest.items[i];
+    }
+    return code;
 }
 
 static int run_compare(void) {
-    static const int shown[] = {1, 0};
-    trials rows[MOST_TRIALS];
+    static const int shown[] = {ROUGE_L, LOSS, TRAINED, MEMORY, SECONDS, COST, DISK};
+    const char *models[MOST_MODELS];
+    double sizes[MOST_MODELS], *x = NULL;
     peft_dataset *all, *data, *test;
     int count = 0;
     if (!experiment.seeds) experiment.seeds = 3;
+    if (cli.rest.count > MOST_MODELS)
+        return wrong("%d models, at most %d are compared", cli.rest.count, MOST_MODELS);
     if (check_methods(tuned.method)) return EXIT_USAGE;
     int code = experiment_data(&all, &data, &test);
-    memset(rows, 0, sizeof(rows));
-    if (!code) code = compare_base(test, &rows[count++]);
-    for (int64_t i = 0; peft_method_at(i) && !code; i++) {
-        if (!named_in(tuned.method, peft_method_at(i)->name)) continue;
-        snprintf(rows[count].name, sizeof(rows[count].name), "%s", peft_method_at(i)->name);
-        code = trials_run(cli.rest.items[0], peft_method_at(i), data, test, &rows[count++]);
+    trials *rows = (trials *)calloc(MOST_TRIALS, sizeof(trials));
+    if (!rows && !code) code = EXIT_MEMORY;
+    if (!code) code = compare_models(models, sizes);
+    for (int k = 0; k < cli.rest.count && !code; k++) {
+        rows[count] = (trials){.name = "base model", .model = models[k], .look = LOOK_BASE};
+        code = trial_run(NULL, -1, NULL, test, &rows[count]);
+        trials_end(&rows[count++]);
+        for (int64_t i = 0; !code; i++) {
+            const peft_method_info *method = peft_method_at(i);
+            const char *name = method ? method->name : "full";
+            if (named_in(tuned.method, name)) {
+                rows[count] = (trials){.name = name, .model = models[k], .look = look_of(method)};
+                code = trials_run(method, data, test, &rows[count]);
+                if (!code) count++;
+                if (code == EXIT_LIMIT && !tuned.method)
+                    code = EXIT_OK;  // was said; the others can be compared
+            }
+            if (!method) break;
+        }
     }
-    if (!code && named_in(tuned.method, "full")) {
-        snprintf(rows[count].name, sizeof(rows[count].name), "full");
-        code = trials_run(cli.rest.items[0], NULL, data, test, &rows[count++]);
-    }
-    if (!code) code = trials_show(rows, count, "Methods compared", "method", shown, COUNT(shown));
+    if (!code && cli.rest.count > 1 && (x = (double *)malloc((size_t)count * sizeof(double))) == NULL)
+        code = EXIT_MEMORY;
+    for (int i = 0; i < count && x; i++) x[i] = (double)rows[i].model_parameters;
+    trials_table t = {"Methods compared", "method", rows, count, cli.rest.count, shown, COUNT(shown), data, test};
+    if (t.models > 1) t.title = "Methods and the size of models";
+    if (!code) code = trials_show(&t, x, "parameters of the model");
+    free(x);
+    free(rows);
     peft_dataset_destroy(all);
     peft_dataset_destroy(data);
     peft_dataset_destroy(test);
@@ -425,7 +604,7 @@ static const char *const run_names[RUNS] = {"base model", "full, first task", "f
                                             "adapter, first task"};
 
 typedef struct forgetting {
-    char names[MOST_TASKS][32];
+    char names[MOST_TASKS + 1][32];
     peft_dataset *train[MOST_TASKS], *test[MOST_TASKS], *mixed;
     int count;
     trials cells[RUNS][MOST_TASKS + 1];  // behind the tasks: the mean of all but the first
@@ -463,14 +642,14 @@ static peft_status forget_run(forgetting *r, int run, int64_t seed, peft_model *
     for (int i = 0; i < r->count && !status; i++) {
         double scores[SCORES] = {0};
         status = trial_scores(m, a, r->test[i], scores);
-        trials_add(&r->cells[run][i], scores);
-        if (i == 0) first = scores[1];
+        trials_add(&r->cells[run][i], scores, SCORES);
+        if (i == 0) first = scores[ROUGE_L];
         for (int k = 0; k < SCORES && i; k++) others[k] += scores[k] / (r->count - 1);
     }
-    trials_add(&r->cells[run][r->count], others);
+    trials_add(&r->cells[run][r->count], others, SCORES);
     if (!status && run && !cli.quiet)
         fprintf(stderr, "%s, seed %lld: ROUGE-L %.2f, of the others %.2f, %.1f s of training\n",
-                run_names[run], (long long)seed, first, others[1], result.seconds);
+                run_names[run], (long long)seed, first, others[ROUGE_L], result.seconds);
     return status;
 }
 
@@ -480,11 +659,15 @@ static void forget_json(const forgetting *r) {
             const trials *c = &r->cells[k][i];
             printf("{\"run\":\"%s\",", run_names[k]);
             json_pair(stdout, "task", r->names[i], ",");
-            printf(
+            json_print(
+                stdout,
                 "\"runs\":%d,\"loss\":%.6f,\"rougeL\":%.4f,\"exact_match\":%.4f,\"rougeL_deviation\":%.4f}\n",
-                c->count, c->mean[0], c->mean[1], c->mean[6], c->deviation[1]);
+                c->count, c->mean[LOSS], c->mean[ROUGE_L], c->mean[EXACT], c->deviation[ROUGE_L]);
         }
 }
+
+static const int forget_shown[] = {ROUGE_L, EXACT, LOSS};
+static const char *const forget_says[] = {"ROUGE-L", "exact match, %", "loss per token"};
 
 static void forget_row(char (*cells)[64], int n) {
     for (int i = 0; i < n; i++) {
@@ -495,51 +678,65 @@ static void forget_row(char (*cells)[64], int n) {
 }
 
 static void forget_print(const forgetting *r) {
-    static const int shown[] = {1, 6, 0};
-    static const char *const says[] = {"ROUGE-L", "exact match, %", "loss per token"};
     char cells[MOST_TASKS + 2][64];
-    for (int q = 0; q < COUNT(shown); q++) {
-        snprintf(cells[0], 64, "%s", says[q]);
-        for (int i = 0; i < r->count; i++) snprintf(cells[1 + i], 64, "%s", r->names[i]);
-        snprintf(cells[1 + r->count], 64, "mean of others");
+    for (int q = 0; q < COUNT(forget_shown); q++) {
+        snprintf(cells[0], 64, "%s", forget_says[q]);
+        for (int i = 0; i <= r->count; i++) snprintf(cells[1 + i], 64, "%s", r->names[i]);
         forget_row(cells, r->count + 2);
         for (int i = 0; i < r->count + 2 && experiment.markdown; i++)
             printf("%s%s", i ? "" : "|", i ? "---:|" : "---|");
         if (experiment.markdown) printf("\n");
         for (int k = 0; k < RUNS; k++) {
             snprintf(cells[0], 64, "%s", run_names[k]);
-            for (int i = 0; i <= r->count; i++) score_cell(cells[1 + i], &r->cells[k][i], shown[q]);
+            for (int i = 0; i <= r->count; i++)
+                quantity_cell(cells[1 + i], &r->cells[k][i], forget_shown[q], experiment.markdown);
             forget_row(cells, r->count + 2);
         }
         printf("\n");
     }
 }
 
+// A row of panels per quantity, a panel per run: each task before and after.
 static int forget_report(const forgetting *r) {
-    static const char *const colors[RUNS] = {"#9aa7b5", "#d62728", "#2ca02c", "#1f77b4"};
-    static const int shown[] = {1, 6, 0};
-    static const char *const titles[] = {"ROUGE-L of each task", "Exact match of each task, in percent",
-                                         "Loss per token of each task"};
-    double values[RUNS * MOST_TASKS];
-    const char *names[MOST_TASKS];
+    static const int looks[RUNS] = {LOOK_BASE, LOOK_WHOLE, LOOK_WHOLE, LOOK_LOW_RANK};
+    static const char says[] = "Ring: base model; disc: after training on the first task, or on all.";
+    double before[MOST_TASKS + 1], after[MOST_TASKS + 1], spread[MOST_TASKS + 1], most[COUNT(forget_shown)];
+    char texts[MOST_TASKS + 1][64], cell[64], title[96];
+    bar_row rows[MOST_TASKS + 1];
     output o;
     FILE *f = output_open(&o, "forget", experiment.report);
     if (!f) return EXIT_DATA;
-    report_begin(f, "What is forgotten");
-    for (int q = 0; q < COUNT(shown); q++) {
-        for (int i = 0; i < r->count; i++) names[i] = r->names[i];
-        for (int i = 0; i < r->count; i++)
-            for (int k = 0; k < RUNS; k++) values[i * RUNS + k] = r->cells[k][i].mean[shown[q]];
-        report_heading(f, titles[q]);
-        svg_bars(f, names, r->count, run_names, colors, RUNS, values, shown[q] ? "%.0f" : "%.2f");
+    picture p = {.f = f, .alone = ends_with(experiment.report, ".svg"), .title = "What is forgotten",
+                 .notes = {says}, .count = (RUNS - 1) * COUNT(forget_shown), .columns = RUNS - 1,
+                 .rows = rows, .row_count = r->count + 1, .bar = 108};
+    for (int i = 0; i <= r->count; i++) rows[i] = (bar_row){r->names[i], NULL, 0};
+    if (!p.alone) report_begin(f, p.title);
+    picture_begin(&p, 20);
+    for (int k = 1; k < RUNS * COUNT(forget_shown); k++) {
+        int run = k % RUNS, q = forget_shown[k / RUNS];
+        if (!run) continue;
+        most[k / RUNS] = quantities[q].most;  // the same scale for all runs
+        for (int i = 0; i < RUNS * (r->count + 1) && !quantities[q].most; i++)
+            most[k / RUNS] = fmax(most[k / RUNS], r->cells[i % RUNS][i / RUNS].mean[q]);
+        for (int i = 0; i <= r->count; i++) {
+            const trials *c = &r->cells[run][i];
+            rows[i].look = looks[run], before[i] = r->cells[0][i].mean[q], after[i] = c->mean[q],
+            spread[i] = c->deviation[q];
+            quantity_cell(cell, c, q, true);
+            snprintf(texts[i], 64, "%.2f \xE2\x86\x92 %.40s", before[i], cell);
+        }
+        snprintf(title, sizeof(title), "%s: %s", run_names[run], forget_says[k / RUNS]);
+        panel_bars(&p, &(bars){title, after, before, spread, texts, false, most[k / RUNS]});
     }
-    report_end(f);
+    picture_end(&p);
+    if (!p.alone) report_end(f);
     return output_close(&o, true);
 }
 
 static int forget_all(forgetting *r) {
     const char *names[MOST_TASKS];
-    int code = EXIT_OK;
+    int code = experiment.report ? output_check("forget", experiment.report) : EXIT_OK;
+    snprintf(r->names[r->count], sizeof(r->names[0]), "mean of others");
     if ((input.prompts.count > 1 && input.prompts.count != r->count) || (input.completions.count > 1 &&
                                                                  input.completions.count != r->count))
         return wrong("give one --prompt and --completion for the first task, or one for each of the %d",
@@ -620,9 +817,10 @@ static int run_forget(void) {
      "  peft sweep flan-t5-small --data train.jsonl --prompt 'Summarize.\\n\\n{{dialogue}}' " \
      "--completion '{{summary}}' --r 1,2,4,8 --seeds 3\n", \
      sweep_options, COUNT(sweep_options), run_sweep}, \
-    {"compare", "MODEL --data FILE", "train every method with one budget and score them", \
+    {"compare", "MODEL ... --data FILE", "train every method with one budget: what each costs and brings", \
      "  peft compare flan-t5-small --data train.jsonl --test test.jsonl --seeds 3 --markdown\n  peft " \
-     "compare gpt2 --data train.jsonl --method lora,ia3,full\n", \
+     "compare gpt2 --data train.jsonl --method lora,ia3,full --report costs.svg\n  peft " \
+     "compare small medium large --data train.jsonl --method lora,prompt,full --report sizes.html\n", \
      compare_options, COUNT(compare_options), run_compare}, \
     {"forget", "MODEL NAME=TRAIN,TEST ...", "what is forgotten of other tasks while the first is learned", \
      "  peft forget flan-t5-small sums=sums.jsonl,sums.test.jsonl " \

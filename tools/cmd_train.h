@@ -693,19 +693,17 @@ static int write_report(const training *r) {
     FILE *f = output_open(&o, "train", train.report);
     if (!f) return EXIT_DATA;
     report_begin(f, "Fine-tuning report");
-    report_heading(f, "Loss per token");
     const curve curves[] = {r->w.loss, r->w.eval};
-    svg_curves(f, curves, 2, "step", "loss");
+    report_curves(f, "Loss per token", curves, 2, "step");
     if (r->after.texts && r->before.texts) {
-        static const char *const names[] = {"ROUGE-1", "ROUGE-2", "ROUGE-L", "ROUGE-Lsum"},
-                                 *const series[] = {"before", "after"},
-                                 *const colors[] = {"#9aa7b5", "#1f77b4"};
+        static const char *const names[] = {"ROUGE-1", "ROUGE-2", "ROUGE-L", "ROUGE-Lsum"};
+        static const bar_row rows[] = {{"before", NULL, LOOK_BASE}, {"after", NULL, LOOK_LOW_RANK}};
         const peft_rouge_scores *b = &r->before.rouge.mean, *a = &r->after.rouge.mean;
         const double values[] = {100 * b->rouge1.f1,    100 * a->rouge1.f1,   100 * b->rouge2.f1,
                                  100 * a->rouge2.f1,    100 * b->rougeL.f1,   100 * a->rougeL.f1,
                                  100 * b->rougeLsum.f1, 100 * a->rougeLsum.f1};
         report_heading(f, "ROUGE F1 on held-out examples, in percent");
-        svg_bars(f, names, 4, series, colors, 2, values, "%.1f");
+        report_bars(f, names, 4, rows, 2, values, "%.1f", 100);
         fputs("<p>", f);
         html_text(f, r->after.rouge.signature);
         fprintf(f, ", %lld examples</p>\n", (long long)r->after.count);
@@ -794,8 +792,8 @@ static int train_all(training *r) {
 static int run_train(void) {
     training r;
     memset(&r, 0, sizeof(r));
-    r.w.loss.name = "training (smoothed)", r.w.loss.color = "#1f77b4";
-    r.w.eval.name = "validation", r.w.eval.color = "#d62728";
+    r.w.loss.name = "training (smoothed)", r.w.loss.look = LOOK_LOW_RANK;
+    r.w.eval.name = "validation", r.w.eval.look = LOOK_WHOLE;
     int code = train_all(&r);
     tasks_free(&r.mixed);
     tasks_free(&r.tasks);

@@ -5,7 +5,6 @@
 #include "peft.h"
 
 #include "cli.h"
-#include "report.h"
 
 static const char *const prompt = "Summarize the following conversation.\n\n{{dialogue}}\n\nSummary:";
 enum { SHOTS = 2, SAMPLES = 8, SEED = 1 };
@@ -13,7 +12,8 @@ enum { SHOTS = 2, SAMPLES = 8, SEED = 1 };
 enum { BASE, FEW_SHOT, PROMPT, LORA, FULL, MIXTURE, RUNS };
 
 typedef struct run {
-    const char *key, *name, *color;
+    const char *key, *name;
+    int look;
     peft_rouge_result rouge;
     double known_words, faithful, old_tasks;  // shares; negative: nothing to count
     char **texts;
@@ -24,12 +24,12 @@ typedef struct run {
 } run;
 
 static run runs[RUNS] = {
-    {.key = "base", .name = "base model, zero-shot", .color = "#9aa7b5"},
-    {.key = "few_shot", .name = "2 examples in the prompt", .color = "#bcbd22"},
-    {.key = "prompt", .name = "prompt tuning", .color = "#2ca02c"},
-    {.key = "lora", .name = "LoRA r 8, all linear", .color = "#1f77b4"},
-    {.key = "full", .name = "full fine-tuning", .color = "#d62728"},
-    {.key = "mixture", .name = "full, old tasks mixed in", .color = "#9467bd"}};
+    {.key = "base", .name = "base model, zero-shot", .look = LOOK_BASE},
+    {.key = "few_shot", .name = "2 examples in the prompt", .look = LOOK_BASE},
+    {.key = "prompt", .name = "prompt tuning", .look = LOOK_ADDITIVE},
+    {.key = "lora", .name = "LoRA r 8, all linear", .look = LOOK_LOW_RANK},
+    {.key = "full", .name = "full fine-tuning", .look = LOOK_WHOLE},
+    {.key = "mixture", .name = "full, old tasks mixed in", .look = LOOK_WHOLE}};
 
 typedef struct list {
     char **items;
@@ -282,7 +282,8 @@ static void html_sample(FILE *f, int64_t i) {
 
 static bool write_html(const char *folder) {
     static const char *const scores[] = {"ROUGE-1", "ROUGE-2", "ROUGE-L"};
-    const char *series[RUNS], *colors[RUNS], *head[RUNS + 2] = {"dialogue", "human"};
+    const char *head[RUNS + 2] = {"dialogue", "human"};
+    bar_row rows[RUNS];
     double values[3 * RUNS];
     char path[1024];
     FILE *f = create(folder, "report.html", path, sizeof(path));
@@ -296,20 +297,19 @@ static bool write_html(const char *folder) {
             "old tasks: the share of %lld held-out examples of them that is answered word for word.</p>\n",
             (long long)count, (long long)old_count);
     for (int i = 0; i < RUNS; i++) {
-        series[i] = head[2 + i] = runs[i].name, colors[i] = runs[i].color;
+        head[2 + i] = runs[i].name, rows[i] = (bar_row){runs[i].name, NULL, runs[i].look};
         values[i] = 100 * runs[i].rouge.mean.rouge1.f1;
         values[RUNS + i] = 100 * runs[i].rouge.mean.rouge2.f1;
         values[2 * RUNS + i] = 100 * runs[i].rouge.mean.rougeL.f1;
     }
     report_heading(f, "ROUGE F1, in percent");
-    svg_bars(f, scores, 3, series, colors, RUNS, values, "%.0f");
-    report_heading(f, "Loss per token of the held-out dialogues");
+    report_bars(f, scores, 3, rows, RUNS, values, "%.1f", 100);
     curve curves[RUNS];
     for (int i = PROMPT; i < RUNS; i++) {
         curves[i - PROMPT] = runs[i].validation;
-        curves[i - PROMPT].name = runs[i].name, curves[i - PROMPT].color = runs[i].color;
+        curves[i - PROMPT].name = runs[i].name, curves[i - PROMPT].look = runs[i].look;
     }
-    svg_curves(f, curves, RUNS - PROMPT, "step", "loss");
+    report_curves(f, "Loss per token of the held-out dialogues", curves, RUNS - PROMPT, "step");
     report_heading(f, "Samples, drawn at random");
     fputs("<table>\n", f);
     report_row(f, "th", head, RUNS + 2, RUNS + 2);

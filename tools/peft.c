@@ -4,7 +4,6 @@
 #include "peft.h"
 
 #include "cli.h"
-#include "report.h"
 #include "cmd_common.h"
 #include "cmd_templates.h"
 #include "cmd_data.h"
