@@ -32,11 +32,13 @@ examples: $(EXAMPLES)
 
 # The header is compiled twice for all programs: to build/peft.o, for those that use nothing but its interface (PEFT_IMPLEMENTED
 # says that the implementation is elsewhere), and to build/open.o for tests that look inside: there its functions are not static,
-# and build/open/peft.h declares them (tests/open.awk makes both; its kernels of bf16 run on every machine with AVX-512). What remains
+# and build/open/peft.h declares them (tests/open.awk makes both; its kernels of bf16 run on every machine with AVX-512, by emulation
+# where that lacks the instruction). What remains
 # compiles the header itself: test_files and test_threads put other functions into it, and so do the tool and some of tools/.
 ALONE := build/test_files build/test_threads build/peft $(patsubst %.c,build/%,$(notdir $(shell grep -lE "peft__" tools/*.c examples/*.c)))
 OPEN := $(filter-out $(ALONE),$(patsubst tests/%.c,build/%,$(shell grep -lE "peft__|tools/(scores|benchmarks)" tests/*.c)))
 LINKED = $(if $(filter $@,$(ALONE)),,-DPEFT_IMPLEMENTED $(if $(filter $@,$(OPEN)),build/open.o,build/peft.o))
+EMULATE := $(if $(shell grep -sm1 avx512_bf16 /proc/cpuinfo),,-DPEFT__EMULATE_BF16)
 COMPILE = $(CC) $(STD) $(CFLAGS) $(if $(filter $@,$(OPEN)),-Ibuild/open) -I. -o $@ $< $(LINKED) $(LIBS)
 
 build/peft.o: peft.h
@@ -45,7 +47,7 @@ build/open.c build/open/peft.h: peft.h tests/open.awk
 	@mkdir -p build/open
 	awk $(if $(filter %.h,$@),-v declare=1) -f tests/open.awk peft.h > $@
 build/open.o: build/open.c
-	$(CC) $(STD) $(CFLAGS) -DPEFT__EMULATE_BF16 -DPEFT_IMPLEMENTATION -DPEFT_USE_PTHREADS -c -o $@ $<
+	$(CC) $(STD) $(CFLAGS) $(EMULATE) -DPEFT_IMPLEMENTATION -DPEFT_USE_PTHREADS -c -o $@ $<
 $(OPEN): build/open.o build/open/peft.h
 $(filter-out $(OPEN) $(ALONE),$(TESTS) $(EXAMPLES)): build/peft.o
 

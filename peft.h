@@ -2186,7 +2186,7 @@ struct peft__pool {
     int thread_count;
     unsigned generation;  // counts the jobs; a worker sleeps until it changes (atomic)
     int64_t next, count;  // the next task to take (atomic), how many there are
-    int busy;  // workers that have not left this job yet (atomic)
+    int busy;  // 1 while workers may join the job, and 2 for each that has joined and not left (atomic)
     bool quit;
     peft__task_fn fn;
     void *arg;
@@ -2230,8 +2230,8 @@ static void *peft__pool_thread(void *arg) {
         }
         seen = __atomic_load_n(&p->generation, __ATOMIC_ACQUIRE);
         if (p->quit) return NULL;
-        peft__pool_work(p);
-        __atomic_fetch_sub(&p->busy, 1, __ATOMIC_RELEASE);
+        if (__atomic_fetch_add(&p->busy, 2, __ATOMIC_ACQUIRE) & 1) peft__pool_work(p);
+        __atomic_fetch_sub(&p->busy, 2, __ATOMIC_RELEASE);
     }
 }
 
@@ -2288,11 +2288,12 @@ static void peft__parallel(peft_context *ctx, int64_t count, peft__task_fn fn, v
     p->arg = arg;
     p->count = count;
     __atomic_store_n(&p->next, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&p->busy, p->thread_count, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&p->busy, 1, __ATOMIC_RELEASE);
     peft__pool_start_job(p);
     peft__pool_work(p);
-    // The last task is short, so sleeping would cost more than spinning; but a worker that has no core yet
-    // must get one.
+    __atomic_fetch_sub(&p->busy, 1, __ATOMIC_RELAXED);  // a worker that is not awake yet is not waited for
+    // The last task is short, so sleeping would cost more than spinning; but a worker that has no core any
+    // more must get one.
     for (int spin = 0; __atomic_load_n(&p->busy, __ATOMIC_ACQUIRE) > 0; spin++) {
         if (spin < PEFT__SPINS) peft__cpu_relax();
         else sched_yield();
@@ -5419,9 +5420,9 @@ v_kernel void v_(narrow)(const float *x, int64_t n, float *out) {  // what is be
 #define v_two(a, b) (__m512) _mm512_cvtne2ps_pbh(b, a)
 #endif
 v_inline v_float v_(pair)(v_float a, v_float b) {  // words of a[l] and b[l]
-    __m512i order = (__m512i)(peft__word_avx512){0x100000, 0x110001, 0x120002, 0x130003, 0x140004, 0x150005, 0x160006,
-        0x170007, 0x180008, 0x190009, 0x1A000A, 0x1B000B, 0x1C000C, 0x1D000D, 0x1E000E, 0x1F000F};
-    return (v_float)_mm512_permutexvar_epi16(order, (__m512i)v_two(a, b));
+    peft__word_avx512 order = {0x100000, 0x110001, 0x120002, 0x130003, 0x140004, 0x150005, 0x160006, 0x170007,
+        0x180008, 0x190009, 0x1A000A, 0x1B000B, 0x1C000C, 0x1D000D, 0x1E000E, 0x1F000F};
+    return (v_float)_mm512_permutexvar_epi16((__m512i)order, (__m512i)v_two(a, b));
 }
 #define v_pair v_(pair)
 #endif
@@ -5912,8 +5913,8 @@ static void peft__gemm_pack(
                 float *to = through ? wide : panel;
                 if (x->format) x->format->pack(g->simd)(x, k, count, first, lanes, (int)width, to);
                 else
-                    g->pack_panel(x->type, peft__advance(x->type, x->data, k * rs + first * cs), rs, cs, count,
-                        lanes, width, width, to);
+                    g->pack_panel(x->type, peft__advance(x->type, x->data, k * rs + first * cs), rs, cs,
+                        count, lanes, width, width, to);
                 if (through && g->pairs)
                     g->pack_panel(PEFT_F32, wide, width, 1, count, width, width, width, panel);
                 else if (through) g->isa->narrow(wide, count * width, panel);

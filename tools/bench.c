@@ -479,18 +479,37 @@ static void step_measure(step *s, const char *name, int tokens) {
     emit(name, tokens / time, "tokens/s", more);
 }
 
+static void step_open(step *s, const char *target_modules) {
+    memset(s, 0, sizeof(*s));
+    load_small(&s->model, PEFT_F32);
+    step_batch(s);
+    step_train(s, target_modules);
+}
+
 static void run_step(const char *name, const char *target_modules) {
     static step s;
-    memset(&s, 0, sizeof(s));
-    load_small(&s.model, PEFT_F32);
-    step_batch(&s);
-    step_train(&s, target_modules);
+    step_open(&s, target_modules);
     step_measure(&s, name, BATCH * (SOURCE + TARGET));
     step_close(&s);
 }
 
 static void bench_lora_step(void) { run_step("lora_step", "q,v"); }
 static void bench_full_step(void) { run_step("full_step", NULL); }
+
+// For tests/peers/torch_lora.py: a step of the LoRA for each line of stdin, whose answer are its seconds, and in the end the memory in MB.
+static void bench_turns(void) {
+    static step s;
+    char line[16];
+    step_open(&s, "q,v");
+    for (int i = 0; i < 3; i++) step_once(&s);
+    for (puts("ready"); fflush(stdout), fgets(line, sizeof(line), stdin);) {
+        double t = seconds();
+        step_once(&s);
+        printf("%.6f\n", seconds() - t);
+    }
+    printf("%.1f\n", resident_mb());
+    step_close(&s);
+}
 
 // A LoRA's step on a base in 4 bits beside the same on the base in f32.
 static void bench_qlora_step(void) {
@@ -809,7 +828,7 @@ static const struct {
 } benches[] = {{"peak", bench_peak},           {"memory", bench_memory}, {"sgemm", bench_sgemm}, {"quant_gemm", bench_quant_gemm},
                {"quant_gemv", bench_quant_gemv}, {"dequantize", bench_dequantize}, {"quantize", bench_quantize}, {"lora_step", bench_lora_step},
                {"qlora_step", bench_qlora_step},
-               {"full_step", bench_full_step}, {"decode", bench_decode}, {"llama_decode", bench_llama_decode}, {"llama_prompt", bench_llama_prompt},
+               {"turns", bench_turns}, {"full_step", bench_full_step}, {"decode", bench_decode}, {"llama_decode", bench_llama_decode}, {"llama_prompt", bench_llama_prompt},
                {"gpt2_full_step", bench_gpt2_full_step}, {"llama_lora_step", bench_llama_lora_step}, {"tokenizer", bench_tokenizer}, {"template", bench_template}, {"rouge", bench_rouge}, {"bleu", bench_bleu},
                {"chrf", bench_chrf},           {"ter", bench_ter},       {"nist", bench_nist},     {"meteor", bench_meteor}, {"cider", bench_cider}};
 
@@ -839,7 +858,7 @@ int main(int argc, char **argv) {
         if (i == COUNT(benches)) return usage(stderr, EXIT_USAGE);
     }
     for (int i = 0; i < COUNT(benches); i++) {
-        bool wanted = names.count == 0;
+        bool wanted = names.count == 0 && benches[i].run != bench_turns;
         for (int n = 0; n < names.count; n++) wanted |= strcmp(benches[i].name, names.items[n]) == 0;
         if (wanted) benches[i].run();
     }
