@@ -23,6 +23,7 @@ common="--compute ${COMPUTE:-auto} --json ${THREADS:+--threads $THREADS}"
 learn="--split 0.05 ${EXAMPLES:+--limit $EXAMPLES} --max-source $window --epochs ${EPOCHS:-2} --batch 2 --accumulation 4 --checkpoint-blocks --samples 0 --force $common $MORE"
 set -e
 mkdir -p "$out"
+trap '[ $? -eq 0 ] || for log in "$out/$name.train.log" "$out/$name.log"; do [ ! -s "$log" ] || { echo "$log:"; tail -n 3 "$log"; } >&2; done' EXIT
 head -n "$limit" "$test" > "$out/test.jsonl"
 first=summary fields="--reference-field summary" references="--references $out/test.jsonl"
 if head -n 1 "$out/test.jsonl" | grep -q '"summary1"'; then
@@ -70,7 +71,7 @@ END
 for topic in "the moon" "bicycles" "bread" "the heart" "volcanoes" "chess" "honey" "democracy" "the violin" "rust" "tides" "inflation" "penguins" "the telephone" "sleep" \
     "the number zero"; do
     for ask in "Explain %s in two sentences." "What is the most important fact about %s?" "Write one question about %s." "Tell me something surprising about %s."; do
-        printf "{\"question\": \"$ask\"}\n" "$topic"
+        printf "{\"question\": \"$ask\", \"answer\": \"-\"}\n" "$topic"
     done
 done > "$out/topics.jsonl"
 
@@ -214,7 +215,7 @@ for part in ${PARTS:-zero one few prompt lora qlora}; do
     qlora) trained qlora "$model" --target-modules all-linear $few ;;
     full) trained full "$model" --method full ;;
     mixture)
-        [ -s "$out/general.jsonl" ] || "$peft" eval "$model" --data "$out/topics.jsonl" --prompt "$question" --completion - \
+        [ -s "$out/general.jsonl" ] || "$peft" eval "$model" --data "$out/topics.jsonl" --prompt "$question" --completion '{{answer}}' \
             --output "$out/general.jsonl" $common > "$out/topics.eval" 2>&1
         trained mixture "$model" --method full --data "$out/general.jsonl" --prompt '{{prompt}}' --completion '{{prediction}}' ;;
     *) echo "showcase.sh: $part is not one of zero one few prompt lora qlora full mixture" >&2 && exit 2 ;;
