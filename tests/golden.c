@@ -484,71 +484,37 @@ static const peft_tensor *find_saved(const peft_archive *file, const char *name)
     return peft_archive_find(file, newer);
 }
 
-// What we save after the steps, beside what HF saved. `chance`: the squared distance that a rounding error at the start makes.
-static void compare_saved(run *r, const peft_adapter *a, const char *method, double chance) {
-    char path[1024], name[512];
-    snprintf(path, sizeof(path), "%s/adapters/%s/step8/adapter_model.safetensors", r->folder, method);
-    peft_archive *want = NULL, *start = NULL, *got = NULL;
-    name_of(name, r, "%s adapter after the steps%s", method, "");
-    bool ok = peft_archive_open(r->ctx, path, &want) == PEFT_OK;
-    snprintf(path, sizeof(path), "%s/adapters/%s/step0/adapter_model.safetensors", r->folder, method);
-    ok = ok && peft_archive_open(r->ctx, path, &start) == PEFT_OK && peft_adapter_save(a, scratch_folder()) == PEFT_OK;
-    snprintf(path, sizeof(path), "%s/adapter_model.safetensors", scratch_folder());
-    ok = ok && peft_archive_open(r->ctx, path, &got) == PEFT_OK;
-    if (!ok) fail(r->ctx, name);
-    double apart = 0, moved = 0;
-    int64_t matched = 0, wanted = 0;
-    for (int64_t i = 0; ok && i < peft_archive_count(want); i++) {
-        const peft_tensor *w = peft_archive_at(want, i), *t = find_saved(got, w->name), *z = peft_archive_find(start, w->name);
-        if (peft__is_mask_buffer(w->name)) continue;  // no parameters
-        wanted++;
-        if (!t || !z || t->rows != w->rows || t->cols != w->cols || t->type != w->type || t->rank != w->rank) continue;
-        for (int64_t k = 0; k < t->rows * t->cols; k++) {
-            double d = (double)((const float *)t->data)[k] - (double)((const float *)w->data)[k];
-            double m = (double)((const float *)w->data)[k] - (double)((const float *)z->data)[k];
-            apart += d * d;
-            moved += m * m;
-        }
-        matched++;
-    }
-    // Adam's steps of fixed length magnify rounding where a gradient passes zero: compared with how far the steps went, or
-    // with four times the distance that a rounding error makes where that is more.
-    if (ok) report(apart <= fmax(0.01 * moved, 16 * chance), name, sqrt(apart), sqrt(apart / moved));
-    name_of(name, r, "%s keys, shapes and types of the file%s", method, "");
-    if (ok) report(matched == wanted && matched == peft_archive_count(got), name, (double)(wanted - matched), 0);
-    peft_archive_close(start);
-    peft_archive_close(want);
-    peft_archive_close(got);
-    snprintf(path, sizeof(path), "%s/adapter_config.json", scratch_folder());
-    if (ok) compare_config(r, method, path);
-    remove_scratch();
-}
-
 enum { MAX_LOSSES = 64 };
 
-// Saves an adapter in the scratch folder and opens its tensors; the files are gone when the archive is closed. NULL: failed.
-static peft_archive *saved_tensors(run *r, const peft_adapter *a) {
+// The numbers of the file that an adapter is saved in. NULL: failed.
+static float *saved_numbers(run *r, const peft_adapter *a, int64_t *count) {
     char path[600];
     peft_archive *file = NULL;
+    float *x = NULL;
     snprintf(path, sizeof(path), "%s/adapter_model.safetensors", scratch_folder());
-    if (peft_adapter_save(a, scratch_folder()) || peft_archive_open(r->ctx, path, &file)) file = NULL;
+    *count = 0;
+    if (peft_adapter_save(a, scratch_folder()) == PEFT_OK && peft_archive_open(r->ctx, path, &file) == PEFT_OK) {
+        for (int64_t i = 0; i < peft_archive_count(file); i++) *count += peft__size(peft_archive_at(file, i));
+        x = (float *)malloc((size_t)*count * sizeof(float));
+        for (int64_t i = 0, at = 0; x && i < peft_archive_count(file); i++) {
+            const peft_tensor *t = peft_archive_at(file, i);
+            memcpy(x + at, t->data, (size_t)peft__size(t) * sizeof(float));
+            at += peft__size(t);
+        }
+    }
+    peft_archive_close(file);
     remove_scratch();
-    return file;
+    return x;
 }
 
 // How far the files of two adapters are apart, squared: of an encoded prompt, what the encoder makes. -1: failed.
 static double squared_distance(run *r, const peft_adapter *a, const peft_adapter *b) {
-    peft_archive *one = saved_tensors(r, a), *other = saved_tensors(r, b);
-    double sum = one && other ? 0 : -1;
-    for (int64_t i = 0; sum >= 0 && i < peft_archive_count(one); i++) {
-        const peft_tensor *x = peft_archive_at(one, i), *y = peft_archive_find(other, x->name);
-        for (int64_t k = 0; y && k < x->rows * x->cols; k++) {
-            double d = (double)((const float *)x->data)[k] - (double)((const float *)y->data)[k];
-            sum += d * d;
-        }
-    }
-    peft_archive_close(one);
-    peft_archive_close(other);
+    int64_t n, m;
+    float *x = saved_numbers(r, a, &n), *y = saved_numbers(r, b, &m);
+    double sum = x && y && n == m ? 0 : -1;
+    for (int64_t k = 0; sum >= 0 && k < n; k++) sum += ((double)x[k] - (double)y[k]) * ((double)x[k] - (double)y[k]);
+    free(x);
+    free(y);
     return sum;
 }
 
@@ -580,22 +546,29 @@ static double perturbed_losses(run *r, const char *method, const peft__json *s, 
     return apart;
 }
 
+// What one rounding error at the start makes, the most of four trials: of our losses, or of those before, to chance[], and of the trained
+// adapter, squared. -1: failed.
+static double chance_of(run *r, const char *method, const peft__json *s, const peft_adapter *a, const double *losses, int64_t steps,
+                        double *chance) {
+    double other[MAX_LOSSES] = {0}, apart = 0;
+    for (int pattern = 0; pattern < 4; pattern++) {
+        double d = perturbed_losses(r, method, s, a, pattern, other, steps);
+        if (d < 0) return -1;
+        apart = fmax(apart, d);
+        for (int64_t i = 0; i <= steps; i++) chance[i] = fmax(fmax(chance[i], i ? chance[i - 1] : 0), fabs(other[i] - losses[i]));
+    }
+    return apart;
+}
+
 // losses[k] before step k, losses[steps] after all, within 1e-3 of the reference's; or, where training is ill conditioned, within
-// four times what one rounding error at the start makes of our own loss (the most of four trials, and of the steps before).
-// Returns the squared distance that such an error makes of the trained adapter; 0 where it was not needed.
+// four times what chance_of measures. Returns what it returns; -1 where it was not needed.
 static double compare_losses(run *r, const char *method, const peft__json *s, const peft_adapter *a, const double *losses, int64_t steps) {
-    double chance[MAX_LOSSES] = {0}, apart = 0;
-    bool known = false;
+    double chance[MAX_LOSSES] = {0}, apart = -1;
     const peft__json *v = peft__json_get(s, "losses")->child;
     for (int64_t k = 0; k <= steps; k++, v = v ? v->next : NULL) {
         char name[512], number[96];
-        double want = k < steps ? v->number : peft__json_double(s, "loss8", 0), off = fabs(losses[k] - want), other[MAX_LOSSES];
-        for (int pattern = 0; pattern < 4 && off > 1e-3 * fabs(want) && !known; pattern++) {
-            apart = fmax(apart, perturbed_losses(r, method, s, a, pattern, other, steps));
-            for (int64_t i = 0; i <= steps; i++) chance[i] = fmax(chance[i], fabs(other[i] - losses[i]));
-            for (int64_t i = 1; i <= steps; i++) chance[i] = fmax(chance[i], chance[i - 1]);
-            known = pattern == 3;
-        }
+        double want = k < steps ? v->number : peft__json_double(s, "loss8", 0), off = fabs(losses[k] - want);
+        if (off > 1e-3 * fabs(want) && apart < 0) apart = chance_of(r, method, s, a, losses, steps, chance);
         double tolerance = fmax(1e-3 * fabs(want), 4 * chance[k]);
         snprintf(number, sizeof(number), "%d", (int)k);
         if (tolerance > 1e-3 * fabs(want))
@@ -604,6 +577,50 @@ static double compare_losses(run *r, const char *method, const peft__json *s, co
         report(off <= tolerance, name, off, off / fmax(fabs(want), 1e-12));
     }
     return apart;
+}
+
+// What we save after the steps, beside what HF saved. `chance`: what chance_of returned; -1: it was not needed.
+static void compare_saved(run *r, const peft_adapter *a, const char *method, const peft__json *s, const double *losses, int64_t steps,
+                          double chance) {
+    char path[1024], name[512];
+    snprintf(path, sizeof(path), "%s/adapters/%s/step8/adapter_model.safetensors", r->folder, method);
+    peft_archive *want = NULL, *start = NULL, *got = NULL;
+    name_of(name, r, "%s adapter after the steps%s", method, "");
+    bool ok = peft_archive_open(r->ctx, path, &want) == PEFT_OK;
+    snprintf(path, sizeof(path), "%s/adapters/%s/step0/adapter_model.safetensors", r->folder, method);
+    ok = ok && peft_archive_open(r->ctx, path, &start) == PEFT_OK && peft_adapter_save(a, scratch_folder()) == PEFT_OK;
+    snprintf(path, sizeof(path), "%s/adapter_model.safetensors", scratch_folder());
+    ok = ok && peft_archive_open(r->ctx, path, &got) == PEFT_OK;
+    if (!ok) fail(r->ctx, name);
+    double apart = 0, moved = 0;
+    int64_t matched = 0, wanted = 0;
+    for (int64_t i = 0; ok && i < peft_archive_count(want); i++) {
+        const peft_tensor *w = peft_archive_at(want, i), *t = find_saved(got, w->name), *z = peft_archive_find(start, w->name);
+        if (peft__is_mask_buffer(w->name)) continue;  // no parameters
+        wanted++;
+        if (!t || !z || t->rows != w->rows || t->cols != w->cols || t->type != w->type || t->rank != w->rank) continue;
+        for (int64_t k = 0; k < t->rows * t->cols; k++) {
+            double d = (double)((const float *)t->data)[k] - (double)((const float *)w->data)[k];
+            double m = (double)((const float *)w->data)[k] - (double)((const float *)z->data)[k];
+            apart += d * d;
+            moved += m * m;
+        }
+        matched++;
+    }
+    name_of(name, r, "%s keys, shapes and types of the file%s", method, "");
+    if (ok) report(matched == wanted && matched == peft_archive_count(got), name, (double)(wanted - matched), 0);
+    peft_archive_close(start);
+    peft_archive_close(want);
+    peft_archive_close(got);
+    snprintf(path, sizeof(path), "%s/adapter_config.json", scratch_folder());
+    if (ok) compare_config(r, method, path);
+    remove_scratch();
+    // Adam's steps of fixed length magnify rounding where a gradient passes zero: compared with how far the steps went, or
+    // with four times the distance that a rounding error makes where that is more.
+    double own[MAX_LOSSES] = {0};
+    if (ok && apart > 0.01 * moved && chance < 0) chance = chance_of(r, method, s, a, losses, steps, own);
+    name_of(name, r, "%s adapter after the steps%s", method, "");
+    if (ok) report(apart <= fmax(0.01 * moved, 16 * chance), name, sqrt(apart), sqrt(apart / moved));
 }
 
 // HF peft 0.5 merges IA3 into weights and forgets the modules' biases, so that its merged model is another than the unmerged one. We
@@ -665,7 +682,7 @@ static void run_adapter(run *r, const char *method, const peft__json *s) {
     free(last);
     double chance = 0;
     if (k < MAX_LOSSES && loss_without_gradient(r, a, &got_losses[k])) chance = compare_losses(r, method, s, a, got_losses, k);
-    compare_saved(r, a, method, chance);
+    compare_saved(r, a, method, s, got_losses, k, chance);
     peft_adapter_destroy(a);
     free(tensors);
     // the logits of the reference's own step 8, apart from how far our steps drift

@@ -179,7 +179,8 @@ bytes() {
 
 here() { target "$(uname -m)" "" "" cc -std=c11 -O1; }
 aarch64() { target aarch64 qemu-aarch64 "" aarch64-linux-gnu-gcc -std=c11 -O1 -static; }
-armhf() { target armhf qemu-arm "" arm-linux-gnueabihf-gcc -std=c11 -O1 -static; }
+# 64 bits: in folders of the machine beneath, qemu's 32 bits cannot count
+armhf() { target armhf qemu-arm "" arm-linux-gnueabihf-gcc -std=c11 -O1 -static -D_FILE_OFFSET_BITS=64; }
 riscv64() { target riscv64 qemu-riscv64 "" riscv64-linux-gnu-gcc -std=c11 -O1 -static; }
 musl() { target musl "" "" musl-gcc -std=c11 -O1 -static; }
 
