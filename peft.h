@@ -5540,27 +5540,7 @@ v_kernel void v_(tile)(int rows, int64_t cols, int64_t kc, const float *a, int64
 #if PEFT__PASS != PEFT__PASS_BF16
 // Dot products: out[i*4 + j] = sum over p of a(i, p) * b(j, p) for rows of A and 4 rows of the transposed B,
 // contiguous in k. Each weight is read once: for few rows of A (a token) or few columns (LoRA's rank). Return
-// how much of k is done. One row of A meets one row of B after the other: a processor prefetches one stream.
-#define PEFT__DOT_PART(i) \
-    s##i = v_fma(v_load(a + p + i * v_width), v_weight(type, row, p + i * v_width), s##i);
-v_inline int64_t v_(dots_token)(
-    peft_dtype type, int64_t k, const float *a, const void *const *b, float *out) {
-    int64_t p = 0;
-    v_float total[4];
-    for (int j = 0; j < 4; j++) {
-        const void *row = b[j];
-        v_float s0 = v_set(0.0f), s1 = s0, s2 = s0, s3 = s0;
-        for (p = 0; p + 4 * v_width <= k; p += 4 * v_width) {
-            PEFT__REPEAT_4(PEFT__DOT_PART)
-        }
-        for (; p + v_width <= k; p += v_width) {
-            PEFT__DOT_PART(0)
-        }
-        total[j] = (s0 + s1) + (s2 + s3);
-    }
-    v_sum4(total[0], total[1], total[2], total[3], out);
-    return p;
-}
+// how much of k is done.
 #define PEFT__DOT_ZERO(i) \
     const float *a##i = a + PEFT__MIN(i, rows - 1) * lda; \
     v_float d##i##0 = v_set(0.0f), d##i##1 = d##i##0, d##i##2 = d##i##0, d##i##3 = d##i##0;
@@ -5578,13 +5558,8 @@ v_inline int64_t v_(dots_token)(
 v_inline int64_t v_(dots_rows)(const int R, int rows, peft_dtype type, int64_t k, const float *a, int64_t lda,
     const void *const *b, float *out) {
     const void *r0 = b[0], *r1 = b[1], *r2 = b[2], *r3 = b[3];
-    uintptr_t ahead = 4 * ((uintptr_t)r1 - (uintptr_t)r0);
     PEFT__REPEAT(v_dot_rows, PEFT__DOT_ZERO) int64_t p = 0;
     for (; p + v_width <= k; p += v_width) {
-        if (R == 2) {  // memory-bound: fetch what the next four rows will read
-            peft__fetch(type, r0, p, ahead), peft__fetch(type, r1, p, ahead);
-            peft__fetch(type, r2, p, ahead), peft__fetch(type, r3, p, ahead);
-        }
         v_float w0 = v_weight(type, r0, p), w1 = v_weight(type, r1, p);
         v_float w2 = v_weight(type, r2, p), w3 = v_weight(type, r3, p);
         PEFT__REPEAT(v_dot_rows, PEFT__DOT_STEP)
@@ -5594,10 +5569,10 @@ v_inline int64_t v_(dots_rows)(const int R, int rows, peft_dtype type, int64_t k
 v_kernel void v_(dots)(
     int rows, peft_dtype type, int64_t k, const float *a, int64_t lda, const void *const *b, float *out) {
     int64_t p;
-    if (type == PEFT_F32 && rows == 1) p = v_(dots_token)(PEFT_F32, k, a, b, out);
-    else if (type == PEFT_F32 && rows == 2) p = v_(dots_rows)(2, rows, PEFT_F32, k, a, lda, b, out);
+    if (rows == 1 && type == PEFT_F32) p = v_(dots_rows)(1, rows, PEFT_F32, k, a, lda, b, out);
+    else if (rows == 1 && type == PEFT_F16) p = v_(dots_rows)(1, rows, PEFT_F16, k, a, lda, b, out);
+    else if (rows == 1) p = v_(dots_rows)(1, rows, PEFT_BF16, k, a, lda, b, out);
     else if (type == PEFT_F32) p = v_(dots_rows)(v_dot_rows, rows, PEFT_F32, k, a, lda, b, out);
-    else if (rows == 1) p = v_(dots_token)(PEFT__HALF(type), k, a, b, out);
     else p = v_(dots_rows)(v_dot_rows, rows, PEFT__HALF(type), k, a, lda, b, out);
     for (int i = 0; p < k && i < rows; i++)  // what whole vectors leave of k
         for (int j = 0; j < 4; j++) {
@@ -5970,29 +5945,31 @@ static void peft__gemm_run(peft__gemm_job *g, int64_t threads, float *scratch) {
 
 // ---- few rows or few columns: dot products of rows of A and of B's transpose
 
-// Rows [i, i + dot_rows) times columns [j, j + 4), or as many as there are.
-static void peft__dots_block(const peft__gemm_job *g, int64_t i, int64_t j) {
+// Rows [i, i + dot_rows) times columns j, j + gap, j + 2 gap and j + 3 gap, those before `end`.
+static void peft__dots_block(const peft__gemm_job *g, int64_t i, int64_t j, int64_t gap, int64_t end) {
     float out[6 * 4], *o = out, *c = g->c + i * g->ldc + j, s = g->s;
-    int64_t rows = PEFT__MIN(g->isa->dot_rows, g->m - i), cols = PEFT__MIN(4, g->n - j);
+    int64_t rows = PEFT__MIN(g->isa->dot_rows, g->m - i), cols = PEFT__MIN(4, peft__div_up(end - j, gap));
     const void *b[4];
     for (int64_t q = 0; q < 4; q++)
-        b[q] = peft__advance(g->b.type, g->columns, (j + (q < cols ? q : 0)) * g->column_step);
+        b[q] = peft__advance(g->b.type, g->columns, (j + (q < cols ? q * gap : 0)) * g->column_step);
     g->isa->dots((int)rows, g->b.type, g->k, peft__matrix_at(&g->a, i, 0), g->a.row_step, b, out);
     for (int64_t r = 0; r < rows; r++, c += g->ldc, o += 4)
-        if (cols == 4 && g->beta == 0.0f)  // the usual case
-            c[0] = s * o[0], c[1] = s * o[1], c[2] = s * o[2], c[3] = s * o[3];
-        else peft__put_sums(c, o, cols, s, g->beta);
+        for (int64_t q = 0; q < cols; q++)
+            c[q * gap] = g->beta == 0.0f ? s * o[q] : s * o[q] + g->beta * c[q * gap];
 }
 
-// A task owns a range of columns (few rows), or of rows (few columns), in whole groups.
+// A task owns a range of columns (few rows), or of rows (few columns), in whole groups. Columns are weights
+// from memory: four far apart are read at once, as a processor fetches ahead of several streams, but each
+// only to the end of its page. Four of one page are slower than one after the other.
 static void peft__dots_task(void *arg, int64_t index) {
     PEFT__AS(const peft__gemm_job, g, arg);
-    int64_t step = g->isa->dot_rows, groups = g->n > g->m ? peft__div_up(g->n, 4) : peft__div_up(g->m, step);
-    for (int64_t q = index * groups / g->tasks; q < (index + 1) * groups / g->tasks; q++)
-        if (g->n > g->m)
-            for (int64_t i = 0; i < g->m; i += step) peft__dots_block(g, i, q * 4);
-        else
-            for (int64_t j = 0; j < g->n; j += 4) peft__dots_block(g, q * step, j);
+    int64_t step = g->isa->dot_rows, group = g->n > g->m ? 4 : step, all = PEFT__MAX(g->n, g->m),
+            groups = peft__div_up(all, group), begin = index * groups / g->tasks * group,
+            end = PEFT__MIN((index + 1) * groups / g->tasks * group, all), gap = peft__div_up(end - begin, 4);
+    for (int64_t q = begin; g->n > g->m && q < begin + gap; q++)
+        for (int64_t i = 0; i < g->m; i += step) peft__dots_block(g, i, q, gap, end);
+    for (int64_t i = begin; g->n <= g->m && i < end; i += step)
+        for (int64_t j = 0; j < g->n; j += 4) peft__dots_block(g, i, j, 1, g->n);
 }
 
 // ---- one row, rows of B contiguous
@@ -12023,8 +12000,22 @@ static peft_status peft__gguf_config(const peft_gguf *g, peft__string *json) {
 
 // ---- blocks stay as they are, in the file where it is mapped
 
+// Where the rows of a matrix have another order than Hugging Face's, t's data becomes a copy in that order,
+// and the file's need not stay in memory.
+static peft_status peft__gguf_reorder(peft_archive *a, const peft__gguf_view *v, peft_tensor *t) {
+    if (v->order.kind == PEFT__ORDER_SAME || v->order.kind == PEFT__ORDER_TRANSPOSED) return PEFT_OK;
+    peft_tensor source = *t;
+    size_t row = peft_tensor_bytes(t) / (size_t)t->rows;
+    char *data = (char *)peft__arena_alloc(&a->arena, peft_tensor_bytes(t)), *from = (char *)source.data;
+    if (!data) return PEFT_ERROR_MEMORY;
+    for (int64_t r = 0; r < t->rows; r++, from += row)
+        memcpy(data + (size_t)peft__hf_row(&v->order, r) * row, from, row);
+    t->data = data;
+    peft__archive_forget(a, &source);
+    return PEFT_OK;
+}
+
 // `t` is given the tensor's blocks as [out, in], whatever the architecture has, as all quantized weights are.
-// Rows in another order than Hugging Face's are copied, and the file's need not stay in memory.
 static peft_status peft__gguf_keep(peft_archive *a, const peft__gguf_view *v, const peft__ggml_format *f,
         peft_tensor *t) {
     peft_quant *q = PEFT__ARENA(&a->arena, 1, peft_quant);
@@ -12038,16 +12029,7 @@ static peft_status peft__gguf_keep(peft_archive *a, const peft__gguf_view *v, co
     t->rows = v->tensor->dims[1], t->cols = v->tensor->dims[0];
     t->data = (void *)(uintptr_t)v->tensor->data;
     t->quant = q;
-    if (v->order.kind == PEFT__ORDER_SAME || v->order.kind == PEFT__ORDER_TRANSPOSED) return PEFT_OK;
-    peft_tensor source = *t;
-    size_t row = peft_tensor_bytes(t) / (size_t)t->rows;
-    char *data = (char *)peft__arena_alloc(&a->arena, peft_tensor_bytes(t)), *from = (char *)source.data;
-    if (!data) return PEFT_ERROR_MEMORY;
-    for (int64_t r = 0; r < t->rows; r++, from += row)
-        memcpy(data + (size_t)peft__hf_row(&v->order, r) * row, from, row);
-    t->data = data;
-    peft__archive_forget(a, &source);
-    return PEFT_OK;
+    return peft__gguf_reorder(a, v, t);
 }
 
 static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, const peft__gguf_family *f,
@@ -12067,11 +12049,11 @@ static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, c
     int type = source->type;
     t->type = type == PEFT_GGML_F16 ? PEFT_F16 : type == PEFT_GGML_BF16 ? PEFT_BF16 : PEFT_F32;
     bool one = peft__is_gemma(f->names) && peft__ends_with(source->name, "norm.weight");  // GGUF has 1 + w
-    bool plain = !PEFT__BIG_ENDIAN && !one && v.order.kind == PEFT__ORDER_SAME &&
-        (type == PEFT_GGML_F32 || t->type != PEFT_F32);
+    bool rows = v.order.kind == PEFT__ORDER_SAME || (v.rank == 2 && v.order.kind != PEFT__ORDER_TRANSPOSED);
+    bool plain = !PEFT__BIG_ENDIAN && !one && rows && (type == PEFT_GGML_F32 || t->type != PEFT_F32);
     if (plain && (uintptr_t)source->data % peft__dtype_size(t->type) == 0) {
         t->data = (void *)(uintptr_t)source->data;
-        return PEFT_OK;
+        return peft__gguf_reorder(a, &v, t);
     }
     t->type = PEFT_F32;
     int64_t bytes, n = peft__size(t);
