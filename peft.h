@@ -1730,6 +1730,10 @@ extern long syscall(long, ...);
 #endif
 #define PEFT__TARGET_AVX2 __attribute__((target("avx2,fma,f16c")))
 #define PEFT__TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
+#if defined(__clang__) || __GNUC__ >= 8
+#define PEFT__TARGET_VNNI \
+    __attribute__((target("avx512vnni,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
+#endif
 #if defined(PEFT__EMULATE_BF16)  // tests: AVX-512 BF16's kernels, its one instruction made of others
 #define PEFT__TARGET_BF16 PEFT__TARGET_AVX512
 #elif defined(__clang__) || __GNUC__ >= 10
@@ -1863,6 +1867,7 @@ struct peft_context {
     void *log_user;
     peft_simd simd;
     peft_dtype compute;
+    bool vnni;  // AVX-512, with products of bytes
     bool bf16_pairs;  // of compute PEFT_BF16: the kernel for an instruction
     int threads;
     peft__pool *pool;  // NULL with one thread
@@ -2351,6 +2356,9 @@ PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_cont
     ctx->simd = d.simd == PEFT_SIMD_AUTO ? peft__simd_widest() : d.simd;
     ctx->compute = d.compute;
     ctx->bf16_pairs = peft__bf16_available(ctx->simd);
+#if defined(PEFT__TARGET_VNNI)
+    ctx->vnni = ctx->simd == PEFT_SIMD_AVX512 && __builtin_cpu_supports("avx512vnni");
+#endif
     peft_status status = PEFT_OK;
     if (d.threads < 0 || d.threads > PEFT__MAX_THREADS)
         status = PEFT__REFUSE(ctx, "%d threads; 1 to %d", d.threads, PEFT__MAX_THREADS);
@@ -5566,27 +5574,7 @@ v_kernel void v_(tile)(int rows, int64_t cols, int64_t kc, const float *a, int64
 #if PEFT__PASS != PEFT__PASS_BF16
 // Dot products: out[i*4 + j] = sum over p of a(i, p) * b(j, p) for rows of A and 4 rows of the transposed B,
 // contiguous in k. Each weight is read once: for few rows of A (a token) or few columns (LoRA's rank). Return
-// how much of k is done. One row of A meets one row of B after the other: a processor prefetches one stream.
-#define PEFT__DOT_PART(i) \
-    s##i = v_fma(v_load(a + p + i * v_width), v_weight(type, row, p + i * v_width), s##i);
-v_inline int64_t v_(dots_token)(
-    peft_dtype type, int64_t k, const float *a, const void *const *b, float *out) {
-    int64_t p = 0;
-    v_float total[4];
-    for (int j = 0; j < 4; j++) {
-        const void *row = b[j];
-        v_float s0 = v_set(0.0f), s1 = s0, s2 = s0, s3 = s0;
-        for (p = 0; p + 4 * v_width <= k; p += 4 * v_width) {
-            PEFT__REPEAT_4(PEFT__DOT_PART)
-        }
-        for (; p + v_width <= k; p += v_width) {
-            PEFT__DOT_PART(0)
-        }
-        total[j] = (s0 + s1) + (s2 + s3);
-    }
-    v_sum4(total[0], total[1], total[2], total[3], out);
-    return p;
-}
+// how much of k is done.
 #define PEFT__DOT_ZERO(i) \
     const float *a##i = a + PEFT__MIN(i, rows - 1) * lda; \
     v_float d##i##0 = v_set(0.0f), d##i##1 = d##i##0, d##i##2 = d##i##0, d##i##3 = d##i##0;
@@ -5604,13 +5592,8 @@ v_inline int64_t v_(dots_token)(
 v_inline int64_t v_(dots_rows)(const int R, int rows, peft_dtype type, int64_t k, const float *a, int64_t lda,
     const void *const *b, float *out) {
     const void *r0 = b[0], *r1 = b[1], *r2 = b[2], *r3 = b[3];
-    uintptr_t ahead = 4 * ((uintptr_t)r1 - (uintptr_t)r0);
     PEFT__REPEAT(v_dot_rows, PEFT__DOT_ZERO) int64_t p = 0;
     for (; p + v_width <= k; p += v_width) {
-        if (R == 2) {  // memory-bound: fetch what the next four rows will read
-            peft__fetch(type, r0, p, ahead), peft__fetch(type, r1, p, ahead);
-            peft__fetch(type, r2, p, ahead), peft__fetch(type, r3, p, ahead);
-        }
         v_float w0 = v_weight(type, r0, p), w1 = v_weight(type, r1, p);
         v_float w2 = v_weight(type, r2, p), w3 = v_weight(type, r3, p);
         PEFT__REPEAT(v_dot_rows, PEFT__DOT_STEP)
@@ -5620,10 +5603,10 @@ v_inline int64_t v_(dots_rows)(const int R, int rows, peft_dtype type, int64_t k
 v_kernel void v_(dots)(
     int rows, peft_dtype type, int64_t k, const float *a, int64_t lda, const void *const *b, float *out) {
     int64_t p;
-    if (type == PEFT_F32 && rows == 1) p = v_(dots_token)(PEFT_F32, k, a, b, out);
-    else if (type == PEFT_F32 && rows == 2) p = v_(dots_rows)(2, rows, PEFT_F32, k, a, lda, b, out);
+    if (rows == 1 && type == PEFT_F32) p = v_(dots_rows)(1, rows, PEFT_F32, k, a, lda, b, out);
+    else if (rows == 1 && type == PEFT_F16) p = v_(dots_rows)(1, rows, PEFT_F16, k, a, lda, b, out);
+    else if (rows == 1) p = v_(dots_rows)(1, rows, PEFT_BF16, k, a, lda, b, out);
     else if (type == PEFT_F32) p = v_(dots_rows)(v_dot_rows, rows, PEFT_F32, k, a, lda, b, out);
-    else if (rows == 1) p = v_(dots_token)(PEFT__HALF(type), k, a, b, out);
     else p = v_(dots_rows)(v_dot_rows, rows, PEFT__HALF(type), k, a, lda, b, out);
     for (int i = 0; p < k && i < rows; i++)  // what whole vectors leave of k
         for (int j = 0; j < 4; j++) {
@@ -6006,29 +5989,31 @@ static void peft__gemm_run(peft__gemm_job *g, int64_t threads, float *scratch) {
 
 // ---- few rows or few columns: dot products of rows of A and of B's transpose
 
-// Rows [i, i + dot_rows) times columns [j, j + 4), or as many as there are.
-static void peft__dots_block(const peft__gemm_job *g, int64_t i, int64_t j) {
+// Rows [i, i + dot_rows) times columns j, j + gap, j + 2 gap and j + 3 gap, those before `end`.
+static void peft__dots_block(const peft__gemm_job *g, int64_t i, int64_t j, int64_t gap, int64_t end) {
     float out[6 * 4], *o = out, *c = g->c + i * g->ldc + j, s = g->s;
-    int64_t rows = PEFT__MIN(g->isa->dot_rows, g->m - i), cols = PEFT__MIN(4, g->n - j);
+    int64_t rows = PEFT__MIN(g->isa->dot_rows, g->m - i), cols = PEFT__MIN(4, peft__div_up(end - j, gap));
     const void *b[4];
     for (int64_t q = 0; q < 4; q++)
-        b[q] = peft__advance(g->b.type, g->columns, (j + (q < cols ? q : 0)) * g->column_step);
+        b[q] = peft__advance(g->b.type, g->columns, (j + (q < cols ? q * gap : 0)) * g->column_step);
     g->isa->dots((int)rows, g->b.type, g->k, peft__matrix_at(&g->a, i, 0), g->a.row_step, b, out);
     for (int64_t r = 0; r < rows; r++, c += g->ldc, o += 4)
-        if (cols == 4 && g->beta == 0.0f)  // the usual case
-            c[0] = s * o[0], c[1] = s * o[1], c[2] = s * o[2], c[3] = s * o[3];
-        else peft__put_sums(c, o, cols, s, g->beta);
+        for (int64_t q = 0; q < cols; q++)
+            c[q * gap] = g->beta == 0.0f ? s * o[q] : s * o[q] + g->beta * c[q * gap];
 }
 
-// A task owns a range of columns (few rows), or of rows (few columns), in whole groups.
+// A task owns a range of columns (few rows), or of rows (few columns), in whole groups. Columns are weights
+// from memory: four far apart are read at once, as a processor fetches ahead of several streams, but each
+// only to the end of its page. Four of one page are slower than one after the other.
 static void peft__dots_task(void *arg, int64_t index) {
     PEFT__AS(const peft__gemm_job, g, arg);
-    int64_t step = g->isa->dot_rows, groups = g->n > g->m ? peft__div_up(g->n, 4) : peft__div_up(g->m, step);
-    for (int64_t q = index * groups / g->tasks; q < (index + 1) * groups / g->tasks; q++)
-        if (g->n > g->m)
-            for (int64_t i = 0; i < g->m; i += step) peft__dots_block(g, i, q * 4);
-        else
-            for (int64_t j = 0; j < g->n; j += 4) peft__dots_block(g, q * step, j);
+    int64_t step = g->isa->dot_rows, group = g->n > g->m ? 4 : step, all = PEFT__MAX(g->n, g->m),
+            groups = peft__div_up(all, group), begin = index * groups / g->tasks * group,
+            end = PEFT__MIN((index + 1) * groups / g->tasks * group, all), gap = peft__div_up(end - begin, 4);
+    for (int64_t q = begin; g->n > g->m && q < begin + gap; q++)
+        for (int64_t i = 0; i < g->m; i += step) peft__dots_block(g, i, q, gap, end);
+    for (int64_t i = begin; g->n <= g->m && i < end; i += step)
+        for (int64_t j = 0; j < g->n; j += 4) peft__dots_block(g, i, j, 1, g->n);
 }
 
 // ---- one row, rows of B contiguous
@@ -6574,7 +6559,8 @@ static void peft__quant_encode_plain(
 // its weights' absmax and by the scale of its own eight numbers of x. The cost is the rounding of x to
 // 1/16383 of the largest of eight and of the table to 1/15684: about 5e-5 of the result. Codes of int8 and of
 // GGUF's blocks are widened as they are, x is rounded to 1/32767 of the largest of 32, and each run of 32 is
-// scaled on its own: about 2e-5. With n contiguous, sums of one chunk of columns stay in registers.
+// scaled on its own: about 2e-5 (peft__vnni_dots: to 1/32639, two bytes). With n contiguous, sums of one
+// chunk of columns stay in registers.
 
 // The largest power of two that divides row stride and block: scales change only at multiples of it.
 PEFT__INLINE int64_t peft__quant_grain(const peft_quant *q, int64_t stride) {
@@ -6595,16 +6581,22 @@ PEFT__INLINE const uint8_t *peft__quant_at(const peft_quant *q, const uint8_t *d
 #define PEFT__QUANT_LARGE ((int64_t)1 << 22)
 #define PEFT__QUANT_AHEAD ((int64_t)8192)
 
-// Rows of the weight, to be multiplied with rows of x.
+// Rows of the weight, to be multiplied with rows of x. They are read as four streams, `gap` rows apart: row i
+// is first + i / 4 of stream i % 4, or the last one.
 typedef struct peft__quant_lines {
     const peft_quant *q;
     const uint8_t *data, *end;  // end: where this thread's part of the codes ends
-    int64_t first, stride, count, k, grain;  // row i: weights [first + i*stride, ... + k)
+    int64_t first, gap, last, stride, count, k, grain;  // row r: weights [r*stride, ... + k)
     int64_t ahead;  // bytes from here to what is fetched
     int64_t m, xs;  // rows of x as the product reads them, at xp + r*xs
     const float *xp;
     int16_t map[16];  // the table of 4-bit codes in integers
 } peft__quant_lines;
+
+// The first weight of row i
+PEFT__INLINE int64_t peft__quant_line(const peft__quant_lines *w, int64_t i) {
+    return PEFT__MIN(w->first + i % 4 * w->gap + i / 4, w->last) * w->stride;
+}
 
 // A product with one token reads its weights once, and at full speed only if they are prefetched early: into
 // the second-level cache, 8 KiB ahead or four rows, but not beyond `end`, where another thread's part begins.
@@ -7238,8 +7230,8 @@ v_inline void v_(ggml_dots_of)(
     for (int64_t i = 0; i < w->count; i++) {
         float rest[4] = {0, 0, 0, 0};
         v_float none = v_set(0.0f), t[4] = {none, none, none, none};
-        if (block == 32) v_(ggml_row_32)(type, size, R, w, w->first + i * w->stride, t, rest);
-        else v_(ggml_row_256)(type, size, R, w, w->first + i * w->stride, t, rest);
+        if (block == 32) v_(ggml_row_32)(type, size, R, w, peft__quant_line(w, i), t, rest);
+        else v_(ggml_row_256)(type, size, R, w, peft__quant_line(w, i), t, rest);
         if (R == 1) t[0] = t[0] + t[1];
         for (int r = 0; r < R; r++) out[r * PEFT__QUANT_LINES + i] = v_sum(t[r]) + rest[r];
     }
@@ -7379,6 +7371,213 @@ v_kernel float v_(quant_peak)(const float *x, int64_t n) {
     return peft__quant_peak_plain(lane, v_width);
 }
 
+#if PEFT__PASS == PEFT__PASS_AVX512 && defined(PEFT__TARGET_VNNI)
+// ---- dots where an instruction multiplies bytes (AVX-512 VNNI): each lane of 32 bits adds up four products
+// of an unsigned and a signed byte. A group is 256 codes without sign in four vectors: 16 chunks of 16, in
+// the order that takes them from the blocks at least cost (peft__vnni_layouts). x in 16 bits is 256 high
+// + low, so that one accumulator takes both: a group costs two or four conversions to float.
+#define PEFT__VNNI PEFT__INLINE PEFT__TARGET_VNNI
+// What dots reads of 256 numbers of x, chunks in the layout's order: 256 high bytes, 256 low ones, 16 scales
+// of the chunks, 16 scaled sums.
+#define PEFT__VNNI_GROUP 160  // floats
+typedef enum peft__vnni_layout { PEFT__VNNI_PLAIN, PEFT__VNNI_HALVES, PEFT__VNNI_K } peft__vnni_layout;
+// Chunk c of each 8 is at place[c]; the chunk at p is of run run[p]. HALVES: the low nibbles of four blocks
+// of 32, then their high ones. K: 64 bytes with runs 0 and 2 in their low nibbles, 1 and 3 in the high ones.
+static const struct {
+    uint8_t place[8], run[16];
+} peft__vnni_layouts[3] = {{{0, 1, 2, 3, 4, 5, 6, 7}, {0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7}},
+    {{0, 4, 1, 5, 2, 6, 3, 7}, {0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7, 4, 5, 6, 7}},
+    {{0, 1, 4, 5, 2, 3, 6, 7}, {0, 0, 2, 2, 1, 1, 3, 3, 4, 4, 6, 6, 5, 5, 7, 7}}};
+PEFT__INLINE peft__vnni_layout peft__vnni_layout_of(int type) {
+    return type == PEFT_GGML_Q4_K || type == PEFT_GGML_Q5_K ? PEFT__VNNI_K
+        : type == PEFT__GGML_OWN || type == PEFT_GGML_Q8_0 || type == PEFT_GGML_Q6_K ? PEFT__VNNI_PLAIN
+                                                                                    : PEFT__VNNI_HALVES;
+}
+
+static PEFT__TARGET_VNNI void peft__vnni_round(int type, const float *x, int64_t k, float *xp) {
+    const uint8_t *place = peft__vnni_layouts[peft__vnni_layout_of(type)].place;
+    memset(xp + k / 256 * PEFT__VNNI_GROUP, 0, k % 256 ? PEFT__VNNI_GROUP * sizeof(float) : 0);
+    for (int64_t i = 0; i < k; i += 16) {
+        float peak = v_(quant_peak)(x + (i & -32), 32), *group = xp + i / 256 * PEFT__VNNI_GROUP;
+        int at = place[i / 16 % 8] + (int)(i / 128 % 2 * 8);
+        bool finite = peak - peak == 0;
+        peak = PEFT__MAX(peak, 1e-30f);
+        __m512 scaled = _mm512_mul_ps(v_load(x + i), v_set(32639.0f / peak));  // 127 * 256 + 127
+        __m512i codes = _mm512_maskz_cvtps_epi32(finite ? 0xFFFF : 0, scaled);
+        __m512i high = _mm512_srai_epi32(_mm512_add_epi32(codes, _mm512_set1_epi32(128)), 8);
+        __m512i low = _mm512_sub_epi32(codes, _mm512_slli_epi32(high, 8));
+        _mm_storeu_si128((__m128i *)(void *)(group + 4 * at), _mm512_cvtepi32_epi8(high));
+        _mm_storeu_si128((__m128i *)(void *)(group + 64 + 4 * at), _mm512_cvtepi32_epi8(low));
+        group[128 + at] = finite ? peak / 32639.0f : (float)NAN;
+        group[144 + at] = group[128 + at] * (float)_mm512_reduce_add_epi32(codes);
+    }
+}
+
+PEFT__VNNI __m512i peft__vnni_load(const uint8_t *p) { return _mm512_loadu_si512((const void *)p); }
+PEFT__VNNI __m128i peft__vnni_halves(const uint8_t *b, const int size) {  // 16 bits of each of 8 blocks
+#define PEFT__VNNI_HALF(i) (int16_t) peft__u16_at(b + i * size)
+    return _mm_set_epi16(PEFT__VNNI_HALF(7), PEFT__VNNI_HALF(6), PEFT__VNNI_HALF(5), PEFT__VNNI_HALF(4),
+        PEFT__VNNI_HALF(3), PEFT__VNNI_HALF(2), PEFT__VNNI_HALF(1), PEFT__VNNI_HALF(0));
+}
+// The scales of a group's 8 runs, then, where the format has them, its minima.
+PEFT__VNNI __m512 peft__vnni_scales(
+    const int type, const int size, const peft_quant *q, const uint8_t *b, int64_t at, int64_t runs) {
+    __m512 out[1];
+    if (type == PEFT_GGML_Q4_K || type == PEFT_GGML_Q5_K) {
+        v_(ggml_scales)(type, b, out);
+        return out[0];
+    }
+    if (type == PEFT__GGML_OWN) {
+        float scales[16] = {0};
+        for (int64_t e = 0; e < runs; e++) scales[e] = peft__quant_scale(q, (at + 32 * e) >> q->block_shift);
+        return v_load(scales);
+    }
+    if (size <= 20) {  // two loads hold all: words e * size / 2 of blocks 0 to 3, and of 4 to 7
+        const int s = size / 2;
+        __m512i of = _mm512_castsi256_si512(_mm256_set_epi16((int16_t)(3 * s + 33), (int16_t)(2 * s + 33),
+            (int16_t)(s + 33), 33, (int16_t)(3 * s + 1), (int16_t)(2 * s + 1), (int16_t)(s + 1), 1,
+            (int16_t)(3 * s + 32), (int16_t)(2 * s + 32), (int16_t)(s + 32), 32, (int16_t)(3 * s),
+            (int16_t)(2 * s), (int16_t)s, 0));
+        of = _mm512_permutex2var_epi16(peft__vnni_load(b), of, peft__vnni_load(b + 4 * size));
+        return _mm512_cvtph_ps(_mm512_castsi512_si256(of));
+    }
+    return _mm512_cvtph_ps(_mm256_set_m128i(
+        type == PEFT_GGML_Q5_1 ? peft__vnni_halves(b + 2, size) : _mm_setzero_si128(),
+        peft__vnni_halves(b, size)));
+}
+
+// The codes of half h of a group as two vectors
+PEFT__VNNI void peft__vnni_codes(const int type, const int size, const uint8_t *b, const int h, __m512i *v) {
+    const __m512i low = _mm512_set1_epi8(15), two = _mm512_set1_epi8(16);
+    __m512i n, high;
+    if (type == PEFT_GGML_Q8_0 || type == PEFT__GGML_OWN) {
+        b += 4 * h * size;
+        for (int i = 0; i < 2; i++, b += 2 * size) {
+            n = type == PEFT__GGML_OWN
+                ? peft__vnni_load(b)
+                : _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256(PEFT__M256(b + 2))),
+                      _mm256_loadu_si256(PEFT__M256(b + size + 2)), 1);
+            v[i] = _mm512_xor_si512(n, _mm512_set1_epi8((char)0x80));
+        }
+        return;
+    }
+    if (type == PEFT_GGML_Q4_K || type == PEFT_GGML_Q5_K) {
+        n = peft__vnni_load(b + size - 128 + 64 * h);
+    } else if (type == PEFT_GGML_Q6_K) {
+        n = peft__vnni_load(b + 64 * h);
+    } else {
+        const uint8_t *p = b + (4 * h + 1) * size - 16;
+        n = _mm512_castsi128_si512(_mm_loadu_si128(PEFT__M128(p)));
+        n = _mm512_inserti32x4(n, _mm_loadu_si128(PEFT__M128(p + size)), 1);
+        n = _mm512_inserti32x4(n, _mm_loadu_si128(PEFT__M128(p + 2 * size)), 2);
+        n = _mm512_inserti32x4(n, _mm_loadu_si128(PEFT__M128(p + 3 * size)), 3);
+    }
+    v[0] = _mm512_and_si512(n, low), v[1] = _mm512_and_si512(_mm512_srli_epi16(n, 4), low);
+    if (type == PEFT_GGML_IQ4_NL) {
+        const __m512i map = _mm512_broadcast_i32x4(_mm_set_epi8((char)241, (char)217, (char)197, (char)181,
+            (char)166, (char)153, (char)141, (char)129, 118, 106, 93, 79, 63, 45, 24, 1));  // with 128 added
+        v[0] = _mm512_shuffle_epi8(map, v[0]), v[1] = _mm512_shuffle_epi8(map, v[1]);
+    } else if (type == PEFT_GGML_Q5_0 || type == PEFT_GGML_Q5_1) {
+        uint64_t bits[2] = {0, 0};
+        for (int e = 0; e < 4; e++) {
+            uint64_t fifth = peft__u32_at(b + (4 * h + e + 1) * size - 20);
+            bits[0] |= (fifth & 65535) << 16 * e, bits[1] |= (fifth >> 16) << 16 * e;
+        }
+        v[0] = _mm512_mask_add_epi8(v[0], bits[0], v[0], two);
+        v[1] = _mm512_mask_add_epi8(v[1], bits[1], v[1], two);
+    } else if (type == PEFT_GGML_Q5_K) {
+        high = _mm512_broadcast_i64x4(_mm256_loadu_si256(PEFT__M256(b + 16)));
+        for (int i = 0; i < 2; i++) {
+            const int run = 4 * h + i;
+            __m512i bit = _mm512_inserti64x4(
+                _mm512_set1_epi8((char)(1 << run)), _mm256_set1_epi8((char)(4 << run)), 1);
+            v[i] = _mm512_mask_add_epi8(v[i], _mm512_test_epi8_mask(high, bit), v[i], two);
+        }
+    } else if (type == PEFT_GGML_Q6_K) {
+        const __m512i by = _mm512_inserti64x4(_mm512_set1_epi16(4), _mm256_set1_epi16(2), 1);
+        const __m512i pair = _mm512_set1_epi8(48);
+        high = _mm512_broadcast_i64x4(_mm256_loadu_si256(PEFT__M256(b + 128 + 32 * h)));
+        v[0] = _mm512_or_si512(v[0], _mm512_and_si512(_mm512_sllv_epi16(high, by), pair));
+        high = _mm512_srlv_epi16(high, _mm512_sub_epi16(_mm512_set1_epi16(4), by));
+        v[1] = _mm512_or_si512(v[1], _mm512_and_si512(high, pair));
+    }
+}
+
+// t and u are four accumulators: of four rows of the weight, or of one that meets R = 4 rows of x
+#define PEFT__VNNI_ROW(i) \
+    if (R == 1 || i == 0) { \
+        const uint8_t *b = row[i]; \
+        if (n < 256) b = (const uint8_t *)memcpy(rest, b, (size_t)(n / 32 * size)); \
+        row[i] += block == 32 ? 8 * size : size; \
+        d = peft__vnni_scales(type, size, w->q, b, at[i] + p, n / 32); \
+        m = _mm512_permutexvar_ps(_mm512_add_epi32(runs, _mm512_set1_epi32(8)), d); \
+        d = type == PEFT_GGML_Q6_K ? _mm512_mul_ps(v_(bytes)(b + 192), v_set(v_half(b + 208))) \
+                                   : _mm512_permutexvar_ps(runs, d); \
+        peft__vnni_codes(type, size, b, 0, v), peft__vnni_codes(type, size, b, 1, v + 2); \
+    } \
+    PEFT__VNNI_ADD(i, xp + (R == 1 ? 0 : i * w->xs))
+#define PEFT__VNNI_ADD(i, from) \
+    { \
+        const float *x = from; \
+        __m512 by = _mm512_mul_ps(d, v_load(x + 128)); \
+        u[i] = v_fma(minima ? m : d, v_load(x + 144), u[i]); \
+        PEFT__VNNI_STEP(i, 0) PEFT__VNNI_STEP(i, 1) PEFT__VNNI_STEP(i, 2) PEFT__VNNI_STEP(i, 3) \
+    }
+#define PEFT__VNNI_DOT(s, j, part) _mm512_dpbusd_epi32(s, v[j], (__m512i)v_load(x + part + 16 * (j)))
+#define PEFT__VNNI_STEP(i, j) \
+    if (!shared || j % 2 == 0) { \
+        __m512i s = PEFT__VNNI_DOT(_mm512_setzero_si512(), j, 0); \
+        if (shared) s = PEFT__VNNI_DOT(s, (j + 1) % 4, 0); \
+        s = PEFT__VNNI_DOT(_mm512_slli_epi32(s, 8), j, 64); \
+        if (shared) s = PEFT__VNNI_DOT(s, (j + 1) % 4, 64); \
+        __m512i lanes = _mm512_add_epi32(quarters, _mm512_set1_epi32(4 * j)); \
+        t[i] = v_fma(_mm512_cvtepi32_ps(s), _mm512_permutexvar_ps(lanes, by), t[i]); \
+    }
+PEFT__VNNI void peft__vnni_dots_of(
+    const int type, const int block, const int size, const int R, const peft__quant_lines *w, float *out) {
+    const peft__vnni_layout layout = peft__vnni_layout_of(type);
+    const bool shared = layout == PEFT__VNNI_HALVES;  // two vectors have the same scales
+    const bool minima = type == PEFT_GGML_Q4_1 || type == PEFT_GGML_Q5_1 || layout == PEFT__VNNI_K;
+    const float offset = layout == PEFT__VNNI_K ? -1 : minima ? 1 : type == PEFT_GGML_Q4_0 ? -8
+        : type == PEFT_GGML_Q5_0 ? -16 : type == PEFT_GGML_Q6_K ? -32 : -128;  // of the codes, by d or m
+    const __m512i quarters = _mm512_set_epi32(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0);
+    const __m512i runs = _mm512_cvtepu8_epi32(_mm_loadu_si128(PEFT__M128(peft__vnni_layouts[layout].run)));
+    uint8_t rest[8 * 34];
+    __m512i v[4];
+    memset(rest, 0, sizeof(rest));
+    for (int64_t g = 0; g < w->count; g += R == 1 ? 4 : 1) {
+        __m512 none = _mm512_setzero_ps(), d = none, m = none, t[4] = {none, none, none, none},
+               u[4] = {none, none, none, none};
+        int64_t at[4];
+        const uint8_t *row[4];
+        for (int i = 0; i < 4; i++)
+            at[i] = peft__quant_line(w, g + (R == 1 ? i : 0)), row[i] = peft__quant_at(w->q, w->data, at[i]);
+        const float *xp = w->xp;
+        for (int64_t p = 0; p < w->k; p += 256, xp += PEFT__VNNI_GROUP) {
+            const int64_t n = PEFT__MIN(256, w->k - p);
+            PEFT__REPEAT_4(PEFT__VNNI_ROW)
+        }
+        __m128 sum = peft__sum4_avx512(u[0], u[1], u[2], u[3]);
+        sum = _mm_fmadd_ps(sum, _mm_set1_ps(offset), peft__sum4_avx512(t[0], t[1], t[2], t[3]));
+        float sums[4];
+        _mm_storeu_ps(R == 1 ? out + g : sums, sum);
+        for (int r = 0; r < 4 && R == 4; r++) out[r * PEFT__QUANT_LINES + g] = sums[r];
+    }
+}
+#define PEFT__VNNI_CASE(type, block, size) \
+    case type: \
+        if (w->m == 1) peft__vnni_dots_of(type, block, size, 1, w, out); \
+        else peft__vnni_dots_of(type, block, size, 4, w, out); \
+        break;
+static PEFT__TARGET_VNNI void peft__vnni_dots(const peft__quant_lines *w, float *out) {
+    switch (w->q->ggml ? w->q->ggml->type : PEFT__GGML_OWN) {
+        PEFT__GGML_TYPES(PEFT__VNNI_CASE)
+        PEFT__VNNI_CASE(PEFT__GGML_OWN, 32, 32)
+    default: break;
+    }
+}
+#endif
+
 #if PEFT__X86
 // peft__quant_encode_plain on v_width lanes. descend: one level of the tree.
 v_kernel void v_(quant_encode)(
@@ -7420,7 +7619,7 @@ v_kernel void v_(quant_round_x)(float unit, const float *x, int64_t k, float *xp
 #define PEFT__QUANT_ZERO(i) \
     v_float t##i##0 = v_set(0.0f), t##i##1 = t##i##0, t##i##2 = t##i##0, t##i##3 = t##i##0;
 #define PEFT__QUANT_BEGIN(i) \
-    int64_t at##i = w->first + PEFT__MIN(g + i, w->count - 1) * w->stride + k0; \
+    int64_t at##i = peft__quant_line(w, g + i) + k0; \
     int64_t phase##i = at##i & (q->block - 1); \
     const uint8_t *row##i = w->data + (at##i >> 1); \
     const float *scale##i = peft__quant_scales_at(q, at##i, span, v_width, copy[i]); \
@@ -7609,6 +7808,8 @@ typedef struct peft__quant_job {
     float s, beta;
     const float *x;  // [m, k]
     bool fast;  // rows begin where the vectors need it
+    bool bytes;  // products of bytes: dots is peft__vnni_dots
+    void (*dots)(const peft__quant_lines *w, float *out);
     peft__quant_lines w;  // all rows of the weight, or all columns
     float *y;  // [m, n], rows ldy apart
     int64_t ldy;
@@ -7634,19 +7835,24 @@ static float peft__quant_dot(const peft__quant_job *v, int64_t j) {
     return sum;
 }
 
-// A task owns whole groups of four rows of the weight.
+// A task owns whole groups of four rows of the weight: one of each of four streams, as in chapter 3.
 static void peft__quant_rows_task(void *arg, int64_t index) {
     PEFT__AS(const peft__quant_job, v, arg);
     int64_t groups = peft__div_up(v->n, 4), begin = index * groups / v->tasks * 4,
             end = PEFT__MIN((index + 1) * groups / v->tasks * 4, v->n);
     peft__quant_lines w = v->w;
     w.end = peft__quant_at(w.q, w.data, end * w.stride);
-    for (int64_t j = begin; j < end; j += PEFT__QUANT_LINES) {
+    w.gap = peft__div_up(end - begin, 4), w.last = end - 1;
+    for (int64_t j = 0; j < w.gap; j += PEFT__QUANT_LINES / 4) {
         float sums[PEFT__QUANT_ROWS * PEFT__QUANT_LINES];
-        w.first = j * w.stride, w.count = PEFT__MIN(PEFT__QUANT_LINES, end - j);
-        if (v->fast) (w.q->map ? v->quant_isa->dots4 : v->quant_isa->dots)(&w, sums);
-        for (int64_t i = 0; i < w.count && !v->fast; i++) sums[i] = peft__quant_dot(v, j + i);
-        for (int64_t r = 0; r < v->w.m; r++) peft__quant_put(v, r, j, sums + r * PEFT__QUANT_LINES, w.count);
+        w.first = begin + j, w.count = PEFT__MIN(PEFT__QUANT_LINES, 4 * (w.gap - j));
+        if (v->fast) v->dots(&w, sums);
+        for (int64_t i = 0; i < w.count; i++) {
+            int64_t row = w.first + i % 4 * w.gap + i / 4;
+            if (!v->fast && row < end) sums[i] = peft__quant_dot(v, row);
+            for (int64_t r = 0; r < w.m && row < end; r++)
+                peft__put_sums(v->y + r * v->ldy + row, sums + r * PEFT__QUANT_LINES + i, 1, v->s, v->beta);
+        }
     }
 }
 
@@ -7696,12 +7902,19 @@ static peft_status peft__quant_place_x(peft_context *ctx, peft__quant_job *v, in
     peft__quant_lines *w = &v->w;
     int64_t width = v->quant_isa->width, rows = w->m > 1 ? PEFT__QUANT_ROWS : 1;
     w->xs = w->q->map ? peft__div_up(w->k, 8 * width) * 5 * width : PEFT__RUNS_SIZE(w->k);
+    v->dots = w->q->map ? v->quant_isa->dots4 : v->quant_isa->dots;
+#if defined(PEFT__TARGET_VNNI)
+    if (v->bytes) w->xs = peft__div_up(w->k, 256) * PEFT__VNNI_GROUP, v->dots = peft__vnni_dots;
+#endif
     if (peft__gemm_reserve(ctx, (size_t)(rows * w->xs) * sizeof(float))) return PEFT_ERROR_MEMORY;
     float *xp = (float *)ctx->gemm_scratch, unit = w->q->map ? peft__quant_map16(w->q->map, w->map) : 1.0f;
     w->xp = xp;
     for (int64_t r = 0; r < rows; r++, xp += w->xs) {
         const float *x = v->x + PEFT__MIN(r, w->m - 1) * ldx;
         if (w->q->map) v->quant_isa->round_x(unit, x, w->k, xp);
+#if defined(PEFT__TARGET_VNNI)
+        else if (v->bytes) peft__vnni_round(w->q->ggml ? w->q->ggml->type : PEFT__GGML_OWN, x, w->k, xp);
+#endif
         else peft__round_runs(v->quant_isa->peak, x, w->k, xp);
     }
     return PEFT_OK;
@@ -7723,10 +7936,10 @@ static peft_status peft__quant_few(peft_context *ctx, const peft__matrix *c, flo
     bool fast = isa->dots4 && grain >= least && (!transposed || k >= PEFT__QUANT_SHORT);
     if (q->ggml && (!transposed || q->ggml->type == PEFT_GGML_Q8_K)) fast = false;
     if (m > 1 && (m > PEFT__QUANT_ROWS || !fast || !transposed)) return PEFT_OK;
-    peft__quant_lines w = {q, (const uint8_t *)b->data, NULL, 0, stride, 0, k, grain,
+    peft__quant_lines w = {q, (const uint8_t *)b->data, NULL, 0, 0, 0, stride, 0, k, grain,
         PEFT__MAX(PEFT__QUANT_AHEAD, 4 * stride / 2), m, 0, NULL, {0}};
-    peft__quant_job v = {peft__isa_of(ctx), isa, n, tasks, s, beta, (const float *)x->data, fast, w,
-        (float *)(uintptr_t)c->data, c->row_step};
+    peft__quant_job v = {peft__isa_of(ctx), isa, n, tasks, s, beta, (const float *)x->data, fast,
+        ctx->vnni && !q->map, NULL, w, (float *)(uintptr_t)c->data, c->row_step};
     if (transposed && fast && peft__quant_place_x(ctx, &v, x->row_step)) return PEFT_ERROR_MEMORY;
     peft__each_task(
         threads > 1 ? ctx : NULL, tasks, transposed ? peft__quant_rows_task : peft__quant_columns_task, &v);
@@ -12088,8 +12301,22 @@ static peft_status peft__gguf_config(const peft_gguf *g, peft__string *json) {
 
 // ---- blocks stay as they are, in the file where it is mapped
 
+// Where the rows of a matrix have another order than Hugging Face's, t's data becomes a copy in that order,
+// and the file's need not stay in memory.
+static peft_status peft__gguf_reorder(peft_archive *a, const peft__gguf_view *v, peft_tensor *t) {
+    if (v->order.kind == PEFT__ORDER_SAME || v->order.kind == PEFT__ORDER_TRANSPOSED) return PEFT_OK;
+    peft_tensor source = *t;
+    size_t row = peft_tensor_bytes(t) / (size_t)t->rows;
+    char *data = (char *)peft__arena_alloc(&a->arena, peft_tensor_bytes(t)), *from = (char *)source.data;
+    if (!data) return PEFT_ERROR_MEMORY;
+    for (int64_t r = 0; r < t->rows; r++, from += row)
+        memcpy(data + (size_t)peft__hf_row(&v->order, r) * row, from, row);
+    t->data = data;
+    peft__archive_forget(a, &source);
+    return PEFT_OK;
+}
+
 // `t` is given the tensor's blocks as [out, in], whatever the architecture has, as all quantized weights are.
-// Rows in another order than Hugging Face's are copied, and the file's need not stay in memory.
 static peft_status peft__gguf_keep(peft_archive *a, const peft__gguf_view *v, const peft__ggml_format *f,
         peft_tensor *t) {
     peft_quant *q = PEFT__ARENA(&a->arena, 1, peft_quant);
@@ -12103,16 +12330,7 @@ static peft_status peft__gguf_keep(peft_archive *a, const peft__gguf_view *v, co
     t->rows = v->tensor->dims[1], t->cols = v->tensor->dims[0];
     t->data = (void *)(uintptr_t)v->tensor->data;
     t->quant = q;
-    if (v->order.kind == PEFT__ORDER_SAME || v->order.kind == PEFT__ORDER_TRANSPOSED) return PEFT_OK;
-    peft_tensor source = *t;
-    size_t row = peft_tensor_bytes(t) / (size_t)t->rows;
-    char *data = (char *)peft__arena_alloc(&a->arena, peft_tensor_bytes(t)), *from = (char *)source.data;
-    if (!data) return PEFT_ERROR_MEMORY;
-    for (int64_t r = 0; r < t->rows; r++, from += row)
-        memcpy(data + (size_t)peft__hf_row(&v->order, r) * row, from, row);
-    t->data = data;
-    peft__archive_forget(a, &source);
-    return PEFT_OK;
+    return peft__gguf_reorder(a, v, t);
 }
 
 static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, const peft__gguf_family *f,
@@ -12132,11 +12350,11 @@ static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, c
     int type = source->type;
     t->type = type == PEFT_GGML_F16 ? PEFT_F16 : type == PEFT_GGML_BF16 ? PEFT_BF16 : PEFT_F32;
     bool one = peft__is_gemma(f->names) && peft__ends_with(source->name, "norm.weight");  // GGUF has 1 + w
-    bool plain = !PEFT__BIG_ENDIAN && !one && v.order.kind == PEFT__ORDER_SAME &&
-        (type == PEFT_GGML_F32 || t->type != PEFT_F32);
+    bool rows = v.order.kind == PEFT__ORDER_SAME || (v.rank == 2 && v.order.kind != PEFT__ORDER_TRANSPOSED);
+    bool plain = !PEFT__BIG_ENDIAN && !one && rows && (type == PEFT_GGML_F32 || t->type != PEFT_F32);
     if (plain && (uintptr_t)source->data % peft__dtype_size(t->type) == 0) {
         t->data = (void *)(uintptr_t)source->data;
-        return PEFT_OK;
+        return peft__gguf_reorder(a, &v, t);
     }
     t->type = PEFT_F32;
     int64_t bytes, n = peft__size(t);

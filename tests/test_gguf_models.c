@@ -56,7 +56,7 @@ static void test_blocks(void) {
 }
 
 // Every instruction set expands blocks to the values of the plain decoders, wherever a piece begins; products with them, in all
-// shapes, both ways and strided, are those with the expanded matrix. For up to four rows that bound is the rounding of x to 1/32767 of
+// shapes, both ways and strided, are those with the expanded matrix. For up to four rows that bound is the rounding of x to 1/32639 of
 // the largest of 32, which a wrong scale, minimum or order of codes exceeds a thousandfold.
 static void test_block_products(peft_simd simd) {
     enum { ROWS = 70, COLS = 768, MOST = 17 };
@@ -104,7 +104,7 @@ static void test_block_products(peft_simd simd) {
                         for (int p = 0; p < depth; p++) {
                             double weight = (double)w[transposed ? j * COLS + p : p * COLS + j], v = (double)x[i * depth + p] * weight;
                             sum += v, size += fabs(v);
-                            rounding += (double)peaks[i * depth + p] / 32767 * 0.5001 * fabs(weight);
+                            rounding += (double)peaks[i * depth + p] / 32639 * 0.5001 * fabs(weight);
                         }
                         double room = (depth + 8) * 6e-8 * 4 * size + 1e-30;  // 4: codes and minima are multiplied apart
                         if (transposed && m <= 4 && simd != PEFT_SIMD_PORTABLE) room += rounding;

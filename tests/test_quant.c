@@ -335,7 +335,7 @@ static void test_pack(peft_simd simd) {
 }
 
 // What rounding to integers may cost one product with few rows: half a unit of x, of which the largest number that shares a scale has
-// 16383 (int8: 32767), and the 4-bit table's own rounding. 0 where the product is in floats.
+// 16383 (int8: 32639 as two bytes, else 32767), and the 4-bit table's own rounding. 0 where the product is in floats.
 static double integer_room(const peft_context *c, const peft_tensor *q, int64_t m, bool transposed, const float *x, int64_t step, int64_t row) {
     const peft__quant_isa *isa = peft__quant_isa_of(c->simd);
     bool own = q->type == PEFT_I8;
@@ -349,7 +349,7 @@ static double integer_room(const peft_context *c, const peft_tensor *q, int64_t 
         double peak = 0, scale = fabs((double)peft__quant_scale(q->quant, (row * k + p) >> q->quant->block_shift));
         for (int64_t i = p / chunk * chunk; i < PEFT__MIN(k, p / chunk * chunk + chunk); i++) peak = fmax(peak, fabs((double)x[i * step]));
         double value = own ? ((const int8_t *)q->data)[row * k + p] : (double)q->quant->map[code_of(q, row * k + p)];
-        room += peak / (own ? 32767 : 16383) * 0.5001 * scale * fabs(value) + off * scale * fabs((double)x[p * step]);
+        room += peak / (own ? 32639 : 16383) * 0.5001 * scale * fabs(value) + off * scale * fabs((double)x[p * step]);
     }
     return room;
 }
