@@ -113,6 +113,7 @@ build/peers/%: tests/peers/%.c peft.h
 peers: build/golden build/peft build/peers/write_adapters build/peers/encode_texts build/peers/render_templates
 	@sh tests/peers/run.sh
 
+build/set_positions: build/peft.o
 MAKES_MODELS = build/peft build/make_data build/train_tokenizer build/set_positions
 model: $(MAKES_MODELS)
 	sh tools/make_model.sh build/model/out

@@ -68,7 +68,7 @@ done
 runs "compare alone" 0 $peft compare $model $on --method norms --seeds 1 $short --markdown --report $work/compare.svg
 formed $work/compare.svg
 same_cells "compare alone" $work/compare.svg 1,2,4,5,6,7,8 '>' '</text>'
-has "compare alone" $work/compare.svg '<svg xmlns="http://www.w3.org/2000/svg"' '<style>'
+has "compare alone" $work/compare.svg '<svg xmlns="http://www.w3.org/2000/svg"' '<style>' '<rect class="p" width="100%"'
 counts "names once per row of panels" 2 '>norms</text>' $work/compare.svg
 if grep -q '<html\|<table' $work/compare.svg; then bad "compare alone: a page"; else ok; fi
 runs "compare in a terminal" 0 $peft compare $model $on --method lora,bottleneck --seeds 2 $short
@@ -123,6 +123,10 @@ formed $work/forget.svg
 for c in compare sweep; do runs "$c's report in nothing" 1 $peft $c $model $on $short --seeds 1 --report $work/no/report.svg; done
 if grep -q 'seed' $work/err; then bad "trained before the report's place was known"; else ok; fi
 runs "forget's report in nothing" 1 $peft forget $model $tasks $tasks $short --report $work/no/report.html
+
+runs "memory" 0 $peft memory $model --batch 2 --max-source 64 --max-target 16 --svg $work/memory.svg
+formed $work/memory.svg
+has "memory" $work/memory.svg 'prefers-color-scheme:dark' "$(awk '$1 == "total" { print $2, $3 }' $work/out)</text>"
 
 methods="base few_shot prompt lora full mixture"
 for m in $methods; do

