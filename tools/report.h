@@ -12,8 +12,8 @@
 enum { LOOK_BASE, LOOK_LOW_RANK, LOOK_ADDITIVE, LOOK_SELECTIVE, LOOK_WHOLE };
 
 // Classes: s small, t title, v value, e and m the end and the middle of a text, w a bar's whole length, g a
-// grid line, k a line in the colour of text, h the halo below it, p the paper, c0 to c4 the looks, l a line, b
-// a filled shape (both behind the looks, which they change).
+// grid line, k a line in the colour of text, h the halo below it, p the paper, c0 to c4 the looks, l a line,
+// b a filled shape (both behind the looks, which they change).
 #define PICTURE_STYLE \
     "text{font:14px system-ui,sans-serif;fill:#1f2328}.s{font-size:12px;fill:#59636e}.t{font-weight:600}" \
     ".v{font-size:13px}.e{text-anchor:end}.m{text-anchor:middle}.w{fill:#d8dee4}.g{stroke:#d8dee4}" \
