@@ -109,7 +109,7 @@ score() {
 # How many of the ten answers hold what they must.
 right() {
     sed -n 's/.*"prediction":"\(.*\)","reference":"\([^"]*\)"}$/\2\t\1/p' "$1" |
-        awk -F '\t' '{ n = split(tolower($1), any, "|"); for (i = 1; i <= n; i++) if (index(tolower($2), any[i])) { right++; break } } END { print right + 0 }'
+        awk -F '\t' '{ n = split(tolower($1), any, "|"); for (i = 1; i <= n; i++) if (tolower($2) ~ "(^|[^a-z0-9])" any[i] "([^a-z0-9]|$)") { right++; break } } END { print right + 0 }'
 }
 
 # row NAME: ROUGE against the human summaries, what training took, and what is left of general knowledge
