@@ -255,6 +255,9 @@ wasm() {
     $node -e 0 2> /dev/null || node=node
     step "WebAssembly: test_gemm, build" 900 emcc -std=c11 -O1 -msimd128 -fno-slp-vectorize -I. -sALLOW_MEMORY_GROWTH -o $work/test_gemm.js tests/test_gemm.c &&
         step "WebAssembly: test_gemm, SIMD against portable" 300 $node $work/test_gemm.js 3
+    units="archives gguf data chat" warn="$warn -Wno-unused-command-line-argument"  # settings of the linker, when compiling
+    target wasm "$node" .js emcc -std=c11 -O1 -msimd128 -fno-slp-vectorize -sALLOW_MEMORY_GROWTH -sNODERAWFS
+    units="$units saving" warn=${warn% *}
 }
 
 all="native flags copies here i686 aarch64 armhf riscv64 s390x bytes musl windows msvc arm wasm web cortex"
