@@ -20,7 +20,7 @@ help:
 	@echo "make book      peft.h as HTML pages, in build/book: names are links, comments stand beside the code"
 	@echo "make golden    comparison with the reference cases in PEFT_SHARED"
 	@echo "make peers     comparison with today's Hugging Face libraries, both ways (installs them under build/peers with pip)"
-	@echo "make model     makes the project's own model anew (about an hour); the result is in build/model/out"
+	@echo "make model     makes the project's own model anew (half an hour to hours); the result is in build/model/out"
 	@echo "make models    the same in three sizes, for peft compare: build/models/small, medium and large (EXAMPLES=2000: a trial)"
 	@echo "make wasm      own_network for WebAssembly (needs emcc): build/own_network.js, to be run by node or a page"
 	@echo "make web       a page that fine-tunes in the browser (needs emcc): static files in build/web; make test-web drives it"
