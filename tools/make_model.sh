@@ -2,7 +2,7 @@
 # Makes the project's own model from nothing: its data, its vocabulary, its weights.
 #   sh tools/make_model.sh OUTPUT_FOLDER
 # Half an hour on two cores with AVX-512 BF16 and OPTIONS="--compute bf16 --threads 2", which are given to every training;
-# several elsewhere. EXAMPLES=130000 in the environment is a tenth of the two long parts, a small number makes all parts
+# several elsewhere. EXAMPLES=130000 in the environment is a fifth of the long part, a small number makes all parts
 # short, to try it out. SIZE=small or SIZE=large makes a model of about a quarter or four times the weights.
 # Short texts first, where copying is learned soon; then heads are given positions to look at (tools/set_positions.c);
 # then all tasks at a high rate, single sentences at a low one, and all tasks at that one: at 2e-3 the loss of questions
@@ -17,7 +17,7 @@ medium) d_model=128 d_kv=32 d_ff=192 ;;
 large) d_model=256 d_kv=64 d_ff=384 ;;
 *) echo "make_model.sh: SIZE=$SIZE is not small, medium or large" >&2; exit 2 ;;
 esac
-most=${EXAMPLES:-1200000}
+most=${EXAMPLES:-700000}
 at_most() { if [ $1 -lt $most ]; then echo $1; else echo $most; fi; }
 mkdir -p $work/init "$(dirname "$out")"
 sed "s/\"d_model\": [0-9]*/\"d_model\": $d_model/; s/\"d_kv\": [0-9]*/\"d_kv\": $d_kv/; s/\"d_ff\": [0-9]*/\"d_ff\": $d_ff/" \
@@ -28,8 +28,7 @@ for task in entity entity entity copy list write; do
     seed=$((${seed:-6} + 1))
     build/make_data $task $(at_most 2200) $seed
 done > $work/sentences.jsonl
-build/make_data mixture $((most * 7 / 12)) 16 > $work/mixture.jsonl
-build/make_data mixture $((most * 5 / 12)) 17 > $work/second.jsonl
+build/make_data mixture $most 16 > $work/mixture.jsonl
 build/make_data mixture 400 1 --split validation > $work/validation.jsonl
 for split in train validation test; do
     build/make_data mixture 20000 3 --split $split
@@ -44,6 +43,5 @@ $train $work/init --init --data $work/short.jsonl --lr 3e-3 --schedule cosine --
 build/set_positions $work/short $work/positions
 $train $work/positions --data $work/first.jsonl --lr 2e-3 --schedule cosine --out $work/first
 $train $work/first --data $work/sentences.jsonl --lr 7e-4 --schedule constant --out $work/sentences
-long="--validation $work/validation.jsonl --eval-every 500 --schedule linear --type bf16 --checkpoint-every 500 ${RESUME:+--resume}"
-$train $work/sentences --data $work/mixture.jsonl --lr 8e-4 $long --out $work/long --checkpoint $work/checkpoint
-$train $work/long --data $work/second.jsonl --lr 6e-4 $long --out "$out" --checkpoint $work/checkpoint2
+$train $work/sentences --data $work/mixture.jsonl --validation $work/validation.jsonl --eval-every 250 --lr 8e-4 \
+    --schedule linear --type bf16 --out "$out" --checkpoint-every 250 --checkpoint $work/checkpoint ${RESUME:+--resume}
