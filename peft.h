@@ -835,7 +835,8 @@ typedef struct peft_combine_desc {
 // An adapter of its own (alpha = r). Errors name the method, rank or module that does not fit.
 PEFTDEF peft_status peft_adapter_combine(const peft_combine_desc *desc, peft_adapter **out);
 
-// The k vocabulary rows nearest to a soft prompt's token, by 1 - cosine, nearest first -> ids, distances [k].
+// The k words of the vocabulary nearest to a soft prompt's token, by 1 - cosine, nearest first -> ids,
+// distances [k].
 PEFTDEF peft_status peft_prompt_nearest(const peft_adapter *adapter, int64_t token, int64_t k, int32_t *ids,
     float *distances);
 // ------------------------------------------------------------
@@ -22179,11 +22180,13 @@ PEFTDEF peft_status peft_prompt_nearest(
     PEFT__NEED(a->ctx, distances, "distances");
     peft_context *ctx = a->ctx;
     const peft_tensor *vocabulary = a->model->shared;
-    int64_t d = vocabulary->cols, found = 0;
+    int64_t d = vocabulary->cols, words = vocabulary->rows, pieces = peft_vocab_size(a->model->tokenizer);
+    int64_t found = 0;
+    if (pieces) words = PEFT__MIN(words, pieces);  // rows beyond the tokenizer's are padding
     if (!a->prompt || a->part.prefix)
         return PEFT__CANNOT(ctx, "nearest tokens: %s has no virtual tokens among the words",
             peft__method_row_of(a->d.method)->info.name);
-    if (token < 0 || token >= a->prompt->rows || k < 1 || k > vocabulary->rows)
+    if (token < 0 || token >= a->prompt->rows || k < 1 || k > words)
         return PEFT__REFUSE(
             ctx, "nearest tokens: %ld of virtual token %ld of %ld", k, token, a->prompt->rows);
     peft__arena scratch = PEFT__EMPTY_ARENA(ctx);
@@ -22192,7 +22195,7 @@ PEFTDEF peft_status peft_prompt_nearest(
     peft_status status = row ? PEFT_OK : PEFT_ERROR_MEMORY;
     if (!status && a->encoder[0]) status = peft__prompt_result(a, &scratch, &made);
     const float *x = peft__f32(&made) + token * d;
-    for (int64_t i = 0; i < vocabulary->rows && !status; i++) {
+    for (int64_t i = 0; i < words && !status; i++) {
         peft__to_f32(vocabulary, i * d, d, row);
         double norms = sqrt((double)peft__dot(ctx, x, x, d) * (double)peft__dot(ctx, row, row, d));
         float distance = norms > 0 ? (float)(1 - (double)peft__dot(ctx, x, row, d) / norms) : 1;

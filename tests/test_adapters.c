@@ -958,8 +958,14 @@ static void test_nearest(peft_model *m) {
                   distances[0] <= distances[1] && distances[1] <= distances[2],
               "virtual token %d is nearest to its word", i);
     }
-    int32_t id;
-    float distance;
+    int32_t id, few[4];
+    float distance, far[4];
+    peft_tokenizer *t = (peft_tokenizer *)m->tokenizer;
+    int64_t pieces = t->count;
+    t->count = 4;  // the embedding's other rows are padding then
+    bool only = !peft_prompt_nearest(a, 1, 4, few, far) && peft_prompt_nearest(a, 1, 5, few, far) == PEFT_ERROR_ARGUMENT;
+    t->count = pieces;
+    check(only && few[0] < 4 && few[1] < 4 && few[2] < 4 && few[3] < 4, "rows without a word are no nearest words");
     check(peft_prompt_nearest(a, 99, 1, &id, &distance) == PEFT_ERROR_ARGUMENT, "a virtual token that is not there");
     peft_adapter_destroy(a);
 }
