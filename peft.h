@@ -2193,7 +2193,7 @@ struct peft__pool {
     unsigned generation;  // counts the jobs; a worker sleeps until it changes (atomic)
     int64_t next, count;  // the next task to take (atomic), how many there are
     int busy;  // 1 while workers may join the job, and 2 for each that has joined and not left (atomic)
-    bool quit;
+    bool quit;  // (atomic: a worker that wakes late may look while it is set)
     peft__task_fn fn;
     void *arg;
 };
@@ -2235,7 +2235,7 @@ static void *peft__pool_thread(void *arg) {
             pthread_mutex_unlock(&p->mutex);
         }
         seen = __atomic_load_n(&p->generation, __ATOMIC_ACQUIRE);
-        if (p->quit) return NULL;
+        if (__atomic_load_n(&p->quit, __ATOMIC_RELAXED)) return NULL;
         if (__atomic_fetch_add(&p->busy, 2, __ATOMIC_ACQUIRE) & 1) peft__pool_work(p);
         __atomic_fetch_sub(&p->busy, 2, __ATOMIC_RELEASE);
     }
@@ -2251,7 +2251,7 @@ static void peft__pool_start_job(peft__pool *p) {
 static void peft__pool_destroy(peft_context *ctx) {
     peft__pool *p = ctx->pool;
     if (!p) return;
-    p->quit = true;
+    __atomic_store_n(&p->quit, true, __ATOMIC_RELAXED);
     peft__pool_start_job(p);
     for (int i = 0; i < p->thread_count; i++) pthread_join(p->threads[i], NULL);
     pthread_cond_destroy(&p->wake);
