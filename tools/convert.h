@@ -2,7 +2,7 @@
 //
 // A checkpoint is seven i32 - width, feed-forward width, layers, heads, key heads, vocabulary (negative: the output matrix
 // is not the embedding), context - and then f32 weights, each kind for all layers in turn. A vocabulary is the i32 length of
-// its longest piece, and then f32 score, i32 length and bytes of each piece. Both are little-endian, as is the machine.
+// its longest piece, and then f32 score, i32 length and bytes of each piece. Both are little-endian.
 // Needs peft.h; the command at the end also cli.h.
 #include <errno.h>
 #include <stdarg.h>
@@ -38,6 +38,14 @@ static bool convert_error(conversion *c, const char *format, ...) {
     vsnprintf(c->why, sizeof(c->why), format, args);
     va_end(args);
     return false;
+}
+
+// Makes the machine's number of four little-endian bytes, or these of the machine's number.
+static void convert_word(void *word) {
+    unsigned char b[4];
+    memcpy(b, word, 4);
+    uint32_t v = b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+    memcpy(word, &v, 4);
 }
 
 static unsigned char *convert_read(conversion *c, const char *path, size_t *size) {
@@ -182,6 +190,7 @@ static void convert_piece(convert_buffer *b, int64_t index, const char *text, si
         else convert_put(&piece, text + i, 1);
     }
     convert_varint(&piece, 2 << 3 | 5);
+    convert_word(&score);
     convert_put(&piece, &score, 4);
     convert_varint(&piece, 3 << 3 | 0);
     convert_varint(&piece, (uint64_t)type);
@@ -201,7 +210,7 @@ static bool convert_vocabulary(conversion *c, const char *path, const unsigned c
     for (; ok && at < size; count++) {
         int32_t n = 0;
         float score = 0;
-        if (size - at >= 8) memcpy(&score, data + at, 4), memcpy(&n, data + at + 4, 4);
+        if (size - at >= 8) memcpy(&score, data + at, 4), memcpy(&n, data + at + 4, 4), convert_word(&score), convert_word(&n);
         ok = n >= 1 && n <= 1000 && (size_t)n <= size - at - 8 && score - score == 0;
         if (ok) convert_piece(&b, count, (const char *)data + at + 8, (size_t)n, score);
         at += 8 + (size_t)n;
@@ -240,6 +249,7 @@ static bool convert_llama2c(peft_context *ctx, conversion *c) {
     char path[4096];
     errno = 0;
     c->bytes = convert_read(c, c->in, &c->size);
+    for (size_t i = 0; c->bytes && i + 4 <= c->size; i += 4) convert_word(c->bytes + i);
     bool ok = c->bytes && convert_header(c) && convert_weights(c);
     if (ok && convert_mkdir(c->out) && errno != EEXIST) ok = convert_error(c, "%s: %s", c->out, strerror(errno));
     ok = ok && convert_config(c) && convert_tokenizer(c);
