@@ -239,6 +239,8 @@ typedef struct peft_tensor {
     bool in_out;       // a weight stored as [in, out] (GPT-2's Conv1D), not [out, in]
     const peft_quant *quant;
     bool narrow;       // trained in F16 or BF16 with f32 master weights (Micikevicius et al. 2018)
+    int kept;          // the tape's: 1: a backward will ask peft__values for the data, 2: it will read data
+    struct peft__node *maker;  // the tape's: the operation that can make the data again, or NULL
 } peft_tensor;
 
 // Creates a zeroed f32 tensor, which the caller destroys. `name` is not copied.
@@ -8380,6 +8382,7 @@ enum { PEFT__BINS = 64 };  // buffers of a size share a bin, where a step like t
 typedef struct peft__node {
     struct peft__node *previous;
     void (*backward)(peft_tape *tape, struct peft__node *node);
+    void (*again)(peft_tape *tape, struct peft__node *node);  // computes out->data; NULL: takes too long
     peft_tensor *out, *x, *y;  // its result and its operands
     const void *kept;  // ids, offsets, targets, ...
     int64_t first, count;  // of rows
@@ -8464,7 +8467,8 @@ PEFTDEF void peft_tape_checkpoint_blocks(peft_tape *t, bool on) {
 
 #define PEFT__BUFFER_HEADER peft__aligned_size(sizeof(peft__buffer))
 
-// The list link to the free buffer that wastes the least. NULL: none fits.
+// The list link to a free buffer of that size, or to a larger one that this step has not used: which wastes
+// the least. NULL: none. So equal steps take the same buffers, and nothing long-lived sits in a large one.
 static peft__buffer **peft__best_fit(peft_tape *t, int64_t size) {
     peft__buffer **best = NULL;
     for (peft__buffer **link = peft__bin(t, size); *link; link = &(*link)->next)
@@ -8472,7 +8476,8 @@ static peft__buffer **peft__best_fit(peft_tape *t, int64_t size) {
     for (int i = 0; i < PEFT__BINS; i++)
         for (peft__buffer **link = &t->bins[i]; *link; link = &(*link)->next) {
             int64_t have = (*link)->size;
-            if (have >= size && have <= 2 * size + 1024 && (!best || have < (*best)->size)) best = link;
+            bool fits = !(*link)->used && have >= size && have <= 2 * size + 1024;
+            if (fits && (!best || have < (*best)->size)) best = link;
         }
     return best;
 }
@@ -8597,11 +8602,32 @@ static bool peft__holds_f32(peft_tape *t, const peft_tensor *x) {
 
 static bool peft__needs_grad(const peft_tensor *x) { return x && x->requires_grad; }
 
-// The result of an operation on up to three tensors of f32: it requires a gradient if one of them does.
-static peft_tensor *peft__op_result(peft_tape *t, int64_t rows, int64_t cols, const peft_tensor *a,
+// The result of an operation on up to three tensors of f32: it requires a gradient if one of them does. Its
+// backward may read the values of a. What only hands gradients on has its operand in b.
+static peft_tensor *peft__op_result(peft_tape *t, int64_t rows, int64_t cols, peft_tensor *a,
     const peft_tensor *b, const peft_tensor *c) {
     if (!peft__holds_f32(t, a) || !peft__holds_f32(t, b) || !peft__holds_f32(t, c)) return NULL;
-    return peft__result(t, rows, cols, peft__needs_grad(a) || peft__needs_grad(b) || peft__needs_grad(c));
+    peft_tensor *y =
+        peft__result(t, rows, cols, peft__needs_grad(a) || peft__needs_grad(b) || peft__needs_grad(c));
+    if (a && y && y->requires_grad) a->kept = 2;
+    return y;
+}
+
+// Gives back the values of a result x of the tape that no operation will read from now on, unless a backward
+// will and they take long to make. A frozen weight's backward reads none of its inputs; norms, activations
+// and dropout are computed again.
+static void peft__last_use(peft_tape *t, peft_tensor *x) {
+    if (t->status || !x || x->kept > 1 || (x->kept && !x->maker)) return;
+    peft__give(peft__f32(x));
+    x->data = NULL;
+}
+
+// The values of x for a backward. NULL: out of memory.
+static float *peft__values(peft_tape *t, peft_tensor *x) {
+    if (!x->data) x->data = peft__take(t, peft__size(x));
+    else return peft__f32(x);
+    if (x->data) x->maker->again(t, x->maker);
+    return peft__f32(x);
 }
 
 // Records an operation with result y, if a gradient will flow through it: the node is copied. Returns y, or
@@ -8612,6 +8638,7 @@ static peft_tensor *peft__record(peft_tape *t, peft_tensor *y, void (*backward)(
     if (n) {
         n->backward = backward;
         n->out = y;
+        if (n->again) y->maker = n;
         n->previous = t->last;
         t->last = n;
     }
@@ -9017,6 +9044,11 @@ static void peft__mask_all(
     if (y) peft__ranges(ctx, n, 16384, peft__mask_range, &j);
 }
 
+static void peft__dropout_forward(peft_tape *t, peft__node *node) {
+    const float *x = peft__values(t, node->x);
+    peft__mask_all(t->ctx, peft__f32(node->out), x, 0, node->factor, node->key, x ? peft__size(node->x) : 0);
+}
+
 static void peft__dropout_backward(peft_tape *t, peft__node *node) {
     float beta, *g = peft__grad_of(t, node->x, &beta);
     peft__mask_all(t->ctx, g, node->out->grad, beta, node->factor, node->key, peft__size(node->x));
@@ -9032,11 +9064,12 @@ static bool peft__dropout_fits(peft_tape *t, float p) {
 PEFTDEF peft_tensor *peft_dropout(peft_tape *t, peft_tensor *x, float p) {
     if (!x || !t || p <= 0 || t->inference) return x;
     if (!peft__dropout_fits(t, p)) return NULL;
-    peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, NULL, NULL);
+    peft_tensor *y = peft__op_result(t, x->rows, x->cols, NULL, x, NULL);
     if (!y) return NULL;
     peft__node n = peft__node_of(x, NULL);
     n.factor = p, n.key = peft__next_dropout_key(t);
-    peft__mask_all(t->ctx, peft__f32(y), peft__f32(x), 0, p, n.key, peft__size(x));
+    n.out = y, n.again = peft__dropout_forward;
+    peft__dropout_forward(t, &n);
     return peft__record(t, y, peft__dropout_backward, &n, sizeof(n));
 }
 
@@ -9112,7 +9145,7 @@ static void peft__path_backward(
     peft__matrix dy = peft__dense(dy_rows, n, out), g = peft__dense(g_rows, n, r), a = peft__matrix_of(p->a);
     peft__tape_matmul(t, g, 0, p->scale, dy, peft__matrix_of(p->b));  // g = s dY B
     peft__grad_matmul(t, p->b, p->scale, peft__T(dy), peft__dense(s->h, n, r));
-    const float *input = s->dropped ? s->dropped : peft__f32(x) + first;
+    const float *input = s->dropped || !p->a->requires_grad ? s->dropped : peft__values(t, x) + first;
     peft__grad_matmul(t, p->a, 1, peft__T(g), peft__dense(input, n, in));
     // dX += g A on the path's rows; a new gradient is 0 on the others
     if (n < x->rows) peft__zeroed_grad_of(t, x);
@@ -9133,7 +9166,7 @@ static void peft__linear_backward(peft_tape *t, peft__node *node) {
     const peft_linear_desc *d = &n->d;
     peft_tensor *x = d->x, *w = d->weight, *y = node->out;
     peft__matrix dy = peft__dense(y->grad, y->rows, y->cols),
-                 input = peft__dense(peft__f32(x), x->rows, x->cols);
+                 input = peft__dense(w->requires_grad ? peft__values(t, x) : NULL, x->rows, x->cols);
     peft__grad_matmul(t, x, 1, dy, w->in_out ? peft__T(peft__matrix_of(w)) : peft__matrix_of(w));
     if (w->in_out) peft__grad_matmul(t, w, 1, peft__T(input), dy);
     else peft__grad_matmul(t, w, 1, peft__T(dy), input);
@@ -9163,12 +9196,13 @@ PEFTDEF peft_tensor *peft_linear_with(peft_tape *t, const peft_linear_desc *d) {
     for (int i = 0; given && i < paths; i++) given = d->paths[i].a && d->paths[i].b;
     if (!peft__ready(t, given, "linear")) return NULL;
     bool fits = peft__holds_f32(t, x) && peft__holds_f32(t, bias) && peft__holds_f32(t, d->residual);
-    bool grad =
-        x->requires_grad || w->requires_grad || peft__needs_grad(bias) || peft__needs_grad(d->residual);
+    bool reads = w->requires_grad,
+         grad = x->requires_grad || reads || peft__needs_grad(bias) || peft__needs_grad(d->residual);
     for (int i = 0; i < paths; i++) {
         const peft_low_rank *p = &d->paths[i];
         fits = fits && peft__holds_f32(t, p->bias);
         grad = grad || p->a->requires_grad || p->b->requires_grad || peft__needs_grad(p->bias);
+        reads = reads || (p->a->requires_grad && (!(p->dropout > 0) || t->inference));
     }
     if (!fits) return NULL;
     int64_t out = w->in_out ? w->cols : w->rows;
@@ -9178,6 +9212,7 @@ PEFTDEF peft_tensor *peft_linear_with(peft_tape *t, const peft_linear_desc *d) {
             PEFT__SHAPE(w), PEFT__SHAPE(x));
     peft_tensor *y = peft__result(t, x->rows, out, grad);
     if (!y) return NULL;
+    if (y->requires_grad && reads && !x->kept) x->kept = 1;
     if (d->residual) peft__copy(t, y->data, d->residual->data, peft__size(y));
     peft__tape_matmul(t, peft__dense(peft__f32(y), x->rows, out), d->residual ? 1.0f : 0.0f, 1,
         peft__dense(peft__f32(x), x->rows, x->cols),
@@ -9260,6 +9295,13 @@ static void peft__norm_forward_rows(void *arg, int64_t begin, int64_t end) {
     }
 }
 
+static void peft__norm_forward(peft_tape *t, peft__node *node) {
+    PEFT__AS(peft__norm_job, j, node);
+    j->y = peft__f32(node->out);
+    int64_t cols = peft__size(j->weight);
+    peft__ranges(t->ctx, peft__size(j->x) / cols, peft__row_grain(cols), peft__norm_forward_rows, j);
+}
+
 static void peft__norm_backward_rows(void *arg, int64_t begin, int64_t end) {
     PEFT__AS(const peft__norm_job, j, arg);
     int64_t n = peft__size(j->weight);
@@ -9308,9 +9350,10 @@ static peft_tensor *peft__norm(
     peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, w, b);
     float *inverse = peft__take(t, rows), *mean = center ? peft__take(t, rows) : NULL;
     if (t->status) return NULL;
-    peft__norm_job j = {peft__node_of(NULL, NULL), x, w, b, inverse, mean, epsilon, 0, t->ctx, peft__f32(y),
-        NULL, NULL, NULL};
-    peft__ranges(t->ctx, rows, peft__row_grain(cols), peft__norm_forward_rows, &j);
+    peft__norm_job j = {peft__node_of(NULL, NULL), x, w, b, inverse, mean, epsilon, 0, t->ctx, NULL, NULL,
+        NULL, NULL};
+    j.node.out = y, j.node.again = peft__norm_forward;
+    peft__norm_forward(t, &j.node);
     if (!y->requires_grad) peft__give(inverse), peft__give(mean);
     return peft__record(t, y, peft__norm_backward, &j, sizeof(j));
 }
@@ -9394,6 +9437,12 @@ static void peft__activation_forward_range(void *arg, int64_t begin, int64_t end
         for (int64_t i = begin; i < end; i++) j->y[i] = j->f->value(x[i]) * (up ? up[i] : 1);
 }
 
+static void peft__activation_forward(peft_tape *t, peft__node *node) {
+    PEFT__AS(peft__activation_job, j, node);
+    j->y = peft__f32(node->out);
+    peft__ranges(t->ctx, peft__size(node->out), 16384, peft__activation_forward_range, j);
+}
+
 static void peft__activation_backward_range(void *arg, int64_t begin, int64_t end) {
     PEFT__AS(const peft__activation_job, j, arg);
     const float *x = peft__f32(j->x), *up = j->up ? peft__f32(j->up) : NULL, *dy = j->dy;
@@ -9428,9 +9477,9 @@ PEFTDEF peft_tensor *peft_gated(peft_tape *t, peft_tensor *gate, peft_tensor *up
     peft_tensor *y = peft__op_result(t, gate->rows, gate->cols, gate, up, NULL);
     if (!y) return NULL;
     const struct peft__activation *f = &peft__activations[kind];
-    peft__activation_job j = {
-        peft__node_of(NULL, NULL), gate, up, f, t->ctx, NULL, peft__f32(y), NULL, NULL, 0, 0};
-    peft__ranges(t->ctx, peft__size(y), 16384, peft__activation_forward_range, &j);
+    peft__activation_job j = {peft__node_of(NULL, NULL), gate, up, f, t->ctx, NULL, NULL, NULL, NULL, 0, 0};
+    j.node.out = y, j.node.again = peft__activation_forward;
+    peft__activation_forward(t, &j.node);
     return peft__record(t, y, peft__activation_backward, &j, sizeof(j));
 }
 
@@ -9453,7 +9502,7 @@ static void peft__sum_backward(peft_tape *t, peft__node *node) {
 }
 
 static peft_tensor *peft__sum(peft_tape *t, peft_tensor *a, peft_tensor *b, float factor) {
-    peft_tensor *y = peft__op_result(t, a->rows, a->cols, a, b, NULL);
+    peft_tensor *y = peft__op_result(t, a->rows, a->cols, NULL, a, b);
     if (!y) return NULL;
     bool whole = b && b->rows == a->rows;
     if (whole) peft__copy(t, y->data, b->data, peft__size(y));
@@ -9531,7 +9580,7 @@ PEFTDEF peft_tensor *peft_columns(
         !peft__mul(groups - 1, stride, &reach) || reach > x->cols - size - first)
         return peft__op_fail(t, PEFT_ERROR_SHAPE,
             "columns: %ld groups of %ld from %ld on do not fit into %ld", groups, size, first, x->cols);
-    peft_tensor *y = peft__op_result(t, x->rows, groups * size, x, NULL, NULL);
+    peft_tensor *y = peft__op_result(t, x->rows, groups * size, NULL, x, NULL);
     if (!y) return NULL;
     float *to = peft__f32(y), *from = peft__f32(x);
     for (int64_t i = 0; i < x->rows; i++, from += x->cols)
@@ -9587,7 +9636,7 @@ PEFTDEF peft_tensor *peft_rotary(
     if (heads < 1 || x->cols % heads || dims < 0 || dims % 2 || dims > x->cols / heads)
         return peft__op_fail(
             t, PEFT_ERROR_SHAPE, "rotary: %ld dimensions of %ld heads in %ld columns", dims, heads, x->cols);
-    peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, NULL, NULL);
+    peft_tensor *y = peft__op_result(t, x->rows, x->cols, NULL, x, NULL);
     if (!y) return NULL;
     peft__rotary_job j = {
         peft__node_of(NULL, NULL), x, positions, turns, heads, dims, peft__f32(x), peft__f32(y), 1, 0};
@@ -10020,6 +10069,7 @@ PEFTDEF peft_tensor *peft_attention(peft_tape *t, const peft_attention_desc *des
     peft_tensor *y = peft__result(t, d->q->rows, d->q->cols, grad);
     j.lse = peft__take(t, d->q->rows * d->heads);
     if (t->status || !peft__attention_begin(t, &j)) return NULL;
+    y->kept = 2;
     j.out = peft__f32(y);
     j.key = j.dropout > 0 ? peft__next_dropout_key(t) : 0;
     peft__parallel(t->ctx, t->ctx->threads, peft__attention_task, &j);
@@ -18486,6 +18536,21 @@ static peft_tensor *peft__bias_of(const peft__pass *p, const peft_tensor *weight
 
 // ---- the parts that all families are made of: linear, embedding, norm, feed-forward, attention
 
+// drop(x), the last use of x
+static peft_tensor *peft__drop(const peft__pass *p, peft_tensor *x) {
+    peft_tensor *y = peft_dropout(p->tape, x, p->model->dropout);
+    if (y != x) peft__last_use(p->tape, x);
+    return y;
+}
+
+// residual + drop(x), the last use of x
+static peft_tensor *peft__add_to(const peft__pass *p, peft_tensor *residual, peft_tensor *x) {
+    x = peft__drop(p, x);
+    peft_tensor *y = peft_add(p->tape, residual, x);
+    peft__last_use(p->tape, x);
+    return y;
+}
+
 // x [n, in], weight [out, in] -> x W^T + bias [+ residual] [n, out]
 static peft_tensor *peft__linear_at(const peft__pass *p, const int64_t *rows, peft_tensor *x,
     peft_tensor *weight, int64_t module, peft_tensor *residual) {
@@ -18498,7 +18563,7 @@ static peft_tensor *peft__linear_at(const peft__pass *p, const int64_t *rows, pe
     d.bias = peft__bias_of(p, weight);
     d.residual = dropout ? NULL : residual;
     peft_tensor *y = peft_linear_with(p->tape, &d);
-    return dropout ? peft_add(p->tape, residual, peft_dropout(p->tape, y, p->model->dropout)) : y;
+    return dropout ? peft__add_to(p, residual, y) : y;
 }
 
 static peft_tensor *peft__linear(
@@ -18530,15 +18595,20 @@ static peft_tensor *peft__norm_of(const peft__pass *p, peft_tensor *x, peft_tens
     return peft_layer_norm(p->tape, x, peft__use(p, weight), peft__bias_of(p, weight), c->epsilon);
 }
 
-// residual + W x; OLMo 2: residual + norm(W x); Granite: residual + multiplier W x
+// residual + W x, the last use of x; OLMo 2: residual + norm(W x); Granite: residual + multiplier W x
 static peft_tensor *peft__join(const peft__pass *p, const int64_t *rows, peft_tensor *x, peft_tensor *weight,
     peft_tensor *norm, peft_tensor *residual) {
     float scale = p->model->config.residual_scale;
     bool scaled = scale > 0 && scale != 1;
-    if (!norm && !scaled) return peft__linear(p, rows, x, weight, residual);
-    peft_tensor *y = peft__linear(p, rows, x, weight, NULL);
+    peft_tensor *y = peft__linear(p, rows, x, weight, norm || scaled ? NULL : residual);
+    peft__last_use(p->tape, x);
+    if (!norm && !scaled) return y;
     if (norm) y = peft__norm_of(p, y, norm);
-    return peft_add(p->tape, residual, scaled ? peft_scale(p->tape, y, scale) : y);
+    x = scaled ? peft_scale(p->tape, y, scale) : y;
+    if (x != y) peft__last_use(p->tape, y);
+    y = peft_add(p->tape, residual, x);
+    peft__last_use(p->tape, x);
+    return y;
 }
 
 // x + wo f(wi x); gated: x + wo (f(wi_gate x) * wi x). `x` is normed, `residual` is what is added.
@@ -18553,7 +18623,7 @@ static peft_tensor *peft__feed_forward(const peft__pass *p, const int64_t *rows,
     }
     if (c->gated) y = peft_gated(p->tape, gate, y, c->activation);
     else y = peft_activation(p->tape, y, c->activation);
-    if (c->encoder_decoder) y = peft_dropout(p->tape, y, p->model->dropout);
+    if (c->encoder_decoder) y = peft__drop(p, y);
     return peft__join(p, rows, y, b->wo, b->wo_norm, residual);
 }
 
@@ -18823,9 +18893,12 @@ static void peft__queries_keys_values(const peft__pass *p, const int64_t *rows, 
                 p->tape, fused, (i ? heads + (i - 1) * kv : 0) * size, 1, (i ? kv : heads) * size, 0);
         else out[i] = peft_columns(p->tape, fused, i * size, heads, size, 3 * size);
         if (norms[i]) out[i] = peft__norm_of(p, out[i], norms[i]);
-        if (rotates && i < 2)
-            out[i] = peft_rotary(p->tape, out[i], i ? kv : heads, c->rotary, turns, p->positions);
+        peft_tensor *still = out[i];
+        if (!rotates || i == 2) continue;
+        out[i] = peft_rotary(p->tape, still, i ? kv : heads, c->rotary, turns, p->positions);
+        peft__last_use(p->tape, still);
     }
+    peft__last_use(p->tape, fused);
 }
 
 // The block of every family, encoder and decoder: x [n, d_model] -> [n, d_model].
@@ -18836,18 +18909,24 @@ static peft_tensor *peft__model_block(
     const peft__pass *p, bool encoder, int64_t layer, peft_tensor *x, peft_tensor *memory) {
     const peft__block_weights *w = encoder ? &p->model->encoder[layer] : &p->model->decoder[layer];
     const int64_t *rows = encoder ? p->source_offsets : p->offsets;
-    peft_tensor *qkv[3], *y;
-    peft__queries_keys_values(p, rows, w, layer, w->norm ? peft__norm_of(p, x, w->norm) : x, qkv);
+    peft_tensor *qkv[3], *y, *h = w->norm ? peft__norm_of(p, x, w->norm) : x;
+    peft__queries_keys_values(p, rows, w, layer, h, qkv);
+    if (h != x) peft__last_use(p->tape, h);
     y = peft__attend(p, encoder ? PEFT__ENCODER_SELF : PEFT__DECODER_SELF, layer, qkv[0], qkv[1], qkv[2]);
     y = peft__join(p, rows, y, w->o, w->o_norm, x);
     if (w->cross_q && y && y->rows) {
-        peft_tensor *q = peft__linear(p, rows, peft__norm_of(p, y, w->cross_norm), w->cross_q, NULL);
+        h = peft__norm_of(p, y, w->cross_norm);
+        peft_tensor *q = peft__linear(p, rows, h, w->cross_q, NULL);
+        peft__last_use(p->tape, h);
         peft_tensor *k = p->step ? NULL : peft__linear(p, p->source_offsets, memory, w->cross_k, NULL);
         peft_tensor *v = p->step ? NULL : peft__linear(p, p->source_offsets, memory, w->cross_v, NULL);
-        y = peft__linear(p, rows, peft__attend(p, PEFT__CROSS, layer, q, k, v), w->cross_o, y);
+        y = peft__join(p, rows, peft__attend(p, PEFT__CROSS, layer, q, k, v), w->cross_o, NULL, y);
     }
     peft_tensor *seen = p->model->config.parallel ? x : y;
-    return peft__feed_forward(p, rows, w, w->ff_norm ? peft__norm_of(p, seen, w->ff_norm) : seen, y);
+    h = w->ff_norm ? peft__norm_of(p, seen, w->ff_norm) : seen;
+    y = peft__feed_forward(p, rows, w, h, y);
+    if (h != seen) peft__last_use(p->tape, h);
+    return y;
 }
 
 // A block's arguments, kept on a tape that computes blocks again in the backward pass to save memory.
@@ -19748,7 +19827,7 @@ static peft_tensor *peft__adapted_linear(const peft__pass *p, const int64_t *row
         }
         if (s && s->rows) y = peft__overwrite(t, y, peft_linear(t, x, s->rows, NULL), s->row_ids, true);
     }
-    return residual ? peft_add(t, residual, peft_dropout(t, y, p->model->dropout)) : y;
+    return residual ? peft__add_to(p, residual, y) : y;
 }
 
 // x [n, width], with trained rows in place of those whose ids have one.

@@ -439,7 +439,8 @@ static void step_once(void *argument) {
 
 static void load_small(peft_model **out, peft_dtype weights) {
     check(peft_mount(ctx, "t5-small/config.json", t5_small, strlen(t5_small)));
-    peft_model_desc d = {.context = ctx, .path = "t5-small", .config_only = true, .seed = 1, .weights = weights, .double_quant = weights == PEFT_NF4};
+    peft_model_desc d = {.context = ctx, .path = "t5-small", .config_only = true, .seed = 1, .weights = weights, .double_quant = weights == PEFT_NF4,
+                         .embeddings = weights == PEFT_BF16 ? PEFT_BF16 : PEFT_F32};
     check(peft_model_load(&d, out));
 }
 
@@ -479,16 +480,16 @@ static void step_measure(step *s, const char *name, int tokens) {
     emit(name, tokens / time, "tokens/s", more);
 }
 
-static void step_open(step *s, const char *target_modules) {
+static void step_open(step *s, peft_dtype weights, const char *target_modules) {
     memset(s, 0, sizeof(*s));
-    load_small(&s->model, PEFT_F32);
+    load_small(&s->model, weights);
     step_batch(s);
     step_train(s, target_modules);
 }
 
 static void run_step(const char *name, const char *target_modules) {
     static step s;
-    step_open(&s, target_modules);
+    step_open(&s, PEFT_F32, target_modules);
     step_measure(&s, name, BATCH * (SOURCE + TARGET));
     step_close(&s);
 }
@@ -497,10 +498,10 @@ static void bench_lora_step(void) { run_step("lora_step", "q,v"); }
 static void bench_full_step(void) { run_step("full_step", NULL); }
 
 // For tests/peers/torch_lora.py: a step of the LoRA for each line of stdin, whose answer are its seconds, and in the end the memory in MB.
-static void bench_turns(void) {
+static void take_turns(peft_dtype weights) {
     static step s;
     char line[16];
-    step_open(&s, "q,v");
+    step_open(&s, weights, "q,v");
     for (int i = 0; i < 3; i++) step_once(&s);
     for (puts("ready"); fflush(stdout), fgets(line, sizeof(line), stdin);) {
         double t = seconds();
@@ -510,6 +511,9 @@ static void bench_turns(void) {
     printf("%.1f\n", resident_mb());
     step_close(&s);
 }
+
+static void bench_turns(void) { take_turns(PEFT_F32); }
+static void bench_turns_bf16(void) { take_turns(PEFT_BF16); }  // the frozen weights are kept in bf16
 
 // A LoRA's step on a base in 4 bits beside the same on the base in f32.
 static void bench_qlora_step(void) {
@@ -828,7 +832,7 @@ static const struct {
 } benches[] = {{"peak", bench_peak},           {"memory", bench_memory}, {"sgemm", bench_sgemm}, {"quant_gemm", bench_quant_gemm},
                {"quant_gemv", bench_quant_gemv}, {"dequantize", bench_dequantize}, {"quantize", bench_quantize}, {"lora_step", bench_lora_step},
                {"qlora_step", bench_qlora_step},
-               {"turns", bench_turns}, {"full_step", bench_full_step}, {"decode", bench_decode}, {"llama_decode", bench_llama_decode}, {"llama_prompt", bench_llama_prompt},
+               {"turns", bench_turns}, {"turns_bf16", bench_turns_bf16}, {"full_step", bench_full_step}, {"decode", bench_decode}, {"llama_decode", bench_llama_decode}, {"llama_prompt", bench_llama_prompt},
                {"gpt2_full_step", bench_gpt2_full_step}, {"llama_lora_step", bench_llama_lora_step}, {"tokenizer", bench_tokenizer}, {"template", bench_template}, {"rouge", bench_rouge}, {"bleu", bench_bleu},
                {"chrf", bench_chrf},           {"ter", bench_ter},       {"nist", bench_nist},     {"meteor", bench_meteor}, {"cider", bench_cider}};
 
@@ -858,7 +862,7 @@ int main(int argc, char **argv) {
         if (i == COUNT(benches)) return usage(stderr, EXIT_USAGE);
     }
     for (int i = 0; i < COUNT(benches); i++) {
-        bool wanted = names.count == 0 && benches[i].run != bench_turns;
+        bool wanted = names.count == 0 && benches[i].run != bench_turns && benches[i].run != bench_turns_bf16;
         for (int n = 0; n < names.count; n++) wanted |= strcmp(benches[i].name, names.items[n]) == 0;
         if (wanted) benches[i].run();
     }

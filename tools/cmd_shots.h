@@ -57,6 +57,9 @@ static int shots_prompt(const peft_model *m, const peft_dataset *examples, const
                                .reserve = answers.max_new > 0 ? answers.max_new : 64};
     peft_status status = peft_few_shot(&desc, out);
     free(shot), free(query), free(instruction);
+    if (status == PEFT_ERROR_SHAPE)
+        fprintf(stderr, "question %lld, %.*s:\n", (long long)number + 1,
+                (int)PEFT__MIN(strcspn(question, "\n"), 60), question);
     return status ? fail(status) : EXIT_OK;
 }
 

@@ -583,7 +583,7 @@ static void report_settings(FILE *f, const training *r) {
                    {"dropout of the adapter", "%g", low_rank ? (double)a->dropout : 0, low_rank},
                    {"virtual tokens", "%.0f", prompt ? (double)a->num_virtual_tokens : 0, prompt},
                    {"last step's loss", "%.4f", r->result.loss, true},
-                   {"smoothed loss", "%.4f", r->w.smooth, true},
+                   {"smoothed loss", "%.4f", r->w.smooth, r->w.loss.count > 0},
                    {"best validation loss", "%.4f", r->result.best_eval_loss, r->result.best_eval_loss >= 0},
                    {"peak memory, MB", "%.0f", (double)peft_memory_peak(cli.ctx) / 1e6, true},
                    {"threads", "%.0f", (double)peft_thread_count(cli.ctx), true},
@@ -740,8 +740,9 @@ static void train_summary(const training *r) {
         json_pair(stdout, "out", train.out, "}\n");
         return;
     }
-    printf("%lld steps in %.1f s; loss of the last step %.4f, smoothed %.4f", (long long)r->result.steps,
-           r->result.seconds, r->result.loss, r->w.smooth);
+    printf("%lld steps in %.1f s; loss of the last step %.4f", (long long)r->result.steps, r->result.seconds,
+           r->result.loss);
+    if (r->w.loss.count) printf(", smoothed %.4f", r->w.smooth);
     if (r->result.best_eval_loss >= 0) printf(", best validation loss %.4f", r->result.best_eval_loss);
     printf("; peak memory %.0f MB; without padding, %.0f %% fewer tokens\n",
            (double)peft_memory_peak(cli.ctx) / 1e6, padding_share(&r->result));
@@ -792,6 +793,7 @@ static int train_all(training *r) {
 static int run_train(void) {
     training r;
     memset(&r, 0, sizeof(r));
+    r.w.smooth = (double)NAN;  // until a step is taken: a run resumed at its end takes none
     r.w.loss.name = "training (smoothed)", r.w.loss.look = LOOK_LOW_RANK;
     r.w.eval.name = "validation", r.w.eval.look = LOOK_WHOLE;
     int code = train_all(&r);

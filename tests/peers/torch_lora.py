@@ -1,12 +1,12 @@
 # Steps of LoRA (r 8 on q and v) of FLAN-T5-small's shape, random weights, batch 4, source 256, target 64: PyTorch, transformers and peft
 # beside peft.h, in turn, so that whatever slows the machine down slows all. Each way is a process of its own that waits for its turn.
 #   make build/bench && python3 tests/peers/torch_lora.py [--threads 2] [--rounds 7] [--ways ours-f32,ours-bf16,f32,...]
-# PyTorch: f32, autocast (bf16), bf16 (all weights), each eager and under torch.compile. A line each: median tokens/s (source and target
+# ours-all-bf16: the frozen weights in bf16, too. PyTorch: f32, autocast (bf16), bf16 (all weights), each eager and under torch.compile. A line each: median tokens/s (source and target
 # tokens), resident memory (the highest), and the ratio to ours in f32. Dropout is 0 in all; AdamW, clipping at 1.
 import argparse, json, os, resource, statistics, subprocess, sys, time
 
 BATCH, SOURCE, TARGET = 4, 256, 64
-WAYS = ["ours-f32", "ours-bf16"] + [w + c for w in ("f32", "autocast", "bf16") for c in ("", "-compiled")]
+WAYS = ["ours-f32", "ours-bf16", "ours-all-bf16"] + [w + c for w in ("f32", "autocast", "bf16") for c in ("", "-compiled")]
 
 
 def torch_steps(way, threads):
@@ -66,7 +66,7 @@ def main():
         return worker(a.worker, a.threads)
     ways, processes = a.ways.split(","), {}
     for way in ways:
-        command = ["build/bench", "turns", "--compute", way[5:]] if way.startswith("ours-") else [sys.executable, __file__, "--worker", way]
+        command = ["build/bench", "turns_bf16" if "all" in way else "turns", "--compute", way.split("-")[-1]] if way.startswith("ours-") else [sys.executable, __file__, "--worker", way]
         processes[way] = subprocess.Popen(
             command + ["--threads", str(a.threads)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env=dict(os.environ, OMP_NUM_THREADS=str(a.threads), TOKENIZERS_PARALLELISM="false"))
