@@ -6328,6 +6328,18 @@ PEFT__INLINE int peft__ggml_scale(const int type, const unsigned char *b, int k)
     }
 }
 
+#define PEFT__ALL_BYTES(b) (0x0101010101010101 * (uint64_t)(b))
+// Eight numbers of 4 or 2 bits, the lowest first, in eight bytes
+PEFT__INLINE uint64_t peft__eight_bytes(uint64_t v, const int bits) {
+    v = (v | v << (32 - 4 * bits)) & 0x0000000100000001 * (((uint64_t)1 << 4 * bits) - 1);
+    v = (v | v << (16 - 2 * bits)) & 0x0001000100010001 * (((uint64_t)1 << 2 * bits) - 1);
+    return (v | v << (8 - bits)) & PEFT__ALL_BYTES(((uint64_t)1 << bits) - 1);
+}
+// Each byte - 32, of bytes below 64
+PEFT__INLINE uint64_t peft__less_32(uint64_t v) {
+    return ((v | PEFT__ALL_BYTES(128)) - PEFT__ALL_BYTES(32)) ^ PEFT__ALL_BYTES(128);
+}
+
 // What nibbles stand for. IQ4's levels lie closer around 0, as weights do; MXFP4's are twice the floats of a
 // sign, two bits of exponent and one of mantissa. MXFP4's scale is a byte e.
 static const int8_t peft__iq4_map[16] = {
@@ -6382,9 +6394,10 @@ PEFT__DECODER(peft__unpack_k) {
 // belongs to the r-th run of 32. x = (d s) (q - 32)
 PEFT__DECODER(peft__unpack_q6_k) {
     const unsigned char *low = b + n / 4 * 64 + n % 2 * 32, *high = b + 128 + n / 4 * 32;
+    float d = peft__half_at(b + 208), ds = 0;
     for (int i = 0; i < 32; i++) {
         int q = (low[i] >> (n % 4 / 2 * 4) & 15) | (high[i] >> (n % 4 * 2) & 3) << 4;
-        float ds = peft__half_at(b + 208) * (float)peft__ggml_scale(f->type, b, 2 * (int)n + i / 16);
+        if (i % 16 == 0) ds = d * (float)peft__ggml_scale(f->type, b, 2 * (int)n + i / 16);
         out[i] = ds * (float)(q - 32);
     }
 }
@@ -6394,12 +6407,13 @@ PEFT__DECODER(peft__unpack_q6_k) {
 // bytes of pairs hold four times 32 values, the lowest bits first. x = (d s) q - (d_min m) or (d s) (q - 4)
 PEFT__DECODER(peft__unpack_pairs) {
     const bool third = f->type == PEFT_GGML_Q3_K;
-    const unsigned char *q = b + (third ? 32 : 16) + n / 4 * 32, *d = b + peft__ggml_d(f->type);
-    for (int i = 0; i < 32; i++) {
-        int k = 2 * (int)n + i / 16, code = q[i] >> n % 4 * 2 & 3;
-        if (third) code = (code | (b[i] >> n & 1) << 2) - 4;
-        float x = peft__half_at(d) * (float)peft__ggml_scale(f->type, b, k) * (float)code;
-        out[i] = third ? x : x - peft__half_at(d + 2) * (float)(b[k] >> 4);
+    const unsigned char *q = b + (third ? 32 : 16) + n / 4 * 32;
+    float d = peft__half_at(b + (third ? 108 : 80)), least = third ? 0 : peft__half_at(b + 82), ds = 0, m = 0;
+    for (int i = 0, k = 2 * (int)n; i < 32; i++) {
+        int code = q[i] >> n % 4 * 2 & 3;
+        if (i % 16 == 0) ds = d * (float)peft__ggml_scale(f->type, b, k), m = least * (float)(b[k++] >> 4);
+        if (third) out[i] = ds * (float)((code | (b[i] >> n & 1) << 2) - 4);
+        else out[i] = ds * (float)code - m;
     }
 }
 
@@ -6429,19 +6443,12 @@ static const char peft__iq3_s_grid[] =
     "1176317600074007700702072207630704074507260720171117421734175417102740270127612712270327152720372337"
     "533735371047504731470247054722572457206713670077";
 
-PEFT__INLINE const char *peft__iq3_s_at(const unsigned char *b, int i) {  // of values 4 i to 4 i + 3
-    return peft__iq3_s_grid + 4 * (b[2 + i] | (b[66 + i / 8] << (8 - i % 8) & 256));
-}
-PEFT__INLINE uint32_t peft__iq3_s_word(const unsigned char *b, int i) {
-    uint32_t word;
-    memcpy(&word, peft__iq3_s_at(b, i), 4);
-    return word;
-}
 PEFT__DECODER(peft__unpack_iq3_s) {
     float d = peft__half_at(b) * (float)peft__ggml_scale(f->type, b, (int)n);
-    for (int i = 0, k = 32 * (int)n; i < 32; i++, k++) {
-        int x = 2 * (peft__iq3_s_at(b, k / 4)[k % 4] - '0') + 1;
-        out[i] = d * (float)(b[74 + k / 8] >> k % 8 & 1 ? -x : x);
+    const unsigned char *places = b + 2 + 8 * n, *signs = b + 74 + 4 * n;
+    for (int i = 0; i < 32; i++) {
+        int at = places[i / 4] | (b[66 + n] << (8 - i / 4) & 256), g = peft__iq3_s_grid[4 * at + i % 4] - '0';
+        out[i] = d * (float)((2 * g + 1) * (1 - 2 * (signs[i / 8] >> i % 8 & 1)));
     }
 }
 
@@ -6948,9 +6955,6 @@ PEFT__AVX512 __m256i peft__nibbles_avx512(const uint8_t *p) {
     q = _mm256_srlv_epi16(q, _mm256_inserti128_si256(_mm256_setzero_si256(), _mm_set1_epi16(4), 1));
     return _mm256_and_si256(q, _mm256_set1_epi8(15));
 }
-PEFT__AVX512 __m512i peft__halves_avx512(const uint8_t *s) {  // two int8, each in half of the lanes
-    return _mm512_mask_set1_epi16(_mm512_set1_epi16((int8_t)s[0]), 0xFFFF0000u, (int8_t)s[1]);
-}
 #define v_half(b) _cvtsh_ss(peft__u16_at(b))
 #define v_widen(q) _mm512_cvtepi8_epi16((__m256i)(q))
 PEFT__AVX512 void peft__put_codes_avx512(uint8_t *codes, __m512i e, const uint8_t *order) {
@@ -7140,9 +7144,9 @@ typedef uint16_t v_(twos) __attribute__((vector_size(2 * v_width)));  // the sam
 typedef uint32_t v_(quads) __attribute__((vector_size(2 * v_width)));  // and in fours
 typedef int16_t v_(shorts) __attribute__((vector_size(4 * v_width)));
 #if PEFT__PASS == PEFT__PASS_AVX512
-#define v_scales_of_16(s) ((v_(shorts))peft__halves_avx512(s))
+#define v_of_16(p) _mm512_mask_blend_ps(0xFF00, v_set((p)[0]), v_set((p)[1]))  // each for half of the lanes
 #else
-#define v_scales_of_16(s) (int16_t)(int8_t)(s)[0]
+#define v_of_16(p) v_set((p)[0])
 #endif
 #define v_shift(q, n) ((v_(octets))((v_(twos))(q) >> (uint16_t)(n)))
 v_inline v_(octets) v_(octets_at)(const uint8_t *p) {
@@ -7182,10 +7186,14 @@ v_inline v_(octets) v_(fifths)(const uint8_t *bits, const int at) {
 // bytes of PEFT_I8.
 #define PEFT__GGML_OWN (-1)
 #define PEFT__GGML_QUAD(i) \
-    if (i < v_width / 2) four[i % (v_width / 2)] = peft__iq3_s_word(b, 8 * run + at / 4 + i);
+    if (i < v_width / 2) \
+        memcpy(&four, peft__iq3_s_grid + 4 * ((places >> 8 * i & 255) | (ninth << (8 - i) & 256)), 4), \
+            fours[i % (v_width / 2)] = four;
 v_inline v_(octets) v_(ggml_codes)(const int type, const uint8_t *b, const int run, const int at) {
     v_(octets) q, high;
-    v_(quads) four = {0};
+    v_(quads) fours = {0};
+    uint64_t places;
+    uint32_t four, ninth;
     switch (type) {
     case PEFT_GGML_Q8_0: return v_(octets_at)(b + 2 + at);
     case PEFT_GGML_Q4_0: return v_(nibbles_at)(b + 2, at) - 8;
@@ -7196,9 +7204,10 @@ v_inline v_(octets) v_(ggml_codes)(const int type, const uint8_t *b, const int r
     case PEFT_GGML_IQ4_XS: return v_(look16)(peft__iq4_map, v_(nibbles_at)(b + 8 + 16 * run, at));
     case PEFT_GGML_MXFP4: return v_(look16)(peft__mxfp4_map, v_(nibbles_at)(b + 1, at));
     case PEFT_GGML_IQ3_S:
+        memcpy(&places, b + 2 + 8 * run + at / 4, 8), ninth = b[66 + run] >> at / 4;
         PEFT__REPEAT_8(PEFT__GGML_QUAD)
         high = (v_(octets))(v_(fifths)(b + 74 + 4 * run, at) != 0);  // -1 for a sign
-        q = (v_(octets))four;
+        q = (v_(octets))fours;
         return ((q + q - (2 * '0' - 1)) ^ high) - high;
     case PEFT_GGML_Q2_K: return v_shift(v_(octets_at)(b + 16 + run / 4 * 32 + at), run % 4 * 2) & 3;
     case PEFT_GGML_Q3_K:
@@ -7222,28 +7231,30 @@ v_inline v_(octets) v_(ggml_codes)(const int type, const uint8_t *b, const int r
 v_inline float v_(ggml_scale)(const int type, const uint8_t *b) {
     return type == PEFT_GGML_MXFP4 ? peft__mxfp4_scale(b) : v_half(b + peft__ggml_d(type));
 }
-// The 8 scales of a block of 256, then its 8 minima. Where 16 share a scale: the scale of scales, and none.
+// The 8 scales of a block of 256, then its 8 minima.
 v_inline void v_(ggml_scales)(const int type, const uint8_t *b, v_float *out) {
     static const float first[16] = {1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0};
     static const float last[16] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1};
-    float d = v_(ggml_scale)(type, b), least = PEFT__GGML_MINIMA(type) ? v_half(b + 2) : 0;
+    float d = v_half(b), least = PEFT__GGML_MINIMA(type) ? v_half(b + 2) : 0;
     uint32_t s[3], to[4] = {0};
     if (PEFT__GGML_MINIMA(type)) {
         memcpy(s, b + 4, sizeof(s));  // as peft__unpack_k reads them, four at a time
         to[0] = s[0] & 0x3F3F3F3F, to[1] = (s[2] & 0x0F0F0F0F) | (s[0] >> 2 & 0x30303030);
         to[2] = s[1] & 0x3F3F3F3F, to[3] = (s[2] >> 4 & 0x0F0F0F0F) | (s[1] >> 2 & 0x30303030);
-    } else if (!PEFT__GGML_BY_16(type)) {
-        for (int e = 0; e < 8; e++) ((int8_t *)to)[e] = (int8_t)peft__ggml_scale(type, b, e);
+    } else {  // peft__ggml_scale, eight at a time
+        uint64_t all = peft__eight_bytes(peft__u32_at(b + (type == PEFT_GGML_IQ3_S ? 106 : 4)), 4);
+        if (type == PEFT_GGML_IQ3_S) all = 2 * all + PEFT__ALL_BYTES(1);
+        else all = peft__less_32(all | peft__eight_bytes(peft__u16_at(b + 2), 2) << 4);
+        const uint64_t two __attribute__((vector_size(16))) = {all, 0};
+        memcpy(to, &two, 16);  // one store, as one load follows
     }
-    for (int i = 0; i < 16 / v_width; i++) {
-        v_float by = v_fma(v_set(least), v_load(last + i * v_width), v_set(d) * v_load(first + i * v_width));
-        if (!PEFT__GGML_BY_16(type)) by = by * v_(bytes)((const uint8_t *)to + i * v_width);
-        out[i] = by;
-    }
+    for (int i = 0; i < 16 / v_width; i++)
+        out[i] = v_fma(v_set(least), v_load(last + i * v_width), v_set(d) * v_load(first + i * v_width)) *
+            v_(bytes)((const uint8_t *)to + i * v_width);
 }
 // Where 16 share a scale: the 16 scales of a block (peft__ggml_scale, four at a time), then Q2_K's minima.
-v_inline void v_(ggml_scales_16)(const int type, const uint8_t *b, uint32_t *to) {
-    uint32_t s[4];
+v_inline void v_(ggml_scales_16)(const int type, const uint8_t *b, float *out) {
+    uint32_t s[4], to[8];
     const int at = type == PEFT_GGML_Q6_K ? 192 : type == PEFT_GGML_Q3_K ? 96 : 0;
     memcpy(s, b + at, at == 96 ? 12 : 16);
     for (int i = 0; i < 4; i++)
@@ -7251,10 +7262,14 @@ v_inline void v_(ggml_scales_16)(const int type, const uint8_t *b, uint32_t *to)
             to[i] = s[i] & 0x0F0F0F0F, to[4 + i] = s[i] >> 4 & 0x0F0F0F0F;
         } else if (type == PEFT_GGML_Q3_K) {
             to[i] = (s[i % 2] >> i / 2 * 4 & 0x0F0F0F0F) | (s[2] >> 2 * i & 0x03030303) << 4;
-            to[i] = ((to[i] | 0x80808080) - 0x20202020) ^ 0x80808080;  // each byte - 32
+            to[i] = (uint32_t)peft__less_32(to[i]);
         } else {
             to[i] = s[i];
         }
+    for (int i = 0; i < (type == PEFT_GGML_Q2_K ? 32 : 16); i += v_width) {
+        float d = i < 16 ? v_(ggml_scale)(type, b) : -v_half(b + 82);
+        v_store(out + i, v_(bytes)((const uint8_t *)to + i) * v_set(d));
+    }
 }
 // A run as floats, with the bits that the plain decoders give: the product is exact, the sum rounds once.
 v_inline void v_(ggml_run_of)(const int type, const uint8_t *b, const int run, float *out) {
@@ -7308,17 +7323,16 @@ v_kernel void v_(ggml_run)(const peft__ggml_format *f, const uint8_t *b, int64_t
 
 // out[r*LINES + i] = row r of x, r < R, times row i of the weight. Eight runs at a time: a block of 256, or
 // up to eight of 32.
-#define PEFT__GGML_SHORTS(i) \
-    v_(short) v##i = v_widen(v_(ggml_codes)(type, b, e, i * 2 * v_width % 32)); \
-    if (PEFT__GGML_BY_16(type)) v##i = (v_(short))((v_(shorts))v##i * PEFT__GGML_16(0, i));
-#define PEFT__GGML_16(from, i) v_scales_of_16(by_16 + from + 2 * e + i * 2 * v_width % 32 / 16)
+#define PEFT__GGML_SHORTS(i) v_(short) v##i = v_widen(v_(ggml_codes)(type, b, e, i * 2 * v_width % 32));
 #define PEFT__GGML_ADD(i) \
     if (i * 2 * v_width < 32) s = v_(add_products)(s, v##i, x + i * v_width);
-#define PEFT__GGML_ADD_MINIMA(i) \
-    if (i * 2 * v_width < 32) \
-        s = v_(add_products)(s, (v_(short))(no_shorts + PEFT__GGML_16(16, i)), x + i * v_width);
 #define PEFT__GGML_ROW(r) \
-    if (r < R) { \
+    if (r < R && PEFT__GGML_BY_16(type)) { \
+        const float *x = xp + r * xs; \
+        v_(int) s; \
+        PEFT__GGML_HALF(r, 0) \
+        if (v_width < 16) PEFT__GGML_HALF(r, 1) \
+    } else if (r < R) { \
         const float *x = xp + r * xs; \
         v_(int) s = (v_(int))none; \
         PEFT__REPEAT_4(PEFT__GGML_ADD) \
@@ -7326,26 +7340,36 @@ v_kernel void v_(ggml_run)(const peft__ggml_format *f, const uint8_t *b, int64_t
         if (R == 1 && e % 2) t[1] = v_fma(v_convert(s), by, t[1]); \
         else t[r] = v_fma(v_convert(s), by, t[r]); \
         if (one) rest[r] += least * scales[r * xs + 8]; \
+    }
+// The same with 16 that share a scale: vectors i of them, and of 1 where there are minima
+#define PEFT__GGML_HALF(r, h) \
+    { \
+        const v_float by = v_set(scales[r * xs]); \
+        s = (v_(int))none; \
+        PEFT__GGML_OF(0, h, v0) PEFT__GGML_OF(1, h, v1) PEFT__GGML_OF(2, h, v2) PEFT__GGML_OF(3, h, v3) \
+        t[R == 1 ? e % 2 : r] = v_fma(v_convert(s), by * v_of_16(products + h), t[R == 1 ? e % 2 : r]); \
         if (type == PEFT_GGML_Q2_K) { \
+            const v_(shorts) ones = (v_(shorts))none + 1; \
             s = (v_(int))none; \
-            PEFT__REPEAT_4(PEFT__GGML_ADD_MINIMA) \
-            t[r] = v_fma(v_convert(s), v_set(least * scales[r * xs]), t[r]); \
+            PEFT__GGML_OF(0, h, ones) PEFT__GGML_OF(1, h, ones) \
+            PEFT__GGML_OF(2, h, ones) PEFT__GGML_OF(3, h, ones) \
+            t[r] = v_fma(v_convert(s), by * v_of_16(products + 16 + h), t[r]); \
         } \
     }
+#define PEFT__GGML_OF(i, h, v) \
+    if (i * 2 * v_width < 32 && (v_width == 16 || i * v_width / 8 == h)) \
+        s = v_(add_products)(s, (v_(short))(v), x + i * v_width);
 // Adds the products of run e of block b with R rows of x, its run at xp + r*xs, to t and rest. They are
-// scaled by products[16*r], or where that is NULL by `scale` and that of x, at scales + r*xs. by_16: what
-// ggml_scales_16 has.
-v_inline void v_(ggml_add)(const int type, const int e, const int R, const uint8_t *b, const uint8_t *by_16,
-    const float *products, float scale, const float *scales, const float *xp, int64_t xs, v_float *t,
-    float *rest) {
+// scaled by products[16*r], or where that is NULL by `scale` and that of x, at scales + r*xs. Where 16 share
+// a scale: by that of x and products[0] and [1]; minima are in [16] and [17].
+v_inline void v_(ggml_add)(const int type, const int e, const int R, const uint8_t *b, const float *products,
+    float scale, const float *scales, const float *xp, int64_t xs, v_float *t, float *rest) {
     const v_(number) none = {0};
-    const v_(shorts) no_shorts = {0};
     const bool one = type == PEFT_GGML_Q4_1 || type == PEFT_GGML_Q5_1;
-    float least = one ? v_half(b + 2) : type == PEFT_GGML_Q2_K ? -v_half(b + 82) : 0;
+    float least = one ? v_half(b + 2) : 0;
     PEFT__REPEAT_4(PEFT__GGML_SHORTS)
     PEFT__GGML_ROW(0)
     PEFT__GGML_ROW(1) PEFT__GGML_ROW(2) PEFT__GGML_ROW(3)(void) least, (void)rest, (void)scales;
-    (void)by_16, (void)no_shorts;
 }
 // A row of blocks of 32, or of bytes of PEFT_I8.
 v_inline void v_(ggml_row_32)(const int type, const int size, const int R, const peft__quant_lines *w,
@@ -7357,11 +7381,12 @@ v_inline void v_(ggml_row_32)(const int type, const int size, const int R, const
         float scale = type == PEFT__GGML_OWN ? peft__quant_scale(q, (at + p) >> q->block_shift)
                                              : v_(ggml_scale)(type, b);
         peft__fetch_far(b, PEFT__QUANT_AHEAD, w->end);
-        v_(ggml_add)(type, 0, R, b, NULL, NULL, scale, scales, xp, w->xs, t, rest);
+        v_(ggml_add)(type, 0, R, b, NULL, scale, scales, xp, w->xs, t, rest);
     }
 }
 #define PEFT__GGML_RUN(e) \
-    v_(ggml_add)(type, e, R, b, by_16, products + e, 0, scales + e, xp + 16 * e, xs, t, rest);
+    v_(ggml_add)( \
+        type, e, R, b, products + e * (1 + PEFT__GGML_BY_16(type)), 0, scales + e, xp + 16 * e, xs, t, rest);
 // A row of blocks of 256. u: the minima, scaled.
 v_inline void v_(ggml_row_256)(const int type, const int size, const int R, const peft__quant_lines *w,
     int64_t at, v_float *t, float *rest) {
@@ -7370,13 +7395,11 @@ v_inline void v_(ggml_row_256)(const int type, const int size, const int R, cons
     const float *xp = w->xp, *scales = w->xp + w->k / 2;
     float products[4 * 16], lane[v_width];
     v_float all[16 / v_width], u[4] = {t[0], t[0], t[0], t[0]};
-    uint32_t sixteen[8] = {0};
-    const uint8_t *by_16 = (const uint8_t *)sixteen;
     for (int64_t p = 0; p < w->k; p += 256, b += size, xp += 128, scales += 16) {
         for (int line = 0; line < size; line += 64) peft__fetch_far(b + line, PEFT__QUANT_AHEAD, w->end);
-        v_(ggml_scales)(type, b, all);
-        if (PEFT__GGML_BY_16(type)) v_(ggml_scales_16)(type, b, sixteen);
-        for (int r = 0; r < R; r++)
+        if (PEFT__GGML_BY_16(type)) v_(ggml_scales_16)(type, b, products);
+        else v_(ggml_scales)(type, b, all);
+        for (int r = 0; r < R && !PEFT__GGML_BY_16(type); r++)
             for (int j = 0; j < 16 / v_width; j++) {
                 v_float y = all[j] * v_load(scales + r * xs + j * v_width);
                 v_store(products + 16 * r + j * v_width, y);
@@ -7904,7 +7927,7 @@ static const peft__quant_isa v_(quant_isa) = {v_(quant_expand), v_(quant_pack), 
 #undef v_zip_high
 #undef v_bytes_of_words
 #undef v_shift
-#undef v_scales_of_16
+#undef v_of_16
 #endif
 
 // The next pass begins with none of these names.
