@@ -1732,11 +1732,13 @@ extern long syscall(long, ...);
 #endif
 #define PEFT__TARGET_AVX2 __attribute__((target("avx2,fma,f16c")))
 #define PEFT__TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
-#if defined(__clang__) || __GNUC__ >= 8
+#if defined(PEFT__EMULATE_VNNI)  // tests: AVX-512 VNNI's kernels, their one instruction made of others
+#define PEFT__TARGET_VNNI PEFT__TARGET_AVX512
+#elif defined(__clang__) || __GNUC__ >= 8
 #define PEFT__TARGET_VNNI \
     __attribute__((target("avx512vnni,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
 #endif
-#if defined(PEFT__EMULATE_BF16)  // tests: AVX-512 BF16's kernels, its one instruction made of others
+#if defined(PEFT__EMULATE_BF16)  // the same of AVX-512 BF16
 #define PEFT__TARGET_BF16 PEFT__TARGET_AVX512
 #elif defined(__clang__) || __GNUC__ >= 10
 #define PEFT__TARGET_BF16 \
@@ -2358,7 +2360,9 @@ PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_cont
     ctx->simd = d.simd == PEFT_SIMD_AUTO ? peft__simd_widest() : d.simd;
     ctx->compute = d.compute;
     ctx->bf16_pairs = peft__bf16_available(ctx->simd);
-#if defined(PEFT__TARGET_VNNI)
+#if defined(PEFT__EMULATE_VNNI)
+    ctx->vnni = ctx->simd == PEFT_SIMD_AVX512;
+#elif defined(PEFT__TARGET_VNNI)
     ctx->vnni = ctx->simd == PEFT_SIMD_AVX512 && __builtin_cpu_supports("avx512vnni");
 #endif
     peft_status status = PEFT_OK;
@@ -6955,6 +6959,14 @@ PEFT__AVX512 __m256i peft__nibbles_avx512(const uint8_t *p) {
     q = _mm256_srlv_epi16(q, _mm256_inserti128_si256(_mm256_setzero_si256(), _mm_set1_epi16(4), 1));
     return _mm256_and_si256(q, _mm256_set1_epi8(15));
 }
+#if defined(PEFT__EMULATE_VNNI)  // each lane of s, and four products of bytes of a without and of b with sign
+PEFT__AVX512 __m512i peft__dpbusd(__m512i s, __m512i a, __m512i b) {
+    __m512i even = _mm512_and_si512(a, _mm512_set1_epi16(255)), odd = _mm512_srli_epi16(a, 8);
+    even = _mm512_madd_epi16(even, _mm512_srai_epi16(_mm512_slli_epi16(b, 8), 8));
+    return _mm512_add_epi32(s, _mm512_add_epi32(even, _mm512_madd_epi16(odd, _mm512_srai_epi16(b, 8))));
+}
+#define _mm512_dpbusd_epi32 peft__dpbusd
+#endif
 #define v_half(b) _cvtsh_ss(peft__u16_at(b))
 #define v_widen(q) _mm512_cvtepi8_epi16((__m256i)(q))
 PEFT__AVX512 void peft__put_codes_avx512(uint8_t *codes, __m512i e, const uint8_t *order) {
