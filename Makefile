@@ -32,13 +32,14 @@ examples: $(EXAMPLES)
 
 # The header is compiled twice for all programs: to build/peft.o, for those that use nothing but its interface (PEFT_IMPLEMENTED
 # says that the implementation is elsewhere), and to build/open.o for tests that look inside: there its functions are not static,
-# and build/open/peft.h declares them (tests/open.awk makes both; its kernels of bf16 run on every machine with AVX-512, by emulation
-# where that lacks the instruction). What remains
+# and build/open/peft.h declares them (tests/open.awk makes both; its kernels of bf16 and of bytes run on every machine with AVX-512, by
+# emulation where that lacks the instruction). What remains
 # compiles the header itself: test_files and test_threads put other functions into it, and so do the tool and some of tools/.
 ALONE := build/test_files build/test_threads build/peft $(patsubst %.c,build/%,$(notdir $(shell grep -lE "peft__" tools/*.c examples/*.c)))
 OPEN := $(filter-out $(ALONE),$(patsubst tests/%.c,build/%,$(shell grep -lE "peft__|tools/(scores|benchmarks)" tests/*.c)))
 LINKED = $(if $(filter $@,$(ALONE)),,-DPEFT_IMPLEMENTED $(if $(filter $@,$(OPEN)),build/open.o,build/peft.o))
 EMULATE := $(if $(shell grep -sm1 avx512_bf16 /proc/cpuinfo),,-DPEFT__EMULATE_BF16)
+EMULATE += $(if $(shell grep -sm1 avx512_vnni /proc/cpuinfo),,-DPEFT__EMULATE_VNNI)
 COMPILE = $(CC) $(STD) $(CFLAGS) $(if $(filter $@,$(OPEN)),-Ibuild/open) -I. -o $@ $< $(LINKED) $(LIBS)
 
 build/peft.o: peft.h

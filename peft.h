@@ -450,12 +450,13 @@ PEFTDEF peft_status peft_safetensors_write(
 // which is checked when it is opened.
 typedef struct peft_gguf peft_gguf;
 
-// ggml's numbers of the formats that can be read. A block of 32 values (_K: 256) shares its scales.
+// ggml's numbers of the formats that can be read. A block of 32 values (_K, _S, _XS: 256) shares its scales.
 typedef enum peft_ggml_type {
     PEFT_GGML_F32 = 0, PEFT_GGML_F16 = 1, PEFT_GGML_BF16 = 30,
     PEFT_GGML_Q4_0 = 2, PEFT_GGML_Q4_1 = 3, PEFT_GGML_Q5_0 = 6, PEFT_GGML_Q5_1 = 7, PEFT_GGML_Q8_0 = 8,
-    PEFT_GGML_Q4_K = 12, PEFT_GGML_Q5_K = 13, PEFT_GGML_Q6_K = 14, PEFT_GGML_Q8_K = 15,
-    PEFT_GGML_IQ4_NL = 20
+    PEFT_GGML_Q2_K = 10, PEFT_GGML_Q3_K = 11, PEFT_GGML_Q4_K = 12, PEFT_GGML_Q5_K = 13, PEFT_GGML_Q6_K = 14,
+    PEFT_GGML_Q8_K = 15, PEFT_GGML_IQ4_NL = 20, PEFT_GGML_IQ3_S = 21, PEFT_GGML_IQ4_XS = 23,
+    PEFT_GGML_MXFP4 = 39
 } peft_ggml_type;
 PEFTDEF const char *peft_ggml_type_name(int type);  // "Q4_K", ...; else "unknown"
 
@@ -1733,11 +1734,13 @@ extern long syscall(long, ...);
 #endif
 #define PEFT__TARGET_AVX2 __attribute__((target("avx2,fma,f16c")))
 #define PEFT__TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
-#if defined(__clang__) || __GNUC__ >= 8
+#if defined(PEFT__EMULATE_VNNI)  // tests: AVX-512 VNNI's kernels, their one instruction made of others
+#define PEFT__TARGET_VNNI PEFT__TARGET_AVX512
+#elif defined(__clang__) || __GNUC__ >= 8
 #define PEFT__TARGET_VNNI \
     __attribute__((target("avx512vnni,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
 #endif
-#if defined(PEFT__EMULATE_BF16)  // tests: AVX-512 BF16's kernels, its one instruction made of others
+#if defined(PEFT__EMULATE_BF16)  // the same of AVX-512 BF16
 #define PEFT__TARGET_BF16 PEFT__TARGET_AVX512
 #elif defined(__clang__) || __GNUC__ >= 10
 #define PEFT__TARGET_BF16 \
@@ -2359,7 +2362,9 @@ PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_cont
     ctx->simd = d.simd == PEFT_SIMD_AUTO ? peft__simd_widest() : d.simd;
     ctx->compute = d.compute;
     ctx->bf16_pairs = peft__bf16_available(ctx->simd);
-#if defined(PEFT__TARGET_VNNI)
+#if defined(PEFT__EMULATE_VNNI)
+    ctx->vnni = ctx->simd == PEFT_SIMD_AVX512;
+#elif defined(PEFT__TARGET_VNNI)
     ctx->vnni = ctx->simd == PEFT_SIMD_AVX512 && __builtin_cpu_supports("avx512vnni");
 #endif
     peft_status status = PEFT_OK;
@@ -6278,6 +6283,9 @@ PEFT__INLINE uint32_t peft__u32_at(const unsigned char *b) {
 
 PEFT__INLINE float peft__half_at(const unsigned char *b) { return peft__f16_to_f32(peft__u16_at(b)); }
 
+// The 4 bits k of b, the low nibble of a byte first
+PEFT__INLINE int peft__nibble_at(const unsigned char *b, int k) { return b[k / 2] >> k % 2 * 4 & 15; }
+
 // Blocks have a scale d, small integers q and sometimes a minimum m: x = d q or d q + m. A product of a half
 // scale with small integers is exact in f32, and at most one sum rounds: fused or not, the bits are the same.
 typedef struct peft__ggml_format {
@@ -6308,11 +6316,57 @@ PEFT__DECODER(peft__unpack_bytes) {
     for (int i = 0; i < 32; i++) out[i] = d * (float)(signed char)b[(half ? 2 : 4) + 32 * n + i];
 }
 
-// Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL: scale, (_1: minimum,) (Q5: 32 fifth bits,) 16 bytes whose low nibbles are
-// the first 16 values and whose high nibbles the others. x = d (map[q] or q - middle) + m
-static const float peft__iq4_nl_map[16] = {
-    -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+// Where the scale d of a block is, a half, and the integer s that it is multiplied by for 16 values (Q2_K,
+// Q3_K, Q6_K) or 32, those from 16 k or 32 k on. Q3_K's 16 s of 6 bits are in 12 bytes: the low nibbles of 0
+// to 7 hold the low bits of the first 8, the high nibbles of the others; 8 to 11 the high bits, of 4 s each.
+PEFT__INLINE int peft__ggml_d(const int type) {
+    return type == PEFT_GGML_Q6_K ? 208 : type == PEFT_GGML_Q3_K ? 108 : type == PEFT_GGML_Q2_K ? 80 : 0;
+}
+PEFT__INLINE int peft__ggml_scale(const int type, const unsigned char *b, int k) {
+    switch (type) {
+    case PEFT_GGML_Q2_K: return b[k] & 15;
+    case PEFT_GGML_Q3_K:
+        return ((b[96 + k % 8] >> k / 8 * 4 & 15) | (b[104 + k % 4] >> k / 4 * 2 & 3) << 4) - 32;
+    case PEFT_GGML_Q6_K: return (signed char)b[192 + k];
+    case PEFT_GGML_IQ3_S: return 1 + 2 * peft__nibble_at(b + 106, k);
+    case PEFT_GGML_IQ4_XS: return (peft__nibble_at(b + 4, k) | (peft__u16_at(b + 2) >> 2 * k & 3) << 4) - 32;
+    default: return 1;
+    }
+}
 
+#define PEFT__ALL_BYTES(b) (0x0101010101010101 * (uint64_t)(b))
+// Eight numbers of 4 or 2 bits, the lowest first, in eight bytes
+PEFT__INLINE uint64_t peft__eight_bytes(uint64_t v, const int bits) {
+    v = (v | v << (32 - 4 * bits)) & 0x0000000100000001 * (((uint64_t)1 << 4 * bits) - 1);
+    v = (v | v << (16 - 2 * bits)) & 0x0001000100010001 * (((uint64_t)1 << 2 * bits) - 1);
+    return (v | v << (8 - bits)) & PEFT__ALL_BYTES(((uint64_t)1 << bits) - 1);
+}
+// Each byte - 32, of bytes below 64
+PEFT__INLINE uint64_t peft__less_32(uint64_t v) {
+    return ((v | PEFT__ALL_BYTES(128)) - PEFT__ALL_BYTES(32)) ^ PEFT__ALL_BYTES(128);
+}
+
+// What nibbles stand for. IQ4's levels lie closer around 0, as weights do; MXFP4's are twice the floats of a
+// sign, two bits of exponent and one of mantissa. MXFP4's scale is a byte e.
+static const int8_t peft__iq4_map[16] = {
+    -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+static const int8_t peft__mxfp4_map[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+PEFT__INLINE float peft__mxfp4_scale(const unsigned char *b) {  // 2^(e - 128)
+    return peft__bits_float(*b < 2 ? 0x00200000u << *b : (uint32_t)(*b - 1) << 23);
+}
+
+// IQ4_NL, MXFP4: scale, 16 bytes of nibbles as below. IQ4_XS: d, two bytes with the high bits and four with
+// the low bits of 8 scales s, 8 times 16 bytes of nibbles. x = d map[q] or (d s) map[q]
+PEFT__DECODER(peft__unpack_levels) {
+    const bool wide = f->type == PEFT_GGML_IQ4_XS, mx = f->type == PEFT_GGML_MXFP4;
+    const unsigned char *q = wide ? b + 8 + 16 * n : b + f->size - 16;
+    float d = (mx ? peft__mxfp4_scale(b) : peft__half_at(b)) * (float)peft__ggml_scale(f->type, b, (int)n);
+    for (int i = 0; i < 32; i++)
+        out[i] = d * (float)(mx ? peft__mxfp4_map : peft__iq4_map)[q[i % 16] >> i / 16 * 4 & 15];
+}
+
+// Q4_0, Q4_1, Q5_0, Q5_1: scale, (_1: minimum,) (Q5: 32 fifth bits,) 16 bytes whose low nibbles are the first
+// 16 values and whose high nibbles the others. x = d (q - middle) + m
 PEFT__DECODER(peft__unpack_nibbles) {
     bool minimum = f->type == PEFT_GGML_Q4_1 || f->type == PEFT_GGML_Q5_1;
     int at = f->size - 16, fifth = at - (minimum ? 4 : 2), middle = minimum ? 0 : fifth ? 16 : 8;
@@ -6320,7 +6374,7 @@ PEFT__DECODER(peft__unpack_nibbles) {
     uint32_t high = fifth ? peft__u32_at(b + at - 4) : 0;
     for (int i = 0; i < 32; i++) {
         int q = (b[at + i % 16] >> i / 16 * 4 & 15) | (high >> i & 1) << 4;
-        float x = d * (f->type == PEFT_GGML_IQ4_NL ? peft__iq4_nl_map[q] : (float)(q - middle));
+        float x = d * (float)(q - middle);
         out[i] = minimum ? x + m : x;
     }
     (void)n;
@@ -6346,12 +6400,62 @@ PEFT__DECODER(peft__unpack_k) {
 // belongs to the r-th run of 32. x = (d s) (q - 32)
 PEFT__DECODER(peft__unpack_q6_k) {
     const unsigned char *low = b + n / 4 * 64 + n % 2 * 32, *high = b + 128 + n / 4 * 32;
-    float d = peft__half_at(b + 208);
+    float d = peft__half_at(b + 208), ds = 0;
     for (int i = 0; i < 32; i++) {
         int q = (low[i] >> (n % 4 / 2 * 4) & 15) | (high[i] >> (n % 4 * 2) & 3) << 4;
-        out[i] = d * (float)(signed char)b[192 + 2 * n + i / 16] * (float)(q - 32);
+        if (i % 16 == 0) ds = d * (float)peft__ggml_scale(f->type, b, 2 * (int)n + i / 16);
+        out[i] = ds * (float)(q - 32);
     }
-    (void)f;
+}
+
+// Q2_K: 16 bytes, each a scale s (low nibble) and a minimum m of 16 values, 64 bytes of pairs, d, d_min.
+// Q3_K: 32 bytes of third bits, bit n for the n-th 32 values, 64 bytes of pairs, 12 bytes of scales s, d. 32
+// bytes of pairs hold four times 32 values, the lowest bits first. x = (d s) q - (d_min m) or (d s) (q - 4)
+PEFT__DECODER(peft__unpack_pairs) {
+    const bool third = f->type == PEFT_GGML_Q3_K;
+    const unsigned char *q = b + (third ? 32 : 16) + n / 4 * 32;
+    float d = peft__half_at(b + (third ? 108 : 80)), least = third ? 0 : peft__half_at(b + 82), ds = 0, m = 0;
+    for (int i = 0, k = 2 * (int)n; i < 32; i++) {
+        int code = q[i] >> n % 4 * 2 & 3;
+        if (i % 16 == 0) ds = d * (float)peft__ggml_scale(f->type, b, k), m = least * (float)(b[k++] >> 4);
+        if (third) out[i] = ds * (float)((code | (b[i] >> n & 1) << 2) - 4);
+        else out[i] = ds * (float)code - m;
+    }
+}
+
+// IQ3_S: d, 64 bytes that say, with a ninth bit in the next 8 bytes, which of 512 quadruples four values are,
+// 32 bytes of signs, 8 nibbles of scales s. x = (d s) (2 g + 1), with its sign. The quadruples of g = 0 ... 7
+// are a constant of the format, here in digits.
+static const char peft__iq3_s_grid[] =
+    "0000100020005000700001001100210041006100020012005200330004002400540074001500350006002600170047007700"
+    "0010101020104010011011105110021032107210131053104410161056102710002010205020702001203120612012205220"
+    "0320432024205420742015203520072037203030113051300230223013303330633044300530253076301730573000403140"
+    "7140124042402340044034401540074020504050025022506250335014505450745066503750606011603160136025601760"
+    "0070207040700270227062703370057045700001100120014001010111013101510171010201220113014301630145016501"
+    "1601270100111011301160110111411112110311331114110511251107116711002121215121712102214221232104213421"
+    "5521062127211031403170310131313112317231033143311431263107313041504121414141134133412441644105414541"
+    "1051015131511251035123511551026142617261446164611071307101712171127153711471267107710002100230025002"
+    "7002010221024102610212023202720203022302140234025402050225027602070237025702001220120112311271122212"
+    "5212131243122412151210224022702212223222032273221422352275221722472200322032503211322232423213323332"
+    "2432053266321042704202423242234253421442274257424052115222527352045235520752006220627062126255621662"
+    "5072117262720372347205722003110331035103710322031303330353032403440374031503360317031013301350134113"
+    "1213321304130613271367130023212302232323432305231033013341331233323372330333143334337433553337333043"
+    "1143614322431343254306434643105301532153525323534453655337536163146310733073027322735373000440042104"
+    "0204420472042304140405040704201470141114311422140314531434141514551410243024012451241224332404247524"
+    "2624072440341134313402342234133453340044204442447344044417445054705412542654316443640664017451740374"
+    "3474157420050105410522050405440574052505660547051015301550152115121523152715002511253225032563253525"
+    "2035703501357235443515355635373510454045024523456445215562551555355524652075407522751106310651061306"
+    "3306060600160216721646162126432624265526262607260036413612360436524634462646005630564356065650660466"
+    "1176317600074007700702072207630704074507260720171117421734175417102740270127612712270327152720372337"
+    "533735371047504731470247054722572457206713670077";
+
+PEFT__DECODER(peft__unpack_iq3_s) {
+    float d = peft__half_at(b) * (float)peft__ggml_scale(f->type, b, (int)n);
+    const unsigned char *places = b + 2 + 8 * n, *signs = b + 74 + 4 * n;
+    for (int i = 0; i < 32; i++) {
+        int at = places[i / 4] | (b[66 + n] << (8 - i / 4) & 256), g = peft__iq3_s_grid[4 * at + i % 4] - '0';
+        out[i] = d * (float)((2 * g + 1) * (1 - 2 * (signs[i / 8] >> i % 8 & 1)));
+    }
 }
 
 // Encoders: floats to blocks. They return false for a value that the format cannot hold.
@@ -6409,19 +6513,19 @@ static const peft__ggml_format *peft__ggml_format_of(int64_t type) {
         {3, "Q4_1", 32, 20, peft__unpack_nibbles, NULL}, {6, "Q5_0", 32, 22, peft__unpack_nibbles, NULL},
         {7, "Q5_1", 32, 24, peft__unpack_nibbles, NULL},
         {8, "Q8_0", 32, 34, peft__unpack_bytes, peft__pack_blocks},
+        {10, "Q2_K", 256, 84, peft__unpack_pairs, NULL}, {11, "Q3_K", 256, 110, peft__unpack_pairs, NULL},
         {12, "Q4_K", 256, 144, peft__unpack_k, NULL}, {13, "Q5_K", 256, 176, peft__unpack_k, NULL},
         {14, "Q6_K", 256, 210, peft__unpack_q6_k, NULL}, {15, "Q8_K", 256, 292, peft__unpack_bytes, NULL},
-        {20, "IQ4_NL", 32, 18, peft__unpack_nibbles, NULL},
+        {20, "IQ4_NL", 32, 18, peft__unpack_levels, NULL}, {21, "IQ3_S", 256, 110, peft__unpack_iq3_s, NULL},
+        {23, "IQ4_XS", 256, 136, peft__unpack_levels, NULL}, {39, "MXFP4", 32, 17, peft__unpack_levels, NULL},
         // not read
-        {9, "Q8_1", 32, 36, NULL, NULL}, {10, "Q2_K", 256, 84, NULL, NULL},
-        {11, "Q3_K", 256, 110, NULL, NULL}, {16, "IQ2_XXS", 256, 66, NULL, NULL},
+        {9, "Q8_1", 32, 36, NULL, NULL}, {16, "IQ2_XXS", 256, 66, NULL, NULL},
         {17, "IQ2_XS", 256, 74, NULL, NULL}, {18, "IQ3_XXS", 256, 98, NULL, NULL},
-        {19, "IQ1_S", 256, 50, NULL, NULL}, {21, "IQ3_S", 256, 110, NULL, NULL},
-        {22, "IQ2_S", 256, 82, NULL, NULL}, {23, "IQ4_XS", 256, 136, NULL, NULL},
+        {19, "IQ1_S", 256, 50, NULL, NULL}, {22, "IQ2_S", 256, 82, NULL, NULL},
         {24, "I8", 1, 1, NULL, NULL}, {25, "I16", 1, 2, NULL, NULL}, {26, "I32", 1, 4, NULL, NULL},
         {27, "I64", 1, 8, NULL, NULL}, {28, "F64", 1, 8, NULL, NULL}, {29, "IQ1_M", 256, 56, NULL, NULL},
         {34, "TQ1_0", 256, 54, NULL, NULL}, {35, "TQ2_0", 256, 66, NULL, NULL},
-        {39, "MXFP4", 32, 17, NULL, NULL}};
+        {40, "NVFP4", 64, 36, NULL, NULL}, {41, "Q1_0", 128, 18, NULL, NULL}};
 
     for (int64_t i = 0; i < PEFT__COUNT(formats); i++)
         if (formats[i].type == type) return &formats[i];
@@ -6568,6 +6672,12 @@ static void peft__quant_encode_plain(
 // The largest power of two that divides row stride and block: scales change only at multiples of it.
 PEFT__INLINE int64_t peft__quant_grain(const peft_quant *q, int64_t stride) {
     return PEFT__MIN(q->block, stride & -stride);
+}
+
+// Whether peft__vnni_dots has these codes: not Q2_K, Q3_K, IQ3_S, IQ4_XS, MXFP4
+PEFT__INLINE bool peft__quant_in_bytes(const peft_quant *q) {
+    int type = q->ggml ? q->ggml->type : PEFT_GGML_Q8_0;
+    return !q->map && (type < PEFT_GGML_Q2_K || (type > PEFT_GGML_Q3_K && type < PEFT_GGML_IQ3_S));
 }
 
 PEFT__INLINE const uint8_t *peft__quant_at(const peft_quant *q, const uint8_t *data, int64_t i) {
@@ -6851,9 +6961,14 @@ PEFT__AVX512 __m256i peft__nibbles_avx512(const uint8_t *p) {
     q = _mm256_srlv_epi16(q, _mm256_inserti128_si256(_mm256_setzero_si256(), _mm_set1_epi16(4), 1));
     return _mm256_and_si256(q, _mm256_set1_epi8(15));
 }
-PEFT__AVX512 __m512i peft__halves_avx512(const uint8_t *s) {  // two int8, each in half of the lanes
-    return _mm512_mask_set1_epi16(_mm512_set1_epi16((int8_t)s[0]), 0xFFFF0000u, (int8_t)s[1]);
+#if defined(PEFT__EMULATE_VNNI)  // each lane of s, and four products of bytes of a without and of b with sign
+PEFT__AVX512 __m512i peft__dpbusd(__m512i s, __m512i a, __m512i b) {
+    __m512i even = _mm512_and_si512(a, _mm512_set1_epi16(255)), odd = _mm512_srli_epi16(a, 8);
+    even = _mm512_madd_epi16(even, _mm512_srai_epi16(_mm512_slli_epi16(b, 8), 8));
+    return _mm512_add_epi32(s, _mm512_add_epi32(even, _mm512_madd_epi16(odd, _mm512_srai_epi16(b, 8))));
 }
+#define _mm512_dpbusd_epi32 peft__dpbusd
+#endif
 #define v_half(b) _cvtsh_ss(peft__u16_at(b))
 #define v_widen(q) _mm512_cvtepi8_epi16((__m256i)(q))
 PEFT__AVX512 void peft__put_codes_avx512(uint8_t *codes, __m512i e, const uint8_t *order) {
@@ -7040,11 +7155,12 @@ v_inline void v_(columns)(const float *x, v_float *c) {
 // ---- GGUF's blocks and int8: 32 codes, a "run", are widened to 16 bits, 2 v_width at a time
 typedef int8_t v_(signs) __attribute__((vector_size(2 * v_width)));
 typedef uint16_t v_(twos) __attribute__((vector_size(2 * v_width)));  // the same bytes in pairs
+typedef uint32_t v_(quads) __attribute__((vector_size(2 * v_width)));  // and in fours
 typedef int16_t v_(shorts) __attribute__((vector_size(4 * v_width)));
 #if PEFT__PASS == PEFT__PASS_AVX512
-#define v_scales_of_16(s) ((v_(shorts))peft__halves_avx512(s))
+#define v_of_16(p) _mm512_mask_blend_ps(0xFF00, v_set((p)[0]), v_set((p)[1]))  // each for half of the lanes
 #else
-#define v_scales_of_16(s) (int16_t)(int8_t)(s)[0]
+#define v_of_16(p) v_set((p)[0])
 #endif
 #define v_shift(q, n) ((v_(octets))((v_(twos))(q) >> (uint16_t)(n)))
 v_inline v_(octets) v_(octets_at)(const uint8_t *p) {
@@ -7083,17 +7199,35 @@ v_inline v_(octets) v_(fifths)(const uint8_t *bits, const int at) {
 // Codes at, at + 1, ... of a run, without their offset: what x = scale code - minimum has. PEFT__GGML_OWN:
 // bytes of PEFT_I8.
 #define PEFT__GGML_OWN (-1)
+#define PEFT__GGML_QUAD(i) \
+    if (i < v_width / 2) \
+        memcpy(&four, peft__iq3_s_grid + 4 * ((places >> 8 * i & 255) | (ninth << (8 - i) & 256)), 4), \
+            fours[i % (v_width / 2)] = four;
 v_inline v_(octets) v_(ggml_codes)(const int type, const uint8_t *b, const int run, const int at) {
-    static const int8_t iq4_nl[16] = {
-        -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
     v_(octets) q, high;
+    v_(quads) fours = {0};
+    uint64_t places;
+    uint32_t four, ninth;
     switch (type) {
     case PEFT_GGML_Q8_0: return v_(octets_at)(b + 2 + at);
     case PEFT_GGML_Q4_0: return v_(nibbles_at)(b + 2, at) - 8;
     case PEFT_GGML_Q4_1: return v_(nibbles_at)(b + 4, at);
     case PEFT_GGML_Q5_0: return (v_(nibbles_at)(b + 6, at) | v_(fifths)(b + 2, at)) - 16;
     case PEFT_GGML_Q5_1: return v_(nibbles_at)(b + 8, at) | v_(fifths)(b + 4, at);
-    case PEFT_GGML_IQ4_NL: return v_(look16)(iq4_nl, v_(nibbles_at)(b + 2, at));
+    case PEFT_GGML_IQ4_NL: return v_(look16)(peft__iq4_map, v_(nibbles_at)(b + 2, at));
+    case PEFT_GGML_IQ4_XS: return v_(look16)(peft__iq4_map, v_(nibbles_at)(b + 8 + 16 * run, at));
+    case PEFT_GGML_MXFP4: return v_(look16)(peft__mxfp4_map, v_(nibbles_at)(b + 1, at));
+    case PEFT_GGML_IQ3_S:
+        memcpy(&places, b + 2 + 8 * run + at / 4, 8), ninth = b[66 + run] >> at / 4;
+        PEFT__REPEAT_8(PEFT__GGML_QUAD)
+        high = (v_(octets))(v_(fifths)(b + 74 + 4 * run, at) != 0);  // -1 for a sign
+        q = (v_(octets))fours;
+        return ((q + q - (2 * '0' - 1)) ^ high) - high;
+    case PEFT_GGML_Q2_K: return v_shift(v_(octets_at)(b + 16 + run / 4 * 32 + at), run % 4 * 2) & 3;
+    case PEFT_GGML_Q3_K:
+        q = v_shift(v_(octets_at)(b + 32 + run / 4 * 32 + at), run % 4 * 2) & 3;
+        high = v_(octets_at)(b + at) & (uint8_t)(1 << run);
+        return (q | ((v_(octets))(high != 0) & 4)) - 4;
     case PEFT_GGML_Q4_K: return v_shift(v_(octets_at)(b + 16 + run / 2 * 32 + at), run % 2 * 4) & 15;
     case PEFT_GGML_Q5_K:
         q = v_shift(v_(octets_at)(b + 48 + run / 2 * 32 + at), run % 2 * 4) & 15;
@@ -7106,50 +7240,92 @@ v_inline v_(octets) v_(ggml_codes)(const int type, const uint8_t *b, const int r
     default: return v_(octets_at)(b + at);
     }
 }
-// The 8 scales of a block of 256, then its 8 minima; Q6_K: the scale of scales, and none.
+#define PEFT__GGML_MINIMA(type) (type == PEFT_GGML_Q4_K || type == PEFT_GGML_Q5_K)
+#define PEFT__GGML_BY_16(type) (type == PEFT_GGML_Q2_K || type == PEFT_GGML_Q3_K || type == PEFT_GGML_Q6_K)
+v_inline float v_(ggml_scale)(const int type, const uint8_t *b) {
+    return type == PEFT_GGML_MXFP4 ? peft__mxfp4_scale(b) : v_half(b + peft__ggml_d(type));
+}
+// The 8 scales of a block of 256, then its 8 minima.
 v_inline void v_(ggml_scales)(const int type, const uint8_t *b, v_float *out) {
     static const float first[16] = {1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0};
     static const float last[16] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1};
-    bool six = type == PEFT_GGML_Q6_K;
-    float d = v_half(b + (six ? 208 : 0)), least = six ? 0 : v_half(b + 2);
-    uint32_t s[3], to[4];
-    memcpy(s, b + 4, sizeof(s));  // as peft__unpack_k reads them, four at a time
-    to[0] = s[0] & 0x3F3F3F3F, to[1] = (s[2] & 0x0F0F0F0F) | (s[0] >> 2 & 0x30303030);
-    to[2] = s[1] & 0x3F3F3F3F, to[3] = (s[2] >> 4 & 0x0F0F0F0F) | (s[1] >> 2 & 0x30303030);
-    for (int i = 0; i < 16 / v_width; i++) {
-        v_float by = v_fma(v_set(least), v_load(last + i * v_width), v_set(d) * v_load(first + i * v_width));
-        if (!six) by = by * v_(bytes)((const uint8_t *)to + i * v_width);
-        out[i] = by;
+    float d = v_half(b), least = PEFT__GGML_MINIMA(type) ? v_half(b + 2) : 0;
+    uint32_t s[3], to[4] = {0};
+    if (PEFT__GGML_MINIMA(type)) {
+        memcpy(s, b + 4, sizeof(s));  // as peft__unpack_k reads them, four at a time
+        to[0] = s[0] & 0x3F3F3F3F, to[1] = (s[2] & 0x0F0F0F0F) | (s[0] >> 2 & 0x30303030);
+        to[2] = s[1] & 0x3F3F3F3F, to[3] = (s[2] >> 4 & 0x0F0F0F0F) | (s[1] >> 2 & 0x30303030);
+    } else {  // peft__ggml_scale, eight at a time
+        uint64_t all = peft__eight_bytes(peft__u32_at(b + (type == PEFT_GGML_IQ3_S ? 106 : 4)), 4);
+        if (type == PEFT_GGML_IQ3_S) all = 2 * all + PEFT__ALL_BYTES(1);
+        else all = peft__less_32(all | peft__eight_bytes(peft__u16_at(b + 2), 2) << 4);
+        const uint64_t two __attribute__((vector_size(16))) = {all, 0};
+        memcpy(to, &two, 16);  // one store, as one load follows
+    }
+    for (int i = 0; i < 16 / v_width; i++)
+        out[i] = v_fma(v_set(least), v_load(last + i * v_width), v_set(d) * v_load(first + i * v_width)) *
+            v_(bytes)((const uint8_t *)to + i * v_width);
+}
+// Where 16 share a scale: the 16 scales of a block (peft__ggml_scale, four at a time), then Q2_K's minima.
+v_inline void v_(ggml_scales_16)(const int type, const uint8_t *b, float *out) {
+    uint32_t s[4], to[8];
+    const int at = type == PEFT_GGML_Q6_K ? 192 : type == PEFT_GGML_Q3_K ? 96 : 0;
+    memcpy(s, b + at, at == 96 ? 12 : 16);
+    for (int i = 0; i < 4; i++)
+        if (type == PEFT_GGML_Q2_K) {
+            to[i] = s[i] & 0x0F0F0F0F, to[4 + i] = s[i] >> 4 & 0x0F0F0F0F;
+        } else if (type == PEFT_GGML_Q3_K) {
+            to[i] = (s[i % 2] >> i / 2 * 4 & 0x0F0F0F0F) | (s[2] >> 2 * i & 0x03030303) << 4;
+            to[i] = (uint32_t)peft__less_32(to[i]);
+        } else {
+            to[i] = s[i];
+        }
+    for (int i = 0; i < (type == PEFT_GGML_Q2_K ? 32 : 16); i += v_width) {
+        float d = i < 16 ? v_(ggml_scale)(type, b) : -v_half(b + 82);
+        v_store(out + i, v_(bytes)((const uint8_t *)to + i) * v_set(d));
     }
 }
 // A run as floats, with the bits that the plain decoders give: the product is exact, the sum rounds once.
 v_inline void v_(ggml_run_of)(const int type, const uint8_t *b, const int run, float *out) {
-    const bool wide = type == PEFT_GGML_Q4_K || type == PEFT_GGML_Q5_K || type == PEFT_GGML_Q6_K;
+    const bool one = type == PEFT_GGML_Q4_1 || type == PEFT_GGML_Q5_1;
+    const bool minima = PEFT__GGML_MINIMA(type) || one || type == PEFT_GGML_Q2_K;
     v_float scales[16 / v_width];
-    float all[16], scale[2];
+    float all[16], scale[2], least[2] = {0, 0};
     uint8_t codes[32];
-    if (wide) {
+    if (PEFT__GGML_MINIMA(type)) {
         v_(ggml_scales)(type, b, scales);
         for (int i = 0; i < 16 / v_width; i++) v_store(all + i * v_width, scales[i]);
+        scale[0] = scale[1] = all[run], least[0] = least[1] = -all[8 + run];
+    } else {
+        for (int i = 0; i < 2; i++) {
+            const int k = PEFT__GGML_BY_16(type) ? 2 * run + i : run;
+            scale[i] = v_(ggml_scale)(type, b) * (float)peft__ggml_scale(type, b, k);
+            if (type == PEFT_GGML_Q2_K) least[i] = -v_half(b + 82) * (float)(b[k] >> 4);
+            else if (one) least[i] = v_half(b + 2);
+        }
     }
-    scale[0] = scale[1] = wide ? all[run] : v_half(b);
-    if (type == PEFT_GGML_Q6_K)
-        scale[0] *= (float)(int8_t)b[192 + 2 * run], scale[1] *= (float)(int8_t)b[193 + 2 * run];
-    float least = wide ? -all[8 + run] : 0;
-    if (type == PEFT_GGML_Q4_1 || type == PEFT_GGML_Q5_1) least = v_half(b + 2);
     for (int at = 0; at < 32; at += 2 * v_width) {
         v_(octets) q = v_(ggml_codes)(type, b, run, at);
         memcpy(codes + at, &q, sizeof(q));
     }
-    for (int i = 0; i < 32; i += v_width)
-        v_store(out + i, v_fma(v_(bytes)(codes + i), v_set(scale[i / 16]), v_set(least)));
+    for (int i = 0; i < 32; i += v_width) {
+        v_float q = v_(bytes)(codes + i), by = v_set(scale[i / 16]), x = q * by;
+        if (minima) x = v_fma(q, by, v_set(least[i / 16]));
+        v_store(out + i, x);
+    }
 }
-#define PEFT__GGML_TYPES(X) \
+// Those that peft__vnni_dots multiplies (peft__quant_in_bytes), and all
+#define PEFT__GGML_BYTES(X) \
     X(PEFT_GGML_Q4_0, 32, 18) \
     X(PEFT_GGML_Q4_1, 32, 20) \
     X(PEFT_GGML_Q5_0, 32, 22) \
     X(PEFT_GGML_Q5_1, 32, 24) X(PEFT_GGML_Q8_0, 32, 34) X(PEFT_GGML_IQ4_NL, 32, 18) \
         X(PEFT_GGML_Q4_K, 256, 144) X(PEFT_GGML_Q5_K, 256, 176) X(PEFT_GGML_Q6_K, 256, 210)
+#define PEFT__GGML_TYPES(X) \
+    PEFT__GGML_BYTES(X) \
+    X(PEFT_GGML_Q2_K, 256, 84) \
+    X(PEFT_GGML_Q3_K, 256, 110) \
+    X(PEFT_GGML_IQ3_S, 256, 110) X(PEFT_GGML_IQ4_XS, 256, 136) X(PEFT_GGML_MXFP4, 32, 17)
 #define PEFT__GGML_RUN_CASE(type, block, size) \
     case type: v_(ggml_run_of)(type, b, (int)run, out); break;
 v_kernel void v_(ggml_run)(const peft__ggml_format *f, const uint8_t *b, int64_t run, float *out) {
@@ -7161,28 +7337,50 @@ v_kernel void v_(ggml_run)(const peft__ggml_format *f, const uint8_t *b, int64_t
 
 // out[r*LINES + i] = row r of x, r < R, times row i of the weight. Eight runs at a time: a block of 256, or
 // up to eight of 32.
-#define PEFT__GGML_SHORTS(i) \
-    v_(short) v##i = v_widen(v_(ggml_codes)(type, b, e, i * 2 * v_width % 32)); \
-    if (type == PEFT_GGML_Q6_K) \
-        v##i = (v_(short))((v_(shorts))v##i * v_scales_of_16(b + 192 + 2 * e + i * 2 * v_width % 32 / 16));
+#define PEFT__GGML_SHORTS(i) v_(short) v##i = v_widen(v_(ggml_codes)(type, b, e, i * 2 * v_width % 32));
 #define PEFT__GGML_ADD(i) \
     if (i * 2 * v_width < 32) s = v_(add_products)(s, v##i, x + i * v_width);
 #define PEFT__GGML_ROW(r) \
-    if (r < R) { \
+    if (r < R && PEFT__GGML_BY_16(type)) { \
+        const float *x = xp + r * xs; \
+        v_(int) s; \
+        PEFT__GGML_HALF(r, 0) \
+        if (v_width < 16) PEFT__GGML_HALF(r, 1) \
+    } else if (r < R) { \
         const float *x = xp + r * xs; \
         v_(int) s = (v_(int))none; \
         PEFT__REPEAT_4(PEFT__GGML_ADD) \
         v_float by = v_set(products ? products[16 * r] : scale * scales[r * xs]); \
         if (R == 1 && e % 2) t[1] = v_fma(v_convert(s), by, t[1]); \
         else t[r] = v_fma(v_convert(s), by, t[r]); \
-        if (type == PEFT_GGML_Q4_1 || type == PEFT_GGML_Q5_1) rest[r] += least * scales[r * xs + 8]; \
+        if (one) rest[r] += least * scales[r * xs + 8]; \
     }
+// The same with 16 that share a scale: vectors i of them, and of 1 where there are minima
+#define PEFT__GGML_HALF(r, h) \
+    { \
+        const v_float by = v_set(scales[r * xs]); \
+        s = (v_(int))none; \
+        PEFT__GGML_OF(0, h, v0) PEFT__GGML_OF(1, h, v1) PEFT__GGML_OF(2, h, v2) PEFT__GGML_OF(3, h, v3) \
+        t[R == 1 ? e % 2 : r] = v_fma(v_convert(s), by * v_of_16(products + h), t[R == 1 ? e % 2 : r]); \
+        if (type == PEFT_GGML_Q2_K) { \
+            const v_(shorts) ones = (v_(shorts))none + 1; \
+            s = (v_(int))none; \
+            PEFT__GGML_OF(0, h, ones) PEFT__GGML_OF(1, h, ones) \
+            PEFT__GGML_OF(2, h, ones) PEFT__GGML_OF(3, h, ones) \
+            t[r] = v_fma(v_convert(s), by * v_of_16(products + 16 + h), t[r]); \
+        } \
+    }
+#define PEFT__GGML_OF(i, h, v) \
+    if (i * 2 * v_width < 32 && (v_width == 16 || i * v_width / 8 == h)) \
+        s = v_(add_products)(s, (v_(short))(v), x + i * v_width);
 // Adds the products of run e of block b with R rows of x, its run at xp + r*xs, to t and rest. They are
-// scaled by products[16*r], or where that is NULL by `scale` and that of x, at scales + r*xs.
+// scaled by products[16*r], or where that is NULL by `scale` and that of x, at scales + r*xs. Where 16 share
+// a scale: by that of x and products[0] and [1]; minima are in [16] and [17].
 v_inline void v_(ggml_add)(const int type, const int e, const int R, const uint8_t *b, const float *products,
     float scale, const float *scales, const float *xp, int64_t xs, v_float *t, float *rest) {
     const v_(number) none = {0};
-    float least = type == PEFT_GGML_Q4_1 || type == PEFT_GGML_Q5_1 ? v_half(b + 2) : 0;
+    const bool one = type == PEFT_GGML_Q4_1 || type == PEFT_GGML_Q5_1;
+    float least = one ? v_half(b + 2) : 0;
     PEFT__REPEAT_4(PEFT__GGML_SHORTS)
     PEFT__GGML_ROW(0)
     PEFT__GGML_ROW(1) PEFT__GGML_ROW(2) PEFT__GGML_ROW(3)(void) least, (void)rest, (void)scales;
@@ -7194,12 +7392,15 @@ v_inline void v_(ggml_row_32)(const int type, const int size, const int R, const
     const uint8_t *b = peft__quant_at(q, w->data, at);
     const float *xp = w->xp, *scales = w->xp + w->k / 2;
     for (int64_t p = 0; p < w->k; p += 32, b += size, xp += 16, scales += p % 256 ? 1 : 9) {
-        float scale = type == PEFT__GGML_OWN ? peft__quant_scale(q, (at + p) >> q->block_shift) : v_half(b);
+        float scale = type == PEFT__GGML_OWN ? peft__quant_scale(q, (at + p) >> q->block_shift)
+                                             : v_(ggml_scale)(type, b);
         peft__fetch_far(b, PEFT__QUANT_AHEAD, w->end);
         v_(ggml_add)(type, 0, R, b, NULL, scale, scales, xp, w->xs, t, rest);
     }
 }
-#define PEFT__GGML_RUN(e) v_(ggml_add)(type, e, R, b, products + e, 0, NULL, xp + 16 * e, xs, t, rest);
+#define PEFT__GGML_RUN(e) \
+    v_(ggml_add)( \
+        type, e, R, b, products + e * (1 + PEFT__GGML_BY_16(type)), 0, scales + e, xp + 16 * e, xs, t, rest);
 // A row of blocks of 256. u: the minima, scaled.
 v_inline void v_(ggml_row_256)(const int type, const int size, const int R, const peft__quant_lines *w,
     int64_t at, v_float *t, float *rest) {
@@ -7210,8 +7411,9 @@ v_inline void v_(ggml_row_256)(const int type, const int size, const int R, cons
     v_float all[16 / v_width], u[4] = {t[0], t[0], t[0], t[0]};
     for (int64_t p = 0; p < w->k; p += 256, b += size, xp += 128, scales += 16) {
         for (int line = 0; line < size; line += 64) peft__fetch_far(b + line, PEFT__QUANT_AHEAD, w->end);
-        v_(ggml_scales)(type, b, all);
-        for (int r = 0; r < R; r++)
+        if (PEFT__GGML_BY_16(type)) v_(ggml_scales_16)(type, b, products);
+        else v_(ggml_scales)(type, b, all);
+        for (int r = 0; r < R && !PEFT__GGML_BY_16(type); r++)
             for (int j = 0; j < 16 / v_width; j++) {
                 v_float y = all[j] * v_load(scales + r * xs + j * v_width);
                 v_store(products + 16 * r + j * v_width, y);
@@ -7223,7 +7425,7 @@ v_inline void v_(ggml_row_256)(const int type, const int size, const int R, cons
             for (int e = 0; e < 8; e++) PEFT__GGML_RUN(e)
         }
     }
-    for (int r = 0; r < R && type != PEFT_GGML_Q6_K; r++) {
+    for (int r = 0; r < R && PEFT__GGML_MINIMA(type); r++) {
         v_store(lane, u[r]);
         for (int l = v_width > 8 ? 8 : 0; l < v_width; l++) rest[r] -= lane[l];
     }
@@ -7574,7 +7776,7 @@ PEFT__VNNI void peft__vnni_dots_of(
         break;
 static PEFT__TARGET_VNNI void peft__vnni_dots(const peft__quant_lines *w, float *out) {
     switch (w->q->ggml ? w->q->ggml->type : PEFT__GGML_OWN) {
-        PEFT__GGML_TYPES(PEFT__VNNI_CASE)
+        PEFT__GGML_BYTES(PEFT__VNNI_CASE)
         PEFT__VNNI_CASE(PEFT__GGML_OWN, 32, 32)
     default: break;
     }
@@ -7739,7 +7941,7 @@ static const peft__quant_isa v_(quant_isa) = {v_(quant_expand), v_(quant_pack), 
 #undef v_zip_high
 #undef v_bytes_of_words
 #undef v_shift
-#undef v_scales_of_16
+#undef v_of_16
 #endif
 
 // The next pass begins with none of these names.
@@ -7942,7 +8144,7 @@ static peft_status peft__quant_few(peft_context *ctx, const peft__matrix *c, flo
     peft__quant_lines w = {q, (const uint8_t *)b->data, NULL, 0, 0, 0, stride, 0, k, grain,
         PEFT__MAX(PEFT__QUANT_AHEAD, 4 * stride / 2), m, 0, NULL, {0}};
     peft__quant_job v = {peft__isa_of(ctx), isa, n, tasks, s, beta, (const float *)x->data, fast,
-        ctx->vnni && !q->map, NULL, w, (float *)(uintptr_t)c->data, c->row_step};
+        ctx->vnni && peft__quant_in_bytes(q), NULL, w, (float *)(uintptr_t)c->data, c->row_step};
     if (transposed && fast && peft__quant_place_x(ctx, &v, x->row_step)) return PEFT_ERROR_MEMORY;
     peft__each_task(
         threads > 1 ? ctx : NULL, tasks, transposed ? peft__quant_rows_task : peft__quant_columns_task, &v);
@@ -8273,7 +8475,8 @@ PEFTDEF size_t peft_tensor_bytes(const peft_tensor *t) {
 }
 
 // How to add a format of quantized weights: one of GGUF's is a row of peft__ggml_format_of with its decoder,
-// and for the vectors a row of PEFT__GGML_TYPES and cases of ggml_codes and ggml_scales. Any other: its
+// and for the vectors a row of PEFT__GGML_TYPES, a case of ggml_codes and, where d is not alone, one of
+// peft__ggml_scale; PEFT__GGML_BYTES only if peft__vnni_dots has it, too. Any other: its
 // peft_dtype, what peft_quant has to hold, and a peft__packing with its packer and (or a function that never
 // sets *done) its product for few rows; peft__matrix_of and peft__to_f32 choose it. A reader in chapter 6
 // makes such tensors. tests/test_quant.c compares every instruction set with peft__quant_expand_plain.
@@ -11268,7 +11471,10 @@ static peft_status peft__gguf_decode(const peft_gguf *g, const peft_gguf_tensor 
         int64_t rows, peft__row_order order, float *out) {
     const peft__ggml_format *f = peft__ggml_format_of(t->type);
     int64_t total = t->dims[1] * t->dims[2] * t->dims[3];
-    if (!f->decode) return PEFT__FILE_CANNOT(&g->file, "tensor %s is of type %s", t->name, f->name);
+    if (!f->decode)
+        return PEFT__FILE_CANNOT(&g->file,
+            "tensor %s is of type %s, which is not read: let llama-quantize --allow-requantize make Q4_K_M "
+            "or Q8_0 of the file", t->name, f->name);
     if (first < 0 || rows < 0 || first > total || rows > total - first)
         return PEFT__REFUSE(g->ctx, "%s: %ld rows from row %ld of tensor %s, which has %ld", g->path, rows,
             first, t->name, total);

@@ -1,6 +1,6 @@
 // Adapters and models as Hugging Face's libraries save them, with the logits that those libraries compute. One line per case: right,
 // refused (and peft.h's message), or FAIL. Three kinds of folders:
-//   case      config.json, model.safetensors, expected.safetensors: a model
+//   case      config.json, model.safetensors (or model.gguf alone), expected.safetensors: a model
 //   model     base/ (a model), or base.txt with the path from here to one, and folders of adapters, each with adapter_config.json, adapter_model.safetensors, expected.safetensors
 //   other     folders of the kinds above
 // expected.safetensors: input_ids [1, n], T5 also decoder_input_ids [1, m] (I32 or I64), and logits [rows, vocab] (F32) without the rows of
@@ -227,12 +227,13 @@ static void hf_adapter_case(peft_context *ctx, const char *base, const char *fol
     peft_model_destroy(model);
 }
 
-static void hf_model_case(peft_context *ctx, const char *folder, const char *name, hf_count *n) {
-    char why[1024], expected[1200];
+static void hf_model_case(peft_context *ctx, const char *folder, bool gguf, const char *name, hf_count *n) {
+    char why[1024], expected[1200], path[1200];
     peft_model *model = NULL;
     double d = -1;
     snprintf(expected, sizeof(expected), "%s/expected.safetensors", folder);
-    if (hf_model(ctx, folder, &model, why, sizeof(why))) d = hf_difference(model, NULL, expected, why, sizeof(why));
+    snprintf(path, sizeof(path), gguf ? "%s/model.gguf" : "%s", folder);
+    if (hf_model(ctx, path, &model, why, sizeof(why))) d = hf_difference(model, NULL, expected, why, sizeof(why));
     hf_line(n, name, d, 0, why);
     peft_model_destroy(model);
 }
@@ -281,8 +282,9 @@ static bool hf_base(const char *path, char *out, size_t size) {
 
 // False: there is no case in the folder. `name` is what lines call it.
 static bool hf_walk(peft_context *ctx, const char *path, const char *name, bool again, hf_count *n) {
-    if (hf_has(path, "config.json") && hf_has(path, "expected.safetensors")) {
-        hf_model_case(ctx, path, name, n);
+    bool gguf = hf_has(path, "model.gguf");
+    if ((gguf || hf_has(path, "config.json")) && hf_has(path, "expected.safetensors")) {
+        hf_model_case(ctx, path, gguf, name, n);
         return true;
     }
     bool any = false;

@@ -220,56 +220,102 @@ static double value(int type, const unsigned char *b, int i) {
         int q = (within < 64 ? low & 15 : low >> 4) + 16 * (high >> within / 32 * 2 & 3);
         return half(b + 208) * (signed char)b[192 + i / 16] * (q - 32);
     }
+    case PEFT_GGML_IQ4_XS: {
+        int k = i / 32, s = nibble(b + 4, k, 1) + 16 * (bit(b + 2, 2 * k) + 2 * bit(b + 2, 2 * k + 1));
+        return half(b) * (s - 32) * iq4[nibble(b + 8 + 16 * k, i % 32, 16)];
+    }
+    case PEFT_GGML_MXFP4: {
+        static const double fp4[] = {0, 0.5, 1, 1.5, 2, 3, 4, 6};
+        int q = nibble(b + 1, i, 16);
+        return ldexp(q & 8 ? -fp4[q & 7] : fp4[q], b[0] - 127);
+    }
+    case PEFT_GGML_Q2_K: {
+        int q = b[16 + i / 128 * 32 + i % 32] >> i % 128 / 32 * 2 & 3, s = b[i / 16];
+        return half(b + 80) * (s % 16) * q - half(b + 82) * (s / 16);
+    }
+    case PEFT_GGML_Q3_K: {
+        int q = (b[32 + i / 128 * 32 + i % 32] >> i % 128 / 32 * 2 & 3) + 4 * bit(b + i % 32, i / 32), k = i / 16;
+        int s = (k < 8 ? b[96 + k] & 15 : b[88 + k] >> 4) + 16 * (b[104 + k % 4] >> k / 4 * 2 & 3);
+        return half(b + 108) * (s - 32) * (q - 4);
+    }
     default: return real(b, 4) * (signed char)b[4 + i];  // Q8_K
     }
 }
 
+// Of out [n], as IEEE 754 bits from the lowest byte on: FNV-1a.
+static uint64_t hash_of(const float *x, int n) {
+    uint64_t h = 0xCBF29CE484222325u;
+    for (int i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, x + i, 4);
+        for (int k = 0; k < 32; k += 8) h = (h ^ (bits >> k & 255)) * 0x100000001B3u;
+    }
+    return h;
+}
+
 static void test_formats(void) {
-    static const int types[] = {PEFT_GGML_F32,  PEFT_GGML_F16,  PEFT_GGML_BF16,  PEFT_GGML_Q4_0, PEFT_GGML_Q4_1,
-                                PEFT_GGML_Q5_0, PEFT_GGML_Q5_1, PEFT_GGML_Q8_0,  PEFT_GGML_Q4_K, PEFT_GGML_Q5_K,
-                                PEFT_GGML_Q6_K, PEFT_GGML_Q8_K, PEFT_GGML_IQ4_NL};
-    static const int values_of[] = {1, 1, 1, 32, 32, 32, 32, 32, 256, 256, 256, 256, 32};  // a block
-    static const int bytes_of[] = {4, 2, 2, 18, 20, 22, 24, 34, 144, 176, 210, 292, 18};
-    static bytes files[13];
+    enum { COUNT = 18 };
+    static const struct {
+        int type, block, size, d, m;  // values and bytes of a block; where a half's (F32, Q8_K: a float's) sign and exponent are
+        uint64_t golden;              // of what Python's package gguf makes of the same bytes; 0: it does not read this format
+    } formats[COUNT] = {
+        {PEFT_GGML_F32, 1, 4, 3, 3, 0x303E96796C5FFBAFu},
+        {PEFT_GGML_F16, 1, 2, 1, 1, 0x455A7B23E5D22E0Bu},
+        {PEFT_GGML_BF16, 1, 2, 1, 1, 0xD18702817E9F4F4Au},
+        {PEFT_GGML_Q4_0, 32, 18, 1, 1, 0xE3221E749E9CBAA6u},
+        {PEFT_GGML_Q4_1, 32, 20, 1, 3, 0xD79F80318A86753Fu},
+        {PEFT_GGML_Q5_0, 32, 22, 1, 1, 0x2EB7BFEE6F689A3Fu},
+        {PEFT_GGML_Q5_1, 32, 24, 1, 3, 0xEA1698A2F0A3A065u},
+        {PEFT_GGML_Q8_0, 32, 34, 1, 1, 0x78DC8F0DE42D1CE6u},
+        {PEFT_GGML_Q4_K, 256, 144, 1, 3, 0xD4881DCC72C47C7Cu},
+        {PEFT_GGML_Q5_K, 256, 176, 1, 3, 0x021998E31A129922u},
+        {PEFT_GGML_Q6_K, 256, 210, 209, 209, 0x1AC233F5C0602869u},
+        {PEFT_GGML_Q8_K, 256, 292, 3, 3, 0},
+        {PEFT_GGML_IQ4_NL, 32, 18, 1, 1, 0x840BBAF3D4E14125u},
+        {PEFT_GGML_Q2_K, 256, 84, 81, 83, 0x2F05BC105605ADF0u},
+        {PEFT_GGML_Q3_K, 256, 110, 109, 109, 0xC4A7C82AAFDB7A44u},
+        {PEFT_GGML_IQ3_S, 256, 110, 1, 1, 0xAA0879FCBABB420Bu},
+        {PEFT_GGML_IQ4_XS, 256, 136, 1, 1, 0xCC256DA40E497924u},
+        {PEFT_GGML_MXFP4, 32, 17, 0, 0, 0x6BA2AA59AA34C188u}};
+    static bytes files[COUNT];
     peft_rng r;
     peft_rng_seed(&r, 11);
-    for (int k = 0; k < 13; k++) {
-        const char *name = peft_ggml_type_name(types[k]);
+    for (int k = 0; k < COUNT; k++) {
+        const int type = formats[k].type;
+        const char *name = peft_ggml_type_name(type);
         uint64_t dims[] = {512, 7};
-        const bool whole = values_of[k] == 1;  // a row counts as one block
-        int block = whole ? 512 : values_of[k], size = whole ? 512 * bytes_of[k] : bytes_of[k], blocks = 512 / block;
+        const bool whole = formats[k].block == 1;  // a row counts as one block
+        int block = whole ? 512 : formats[k].block, size = formats[k].size * (whole ? 512 : 1), blocks = 512 / block;
         put_header(&files[k], 3, 1, 0);
-        put_info(&files[k], "w", 2, dims, types[k], 0);
+        put_info(&files[k], "w", 2, dims, type, 0);
         pad(&files[k], 32);
         size_t start = files[k].size;
         for (int i = 0; i < 7 * blocks * size; i++) put(&files[k], (uint64_t)random_below(&r, 256), 1);
-        // Scales are finite, small ones and zero among them; whole floats have no NaN.
+        // Scales are finite, small ones and zero among them; whole floats have no NaN. MXFP4's are powers of two.
         for (int i = 0; i < 7 * blocks; i++) {
             unsigned char *b = files[k].data + start + i * size;
-            for (int at = 0; at < size; at += whole ? bytes_of[k] : size) {
-                b[at + (types[k] == PEFT_GGML_Q6_K ? 209 : types[k] == PEFT_GGML_F32 || types[k] == PEFT_GGML_Q8_K ? 3 : 1)] &= 0xBB;
-                if (types[k] != PEFT_GGML_Q6_K && size > 2) b[at + (size > 100 || size < 26 ? 3 : 1)] &= 0xBB;
-            }
+            for (int at = 0; at < size; at += formats[k].size) b[at + formats[k].d] &= 0xBB, b[at + formats[k].m] &= 0xBB;
         }
         peft_gguf *g = open_bytes(&files[k]);
         static float out[7 * 512], part[2 * 512];
         bool same = g && peft_gguf_to_f32(g, 0, 0, 7, out) == PEFT_OK;
-        for (int i = 0; i < 7 * 512 && same; i++) {
-            double want = value(types[k], files[k].data + start + i / block * size, i % block);
+        for (int i = 0; i < 7 * 512 && same && type != PEFT_GGML_IQ3_S; i++) {  // whose list of values only the golden number has
+            double want = value(type, files[k].data + start + i / block * size, i % block);
             same = out[i] == (float)want && want - want == 0;
             if (!same) printf("  %s value %d: %g, expected %g\n", name, i, (double)out[i], want);
         }
         check(name, same);
+        check("the reference's bits", same && (!formats[k].golden || hash_of(out, 7 * 512) == formats[k].golden));
         check("two rows of seven", g && peft_gguf_to_f32(g, 0, 4, 2, part) == PEFT_OK && memcmp(part, out + 4 * 512, sizeof part) == 0);
         peft_gguf_close(g);
     }
     static bytes other;
     uint64_t dims[] = {256, 1};
-    one_tensor(&other, 2, dims, 10, 0, 84);
+    one_tensor(&other, 2, dims, 16, 0, 66);
     peft_gguf *g = open_bytes(&other);
     float out[256];
     check("a format that is only skipped",
-          g && peft_gguf_to_f32(g, 0, 0, 1, out) == PEFT_ERROR_UNSUPPORTED && strstr(peft_error(ctx), "Q2_K"));
+          g && peft_gguf_to_f32(g, 0, 0, 1, out) == PEFT_ERROR_UNSUPPORTED && strstr(peft_error(ctx), "IQ2_XXS, which is not read: let llama-quantize"));
     check("names of formats", strcmp(peft_ggml_type_name(12), "Q4_K") == 0 && strcmp(peft_ggml_type_name(4), "unknown") == 0 &&
                                   strcmp(peft_ggml_type_name(-1), "unknown") == 0 && strcmp(peft_ggml_type_name(1000), "unknown") == 0);
     peft_gguf_close(g);

@@ -8,17 +8,23 @@
 #include "limited.h"
 
 static const int block_types[] = {PEFT_GGML_Q4_0, PEFT_GGML_Q4_1, PEFT_GGML_Q5_0, PEFT_GGML_Q5_1, PEFT_GGML_Q8_0,
-                                  PEFT_GGML_Q4_K, PEFT_GGML_Q5_K, PEFT_GGML_Q6_K, PEFT_GGML_Q8_K, PEFT_GGML_IQ4_NL};
+                                  PEFT_GGML_Q4_K, PEFT_GGML_Q5_K, PEFT_GGML_Q6_K, PEFT_GGML_Q8_K, PEFT_GGML_IQ4_NL,
+                                  PEFT_GGML_Q2_K, PEFT_GGML_Q3_K, PEFT_GGML_IQ3_S, PEFT_GGML_IQ4_XS, PEFT_GGML_MXFP4};
 
-// Blocks with finite scales, one of them 0.
+// Blocks with finite scales of both signs, one of them 0. MXFP4's scales are powers of two: those of normal weights, and the least.
 static void random_blocks(peft_rng *r, const peft__ggml_format *f, unsigned char *data, int blocks) {
+    int at = f->type == PEFT_GGML_Q2_K ? 80 : f->type == PEFT_GGML_Q3_K ? 108 : f->type == PEFT_GGML_Q6_K ? 208 : 0;
+    bool single = f->type == PEFT_GGML_Q8_K, power = f->type == PEFT_GGML_MXFP4;
+    bool minima = f->type == PEFT_GGML_Q4_1 || f->type == PEFT_GGML_Q5_1 || f->type == PEFT_GGML_Q4_K || f->type == PEFT_GGML_Q5_K ||
+                  f->type == PEFT_GGML_Q2_K;
     for (int i = 0; i < blocks * f->size; i++) data[i] = (unsigned char)random_below(r, 256);
     for (int i = 0; i < blocks; i++) {
-        unsigned char *b = data + i * f->size;
-        b[f->type == PEFT_GGML_Q6_K ? 209 : f->type == PEFT_GGML_Q8_K ? 3 : 1] &= 0xBB;
-        if (f->type == PEFT_GGML_Q4_1 || f->type == PEFT_GGML_Q5_1 || f->type == PEFT_GGML_Q4_K || f->type == PEFT_GGML_Q5_K) b[3] &= 0xBB;
+        unsigned char *b = data + i * f->size + at;
+        if (power) b[0] = (unsigned char)(i < 3 ? i : 110 + random_below(r, 12));
+        else b[single ? 3 : 1] &= 0xBB;
+        if (minima) b[3] &= 0xBB;
     }
-    memset(data + (f->type == PEFT_GGML_Q6_K ? 208 : 0), 0, f->type == PEFT_GGML_Q8_K ? 4 : 2);
+    memset(data + at, 0, power ? 1 : single ? 4 : 2);
 }
 
 // Blocks stay as they are: as quantized tensors they have the values that decoding gives, in every order of rows.
@@ -58,7 +64,7 @@ static void test_blocks(void) {
 // Every instruction set expands blocks to the values of the plain decoders, wherever a piece begins; products with them, in all
 // shapes, both ways and strided, are those with the expanded matrix. For up to four rows that bound is the rounding of x to 1/32639 of
 // the largest of 32, which a wrong scale, minimum or order of codes exceeds a thousandfold.
-static void test_block_products(peft_simd simd) {
+static void test_block_products(peft_simd simd, bool vnni) {
     enum { ROWS = 70, COLS = 768, MOST = 17 };
     static float w[ROWS * COLS], part[COLS], x[MOST * COLS], peaks[MOST * COLS], got[MOST * COLS], again[MOST * COLS];
     static unsigned char data[ROWS * COLS * 2];
@@ -70,6 +76,8 @@ static void test_block_products(peft_simd simd) {
     if (peft_context_create(&d, &c)) exit(1);
     d.threads = 3;
     if (peft_context_create(&d, &threaded)) threaded = NULL;  // built without threads
+    c->vnni = c->vnni && vnni;
+    if (threaded) threaded->vnni = c->vnni;
     for (int k = 0; k < (int)PEFT__COUNT(block_types); k++) {
         const peft__ggml_format *f = peft__ggml_format_of(block_types[k]);
         random_blocks(&r, f, data, ROWS * COLS / f->block);
@@ -83,7 +91,7 @@ static void test_block_products(peft_simd simd) {
         for (int i = 0; i < 200; i++) {
             int first = random_below(&r, ROWS * COLS - COLS), count = 1 + random_below(&r, i % 2 ? 70 : COLS);
             peft__quant_isa_of(simd)->expand(&q, data, first, count, part);
-            for (int j = 0; j < count && same; j++) same = part[j] == w[first + j];
+            same = same && memcmp(part, w + first, (size_t)count * sizeof(float)) == 0;
         }
         check("expanded by vectors", same);
         for (int i = 0; i < MOST * COLS; i++) x[i] = random_float(&r);
@@ -1216,7 +1224,8 @@ int main(void) {
     if (peft_context_create(NULL, &ctx)) return 1;
     test_blocks();
     for (int simd = PEFT_SIMD_PORTABLE; simd <= PEFT_SIMD_AVX512; simd++)
-        if (peft__simd_available((peft_simd)simd)) test_block_products((peft_simd)simd);
+        if (peft__simd_available((peft_simd)simd)) test_block_products((peft_simd)simd, true);
+    if (ctx->vnni) test_block_products(PEFT_SIMD_AVX512, false);  // machines with AVX-512 that cannot multiply bytes
     test_quantized_models();
     test_quantizer();
     test_names();

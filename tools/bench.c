@@ -389,6 +389,62 @@ static void bench_dequantize(void) {
     }
 }
 
+// A matrix of random blocks; its scales are about 0.06.
+static peft_tensor in_blocks(int type, int64_t rows, int64_t cols, peft_quant *q) {
+    const peft__ggml_format *f = peft__ggml_format_of(type);
+    uint64_t state = 1;
+    *q = (peft_quant){.block = f->block, .block_count = rows * cols / f->block, .ggml = f};
+    while ((int64_t)1 << q->block_shift < q->block) q->block_shift++;
+    uint8_t *b = peft__alloc(ctx, (size_t)(q->block_count * f->size));
+    peft_tensor t = {.name = f->name, .type = PEFT_BLOCKS, .rows = rows, .cols = cols, .rank = 2, .data = b, .quant = q};
+    if (!b) check(PEFT_ERROR_MEMORY);
+    for (int64_t i = 0; i < q->block_count * f->size; i++) b[i] = (uint8_t)(peft__splitmix(&state) >> 56);
+    for (int64_t i = 0; i < q->block_count; i++, b += f->size) {
+        int at = peft__ggml_d(type);
+        b[at + (type != PEFT_GGML_MXFP4)] = type == PEFT_GGML_MXFP4 ? 124 : 0x2C;
+        if (at + 3 < f->size) b[at + 3] = 0x2C;
+    }
+    return t;
+}
+
+// Each format of weights: one token with a matrix of 16384 x 4096, and 512 tokens with one of 2048 x 1024 beside the same in f32.
+static void bench_formats(void) {
+    enum { ROWS = 16384, COLUMNS = 4096, WIDE = 2048, DEEP = 1024, TOKENS = 512 };
+    static const int types[] = {-1, -2, PEFT_GGML_Q4_0, PEFT_GGML_Q8_0, PEFT_GGML_Q4_K, PEFT_GGML_Q5_K, PEFT_GGML_Q6_K, PEFT_GGML_IQ4_NL, PEFT_GGML_IQ4_XS, PEFT_GGML_IQ3_S, PEFT_GGML_Q3_K, PEFT_GGML_Q2_K, PEFT_GGML_MXFP4};
+    double times[2], triad_rate, read_rate;
+    measure_memory(&triad_rate, &read_rate);
+    peft_tensor plain = matrix(WIDE, DEEP);
+    for (int i = 0; i < COUNT(types); i++) {
+        peft_tensor large, small, *made[2] = {NULL, NULL};
+        peft_quant q[2];
+        for (int big = 0; big < 2; big++) {
+            peft_tensor *t = big ? &large : &small;
+            int64_t rows = big ? ROWS : WIDE, cols = big ? COLUMNS : DEEP;
+            if (types[i] < 0) {
+                peft_tensor w = matrix(rows, cols);
+                check(peft_quantize(ctx, &w, &(peft_quantize_desc){.type = types[i] == -1 ? PEFT_NF4 : PEFT_I8, .double_quant = types[i] == -1}, &made[big]));
+                *t = *made[big];
+                peft_free(ctx, w.data);
+            } else *t = in_blocks(types[i], rows, cols, &q[big]);
+        }
+        quant_product one = {peft__T(peft__matrix_of(&large)), 1, ROWS, COLUMNS, floats(COLUMNS), floats(ROWS)};
+        double seconds_of = median_time(quant_product_once, &one), rate = (double)peft_tensor_bytes(&large) / seconds_of / 1e9;
+        quant_product many = {peft__T(peft__matrix_of(&small)), TOKENS, WIDE, DEEP, floats(TOKENS * DEEP), floats(TOKENS * WIDE)}, of_floats = many;
+        of_floats.b = peft__T(peft__matrix_of(&plain));
+        median_times((void (*const[])(void *)){quant_product_once, quant_product_once}, (void *const[]){&many, &of_floats}, times);
+        char more[320];
+        snprintf(more, sizeof(more), ",\"format\":\"%s\",\"bits\":%.3g,\"gb_s\":%.1f,\"of_read\":%.3f,\"gemm\":%.1f,\"gemm_of_f32\":%.3f",
+                 types[i] == -1 ? "nf4" : types[i] == -2 ? "int8" : large.name, 8.0 * (double)peft_tensor_bytes(&large) / ROWS / COLUMNS, rate, rate / read_rate,
+                 2e-9 * TOKENS * WIDE * DEEP / times[0], times[1] / times[0]);
+        emit("formats", ROWS / 1e9 * COLUMNS / seconds_of, "Gweights/s", more);
+        for (int big = 0; big < 2; big++)
+            if (made[big]) peft_tensor_destroy(ctx, made[big]);
+            else peft_free(ctx, big ? large.data : small.data);
+        peft_free(ctx, one.x), peft_free(ctx, one.y), peft_free(ctx, many.x), peft_free(ctx, many.y);
+    }
+    peft_free(ctx, plain.data);
+}
+
 static void bench_quantize(void) {
     peft_tensor w = matrix(2048, 2048);
     for (int twice = 0; twice < 2; twice++) {
@@ -830,7 +886,7 @@ static const struct {
     const char *name;
     void (*run)(void);
 } benches[] = {{"peak", bench_peak},           {"memory", bench_memory}, {"sgemm", bench_sgemm}, {"quant_gemm", bench_quant_gemm},
-               {"quant_gemv", bench_quant_gemv}, {"dequantize", bench_dequantize}, {"quantize", bench_quantize}, {"lora_step", bench_lora_step},
+               {"quant_gemv", bench_quant_gemv}, {"dequantize", bench_dequantize}, {"formats", bench_formats}, {"quantize", bench_quantize}, {"lora_step", bench_lora_step},
                {"qlora_step", bench_qlora_step},
                {"turns", bench_turns}, {"turns_bf16", bench_turns_bf16}, {"full_step", bench_full_step}, {"decode", bench_decode}, {"llama_decode", bench_llama_decode}, {"llama_prompt", bench_llama_prompt},
                {"gpt2_full_step", bench_gpt2_full_step}, {"llama_lora_step", bench_llama_lora_step}, {"tokenizer", bench_tokenizer}, {"template", bench_template}, {"rouge", bench_rouge}, {"bleu", bench_bleu},

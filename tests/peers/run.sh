@@ -56,6 +56,7 @@ if asked models; then
     begin models "models of transformers, opened by peft.h"
     rm -rf $out/models
     run $python tests/peers/make_models.py $out/models --seed $seed $models
+    run $python tests/peers/make_blocks.py $out/models/gguf --seed $seed
     build/golden $out/models > $log 2>&1 || failed=1
     grep -a FAIL $log
     row theirs
@@ -99,7 +100,7 @@ awk -v versions="$(cat $out/versions)" '
     END {
         print "| right / refused by name / wrong | theirs, opened by peft.h | ours, opened by theirs |\n|---|--:|--:|"
         line("adapters", "adapters of " version("peft"))
-        line("models", "models of " version("transformers") ", 4 bits of " version("bitsandbytes"))
+        line("models", "models of " version("transformers") ", 4 bits of " version("bitsandbytes") ", blocks of " version("gguf"))
         line("configurations", "its config.json of every family, with random settings")
         line("tokenizers", "texts under tokenizer.json, " version("tokenizers"))
         line("templates", "templates, " version("jinja2"))
