@@ -163,9 +163,9 @@ typedef struct peft_context_desc {
     // PEFT_F32, or PEFT_BF16: operands of matrix products of more than a few rows and columns are rounded to
     // it (nearest even), sums and all else stay f32. About twice as fast where peft_bf16_is_fast, no faster
     // else. PEFT_I8, for fast answers: in products of one to four rows (a token or a few) with weights of
-    // PEFT_I8 and PEFT_BLOCKS, x is rounded to 8 bits in runs of 32 that share an f32 scale (0.4 % of their
-    // largest; without it, to 16 bits); larger ones, prompts and training, are as with PEFT_BF16 where
-    // peft_bf16_is_fast, else f32. All other weights' products of few rows are as with PEFT_F32.
+    // PEFT_I8 and PEFT_BLOCKS of 256 inputs and more, x is rounded to 8 bits in runs of 32 that share an f32
+    // scale (0.4 % of their largest; without it, to 16 bits); larger ones, prompts and training, are as with
+    // PEFT_BF16 where peft_bf16_is_fast, else f32. Other products of few rows are as with PEFT_F32.
     peft_dtype compute;
 } peft_context_desc;
 
@@ -7441,8 +7441,8 @@ typedef struct peft__vnni_words {
     __m512i codes, scales;
 } peft__vnni_words;
 PEFT__VNNI peft__vnni_words peft__vnni_words_of(const int type, const int size) {
-    const v_(shorts) i = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23,
-        24, 25, 26, 27, 28, 29, 30, 31};
+    const v_(shorts) i = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22,
+        23, 24, 25, 26, 27, 28, 29, 30, 31};
     const v_(shorts) at = (i >> 3) * (int16_t)(size / 2) + (i & 7) + (int16_t)(size / 2 - 8);
     const v_(shorts) scale = (i >> 2 & 1) * 32 + (i & 3) * (int16_t)(size / 2);
     peft__vnni_words w = {(__m512i)(at + ((at > 31) & (int16_t)(64 - 2 * size))),
@@ -7889,12 +7889,14 @@ static void peft__quant_rows_task(void *arg, int64_t index) {
         float sums[PEFT__QUANT_ROWS * PEFT__QUANT_LINES];
         w.first = begin + j, w.count = PEFT__MIN(PEFT__QUANT_LINES, 4 * (w.gap - j));
         if (v->fast) v->dots(&w, sums);
-        for (int64_t i = 0; i < w.count; i++) {
-            int64_t row = w.first + i % 4 * w.gap + i / 4;
-            if (!v->fast && row < end) peft__quant_dot(v, row, sums + i);
-            for (int64_t r = 0; r < w.m && row < end; r++) {
-                float *y = v->y + r * v->ldy + row, sum = v->s * sums[r * PEFT__QUANT_LINES + i];
-                *y = v->beta == 0 ? sum : sum + v->beta * *y;
+        for (int64_t t = 0; t < 4; t++) {  // of each stream w.count / 4 rows, if there are so many
+            int64_t row = w.first + t * w.gap, n = PEFT__MIN(w.count / 4, end - row);
+            for (int64_t i = 0; i < n && !v->fast; i++) peft__quant_dot(v, row + i, sums + 4 * i + t);
+            for (int64_t r = 0; r < w.m; r++) {
+                const float *sum = sums + r * PEFT__QUANT_LINES + t;
+                float *y = v->y + r * v->ldy + row, s = v->s, beta = v->beta;
+                for (int64_t i = 0; i < n; i++)
+                    y[i] = beta == 0 ? s * sum[4 * i] : s * sum[4 * i] + beta * y[i];
             }
         }
     }
@@ -17617,6 +17619,12 @@ PEFTDEF peft_status peft_model_load(const peft_model_desc *desc, peft_model **ou
         if (c->bos_id < 0) c->bos_id = ids.bos;
         if (c->pad_id < 0) c->pad_id = c->eos_id;
     }
+    bool bytes = status || ctx->compute != PEFT_I8 || desc->config_only;
+    for (int64_t i = 0; !bytes && i < m->tensor_count; i++)
+        bytes = m->tensors[i].quant && !m->tensors[i].quant->map;
+    if (!bytes)
+        peft__log(
+            ctx, "warning: compute int8 is for weights of int8 and GGUF's blocks; %s has none", desc->path);
     if (status) peft_model_destroy(m);
     else *out = m;
     return status;
