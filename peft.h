@@ -162,7 +162,10 @@ typedef struct peft_context_desc {
     peft_files files;  // default: peft_files_stdio()
     // PEFT_F32, or PEFT_BF16: operands of matrix products of more than a few rows and columns are rounded to
     // it (nearest even), sums and all else stay f32. About twice as fast where peft_bf16_is_fast, no faster
-    // else.
+    // else. PEFT_I8, for fast answers: in products of one to four rows (a token or a few) with weights of
+    // PEFT_I8 and PEFT_BLOCKS of 256 inputs and more, x is rounded to 8 bits in runs of 32 that share an f32
+    // scale (0.4 % of their largest; without it, to 16 bits); larger ones, prompts and training, are as with
+    // PEFT_BF16 where peft_bf16_is_fast, else f32. Other products of few rows are as with PEFT_F32.
     peft_dtype compute;
 } peft_context_desc;
 
@@ -2371,8 +2374,8 @@ PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_cont
     if (d.threads < 0 || d.threads > PEFT__MAX_THREADS)
         status = PEFT__REFUSE(ctx, "%d threads; 1 to %d", d.threads, PEFT__MAX_THREADS);
     else if (given % 8) status = PEFT__REFUSE(ctx, "`files` lacks some of its functions");
-    else if (d.compute != PEFT_F32 && d.compute != PEFT_BF16)
-        status = PEFT__REFUSE(ctx, "`compute` is neither f32 nor bf16");
+    else if (d.compute != PEFT_F32 && d.compute != PEFT_BF16 && d.compute != PEFT_I8)
+        status = PEFT__REFUSE(ctx, "`compute` is none of f32, bf16 and int8");
     else if (!peft__simd_available(ctx->simd))
         status = PEFT__CANNOT(ctx, "this machine or build has no instruction set \"%s\"",
             peft_simd_name(ctx->simd));
@@ -6109,7 +6112,8 @@ static void peft__gemm_job_init(peft__gemm_job *g, peft_context *ctx, const peft
     g->isa = peft__isa_of(ctx);
     g->simd = ctx->simd;
     g->pack_panel = g->isa->pack_panel, g->tile = g->isa->tile;
-    g->narrow = ctx->compute == PEFT_BF16 && PEFT__MIN(c->rows, c->cols) > PEFT__FEW;
+    g->narrow = (ctx->compute == PEFT_BF16 || (ctx->compute == PEFT_I8 && ctx->bf16_pairs)) &&
+        PEFT__MIN(c->rows, c->cols) > PEFT__FEW;
     g->pairs = g->narrow && ctx->bf16_pairs;
 #if defined(PEFT__TARGET_BF16)
     if (g->pairs) g->pack_panel = peft__pack_panel_bf16, g->tile = peft__tile_bf16;
@@ -6666,8 +6670,8 @@ static void peft__quant_encode_plain(
 // its weights' absmax and by the scale of its own eight numbers of x. The cost is the rounding of x to
 // 1/16383 of the largest of eight and of the table to 1/15684: about 5e-5 of the result. Codes of int8 and of
 // GGUF's blocks are widened as they are, x is rounded to 1/32767 of the largest of 32, and each run of 32 is
-// scaled on its own: about 2e-5 (peft__vnni_dots: to 1/32639, two bytes). With n contiguous, sums of one
-// chunk of columns stay in registers.
+// scaled on its own: about 2e-5 (peft__vnni_dots: to 1/32639, two bytes; compute int8: to 1/127, 6e-3). With
+// n contiguous, sums of one chunk of columns stay in registers.
 
 // The largest power of two that divides row stride and block: scales change only at multiples of it.
 PEFT__INLINE int64_t peft__quant_grain(const peft_quant *q, int64_t stride) {
@@ -6702,6 +6706,7 @@ typedef struct peft__quant_lines {
     int64_t first, gap, last, stride, count, k, grain;  // row r: weights [r*stride, ... + k)
     int64_t ahead;  // bytes from here to what is fetched
     int64_t m, xs;  // rows of x as the product reads them, at xp + r*xs
+    int bytes;  // of a number of x beside int8 and blocks: 1 with compute int8, else 2
     const float *xp;
     int16_t map[16];  // the table of 4-bit codes in integers
 } peft__quant_lines;
@@ -6725,21 +6730,21 @@ PEFT__INLINE void peft__quant_fetch_row(const uint8_t *p, int64_t pitch) {
 // How x [k] lies for `dots`: k 16-bit integers, then for each 8 runs of 32 their scales and scaled sums
 #define PEFT__RUNS_SIZE(k) ((k) / 2 + ((k) + 255) / 256 * 16)  // floats
 static void peft__round_runs(
-    float (*peak_of)(const float *x, int64_t n), const float *x, int64_t k, float *xp) {
+    float (*peak_of)(const float *x, int64_t n), int bytes, const float *x, int64_t k, float *xp) {
     int16_t *codes = (int16_t *)(void *)xp;
-    float *scales = xp + k / 2;
+    float *scales = xp + k / 2, most = bytes == 1 ? 127.0f : 32767.0f;
     memset(scales, 0, (size_t)(PEFT__RUNS_SIZE(k) - k / 2) * sizeof(float));
     for (int64_t i = 0; i < k; i += 32, x += 32, codes += 32) {
         float peak = peak_of(x, 32), *scale = scales + i / 256 * 16 + i % 256 / 32;
         bool finite = peak - peak == 0;
         peak = PEFT__MAX(peak, 1e-30f);
-        float factor = finite ? 32767.0f / peak : 0;
+        float factor = finite ? most / peak : 0;
         int32_t sum = 0;
         for (int j = 0; j < 32; j++) {
             codes[j] = finite ? (int16_t)peft__round_float(x[j] * factor) : 0;
             sum += codes[j];
         }
-        scale[0] = finite ? peak / 32767.0f : (float)NAN;
+        scale[0] = finite ? peak / most : (float)NAN;
         scale[8] = scale[0] * (float)sum;
     }
 }
@@ -7582,9 +7587,9 @@ v_kernel float v_(quant_peak)(const float *x, int64_t n) {
 // the order that takes them from the blocks at least cost (peft__vnni_layouts). x in 16 bits is 256 high
 // + low, so that one accumulator takes both: a group costs two or four conversions to float.
 #define PEFT__VNNI PEFT__INLINE PEFT__TARGET_VNNI
-// What dots reads of 256 numbers of x, chunks in the layout's order: 256 high bytes, 256 low ones, 16 scales
-// of the chunks, 16 scaled sums.
-#define PEFT__VNNI_GROUP 160  // floats
+// What dots reads of 256 numbers of x: 256 high bytes and 256 low ones, or compute int8's 256 bytes, chunks
+// in the layout's order; then the scales of 8 runs and 8 scaled sums (Q6_K: of the 16 chunks).
+#define PEFT__VNNI_GROUP(bytes) (64 * (bytes) + 32)  // floats
 typedef enum peft__vnni_layout { PEFT__VNNI_PLAIN, PEFT__VNNI_HALVES, PEFT__VNNI_K } peft__vnni_layout;
 // Chunk c of each 8 is at place[c]; the chunk at p is of run run[p]. HALVES: the low nibbles of four blocks
 // of 32, then their high ones. K: 64 bytes with runs 0 and 2 in their low nibbles, 1 and 3 in the high ones.
@@ -7599,22 +7604,32 @@ PEFT__INLINE peft__vnni_layout peft__vnni_layout_of(int type) {
                                                                                     : PEFT__VNNI_HALVES;
 }
 
-static PEFT__TARGET_VNNI void peft__vnni_round(int type, const float *x, int64_t k, float *xp) {
+static PEFT__TARGET_VNNI void peft__vnni_round(int type, int bytes, const float *x, int64_t k, float *xp) {
     const uint8_t *place = peft__vnni_layouts[peft__vnni_layout_of(type)].place;
-    memset(xp + k / 256 * PEFT__VNNI_GROUP, 0, k % 256 ? PEFT__VNNI_GROUP * sizeof(float) : 0);
-    for (int64_t i = 0; i < k; i += 16) {
-        float peak = v_(quant_peak)(x + (i & -32), 32), *group = xp + i / 256 * PEFT__VNNI_GROUP;
-        int at = place[i / 16 % 8] + (int)(i / 128 % 2 * 8);
-        bool finite = peak - peak == 0;
+    const bool chunks = type == PEFT_GGML_Q6_K;
+    const float most = bytes == 1 ? 127.0f : 32639.0f;  // 127 * 256 + 127
+    memset(xp + k / 256 * PEFT__VNNI_GROUP(bytes), 0, k % 256 ? PEFT__VNNI_GROUP(bytes) * sizeof(float) : 0);
+    for (int64_t i = 0; i < k; i += 32) {
+        float peak = v_(quant_peak)(x + i, 32), *group = xp + i / 256 * PEFT__VNNI_GROUP(bytes);
+        float *scales = group + 64 * bytes + (chunks ? 0 : i % 256 / 32);
+        const bool finite = peak - peak == 0;
         peak = PEFT__MAX(peak, 1e-30f);
-        __m512 scaled = _mm512_mul_ps(v_load(x + i), v_set(32639.0f / peak));  // 127 * 256 + 127
-        __m512i codes = _mm512_maskz_cvtps_epi32(finite ? 0xFFFF : 0, scaled);
-        __m512i high = _mm512_srai_epi32(_mm512_add_epi32(codes, _mm512_set1_epi32(128)), 8);
-        __m512i low = _mm512_sub_epi32(codes, _mm512_slli_epi32(high, 8));
-        _mm_storeu_si128((__m128i *)(void *)(group + 4 * at), _mm512_cvtepi32_epi8(high));
-        _mm_storeu_si128((__m128i *)(void *)(group + 64 + 4 * at), _mm512_cvtepi32_epi8(low));
-        group[128 + at] = finite ? peak / 32639.0f : (float)NAN;
-        group[144 + at] = group[128 + at] * (float)_mm512_reduce_add_epi32(codes);
+        float scale = finite ? peak / most : (float)NAN;
+        int sum = 0;
+        for (int h = 0; h < 2; h++) {
+            int at = place[i / 16 % 8 + h] + (int)(i / 128 % 2 * 8);
+            __m512 scaled = _mm512_mul_ps(v_load(x + i + 16 * h), v_set(most / peak));
+            __m512i codes = _mm512_maskz_cvtps_epi32(finite ? 0xFFFF : 0, scaled), high = codes;
+            if (bytes > 1) {
+                high = _mm512_srai_epi32(_mm512_add_epi32(codes, _mm512_set1_epi32(128)), 8);
+                __m512i low = _mm512_sub_epi32(codes, _mm512_slli_epi32(high, 8));
+                _mm_storeu_si128((__m128i *)(void *)(group + 64 + 4 * at), _mm512_cvtepi32_epi8(low));
+            }
+            _mm_storeu_si128((__m128i *)(void *)(group + 4 * at), _mm512_cvtepi32_epi8(high));
+            sum = _mm512_reduce_add_epi32(codes) + (chunks ? 0 : sum);
+            if (chunks) scales[at] = scale, scales[16 + at] = scale * (float)sum;
+        }
+        if (!chunks) scales[0] = scale, scales[8] = scale * (float)sum;
     }
 }
 
@@ -7624,35 +7639,53 @@ PEFT__VNNI __m128i peft__vnni_halves(const uint8_t *b, const int size) {  // 16 
     return _mm_set_epi16(PEFT__VNNI_HALF(7), PEFT__VNNI_HALF(6), PEFT__VNNI_HALF(5), PEFT__VNNI_HALF(4),
         PEFT__VNNI_HALF(3), PEFT__VNNI_HALF(2), PEFT__VNNI_HALF(1), PEFT__VNNI_HALF(0));
 }
-// The scales of a group's 8 runs, then, where the format has them, its minima.
-PEFT__VNNI __m512 peft__vnni_scales(
-    const int type, const int size, const peft_quant *q, const uint8_t *b, int64_t at, int64_t runs) {
-    __m512 out[1];
-    if (type == PEFT_GGML_Q4_K || type == PEFT_GGML_Q5_K) {
-        v_(ggml_scales)(type, b, out);
-        return out[0];
+// Where two loads have the words of four blocks' 16 bytes of nibbles (the first and the last 64 bytes of
+// them), and of eight blocks' scales, twice, or (_1) with their minima.
+typedef struct peft__vnni_words {
+    __m512i codes, scales;
+} peft__vnni_words;
+PEFT__VNNI peft__vnni_words peft__vnni_words_of(const int type, const int size) {
+    const v_(shorts) i = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22,
+        23, 24, 25, 26, 27, 28, 29, 30, 31};
+    const v_(shorts) at = (i >> 3) * (int16_t)(size / 2) + (i & 7) + (int16_t)(size / 2 - 8);
+    const v_(shorts) scale = (i >> 2 & 1) * 32 + (i & 3) * (int16_t)(size / 2);
+    peft__vnni_words w = {(__m512i)(at + ((at > 31) & (int16_t)(64 - 2 * size))),
+        (__m512i)(scale + (i >> 3 & (int16_t)(type == PEFT_GGML_Q4_1)))};
+    return w;
+}
+// The scales of a group's 8 runs, then once more, or its minima where the format has them.
+PEFT__VNNI __m512 peft__vnni_scales(const int type, const int size, const peft_quant *q,
+    const peft__vnni_words *words, const uint8_t *b, int64_t at, int64_t runs) {
+    if (type == PEFT_GGML_Q4_K || type == PEFT_GGML_Q5_K) {  // as peft__unpack_k reads them, four at a time
+        const __m128i low = _mm_setr_epi8(4, 5, 6, 7, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15);
+        const __m128i top = _mm_setr_epi8(-1, -1, -1, -1, 4, 5, 6, 7, -1, -1, -1, -1, 8, 9, 10, 11);
+        const __m128i bits = _mm_setr_epi32(0x3F3F3F3F, 0x0F0F0F0F, 0x3F3F3F3F, 0x0F0F0F0F);
+        const __m512i which = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi32(1), 1);
+        __m128i s = _mm_loadu_si128(PEFT__M128(b)), high = _mm_srli_epi32(_mm_shuffle_epi8(s, top), 2);
+        __m128i small = _mm_srlv_epi32(_mm_shuffle_epi8(s, low), _mm_setr_epi32(0, 0, 0, 4));
+        small = _mm_or_si128(_mm_and_si128(small, bits), _mm_and_si128(high, _mm_set1_epi8(0x30)));
+        __m512 d = _mm512_permutexvar_ps(which, _mm512_castps128_ps512(_mm_cvtph_ps(s)));
+        return _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(small)));
     }
     if (type == PEFT__GGML_OWN) {
         float scales[16] = {0};
-        for (int64_t e = 0; e < runs; e++) scales[e] = peft__quant_scale(q, (at + 32 * e) >> q->block_shift);
+        for (int64_t e = 0; e < runs; e++)
+            scales[e] = scales[e + 8] = peft__quant_scale(q, (at + 32 * e) >> q->block_shift);
         return v_load(scales);
     }
-    if (size <= 20) {  // two loads hold all: words e * size / 2 of blocks 0 to 3, and of 4 to 7
-        const int s = size / 2;
-        __m512i of = _mm512_castsi256_si512(_mm256_set_epi16((int16_t)(3 * s + 33), (int16_t)(2 * s + 33),
-            (int16_t)(s + 33), 33, (int16_t)(3 * s + 1), (int16_t)(2 * s + 1), (int16_t)(s + 1), 1,
-            (int16_t)(3 * s + 32), (int16_t)(2 * s + 32), (int16_t)(s + 32), 32, (int16_t)(3 * s),
-            (int16_t)(2 * s), (int16_t)s, 0));
-        of = _mm512_permutex2var_epi16(peft__vnni_load(b), of, peft__vnni_load(b + 4 * size));
+    if (size <= 20) {
+        __m512i of = _mm512_permutex2var_epi16(
+            peft__vnni_load(b), words->scales, peft__vnni_load(b + 4 * size));
         return _mm512_cvtph_ps(_mm512_castsi512_si256(of));
     }
-    return _mm512_cvtph_ps(_mm256_set_m128i(
-        type == PEFT_GGML_Q5_1 ? peft__vnni_halves(b + 2, size) : _mm_setzero_si128(),
-        peft__vnni_halves(b, size)));
+    __m128i d = peft__vnni_halves(b, size);
+    return _mm512_cvtph_ps(
+        _mm256_set_m128i(type == PEFT_GGML_Q5_1 ? peft__vnni_halves(b + 2, size) : d, d));
 }
 
 // The codes of half h of a group as two vectors
-PEFT__VNNI void peft__vnni_codes(const int type, const int size, const uint8_t *b, const int h, __m512i *v) {
+PEFT__VNNI void peft__vnni_codes(const int type, const int size, const peft__vnni_words *words,
+    const uint8_t *b, const int h, __m512i *v) {
     const __m512i low = _mm512_set1_epi8(15), two = _mm512_set1_epi8(16);
     __m512i n, high;
     if (type == PEFT_GGML_Q8_0 || type == PEFT__GGML_OWN) {
@@ -7671,11 +7704,9 @@ PEFT__VNNI void peft__vnni_codes(const int type, const int size, const uint8_t *
     } else if (type == PEFT_GGML_Q6_K) {
         n = peft__vnni_load(b + 64 * h);
     } else {
-        const uint8_t *p = b + (4 * h + 1) * size - 16;
-        n = _mm512_castsi128_si512(_mm_loadu_si128(PEFT__M128(p)));
-        n = _mm512_inserti32x4(n, _mm_loadu_si128(PEFT__M128(p + size)), 1);
-        n = _mm512_inserti32x4(n, _mm_loadu_si128(PEFT__M128(p + 2 * size)), 2);
-        n = _mm512_inserti32x4(n, _mm_loadu_si128(PEFT__M128(p + 3 * size)), 3);
+        const uint8_t *p = b + 4 * h * size;
+        n = _mm512_permutex2var_epi16(
+            peft__vnni_load(p), words->codes, peft__vnni_load(p + 4 * size - 64));
     }
     v[0] = _mm512_and_si512(n, low), v[1] = _mm512_and_si512(_mm512_srli_epi16(n, 4), low);
     if (type == PEFT_GGML_IQ4_NL) {
@@ -7714,18 +7745,16 @@ PEFT__VNNI void peft__vnni_codes(const int type, const int size, const uint8_t *
         const uint8_t *b = row[i]; \
         if (n < 256) b = (const uint8_t *)memcpy(rest, b, (size_t)(n / 32 * size)); \
         row[i] += block == 32 ? 8 * size : size; \
-        d = peft__vnni_scales(type, size, w->q, b, at[i] + p, n / 32); \
-        m = _mm512_permutexvar_ps(_mm512_add_epi32(runs, _mm512_set1_epi32(8)), d); \
-        d = type == PEFT_GGML_Q6_K ? _mm512_mul_ps(v_(bytes)(b + 192), v_set(v_half(b + 208))) \
-                                   : _mm512_permutexvar_ps(runs, d); \
-        peft__vnni_codes(type, size, b, 0, v), peft__vnni_codes(type, size, b, 1, v + 2); \
+        d = chunks ? _mm512_mul_ps(v_(bytes)(b + 192), v_set(v_half(b + 208))) \
+                   : peft__vnni_scales(type, size, w->q, &words, b, at[i] + p, n / 32); \
+        peft__vnni_codes(type, size, &words, b, 0, v), peft__vnni_codes(type, size, &words, b, 1, v + 2); \
     } \
     PEFT__VNNI_ADD(i, xp + (R == 1 ? 0 : i * w->xs))
 #define PEFT__VNNI_ADD(i, from) \
     { \
         const float *x = from; \
-        __m512 by = _mm512_mul_ps(d, v_load(x + 128)); \
-        u[i] = v_fma(minima ? m : d, v_load(x + 144), u[i]); \
+        __m512 by = _mm512_mul_ps(d, v_load(x + 64 * bytes)); \
+        u[i] = chunks ? v_fma(d, v_load(x + 64 * bytes + 16), u[i]) : _mm512_add_ps(u[i], by); \
         PEFT__VNNI_STEP(i, 0) PEFT__VNNI_STEP(i, 1) PEFT__VNNI_STEP(i, 2) PEFT__VNNI_STEP(i, 3) \
     }
 #define PEFT__VNNI_DOT(s, j, part) _mm512_dpbusd_epi32(s, v[j], (__m512i)v_load(x + part + 16 * (j)))
@@ -7733,37 +7762,45 @@ PEFT__VNNI void peft__vnni_codes(const int type, const int size, const uint8_t *
     if (!shared || j % 2 == 0) { \
         __m512i s = PEFT__VNNI_DOT(_mm512_setzero_si512(), j, 0); \
         if (shared) s = PEFT__VNNI_DOT(s, (j + 1) % 4, 0); \
-        s = PEFT__VNNI_DOT(_mm512_slli_epi32(s, 8), j, 64); \
-        if (shared) s = PEFT__VNNI_DOT(s, (j + 1) % 4, 64); \
-        __m512i lanes = _mm512_add_epi32(quarters, _mm512_set1_epi32(4 * j)); \
-        t[i] = v_fma(_mm512_cvtepi32_ps(s), _mm512_permutexvar_ps(lanes, by), t[i]); \
+        if (bytes > 1) { \
+            s = PEFT__VNNI_DOT(_mm512_slli_epi32(s, 8), j, 64); \
+            if (shared) s = PEFT__VNNI_DOT(s, (j + 1) % 4, 64); \
+        } \
+        t[i] = v_fma(_mm512_cvtepi32_ps(s), _mm512_permutexvar_ps(lanes[j], by), t[i]); \
     }
-PEFT__VNNI void peft__vnni_dots_of(
-    const int type, const int block, const int size, const int R, const peft__quant_lines *w, float *out) {
+PEFT__VNNI void peft__vnni_dots_of(const int type, const int block, const int size, const int bytes,
+    const int R, const peft__quant_lines *w, float *out) {
     const peft__vnni_layout layout = peft__vnni_layout_of(type);
+    const bool chunks = type == PEFT_GGML_Q6_K;  // have scales, not runs
     const bool shared = layout == PEFT__VNNI_HALVES;  // two vectors have the same scales
-    const bool minima = type == PEFT_GGML_Q4_1 || type == PEFT_GGML_Q5_1 || layout == PEFT__VNNI_K;
-    const float offset = layout == PEFT__VNNI_K ? -1 : minima ? 1 : type == PEFT_GGML_Q4_0 ? -8
-        : type == PEFT_GGML_Q5_0 ? -16 : type == PEFT_GGML_Q6_K ? -32 : -128;  // of the codes, by d or m
+    const float offset = layout == PEFT__VNNI_K ? -1 : type == PEFT_GGML_Q4_1 || type == PEFT_GGML_Q5_1 ? 1
+        : type == PEFT_GGML_Q4_0 ? -8 : type == PEFT_GGML_Q5_0 ? -16 : chunks ? -32 : -128;  // of the codes
+    const __m512 offsets = _mm512_maskz_mov_ps(chunks ? 0xFFFF : 0xFF00, v_set(offset));
+    const peft__vnni_words words = peft__vnni_words_of(type, size);
     const __m512i quarters = _mm512_set_epi32(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0);
     const __m512i runs = _mm512_cvtepu8_epi32(_mm_loadu_si128(PEFT__M128(peft__vnni_layouts[layout].run)));
+    __m512i v[4], lanes[4];
     uint8_t rest[8 * 34];
-    __m512i v[4];
-    memset(rest, 0, sizeof(rest));
+#define PEFT__VNNI_LANES(j) \
+    lanes[j] = _mm512_add_epi32(quarters, _mm512_set1_epi32(4 * j)); \
+    if (!chunks) lanes[j] = _mm512_permutexvar_epi32(lanes[j], runs);
+    PEFT__REPEAT_4(PEFT__VNNI_LANES)
+    if (w->k % 256) memset(rest, 0, sizeof(rest));
     for (int64_t g = 0; g < w->count; g += R == 1 ? 4 : 1) {
-        __m512 none = _mm512_setzero_ps(), d = none, m = none, t[4] = {none, none, none, none},
+        __m512 none = _mm512_setzero_ps(), d = none, t[4] = {none, none, none, none},
                u[4] = {none, none, none, none};
         int64_t at[4];
         const uint8_t *row[4];
         for (int i = 0; i < 4; i++)
             at[i] = peft__quant_line(w, g + (R == 1 ? i : 0)), row[i] = peft__quant_at(w->q, w->data, at[i]);
         const float *xp = w->xp;
-        for (int64_t p = 0; p < w->k; p += 256, xp += PEFT__VNNI_GROUP) {
+        for (int64_t p = 0; p < w->k; p += 256, xp += PEFT__VNNI_GROUP(bytes)) {
             const int64_t n = PEFT__MIN(256, w->k - p);
             PEFT__REPEAT_4(PEFT__VNNI_ROW)
         }
-        __m128 sum = peft__sum4_avx512(u[0], u[1], u[2], u[3]);
-        sum = _mm_fmadd_ps(sum, _mm_set1_ps(offset), peft__sum4_avx512(t[0], t[1], t[2], t[3]));
+#define PEFT__VNNI_END(i) t[i] = v_fma(u[i], offsets, t[i]);
+        PEFT__REPEAT_4(PEFT__VNNI_END)
+        __m128 sum = peft__sum4_avx512(t[0], t[1], t[2], t[3]);
         float sums[4];
         _mm_storeu_ps(R == 1 ? out + g : sums, sum);
         for (int r = 0; r < 4 && R == 4; r++) out[r * PEFT__QUANT_LINES + g] = sums[r];
@@ -7771,8 +7808,9 @@ PEFT__VNNI void peft__vnni_dots_of(
 }
 #define PEFT__VNNI_CASE(type, block, size) \
     case type: \
-        if (w->m == 1) peft__vnni_dots_of(type, block, size, 1, w, out); \
-        else peft__vnni_dots_of(type, block, size, 4, w, out); \
+        if (w->m > 1) peft__vnni_dots_of(type, block, size, w->bytes, 4, w, out); \
+        else if (w->bytes > 1) peft__vnni_dots_of(type, block, size, 2, 1, w, out); \
+        else peft__vnni_dots_of(type, block, size, 1, 1, w, out); \
         break;
 static PEFT__TARGET_VNNI void peft__vnni_dots(const peft__quant_lines *w, float *out) {
     switch (w->q->ggml ? w->q->ggml->type : PEFT__GGML_OWN) {
@@ -8011,9 +8049,10 @@ typedef struct peft__quant_job {
     const peft__quant_isa *quant_isa;
     int64_t n, tasks;
     float s, beta;
-    const float *x;  // [m, k]
+    const float *x;  // [m, k], rows ldx apart
+    int64_t ldx;
     bool fast;  // rows begin where the vectors need it
-    bool bytes;  // products of bytes: dots is peft__vnni_dots
+    bool vnni;  // dots is peft__vnni_dots
     void (*dots)(const peft__quant_lines *w, float *out);
     peft__quant_lines w;  // all rows of the weight, or all columns
     float *y;  // [m, n], rows ldy apart
@@ -8029,15 +8068,17 @@ static void peft__quant_put(
     else peft__put_sums(y, sums, count, v->s, v->beta);
 }
 
-// Row j of the weight times x, for rows at any position.
-static float peft__quant_dot(const peft__quant_job *v, int64_t j) {
-    float run[PEFT__QUANT_COLUMNS], sum = 0;
+// Row j of the weight times each row of x, for rows at any position: sums[r*LINES]
+static void peft__quant_dot(const peft__quant_job *v, int64_t j, float *sums) {
+    float run[PEFT__QUANT_COLUMNS];
     for (int64_t p = 0; p < v->w.k; p += PEFT__QUANT_COLUMNS) {
         int64_t count = PEFT__MIN(PEFT__QUANT_COLUMNS, v->w.k - p);
         v->quant_isa->expand(v->w.q, v->w.data, j * v->w.stride + p, count, run);
-        sum += v->isa->dot(v->x + p, run, count);
+        for (int64_t r = 0; r < v->w.m; r++) {
+            float *sum = sums + r * PEFT__QUANT_LINES, part = v->isa->dot(v->x + r * v->ldx + p, run, count);
+            *sum = p ? *sum + part : part;
+        }
     }
-    return sum;
 }
 
 // A task owns whole groups of four rows of the weight: one of each of four streams, as in chapter 3.
@@ -8052,11 +8093,15 @@ static void peft__quant_rows_task(void *arg, int64_t index) {
         float sums[PEFT__QUANT_ROWS * PEFT__QUANT_LINES];
         w.first = begin + j, w.count = PEFT__MIN(PEFT__QUANT_LINES, 4 * (w.gap - j));
         if (v->fast) v->dots(&w, sums);
-        for (int64_t i = 0; i < w.count; i++) {
-            int64_t row = w.first + i % 4 * w.gap + i / 4;
-            if (!v->fast && row < end) sums[i] = peft__quant_dot(v, row);
-            for (int64_t r = 0; r < w.m && row < end; r++)
-                peft__put_sums(v->y + r * v->ldy + row, sums + r * PEFT__QUANT_LINES + i, 1, v->s, v->beta);
+        for (int64_t t = 0; t < 4; t++) {  // of each stream w.count / 4 rows, if there are so many
+            int64_t row = w.first + t * w.gap, n = PEFT__MIN(w.count / 4, end - row);
+            for (int64_t i = 0; i < n && !v->fast; i++) peft__quant_dot(v, row + i, sums + 4 * i + t);
+            for (int64_t r = 0; r < w.m; r++) {
+                const float *sum = sums + r * PEFT__QUANT_LINES + t;
+                float *y = v->y + r * v->ldy + row, s = v->s, beta = v->beta;
+                for (int64_t i = 0; i < n; i++)
+                    y[i] = beta == 0 ? s * sum[4 * i] : s * sum[4 * i] + beta * y[i];
+            }
         }
     }
 }
@@ -8103,25 +8148,33 @@ static float peft__quant_map16(const float *map, int16_t *out) {
 }
 
 // Stores the rows of x as dots4 and dots read them: one, or PEFT__QUANT_ROWS, where the last may be repeated.
-static peft_status peft__quant_place_x(peft_context *ctx, peft__quant_job *v, int64_t ldx) {
+// Where there are no dots, compute int8 rounds x and the product stays in floats.
+static peft_status peft__quant_place_x(peft_context *ctx, peft__quant_job *v) {
     peft__quant_lines *w = &v->w;
     int64_t width = v->quant_isa->width, rows = w->m > 1 ? PEFT__QUANT_ROWS : 1;
     w->xs = w->q->map ? peft__div_up(w->k, 8 * width) * 5 * width : PEFT__RUNS_SIZE(w->k);
     v->dots = w->q->map ? v->quant_isa->dots4 : v->quant_isa->dots;
+    if (!v->fast) w->xs += w->k;
 #if defined(PEFT__TARGET_VNNI)
-    if (v->bytes) w->xs = peft__div_up(w->k, 256) * PEFT__VNNI_GROUP, v->dots = peft__vnni_dots;
+    if (v->vnni) w->xs = peft__div_up(w->k, 256) * PEFT__VNNI_GROUP(w->bytes), v->dots = peft__vnni_dots;
 #endif
     if (peft__gemm_reserve(ctx, (size_t)(rows * w->xs) * sizeof(float))) return PEFT_ERROR_MEMORY;
     float *xp = (float *)ctx->gemm_scratch, unit = w->q->map ? peft__quant_map16(w->q->map, w->map) : 1.0f;
     w->xp = xp;
     for (int64_t r = 0; r < rows; r++, xp += w->xs) {
-        const float *x = v->x + PEFT__MIN(r, w->m - 1) * ldx;
+        const float *x = v->x + PEFT__MIN(r, w->m - 1) * v->ldx;
         if (w->q->map) v->quant_isa->round_x(unit, x, w->k, xp);
 #if defined(PEFT__TARGET_VNNI)
-        else if (v->bytes) peft__vnni_round(w->q->ggml ? w->q->ggml->type : PEFT__GGML_OWN, x, w->k, xp);
+        else if (v->vnni)
+            peft__vnni_round(w->q->ggml ? w->q->ggml->type : PEFT__GGML_OWN, w->bytes, x, w->k, xp);
 #endif
-        else peft__round_runs(v->quant_isa->peak, x, w->k, xp);
+        else peft__round_runs(v->quant_isa->peak, w->bytes, x, w->k, xp);
+        const int16_t *codes = (const int16_t *)(const void *)xp;
+        const float *scales = xp + w->k / 2;
+        for (int64_t p = 0; p < w->k && !v->fast; p++)
+            xp[w->xs - w->k + p] = (float)codes[p] * scales[p / 256 * 16 + p % 256 / 32];
     }
+    if (!v->fast) v->x = w->xp + w->xs - w->k, v->ldx = w->xs;
     return PEFT_OK;
 }
 
@@ -8138,14 +8191,15 @@ static peft_status peft__quant_few(peft_context *ctx, const peft__matrix *c, flo
     int64_t tasks = !transposed ? peft__div_up(n, PEFT__QUANT_COLUMNS) : threads;
     if (threads > 1 && transposed && n * k >= PEFT__QUANT_LARGE) tasks *= 4;
     int64_t least = q->map ? isa->grain : transposed ? 32 : isa->width;
-    bool fast = isa->dots4 && grain >= least && (!transposed || k >= PEFT__QUANT_SHORT);
-    if (q->ggml && (!transposed || q->ggml->type == PEFT_GGML_Q8_K)) fast = false;
-    if (m > 1 && (m > PEFT__QUANT_ROWS || !fast || !transposed)) return PEFT_OK;
+    bool whole = grain >= least && (!transposed || k >= PEFT__QUANT_SHORT);
+    if (q->ggml && (!transposed || q->ggml->type == PEFT_GGML_Q8_K)) whole = false;
+    bool fast = whole && isa->dots4, bytes = whole && transposed && !q->map && ctx->compute == PEFT_I8;
+    if (m > 1 && (m > PEFT__QUANT_ROWS || !(fast || bytes) || !transposed)) return PEFT_OK;
     peft__quant_lines w = {q, (const uint8_t *)b->data, NULL, 0, 0, 0, stride, 0, k, grain,
-        PEFT__MAX(PEFT__QUANT_AHEAD, 4 * stride / 2), m, 0, NULL, {0}};
-    peft__quant_job v = {peft__isa_of(ctx), isa, n, tasks, s, beta, (const float *)x->data, fast,
+        PEFT__MAX(PEFT__QUANT_AHEAD, 4 * stride / 2), m, 0, bytes ? 1 : 2, NULL, {0}};
+    peft__quant_job v = {peft__isa_of(ctx), isa, n, tasks, s, beta, (const float *)x->data, x->row_step, fast,
         ctx->vnni && peft__quant_in_bytes(q), NULL, w, (float *)(uintptr_t)c->data, c->row_step};
-    if (transposed && fast && peft__quant_place_x(ctx, &v, x->row_step)) return PEFT_ERROR_MEMORY;
+    if (transposed && (fast || bytes) && peft__quant_place_x(ctx, &v)) return PEFT_ERROR_MEMORY;
     peft__each_task(
         threads > 1 ? ctx : NULL, tasks, transposed ? peft__quant_rows_task : peft__quant_columns_task, &v);
     *done = true;
@@ -17821,6 +17875,12 @@ PEFTDEF peft_status peft_model_load(const peft_model_desc *desc, peft_model **ou
         if (c->bos_id < 0) c->bos_id = ids.bos;
         if (c->pad_id < 0) c->pad_id = c->eos_id;
     }
+    bool bytes = status || ctx->compute != PEFT_I8 || desc->config_only;
+    for (int64_t i = 0; !bytes && i < m->tensor_count; i++)
+        bytes = m->tensors[i].quant && !m->tensors[i].quant->map;
+    if (!bytes)
+        peft__log(
+            ctx, "warning: compute int8 is for weights of int8 and GGUF's blocks; %s has none", desc->path);
     if (status) peft_model_destroy(m);
     else *out = m;
     return status;

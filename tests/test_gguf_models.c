@@ -61,14 +61,18 @@ static void test_blocks(void) {
     }
 }
 
+static float bf16(float x) { return peft__bf16_to_f32(peft__f32_to_bf16(x)); }
+
 // Every instruction set expands blocks to the values of the plain decoders, wherever a piece begins; products with them, in all
 // shapes, both ways and strided, are those with the expanded matrix. For up to four rows that bound is the rounding of x to 1/32639 of
-// the largest of 32, which a wrong scale, minimum or order of codes exceeds a thousandfold.
-static void test_block_products(peft_simd simd, bool vnni) {
+// the largest of 32, which a wrong scale, minimum or order of codes exceeds a thousandfold. With compute int8 x is what rounding to 8 bits
+// makes of it, the same numbers on every instruction set, and beyond that only sums may round.
+static void test_block_products(peft_simd simd, peft_dtype compute, bool vnni) {
     enum { ROWS = 70, COLS = 768, MOST = 17 };
-    static float w[ROWS * COLS], part[COLS], x[MOST * COLS], peaks[MOST * COLS], got[MOST * COLS], again[MOST * COLS];
+    static float w[ROWS * COLS], part[COLS], x[MOST * COLS], rounded[MOST * COLS], peaks[MOST * COLS], got[MOST * COLS], again[MOST * COLS];
     static unsigned char data[ROWS * COLS * 2];
     peft_context_desc d = {0};
+    d.compute = compute;
     peft_context *c, *threaded;
     peft_rng r;
     peft_rng_seed(&r, 77);
@@ -98,11 +102,14 @@ static void test_block_products(peft_simd simd, bool vnni) {
         for (int i = 0; i < MOST * COLS; i++) {  // of the 32 that share a scale in a row of COLS
             peaks[i] = 0;
             for (int e = i / 32 * 32; e < i / 32 * 32 + 32; e++) peaks[i] = fmaxf(peaks[i], fabsf(x[e]));
+            rounded[i] = rintf(x[i] * (127 / peaks[i])) * (peaks[i] / 127);
         }
         static const int heights[] = {1, 3, 4, MOST};
         for (int h = 0; h < 4; h++)
             for (int transposed = 0; transposed < 2; transposed++) {
                 int m = heights[h], n = transposed ? ROWS : COLS, depth = transposed ? COLS : ROWS;
+                bool few = transposed && m <= 4, bytes = few && compute == PEFT_I8 && f->type != PEFT_GGML_Q8_K;
+                bool narrow = m == MOST && compute == PEFT_I8 && peft_bf16_is_fast(c);  // products in bf16
                 peft__matrix b = peft__matrix_of(&t);
                 if (transposed) b = peft__T(b);
                 bool ok = peft__matmul(c, peft__dense(got, m, n), 0, 1, peft__dense(x, m, depth), b) == PEFT_OK;
@@ -110,12 +117,14 @@ static void test_block_products(peft_simd simd, bool vnni) {
                     for (int j = 0; j < n && ok; j++) {
                         double sum = 0, size = 0, rounding = 0;
                         for (int p = 0; p < depth; p++) {
-                            double weight = (double)w[transposed ? j * COLS + p : p * COLS + j], v = (double)x[i * depth + p] * weight;
+                            double weight = (double)w[transposed ? j * COLS + p : p * COLS + j];
+                            double v = (double)(bytes ? rounded : x)[i * depth + p] * weight;
+                            if (narrow) v = (double)bf16(x[i * depth + p]) * (double)bf16((float)weight);
                             sum += v, size += fabs(v);
                             rounding += (double)peaks[i * depth + p] / 32639 * 0.5001 * fabs(weight);
                         }
                         double room = (depth + 8) * 6e-8 * 4 * size + 1e-30;  // 4: codes and minima are multiplied apart
-                        if (transposed && m <= 4 && simd != PEFT_SIMD_PORTABLE) room += rounding;
+                        if (few && !bytes && simd != PEFT_SIMD_PORTABLE) room += rounding;
                         ok = fabs((double)got[i * n + j] - sum) <= room;
                         if (!ok) printf("%s m %d t %d (%d, %d): %g, not %g within %g\n", f->name, m, transposed, i, j, (double)got[i * n + j], sum, room);
                     }
@@ -1224,8 +1233,10 @@ int main(void) {
     if (peft_context_create(NULL, &ctx)) return 1;
     test_blocks();
     for (int simd = PEFT_SIMD_PORTABLE; simd <= PEFT_SIMD_AVX512; simd++)
-        if (peft__simd_available((peft_simd)simd)) test_block_products((peft_simd)simd, true);
-    if (ctx->vnni) test_block_products(PEFT_SIMD_AVX512, false);  // machines with AVX-512 that cannot multiply bytes
+        for (int compute = PEFT_F32; compute <= PEFT_I8; compute += PEFT_I8)
+            if (peft__simd_available((peft_simd)simd)) test_block_products((peft_simd)simd, (peft_dtype)compute, true);
+    for (int compute = PEFT_F32; compute <= PEFT_I8 && ctx->vnni; compute += PEFT_I8)  // AVX-512 without multiplied bytes
+        test_block_products(PEFT_SIMD_AVX512, (peft_dtype)compute, false);
     test_quantized_models();
     test_quantizer();
     test_names();

@@ -304,6 +304,17 @@ static void test_bf16(const char *targets) {
         }
         end_world(&one), end_world(&three);
     }
+    for (int pairs = 0; pairs < 1 + (int)peft_bf16_is_fast(f32.ctx); pairs++) {
+        world two[2];
+        for (int i = 0; i < 2; i++) {
+            two[i] = make_world(&wider, 1, targets);
+            two[i].ctx->compute = i ? PEFT_I8 : pairs ? PEFT_BF16 : PEFT_F32, two[i].ctx->bf16_pairs = pairs;
+            peft_train_desc d = describe_rich(&two[i], 4);
+            check(!peft_train(&d, NULL), "compute int8", two[i].ctx);
+        }
+        check(same_weights(&two[0], &two[1]), "compute int8 trains as bf16 where that is fast, else as f32", two[1].ctx);
+        end_world(&two[0]), end_world(&two[1]);
+    }
     end_world(&f32);
 }
 

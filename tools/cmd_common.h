@@ -22,7 +22,8 @@ static session cli;
     {"simd", OPTION_WORD, &cli.simd, "NAME", \
      "portable, avx2, avx512, neon: instead of the widest there is"}, \
     {"compute", OPTION_WORD, &cli.compute, "TYPE", \
-     "of matrix products: f32, or bf16 (faster only with AVX-512 BF16), or auto: bf16 where it is"}, \
+     "of matrix products: f32, or bf16 (faster only with AVX-512 BF16), or auto: bf16 where it is; or int8: " \
+     "answers faster from weights of int8 and GGUF's blocks, all else as auto"}, \
     {"json", OPTION_FLAG, &cli.json, "", "machine-readable output"}, \
     {"quiet", OPTION_FLAG, &cli.quiet, "", "no progress, no warnings"}, \
     {"help", OPTION_FLAG, &cli.help, "", "this text"}
@@ -80,9 +81,11 @@ static int open_context(void) {
         if (strcmp(cli.simd, peft_simd_name(all[i])) == 0) desc.simd = all[i];
     if (cli.simd && !desc.simd) return wrong("--simd %s: unknown", cli.simd);
     bool automatic = cli.compute && strcmp(cli.compute, "auto") == 0;
-    if (cli.compute && strcmp(cli.compute, "bf16") == 0) desc.compute = PEFT_BF16;
-    else if (cli.compute && !automatic && strcmp(cli.compute, "f32") != 0)
-        return wrong("--compute %s is not f32, bf16 or auto", cli.compute);
+    static const peft_dtype types[] = {PEFT_F32, PEFT_BF16, PEFT_I8};
+    bool known = !cli.compute || automatic;
+    for (int i = 0; i < COUNT(types) && !known; i++)
+        if (strcmp(cli.compute, peft_dtype_name(types[i])) == 0) known = true, desc.compute = types[i];
+    if (!known) return wrong("--compute %s is not f32, bf16, int8 or auto", cli.compute);
     peft_status status = peft_context_create(&desc, &cli.ctx);
     if (!status && automatic && peft_bf16_is_fast(cli.ctx)) {
         desc.compute = PEFT_BF16;
