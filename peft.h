@@ -2140,23 +2140,18 @@ PEFT__NOINLINE void *peft__realloc(peft_context *ctx, void *p, size_t size) {
     return q;
 }
 
-// Makes room for one more item in an array whose capacity doubles -> the array, moved or not. NULL: out of
-// memory, and the array is unchanged.
-static void *peft__one_more(peft_context *ctx, void *items, int64_t count, int64_t *capacity, size_t size) {
-    if (count < *capacity) return items;
-    int64_t more = PEFT__MAX(2 * *capacity, 64);
-    void *grown = peft__realloc(ctx, items, (size_t)more * size);
-    if (grown) *capacity = more;
-    return grown;
-}
-
-// The same for the array that *items points to. False: out of memory.
+// Makes room for one more item in an array whose capacity doubles. `items` points at the pointer to the
+// array, whatever its type. False: out of memory, and the array is unchanged.
 static bool peft__more(peft_context *ctx, void *items, int64_t count, int64_t *capacity, size_t size) {
+    if (count < *capacity) return true;
+    int64_t more = PEFT__MAX(2 * *capacity, 64);
     void *array;
     memcpy(&array, items, sizeof(array));
-    array = peft__one_more(ctx, array, count, capacity, size);
-    if (array) memcpy(items, &array, sizeof(array));
-    return array != NULL;
+    array = peft__realloc(ctx, array, (size_t)more * size);
+    if (!array) return false;
+    memcpy(items, &array, sizeof(array));
+    *capacity = more;
+    return true;
 }
 
 // ---- the clock
@@ -2836,7 +2831,7 @@ static peft_status peft__writer_commit(peft__writer *w) { return peft__writer_en
 // ============================================================
 // 2. BASICS
 //    The data types and formats that later chapters use: arena, strings, Unicode, hash map, JSON, regular
-//    expressions, random numbers, half floats. Lists grow with peft__one_more, text with peft__string_format,
+//    expressions, random numbers, half floats. Lists grow with peft__more, text with peft__string_format,
 //    and what lives as long as a file or model comes from its arena, which is freed at once. Rests on 1.
 //    To know: peft__arena_alloc, peft__string_format, peft__map_set, peft__json_parse, peft__regex_compile.
 //
@@ -4001,14 +3996,9 @@ static uint32_t peft__re_next(peft__re_parser *p) {
 static void peft__re_put(peft__re_parser *p, peft__re_code c) {
     peft__regex *re = p->re;
     if (re->count == PEFT__RE_LARGEST) peft__re_cannot(p, p->at, "too large a program");
-    void *code =
-        p->status ? NULL : peft__one_more(re->ctx, re->code, re->count, &re->code_room, sizeof(*re->code));
-    if (code) {
-        re->code = (peft__re_code *)code;
+    if (!p->status && peft__more(re->ctx, &re->code, re->count, &re->code_room, sizeof(c)))
         re->code[re->count++] = c;
-    } else {
-        peft__re_stop(p, PEFT_ERROR_MEMORY);
-    }
+    else peft__re_stop(p, PEFT_ERROR_MEMORY);
 }
 
 // A split or jump of 0 is open: peft__re_land sets it to the end of its construct.
@@ -4042,26 +4032,21 @@ static void peft__re_exchange(peft__re_parser *p, int64_t begin, int64_t middle)
 
 static void peft__re_item_put(peft__re_parser *p, int kind, bool negated, uint32_t low, uint32_t high) {
     peft__regex *re = p->re;
-    void *items = peft__one_more(re->ctx, re->items, re->item_count, &re->item_room, sizeof(*re->items));
-    if (!items) {
-        peft__re_stop(p, PEFT_ERROR_MEMORY);
-        return;
-    }
     bool fold = p->fold && kind == PEFT__RE_RANGE && !re->ruby;
     peft__re_item e = {(unsigned char)kind, negated, fold, low, high};
-    re->items = (peft__re_item *)items;
-    re->items[re->item_count++] = e;
+    if (peft__more(re->ctx, &re->items, re->item_count, &re->item_room, sizeof(e)))
+        re->items[re->item_count++] = e;
+    else peft__re_stop(p, PEFT_ERROR_MEMORY);
 }
 
 // Makes a set of the items from `first` on.
 static void peft__re_set_put(peft__re_parser *p, int64_t first, bool negated) {
     peft__regex *re = p->re;
-    peft__re_item_put(p, PEFT__RE_CLOSE, false, 0, 0);
-    void *sets = peft__one_more(re->ctx, re->sets, re->set_count, &re->set_room, sizeof(*re->sets));
-    if (!sets) peft__re_stop(p, PEFT_ERROR_MEMORY);
-    else re->sets = (peft__re_set *)sets;
-    if (p->status) return;
     peft__re_set set = {{0}, (int32_t)first, negated, p->fold};
+    peft__re_item_put(p, PEFT__RE_CLOSE, false, 0, 0);
+    if (!peft__more(re->ctx, &re->sets, re->set_count, &re->set_room, sizeof(set)))
+        peft__re_stop(p, PEFT_ERROR_MEMORY);
+    if (p->status) return;
     for (uint32_t c = 0; c < 128; c++)
         set.ascii[c >> 5] |= (uint32_t)peft__re_in_set(re, &set, c) << (c & 31);
     re->sets[re->set_count] = set;
@@ -22324,9 +22309,7 @@ static void peft__examples_free(peft_context *ctx, peft__examples *e) {
 
 // Adds an empty example. NULL: out of memory.
 static peft__example *peft__examples_add(peft_context *ctx, peft__examples *e) {
-    void *grown = peft__one_more(ctx, e->items, e->count, &e->capacity, sizeof(peft__example));
-    if (!grown) return NULL;
-    e->items = (peft__example *)grown;
+    if (!peft__more(ctx, &e->items, e->count, &e->capacity, sizeof(peft__example))) return NULL;
     peft__example *x = &e->items[e->count];
     memset(x, 0, sizeof(*x));
     x->index = e->count++;
@@ -23473,9 +23456,7 @@ typedef struct peft__data_record {
 } peft__data_record;
 
 static peft__field *peft__record_add(peft__data_record *r) {
-    void *grown = peft__one_more(r->ctx, r->fields, r->count, &r->capacity, sizeof(*r->fields));
-    if (!grown) return NULL;
-    r->fields = (peft__field *)grown;
+    if (!peft__more(r->ctx, &r->fields, r->count, &r->capacity, sizeof(peft__field))) return NULL;
     return (peft__field *)memset(&r->fields[r->count++], 0, sizeof(peft__field));
 }
 
@@ -24975,10 +24956,10 @@ static int peft__mention_name(peft__jinja *j, peft__value text, bool load, bool 
     while (name < t->name_count && !peft__same_bytes(t->names[name].text, text)) name++;
     if (!peft__spend(j, 8 * (size_t)name)) return 0;
     if (name == t->name_count) {
-        void *grown = peft__one_more(t->ctx, t->names, t->name_count, &t->name_capacity, sizeof(peft__name));
-        if (!grown) j->status = PEFT_ERROR_MEMORY;
-        if (!grown) return 0;
-        t->names = (peft__name *)grown;
+        if (!peft__more(t->ctx, &t->names, name, &t->name_capacity, sizeof(peft__name))) {
+            j->status = PEFT_ERROR_MEMORY;
+            return 0;
+        }
         peft__name *fresh = (peft__name *)memset(&t->names[t->name_count++], 0, sizeof(peft__name));
         fresh->text = text;
         fresh->builtin = peft__find_builtin(t, PEFT__GLOBAL, text, &fresh->how);
@@ -28112,9 +28093,8 @@ PEFTDEF void peft_dataset_destroy(peft_dataset *d) {
 // Adds an example. `choices`: the dataset's own list, ended by NULL; or NULL.
 static peft_status peft__dataset_add(peft_dataset *d, const char *prompt, size_t prompt_size,
     const char *completion, size_t completion_size, const char *const *choices, const char *task) {
-    void *grown = peft__one_more(d->ctx, d->examples, d->count, &d->capacity, sizeof(*d->examples));
-    if (!grown) return PEFT_ERROR_MEMORY;
-    d->examples = (peft__data_example *)grown;
+    if (!peft__more(d->ctx, &d->examples, d->count, &d->capacity, sizeof(peft__data_example)))
+        return PEFT_ERROR_MEMORY;
     peft__data_example *e = &d->examples[d->count];
     e->prompt = peft__arena_strdup(&d->arena, prompt, prompt_size);
     e->completion = peft__arena_strdup(&d->arena, completion, completion_size);

@@ -555,9 +555,7 @@ static peft_benchmark_example *peft__bench_new(peft__bench_loader *l, const char
     char number[24];
     peft__string_into(number, sizeof(number), "%lld", (long long)t->count);
     if (!id) id = number;
-    void *grown = peft__one_more(l->b->ctx, t->examples, t->count, &t->capacity, sizeof(*t->examples));
-    if (!grown) return NULL;
-    t->examples = (peft_benchmark_example *)grown;
+    if (!peft__more(l->b->ctx, &t->examples, t->count, &t->capacity, sizeof(*t->examples))) return NULL;
     peft_benchmark_example *e = &t->examples[t->count];
     memset(e, 0, sizeof(*e));
     e->id = peft__bench_keep(l, id, strlen(id));
