@@ -5399,8 +5399,9 @@ v_kernel void v_(narrow)(const float *x, int64_t n, float *out) {  // what is be
 }
 #endif
 
-// What a word of a packed panel holds: an element of a row (or column), or in bf16 two that follow each other
-// in k. v_two: the floats of a, then of b, in bf16; the instruction takes denormal numbers for 0.
+// A packed panel consists of words of 32 bits: one float, or in products of bf16 two neighbours in k, as the
+// instruction multiplies pairs. v_two rounds the floats of a, then of b; the instruction for that takes
+// denormal numbers for 0. v_pair then puts a[l] and b[l] into word l.
 #if PEFT__PASS != PEFT__PASS_BF16
 #define v_pack 1
 #define v_two(a, b) a
@@ -5413,7 +5414,7 @@ v_kernel void v_(narrow)(const float *x, int64_t n, float *out) {  // what is be
 #else
 #define v_two(a, b) (__m512) _mm512_cvtne2ps_pbh(b, a)
 #endif
-v_inline v_float v_(pair)(v_float a, v_float b) {  // words of a[l] and b[l]
+v_inline v_float v_(pair)(v_float a, v_float b) {
     peft__word_avx512 order = {0x100000, 0x110001, 0x120002, 0x130003, 0x140004, 0x150005, 0x160006, 0x170007,
         0x180008, 0x190009, 0x1A000A, 0x1B000B, 0x1C000C, 0x1D000D, 0x1E000E, 0x1F000F};
     return (v_float)_mm512_permutexvar_epi16((__m512i)order, (__m512i)v_two(a, b));
@@ -5421,10 +5422,10 @@ v_inline v_float v_(pair)(v_float a, v_float b) {  // words of a[l] and b[l]
 #define v_pair v_(pair)
 #endif
 
-// Packing: out[p*step + l] = source[p*rs + l*cs] for p < kc, l < lanes, and 0 for lanes <= l < width, in
-// words (then out[p/2*step + l]); rs or cs is 1. A whole vector is stored where the next row of `out`
-// (written later) or padding takes the excess, so `out` needs v_width spare elements. Prefetching goes on
-// from the end of these rows to the next panel's.
+// Packing: out[p*step + l] = source[p*rs + l*cs] for p < kc, l < lanes, and 0 for lanes <= l < width. rs or
+// cs is 1. (Words of two: out[p/2*step + l] has p and p + 1.) The kernel stores whole vectors: what is beyond
+// `width` is overwritten by the next row of `out`, and behind the last row `out` needs v_width spare
+// elements. It prefetches the rows ahead; at their end, the next panel's.
 #define PEFT__PACK_FETCH(i) \
     peft__fetch(type, source, \
         p + PEFT__AHEAD < kc ? i * cs + p + PEFT__AHEAD : (i + width) * cs + p + PEFT__AHEAD - kc, 0);
@@ -5489,7 +5490,7 @@ v_inline void v_(tile_row)(float *c, v_float s, v_float t, float alpha, float be
     if (beta != 0.0f) s = v_fma(old, v_load(c), s), t = v_fma(old, v_load(c + v_width), t);
     v_store(c, s), v_store(c + v_width, t);
 }
-// The same for the first `cols` columns of all rows of a tile, whose sums are in `rest` [rows, 2W].
+// Stores a tile with fewer than 2W columns: `rest` [rows, 2W] has its sums, of which `cols` a row are C's.
 v_kernel void v_(tile_edge)(
     int rows, int64_t cols, const float *rest, float *c, int64_t ldc, float alpha, float beta) {
     v_float factor = v_set(alpha), old = v_set(beta);
@@ -5500,8 +5501,8 @@ v_kernel void v_(tile_edge)(
             v_store_part(c + j, s, cols - j);
         }
 }
-// What a step adds: a product, or for words of two bf16 the sum of two. The emulation rounds in the order of
-// the instruction, which takes denormal numbers for 0.
+// v_tile_add(a, b, c) = a b + c; of words of two bf16 it adds both products. The emulation rounds in the
+// order of the instruction, which takes denormal numbers for 0.
 #if PEFT__PASS != PEFT__PASS_BF16
 #define v_tile_add(a, b, c) v_fma(a, b, c)
 #elif defined(PEFT__EMULATE_BF16)
@@ -5512,7 +5513,8 @@ v_kernel void v_(tile_edge)(
 #define v_tile_add(a, b, c) _mm512_dpbf16_ps(c, (__m512bh)(a), (__m512bh)(b))
 #endif
 #define PEFT__TILE_ZERO(i) v_float s##i = v_set(0.0f), t##i = s##i;
-// at[i / 3] points to a row of A; an address adds 0, 1 or 2 row steps: so few registers hold pointers.
+// at[i / 3] points to every third row of A, and an address adds 0, 1 or 2 row steps to it: five pointers
+// serve 14 rows, so that the registers are left to the sums.
 #define PEFT__TILE_STEP(i) \
     if (R > i) { \
         v_float x = v_set(at[i / 3][i % 3 * a_row]); \
@@ -5559,8 +5561,7 @@ v_kernel void v_(tile)(int rows, int64_t cols, int64_t kc, const float *a, int64
 
 #if PEFT__PASS != PEFT__PASS_BF16
 // Dot products: out[i*4 + j] = sum over p of a(i, p) * b(j, p) for rows of A and 4 rows of the transposed B,
-// contiguous in k. Each weight is read once: for few rows of A (a token) or few columns (LoRA's rank). Return
-// how much of k is done.
+// contiguous in k. Each weight is read once: for few rows of A (a token) or few columns (LoRA's rank).
 #define PEFT__DOT_ZERO(i) \
     const float *a##i = a + PEFT__MIN(i, rows - 1) * lda; \
     v_float d##i##0 = v_set(0.0f), d##i##1 = d##i##0, d##i##2 = d##i##0, d##i##3 = d##i##0;
@@ -5574,7 +5575,7 @@ v_kernel void v_(tile)(int rows, int64_t cols, int64_t kc, const float *a, int64
     }
 #define PEFT__DOT_STORE(i) \
     if (R > i) v_sum4(d##i##0, d##i##1, d##i##2, d##i##3, out + i * 4);
-// R >= rows: the last row stands in for missing ones.
+// R rows in whole vectors of k; returns how much of k is done. Beyond `rows` the last row stands in.
 v_inline int64_t v_(dots_rows)(const int R, int rows, peft_dtype type, int64_t k, const float *a, int64_t lda,
     const void *const *b, float *out) {
     const void *r0 = b[0], *r1 = b[1], *r2 = b[2], *r3 = b[3];
@@ -5784,9 +5785,10 @@ static int64_t peft__round_up(int64_t a, int64_t b) { return peft__div_up(a, b) 
 
 // ---- the driver
 //
-// For each block of k: one operand is packed as a whole by all threads ("shared": mostly the smaller one),
-// then each thread takes block after block of the other, packs it into a slot of its own and multiplies. An
-// operand that the tile can read as it lies and that is used too little to pay for packing is read in place.
+// The driver walks over k in blocks of kc. For each, all threads pack one operand (the "shared" one, mostly
+// the smaller); then each thread takes block after block of the other, packs it into a slot of its own memory
+// and multiplies it by all that is shared. An operand is not packed but read in place if the tile can read it
+// as it lies and too few tiles would use the packed copy to pay for it.
 
 // floats of the shared operand that are packed at once: they stay in the last-level cache
 #define PEFT__SHARED 1048576
@@ -5828,7 +5830,8 @@ PEFT__INLINE const float *peft__matrix_at(const peft__matrix *m, int64_t i, int6
     return (const float *)m->data + i * m->row_step + j * m->col_step;
 }
 
-// Decides the blocking. Only the split over tasks may depend on the number of threads.
+// Decides the blocking. The blocks of k must not depend on the number of threads, as sums would: only the
+// split of rows and columns over tasks may.
 static void peft__gemm_plan(peft__gemm_job *g, int64_t threads) {
     const peft__isa *isa = g->isa;
     bool b_rows = g->b.col_step == 1;
@@ -5842,8 +5845,8 @@ static void peft__gemm_plan(peft__gemm_job *g, int64_t threads) {
     else g->a_in_place = g->n <= PEFT__WIDE && g->a.row_step % PEFT__PAGE != 0;
     g->b_in_place = g->b.type == PEFT_F32 && b_rows && g->m <= 4 * isa->mr;
     if (g->narrow) g->a_in_place = g->b_in_place = false;
-    // One thread is faster if it first packs all of a B with short rows, which it then reads in order.
-    // Several threads would have to wait for that.
+    // A thread that is alone packs all of a B with short rows first, to read it in order; several threads
+    // would have to wait for that, so they divide B's columns.
     bool short_rows = b_rows && g->n <= PEFT__SHORT && g->m >= 4 * isa->mr;
     g->split_m = g->m >= g->n || (threads == 1 && short_rows);
     int64_t panel = g->split_m ? g->a_panel : g->b_panel;
@@ -5860,9 +5863,10 @@ static void peft__gemm_plan(peft__gemm_job *g, int64_t threads) {
 
 static int64_t peft__row_of(const peft__gemm_job *g, int64_t panel) { return panel * g->m / g->row_panels; }
 
-// Packs rows [p0, p1) of this block of k of panels [begin, end) of A or B. Where the lanes of a panel are
-// contiguous in memory, panels are packed side by side, a few rows at a time: whole stretches of a row are
-// read then, not a piece of each page. What the panel's packing cannot round goes through `wide`.
+// Packs panels [begin, end) of A or B: of this block of k the rows [p0, p1), panel [kc][mr] or [kc][nr].
+// Where the lanes of a panel are contiguous in memory, panels are packed side by side, a few rows at a time:
+// whole stretches of a row are read then, not a piece of each page. Quantized weights, and floats where there
+// is no instruction for pairs of bf16, are packed as floats into `wide` first, and from there rounded.
 static void peft__gemm_pack(
     const peft__gemm_job *g, bool of_a, int64_t begin, int64_t end, int64_t p0, int64_t p1, float *out) {
     float wide[PEFT__NARROW_ROWS * 32 + 16];
@@ -6022,7 +6026,7 @@ typedef enum peft__gemm_path {
     PEFT__PATH_FLIPPED
 } peft__gemm_path;
 
-// Depends on shapes and strides only, never on threads.
+// The path depends on shapes and strides only, never on the number of threads, as the sums differ.
 static peft__gemm_path peft__gemm_choose(const peft__gemm_job *g) {
     bool a_rows = g->a.col_step == 1, b_rows = g->b.col_step == 1;
     if (g->b.format) return PEFT__PATH_TILES;
@@ -6395,7 +6399,7 @@ static const peft__ggml_format *peft__ggml_format_of(int64_t type) {
         {12, "Q4_K", 256, 144, peft__unpack_k, NULL}, {13, "Q5_K", 256, 176, peft__unpack_k, NULL},
         {14, "Q6_K", 256, 210, peft__unpack_q6_k, NULL}, {15, "Q8_K", 256, 292, peft__unpack_bytes, NULL},
         {20, "IQ4_NL", 32, 18, peft__unpack_nibbles, NULL},
-        // not read
+        // refused by name
         {9, "Q8_1", 32, 36, NULL, NULL}, {10, "Q2_K", 256, 84, NULL, NULL},
         {11, "Q3_K", 256, 110, NULL, NULL}, {16, "IQ2_XXS", 256, 66, NULL, NULL},
         {17, "IQ2_XS", 256, 74, NULL, NULL}, {18, "IQ3_XXS", 256, 98, NULL, NULL},
@@ -6431,7 +6435,7 @@ PEFTDEF const char *peft_ggml_type_name(int type) {
     return f ? f->name : "unknown";
 }
 
-// The value of weight i before its scale.
+// Code i as the number that its block's scale multiplies: an entry of the table, or the int8 itself.
 PEFT__INLINE float peft__quant_value(const peft_quant *q, const uint8_t *data, int64_t i) {
     if (!q->map) return (float)(int8_t)data[i];
     return q->map[i & 1 ? data[i >> 1] & 15 : data[i >> 1] >> 4];
@@ -6519,7 +6523,8 @@ static uint8_t peft__quant_code(const peft__codebook *book, float s) {
     return book->order[e];
 }
 
-// The largest magnitude of x [n], or something not finite. As integers, magnitudes keep their order.
+// The largest magnitude of x [n]; if x has a NaN or an infinity, one of these. The bits of magnitudes,
+// compared as integers, have the order of the numbers, with infinity and NaN on top.
 static float peft__quant_peak_plain(const float *x, int64_t n) {
     uint32_t peak = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -16419,7 +16424,7 @@ static bool peft__json_is_given(const peft__json *v) {
     return v && v->type != PEFT__JSON_NULL;
 }
 
-// Whether a value switches its key off: null, false, "", [] or {}.
+// Whether a value says "no": null, false, "", [] or {}.
 static bool peft__json_is_empty(const peft__json *v) {
     if (v->type == PEFT__JSON_BOOL) return !v->boolean;
     if (v->type == PEFT__JSON_STRING) return !v->length;
@@ -16880,7 +16885,7 @@ static void peft__window_config(peft__config_reader *r) {
 
 // ---- config.json as a whole
 
-// What the tables cannot express of decoder-only families.
+// Reads those settings of decoder-only families that depend on each other, which no row of a table can say.
 static void peft__decoder_config(peft__config_reader *r) {
     peft_config *c = r->c;
     bool gpt2 = r->family == &peft__gpt2_family, neox = r->family == &peft__neox_family;
@@ -17020,7 +17025,7 @@ static peft_tensor *peft__model_add(
     return t;
 }
 
-// Swaps the shape, not the values.
+// Makes [in, out] of the shape [out, in], or the reverse. The values stay where they are.
 static void peft__swap_sides(peft_tensor *t) {
     int64_t rows = t->rows;
     t->rows = t->cols;
@@ -17296,8 +17301,8 @@ static bool peft__same_values(const peft_tensor *x, const peft_tensor *y) {
     return true;
 }
 
-// Decides whether the head is tied. As in transformers 5, a head in the checkpoint that differs from the
-// embedding counts, whatever config.json says. T5's two embeddings must be equal.
+// Decides whether the head is the embedding ("tied"). As in transformers 5, a head in the checkpoint that
+// differs from the embedding counts, whatever config.json says. T5's two embeddings must be equal.
 static peft_status peft__model_settle_head(peft_model *m) {
     peft_config *c = &m->config;
     const peft_tensor *embedding = peft__checkpoint_embedding(m),
@@ -18562,7 +18567,7 @@ static peft_tensor *peft__with_prefix(const peft__pass *p, int64_t layer, int wh
     return peft_prepend(p->tape, rows, x, p->offsets, p->sequences);
 }
 
-// Memory of the tape. NULL: out of memory, and the tape has failed.
+// Memory that lives until the tape is reset. NULL: out of memory, and the tape has failed.
 static void *peft__tape_room(peft_tape *t, int64_t count, size_t size) {
     void *room = peft__arena_alloc(&t->arena, (size_t)PEFT__MAX(count, (int64_t)1) * size);
     if (!room) peft__tape_fail(t, PEFT_ERROR_MEMORY);
