@@ -2018,10 +2018,7 @@ static peft_status peft__fail(peft_context *ctx, peft_status status, const char 
 static peft_status peft__fail_at(
     peft_context *ctx, peft_status status, const char *path, const char *format, ...) {
     char text[PEFT__ERROR_SIZE];
-    va_list args;
-    va_start(args, format);
-    peft__vformat(text, sizeof(text), format, args);
-    va_end(args);
+    PEFT__FORMAT(text, sizeof(text), format);
     return peft__fail(ctx, status, "%s: %s", path, text);
 }
 
@@ -2047,6 +2044,7 @@ static void peft__log(peft_context *ctx, const char *format, ...) {
 static void peft__string_into(char *out, size_t capacity, const char *format, ...) {
     PEFT__FORMAT(out, capacity, format);
 }
+#define PEFT__PRINT(array, ...) peft__string_into(array, sizeof(array), __VA_ARGS__)
 
 PEFTDEF const char *peft_status_text(peft_status status) {
     static const char *const texts[] = {"ok", "out of memory", "file error", "file format error",
@@ -2920,6 +2918,8 @@ PEFT__NOINLINE char *peft__arena_strdup(peft__arena *a, const char *s, size_t n)
     copy[n] = 0;
     return copy;
 }
+
+static char *peft__arena_copy(peft__arena *a, const char *s) { return peft__arena_strdup(a, s, strlen(s)); }
 
 // Formatted text in the arena.
 PEFT__NOINLINE char *peft__arena_format(peft__arena *a, const char *format, ...) {
@@ -4822,6 +4822,10 @@ static void peft__shuffle(peft_rng *r, int64_t *items, int64_t n) {
 }
 
 // ---- half floats
+
+static void peft__copy_floats(void *to, const void *from, int64_t n) {
+    memcpy(to, from, (size_t)n * sizeof(float));
+}
 
 PEFT__INLINE uint32_t peft__float_bits(float f) {
     uint32_t u;
@@ -8837,7 +8841,7 @@ typedef struct peft__rows_job {
 
 static void peft__copy_range(void *arg, int64_t begin, int64_t end) {
     PEFT__AS(const peft__rows_job, j, arg);
-    memcpy(j->to + begin, j->from + begin, (size_t)(end - begin) * sizeof(float));
+    peft__copy_floats(j->to + begin, j->from + begin, end - begin);
 }
 
 static void peft__copy(const peft_tape *t, void *to, const void *from, int64_t floats) {
@@ -10630,7 +10634,7 @@ PEFTDEF peft_status peft_archive_open(peft_context *ctx, const char *path, peft_
     if (!a) return PEFT_ERROR_MEMORY;
     peft_status status = PEFT_ERROR_MEMORY;
     bool file = peft__ends_with(path, ".safetensors"), json = peft__ends_with(path, ".json");
-    const char *single = file || json ? peft__arena_strdup(&a->arena, path, strlen(path))
+    const char *single = file || json ? peft__arena_copy(&a->arena, path)
                                       : peft__path_join(&a->arena, path, "model.safetensors");
     const char *index = json ? single : peft__path_join(&a->arena, path, "model.safetensors.index.json");
     if (single && index) {
@@ -12257,8 +12261,8 @@ static peft_status peft__gguf_check_keys(const peft_gguf *g, const peft__gguf_fa
         bool empty = e->array ? !e->count : e->texts ? !e->texts[0].size
                                                      : v == (row && strcmp(row->value, "true") == 0);
         if (empty) continue;
-        if (!e->array && e->texts) peft__string_into(value, sizeof(value), "\"%s\"", e->texts[0].data);
-        else if (!e->array) peft__string_into(value, sizeof(value), "%g", v);
+        if (!e->array && e->texts) PEFT__PRINT(value, "\"%s\"", e->texts[0].data);
+        else if (!e->array) PEFT__PRINT(value, "%g", v);
         return PEFT__FILE_CANNOT(&g->file, "the key %s (%s) is %s", e->key, value,
             row ? "of another function than the one that is computed here"
                 : "unknown, and may stand for another function");
@@ -15022,7 +15026,7 @@ static void peft__sp_add_sentinels(peft_tokenizer *t) {
     bool there = peft_token_id(t, "<extra_id_0>") >= 0;
     for (int i = PEFT__SENTINELS - 1; i >= 0 && !there; i--) {
         char name[32];
-        peft__string_into(name, sizeof(name), "<extra_id_%d>", i);
+        PEFT__PRINT(name, "<extra_id_%d>", i);
         peft__tokenizer_add(t, name, strlen(name), 0, PEFT__PIECE_CONTROL);
     }
     t->strips = true;
@@ -15810,7 +15814,7 @@ PEFTDEF peft_status peft_tokenizer_load(peft_context *ctx, const char *path, pef
     bool file = peft__file_exists(ctx, path) && !peft__is_directory(ctx, path);
     if (!file || !PEFT__MMAP) t->status = peft__tokenizer_in(&t->arena, path, &t->source);
     t->folder = t->source != NULL;
-    if (!t->source && file) peft__load_has(t, t->source = peft__arena_strdup(&t->arena, path, strlen(path)));
+    if (!t->source && file) peft__load_has(t, t->source = peft__arena_copy(&t->arena, path));
     if (!t->source && !t->status)
         t->status = peft__fail(ctx, PEFT_ERROR_MISSING,
             "%s: no tokenizer (spiece.model, tokenizer.model, tokenizer.json, vocab.json with merges.txt)",
@@ -16348,7 +16352,7 @@ static peft_status peft__tokenizer_of_text(const peft_tokenizer *old, const char
     peft__arena_free(&a);
     if (status) return status;
     (*out)->whole = old->whole;
-    (*out)->source = peft__arena_strdup(&(*out)->arena, old->source, strlen(old->source));
+    (*out)->source = peft__arena_copy(&(*out)->arena, old->source);
     if ((*out)->source) return PEFT_OK;
     peft_tokenizer_destroy(*out);
     *out = NULL;
@@ -16451,11 +16455,8 @@ typedef struct peft__config_reader {
 // Fails, with the file before the message.
 PEFT__NOINLINE void peft__config_fail(peft__config_reader *r, peft_status status, const char *format, ...) {
     char text[PEFT__ERROR_SIZE];
-    va_list args;
     if (r->status) return;
-    va_start(args, format);
-    peft__vformat(text, sizeof(text), format, args);
-    va_end(args);
+    PEFT__FORMAT(text, sizeof(text), format);
     r->status = peft__fail(r->ctx, status, "%s: %s", r->path, text);
 }
 
@@ -16654,7 +16655,7 @@ static void peft__rope_check(
     const char *list = row->required, *name;
     for (size_t n; (n = peft__next_name(&list, &name)) > 0;) {
         char key[64];
-        peft__string_into(key, sizeof(key), "%.*s", (int)n, name);
+        PEFT__PRINT(key, "%.*s", (int)n, name);
         const peft__json *v = peft__json_get(rope, key);
         bool null = row == &peft__rope_rows[PEFT_ROPE_YARN] && peft__json_is(v, PEFT__JSON_NULL);
         if (!null && !peft__json_is(v, PEFT__JSON_NUMBER))
@@ -17010,9 +17011,9 @@ static bool peft__rule_applies(const peft_config *c, const peft__rule *r, int64_
 static peft_tensor *peft__model_add(
     peft_model *m, const char *stem, const char *part, int64_t rows, int64_t cols, int rank) {
     char name[192];
-    peft__string_into(name, sizeof(name), "%s.%s", stem, part);
-    char *copy = peft__arena_strdup(&m->arena, name, strlen(name));
-    char *path = peft__arena_strdup(&m->arena, stem, strlen(stem));
+    PEFT__PRINT(name, "%s.%s", stem, part);
+    char *copy = peft__arena_copy(&m->arena, name);
+    char *path = peft__arena_copy(&m->arena, stem);
     if (!copy || !path || !peft__map_set(&m->by_name, copy, strlen(copy), m->tensor_count)) return NULL;
     m->bias_of[m->tensor_count] = -1;
     m->paths[m->tensor_count] = path;
@@ -17050,7 +17051,7 @@ static bool peft__add_block(
     char stem[160];
     for (const peft__rule *r = side->rules; r < side->rules + side->count; r++) {
         if (!peft__rule_applies(c, r, layer)) continue;
-        peft__string_into(stem, sizeof(stem), side->block, layer);
+        PEFT__PRINT(stem, side->block, layer);
         size_t n = strlen(stem);
         peft__string_into(stem + n, sizeof(stem) - n, "%s", r->name);
         bool norm = r->rows == PEFT__DIM_ONE;
@@ -17171,7 +17172,7 @@ static bool peft__reads_f32_only(const peft_model *m, const peft_tensor *t) {
 static peft_status peft__put_floats(
     peft_context *ctx, const char *name, const float *x, int64_t at, int64_t n, peft_dtype type, void *out) {
     uint16_t *half = (uint16_t *)out + at;
-    if (type == PEFT_F32) memcpy((float *)out + at, x, (size_t)n * sizeof(float));
+    if (type == PEFT_F32) peft__copy_floats((float *)out + at, x, n);
     else peft__from_f32(type, x, n, half);
     for (int64_t i = 0; i < n && type != PEFT_F32; i++) {
         float back = type == PEFT_F16 ? peft__f16_to_f32(half[i]) : peft__bf16_to_f32(half[i]);
@@ -17267,7 +17268,7 @@ static const peft_tensor *peft__checkpoint_named(const peft_model *m, const char
 
 static const peft_tensor *peft__checkpoint_module(const peft_model *m, const char *module) {
     char name[96];
-    peft__string_into(name, sizeof(name), "%s.weight", module);
+    PEFT__PRINT(name, "%s.weight", module);
     return peft__checkpoint_named(m, name);
 }
 
@@ -17513,7 +17514,7 @@ static peft_status peft__model_begin(peft_context *ctx, const char *path, int we
     m->ctx = ctx;
     peft__arena_init(&m->arena, ctx);
     peft__map_init(&m->by_name, ctx);
-    m->folder = peft__arena_strdup(&m->arena, path, strlen(path));
+    m->folder = peft__arena_copy(&m->arena, path);
     peft_status status = m->folder ? peft__model_load_config(m) : PEFT_ERROR_MEMORY;
     bool open = weights == PEFT__WEIGHTS;
     for (int i = 0; i < 2 && !status && !open && weights == PEFT__WEIGHTS_IF_THERE; i++) {
@@ -17645,8 +17646,8 @@ static bool peft__folder_clear(const peft__folder *f, const char *from, const ch
         struct stat s;
         char old[PEFT__PATH_SIZE], kept[PEFT__PATH_SIZE];
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
-        peft__string_into(old, sizeof(old), "%s/%s", from, e->d_name);
-        peft__string_into(kept, sizeof(kept), "%s/%s", to ? to : "", e->d_name);
+        PEFT__PRINT(old, "%s/%s", from, e->d_name);
+        PEFT__PRINT(kept, "%s/%s", to ? to : "", e->d_name);
         bool moves = to && !peft__folder_owns(f, e->d_name) && stat(kept, &s) != 0;
         if (moves ? PEFT__FILES(f->ctx, rename, old, kept) : PEFT__FILES(f->ctx, remove, old))
             wrong = errno ? errno : EIO;
@@ -17664,7 +17665,7 @@ static bool peft__folder_fixed(const peft__folder *f) {
     struct stat self, other;
     const char *slash = strrchr(f->path, '/'), *last = slash ? slash + 1 : f->path;
     char parent[PEFT__PATH_SIZE];
-    peft__string_into(parent, sizeof(parent), "%s/..", f->path);
+    PEFT__PRINT(parent, "%s/..", f->path);
     if (!*last || strcmp(last, ".") == 0 || strcmp(last, "..") == 0 || stat(f->path, &self)) return true;
     if (stat(parent, &other) || self.st_dev != other.st_dev) return true;
     return stat(".", &other) == 0 && self.st_dev == other.st_dev && self.st_ino == other.st_ino;
@@ -17852,7 +17853,7 @@ static peft_status peft__save_config(
     peft__json_set(&s, "quantization_config", NULL);
     if (m->grown) {
         char rows[32];
-        peft__string_into(rows, sizeof(rows), "%ld", m->config.vocab_size);
+        PEFT__PRINT(rows, "%ld", m->config.vocab_size);
         peft__json_set(&s, "vocab_size", rows);
     }
     if (dtype) peft__json_set(&s, "dtype", types[type]);
@@ -18039,7 +18040,7 @@ static peft_status peft__chat_template(const peft_tokenizer *t, peft__arena *a, 
             if (strcmp(peft__json_text(i, "name", ""), "default") == 0)
                 text = peft__json_text(i, "template", NULL);
     }
-    *out = !status && text ? peft__arena_strdup(a, text, strlen(text)) : NULL;
+    *out = !status && text ? peft__arena_copy(a, text) : NULL;
     if (!status && text && !*out) status = PEFT_ERROR_MEMORY;
     peft__free(t->ctx, jinja);
     peft_gguf_close(g);
@@ -18660,8 +18661,8 @@ static void peft__cache_put(const peft__pass *p, int64_t layer, int64_t row, int
     for (int64_t i = PEFT__MAX(count - room, (int64_t)0), n; i < count; i += n) {
         int64_t slot = (at + i) % room, to = (row * room + slot) * inner;
         n = PEFT__MIN(count - i, room - slot);
-        memcpy(c->self_k[layer] + to, peft__f32(k) + (from + i) * inner, (size_t)(n * inner) * sizeof(float));
-        memcpy(c->self_v[layer] + to, peft__f32(v) + (from + i) * inner, (size_t)(n * inner) * sizeof(float));
+        peft__copy_floats(c->self_k[layer] + to, peft__f32(k) + (from + i) * inner, n * inner);
+        peft__copy_floats(c->self_v[layer] + to, peft__f32(v) + (from + i) * inner, n * inner);
     }
 }
 
@@ -18674,7 +18675,7 @@ static peft_tensor *peft__cache_then(
     for (int64_t i = 0; i < held; i++)
         memcpy(peft__f32(out) + i * inner, data + (p->past - held + i) % room * inner,
             (size_t)inner * sizeof(float));
-    memcpy(peft__f32(out) + held * inner, x->data, (size_t)(x->rows * inner) * sizeof(float));
+    peft__copy_floats(peft__f32(out) + held * inner, x->data, x->rows * inner);
     return out;
 }
 
@@ -19161,7 +19162,7 @@ static peft_status peft__cache_begin_source(peft__pass *p, const int32_t *source
         const peft__block_weights *w = &m->decoder[i / 2];
         peft_tensor *t = peft__linear(p, p->source_offsets, memory, i % 2 ? w->cross_v : w->cross_k, NULL);
         if (!t) return p->tape->status;
-        memcpy(c->cross + i * size, t->data, (size_t)size * sizeof(float));
+        peft__copy_floats(c->cross + i * size, t->data, size);
         *(i % 2 ? &c->cross_v[i / 2] : &c->cross_k[i / 2]) = c->cross + i * size;
     }
     return peft__cache_begin_decoder(p, memory);
@@ -19258,7 +19259,7 @@ static peft_status peft__cache_step(peft_model *m, peft_tape *tape, peft__decode
     for (int64_t i = 0; i < p.prefix_layers && x; i++) x = peft__model_block(&p, false, i, x, NULL);
     peft_tensor *y = x ? peft__head_logits(&p, p.offsets, peft__finish(&p, x)) : NULL;
     if (!y) return tape->status;
-    memcpy(logits, y->data, (size_t)peft__size(y) * sizeof(float));
+    peft__copy_floats(logits, y->data, peft__size(y));
     c->length++;
     return PEFT_OK;
 }
@@ -19291,10 +19292,10 @@ static peft_status peft__cache_reorder(peft_model *m, peft__decoder_cache *c, co
         int64_t room = peft__cache_room(m, c, i / 2), row = room * inner;
         for (int64_t r = 0; r < c->rows; r++) {
             int64_t count = PEFT__MIN(c->base[c->source_of_row[r]] + c->length, room);
-            memcpy(c->spare + r * row, old + from_row[r] * row, (size_t)(count * inner) * sizeof(float));
+            peft__copy_floats(c->spare + r * row, old + from_row[r] * row, count * inner);
         }
         if (room < c->largest) {  // a ring is too small to be the next spare
-            memcpy(old, c->spare, (size_t)(c->rows * row) * sizeof(float));
+            peft__copy_floats(old, c->spare, c->rows * row);
             continue;
         }
         *cache = c->spare;
@@ -20096,7 +20097,7 @@ static bool peft__is_trained_bias(peft__builder *b, bool *beside_lora) {
 static bool peft__is_parameter(peft__builder *b) {
     char name[256];
     const char *last = peft__ends_with(b->tensor->name, ".bias") ? "bias" : "weight";
-    peft__string_into(name, sizeof(name), "%s.%s", b->path, last);
+    PEFT__PRINT(name, "%s.%s", b->path, last);
     return peft__names_find(b, PEFT__PARAMETERS, name, strlen(name)) != NULL;
 }
 
@@ -20108,7 +20109,7 @@ static peft_tensor *peft__add_tensor(
     peft_adapter *a = b->adapter;
     if (b->status) return NULL;
     peft_tensor *t = &a->tensors[a->count];
-    t->name = peft__arena_strdup(&a->arena, name, strlen(name));
+    t->name = peft__arena_copy(&a->arena, name);
     t->rows = rows;
     t->cols = cols;
     t->rank = rank;
@@ -20122,7 +20123,7 @@ static peft_tensor *peft__add_tensor(
 // The functions below give the present module its tensors.
 static peft_tensor *peft__add_part(peft__builder *b, const char *part, int64_t rows, int64_t cols, int rank) {
     char name[256];
-    peft__string_into(name, sizeof(name), "base_model.model.%s.%s", b->path, part);
+    PEFT__PRINT(name, "base_model.model.%s.%s", b->path, part);
     return peft__add_tensor(b, b->module, rows, cols, rank, name);
 }
 
@@ -20304,7 +20305,7 @@ static void peft__add_prompt(peft__builder *b, bool encoded) {
     for (int i = 0; i < (!encoded ? 0 : prefix ? 4 : 6); i++) {
         char name[64];
         bool bias = i % 2;
-        peft__string_into(name, sizeof(name), "prompt_encoder.%s.%d.%s", prefix ? "transform" : "mlp_head",
+        PEFT__PRINT(name, "prompt_encoder.%s.%d.%s", prefix ? "transform" : "mlp_head",
             i - bias, bias ? "bias" : "weight");
         a->encoder[i] = peft__add_tensor(
             b, -1, bias ? 1 : sizes[i / 2 + 1], sizes[i / 2 + bias], 2 - bias, name);
@@ -20391,7 +20392,7 @@ static bool peft__copy_texts(peft_adapter *a) {
         if (row->type < PEFT__KEY_TEXT || !text || !*text) continue;
         bool old = row->type >= PEFT__KEY_NAMES && !parameters && strstr(*text, PEFT__OLD_HEAD);
         *text = old ? peft__name_replaced(&a->arena, *text, PEFT__OLD_HEAD, PEFT__HEAD)
-                    : peft__arena_strdup(&a->arena, *text, strlen(*text));
+                    : peft__arena_copy(&a->arena, *text);
         if (!*text) return false;
     }
     return true;
@@ -20691,7 +20692,7 @@ static double peft__subspace_distance(
     peft_context *ctx, const float *u, const float *before, int64_t r, int64_t m, float *row) {
     double sum = 0;
     for (int64_t i = 0; i < r; i++) {
-        memcpy(row, u + i * m, (size_t)m * sizeof(float));
+        peft__copy_floats(row, u + i * m, m);
         for (int64_t j = 0; j < r; j++)
             peft__axpy(ctx, row, -peft__dot(ctx, row, before + j * m, m), before + j * m, m);
         sum += (double)peft__dot(ctx, row, row, m);
@@ -20719,7 +20720,7 @@ static peft_status peft__svd(peft_context *ctx, const float *w, int64_t m, int64
         if (status || (round % 4 != 3 && round + 1 < PEFT__SVD_ROUNDS)) continue;
         peft__singular_rows(u, m, v, n, k, g, before + r * m, sigma);
         away = peft__subspace_distance(ctx, u, before, r, m, before + r * m);
-        memcpy(before, u, (size_t)(r * m) * sizeof(float));
+        peft__copy_floats(before, u, r * m);
     }
     peft__free(ctx, g);
     peft__free(ctx, before);
@@ -21242,7 +21243,7 @@ static peft_status peft__prompt_result(const peft_adapter *a, peft__arena *scrat
     const peft_tensor *x = peft__prompt_rows(a, tape, 0, a->prompt->rows);
     float *data = x ? PEFT__ARENA(scratch, peft__size(x), float) : NULL;
     if (data) {
-        memcpy(data, x->data, (size_t)peft__size(x) * sizeof(float));
+        peft__copy_floats(data, x->data, peft__size(x));
         *out = *x;
         out->name = "prompt_embeddings";
         out->rank = 2;
@@ -21395,17 +21396,17 @@ static peft_status peft__settings_check(
         place++;
     s->d.prompt_place = (peft_prompt_place)place;
     if (place == PEFT__COUNT(peft__places))
-        peft__string_into(what, sizeof(what), "prompt_place is not known: %s", s->place);
+        PEFT__PRINT(what, "prompt_place is not known: %s", s->place);
     else if ((r->kind & PEFT__LOW_RANK) && (s->d.r < 1 || !(s->d.alpha >= 0 && s->d.alpha < 1e30f)))
-        peft__string_into(what, sizeof(what), "r is %ld, lora_alpha %g", s->d.r, (double)s->d.alpha);
+        PEFT__PRINT(what, "r is %ld, lora_alpha %g", s->d.r, (double)s->d.alpha);
     else if (none && !s->d.target_parameters)
-        peft__string_into(what, sizeof(what), "target_modules names nothing");
+        PEFT__PRINT(what, "target_modules names nothing");
     else if (prompts && s->d.num_virtual_tokens < 1)
-        peft__string_into(what, sizeof(what), "num_virtual_tokens is missing");
+        PEFT__PRINT(what, "num_virtual_tokens is missing");
     else if (prompts && (s->layers < 0 || s->layers > 1 << 16))
-        peft__string_into(what, sizeof(what), "num_layers is out of range");
+        PEFT__PRINT(what, "num_layers is out of range");
     else if (prompts && s->parts && s->parts != parts && (s->parts != 1 || s->d.prompt_place))
-        peft__string_into(what, sizeof(what), "num_transformer_submodules is %ld", s->parts);
+        PEFT__PRINT(what, "num_transformer_submodules is %ld", s->parts);
     if (none) s->d.target_modules = "";  // NULL would mean the default
     return *what ? PEFT__MALFORMED(r->ctx, "%s: %s", r->path, what) : PEFT_OK;
 }
@@ -21444,7 +21445,7 @@ static peft_status peft__adapter_shape_error(
     const peft_adapter *a, const char *path, const peft_tensor *s, int64_t rows, int64_t cols) {
     char more[192] = "";
     if (rows == a->model->config.vocab_size && s->rows > rows && s->cols == cols)
-        peft__string_into(more, sizeof(more),
+        PEFT__PRINT(more, 
             ": the vocabulary of its base was enlarged by %ld tokens; enlarge this one with peft_model_grow "
             "(peft grow MODEL OUT --rows %ld, or --token TEXT for each)", (s->rows - rows), s->rows);
     return peft__fail(a->ctx, PEFT_ERROR_SHAPE,
@@ -21511,7 +21512,7 @@ static peft_status peft__adapter_read_base(peft__adapter_file *f, const peft_ten
     if (at->replacement || strstr(s->name, ".original_module."))
         return PEFT__CANNOT(a->ctx,
             "%s: tensor %s is not the base's, which other modules of the adapter share", f->path, s->name);
-    const char *name = peft__arena_strdup(&a->arena, s->name, strlen(s->name));
+    const char *name = peft__arena_copy(&a->arena, s->name);
     peft_tensor *kept = name ? peft__initial_copy(a, s) : NULL;
     if (!kept) return PEFT_ERROR_MEMORY;
     kept->name = name;
@@ -21617,7 +21618,7 @@ static peft_status peft__gguf_add_module(peft_gguf_writer *w, const peft_adapter
     for (int is_b = 0; is_b < 2 && !status; is_b++) {
         char name[PEFT__GGUF_NAME_SIZE + 16];
         const peft_tensor *t = is_b ? s->b : s->a;
-        peft__string_into(name, sizeof(name), "%s.lora_%c", own.other, is_b ? 'b' : 'a');
+        PEFT__PRINT(name, "%s.lora_%c", own.other, is_b ? 'b' : 'a');
         status = peft__gguf_add_ordered(
             w, name, s->a0 ? saved[t - a->tensors] : t, PEFT_GGML_F32, peft__gguf_lora_order(m, &own, is_b));
     }
@@ -21676,7 +21677,7 @@ static peft_status peft__gguf_lora_part(
     *is_b = peft__ends_with(name, ".lora_b");
     if ((!*is_b && !peft__ends_with(name, ".lora_a")) || n >= sizeof(base))
         return PEFT__FILE_CANNOT(&g->file, "tensor %s is no .lora_a and no .lora_b", name);
-    peft__string_into(base, sizeof(base), "%.*s", (int)n - 7, name);
+    PEFT__PRINT(base, "%.*s", (int)n - 7, name);
     if (!peft__gguf_translate(peft__gguf_family_for(m)->names, false, base, m->config.gated, own) ||
         !peft__ends_with(own->other, ".weight"))
         return PEFT__FILE_CANNOT(
@@ -21922,7 +21923,7 @@ PEFTDEF peft_status peft_adapter_merge(peft_adapter *a, float scale) {
             changes = m->bias_of[k] == i && (s->path_bias || (s->scale && !s->scales_input));
         }
         if (changes) status = peft__merge_prepare(a, i);
-        if (t && !status) memcpy(m->tensors[i].data, t->data, (size_t)peft__size(t) * sizeof(float));
+        if (t && !status) peft__copy_floats(m->tensors[i].data, t->data, peft__size(t));
     }
     for (int64_t i = 0; i < m->tensor_count && !status; i++)
         if (peft__merges(a, i)) status = peft__merge_module(a, i, scale == 0 ? 1 : scale);
@@ -22111,7 +22112,7 @@ static peft_status peft__combine_same(
         double w = peft__combine_weight(d, k, module);
         float *x = parts + k * n;
         weights[k] = sqrt(fabs(w)) * (is_a && w < 0 ? -1 : 1);
-        memcpy(x, is_a ? s->a->data : s->b->data, (size_t)n * sizeof(float));
+        peft__copy_floats(x, is_a ? s->a->data : s->b->data, n);
         if (ties) status = peft__trim_small(ctx, x, n, density);
         for (int64_t i = 0; i < n && d->kind == PEFT_COMBINE_DARE_LINEAR; i++)
             x[i] = peft_rng_uniform(rng) < density ? (float)((double)x[i] / density) : 0;
@@ -23469,10 +23470,7 @@ static peft__field *peft__record_add(peft__data_record *r) {
 static peft_status peft__record_error(
     const peft__data_record *r, peft_status status, const char *format, ...) {
     char why[PEFT__ERROR_SIZE];
-    va_list args;
-    va_start(args, format);
-    peft__vformat(why, sizeof(why), format, args);
-    va_end(args);
+    PEFT__FORMAT(why, sizeof(why), format);
     return peft__fail(r->ctx, status, "%s:%ld: %s", r->path, r->line, why);
 }
 
@@ -23820,10 +23818,7 @@ static peft__value peft__stop(peft__jinja *j, peft_status status, const char *fo
     memset(&none, 0, sizeof(none));
     none.kind = PEFT__NONE;
     if (j->status) return none;
-    va_list args;
-    va_start(args, format);
-    peft__vformat(what, sizeof(what), format, args);
-    va_end(args);
+    PEFT__FORMAT(what, sizeof(what), format);
     const char *begin = j->at ? j->at->begin : j->t->source;
     size_t n = j->at ? PEFT__MIN(j->at->size, (size_t)80) : 0;
     const char *cut = j->at && j->at->size > n ? "..." : "";
@@ -23993,10 +23988,7 @@ static void peft__put_times(peft__jinja *j, peft__value v, int64_t times) {
 
 static void peft__putf(peft__jinja *j, const char *format, ...) {
     char text[128];
-    va_list args;
-    va_start(args, format);
-    peft__vformat(text, sizeof(text), format, args);
-    va_end(args);
+    PEFT__FORMAT(text, sizeof(text), format);
     peft__puts(j, text);
 }
 
@@ -24342,7 +24334,7 @@ enum { PEFT__DIGITS = 840 };
 
 static double peft__from_digits(const char *digits, int count, int exponent) {  // up to 17 of them
     char text[48];
-    peft__string_into(text, sizeof(text), "%.*se%d", count, digits, exponent - count);
+    PEFT__PRINT(text, "%.*se%d", count, digits, exponent - count);
     return peft__read_double(text, NULL);
 }
 
@@ -26973,7 +26965,7 @@ PEFTDEF peft_status peft_template_create(const peft_template_desc *d, peft_templ
     peft__arena_init(&t->input, ctx);
     peft__string_init(&t->out, ctx);
     peft__string_init(&t->spans, ctx);
-    t->name = peft__arena_strdup(&t->tree, name, strlen(name));
+    t->name = peft__arena_copy(&t->tree, name);
     t->source = t->name ? (char *)peft__arena_alloc(&t->tree, n + 1) : NULL;
     peft_status status = t->source ? peft__template_compile(t, d->text, n) : PEFT_ERROR_MEMORY;
     if (status) peft_template_destroy(t);
@@ -27152,7 +27144,7 @@ static peft_status peft__template_open(const peft__data_record *r, peft__arena *
     char name[64];
     memset(&j, 0, sizeof(j));
     memset(out, 0, sizeof(*out));
-    peft__string_into(name, sizeof(name), "%s template", what);
+    PEFT__PRINT(name, "%s template", what);
     j.context = r->ctx;
     j.text = text;
     j.name = name;
@@ -27663,7 +27655,7 @@ static peft_status peft__chat_from_gguf(peft_chat *c, const peft_chat_desc *d) {
         if (token) status = peft__chat_token(c, keys[i][0], token, n);
     }
     bool usual = !d->name || strcmp(d->name, "default") == 0;
-    peft__string_into(key, sizeof(key), "tokenizer.chat_template%s%s", usual ? "" : ".",
+    PEFT__PRINT(key, "tokenizer.chat_template%s%s", usual ? "" : ".",
         usual ? "" : d->name);
     const char *text = status ? NULL : d->text ? d->text : peft_gguf_string(g, key, NULL);
     if (!status && !text) status = peft__fail(c->ctx, PEFT_ERROR_MISSING, "%s: no %s", d->path, key);
@@ -28103,7 +28095,7 @@ static peft_status peft__dataset_add(peft_dataset *d, const char *prompt, size_t
     peft__data_example *e = &d->examples[d->count];
     e->prompt = peft__arena_strdup(&d->arena, prompt, prompt_size);
     e->completion = peft__arena_strdup(&d->arena, completion, completion_size);
-    e->task = task ? peft__arena_strdup(&d->arena, task, strlen(task)) : NULL;
+    e->task = task ? peft__arena_copy(&d->arena, task) : NULL;
     e->choices = choices;
     if (!e->prompt || !e->completion || (task && !e->task)) return PEFT_ERROR_MEMORY;
     d->count++;
@@ -28145,7 +28137,7 @@ static peft_status peft__dataset_take(
     while (e->choices && e->choices[n]) n++;
     if (n) list = (const char **)peft__arena_alloc(&to->arena, (n + 1) * sizeof(char *));
     for (size_t k = 0; k < n && list; k++)
-        if (!(list[k] = peft__arena_strdup(&to->arena, e->choices[k], strlen(e->choices[k]))))
+        if (!(list[k] = peft__arena_copy(&to->arena, e->choices[k])))
             return PEFT_ERROR_MEMORY;
     if (n && !list) return PEFT_ERROR_MEMORY;
     if (list) list[n] = NULL;
@@ -28240,7 +28232,7 @@ static peft_status peft__loader_templates(peft__loader *l) {
     if (d->answer_choices && peft__record_find(r, "answer_choices", 14))
         return PEFT__REFUSE(r->ctx, "%s has a field answer_choices: no template of that name can be given",
             r->path);
-    l->data->fields = peft__arena_strdup(&l->data->arena, fields, strlen(fields));
+    l->data->fields = peft__arena_copy(&l->data->arena, fields);
     return l->data->fields ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
@@ -29738,12 +29730,12 @@ static peft_status peft__checkpoint_same_run(const peft__trainer *t, const peft_
         bool optimizer = strcmp(name, "optimizer") == 0, layout = optimizer || strcmp(name, "keep_best") == 0;
         if (h->settings[i] == s->value) continue;
         if (optimizer)
-            peft__string_into(what, sizeof(what), "optimizer %s, here it is %s",
+            PEFT__PRINT(what, "optimizer %s, here it is %s",
                 peft_optimizer_name((peft_optimizer_kind)(int)h->settings[i]),
                 peft_optimizer_name(t->d.optimizer));
         else if (s->number)
-            peft__string_into(what, sizeof(what), "%s %g, here it is %g", name, h->settings[i], s->value);
-        else peft__string_into(what, sizeof(what), "other %s", name);
+            PEFT__PRINT(what, "%s %g, here it is %g", name, h->settings[i], s->value);
+        else PEFT__PRINT(what, "other %s", name);
         if (layout || !t->d.resume_anyway)
             return PEFT__REFUSE(t->ctx, "%s: made with %s%s", t->d.checkpoint, what,
                 layout ? "" : " (resume_anyway goes on regardless)");
