@@ -5001,10 +5001,10 @@ PEFT__INLINE const void *peft__advance(peft_dtype type, const void *p, int64_t e
     return (const char *)p + elements * (type == PEFT_F32 ? 4 : 2);
 }
 
-// Prefetches `bytes` past element i of a row; the address is only a hint and may lie outside of the matrix.
-PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintptr_t bytes) {
-    PEFT__PREFETCH((const void *)((uintptr_t)row + (uintptr_t)(i * (type == PEFT_F32 ? 4 : 2)) + bytes));
-    (void)type, (void)row, (void)i, (void)bytes;
+// Prefetches element i of a row; the address is only a hint and may lie outside of the matrix.
+PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i) {
+    PEFT__PREFETCH((const void *)((uintptr_t)row + (uintptr_t)(i * (type == PEFT_F32 ? 4 : 2))));
+    (void)type, (void)row, (void)i;
 }
 
 // x * 2^n for |n| <= 160, in two factors, since 2^128 and 2^-150 are no floats. If n is NaN, so is x.
@@ -5432,7 +5432,7 @@ v_inline v_float v_(pair)(v_float a, v_float b) {
 // elements. It prefetches the rows ahead; at their end, the next panel's.
 #define PEFT__PACK_FETCH(i) \
     peft__fetch(type, source, \
-        p + PEFT__AHEAD < kc ? i * cs + p + PEFT__AHEAD : (i + width) * cs + p + PEFT__AHEAD - kc, 0);
+        p + PEFT__AHEAD < kc ? i * cs + p + PEFT__AHEAD : (i + width) * cs + p + PEFT__AHEAD - kc);
 #define PEFT__PACK_LOAD(i) \
     r[i] = i < lanes ? v_(words)(type, peft__advance(type, source, i * cs), p, n) : v_set(0.0f);
 #define PEFT__PACK_STORE(v, i) \
@@ -5442,7 +5442,7 @@ v_inline v_float v_(pair)(v_float a, v_float b) {
 #define PEFT__PACK_ROW(p) \
     v_(row_at)(type, peft__advance(type, source, (p) * rs), lanes, PEFT__PACK_ROWS * rs)
 v_inline v_float v_(row_at)(peft_dtype type, const void *row, int64_t n, int64_t ahead) {
-    peft__fetch(type, row, ahead, 0);
+    peft__fetch(type, row, ahead);
     return n >= v_width ? v_weight(type, row, 0) : v_weight_n(type, row, 0, n);
 }
 // Elements p, p + 1, ... of a row, of which there are n.
@@ -10233,13 +10233,13 @@ PEFT__NOINLINE void peft__put_little_endian(peft__string *out, uint64_t v, int b
 #define PEFT__FILE_CANNOT(f, ...) peft__fail_at((f)->ctx, PEFT_ERROR_UNSUPPORTED, (f)->path, __VA_ARGS__)
 
 // An empty archive with room for `files` files.
-static peft_archive *peft__archive_new(peft_context *ctx, int64_t files) {
+static peft_archive *peft__archive_new(peft_context *ctx) {
     peft_archive *a = PEFT__CALLOC(ctx, 1, peft_archive);
     if (!a) return NULL;
     a->ctx = ctx;
     peft__arena_init(&a->arena, ctx);
     peft__map_init(&a->by_name, ctx);
-    a->files = PEFT__CALLOC(ctx, files, peft__file);
+    a->files = PEFT__CALLOC(ctx, 1, peft__file);
     if (a->files) return a;
     peft__free(ctx, a);
     return NULL;
@@ -10630,7 +10630,7 @@ PEFTDEF peft_status peft_archive_open(peft_context *ctx, const char *path, peft_
     PEFT__NEED(ctx, ctx, "ctx");
     PEFT__NEED(ctx, out, "out");
     if (!path) return PEFT__REFUSE(ctx, "peft_archive_open: no path");
-    peft_archive *a = peft__archive_new(ctx, 1);
+    peft_archive *a = peft__archive_new(ctx);
     if (!a) return PEFT_ERROR_MEMORY;
     peft_status status = PEFT_ERROR_MEMORY;
     bool file = peft__ends_with(path, ".safetensors"), json = peft__ends_with(path, ".json");
@@ -12373,7 +12373,7 @@ static peft_status peft__archive_open_gguf(peft_context *ctx, const char *path, 
     *out = NULL;
     peft_status status = peft_gguf_open(ctx, path, &g);
     if (status) return status;
-    peft_archive *a = peft__archive_new(ctx, 1);
+    peft_archive *a = peft__archive_new(ctx);
     if (!a) return peft_gguf_close(g), PEFT_ERROR_MEMORY;
     a->arena = g->arena;  // with the path, and the copy of the file, where there is one
     peft__arena_init(&g->arena, ctx);
@@ -19405,7 +19405,7 @@ PEFTDEF const peft_method_info *peft_method_named(const char *name) {
 
 // ---- the table of settings, for reading and writing adapter_config.json and for checking a descriptor
 
-// The settings of adapter_config.json: the descriptor's, and those that it lacks.
+// The settings of adapter_config.json: the descriptor's, and those that only the file has.
 typedef struct peft__adapter_settings {
     peft_adapter_desc d;
     const char *peft_type, *task_type, *start, *selection, *prompt_init, *tokenizer, *place;
@@ -19703,8 +19703,7 @@ static peft_tensor *peft__adapted_linear(const peft__pass *p, const int64_t *row
     d.weight = peft__use_at(p, weight, module);
     d.bias = peft__bias_of(p, weight);
     d.paths = paths;
-    bool dora = false,
-         apart = p->model->dropout > 0;  // apart: something acts between the product and the residual
+    bool dora = false, apart = p->model->dropout > 0;  // apart: something acts between product and residual
     for (int i = 0; i < p->adapter_count; i++) {
         work[i] = peft__active_module_at(p, i, rows, module);
         const peft__active_module *w = &work[i];
@@ -20120,7 +20119,7 @@ static peft_tensor *peft__add_tensor(
     return t->data ? t : NULL;
 }
 
-// The functions below give the present module its tensors.
+// Adds a tensor of the builder's present module, under HF's name for it.
 static peft_tensor *peft__add_part(peft__builder *b, const char *part, int64_t rows, int64_t cols, int rank) {
     char name[256];
     PEFT__PRINT(name, "base_model.model.%s.%s", b->path, part);
@@ -20944,7 +20943,8 @@ PEFTDEF const peft_adapter_desc *peft_adapter_settings(const peft_adapter *a) {
 
 // ---- files: adapter_config.json
 
-// with prompt_place, which HF peft lacks and would take for the encoder: so it must not know the type
+// HF peft has no prompt_place: it would put the virtual tokens into the encoder. A prompt elsewhere is
+// written with types that it does not know, so that it refuses them.
 #define PEFT__PLACED_PROMPT "PROMPT_TUNING_BY_PLACE"
 #define PEFT__PLACED_P_TUNING "P_TUNING_BY_PLACE"
 
@@ -21047,9 +21047,8 @@ static void peft__key_read(peft__keys_reader *r, const peft__adapter_key *row, c
     if (wrong) peft__key_wrong(r, PEFT_ERROR_FORMAT, row->key, v, wrong);
 }
 
-// A key that has no row. Null, false and empty values of an unknown key lose nothing. Numbers and texts are
-// ignored with a warning, as HF peft's such keys only refine what another key switches on. Others are
-// errors.
+// Handles a key that has no row. Null, false and empty values lose nothing. Numbers and texts are ignored
+// with a warning, as such keys of HF peft only refine what another key switches on. All others are errors.
 static void peft__key_of_no_row(peft__keys_reader *r, const peft__json *v) {
     bool empty = peft__json_is_empty(v);
     for (int64_t i = 0; i < PEFT__COUNT(peft__other_keys); i++) {
@@ -21135,8 +21134,9 @@ static bool peft__set_text(peft__arena *scratch, peft__string *s, const char **t
     return *text != NULL;
 }
 
-// An adapter with a start is written with twice the rank, the start beside it: modules whose rank or alpha
-// is not the descriptor's, `usual`, after that.
+// An adapter with a start is written as a LoRA of twice the rank, which holds A and B and the first A and B.
+// Lists the modules whose rank (or alpha) in the file is not `usual`, the one that the file's r (or
+// lora_alpha) gives them.
 static bool peft__start_pattern(
     const peft_adapter *a, peft__arena *scratch, bool alphas, double factor, double usual, const char **out) {
     peft__string s = PEFT__EMPTY_STRING(a->ctx);
@@ -21151,7 +21151,7 @@ static bool peft__start_pattern(
     return !s.size && !s.failed ? true : peft__set_text(scratch, &s, out);
 }
 
-// Whether `list` has all of the names.
+// Whether all of the names are in `list`.
 static bool peft__names_among(const char *names, const char *list) {
     const char *name;
     for (size_t n; names && (n = peft__next_name(&names, &name)) > 0;)
@@ -21260,8 +21260,8 @@ static const peft__adapted *peft__lora_of(const peft_adapter *a, int64_t i) {
     return s && (&a->tensors[i] == s->a || &a->tensors[i] == s->b) ? s : NULL;
 }
 
-// What a file has for tensor i: the tensor; its transpose; or with a start A above its first value, B
-// beside minus its first value, which is a plain LoRA of twice the rank.
+// What a file has for tensor i: the tensor itself; its transpose; or with a start [A; A0] and [B -B0], as
+// [B -B0] [A; A0] = B A - B0 A0: a plain LoRA of twice the rank.
 static peft_status peft__saved_tensor(
     const peft_adapter *a, peft__arena *scratch, int64_t i, peft_tensor *out) {
     const peft_tensor *t = &a->tensors[i];
@@ -21807,7 +21807,7 @@ static peft_status peft__merge_dora(peft_adapter *a, const peft_tensor *w, const
     return status;
 }
 
-// Puts an f32 copy in the place of tensor i, and the tensor into the backups.
+// Puts an f32 copy in the place of the model's tensor i, and keeps that among the backups.
 static peft_status peft__merge_prepare(peft_adapter *a, int64_t i) {
     peft_tensor *t = &a->model->tensors[i];
     float *data = PEFT__CALLOC(a->ctx, peft__size(t), float);
@@ -22272,7 +22272,7 @@ typedef struct peft__active_set {
     int count;
 } peft__active_set;
 
-// Descriptors name adapters in two ways: a list, or one adapter with scale 1.
+// Makes one list of the two ways in which descriptors name adapters: a list, or one adapter with scale 1.
 static peft_status peft__active_resolve(peft_context *ctx, const char *call, const peft_active_adapter *list,
     int count, const peft_adapter *one, peft__active_set *out) {
     if (count < 0 || count > PEFT_MAX_PATHS || (count && !list))
@@ -22384,7 +22384,7 @@ static peft_status peft__encode_example(const peft_model *m, const char *const t
 }
 
 // Whether a prompt with its answer has more tokens than the model was trained with. Rotary positions have
-// no end, so such prompts work; they are counted, and one line of the log names the number.
+// no end, so the model computes such a prompt, only worse; one line of the log tells how many there were.
 static bool peft__beyond_window(const peft_model *m, int64_t tokens) {
     const peft_config *c = &m->config;
     return !c->encoder_decoder && !m->positions && c->max_positions && tokens > c->max_positions;
@@ -22448,10 +22448,14 @@ static void peft__batch_add(
     memcpy(input + before, completion, (n - 1) * sizeof(int32_t));
     memcpy(labels + before - 1, completion, n * sizeof(int32_t));
 }
+
 // ---- the state of a call
 
-// Several prompts share a step: their beams are the rows of the cached decoder. A prompt that is done
-// leaves. A sequence is all that the decoder has read and written, its start token included, as in HF.
+// Prompts are answered in groups: their beams are the rows of one cached decoder (chapter 8). Each step feeds
+// every row its newest token (peft__group_step), makes candidates of each row's logits (peft__score_row),
+// chooses for each prompt (peft__single_step or peft__beam_step), and moves the cache's rows to where they
+// belong next, without those of prompts that are done (peft__group_advance). A sequence is all that the
+// decoder has read and written, its start token included, as in HF.
 
 enum { PEFT__GROUP_PROMPTS = 16, PEFT__GROUP_ROWS = 64 };
 
@@ -22732,7 +22736,7 @@ static void peft__score_row(void *arg, int64_t row) {
 
 // ---- the text of a sequence while it grows
 
-// Where the first stop string begins; `size`: the text has none.
+// The byte at which the first stop string begins; `size`: the text has none.
 static size_t peft__find_stop(const peft_generate_desc *d, const char *text, size_t size) {
     for (size_t at = 0; at < size; at++)
         for (int64_t i = 0; i < d->stop_count; i++) {
@@ -22742,8 +22746,8 @@ static size_t peft__find_stop(const peft_generate_desc *d, const char *text, siz
     return size;
 }
 
-// How much of a text without stop strings can no longer change: all but an unfinished character at its end,
-// which decodes to U+FFFD, and but what may be the beginning of a stop string.
+// How many bytes of a growing text are final. Not final are a character at its end whose bytes have not all
+// come, which decodes to U+FFFD, and what may turn out to begin a stop string.
 static size_t peft__settled_size(const peft_generate_desc *d, const char *text, size_t size) {
     while (size >= 3 && memcmp(text + size - 3, peft__replacement, 3) == 0) size -= 3;
     size_t least = size;
@@ -22756,8 +22760,8 @@ static size_t peft__settled_size(const peft_generate_desc *d, const char *text, 
     return least;
 }
 
-// Looks for stop strings in a sequence's text of `length` tokens, and gives on_text what is new: all of it
-// if no more tokens follow (`last`).
+// Decodes the `length` tokens of a sequence, looks for stop strings, and gives on_text the bytes that are
+// final since the last call; if no token follows (`last`), all that are left.
 static peft_status peft__stream(peft__generator *g, peft__search *s, int64_t length, bool last) {
     char *text = NULL;
     size_t size = 0;
@@ -22954,7 +22958,8 @@ static peft_status peft__session_reserve(peft_session *s, int64_t wanted, int64_
     return status;
 }
 
-// Replaces peft__cache_begin: reads the prompt's new tokens into the session's cache, without its last one.
+// With a session this takes the place of peft__cache_begin: reads the prompt's new tokens into the session's
+// cache, except for the last one, which the first step reads.
 static peft_status peft__session_begin(
     peft__generator *g, const int32_t *ids, int64_t count, int64_t prompts) {
     peft_session *s = g->d.session;
@@ -22981,7 +22986,7 @@ static peft_status peft__session_begin(
     return PEFT_OK;
 }
 
-// Notes which tokens the session's cache holds; none after a failure.
+// Notes which tokens the session's cache holds. After a failure that is unknown, so none.
 static peft_status peft__session_end(peft__generator *g, peft_status status) {
     peft_session *s = g->d.session;
     s->ids.count = 0;
@@ -23052,8 +23057,8 @@ static peft_status peft__group_begin(
         g->adapters.count, g->d.beams, g->d.max_new_tokens, g->cache);
 }
 
-// Removes the rows of prompts that are done from the cache, and gives each beam the past of the one it
-// continues.
+// Gives each row of the cache the past of the beam that it continues, and drops the rows of prompts that are
+// done.
 static peft_status peft__group_advance(peft__generator *g) {
     int64_t beams = g->d.beams, going = 0;
     for (int64_t i = 0; i < g->active_count; i++) {
@@ -23122,8 +23127,8 @@ static peft_status peft__group_answer(peft__generator *g, int64_t i, peft_ids *o
     return PEFT_ERROR_MEMORY;
 }
 
-// Selects the adapters for prompts [first, first + n) of `count`, whose sequences are then counted from
-// `first`.
+// Selects the adapters that act on prompts [first, first + n) of `count`. Their ranges of sequences are for
+// all prompts; in g->adapters they count from `first`.
 static peft_status peft__adapters_of_group(peft__generator *g, int64_t first, int64_t n, int64_t count) {
     g->adapters.count = 0;
     for (int i = 0; i < g->all.count; i++) {
