@@ -1953,8 +1953,8 @@ static void peft__sink_double(peft__sink *s, double v) {
     peft__sink_integer(s, (unsigned long long)(exponent < 0 ? -exponent : exponent), exponent < 0);
 }
 
-// Formats %s %.*s %d %ld (an int64_t, whatever a long is) %u %lu %lld %llu %zu %g %c %%, all that the
-// library's messages use. Returns the length without the NUL.
+// Formats %s %.*s %d %u %zu %g %c %%, and int64_t as %ld and uint64_t as %lu, whatever a long is (%lld, %llu:
+// a long long): all that the library's messages use. Returns the length without the NUL.
 static size_t peft__vformat(char *out, size_t capacity, const char *f, va_list args) {
     peft__sink s = {out, 0, capacity};
     for (; *f; f++) {
@@ -1981,7 +1981,7 @@ static size_t peft__vformat(char *out, size_t capacity, const char *f, va_list a
         } else if (*f == 'u') {
             unsigned long long v = longs == 4 ? va_arg(args, size_t)
                 : longs == 2                  ? va_arg(args, unsigned long long)
-                : longs                       ? va_arg(args, unsigned long)
+                : longs                       ? va_arg(args, uint64_t)
                                               : va_arg(args, unsigned);
             peft__sink_integer(&s, v, false);
         } else if (*f == 'g') {
@@ -2599,14 +2599,13 @@ static peft_status peft__file_open(peft_context *ctx, const char *path, peft__fi
 
 static peft_status peft__file_read(peft__file *f, uint64_t offset, void *into, size_t n) {
     if (offset > f->size || n > f->size - offset)
-        return PEFT__MALFORMED(f->ctx, "%s: truncated: %zu bytes wanted at %llu, the file has %llu", f->path,
-            n, (unsigned long long)offset, (unsigned long long)f->size);
+        return PEFT__MALFORMED(f->ctx, "%s: truncated: %zu bytes wanted at %lu, the file has %lu", f->path,
+            n, offset, f->size);
     if (f->data) memcpy(into, f->data + offset, n);
     if (f->data || !n) return PEFT_OK;
     peft_status status = PEFT__FILES(f->ctx, read, f->handle, offset, into, n);
     if (!status) return PEFT_OK;
-    return peft__fail(f->ctx, status, "%s: cannot read %zu bytes at %llu", f->path, n,
-        (unsigned long long)offset);
+    return peft__fail(f->ctx, status, "%s: cannot read %zu bytes at %lu", f->path, n, offset);
 }
 
 static void peft__file_close(peft__file *f) {
@@ -3457,9 +3456,9 @@ enum { PEFT__JSON_TOO_LONG = 2 };  // a whole number of more than 64 bits
 enum { PEFT__JSON_DEPTH = 128 };  // deeper than any config, too shallow to overflow a stack
 
 PEFT__NOINLINE peft_status peft__json_error(peft__json_reader *r, const char *what) {
-    long long line = 1;
+    int64_t line = 1;
     for (const char *p = r->begin; p < r->at; p++) line += *p == '\n';
-    return PEFT__MALFORMED(r->ctx, "%s:%lld: JSON: %s", r->where, line, what);
+    return PEFT__MALFORMED(r->ctx, "%s:%ld: JSON: %s", r->where, line, what);
 }
 
 static void peft__json_space(peft__json_reader *r) {
@@ -10361,8 +10360,8 @@ static peft_status peft__safetensors_read(peft_archive *a, peft__file *f) {
     uint64_t n = peft__little_endian(size, 8);
     if (status) return status;
     if (n > f->size - 8 || n > PEFT__MAX_HEADER || n < 2)
-        return PEFT__FILE_BAD(f, "not a safetensors file: a header of %llu bytes in a file of %llu",
-            (unsigned long long)n, (unsigned long long)f->size);
+        return PEFT__FILE_BAD(f, "not a safetensors file: a header of %lu bytes in a file of %lu",
+            n, f->size);
     peft__arena scratch;
     peft__arena_init(&scratch, a->ctx);
     peft__json *header = NULL;
@@ -10942,7 +10941,7 @@ static void peft__gguf_read_value(peft_gguf *g, peft__gguf_entry *e) {
     if (e->array) type = peft__gguf_take(g, 4, e->key), count = peft__gguf_take(g, 8, e->key);
     size_t size = type <= PEFT_GGUF_F64 ? peft__gguf_number_size((int)type) : 0;
     if (type > PEFT_GGUF_F64)
-        PEFT__GGUF_WRONG(g, "key %s has the unknown type %llu", e->key, (unsigned long long)type);
+        PEFT__GGUF_WRONG(g, "key %s has the unknown type %lu", e->key, type);
     if (type == PEFT_GGUF_ARRAY) PEFT__GGUF_WRONG(g, "key %s is an array of arrays", e->key);
     if (e->array && count > peft__gguf_left(g) / (size ? size : 8))
         PEFT__GGUF_WRONG(g, "key %s is an array that is damaged or longer than the file", e->key);
@@ -10983,7 +10982,7 @@ static uint64_t peft__gguf_read_info(peft_gguf *g, int64_t index) {
     peft_gguf_tensor *t = &g->tensors[index];
     t->name = peft__gguf_read_name(g, "tensor", &g->names, index);
     uint64_t rank = peft__gguf_take(g, 4, t->name);
-    if (rank > 4) PEFT__GGUF_WRONG(g, "tensor %s has %llu dimensions", t->name, (unsigned long long)rank);
+    if (rank > 4) PEFT__GGUF_WRONG(g, "tensor %s has %lu dimensions", t->name, rank);
     bool sound = true;
     t->rank = g->status ? 0 : (int)rank;
     for (int k = 0; k < 4; k++) {
@@ -10998,8 +10997,7 @@ static uint64_t peft__gguf_read_info(peft_gguf *g, int64_t index) {
     sound = sound && f && t->dims[0] % f->block == 0 && peft__mul(t->dims[0] / f->block, f->size, &t->size);
     for (int k = 1; k < 4 && sound; k++) sound = peft__mul(t->size, t->dims[k], &t->size);
     if (!f)
-        g->status = PEFT__FILE_CANNOT(&g->file, "tensor %s has the unknown type %llu", t->name,
-            (unsigned long long)type);
+        g->status = PEFT__FILE_CANNOT(&g->file, "tensor %s has the unknown type %lu", t->name, type);
     else if (!sound) PEFT__GGUF_WRONG(g, "tensor %s of type %s has an impossible shape", t->name, f->name);
     return offset;
 }
@@ -11017,12 +11015,11 @@ static void peft__gguf_read_tensors(peft_gguf *g) {
         peft_gguf_tensor *t = &g->tensors[i];
         uint64_t size = (uint64_t)t->size, at = offsets[i];
         if (size > room - total)  // tensors do not overlap: a small file cannot claim much memory
-            PEFT__GGUF_WRONG(g, "the tensors up to %s claim more than the %llu bytes of data", t->name,
-                (unsigned long long)room);
+            PEFT__GGUF_WRONG(g, "the tensors up to %s claim more than the %lu bytes of data", t->name, room);
         else if (at % alignment || at > room - size)
             PEFT__GGUF_WRONG(g,
-                "tensor %s of %ld bytes claims offset %llu, alignment %ld, of %llu bytes of data", t->name,
-                t->size, (unsigned long long)at, g->alignment, (unsigned long long)room);
+                "tensor %s of %ld bytes claims offset %lu, alignment %ld, of %lu bytes of data", t->name,
+                t->size, at, g->alignment, room);
         total += size;
         t->data = g->status ? NULL : g->bytes + start + at;
     }
@@ -11035,15 +11032,15 @@ static void peft__gguf_read(peft_gguf *g) {
     if (magic && memcmp(magic, "GGUF", 4) != 0) PEFT__GGUF_WRONG(g, "not a GGUF file");
     uint64_t version = peft__gguf_take(g, 4, "the version");
     if (!g->status && version != 2 && version != 3)
-        g->status = PEFT__FILE_CANNOT(&g->file, "GGUF of version %llu%s", (unsigned long long)version,
+        g->status = PEFT__FILE_CANNOT(&g->file, "GGUF of version %lu%s", version,
             version & 0xFFFF ? "" : " (big-endian)");
     uint64_t tensors = peft__gguf_take(g, 8, "the header"), keys = peft__gguf_take(g, 8, "the header");
     // a key and its value take 13 bytes at least, a tensor's description 24
     uint64_t left = peft__gguf_left(g);
     if (keys > left / 13 || tensors > left / 24 || keys > PEFT__GGUF_MAX_KEYS ||
         tensors > PEFT__GGUF_MAX_TENSORS)
-        PEFT__GGUF_WRONG(g, "truncated, or no GGUF file: %llu keys and %llu tensors in %llu bytes",
-            (unsigned long long)keys, (unsigned long long)tensors, (unsigned long long)left);
+        PEFT__GGUF_WRONG(g, "truncated, or no GGUF file: %lu keys and %lu tensors in %lu bytes",
+            keys, tensors, left);
     if (g->status) return;
     g->entry_count = (int64_t)keys;
     g->count = (int64_t)tensors;
@@ -13429,8 +13426,6 @@ typedef struct peft__encoder {
     peft__symbol *symbols;
     peft__candidate *heap;
     int64_t best_capacity, symbol_capacity, heap_count, heap_capacity;
-    const char *unknown;  // a run of characters that no piece has
-    int64_t unknown_size;
 } peft__encoder;
 
 static void peft__encoder_open(peft__encoder *e, const peft_tokenizer *t, size_t most) {
@@ -14986,8 +14981,7 @@ static void peft__sp_read_trainer(peft_tokenizer *t, peft__proto p, const char *
     }
     if (p.failed) PEFT__DAMAGED(t, "the trainer's settings are damaged");
     if (kind != PEFT__UNIGRAM && kind != PEFT__BPE)
-        PEFT__UNSUPPORTED(t, "SentencePiece model type %llu is neither unigram (1) nor BPE (2)",
-            (unsigned long long)kind);
+        PEFT__UNSUPPORTED(t, "SentencePiece model type %lu is neither unigram (1) nor BPE (2)", kind);
     if (suffix) PEFT__UNSUPPORTED(t, "treat_whitespace_as_suffix");
     t->kind = (int)kind;
 }
@@ -23828,10 +23822,10 @@ static peft__value peft__stop(peft__jinja *j, peft_status status, const char *fo
     size_t n = j->at ? PEFT__MIN(j->at->size, (size_t)80) : 0;
     const char *cut = j->at && j->at->size > n ? "..." : "";
     while (n && ((unsigned char)begin[n] & 0xC0) == 0x80) n--;
-    long long line = 1;
+    int64_t line = 1;
     for (const char *p = j->t->source; p < begin; p++) line += *p == '\n';
     j->status =
-        peft__fail(j->t->ctx, status, "%s:%lld: %s, in: %.*s%s", j->t->name, line, what, (int)n, begin, cut);
+        peft__fail(j->t->ctx, status, "%s:%ld: %s, in: %.*s%s", j->t->name, line, what, (int)n, begin, cut);
     return none;
 }
 #define peft__wrong(j, ...) peft__stop(j, PEFT_ERROR_ARGUMENT, __VA_ARGS__)
@@ -23881,7 +23875,7 @@ static bool peft__grow(peft__jinja *j, void *items, int64_t count, int64_t *capa
 static bool peft__spend(peft__jinja *j, size_t bytes) {
     j->steps -= 1 + (int64_t)(bytes / 64);
     if (j->steps < 0)
-        peft__wrong(j, "it takes more than %lld steps (max_steps)", (long long)j->t->limits.max_steps);
+        peft__wrong(j, "it takes more than %ld steps (max_steps)", j->t->limits.max_steps);
     return !j->status;
 }
 
@@ -24233,7 +24227,7 @@ static peft__value peft__to_list(peft__jinja *j, peft__value v) {
 
 static bool peft__two_of(peft__jinja *j, peft__value pair, peft__value *a, peft__value *b) {
     const peft__object *l = peft__to_list(j, pair).o;
-    if (l->count != 2) peft__wrong(j, "a pair is needed, not %lld items", (long long)l->count);
+    if (l->count != 2) peft__wrong(j, "a pair is needed, not %ld items", l->count);
     if (j->status) return false;
     *a = l->items[0];
     *b = l->items[1];
@@ -24515,7 +24509,7 @@ static void peft__put_styled(peft__jinja *j, peft__value v, const peft__style *s
         peft__wrong(j, "Object of type %s is not JSON serializable", peft__kind_name(v));
     if (v.kind <= PEFT__BOOLEAN)
         peft__puts(j, words[v.kind + (v.kind == PEFT__BOOLEAN && v.flag) + (json ? 3 : 0)]);
-    else if (v.kind == PEFT__INTEGER) peft__putf(j, "%lld", (long long)v.integer);
+    else if (v.kind == PEFT__INTEGER) peft__putf(j, "%ld", v.integer);
     else if (v.kind == PEFT__REAL) {
         if (v.real < 0 || (v.real == 0 && 1 / v.real < 0)) peft__puts(j, "-");
         if (json && v.real - v.real != 0) peft__puts(j, v.real != v.real ? "NaN" : "Infinity");
@@ -24566,7 +24560,7 @@ static void peft__put_digits(peft__jinja *j, peft__value v, const peft__spec *f,
     size_t start = j->out.size, end = 0;
     double x = fabs(peft__as_double(v)) * (f->type == '%' ? 100 : 1);
     if (whole) {
-        peft__putf(j, "%lld", (long long)v.integer);
+        peft__putf(j, "%ld", v.integer);
         if (v.integer < 0) memmove(j->out.data + start, j->out.data + start + 1, --j->out.size - start);
     } else peft__put_real(j, x, !f->type ? -1 : f->precision < 0 ? 6 : (int)f->precision);
     peft__value t = peft__taken(j, start);
@@ -24585,7 +24579,7 @@ static void peft__put_field(peft__jinja *j, peft__value v, peft__spec f) {
     if (f.type && !strchr(f.percent ? "srdiuf" : "sdf%", f.type))
         peft__unable(j, "the format code '%c'", f.type);
     else if (f.precision > 500 || (f.precision >= 0 && !text && !f.type))
-        peft__unable(j, "a precision of %lld digits here", (long long)f.precision);
+        peft__unable(j, "a precision of %ld digits here", f.precision);
     else if (f.group && f.zero) peft__unable(j, "zeros and separators of thousands in one format");
     else if (text && !f.percent && ((f.type && f.type != 's') || f.align == '=' || f.sign || f.group))
         peft__wrong(j, "the format is not one of a '%s'", peft__kind_name(v));
@@ -25764,8 +25758,7 @@ static void peft__bind(
         s += s != NULL;
     }
     if (places < list->count)
-        peft__wrong(j, "%.*s takes %lld arguments, not %lld", PEFT__SHOWN(called), (long long)places,
-            (long long)list->count);
+        peft__wrong(j, "%.*s takes %ld arguments, not %ld", PEFT__SHOWN(called), places, list->count);
     for (int64_t i = 0; i < names->count && !j->status; i++)
         if (i > 63 || !(used >> i & 1))
             peft__wrong(j, "%.*s takes no keyword argument '%.*s'", PEFT__SHOWN(called),
@@ -26144,7 +26137,7 @@ PEFT__BUILTIN(join) {  // how: 1 for the text's method
         peft__value item = method ? l->items[i] : peft__get_path(j, l->items[i], v[2], peft__none());
         if (i && peft__given(v[!method])) peft__put_value(j, v[!method]);
         if (method && item.kind != PEFT__TEXT)
-            peft__wrong(j, "sequence item %lld: expected str instance, %s found", (long long)i,
+            peft__wrong(j, "sequence item %ld: expected str instance, %s found", i,
                 peft__kind_name(item));
         peft__put_value(j, item);
     }
@@ -26200,7 +26193,7 @@ PEFT__BUILTIN(round) {
         return peft__wrong(j, "method must be common, ceil or floor");
     if (!peft__is_number(peft__defined(j, v[0])))
         return peft__wrong(j, "a '%s' cannot be rounded", peft__kind_name(v[0]));
-    if (places > 300 || places < -300) return peft__unable(j, "rounding to %lld places", (long long)places);
+    if (places > 300 || places < -300) return peft__unable(j, "rounding to %ld places", places);
     double d = peft__as_double(v[0]);
     if (!common) {
         peft__value digits = places > 18 ? peft__real((double)places) : peft__integer(places),
@@ -26610,7 +26603,7 @@ PEFT__BUILTIN(view) { return peft__view_of(v[0], (size_t)(j->how - '0')); }
 PEFT__BUILTIN(update) {
     const peft__object *given = v[1].o;
     peft__value sources[2] = {v[2], v[2]}, key, value;
-    if (given->count > 1) peft__wrong(j, "expected at most 1 argument, got %lld", (long long)given->count);
+    if (given->count > 1) peft__wrong(j, "expected at most 1 argument, got %ld", given->count);
     if (given->count) sources[0] = peft__defined(j, given->items[0]);
     for (int i = !given->count; i < 2; i++) {
         bool dict = sources[i].kind == PEFT__DICT;
@@ -26718,8 +26711,7 @@ static void peft__put_time(peft__jinja *j, peft__value format, int64_t now) {
         s += field + bare;
         const char *known = field && *s ? strchr(letters, *s) : NULL;
         if (known)
-            peft__putf(j, "%s%lld", bare || numbers[known - letters] > 9 ? "" : "0",
-                (long long)numbers[known - letters]);
+            peft__putf(j, "%s%ld", bare || numbers[known - letters] > 9 ? "" : "0", numbers[known - letters]);
         else if (!field || *s == '%') peft__put(j, s, 1);
         else if (*s == 'A' || *s == 'a') peft__put(j, days[weekday], *s == 'a' ? 3 : strlen(days[weekday]));
         else if (*s == 'B') peft__puts(j, months[month - 1]);
@@ -27055,10 +27047,9 @@ static peft_status peft__template_split(peft_context *ctx, peft__arena *arena, c
         else if (!part.size) {
             close = *at == '{' ? strstr(at + width, flan ? "}" : "}}") : NULL;
             if (!close)
-                return PEFT__REFUSE(ctx,
-                    flan ? "%s template: the brace at byte %lld has no other"
-                         : "%s template: \"{{\" at byte %lld is not closed",
-                    what, (long long)(at - text));
+                return PEFT__REFUSE(ctx, flan ? "%s template: the brace at byte %ld has no other"
+                         : "%s template: \"{{\" at byte %ld is not closed",
+                    what, (int64_t)(at - text));
             part.text = at + width;
             part.size = (size_t)(close - part.text);
             part.field = true;
@@ -27496,8 +27487,7 @@ static peft_status peft__records_next(peft__records *s, bool *more) {
         status = peft__csv_record(c, r, false, &n);
         *more = n > 0;
         if (status || !n || n == r->count) return status;
-        return peft__record_error(r, PEFT_ERROR_FORMAT, "%lld fields, the first line names %lld",
-            (long long)n, (long long)r->count);
+        return peft__record_error(r, PEFT_ERROR_FORMAT, "%ld fields, the first line names %ld", n, r->count);
     }
     peft__json_reader j = {r->ctx, &s->scratch, c->at, s->text, c->end, r->path, 0};
     const char *begin = c->at;
@@ -28020,20 +28010,20 @@ static const struct peft__chat_format {
 static peft_status peft__chat_check(
     peft_context *ctx, peft_chat_kind kind, const peft_chat_message *messages, int64_t i) {
     const peft_chat_message *m = &messages[i];
-    long long at = i;
+    int64_t at = i;
     if (!m->role || !m->content)
-        return PEFT__REFUSE(ctx, "peft_chat_format: message %lld has no role or no content", at);
+        return PEFT__REFUSE(ctx, "peft_chat_format: message %ld has no role or no content", at);
     bool system = strcmp(m->role, "system") == 0, led = i > 0 && strcmp(messages[0].role, "system") == 0;
     if (!system && strcmp(m->role, "user") != 0 && strcmp(m->role, "assistant") != 0)
-        return PEFT__REFUSE(ctx, "peft_chat_format: message %lld has the unknown role \"%s\"", at, m->role);
+        return PEFT__REFUSE(ctx, "peft_chat_format: message %ld has the unknown role \"%s\"", at, m->role);
     const char *due = i == 0 && system ? "system" : (i - led) % 2 ? "assistant" : "user";
     if (strcmp(m->role, due) != 0)
-        return PEFT__REFUSE(ctx, "peft_chat_format: message %lld is the %s's where the %s's is due", at,
+        return PEFT__REFUSE(ctx, "peft_chat_format: message %ld is the %s's where the %s's is due", at,
             m->role, due);
     for (const char *const *token = peft__chat_formats[kind].reserved, *const *end = token + 6;
          token < end && *token; token++)
         if (strstr(m->content, *token))
-            return PEFT__REFUSE(ctx, "peft_chat_format: message %lld holds %s, which only the format may", at,
+            return PEFT__REFUSE(ctx, "peft_chat_format: message %ld holds %s, which only the format may", at,
                 *token);
     return PEFT_OK;
 }
@@ -28379,9 +28369,9 @@ static peft_status peft__load_records(peft__loader *l) {
             l->d->path, l->empty);
     if (!status && l->shorter + l->too_long)
         peft__log(l->data->ctx,
-            "warning: %s: %lld examples go without the oldest turns of their conversation, for max_source "
-            "lets in %lld tokens before an answer; %lld answers whose question alone has more are left out",
-            l->d->path, (long long)l->shorter, (long long)l->d->max_source, (long long)l->too_long);
+            "warning: %s: %ld examples go without the oldest turns of their conversation, for max_source "
+            "lets in %ld tokens before an answer; %ld answers whose question alone has more are left out",
+            l->d->path, l->shorter, l->d->max_source, l->too_long);
     peft__records_close(&l->records);
     return status;
 }
@@ -28591,8 +28581,8 @@ static peft_status peft__shots_run(peft__shots *b, peft_few_shot_result *r) {
     }
     if (!status && r->tokens > room)
         return peft__fail(b->ctx, PEFT_ERROR_SHAPE,
-            "peft_few_shot: without any example the prompt has %lld tokens; a window of %lld has room for "
-            "%lld", (long long)r->tokens, (long long)d->context_window, (long long)room);
+            "peft_few_shot: without any example the prompt has %ld tokens; a window of %ld has room for "
+            "%ld", r->tokens, d->context_window, room);
     if (status) return status;
     r->text = b->text.data;
     memset(&b->text, 0, sizeof(b->text));
@@ -29761,17 +29751,16 @@ static peft_status peft__checkpoint_verify(
     if (h->tensors != want.tensors || h->tensor_count != want.tensor_count ||
         h->parameters != want.parameters)
         return peft__fail(t->ctx, PEFT_ERROR_SHAPE,
-            "%s: of another model or adapter (%lld tensors, %lld parameters; here %lld, %lld)", path,
-            (long long)h->tensor_count, (long long)h->parameters, (long long)want.tensor_count,
-            (long long)want.parameters);
+            "%s: of another model or adapter (%ld tensors, %ld parameters; here %ld, %ld)", path,
+            h->tensor_count, h->parameters, want.tensor_count,
+            want.parameters);
     if (h->at.step < 0)
         return PEFT__MALFORMED(t->ctx, "%s: damaged: step %ld", path, h->at.step);
     peft_status status = peft__checkpoint_same_run(t, h);
     if (status) return status;
     peft__checkpoint_walk(t, io, PEFT__PART_SKIP);
     if (io->file.size != io->at)
-        return PEFT__MALFORMED(t->ctx, "%s: damaged: %llu bytes instead of %llu", path,
-            (unsigned long long)io->file.size, (unsigned long long)io->at);
+        return PEFT__MALFORMED(t->ctx, "%s: damaged: %lu bytes instead of %lu", path, io->file.size, io->at);
     io->sum = peft__header_checksum(h);
     status = peft__checkpoint_walk(t, io, PEFT__PART_VERIFY);
     if (status || io->sum == h->checksum) return status;
@@ -29828,8 +29817,8 @@ static peft_status peft__train_run(peft__trainer *t) {
         bool loss_fails = !(t->at.loss - t->at.loss == 0);
         if (loss_fails || !(norm - norm == 0))  // before it reaches the weights
             return peft__fail(t->ctx, PEFT_ERROR_NUMERIC,
-                "step %lld: the %s is not finite; a smaller learning rate may help",
-                (long long)t->at.step + 1, loss_fails ? "loss" : "gradient");
+                "step %ld: the %s is not finite; a smaller learning rate may help",
+                t->at.step + 1, loss_fails ? "loss" : "gradient");
         peft_optimizer_step(t->optimizer, rate);
         t->at.step++;
         bool evaluate = t->d.validation && (t->at.step % t->d.eval_every == 0 || t->at.step == t->steps);
@@ -31000,8 +30989,8 @@ PEFTDEF peft_status peft_rouge(const peft_rouge_desc *desc, peft_rouge_result *r
     for (int k = 0; !s && k < 4 * PEFT__ROUGE_VALUES; k++)
         values[k] = run.sums[k % PEFT__ROUGE_VALUES] / (double)run.count;
     if (!s && desc->bootstrap_samples > 0) {
-        peft__string_into(bootstrap, sizeof bootstrap, "|bs:%d|seed:%llu", desc->bootstrap_samples,
-            (unsigned long long)desc->seed);
+        peft__string_into(bootstrap, sizeof bootstrap, "|bs:%d|seed:%lu", desc->bootstrap_samples,
+            desc->seed);
         s = peft__rouge_bootstrap(&run, desc, values + PEFT__ROUGE_VALUES);
     }
     if (!s) {
@@ -32089,9 +32078,9 @@ PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result
     if (!s) s = peft__paired_test(&p, result);
     result->few = d->count < PEFT_PAIRED_FEW;
     if (!s)
-        PEFT__SIGN(result, "paired|%s|%s:%ld|seed:%llu|n:%ld|ties:counted",
+        PEFT__SIGN(result, "paired|%s|%s:%ld|seed:%lu|n:%ld|ties:counted",
             call && d->name ? d->name : peft__paired_metrics[d->metric].name, swap ? "ar" : "bs", d->samples,
-            (unsigned long long)d->seed, d->count);
+            d->seed, d->count);
     peft__arena_free(&p.memory.arena);
     peft__metric_close(&p.runs[0]);
     peft__metric_close(&p.runs[1]);
