@@ -2412,9 +2412,7 @@ PEFTDEF size_t peft_memory_in_use(const peft_context *ctx) { return ctx ? ctx->m
 
 PEFTDEF size_t peft_memory_peak(const peft_context *ctx) { return ctx ? ctx->memory_peak : 0; }
 
-PEFTDEF void peft_free(peft_context *ctx, void *block) {
-    if (ctx) peft__free(ctx, block);
-}
+PEFTDEF void peft_free(peft_context *ctx, void *block) { if (ctx) peft__free(ctx, block); }
 
 // ---- files
 
@@ -8447,13 +8445,9 @@ PEFTDEF void peft_tape_reset(peft_tape *t, uint64_t dropout_seed) {
 
 PEFTDEF peft_status peft_tape_status(const peft_tape *t) { return t ? t->status : PEFT_ERROR_ARGUMENT; }
 
-PEFTDEF void peft_tape_inference(peft_tape *t, bool on) {
-    if (t) t->inference = on;
-}
+PEFTDEF void peft_tape_inference(peft_tape *t, bool on) { if (t) t->inference = on; }
 
-PEFTDEF void peft_tape_checkpoint_blocks(peft_tape *t, bool on) {
-    if (t) t->checkpoint_blocks = on;
-}
+PEFTDEF void peft_tape_checkpoint_blocks(peft_tape *t, bool on) { if (t) t->checkpoint_blocks = on; }
 
 #define PEFT__BUFFER_HEADER peft__aligned_size(sizeof(peft__buffer))
 
@@ -8524,9 +8518,7 @@ static void *peft__nowhere(void) {
     return (void *)(uintptr_t)nowhere;
 }
 
-static void peft__tape_fail(peft_tape *t, peft_status status) {
-    if (!t->status) t->status = status;
-}
+static void peft__tape_fail(peft_tape *t, peft_status status) { if (!t->status) t->status = status; }
 
 #define PEFT__SHAPE(t) (t)->rows, (t)->cols  // for "[%ld, %ld]"
 
@@ -16418,9 +16410,7 @@ static const char *peft__json_show(const peft__json *v, char text[96]) {
     return text;
 }
 
-static bool peft__json_is_given(const peft__json *v) {
-    return v && v->type != PEFT__JSON_NULL;
-}
+static bool peft__json_is_given(const peft__json *v) { return v && v->type != PEFT__JSON_NULL; }
 
 // Whether a value says "no": null, false, "", [] or {}.
 static bool peft__json_is_empty(const peft__json *v) {
@@ -17182,7 +17172,7 @@ static peft_status peft__tensor_as(peft_context *ctx, const peft_tensor *t, peft
     peft_status status = PEFT_OK;
     float x[256];
     for (int64_t i = 0, n = peft__size(t); i < n && !status; i += 256) {
-        int64_t count = PEFT__MIN((int64_t)256, n - i);
+        int64_t count = PEFT__MIN(256, n - i);
         peft__to_f32(t, i, count, x);
         status = peft__put_floats(ctx, t->name, x, i, count, type, out);
     }
@@ -17370,7 +17360,7 @@ static peft_status peft__model_read_tensor(
 
 // Reads all parameters. Tensors that are left over show that config.json belongs to another, smaller model.
 static peft_status peft__model_read(peft_model *m, const peft_model_desc *d) {
-    bool *used = PEFT__CALLOC(m->ctx, PEFT__MAX((int64_t)1, m->archive->count), bool);
+    bool *used = PEFT__CALLOC(m->ctx, PEFT__MAX(1, m->archive->count), bool);
     peft_status status = used ? PEFT_OK : PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < m->tensor_count && !status; i++)
         status = peft__model_read_tensor(m, d, &m->tensors[i], used);
@@ -17445,7 +17435,7 @@ static peft_status peft__model_randomize(peft_model *m, const peft_model_desc *d
         t->owned = true;
         if (!t->data) return PEFT_ERROR_MEMORY;
         for (int64_t i = 0, n = peft__size(t); i < n && !status; i += 256) {
-            int64_t count = PEFT__MIN((int64_t)256, n - i);
+            int64_t count = PEFT__MIN(256, n - i);
             for (int64_t k = 0; k < count; k++)
                 x[k] = t->rank == 1 ? vector : (float)(deviation * peft_rng_normal(&rng));
             status = peft__put_floats(m->ctx, t->name, x, i, count, t->type, t->data);
@@ -17457,9 +17447,7 @@ static peft_status peft__model_randomize(peft_model *m, const peft_model_desc *d
 
 // ---- loading
 
-static bool peft__model_in_one_file(const peft_model *m) {
-    return peft__ends_with(m->folder, ".gguf");
-}
+static bool peft__model_in_one_file(const peft_model *m) { return peft__ends_with(m->folder, ".gguf"); }
 
 // `path`: a folder, one file with everything, or just a config.json, which is enough for the planner.
 static peft_status peft__model_load_config(peft_model *m) {
@@ -17567,21 +17555,13 @@ PEFTDEF void peft_model_destroy(peft_model *m) {
     peft__free(m->ctx, m);
 }
 
-PEFTDEF const peft_config *peft_model_config(const peft_model *m) {
-    return m ? &m->config : NULL;
-}
+PEFTDEF const peft_config *peft_model_config(const peft_model *m) { return m ? &m->config : NULL; }
 
-PEFTDEF const peft_tokenizer *peft_model_tokenizer(const peft_model *m) {
-    return m ? m->tokenizer : NULL;
-}
+PEFTDEF const peft_tokenizer *peft_model_tokenizer(const peft_model *m) { return m ? m->tokenizer : NULL; }
 
-PEFTDEF peft_context *peft_model_context(const peft_model *m) {
-    return m ? m->ctx : NULL;
-}
+PEFTDEF peft_context *peft_model_context(const peft_model *m) { return m ? m->ctx : NULL; }
 
-PEFTDEF int64_t peft_model_tensor_count(const peft_model *m) {
-    return m ? m->tensor_count : 0;
-}
+PEFTDEF int64_t peft_model_tensor_count(const peft_model *m) { return m ? m->tensor_count : 0; }
 
 PEFTDEF int64_t peft_model_parameter_count(const peft_model *m) {
     int64_t n = 0;
@@ -18370,9 +18350,7 @@ PEFTDEF peft_status peft_model_grow(const peft_grow_desc *d) {
 // pass calls.
 enum { PEFT__ENCODER_INPUT = 0, PEFT__DECODER_INPUT, PEFT__TIED_HEAD, PEFT__SHARING_MODULES };
 
-static int64_t peft__module_count(const peft_model *m) {
-    return m->tensor_count + PEFT__SHARING_MODULES;
-}
+static int64_t peft__module_count(const peft_model *m) { return m->tensor_count + PEFT__SHARING_MODULES; }
 
 // The tensor that a module reads; NULL: this model has no such module.
 static peft_tensor *peft__module_tensor(const peft_model *m, int64_t module) {
@@ -18564,7 +18542,7 @@ static peft_tensor *peft__with_prefix(const peft__pass *p, int64_t layer, int wh
 
 // Memory that lives until the tape is reset. NULL: out of memory, and the tape has failed.
 static void *peft__tape_room(peft_tape *t, int64_t count, size_t size) {
-    void *room = peft__arena_alloc(&t->arena, (size_t)PEFT__MAX(count, (int64_t)1) * size);
+    void *room = peft__arena_alloc(&t->arena, (size_t)PEFT__MAX(count, 1) * size);
     if (!room) peft__tape_fail(t, PEFT_ERROR_MEMORY);
     return room;
 }
@@ -18606,9 +18584,7 @@ static int64_t peft__cache_room(const peft_model *m, const peft__decoder_cache *
     return peft__attention_window(&m->config, layer) ? peft__cache_ring(m, c) : c->capacity;
 }
 
-static int64_t peft__kv_inner(const peft_model *m) {
-    return m->config.kv_heads * m->config.d_kv;
-}
+static int64_t peft__kv_inner(const peft_model *m) { return m->config.kv_heads * m->config.d_kv; }
 
 static void peft__cache_end(peft_model *m, peft__decoder_cache *c) {
     peft__free(m->ctx, c->data);
@@ -18652,7 +18628,7 @@ static void peft__cache_put(const peft__pass *p, int64_t layer, int64_t row, int
     const peft_tensor *v, int64_t from, int64_t count) {
     peft__decoder_cache *c = p->cache;
     int64_t inner = peft__kv_inner(p->model), room = peft__cache_room(p->model, c, layer);
-    for (int64_t i = PEFT__MAX(count - room, (int64_t)0), n; i < count; i += n) {
+    for (int64_t i = PEFT__MAX(count - room, 0), n; i < count; i += n) {
         int64_t slot = (at + i) % room, to = (row * room + slot) * inner;
         n = PEFT__MIN(count - i, room - slot);
         peft__copy_floats(c->self_k[layer] + to, peft__f32(k) + (from + i) * inner, n * inner);
@@ -18872,7 +18848,7 @@ static peft_status peft__make_cos_sin(peft_model *m, int64_t count) {
             "which is not done here",
             count, m->config.max_positions);
     if (!half || count <= m->cos_sin_count) return PEFT_OK;
-    count = PEFT__MAX(PEFT__MAX(count, 2 * m->cos_sin_count), (int64_t)256);
+    count = PEFT__MAX(PEFT__MAX(count, 2 * m->cos_sin_count), 256);
     int kinds = m->config.rope == PEFT_ROPE_LONG ? 2 : 1;
     for (int k = 0; k < 2 && m->frequencies[k] && (k == 0 || kinds == 1); k++) {
         float *table = PEFT__ARENA(&m->arena, kinds * count * half * 2, float);
@@ -19581,13 +19557,9 @@ struct peft_adapter {
     int64_t backup_count;
 };
 
-static int64_t peft__inputs(const peft_tensor *t) {
-    return t->in_out ? t->rows : t->cols;
-}
+static int64_t peft__inputs(const peft_tensor *t) { return t->in_out ? t->rows : t->cols; }
 
-static int64_t peft__outputs(const peft_tensor *t) {
-    return t->in_out ? t->cols : t->rows;
-}
+static int64_t peft__outputs(const peft_tensor *t) { return t->in_out ? t->cols : t->rows; }
 
 // ---- LoRA: y = W x + s B A x, with A [r, in], B [out, r]
 
@@ -20405,7 +20377,7 @@ static void peft__adapter_defaults(peft_adapter *a) {
     if (!d->encoder_hidden) d->encoder_hidden = width;
     if (d->reduction_factor == 0) d->reduction_factor = 16;
     if (!d->bottleneck)
-        d->bottleneck = PEFT__MAX((int64_t)1, (int64_t)((double)width / (double)d->reduction_factor));
+        d->bottleneck = PEFT__MAX(1, (int64_t)((double)width / (double)d->reduction_factor));
     a->part.prefix_layers = a->model->config.decoder_layers;
     a->prompt_parts = a->model->config.encoder_decoder ? 2 : 1;
 }
@@ -20917,9 +20889,7 @@ PEFTDEF peft_status peft_adapter_create(const peft_adapter_desc *d, peft_adapter
     return status;
 }
 
-PEFTDEF int64_t peft_adapter_tensor_count(const peft_adapter *a) {
-    return a ? a->count : 0;
-}
+PEFTDEF int64_t peft_adapter_tensor_count(const peft_adapter *a) { return a ? a->count : 0; }
 
 PEFTDEF peft_tensor *peft_adapter_tensor(const peft_adapter *a, int64_t i) {
     return a && i >= 0 && i < a->count ? &a->tensors[i] : NULL;
@@ -20931,9 +20901,7 @@ PEFTDEF int64_t peft_adapter_parameter_count(const peft_adapter *a) {
     return n;
 }
 
-PEFTDEF const peft_adapter_desc *peft_adapter_settings(const peft_adapter *a) {
-    return a ? &a->d : NULL;
-}
+PEFTDEF const peft_adapter_desc *peft_adapter_settings(const peft_adapter *a) { return a ? &a->d : NULL; }
 
 // ---- files: adapter_config.json
 
@@ -22080,7 +22048,7 @@ static void peft__elect_and_merge(
             sum += weights[k] * v;
             agreeing++;
         }
-        out[i] = (float)(sum / (double)PEFT__MAX(agreeing, (int64_t)1));
+        out[i] = (float)(sum / (double)PEFT__MAX(agreeing, 1));
     }
 }
 
@@ -24602,7 +24570,7 @@ static void peft__put_field(peft__jinja *j, peft__value v, peft__spec f) {
     }
     if (f.zero && !f.fill[0] && (f.percent ? !text && !f.align : true)) f.fill[0] = '0';
     char sign[2] = {negative ? '-' : f.sign == '-' || text ? (char)0 : f.sign, 0};
-    int64_t pad = PEFT__MAX(f.width - peft__count_chars(j, v) - (sign[0] != 0), (int64_t)0);
+    int64_t pad = PEFT__MAX(f.width - peft__count_chars(j, v) - (sign[0] != 0), 0);
     int64_t before = align == '>' ? pad : align == '^' ? pad / 2 : 0, inside = align == '=' ? pad : 0;
     peft__value fill = peft__text_of(f.fill[0] ? f.fill : " ");
     peft__put_times(j, fill, before);
@@ -26416,7 +26384,7 @@ PEFT__BUILTIN(is_remainder) {  // how: the remainder of v[0] divided by v[1], or
 static bool peft__window(peft__jinja *j, peft__value *v, size_t *from, size_t *to) {
     int64_t n = peft__count_chars(j, v[0]), end = peft__slice_end(j, v[3], n, false, n),
             start = peft__whole_or(j, v[2], 0);
-    if (start < 0) start = PEFT__MAX(start + n, (int64_t)0);
+    if (start < 0) start = PEFT__MAX(start + n, 0);
     if (j->status || start > n || start > end) return false;
     *from = peft__byte_of(j, v[0], start);
     *to = peft__byte_of(j, v[0], end);
@@ -28010,20 +27978,19 @@ static const struct peft__chat_format {
 static peft_status peft__chat_check(
     peft_context *ctx, peft_chat_kind kind, const peft_chat_message *messages, int64_t i) {
     const peft_chat_message *m = &messages[i];
-    int64_t at = i;
     if (!m->role || !m->content)
-        return PEFT__REFUSE(ctx, "peft_chat_format: message %ld has no role or no content", at);
+        return PEFT__REFUSE(ctx, "peft_chat_format: message %ld has no role or no content", i);
     bool system = strcmp(m->role, "system") == 0, led = i > 0 && strcmp(messages[0].role, "system") == 0;
     if (!system && strcmp(m->role, "user") != 0 && strcmp(m->role, "assistant") != 0)
-        return PEFT__REFUSE(ctx, "peft_chat_format: message %ld has the unknown role \"%s\"", at, m->role);
+        return PEFT__REFUSE(ctx, "peft_chat_format: message %ld has the unknown role \"%s\"", i, m->role);
     const char *due = i == 0 && system ? "system" : (i - led) % 2 ? "assistant" : "user";
     if (strcmp(m->role, due) != 0)
-        return PEFT__REFUSE(ctx, "peft_chat_format: message %ld is the %s's where the %s's is due", at,
+        return PEFT__REFUSE(ctx, "peft_chat_format: message %ld is the %s's where the %s's is due", i,
             m->role, due);
     for (const char *const *token = peft__chat_formats[kind].reserved, *const *end = token + 6;
          token < end && *token; token++)
         if (strstr(m->content, *token))
-            return PEFT__REFUSE(ctx, "peft_chat_format: message %ld holds %s, which only the format may", at,
+            return PEFT__REFUSE(ctx, "peft_chat_format: message %ld holds %s, which only the format may", i,
                 *token);
     return PEFT_OK;
 }
@@ -28782,9 +28749,7 @@ PEFTDEF size_t peft_optimizer_state_size(
     return size;
 }
 
-static unsigned char *peft__state_of(const peft_optimizer *o, int64_t i) {
-    return o->state + o->offsets[i];
-}
+static unsigned char *peft__state_of(const peft_optimizer *o, int64_t i) { return o->state + o->offsets[i]; }
 
 PEFTDEF void peft_optimizer_destroy(peft_optimizer *o) {
     if (!o) return;
@@ -29213,7 +29178,7 @@ static float peft__word_size(const peft_model *m) {
     double sum = 0;
     int64_t size = peft__size(m->shared);
     for (int64_t at = 0; at < size && !m->ctx->dry; at += 256) {
-        int64_t n = PEFT__MIN(size - at, (int64_t)256);
+        int64_t n = PEFT__MIN(size - at, 256);
         peft__to_f32(m->shared, at, n, part);
         for (int64_t i = 0; i < n; i++) sum += (double)part[i] * (double)part[i];
     }
@@ -30466,9 +30431,7 @@ static peft_status peft__metric_open(peft__metric *run, const char *name, peft_c
         PEFT__NEED((d)->context, result, "result"); \
     } while (0)
 
-static void peft__metric_close(peft__metric *run) {
-    if (run->ctx) peft__arena_free(&run->memory.arena);
-}
+static void peft__metric_close(peft__metric *run) { if (run->ctx) peft__arena_free(&run->memory.arena); }
 
 // Makes room for texts of so many bytes and n - 1 tokens in all.
 static void peft__work_begin(peft__metric *run, peft__work *w, int64_t texts, int64_t bytes, int64_t n) {
