@@ -2059,6 +2059,13 @@ PEFTDEF const char *peft_status_text(peft_status status) {
         if (!(argument)) return peft__null((ctx), __func__, name); \
     } while (0)
 
+// Returns what `call` returns if that is a failure.
+#define PEFT__TRY(call) \
+    do { \
+        peft_status tried = (call); \
+        if (tried) return tried; \
+    } while (0)
+
 // ---- allocation
 
 // Right before each (aligned) block are its size and the address that the allocator gave.
@@ -3672,8 +3679,7 @@ static peft_status peft__json_value(peft__json_reader *r, peft__json **out) {
 static peft_status peft__json_parse(
     peft_context *ctx, peft__arena *a, const char *text, size_t n, const char *where, peft__json **out) {
     peft__json_reader r = {ctx, a, text, text, text + n, where, 0};
-    peft_status status = peft__json_value(&r, out);
-    if (status) return status;
+    PEFT__TRY(peft__json_value(&r, out));
     peft__json_space(&r);
     return r.at == r.end ? PEFT_OK : peft__json_error(&r, "something behind the end");
 }
@@ -8335,8 +8341,7 @@ static peft_status peft__make_f32(peft_context *ctx, peft_tensor *t) {
 PEFTDEF peft_status peft_require_grad(peft_context *ctx, peft_tensor *t) {
     PEFT__NEED(ctx, ctx, "ctx");
     PEFT__NEED(ctx, t, "tensor");
-    peft_status status = t->narrow ? PEFT_OK : peft__make_f32(ctx, t);
-    if (status) return status;
+    PEFT__TRY(t->narrow ? PEFT_OK : peft__make_f32(ctx, t));
     if (!t->grad) t->grad = PEFT__CALLOC(ctx, peft__size(t), float);
     if (!t->grad) return PEFT_ERROR_MEMORY;
     t->requires_grad = true;
@@ -10335,8 +10340,7 @@ static peft_status peft__safetensors_entries(peft_archive *a, peft__file *f, con
     if (header->type != PEFT__JSON_OBJECT) return PEFT__FILE_BAD(f, "the header is no object");
     for (const peft__json *e = header->child; e; e = e->next) {
         if (strcmp(e->key, "__metadata__") == 0) continue;
-        peft_status status = peft__safetensors_entry(a, f, e, start, &spans[count++]);
-        if (status) return status;
+        PEFT__TRY(peft__safetensors_entry(a, f, e, start, &spans[count++]));
     }
     if (count > 1) qsort(spans, (size_t)count, sizeof(*spans), peft__span_compare);
     for (int64_t i = 1; i < count; i++)
@@ -10538,8 +10542,7 @@ static peft_status peft__archive_join(peft_archive *a) {
 
 static peft_status peft__archive_add_file(peft_archive *a, const char *path) {
     peft__file *f = &a->files[a->file_count];
-    peft_status status = path ? peft__file_open(a->ctx, path, f) : PEFT_ERROR_MEMORY;
-    if (status) return status;
+    PEFT__TRY(path ? peft__file_open(a->ctx, path, f) : PEFT_ERROR_MEMORY);
     a->file_count++;
     return peft__safetensors_read(a, f);
 }
@@ -12114,8 +12117,7 @@ static peft_status peft__gguf_llama3_scaling(
     const peft_gguf *g, const peft_gguf_tensor *t, double theta, peft__string *json) {
     const double old = 8192, low = 1, high = 4;
     float divisors[PEFT__MOST_DIVISORS];
-    peft_status status = peft__gguf_divisors(g, t, t->name, divisors);
-    if (status) return status;
+    PEFT__TRY(peft__gguf_divisors(g, t, t->name, divisors));
     int64_t n = t->dims[0];
     double factor = (double)divisors[n - 1];
     for (int64_t i = 0; i < n; i++) {
@@ -12143,8 +12145,7 @@ static peft_status peft__gguf_longrope(
         old, old, peft__gguf_setting(g, f, "rope.scaling.attn_factor", 1));
     for (int k = 0; k < 2; k++) {
         const peft_gguf_tensor *t = peft_gguf_find(g, names[k][0]);
-        peft_status status = peft__gguf_divisors(g, t, names[k][0], divisors);
-        if (status) return status;
+        PEFT__TRY(peft__gguf_divisors(g, t, names[k][0], divisors));
         peft__string_format(json, ",\"%s\":[", names[k][1]);
         for (int64_t i = 0; i < t->dims[0]; i++)
             peft__string_format(json, i ? ",%g" : "%g", (double)divisors[i]);
@@ -12382,8 +12383,7 @@ static peft_status peft__archive_open_gguf(peft_context *ctx, const char *path, 
 // A path that ends in .bin holds PyTorch's pickle or llama2.c's own format: neither is read.
 static peft_status peft__refuse_bin(peft_context *ctx, const char *path) {
     peft__file f;
-    peft_status status = peft__file_open(ctx, path, &f);
-    if (status) return status;
+    PEFT__TRY(peft__file_open(ctx, path, &f));
     peft__file_close(&f);
     return peft__fail_at(ctx, PEFT_ERROR_UNSUPPORTED, path,
         "neither PyTorch's pickle is read (give the folder of its model) nor a file of llama2.c (`peft "
@@ -20438,8 +20438,7 @@ static peft_status peft__adapter_check(peft_context *ctx, const peft_adapter_des
 static peft_status peft__adapter_alloc(const peft_adapter_desc *d, peft_adapter **out) {
     peft_context *ctx = d->model->ctx;
     *out = NULL;
-    peft_status status = peft__adapter_check(ctx, d);
-    if (status) return status;
+    PEFT__TRY(peft__adapter_check(ctx, d));
     peft_adapter *a = PEFT__CALLOC(ctx, 1, peft_adapter);
     if (!a) return PEFT_ERROR_MEMORY;
     a->ctx = ctx;
@@ -21655,8 +21654,7 @@ static peft_status peft__gguf_adapter_desc(const peft_gguf *g, peft__string list
     for (int64_t i = 0; i < peft_gguf_count(g); i++) {
         peft__gguf_name own;
         bool is_b;
-        peft_status status = peft__gguf_lora_part(g, d->model, i, &own, &is_b);
-        if (status) return status;
+        PEFT__TRY(peft__gguf_lora_part(g, d->model, i, &own, &is_b));
         if (!is_b) continue;
         int64_t r = peft_gguf_at(g, i)->dims[0];
         int n = (int)strlen(own.other) - 7;  // the module's path: without ".weight"
@@ -21679,8 +21677,7 @@ static peft_status peft__gguf_adapter_read_one(peft_adapter *a, const peft_gguf 
     const peft_gguf_tensor *t = peft_gguf_at(g, i);
     peft__gguf_name own;
     bool is_b;
-    peft_status status = peft__gguf_lora_part(g, a->model, i, &own, &is_b);
-    if (status) return status;
+    PEFT__TRY(peft__gguf_lora_part(g, a->model, i, &own, &is_b));
     int64_t module = peft__module_named(a->model, own.other);
     const peft_tensor *to = module < 0 ? NULL : is_b ? a->modules[module].b : a->modules[module].a;
     if (!to) return PEFT__FILE_CANNOT(&g->file, "tensor %s belongs to no module of this model", t->name);
@@ -21818,8 +21815,7 @@ static peft_status peft__check_merged(const peft_adapter *a, const char *caller)
 
 PEFTDEF peft_status peft_adapter_unmerge(peft_adapter *a) {
     PEFT__NEED(NULL, a, "adapter");
-    peft_status status = peft__check_merged(a, "unmerge");
-    if (status) return status;
+    PEFT__TRY(peft__check_merged(a, "unmerge"));
     while (a->backup_count > 0) {
         peft__backup *b = &a->backups[--a->backup_count];
         peft_tensor *t = &a->model->tensors[b->tensor];
@@ -21905,8 +21901,7 @@ static peft_status peft__requantize_one(
     const peft_tensor *merged = &a->model->tensors[b->tensor];
     peft_quantize_desc d = {b->before.type, q->block, q->codes != NULL};
     if (q->ggml) d.type = PEFT_I8, d.block = 32;  // no encoders for most of GGUF's blocks
-    peft_status status = peft_quantize(a->ctx, merged, &d, out);
-    if (status) return status;
+    PEFT__TRY(peft_quantize(a->ctx, merged, &d, out));
     ((peft_quant *)(uintptr_t)(*out)->quant)->source = q->source;
     for (int64_t i = 0, n; i < peft__size(merged); i += n) {
         float x[256], y[256], z[256];
@@ -22315,8 +22310,7 @@ static peft_status peft__encode_text(
     bool opens = prompt && !c->encoder_decoder, ends = !opens && c->eos_id >= 0, ok = true;
     if (opens && !peft__push_start(m, ids)) return PEFT_ERROR_MEMORY;
     int64_t first = ids->count;
-    peft_status status = peft_encode_special(m->tokenizer, text, strlen(text), ids);
-    if (status) return status;
+    PEFT__TRY(peft_encode_special(m->tokenizer, text, strlen(text), ids));
     if (first > start && ids->count > first && ids->data[first] == c->bos_id) {  // the text has its own bos
         ids->count--;
         memmove(ids->data + start, ids->data + first, (ids->count - start) * sizeof(int32_t));
@@ -22727,9 +22721,7 @@ static size_t peft__settled_size(const peft_generate_desc *d, const char *text, 
 static peft_status peft__stream(peft__generator *g, peft__search *s, int64_t length, bool last) {
     char *text = NULL;
     size_t size = 0;
-    peft_status status = peft_decode(
-        g->d.model->tokenizer, s->ids + s->start, length - s->start, true, &text, &size);
-    if (status) return status;
+    PEFT__TRY(peft_decode(g->d.model->tokenizer, s->ids + s->start, length - s->start, true, &text, &size));
     size_t stop = peft__find_stop(&g->d, text, size);
     if (stop < size) {
         s->done = last = true;
@@ -23145,8 +23137,7 @@ static peft_status peft__encode_prompts(
         int64_t cut[2];
         if (!texts[0])
             return PEFT__REFUSE(g->ctx, "peft_generate: prompt %ld is NULL", i);
-        peft_status status = peft__encode_example(g->d.model, texts, no_limit, e, cut);
-        if (status) return status;
+        PEFT__TRY(peft__encode_example(g->d.model, texts, no_limit, e, cut));
         const peft__example *x = &e->items[i];
         beyond += peft__beyond_window(g->d.model, x->prompt_count + g->d.max_new_tokens);
     }
@@ -27316,8 +27307,7 @@ static peft_status peft__csv_record(peft__csv *c, peft__data_record *r, bool hea
     for (;; c->at++) {
         peft__field value = {NULL, c->at, 0, 0, false};
         bool quoted = c->at < c->end && *c->at == '"' && c->quotes != PEFT_QUOTES_NONE;
-        peft_status status = quoted ? peft__csv_quoted(c, r, &value) : PEFT_OK;
-        if (status) return status;
+        PEFT__TRY(quoted ? peft__csv_quoted(c, r, &value) : PEFT_OK);
         for (; !quoted && c->at < c->end && *c->at != c->separator && !peft__csv_at_newline(c); value.size++)
             c->at++;
         valid = valid && peft__utf8_valid(value.text, value.size);
@@ -27434,8 +27424,7 @@ static peft_status peft__records_open(
         if (peft__has_extension(path, formats[i][0]))
             return PEFT__CANNOT(ctx, "%s: %s files are not read; to convert it: %s%s%s", path, formats[i][0],
                 formats[i][1], path, formats[i][2]);
-    peft_status status = peft__read_input(ctx, path, &s->text, &size);
-    if (status) return status;
+    PEFT__TRY(peft__read_input(ctx, path, &s->text, &size));
     size_t mark = peft__utf8_mark(s->text, size);
     peft__csv whole = {s->text + mark, s->text + size, ',', 1, quotes};
     s->table = whole;
@@ -28220,8 +28209,7 @@ static peft_status peft__loader_text(
 static peft_status peft__loader_choices(peft__loader *l, peft__json **json, const char *const **list) {
     const char *text = l->d->answer_choices, *at;
     size_t n = 1, size = 0, i = 0;
-    peft_status status = l->templates[2].what ? peft__loader_text(l, 2, NULL, &text, &size) : PEFT_OK;
-    if (status) return status;
+    PEFT__TRY(l->templates[2].what ? peft__loader_text(l, 2, NULL, &text, &size) : PEFT_OK);
     for (at = text; (at = strstr(at, "|||")) != NULL; at += 3) n++;
     const char **out = (const char **)peft__arena_alloc(&l->data->arena, (n + 1) * sizeof(char *));
     peft__json **tail = peft__json_put(
@@ -29046,8 +29034,7 @@ static peft_status peft__train_encode(const peft_model *m, const peft_adapter *a
     for (int64_t i = 0; i < peft_dataset_count(data); i++) {
         const char *texts[2] = {peft_dataset_prompt(data, i), peft_dataset_completion(data, i)};
         int64_t cut[3] = {0, 0, 0};
-        peft_status status = peft__encode_example(m, texts, max, e, cut);
-        if (status) return status;
+        PEFT__TRY(peft__encode_example(m, texts, max, e, cut));
         peft__example *x = &e->items[i];
         int64_t tokens = x->prompt_count + x->completion_count - 1;
         if (window) cut[2] = PEFT__MAX(0, PEFT__MIN(tokens - window, x->prompt_count - 1));
@@ -29485,8 +29472,7 @@ static peft_status peft__train_gradients(peft__trainer *t) {
         peft_tensor *loss = peft_model_loss(
             t->model, t->tape, batch, &active, t->d.adapter ? 1 : 0, labels);
         if (loss) t->at.loss += (double)peft__f32(loss)[0];
-        peft_status status = loss ? peft_backward(t->tape, loss) : t->tape->status;
-        if (status) return status;
+        PEFT__TRY(loss ? peft_backward(t->tape, loss) : t->tape->status);
     }
     t->model->dropout = 0;
     return t->d.gradient ? peft__train_exchange(t, labels) : PEFT_OK;
@@ -29668,8 +29654,7 @@ static uint64_t peft__header_checksum(const peft__checkpoint_header *h) {
 static peft_status peft__checkpoint_save(const peft__trainer *t) {
     peft__checkpoint_header h;
     peft__checkpoint_io io;
-    peft_status status = peft__writer_open(t->ctx, t->d.checkpoint, &io.writer);
-    if (status) return status;
+    PEFT__TRY(peft__writer_open(t->ctx, t->d.checkpoint, &io.writer));
     peft__checkpoint_describe(t, &h);
     io.sum = peft__header_checksum(&h);
     peft__checkpoint_walk(t, &io, PEFT__PART_SUM);
@@ -29850,8 +29835,7 @@ static peft_status peft__plan_context(peft__planner *p) {
     d.allocator = ctx->allocator;
     d.simd = ctx->simd;
     d.files = ctx->files;
-    peft_status status = peft_context_create(&d, &p->ctx);
-    if (status) return status;
+    PEFT__TRY(peft_context_create(&d, &p->ctx));
     p->ctx->dry = true;
     p->ctx->compute = ctx->compute;
     p->ctx->threads = ctx->threads;  // for each there are buffers; none is started
