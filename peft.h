@@ -3427,11 +3427,7 @@ PEFT__NOINLINE int64_t peft__map_get(const peft__map *m, const char *key, size_t
 // ---- JSON (RFC 8259), parsed into an arena as a tree of first child and next sibling
 
 typedef enum peft__json_type {
-    PEFT__JSON_NULL,
-    PEFT__JSON_BOOL,
-    PEFT__JSON_NUMBER,
-    PEFT__JSON_STRING,
-    PEFT__JSON_ARRAY,
+    PEFT__JSON_NULL, PEFT__JSON_BOOL, PEFT__JSON_NUMBER, PEFT__JSON_STRING, PEFT__JSON_ARRAY,
     PEFT__JSON_OBJECT
 } peft__json_type;
 
@@ -6027,10 +6023,7 @@ static void peft__gemv_task(void *arg, int64_t index) {
 // ---- choosing a path
 
 typedef enum peft__gemm_path {
-    PEFT__PATH_TILES,
-    PEFT__PATH_DOTS,
-    PEFT__PATH_GEMV,
-    PEFT__PATH_FLIPPED
+    PEFT__PATH_TILES, PEFT__PATH_DOTS, PEFT__PATH_GEMV, PEFT__PATH_FLIPPED
 } peft__gemm_path;
 
 // The path depends on shapes and strides only, never on the number of threads, as the sums differ.
@@ -13099,9 +13092,7 @@ static bool peft__nf_text(
 enum { PEFT__ISOLATED, PEFT__REMOVED, PEFT__CONTIGUOUS, PEFT__WITH_PREVIOUS, PEFT__WITH_NEXT };
 enum { PEFT__PREFIX_ALWAYS, PEFT__PREFIX_FIRST, PEFT__PREFIX_NEVER };
 enum {
-    PEFT__SPLIT_GPT2 = 1,
-    PEFT__SPLIT_LLAMA3,
-    PEFT__SPLIT_QWEN2
+    PEFT__SPLIT_GPT2 = 1, PEFT__SPLIT_LLAMA3, PEFT__SPLIT_QWEN2
 };  // published patterns, which peft__next_word cuts without regex
 // Kind, name in tokenizer.json, and in which lists it may be: 1 normalizers, 2 pre-tokenizers, 4 decoders.
 #define PEFT__STEP_KINDS(X) \
@@ -18710,9 +18701,7 @@ static peft_tensor *peft__query(const peft__pass *p, int64_t layer, peft_tensor 
 
 // In T5's encoder every token sees all of its sequence; its decoder also attends to the encoder's states.
 typedef enum peft__attention_kind {
-    PEFT__ENCODER_SELF,
-    PEFT__DECODER_SELF,
-    PEFT__CROSS
+    PEFT__ENCODER_SELF, PEFT__DECODER_SELF, PEFT__CROSS
 } peft__attention_kind;
 
 // Attention of one new token per row of the cache, of whole sequences, or of the rest of one whose first
@@ -19400,9 +19389,7 @@ typedef enum peft__key_type {
 } peft__key_type;
 
 enum {
-    PEFT__READ_KEY = 1,
-    PEFT__WRITTEN = 2,
-    PEFT__IF_CHANGED = 4
+    PEFT__READ_KEY = 1, PEFT__WRITTEN = 2, PEFT__IF_CHANGED = 4
 };  // IF_CHANGED: written unless it is the default
 
 typedef struct peft__adapter_key {
@@ -19416,8 +19403,7 @@ typedef struct peft__adapter_key {
 } peft__adapter_key;
 
 enum {
-    PEFT__BOTH_WAYS = PEFT__READ_KEY | PEFT__WRITTEN,
-    PEFT__WHERE_SET = PEFT__READ_KEY | PEFT__IF_CHANGED
+    PEFT__BOTH_WAYS = PEFT__READ_KEY | PEFT__WRITTEN, PEFT__WHERE_SET = PEFT__READ_KEY | PEFT__IF_CHANGED
 };
 
 #define PEFT__KEY(key, kinds, type, member, missing, use, most)                                            \
@@ -19803,16 +19789,8 @@ typedef struct peft__name_entry {
 } peft__name_entry;
 
 enum {
-    PEFT__TARGETS,
-    PEFT__PARAMETERS,
-    PEFT__EXCLUDED,
-    PEFT__SAVED,
-    PEFT__RANKS,
-    PEFT__ALPHAS,
-    PEFT__FEEDFORWARD,
-    PEFT__LAYER_NAMES,
-    PEFT__TOKENS,
-    PEFT__LISTS
+    PEFT__TARGETS, PEFT__PARAMETERS, PEFT__EXCLUDED, PEFT__SAVED, PEFT__RANKS, PEFT__ALPHAS,
+    PEFT__FEEDFORWARD, PEFT__LAYER_NAMES, PEFT__TOKENS, PEFT__LISTS
 };
 static const char *const peft__list_keys[PEFT__LISTS] = {"target_modules", "target_parameters",
     "exclude_modules", "modules_to_save", "rank_pattern", "alpha_pattern", "feedforward_modules",
@@ -29518,11 +29496,7 @@ static uint64_t peft__checksum(uint64_t sum, const void *data, size_t n) {
 
 // What is done with a part of a checkpoint: SUM adds it to the checksum, VERIFY the one in the file.
 typedef enum peft__part_action {
-    PEFT__PART_SKIP,
-    PEFT__PART_SUM,
-    PEFT__PART_WRITE,
-    PEFT__PART_READ,
-    PEFT__PART_VERIFY
+    PEFT__PART_SKIP, PEFT__PART_SUM, PEFT__PART_WRITE, PEFT__PART_READ, PEFT__PART_VERIFY
 } peft__part_action;
 
 typedef struct peft__checkpoint_io {
