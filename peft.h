@@ -3040,6 +3040,15 @@ static size_t peft__utf8_run(const char *s, size_t n, size_t i) {
     return i;
 }
 
+static bool peft__utf8_valid(const char *s, size_t n) { return peft__utf8_run(s, n, 0) == n; }
+
+// Where the character before s[i] begins, at `from` or behind it.
+static size_t peft__utf8_before(const char *s, size_t from, size_t i) {
+    size_t start = i;
+    while (start > from && i - start < 4 && ((unsigned char)s[--start] & 0xC0) == 0x80) {}
+    return start;
+}
+
 static size_t peft__utf8_put(char *out, uint32_t cp) {
     if (cp < 0x80) {
         out[0] = (char)cp;
@@ -3314,11 +3323,8 @@ static bool peft__uc_case_ignorable(uint32_t c) {
 static bool peft__uc_final_sigma(const char *s, size_t n, size_t before, size_t after) {
     uint32_t c = 0;
     do {
-        size_t at = before, next;
+        size_t at = peft__utf8_before(s, 0, before), next = at;
         if (before == 0) return false;
-        do at--;
-        while (at > 0 && before - at < 4 && ((unsigned char)s[at] & 0xC0) == 0x80);
-        next = at;
         if (!peft__utf8_next(s, n, &next, &c) || next != before) return false;
         before = at;
     } while (peft__uc_case_ignorable(c));
@@ -14050,13 +14056,6 @@ static bool peft__char_at(const char *s, size_t n, size_t *i, uint32_t *c) {
     return *i < n && peft__utf8_next(s, n, i, c);
 }
 
-// Where the character before s[i] begins, at `from` or behind it.
-static size_t peft__utf8_before(const char *s, size_t from, size_t i) {
-    size_t start = i;
-    while (start > from && i - start < 4 && ((unsigned char)s[--start] & 0xC0) == 0x80) {}
-    return start;
-}
-
 // Cuts n bytes at the tokens of a trie, the leftmost first and the longest of those; `part` handles the
 // text between tokens. `first` is as in peft__normalize.
 static bool peft__encode_split(peft__encoder *e, const peft__trie *at, const char *s, size_t n, size_t first,
@@ -14126,7 +14125,7 @@ static peft_status peft__encode(const peft_tokenizer *t, const char *text, size_
     e.special = special;
     int64_t before = ids->count;
     bool ok = true;
-    if (!t->takes_bytes && n && peft__utf8_run(text, n, 0) < n) {
+    if (!t->takes_bytes && !peft__utf8_valid(text, n)) {
         peft__append_utf8(&e.repaired, text, n, true);
         text = e.repaired.data;
         n = e.repaired.size;
@@ -14250,7 +14249,7 @@ static void peft__decode_strip(const peft__step *p, const char *s, size_t n, pef
 
 // Ends a run of byte tokens: appends the text that they spell, or one U+FFFD for each if it is not UTF-8.
 static void peft__close_bytes(peft__token_texts *out, peft__string *bytes) {
-    bool valid = peft__utf8_run(bytes->data, bytes->size, 0) == bytes->size;
+    bool valid = peft__utf8_valid(bytes->data, bytes->size);
     if (valid && bytes->size) peft__token_put(out, bytes->data, bytes->size);
     for (size_t i = 0; i < bytes->size && !valid; i++) peft__token_put(out, peft__replacement, 3);
     out->text.failed = out->text.failed || bytes->failed;
@@ -27000,11 +26999,6 @@ static peft_status peft__template_split(peft_context *ctx, peft__arena *arena, c
     return PEFT_OK;
 }
 
-static peft_status peft__template_parse(
-    peft_context *ctx, peft__arena *arena, const char *what, const char *text, peft__template *out) {
-    return peft__template_split(ctx, arena, what, text, false, out);
-}
-
 // Finds a field of the record in single braces, which was probably meant to be filled in.
 static const char *peft__template_doubt(const peft__data_record *r, const peft__part *part, int *size) {
     for (const char *p = part->text, *end = p + part->size; p < end; p++) {
@@ -27186,13 +27180,6 @@ static peft_status peft__template_text(const peft__template *t, const peft__data
     return out->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
-static peft_status peft__template_render(
-    const peft__template *t, const peft__data_record *r, peft__string *out) {
-    const char *text;
-    size_t size;
-    return peft__template_text(t, r, NULL, NULL, out, &text, &size);
-}
-
 PEFTDEF peft_status peft_template_fill(peft_context *ctx, const char *text, const char *json, char **out) {
     PEFT__NEED(ctx, ctx, "ctx");
     PEFT__NEED(ctx, text, "text");
@@ -27223,14 +27210,6 @@ PEFTDEF peft_status peft_template_fill(peft_context *ctx, const char *text, cons
 }
 
 // ---- files of records: tables (RFC 4180), JSON lines, one JSON array
-
-static bool peft__utf8_valid(const char *s, size_t n) {
-    uint32_t cp;
-    for (size_t i = 0; i < n;)
-        if ((unsigned char)s[i] < 0x80) i++;
-        else if (!peft__utf8_next(s, n, &i, &cp)) return false;
-    return true;
-}
 
 static bool peft__blank(const char *s, size_t n) {
     for (size_t i = 0; i < n; i++)
@@ -30244,10 +30223,8 @@ static size_t peft__replace_all(char *s, size_t n, const char *what, const char 
 // n without the white space at the end of s.
 static size_t peft__words_strip(const char *s, size_t n) {
     while (n > 0) {
-        size_t at = n - 1, end;
+        size_t at = peft__utf8_before(s, 0, n), end = at;
         uint32_t c = 0;
-        while (at > 0 && n - at < 4 && ((unsigned char)s[at] & 0xC0) == 0x80) at--;
-        end = at;
         if (!peft__utf8_next(s, n, &end, &c) || end != n || !peft__uc_space(c)) break;
         n = at;
     }

@@ -603,7 +603,9 @@ static peft_status peft__bench_reference(peft__bench_loader *l, peft_benchmark_e
 // The example that the record and the template make.
 static peft_status peft__bench_add(peft__bench_loader *l, const char *id, peft_benchmark_example **out) {
     l->text.size = 0;
-    peft_status status = peft__template_render(&l->prompt, &l->record, &l->text);
+    const char *filled;
+    size_t filled_size;
+    peft_status status = peft__template_text(&l->prompt, &l->record, NULL, NULL, &l->text, &filled, &filled_size);
     if (status) return status;
     *out = peft__bench_new(l, id, l->text.data, l->text.size);
     if (!*out) return PEFT_ERROR_MEMORY;
@@ -1525,7 +1527,7 @@ static peft_status peft__bench_load_task(peft__bench_loader *l) {
     peft__arena parts;
     peft__arena_init(&parts, l->b->ctx);
     peft__map_init(&l->groups, l->b->ctx);
-    status = peft__template_parse(l->b->ctx, &parts, "prompt", t5 ? t->spec.t5 : t->spec.plain, &l->prompt);
+    status = peft__template_split(l->b->ctx, &parts, "prompt", t5 ? t->spec.t5 : t->spec.plain, false, &l->prompt);
     if (!status) status = peft__bench_prepare(l);
     if (!status && !t->missing) {
         t->file = path;
