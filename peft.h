@@ -1961,8 +1961,8 @@ static void peft__sink_double(peft__sink *s, double v) {
     peft__sink_integer(s, (unsigned long long)(exponent < 0 ? -exponent : exponent), exponent < 0);
 }
 
-// Formats %s %.*s %d %ld (an int64_t, whatever a long is) %u %lu %lld %llu %zu %g %c %%, all that the
-// library's messages use. Returns the length without the NUL.
+// Formats %s %.*s %d %u %zu %g %c %%, and int64_t as %ld and uint64_t as %lu, whatever a long is (%lld, %llu:
+// a long long): all that the library's messages use. Returns the length without the NUL.
 static size_t peft__vformat(char *out, size_t capacity, const char *f, va_list args) {
     peft__sink s = {out, 0, capacity};
     for (; *f; f++) {
@@ -1989,7 +1989,7 @@ static size_t peft__vformat(char *out, size_t capacity, const char *f, va_list a
         } else if (*f == 'u') {
             unsigned long long v = longs == 4 ? va_arg(args, size_t)
                 : longs == 2                  ? va_arg(args, unsigned long long)
-                : longs                       ? va_arg(args, unsigned long)
+                : longs                       ? va_arg(args, uint64_t)
                                               : va_arg(args, unsigned);
             peft__sink_integer(&s, v, false);
         } else if (*f == 'g') {
@@ -2026,10 +2026,7 @@ static peft_status peft__fail(peft_context *ctx, peft_status status, const char 
 static peft_status peft__fail_at(
     peft_context *ctx, peft_status status, const char *path, const char *format, ...) {
     char text[PEFT__ERROR_SIZE];
-    va_list args;
-    va_start(args, format);
-    peft__vformat(text, sizeof(text), format, args);
-    va_end(args);
+    PEFT__FORMAT(text, sizeof(text), format);
     return peft__fail(ctx, status, "%s: %s", path, text);
 }
 
@@ -2055,6 +2052,7 @@ static void peft__log(peft_context *ctx, const char *format, ...) {
 static void peft__string_into(char *out, size_t capacity, const char *format, ...) {
     PEFT__FORMAT(out, capacity, format);
 }
+#define PEFT__PRINT(array, ...) peft__string_into(array, sizeof(array), __VA_ARGS__)
 
 PEFTDEF const char *peft_status_text(peft_status status) {
     static const char *const texts[] = {"ok", "out of memory", "file error", "file format error",
@@ -2067,6 +2065,13 @@ PEFTDEF const char *peft_status_text(peft_status status) {
 #define PEFT__NEED(ctx, argument, name) \
     do { \
         if (!(argument)) return peft__null((ctx), __func__, name); \
+    } while (0)
+
+// Returns what `call` returns if that is a failure.
+#define PEFT__TRY(call) \
+    do { \
+        peft_status tried = (call); \
+        if (tried) return tried; \
     } while (0)
 
 // ---- allocation
@@ -2148,23 +2153,18 @@ PEFT__NOINLINE void *peft__realloc(peft_context *ctx, void *p, size_t size) {
     return q;
 }
 
-// Makes room for one more item in an array whose capacity doubles -> the array, moved or not. NULL: out of
-// memory, and the array is unchanged.
-static void *peft__one_more(peft_context *ctx, void *items, int64_t count, int64_t *capacity, size_t size) {
-    if (count < *capacity) return items;
-    int64_t more = PEFT__MAX(2 * *capacity, 64);
-    void *grown = peft__realloc(ctx, items, (size_t)more * size);
-    if (grown) *capacity = more;
-    return grown;
-}
-
-// The same for the array that *items points to. False: out of memory.
+// Makes room for one more item in an array whose capacity doubles. `items` points at the pointer to the
+// array, whatever its type. False: out of memory, and the array is unchanged.
 static bool peft__more(peft_context *ctx, void *items, int64_t count, int64_t *capacity, size_t size) {
+    if (count < *capacity) return true;
+    int64_t more = PEFT__MAX(2 * *capacity, 64);
     void *array;
     memcpy(&array, items, sizeof(array));
-    array = peft__one_more(ctx, array, count, capacity, size);
-    if (array) memcpy(items, &array, sizeof(array));
-    return array != NULL;
+    array = peft__realloc(ctx, array, (size_t)more * size);
+    if (!array) return false;
+    memcpy(items, &array, sizeof(array));
+    *capacity = more;
+    return true;
 }
 
 // ---- the clock
@@ -2429,9 +2429,7 @@ PEFTDEF size_t peft_memory_in_use(const peft_context *ctx) { return ctx ? ctx->m
 
 PEFTDEF size_t peft_memory_peak(const peft_context *ctx) { return ctx ? ctx->memory_peak : 0; }
 
-PEFTDEF void peft_free(peft_context *ctx, void *block) {
-    if (ctx) peft__free(ctx, block);
-}
+PEFTDEF void peft_free(peft_context *ctx, void *block) { if (ctx) peft__free(ctx, block); }
 
 // ---- files
 
@@ -2616,14 +2614,13 @@ static peft_status peft__file_open(peft_context *ctx, const char *path, peft__fi
 
 static peft_status peft__file_read(peft__file *f, uint64_t offset, void *into, size_t n) {
     if (offset > f->size || n > f->size - offset)
-        return PEFT__MALFORMED(f->ctx, "%s: truncated: %zu bytes wanted at %llu, the file has %llu", f->path,
-            n, (unsigned long long)offset, (unsigned long long)f->size);
+        return PEFT__MALFORMED(f->ctx, "%s: truncated: %zu bytes wanted at %lu, the file has %lu", f->path,
+            n, offset, f->size);
     if (f->data) memcpy(into, f->data + offset, n);
     if (f->data || !n) return PEFT_OK;
     peft_status status = PEFT__FILES(f->ctx, read, f->handle, offset, into, n);
     if (!status) return PEFT_OK;
-    return peft__fail(f->ctx, status, "%s: cannot read %zu bytes at %llu", f->path, n,
-        (unsigned long long)offset);
+    return peft__fail(f->ctx, status, "%s: cannot read %zu bytes at %lu", f->path, n, offset);
 }
 
 static void peft__file_close(peft__file *f) {
@@ -2846,7 +2843,7 @@ static peft_status peft__writer_commit(peft__writer *w) { return peft__writer_en
 // ============================================================
 // 2. BASICS
 //    The data types and formats that later chapters use: arena, strings, Unicode, hash map, JSON, regular
-//    expressions, random numbers, half floats. Lists grow with peft__one_more, text with peft__string_format,
+//    expressions, random numbers, half floats. Lists grow with peft__more, text with peft__string_format,
 //    and what lives as long as a file or model comes from its arena, which is freed at once. Rests on 1.
 //    To know: peft__arena_alloc, peft__string_format, peft__map_set, peft__json_parse, peft__regex_compile.
 //
@@ -2935,6 +2932,8 @@ PEFT__NOINLINE char *peft__arena_strdup(peft__arena *a, const char *s, size_t n)
     copy[n] = 0;
     return copy;
 }
+
+static char *peft__arena_copy(peft__arena *a, const char *s) { return peft__arena_strdup(a, s, strlen(s)); }
 
 // Formatted text in the arena.
 PEFT__NOINLINE char *peft__arena_format(peft__arena *a, const char *format, ...) {
@@ -3049,6 +3048,15 @@ static size_t peft__utf8_run(const char *s, size_t n, size_t i) {
         if ((unsigned char)s[i] < 0x80) next++;
         else if (!peft__utf8_next(s, n, &next, &c)) break;
     return i;
+}
+
+static bool peft__utf8_valid(const char *s, size_t n) { return peft__utf8_run(s, n, 0) == n; }
+
+// Where the character before s[i] begins, at `from` or behind it.
+static size_t peft__utf8_before(const char *s, size_t from, size_t i) {
+    size_t start = i;
+    while (start > from && i - start < 4 && ((unsigned char)s[--start] & 0xC0) == 0x80) {}
+    return start;
 }
 
 static size_t peft__utf8_put(char *out, uint32_t cp) {
@@ -3325,11 +3333,8 @@ static bool peft__uc_case_ignorable(uint32_t c) {
 static bool peft__uc_final_sigma(const char *s, size_t n, size_t before, size_t after) {
     uint32_t c = 0;
     do {
-        size_t at = before, next;
+        size_t at = peft__utf8_before(s, 0, before), next = at;
         if (before == 0) return false;
-        do at--;
-        while (at > 0 && before - at < 4 && ((unsigned char)s[at] & 0xC0) == 0x80);
-        next = at;
         if (!peft__utf8_next(s, n, &next, &c) || next != before) return false;
         before = at;
     } while (peft__uc_case_ignorable(c));
@@ -3438,11 +3443,7 @@ PEFT__NOINLINE int64_t peft__map_get(const peft__map *m, const char *key, size_t
 // ---- JSON (RFC 8259), parsed into an arena as a tree of first child and next sibling
 
 typedef enum peft__json_type {
-    PEFT__JSON_NULL,
-    PEFT__JSON_BOOL,
-    PEFT__JSON_NUMBER,
-    PEFT__JSON_STRING,
-    PEFT__JSON_ARRAY,
+    PEFT__JSON_NULL, PEFT__JSON_BOOL, PEFT__JSON_NUMBER, PEFT__JSON_STRING, PEFT__JSON_ARRAY,
     PEFT__JSON_OBJECT
 } peft__json_type;
 
@@ -3472,9 +3473,9 @@ enum { PEFT__JSON_TOO_LONG = 2 };  // a whole number of more than 64 bits
 enum { PEFT__JSON_DEPTH = 128 };  // deeper than any config, too shallow to overflow a stack
 
 PEFT__NOINLINE peft_status peft__json_error(peft__json_reader *r, const char *what) {
-    long long line = 1;
+    int64_t line = 1;
     for (const char *p = r->begin; p < r->at; p++) line += *p == '\n';
-    return PEFT__MALFORMED(r->ctx, "%s:%lld: JSON: %s", r->where, line, what);
+    return PEFT__MALFORMED(r->ctx, "%s:%ld: JSON: %s", r->where, line, what);
 }
 
 static void peft__json_space(peft__json_reader *r) {
@@ -3690,8 +3691,7 @@ static peft_status peft__json_value(peft__json_reader *r, peft__json **out) {
 static peft_status peft__json_parse(
     peft_context *ctx, peft__arena *a, const char *text, size_t n, const char *where, peft__json **out) {
     peft__json_reader r = {ctx, a, text, text, text + n, where, 0};
-    peft_status status = peft__json_value(&r, out);
-    if (status) return status;
+    PEFT__TRY(peft__json_value(&r, out));
     peft__json_space(&r);
     return r.at == r.end ? PEFT_OK : peft__json_error(&r, "something behind the end");
 }
@@ -4011,14 +4011,9 @@ static uint32_t peft__re_next(peft__re_parser *p) {
 static void peft__re_put(peft__re_parser *p, peft__re_code c) {
     peft__regex *re = p->re;
     if (re->count == PEFT__RE_LARGEST) peft__re_cannot(p, p->at, "too large a program");
-    void *code =
-        p->status ? NULL : peft__one_more(re->ctx, re->code, re->count, &re->code_room, sizeof(*re->code));
-    if (code) {
-        re->code = (peft__re_code *)code;
+    if (!p->status && peft__more(re->ctx, &re->code, re->count, &re->code_room, sizeof(c)))
         re->code[re->count++] = c;
-    } else {
-        peft__re_stop(p, PEFT_ERROR_MEMORY);
-    }
+    else peft__re_stop(p, PEFT_ERROR_MEMORY);
 }
 
 // A split or jump of 0 is open: peft__re_land sets it to the end of its construct.
@@ -4052,26 +4047,21 @@ static void peft__re_exchange(peft__re_parser *p, int64_t begin, int64_t middle)
 
 static void peft__re_item_put(peft__re_parser *p, int kind, bool negated, uint32_t low, uint32_t high) {
     peft__regex *re = p->re;
-    void *items = peft__one_more(re->ctx, re->items, re->item_count, &re->item_room, sizeof(*re->items));
-    if (!items) {
-        peft__re_stop(p, PEFT_ERROR_MEMORY);
-        return;
-    }
     bool fold = p->fold && kind == PEFT__RE_RANGE && !re->ruby;
     peft__re_item e = {(unsigned char)kind, negated, fold, low, high};
-    re->items = (peft__re_item *)items;
-    re->items[re->item_count++] = e;
+    if (peft__more(re->ctx, &re->items, re->item_count, &re->item_room, sizeof(e)))
+        re->items[re->item_count++] = e;
+    else peft__re_stop(p, PEFT_ERROR_MEMORY);
 }
 
 // Makes a set of the items from `first` on.
 static void peft__re_set_put(peft__re_parser *p, int64_t first, bool negated) {
     peft__regex *re = p->re;
-    peft__re_item_put(p, PEFT__RE_CLOSE, false, 0, 0);
-    void *sets = peft__one_more(re->ctx, re->sets, re->set_count, &re->set_room, sizeof(*re->sets));
-    if (!sets) peft__re_stop(p, PEFT_ERROR_MEMORY);
-    else re->sets = (peft__re_set *)sets;
-    if (p->status) return;
     peft__re_set set = {{0}, (int32_t)first, negated, p->fold};
+    peft__re_item_put(p, PEFT__RE_CLOSE, false, 0, 0);
+    if (!peft__more(re->ctx, &re->sets, re->set_count, &re->set_room, sizeof(set)))
+        peft__re_stop(p, PEFT_ERROR_MEMORY);
+    if (p->status) return;
     for (uint32_t c = 0; c < 128; c++)
         set.ascii[c >> 5] |= (uint32_t)peft__re_in_set(re, &set, c) << (c & 31);
     re->sets[re->set_count] = set;
@@ -4848,6 +4838,10 @@ static void peft__shuffle(peft_rng *r, int64_t *items, int64_t n) {
 
 // ---- half floats
 
+static void peft__copy_floats(void *to, const void *from, int64_t n) {
+    memcpy(to, from, (size_t)n * sizeof(float));
+}
+
 PEFT__INLINE uint32_t peft__float_bits(float f) {
     uint32_t u;
     memcpy(&u, &f, 4);
@@ -5022,10 +5016,10 @@ PEFT__INLINE const void *peft__advance(peft_dtype type, const void *p, int64_t e
     return (const char *)p + elements * (type == PEFT_F32 ? 4 : 2);
 }
 
-// Prefetches `bytes` past element i of a row; the address is only a hint and may lie outside of the matrix.
-PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintptr_t bytes) {
-    PEFT__PREFETCH((const void *)((uintptr_t)row + (uintptr_t)(i * (type == PEFT_F32 ? 4 : 2)) + bytes));
-    (void)type, (void)row, (void)i, (void)bytes;
+// Prefetches element i of a row; the address is only a hint and may lie outside of the matrix.
+PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i) {
+    PEFT__PREFETCH((const void *)((uintptr_t)row + (uintptr_t)(i * (type == PEFT_F32 ? 4 : 2))));
+    (void)type, (void)row, (void)i;
 }
 
 // x * 2^n for |n| <= 160, in two factors, since 2^128 and 2^-150 are no floats. If n is NaN, so is x.
@@ -5424,8 +5418,9 @@ v_kernel void v_(narrow)(const float *x, int64_t n, float *out) {  // what is be
 }
 #endif
 
-// What a word of a packed panel holds: an element of a row (or column), or in bf16 two that follow each other
-// in k. v_two: the floats of a, then of b, in bf16; the instruction takes denormal numbers for 0.
+// A packed panel consists of words of 32 bits: one float, or in products of bf16 two neighbours in k, as the
+// instruction multiplies pairs. v_two rounds the floats of a, then of b; the instruction for that takes
+// denormal numbers for 0. v_pair then puts a[l] and b[l] into word l.
 #if PEFT__PASS != PEFT__PASS_BF16
 #define v_pack 1
 #define v_two(a, b) a
@@ -5438,7 +5433,7 @@ v_kernel void v_(narrow)(const float *x, int64_t n, float *out) {  // what is be
 #else
 #define v_two(a, b) (__m512) _mm512_cvtne2ps_pbh(b, a)
 #endif
-v_inline v_float v_(pair)(v_float a, v_float b) {  // words of a[l] and b[l]
+v_inline v_float v_(pair)(v_float a, v_float b) {
     peft__word_avx512 order = {0x100000, 0x110001, 0x120002, 0x130003, 0x140004, 0x150005, 0x160006, 0x170007,
         0x180008, 0x190009, 0x1A000A, 0x1B000B, 0x1C000C, 0x1D000D, 0x1E000E, 0x1F000F};
     return (v_float)_mm512_permutexvar_epi16((__m512i)order, (__m512i)v_two(a, b));
@@ -5446,13 +5441,13 @@ v_inline v_float v_(pair)(v_float a, v_float b) {  // words of a[l] and b[l]
 #define v_pair v_(pair)
 #endif
 
-// Packing: out[p*step + l] = source[p*rs + l*cs] for p < kc, l < lanes, and 0 for lanes <= l < width, in
-// words (then out[p/2*step + l]); rs or cs is 1. A whole vector is stored where the next row of `out`
-// (written later) or padding takes the excess, so `out` needs v_width spare elements. Prefetching goes on
-// from the end of these rows to the next panel's.
+// Packing: out[p*step + l] = source[p*rs + l*cs] for p < kc, l < lanes, and 0 for lanes <= l < width. rs or
+// cs is 1. (Words of two: out[p/2*step + l] has p and p + 1.) The kernel stores whole vectors: what is beyond
+// `width` is overwritten by the next row of `out`, and behind the last row `out` needs v_width spare
+// elements. It prefetches the rows ahead; at their end, the next panel's.
 #define PEFT__PACK_FETCH(i) \
     peft__fetch(type, source, \
-        p + PEFT__AHEAD < kc ? i * cs + p + PEFT__AHEAD : (i + width) * cs + p + PEFT__AHEAD - kc, 0);
+        p + PEFT__AHEAD < kc ? i * cs + p + PEFT__AHEAD : (i + width) * cs + p + PEFT__AHEAD - kc);
 #define PEFT__PACK_LOAD(i) \
     r[i] = i < lanes ? v_(words)(type, peft__advance(type, source, i * cs), p, n) : v_set(0.0f);
 #define PEFT__PACK_STORE(v, i) \
@@ -5462,7 +5457,7 @@ v_inline v_float v_(pair)(v_float a, v_float b) {  // words of a[l] and b[l]
 #define PEFT__PACK_ROW(p) \
     v_(row_at)(type, peft__advance(type, source, (p) * rs), lanes, PEFT__PACK_ROWS * rs)
 v_inline v_float v_(row_at)(peft_dtype type, const void *row, int64_t n, int64_t ahead) {
-    peft__fetch(type, row, ahead, 0);
+    peft__fetch(type, row, ahead);
     return n >= v_width ? v_weight(type, row, 0) : v_weight_n(type, row, 0, n);
 }
 // Elements p, p + 1, ... of a row, of which there are n.
@@ -5514,7 +5509,7 @@ v_inline void v_(tile_row)(float *c, v_float s, v_float t, float alpha, float be
     if (beta != 0.0f) s = v_fma(old, v_load(c), s), t = v_fma(old, v_load(c + v_width), t);
     v_store(c, s), v_store(c + v_width, t);
 }
-// The same for the first `cols` columns of all rows of a tile, whose sums are in `rest` [rows, 2W].
+// Stores a tile with fewer than 2W columns: `rest` [rows, 2W] has its sums, of which `cols` a row are C's.
 v_kernel void v_(tile_edge)(
     int rows, int64_t cols, const float *rest, float *c, int64_t ldc, float alpha, float beta) {
     v_float factor = v_set(alpha), old = v_set(beta);
@@ -5525,8 +5520,8 @@ v_kernel void v_(tile_edge)(
             v_store_part(c + j, s, cols - j);
         }
 }
-// What a step adds: a product, or for words of two bf16 the sum of two. The emulation rounds in the order of
-// the instruction, which takes denormal numbers for 0.
+// v_tile_add(a, b, c) = a b + c; of words of two bf16 it adds both products. The emulation rounds in the
+// order of the instruction, which takes denormal numbers for 0.
 #if PEFT__PASS != PEFT__PASS_BF16
 #define v_tile_add(a, b, c) v_fma(a, b, c)
 #elif defined(PEFT__EMULATE_BF16)
@@ -5537,7 +5532,8 @@ v_kernel void v_(tile_edge)(
 #define v_tile_add(a, b, c) _mm512_dpbf16_ps(c, (__m512bh)(a), (__m512bh)(b))
 #endif
 #define PEFT__TILE_ZERO(i) v_float s##i = v_set(0.0f), t##i = s##i;
-// at[i / 3] points to a row of A; an address adds 0, 1 or 2 row steps: so few registers hold pointers.
+// at[i / 3] points to every third row of A, and an address adds 0, 1 or 2 row steps to it: five pointers
+// serve 14 rows, so that the registers are left to the sums.
 #define PEFT__TILE_STEP(i) \
     if (R > i) { \
         v_float x = v_set(at[i / 3][i % 3 * a_row]); \
@@ -5584,8 +5580,7 @@ v_kernel void v_(tile)(int rows, int64_t cols, int64_t kc, const float *a, int64
 
 #if PEFT__PASS != PEFT__PASS_BF16
 // Dot products: out[i*4 + j] = sum over p of a(i, p) * b(j, p) for rows of A and 4 rows of the transposed B,
-// contiguous in k. Each weight is read once: for few rows of A (a token) or few columns (LoRA's rank). Return
-// how much of k is done.
+// contiguous in k. Each weight is read once: for few rows of A (a token) or few columns (LoRA's rank).
 #define PEFT__DOT_ZERO(i) \
     const float *a##i = a + PEFT__MIN(i, rows - 1) * lda; \
     v_float d##i##0 = v_set(0.0f), d##i##1 = d##i##0, d##i##2 = d##i##0, d##i##3 = d##i##0;
@@ -5599,7 +5594,7 @@ v_kernel void v_(tile)(int rows, int64_t cols, int64_t kc, const float *a, int64
     }
 #define PEFT__DOT_STORE(i) \
     if (R > i) v_sum4(d##i##0, d##i##1, d##i##2, d##i##3, out + i * 4);
-// R >= rows: the last row stands in for missing ones.
+// R rows in whole vectors of k; returns how much of k is done. Beyond `rows` the last row stands in.
 v_inline int64_t v_(dots_rows)(const int R, int rows, peft_dtype type, int64_t k, const float *a, int64_t lda,
     const void *const *b, float *out) {
     const void *r0 = b[0], *r1 = b[1], *r2 = b[2], *r3 = b[3];
@@ -5809,9 +5804,10 @@ static int64_t peft__round_up(int64_t a, int64_t b) { return peft__div_up(a, b) 
 
 // ---- the driver
 //
-// For each block of k: one operand is packed as a whole by all threads ("shared": mostly the smaller one),
-// then each thread takes block after block of the other, packs it into a slot of its own and multiplies. An
-// operand that the tile can read as it lies and that is used too little to pay for packing is read in place.
+// The driver walks over k in blocks of kc. For each, all threads pack one operand (the "shared" one, mostly
+// the smaller); then each thread takes block after block of the other, packs it into a slot of its own memory
+// and multiplies it by all that is shared. An operand is not packed but read in place if the tile can read it
+// as it lies and too few tiles would use the packed copy to pay for it.
 
 // floats of the shared operand that are packed at once: they stay in the last-level cache
 #define PEFT__SHARED 1048576
@@ -5853,7 +5849,8 @@ PEFT__INLINE const float *peft__matrix_at(const peft__matrix *m, int64_t i, int6
     return (const float *)m->data + i * m->row_step + j * m->col_step;
 }
 
-// Decides the blocking. Only the split over tasks may depend on the number of threads.
+// Decides the blocking. The blocks of k must not depend on the number of threads, as sums would: only the
+// split of rows and columns over tasks may.
 static void peft__gemm_plan(peft__gemm_job *g, int64_t threads) {
     const peft__isa *isa = g->isa;
     bool b_rows = g->b.col_step == 1;
@@ -5867,8 +5864,8 @@ static void peft__gemm_plan(peft__gemm_job *g, int64_t threads) {
     else g->a_in_place = g->n <= PEFT__WIDE && g->a.row_step % PEFT__PAGE != 0;
     g->b_in_place = g->b.type == PEFT_F32 && b_rows && g->m <= 4 * isa->mr;
     if (g->narrow) g->a_in_place = g->b_in_place = false;
-    // One thread is faster if it first packs all of a B with short rows, which it then reads in order.
-    // Several threads would have to wait for that.
+    // A thread that is alone packs all of a B with short rows first, to read it in order; several threads
+    // would have to wait for that, so they divide B's columns.
     bool short_rows = b_rows && g->n <= PEFT__SHORT && g->m >= 4 * isa->mr;
     g->split_m = g->m >= g->n || (threads == 1 && short_rows);
     int64_t panel = g->split_m ? g->a_panel : g->b_panel;
@@ -5885,9 +5882,10 @@ static void peft__gemm_plan(peft__gemm_job *g, int64_t threads) {
 
 static int64_t peft__row_of(const peft__gemm_job *g, int64_t panel) { return panel * g->m / g->row_panels; }
 
-// Packs rows [p0, p1) of this block of k of panels [begin, end) of A or B. Where the lanes of a panel are
-// contiguous in memory, panels are packed side by side, a few rows at a time: whole stretches of a row are
-// read then, not a piece of each page. What the panel's packing cannot round goes through `wide`.
+// Packs panels [begin, end) of A or B: of this block of k the rows [p0, p1), panel [kc][mr] or [kc][nr].
+// Where the lanes of a panel are contiguous in memory, panels are packed side by side, a few rows at a time:
+// whole stretches of a row are read then, not a piece of each page. Quantized weights, and floats where there
+// is no instruction for pairs of bf16, are packed as floats into `wide` first, and from there rounded.
 static void peft__gemm_pack(
     const peft__gemm_job *g, bool of_a, int64_t begin, int64_t end, int64_t p0, int64_t p1, float *out) {
     float wide[PEFT__NARROW_ROWS * 32 + 16];
@@ -6041,13 +6039,10 @@ static void peft__gemv_task(void *arg, int64_t index) {
 // ---- choosing a path
 
 typedef enum peft__gemm_path {
-    PEFT__PATH_TILES,
-    PEFT__PATH_DOTS,
-    PEFT__PATH_GEMV,
-    PEFT__PATH_FLIPPED
+    PEFT__PATH_TILES, PEFT__PATH_DOTS, PEFT__PATH_GEMV, PEFT__PATH_FLIPPED
 } peft__gemm_path;
 
-// Depends on shapes and strides only, never on threads.
+// The path depends on shapes and strides only, never on the number of threads, as the sums differ.
 static peft__gemm_path peft__gemm_choose(const peft__gemm_job *g) {
     bool a_rows = g->a.col_step == 1, b_rows = g->b.col_step == 1;
     if (g->b.format) return PEFT__PATH_TILES;
@@ -6522,7 +6517,7 @@ static const peft__ggml_format *peft__ggml_format_of(int64_t type) {
         {14, "Q6_K", 256, 210, peft__unpack_q6_k, NULL}, {15, "Q8_K", 256, 292, peft__unpack_bytes, NULL},
         {20, "IQ4_NL", 32, 18, peft__unpack_levels, NULL}, {21, "IQ3_S", 256, 110, peft__unpack_iq3_s, NULL},
         {23, "IQ4_XS", 256, 136, peft__unpack_levels, NULL}, {39, "MXFP4", 32, 17, peft__unpack_levels, NULL},
-        // not read
+        // refused by name
         {9, "Q8_1", 32, 36, NULL, NULL}, {16, "IQ2_XXS", 256, 66, NULL, NULL},
         {17, "IQ2_XS", 256, 74, NULL, NULL}, {18, "IQ3_XXS", 256, 98, NULL, NULL},
         {19, "IQ1_S", 256, 50, NULL, NULL}, {22, "IQ2_S", 256, 82, NULL, NULL},
@@ -6556,7 +6551,7 @@ PEFTDEF const char *peft_ggml_type_name(int type) {
     return f ? f->name : "unknown";
 }
 
-// The value of weight i before its scale.
+// Code i as the number that its block's scale multiplies: an entry of the table, or the int8 itself.
 PEFT__INLINE float peft__quant_value(const peft_quant *q, const uint8_t *data, int64_t i) {
     if (!q->map) return (float)(int8_t)data[i];
     return q->map[i & 1 ? data[i >> 1] & 15 : data[i >> 1] >> 4];
@@ -6644,7 +6639,8 @@ static uint8_t peft__quant_code(const peft__codebook *book, float s) {
     return book->order[e];
 }
 
-// The largest magnitude of x [n], or something not finite. As integers, magnitudes keep their order.
+// The largest magnitude of x [n]; if x has a NaN or an infinity, one of these. The bits of magnitudes,
+// compared as integers, have the order of the numbers, with infinity and NaN on top.
 static float peft__quant_peak_plain(const float *x, int64_t n) {
     uint32_t peak = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -8603,8 +8599,7 @@ static peft_status peft__make_f32(peft_context *ctx, peft_tensor *t) {
 PEFTDEF peft_status peft_require_grad(peft_context *ctx, peft_tensor *t) {
     PEFT__NEED(ctx, ctx, "ctx");
     PEFT__NEED(ctx, t, "tensor");
-    peft_status status = t->narrow ? PEFT_OK : peft__make_f32(ctx, t);
-    if (status) return status;
+    PEFT__TRY(t->narrow ? PEFT_OK : peft__make_f32(ctx, t));
     if (!t->grad) t->grad = PEFT__CALLOC(ctx, peft__size(t), float);
     if (!t->grad) return PEFT_ERROR_MEMORY;
     t->requires_grad = true;
@@ -8714,13 +8709,9 @@ PEFTDEF void peft_tape_reset(peft_tape *t, uint64_t dropout_seed) {
 
 PEFTDEF peft_status peft_tape_status(const peft_tape *t) { return t ? t->status : PEFT_ERROR_ARGUMENT; }
 
-PEFTDEF void peft_tape_inference(peft_tape *t, bool on) {
-    if (t) t->inference = on;
-}
+PEFTDEF void peft_tape_inference(peft_tape *t, bool on) { if (t) t->inference = on; }
 
-PEFTDEF void peft_tape_checkpoint_blocks(peft_tape *t, bool on) {
-    if (t) t->checkpoint_blocks = on;
-}
+PEFTDEF void peft_tape_checkpoint_blocks(peft_tape *t, bool on) { if (t) t->checkpoint_blocks = on; }
 
 #define PEFT__BUFFER_HEADER peft__aligned_size(sizeof(peft__buffer))
 
@@ -8793,9 +8784,7 @@ static void *peft__nowhere(void) {
     return (void *)(uintptr_t)nowhere;
 }
 
-static void peft__tape_fail(peft_tape *t, peft_status status) {
-    if (!t->status) t->status = status;
-}
+static void peft__tape_fail(peft_tape *t, peft_status status) { if (!t->status) t->status = status; }
 
 #define PEFT__SHAPE(t) (t)->rows, (t)->cols  // for "[%ld, %ld]"
 
@@ -9131,7 +9120,7 @@ typedef struct peft__rows_job {
 
 static void peft__copy_range(void *arg, int64_t begin, int64_t end) {
     PEFT__AS(const peft__rows_job, j, arg);
-    memcpy(j->to + begin, j->from + begin, (size_t)(end - begin) * sizeof(float));
+    peft__copy_floats(j->to + begin, j->from + begin, end - begin);
 }
 
 static void peft__copy(const peft_tape *t, void *to, const void *from, int64_t floats) {
@@ -10546,13 +10535,13 @@ PEFT__NOINLINE void peft__put_little_endian(peft__string *out, uint64_t v, int b
 #define PEFT__FILE_CANNOT(f, ...) peft__fail_at((f)->ctx, PEFT_ERROR_UNSUPPORTED, (f)->path, __VA_ARGS__)
 
 // An empty archive with room for `files` files.
-static peft_archive *peft__archive_new(peft_context *ctx, int64_t files) {
+static peft_archive *peft__archive_new(peft_context *ctx) {
     peft_archive *a = PEFT__CALLOC(ctx, 1, peft_archive);
     if (!a) return NULL;
     a->ctx = ctx;
     peft__arena_init(&a->arena, ctx);
     peft__map_init(&a->by_name, ctx);
-    a->files = PEFT__CALLOC(ctx, files, peft__file);
+    a->files = PEFT__CALLOC(ctx, 1, peft__file);
     if (a->files) return a;
     peft__free(ctx, a);
     return NULL;
@@ -10657,8 +10646,7 @@ static peft_status peft__safetensors_entries(peft_archive *a, peft__file *f, con
     if (header->type != PEFT__JSON_OBJECT) return PEFT__FILE_BAD(f, "the header is no object");
     for (const peft__json *e = header->child; e; e = e->next) {
         if (strcmp(e->key, "__metadata__") == 0) continue;
-        peft_status status = peft__safetensors_entry(a, f, e, start, &spans[count++]);
-        if (status) return status;
+        PEFT__TRY(peft__safetensors_entry(a, f, e, start, &spans[count++]));
     }
     if (count > 1) qsort(spans, (size_t)count, sizeof(*spans), peft__span_compare);
     for (int64_t i = 1; i < count; i++)
@@ -10674,8 +10662,8 @@ static peft_status peft__safetensors_read(peft_archive *a, peft__file *f) {
     uint64_t n = peft__little_endian(size, 8);
     if (status) return status;
     if (n > f->size - 8 || n > PEFT__MAX_HEADER || n < 2)
-        return PEFT__FILE_BAD(f, "not a safetensors file: a header of %llu bytes in a file of %llu",
-            (unsigned long long)n, (unsigned long long)f->size);
+        return PEFT__FILE_BAD(f, "not a safetensors file: a header of %lu bytes in a file of %lu",
+            n, f->size);
     peft__arena scratch;
     peft__arena_init(&scratch, a->ctx);
     peft__json *header = NULL;
@@ -10860,8 +10848,7 @@ static peft_status peft__archive_join(peft_archive *a) {
 
 static peft_status peft__archive_add_file(peft_archive *a, const char *path) {
     peft__file *f = &a->files[a->file_count];
-    peft_status status = path ? peft__file_open(a->ctx, path, f) : PEFT_ERROR_MEMORY;
-    if (status) return status;
+    PEFT__TRY(path ? peft__file_open(a->ctx, path, f) : PEFT_ERROR_MEMORY);
     a->file_count++;
     return peft__safetensors_read(a, f);
 }
@@ -10943,11 +10930,11 @@ PEFTDEF peft_status peft_archive_open(peft_context *ctx, const char *path, peft_
     PEFT__NEED(ctx, ctx, "ctx");
     PEFT__NEED(ctx, out, "out");
     if (!path) return PEFT__REFUSE(ctx, "peft_archive_open: no path");
-    peft_archive *a = peft__archive_new(ctx, 1);
+    peft_archive *a = peft__archive_new(ctx);
     if (!a) return PEFT_ERROR_MEMORY;
     peft_status status = PEFT_ERROR_MEMORY;
     bool file = peft__ends_with(path, ".safetensors"), json = peft__ends_with(path, ".json");
-    const char *single = file || json ? peft__arena_strdup(&a->arena, path, strlen(path))
+    const char *single = file || json ? peft__arena_copy(&a->arena, path)
                                       : peft__path_join(&a->arena, path, "model.safetensors");
     const char *index = json ? single : peft__path_join(&a->arena, path, "model.safetensors.index.json");
     if (single && index) {
@@ -11255,7 +11242,7 @@ static void peft__gguf_read_value(peft_gguf *g, peft__gguf_entry *e) {
     if (e->array) type = peft__gguf_take(g, 4, e->key), count = peft__gguf_take(g, 8, e->key);
     size_t size = type <= PEFT_GGUF_F64 ? peft__gguf_number_size((int)type) : 0;
     if (type > PEFT_GGUF_F64)
-        PEFT__GGUF_WRONG(g, "key %s has the unknown type %llu", e->key, (unsigned long long)type);
+        PEFT__GGUF_WRONG(g, "key %s has the unknown type %lu", e->key, type);
     if (type == PEFT_GGUF_ARRAY) PEFT__GGUF_WRONG(g, "key %s is an array of arrays", e->key);
     if (e->array && count > peft__gguf_left(g) / (size ? size : 8))
         PEFT__GGUF_WRONG(g, "key %s is an array that is damaged or longer than the file", e->key);
@@ -11296,7 +11283,7 @@ static uint64_t peft__gguf_read_info(peft_gguf *g, int64_t index) {
     peft_gguf_tensor *t = &g->tensors[index];
     t->name = peft__gguf_read_name(g, "tensor", &g->names, index);
     uint64_t rank = peft__gguf_take(g, 4, t->name);
-    if (rank > 4) PEFT__GGUF_WRONG(g, "tensor %s has %llu dimensions", t->name, (unsigned long long)rank);
+    if (rank > 4) PEFT__GGUF_WRONG(g, "tensor %s has %lu dimensions", t->name, rank);
     bool sound = true;
     t->rank = g->status ? 0 : (int)rank;
     for (int k = 0; k < 4; k++) {
@@ -11311,8 +11298,7 @@ static uint64_t peft__gguf_read_info(peft_gguf *g, int64_t index) {
     sound = sound && f && t->dims[0] % f->block == 0 && peft__mul(t->dims[0] / f->block, f->size, &t->size);
     for (int k = 1; k < 4 && sound; k++) sound = peft__mul(t->size, t->dims[k], &t->size);
     if (!f)
-        g->status = PEFT__FILE_CANNOT(&g->file, "tensor %s has the unknown type %llu", t->name,
-            (unsigned long long)type);
+        g->status = PEFT__FILE_CANNOT(&g->file, "tensor %s has the unknown type %lu", t->name, type);
     else if (!sound) PEFT__GGUF_WRONG(g, "tensor %s of type %s has an impossible shape", t->name, f->name);
     return offset;
 }
@@ -11330,12 +11316,11 @@ static void peft__gguf_read_tensors(peft_gguf *g) {
         peft_gguf_tensor *t = &g->tensors[i];
         uint64_t size = (uint64_t)t->size, at = offsets[i];
         if (size > room - total)  // tensors do not overlap: a small file cannot claim much memory
-            PEFT__GGUF_WRONG(g, "the tensors up to %s claim more than the %llu bytes of data", t->name,
-                (unsigned long long)room);
+            PEFT__GGUF_WRONG(g, "the tensors up to %s claim more than the %lu bytes of data", t->name, room);
         else if (at % alignment || at > room - size)
             PEFT__GGUF_WRONG(g,
-                "tensor %s of %ld bytes claims offset %llu, alignment %ld, of %llu bytes of data", t->name,
-                t->size, (unsigned long long)at, g->alignment, (unsigned long long)room);
+                "tensor %s of %ld bytes claims offset %lu, alignment %ld, of %lu bytes of data", t->name,
+                t->size, at, g->alignment, room);
         total += size;
         t->data = g->status ? NULL : g->bytes + start + at;
     }
@@ -11348,15 +11333,15 @@ static void peft__gguf_read(peft_gguf *g) {
     if (magic && memcmp(magic, "GGUF", 4) != 0) PEFT__GGUF_WRONG(g, "not a GGUF file");
     uint64_t version = peft__gguf_take(g, 4, "the version");
     if (!g->status && version != 2 && version != 3)
-        g->status = PEFT__FILE_CANNOT(&g->file, "GGUF of version %llu%s", (unsigned long long)version,
+        g->status = PEFT__FILE_CANNOT(&g->file, "GGUF of version %lu%s", version,
             version & 0xFFFF ? "" : " (big-endian)");
     uint64_t tensors = peft__gguf_take(g, 8, "the header"), keys = peft__gguf_take(g, 8, "the header");
     // a key and its value take 13 bytes at least, a tensor's description 24
     uint64_t left = peft__gguf_left(g);
     if (keys > left / 13 || tensors > left / 24 || keys > PEFT__GGUF_MAX_KEYS ||
         tensors > PEFT__GGUF_MAX_TENSORS)
-        PEFT__GGUF_WRONG(g, "truncated, or no GGUF file: %llu keys and %llu tensors in %llu bytes",
-            (unsigned long long)keys, (unsigned long long)tensors, (unsigned long long)left);
+        PEFT__GGUF_WRONG(g, "truncated, or no GGUF file: %lu keys and %lu tensors in %lu bytes",
+            keys, tensors, left);
     if (g->status) return;
     g->entry_count = (int64_t)keys;
     g->count = (int64_t)tensors;
@@ -12441,8 +12426,7 @@ static peft_status peft__gguf_llama3_scaling(
     const peft_gguf *g, const peft_gguf_tensor *t, double theta, peft__string *json) {
     const double old = 8192, low = 1, high = 4;
     float divisors[PEFT__MOST_DIVISORS];
-    peft_status status = peft__gguf_divisors(g, t, t->name, divisors);
-    if (status) return status;
+    PEFT__TRY(peft__gguf_divisors(g, t, t->name, divisors));
     int64_t n = t->dims[0];
     double factor = (double)divisors[n - 1];
     for (int64_t i = 0; i < n; i++) {
@@ -12470,8 +12454,7 @@ static peft_status peft__gguf_longrope(
         old, old, peft__gguf_setting(g, f, "rope.scaling.attn_factor", 1));
     for (int k = 0; k < 2; k++) {
         const peft_gguf_tensor *t = peft_gguf_find(g, names[k][0]);
-        peft_status status = peft__gguf_divisors(g, t, names[k][0], divisors);
-        if (status) return status;
+        PEFT__TRY(peft__gguf_divisors(g, t, names[k][0], divisors));
         peft__string_format(json, ",\"%s\":[", names[k][1]);
         for (int64_t i = 0; i < t->dims[0]; i++)
             peft__string_format(json, i ? ",%g" : "%g", (double)divisors[i]);
@@ -12577,8 +12560,8 @@ static peft_status peft__gguf_check_keys(const peft_gguf *g, const peft__gguf_fa
         bool empty = e->array ? !e->count : e->texts ? !e->texts[0].size
                                                      : v == (row && strcmp(row->value, "true") == 0);
         if (empty) continue;
-        if (!e->array && e->texts) peft__string_into(value, sizeof(value), "\"%s\"", e->texts[0].data);
-        else if (!e->array) peft__string_into(value, sizeof(value), "%g", v);
+        if (!e->array && e->texts) PEFT__PRINT(value, "\"%s\"", e->texts[0].data);
+        else if (!e->array) PEFT__PRINT(value, "%g", v);
         return PEFT__FILE_CANNOT(&g->file, "the key %s (%s) is %s", e->key, value,
             row ? "of another function than the one that is computed here"
                 : "unknown, and may stand for another function");
@@ -12689,7 +12672,7 @@ static peft_status peft__archive_open_gguf(peft_context *ctx, const char *path, 
     *out = NULL;
     peft_status status = peft_gguf_open(ctx, path, &g);
     if (status) return status;
-    peft_archive *a = peft__archive_new(ctx, 1);
+    peft_archive *a = peft__archive_new(ctx);
     if (!a) return peft_gguf_close(g), PEFT_ERROR_MEMORY;
     a->arena = g->arena;  // with the path, and the copy of the file, where there is one
     peft__arena_init(&g->arena, ctx);
@@ -12709,8 +12692,7 @@ static peft_status peft__archive_open_gguf(peft_context *ctx, const char *path, 
 // A path that ends in .bin holds PyTorch's pickle or llama2.c's own format: neither is read.
 static peft_status peft__refuse_bin(peft_context *ctx, const char *path) {
     peft__file f;
-    peft_status status = peft__file_open(ctx, path, &f);
-    if (status) return status;
+    PEFT__TRY(peft__file_open(ctx, path, &f));
     peft__file_close(&f);
     return peft__fail_at(ctx, PEFT_ERROR_UNSUPPORTED, path,
         "neither PyTorch's pickle is read (give the folder of its model) nor a file of llama2.c (`peft "
@@ -13426,9 +13408,7 @@ static bool peft__nf_text(
 enum { PEFT__ISOLATED, PEFT__REMOVED, PEFT__CONTIGUOUS, PEFT__WITH_PREVIOUS, PEFT__WITH_NEXT };
 enum { PEFT__PREFIX_ALWAYS, PEFT__PREFIX_FIRST, PEFT__PREFIX_NEVER };
 enum {
-    PEFT__SPLIT_GPT2 = 1,
-    PEFT__SPLIT_LLAMA3,
-    PEFT__SPLIT_QWEN2
+    PEFT__SPLIT_GPT2 = 1, PEFT__SPLIT_LLAMA3, PEFT__SPLIT_QWEN2
 };  // published patterns, which peft__next_word cuts without regex
 // Kind, name in tokenizer.json, and in which lists it may be: 1 normalizers, 2 pre-tokenizers, 4 decoders.
 #define PEFT__STEP_KINDS(X) \
@@ -13745,8 +13725,6 @@ typedef struct peft__encoder {
     peft__symbol *symbols;
     peft__candidate *heap;
     int64_t best_capacity, symbol_capacity, heap_count, heap_capacity;
-    const char *unknown;  // a run of characters that no piece has
-    int64_t unknown_size;
 } peft__encoder;
 
 static void peft__encoder_open(peft__encoder *e, const peft_tokenizer *t, size_t most) {
@@ -14388,13 +14366,6 @@ static bool peft__char_at(const char *s, size_t n, size_t *i, uint32_t *c) {
     return *i < n && peft__utf8_next(s, n, i, c);
 }
 
-// Where the character before s[i] begins, at `from` or behind it.
-static size_t peft__utf8_before(const char *s, size_t from, size_t i) {
-    size_t start = i;
-    while (start > from && i - start < 4 && ((unsigned char)s[--start] & 0xC0) == 0x80) {}
-    return start;
-}
-
 // Cuts n bytes at the tokens of a trie, the leftmost first and the longest of those; `part` handles the
 // text between tokens. `first` is as in peft__normalize.
 static bool peft__encode_split(peft__encoder *e, const peft__trie *at, const char *s, size_t n, size_t first,
@@ -14464,7 +14435,7 @@ static peft_status peft__encode(const peft_tokenizer *t, const char *text, size_
     e.special = special;
     int64_t before = ids->count;
     bool ok = true;
-    if (!t->takes_bytes && n && peft__utf8_run(text, n, 0) < n) {
+    if (!t->takes_bytes && !peft__utf8_valid(text, n)) {
         peft__append_utf8(&e.repaired, text, n, true);
         text = e.repaired.data;
         n = e.repaired.size;
@@ -14588,7 +14559,7 @@ static void peft__decode_strip(const peft__step *p, const char *s, size_t n, pef
 
 // Ends a run of byte tokens: appends the text that they spell, or one U+FFFD for each if it is not UTF-8.
 static void peft__close_bytes(peft__token_texts *out, peft__string *bytes) {
-    bool valid = peft__utf8_run(bytes->data, bytes->size, 0) == bytes->size;
+    bool valid = peft__utf8_valid(bytes->data, bytes->size);
     if (valid && bytes->size) peft__token_put(out, bytes->data, bytes->size);
     for (size_t i = 0; i < bytes->size && !valid; i++) peft__token_put(out, peft__replacement, 3);
     out->text.failed = out->text.failed || bytes->failed;
@@ -15302,8 +15273,7 @@ static void peft__sp_read_trainer(peft_tokenizer *t, peft__proto p, const char *
     }
     if (p.failed) PEFT__DAMAGED(t, "the trainer's settings are damaged");
     if (kind != PEFT__UNIGRAM && kind != PEFT__BPE)
-        PEFT__UNSUPPORTED(t, "SentencePiece model type %llu is neither unigram (1) nor BPE (2)",
-            (unsigned long long)kind);
+        PEFT__UNSUPPORTED(t, "SentencePiece model type %lu is neither unigram (1) nor BPE (2)", kind);
     if (suffix) PEFT__UNSUPPORTED(t, "treat_whitespace_as_suffix");
     t->kind = (int)kind;
 }
@@ -15342,7 +15312,7 @@ static void peft__sp_add_sentinels(peft_tokenizer *t) {
     bool there = peft_token_id(t, "<extra_id_0>") >= 0;
     for (int i = PEFT__SENTINELS - 1; i >= 0 && !there; i--) {
         char name[32];
-        peft__string_into(name, sizeof(name), "<extra_id_%d>", i);
+        PEFT__PRINT(name, "<extra_id_%d>", i);
         peft__tokenizer_add(t, name, strlen(name), 0, PEFT__PIECE_CONTROL);
     }
     t->strips = true;
@@ -16130,7 +16100,7 @@ PEFTDEF peft_status peft_tokenizer_load(peft_context *ctx, const char *path, pef
     bool file = peft__file_exists(ctx, path) && !peft__is_directory(ctx, path);
     if (!file || !PEFT__MMAP) t->status = peft__tokenizer_in(&t->arena, path, &t->source);
     t->folder = t->source != NULL;
-    if (!t->source && file) peft__load_has(t, t->source = peft__arena_strdup(&t->arena, path, strlen(path)));
+    if (!t->source && file) peft__load_has(t, t->source = peft__arena_copy(&t->arena, path));
     if (!t->source && !t->status)
         t->status = peft__fail(ctx, PEFT_ERROR_MISSING,
             "%s: no tokenizer (spiece.model, tokenizer.model, tokenizer.json, vocab.json with merges.txt)",
@@ -16668,7 +16638,7 @@ static peft_status peft__tokenizer_of_text(const peft_tokenizer *old, const char
     peft__arena_free(&a);
     if (status) return status;
     (*out)->whole = old->whole;
-    (*out)->source = peft__arena_strdup(&(*out)->arena, old->source, strlen(old->source));
+    (*out)->source = peft__arena_copy(&(*out)->arena, old->source);
     if ((*out)->source) return PEFT_OK;
     peft_tokenizer_destroy(*out);
     *out = NULL;
@@ -16740,11 +16710,9 @@ static const char *peft__json_show(const peft__json *v, char text[96]) {
     return text;
 }
 
-static bool peft__json_is_given(const peft__json *v) {
-    return v && v->type != PEFT__JSON_NULL;
-}
+static bool peft__json_is_given(const peft__json *v) { return v && v->type != PEFT__JSON_NULL; }
 
-// Whether a value switches its key off: null, false, "", [] or {}.
+// Whether a value says "no": null, false, "", [] or {}.
 static bool peft__json_is_empty(const peft__json *v) {
     if (v->type == PEFT__JSON_BOOL) return !v->boolean;
     if (v->type == PEFT__JSON_STRING) return !v->length;
@@ -16771,11 +16739,8 @@ typedef struct peft__config_reader {
 // Fails, with the file before the message.
 PEFT__NOINLINE void peft__config_fail(peft__config_reader *r, peft_status status, const char *format, ...) {
     char text[PEFT__ERROR_SIZE];
-    va_list args;
     if (r->status) return;
-    va_start(args, format);
-    peft__vformat(text, sizeof(text), format, args);
-    va_end(args);
+    PEFT__FORMAT(text, sizeof(text), format);
     r->status = peft__fail(r->ctx, status, "%s: %s", r->path, text);
 }
 
@@ -16974,7 +16939,7 @@ static void peft__rope_check(
     const char *list = row->required, *name;
     for (size_t n; (n = peft__next_name(&list, &name)) > 0;) {
         char key[64];
-        peft__string_into(key, sizeof(key), "%.*s", (int)n, name);
+        PEFT__PRINT(key, "%.*s", (int)n, name);
         const peft__json *v = peft__json_get(rope, key);
         bool null = row == &peft__rope_rows[PEFT_ROPE_YARN] && peft__json_is(v, PEFT__JSON_NULL);
         if (!null && !peft__json_is(v, PEFT__JSON_NUMBER))
@@ -17205,7 +17170,7 @@ static void peft__window_config(peft__config_reader *r) {
 
 // ---- config.json as a whole
 
-// What the tables cannot express of decoder-only families.
+// Reads those settings of decoder-only families that depend on each other, which no row of a table can say.
 static void peft__decoder_config(peft__config_reader *r) {
     peft_config *c = r->c;
     bool gpt2 = r->family == &peft__gpt2_family, neox = r->family == &peft__neox_family;
@@ -17330,9 +17295,9 @@ static bool peft__rule_applies(const peft_config *c, const peft__rule *r, int64_
 static peft_tensor *peft__model_add(
     peft_model *m, const char *stem, const char *part, int64_t rows, int64_t cols, int rank) {
     char name[192];
-    peft__string_into(name, sizeof(name), "%s.%s", stem, part);
-    char *copy = peft__arena_strdup(&m->arena, name, strlen(name));
-    char *path = peft__arena_strdup(&m->arena, stem, strlen(stem));
+    PEFT__PRINT(name, "%s.%s", stem, part);
+    char *copy = peft__arena_copy(&m->arena, name);
+    char *path = peft__arena_copy(&m->arena, stem);
     if (!copy || !path || !peft__map_set(&m->by_name, copy, strlen(copy), m->tensor_count)) return NULL;
     m->bias_of[m->tensor_count] = -1;
     m->paths[m->tensor_count] = path;
@@ -17345,7 +17310,7 @@ static peft_tensor *peft__model_add(
     return t;
 }
 
-// Swaps the shape, not the values.
+// Makes [in, out] of the shape [out, in], or the reverse. The values stay where they are.
 static void peft__swap_sides(peft_tensor *t) {
     int64_t rows = t->rows;
     t->rows = t->cols;
@@ -17370,7 +17335,7 @@ static bool peft__add_block(
     char stem[160];
     for (const peft__rule *r = side->rules; r < side->rules + side->count; r++) {
         if (!peft__rule_applies(c, r, layer)) continue;
-        peft__string_into(stem, sizeof(stem), side->block, layer);
+        PEFT__PRINT(stem, side->block, layer);
         size_t n = strlen(stem);
         peft__string_into(stem + n, sizeof(stem) - n, "%s", r->name);
         bool norm = r->rows == PEFT__DIM_ONE;
@@ -17491,7 +17456,7 @@ static bool peft__reads_f32_only(const peft_model *m, const peft_tensor *t) {
 static peft_status peft__put_floats(
     peft_context *ctx, const char *name, const float *x, int64_t at, int64_t n, peft_dtype type, void *out) {
     uint16_t *half = (uint16_t *)out + at;
-    if (type == PEFT_F32) memcpy((float *)out + at, x, (size_t)n * sizeof(float));
+    if (type == PEFT_F32) peft__copy_floats((float *)out + at, x, n);
     else peft__from_f32(type, x, n, half);
     for (int64_t i = 0; i < n && type != PEFT_F32; i++) {
         float back = type == PEFT_F16 ? peft__f16_to_f32(half[i]) : peft__bf16_to_f32(half[i]);
@@ -17507,7 +17472,7 @@ static peft_status peft__tensor_as(peft_context *ctx, const peft_tensor *t, peft
     peft_status status = PEFT_OK;
     float x[256];
     for (int64_t i = 0, n = peft__size(t); i < n && !status; i += 256) {
-        int64_t count = PEFT__MIN((int64_t)256, n - i);
+        int64_t count = PEFT__MIN(256, n - i);
         peft__to_f32(t, i, count, x);
         status = peft__put_floats(ctx, t->name, x, i, count, type, out);
     }
@@ -17587,7 +17552,7 @@ static const peft_tensor *peft__checkpoint_named(const peft_model *m, const char
 
 static const peft_tensor *peft__checkpoint_module(const peft_model *m, const char *module) {
     char name[96];
-    peft__string_into(name, sizeof(name), "%s.weight", module);
+    PEFT__PRINT(name, "%s.weight", module);
     return peft__checkpoint_named(m, name);
 }
 
@@ -17621,8 +17586,8 @@ static bool peft__same_values(const peft_tensor *x, const peft_tensor *y) {
     return true;
 }
 
-// Decides whether the head is tied. As in transformers 5, a head in the checkpoint that differs from the
-// embedding counts, whatever config.json says. T5's two embeddings must be equal.
+// Decides whether the head is the embedding ("tied"). As in transformers 5, a head in the checkpoint that
+// differs from the embedding counts, whatever config.json says. T5's two embeddings must be equal.
 static peft_status peft__model_settle_head(peft_model *m) {
     peft_config *c = &m->config;
     const peft_tensor *embedding = peft__checkpoint_embedding(m),
@@ -17695,7 +17660,7 @@ static peft_status peft__model_read_tensor(
 
 // Reads all parameters. Tensors that are left over show that config.json belongs to another, smaller model.
 static peft_status peft__model_read(peft_model *m, const peft_model_desc *d) {
-    bool *used = PEFT__CALLOC(m->ctx, PEFT__MAX((int64_t)1, m->archive->count), bool);
+    bool *used = PEFT__CALLOC(m->ctx, PEFT__MAX(1, m->archive->count), bool);
     peft_status status = used ? PEFT_OK : PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < m->tensor_count && !status; i++)
         status = peft__model_read_tensor(m, d, &m->tensors[i], used);
@@ -17770,7 +17735,7 @@ static peft_status peft__model_randomize(peft_model *m, const peft_model_desc *d
         t->owned = true;
         if (!t->data) return PEFT_ERROR_MEMORY;
         for (int64_t i = 0, n = peft__size(t); i < n && !status; i += 256) {
-            int64_t count = PEFT__MIN((int64_t)256, n - i);
+            int64_t count = PEFT__MIN(256, n - i);
             for (int64_t k = 0; k < count; k++)
                 x[k] = t->rank == 1 ? vector : (float)(deviation * peft_rng_normal(&rng));
             status = peft__put_floats(m->ctx, t->name, x, i, count, t->type, t->data);
@@ -17782,9 +17747,7 @@ static peft_status peft__model_randomize(peft_model *m, const peft_model_desc *d
 
 // ---- loading
 
-static bool peft__model_in_one_file(const peft_model *m) {
-    return peft__ends_with(m->folder, ".gguf");
-}
+static bool peft__model_in_one_file(const peft_model *m) { return peft__ends_with(m->folder, ".gguf"); }
 
 // `path`: a folder, one file with everything, or just a config.json, which is enough for the planner.
 static peft_status peft__model_load_config(peft_model *m) {
@@ -17833,7 +17796,7 @@ static peft_status peft__model_begin(peft_context *ctx, const char *path, int we
     m->ctx = ctx;
     peft__arena_init(&m->arena, ctx);
     peft__map_init(&m->by_name, ctx);
-    m->folder = peft__arena_strdup(&m->arena, path, strlen(path));
+    m->folder = peft__arena_copy(&m->arena, path);
     peft_status status = m->folder ? peft__model_load_config(m) : PEFT_ERROR_MEMORY;
     bool open = weights == PEFT__WEIGHTS;
     for (int i = 0; i < 2 && !status && !open && weights == PEFT__WEIGHTS_IF_THERE; i++) {
@@ -17898,21 +17861,13 @@ PEFTDEF void peft_model_destroy(peft_model *m) {
     peft__free(m->ctx, m);
 }
 
-PEFTDEF const peft_config *peft_model_config(const peft_model *m) {
-    return m ? &m->config : NULL;
-}
+PEFTDEF const peft_config *peft_model_config(const peft_model *m) { return m ? &m->config : NULL; }
 
-PEFTDEF const peft_tokenizer *peft_model_tokenizer(const peft_model *m) {
-    return m ? m->tokenizer : NULL;
-}
+PEFTDEF const peft_tokenizer *peft_model_tokenizer(const peft_model *m) { return m ? m->tokenizer : NULL; }
 
-PEFTDEF peft_context *peft_model_context(const peft_model *m) {
-    return m ? m->ctx : NULL;
-}
+PEFTDEF peft_context *peft_model_context(const peft_model *m) { return m ? m->ctx : NULL; }
 
-PEFTDEF int64_t peft_model_tensor_count(const peft_model *m) {
-    return m ? m->tensor_count : 0;
-}
+PEFTDEF int64_t peft_model_tensor_count(const peft_model *m) { return m ? m->tensor_count : 0; }
 
 PEFTDEF int64_t peft_model_parameter_count(const peft_model *m) {
     int64_t n = 0;
@@ -17971,8 +17926,8 @@ static bool peft__folder_clear(const peft__folder *f, const char *from, const ch
         struct stat s;
         char old[PEFT__PATH_SIZE], kept[PEFT__PATH_SIZE];
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
-        peft__string_into(old, sizeof(old), "%s/%s", from, e->d_name);
-        peft__string_into(kept, sizeof(kept), "%s/%s", to ? to : "", e->d_name);
+        PEFT__PRINT(old, "%s/%s", from, e->d_name);
+        PEFT__PRINT(kept, "%s/%s", to ? to : "", e->d_name);
         bool moves = to && !peft__folder_owns(f, e->d_name) && stat(kept, &s) != 0;
         if (moves ? PEFT__FILES(f->ctx, rename, old, kept) : PEFT__FILES(f->ctx, remove, old))
             wrong = errno ? errno : EIO;
@@ -17990,7 +17945,7 @@ static bool peft__folder_fixed(const peft__folder *f) {
     struct stat self, other;
     const char *slash = strrchr(f->path, '/'), *last = slash ? slash + 1 : f->path;
     char parent[PEFT__PATH_SIZE];
-    peft__string_into(parent, sizeof(parent), "%s/..", f->path);
+    PEFT__PRINT(parent, "%s/..", f->path);
     if (!*last || strcmp(last, ".") == 0 || strcmp(last, "..") == 0 || stat(f->path, &self)) return true;
     if (stat(parent, &other) || self.st_dev != other.st_dev) return true;
     return stat(".", &other) == 0 && self.st_dev == other.st_dev && self.st_ino == other.st_ino;
@@ -18178,7 +18133,7 @@ static peft_status peft__save_config(
     peft__json_set(&s, "quantization_config", NULL);
     if (m->grown) {
         char rows[32];
-        peft__string_into(rows, sizeof(rows), "%ld", m->config.vocab_size);
+        PEFT__PRINT(rows, "%ld", m->config.vocab_size);
         peft__json_set(&s, "vocab_size", rows);
     }
     if (dtype) peft__json_set(&s, "dtype", types[type]);
@@ -18365,7 +18320,7 @@ static peft_status peft__chat_template(const peft_tokenizer *t, peft__arena *a, 
             if (strcmp(peft__json_text(i, "name", ""), "default") == 0)
                 text = peft__json_text(i, "template", NULL);
     }
-    *out = !status && text ? peft__arena_strdup(a, text, strlen(text)) : NULL;
+    *out = !status && text ? peft__arena_copy(a, text) : NULL;
     if (!status && text && !*out) status = PEFT_ERROR_MEMORY;
     peft__free(t->ctx, jinja);
     peft_gguf_close(g);
@@ -18701,9 +18656,7 @@ PEFTDEF peft_status peft_model_grow(const peft_grow_desc *d) {
 // pass calls.
 enum { PEFT__ENCODER_INPUT = 0, PEFT__DECODER_INPUT, PEFT__TIED_HEAD, PEFT__SHARING_MODULES };
 
-static int64_t peft__module_count(const peft_model *m) {
-    return m->tensor_count + PEFT__SHARING_MODULES;
-}
+static int64_t peft__module_count(const peft_model *m) { return m->tensor_count + PEFT__SHARING_MODULES; }
 
 // The tensor that a module reads; NULL: this model has no such module.
 static peft_tensor *peft__module_tensor(const peft_model *m, int64_t module) {
@@ -18913,9 +18866,9 @@ static peft_tensor *peft__with_prefix(const peft__pass *p, int64_t layer, int wh
     return peft_prepend(p->tape, rows, x, p->offsets, p->sequences);
 }
 
-// Memory of the tape. NULL: out of memory, and the tape has failed.
+// Memory that lives until the tape is reset. NULL: out of memory, and the tape has failed.
 static void *peft__tape_room(peft_tape *t, int64_t count, size_t size) {
-    void *room = peft__arena_alloc(&t->arena, (size_t)PEFT__MAX(count, (int64_t)1) * size);
+    void *room = peft__arena_alloc(&t->arena, (size_t)PEFT__MAX(count, 1) * size);
     if (!room) peft__tape_fail(t, PEFT_ERROR_MEMORY);
     return room;
 }
@@ -18957,9 +18910,7 @@ static int64_t peft__cache_room(const peft_model *m, const peft__decoder_cache *
     return peft__attention_window(&m->config, layer) ? peft__cache_ring(m, c) : c->capacity;
 }
 
-static int64_t peft__kv_inner(const peft_model *m) {
-    return m->config.kv_heads * m->config.d_kv;
-}
+static int64_t peft__kv_inner(const peft_model *m) { return m->config.kv_heads * m->config.d_kv; }
 
 static void peft__cache_end(peft_model *m, peft__decoder_cache *c) {
     peft__free(m->ctx, c->data);
@@ -19003,11 +18954,11 @@ static void peft__cache_put(const peft__pass *p, int64_t layer, int64_t row, int
     const peft_tensor *v, int64_t from, int64_t count) {
     peft__decoder_cache *c = p->cache;
     int64_t inner = peft__kv_inner(p->model), room = peft__cache_room(p->model, c, layer);
-    for (int64_t i = PEFT__MAX(count - room, (int64_t)0), n; i < count; i += n) {
+    for (int64_t i = PEFT__MAX(count - room, 0), n; i < count; i += n) {
         int64_t slot = (at + i) % room, to = (row * room + slot) * inner;
         n = PEFT__MIN(count - i, room - slot);
-        memcpy(c->self_k[layer] + to, peft__f32(k) + (from + i) * inner, (size_t)(n * inner) * sizeof(float));
-        memcpy(c->self_v[layer] + to, peft__f32(v) + (from + i) * inner, (size_t)(n * inner) * sizeof(float));
+        peft__copy_floats(c->self_k[layer] + to, peft__f32(k) + (from + i) * inner, n * inner);
+        peft__copy_floats(c->self_v[layer] + to, peft__f32(v) + (from + i) * inner, n * inner);
     }
 }
 
@@ -19020,7 +18971,7 @@ static peft_tensor *peft__cache_then(
     for (int64_t i = 0; i < held; i++)
         memcpy(peft__f32(out) + i * inner, data + (p->past - held + i) % room * inner,
             (size_t)inner * sizeof(float));
-    memcpy(peft__f32(out) + held * inner, x->data, (size_t)(x->rows * inner) * sizeof(float));
+    peft__copy_floats(peft__f32(out) + held * inner, x->data, x->rows * inner);
     return out;
 }
 
@@ -19085,9 +19036,7 @@ static peft_tensor *peft__query(const peft__pass *p, int64_t layer, peft_tensor 
 
 // In T5's encoder every token sees all of its sequence; its decoder also attends to the encoder's states.
 typedef enum peft__attention_kind {
-    PEFT__ENCODER_SELF,
-    PEFT__DECODER_SELF,
-    PEFT__CROSS
+    PEFT__ENCODER_SELF, PEFT__DECODER_SELF, PEFT__CROSS
 } peft__attention_kind;
 
 // Attention of one new token per row of the cache, of whole sequences, or of the rest of one whose first
@@ -19232,7 +19181,7 @@ static peft_status peft__make_cos_sin(peft_model *m, int64_t count) {
             "which is not done here",
             count, m->config.max_positions);
     if (!half || count <= m->cos_sin_count) return PEFT_OK;
-    count = PEFT__MAX(PEFT__MAX(count, 2 * m->cos_sin_count), (int64_t)256);
+    count = PEFT__MAX(PEFT__MAX(count, 2 * m->cos_sin_count), 256);
     int kinds = m->config.rope == PEFT_ROPE_LONG ? 2 : 1;
     for (int k = 0; k < 2 && m->frequencies[k] && (k == 0 || kinds == 1); k++) {
         float *table = PEFT__ARENA(&m->arena, kinds * count * half * 2, float);
@@ -19516,7 +19465,7 @@ static peft_status peft__cache_begin_source(peft__pass *p, const int32_t *source
         const peft__block_weights *w = &m->decoder[i / 2];
         peft_tensor *t = peft__linear(p, p->source_offsets, memory, i % 2 ? w->cross_v : w->cross_k, NULL);
         if (!t) return p->tape->status;
-        memcpy(c->cross + i * size, t->data, (size_t)size * sizeof(float));
+        peft__copy_floats(c->cross + i * size, t->data, size);
         *(i % 2 ? &c->cross_v[i / 2] : &c->cross_k[i / 2]) = c->cross + i * size;
     }
     return peft__cache_begin_decoder(p, memory);
@@ -19613,7 +19562,7 @@ static peft_status peft__cache_step(peft_model *m, peft_tape *tape, peft__decode
     for (int64_t i = 0; i < p.prefix_layers && x; i++) x = peft__model_block(&p, false, i, x, NULL);
     peft_tensor *y = x ? peft__head_logits(&p, p.offsets, peft__finish(&p, x)) : NULL;
     if (!y) return tape->status;
-    memcpy(logits, y->data, (size_t)peft__size(y) * sizeof(float));
+    peft__copy_floats(logits, y->data, peft__size(y));
     c->length++;
     return PEFT_OK;
 }
@@ -19646,10 +19595,10 @@ static peft_status peft__cache_reorder(peft_model *m, peft__decoder_cache *c, co
         int64_t room = peft__cache_room(m, c, i / 2), row = room * inner;
         for (int64_t r = 0; r < c->rows; r++) {
             int64_t count = PEFT__MIN(c->base[c->source_of_row[r]] + c->length, room);
-            memcpy(c->spare + r * row, old + from_row[r] * row, (size_t)(count * inner) * sizeof(float));
+            peft__copy_floats(c->spare + r * row, old + from_row[r] * row, count * inner);
         }
         if (room < c->largest) {  // a ring is too small to be the next spare
-            memcpy(old, c->spare, (size_t)(c->rows * row) * sizeof(float));
+            peft__copy_floats(old, c->spare, c->rows * row);
             continue;
         }
         *cache = c->spare;
@@ -19759,7 +19708,7 @@ PEFTDEF const peft_method_info *peft_method_named(const char *name) {
 
 // ---- the table of settings, for reading and writing adapter_config.json and for checking a descriptor
 
-// The settings of adapter_config.json: the descriptor's, and those that it lacks.
+// The settings of adapter_config.json: the descriptor's, and those that only the file has.
 typedef struct peft__adapter_settings {
     peft_adapter_desc d;
     const char *peft_type, *task_type, *start, *selection, *prompt_init, *tokenizer, *place;
@@ -19784,9 +19733,7 @@ typedef enum peft__key_type {
 } peft__key_type;
 
 enum {
-    PEFT__READ_KEY = 1,
-    PEFT__WRITTEN = 2,
-    PEFT__IF_CHANGED = 4
+    PEFT__READ_KEY = 1, PEFT__WRITTEN = 2, PEFT__IF_CHANGED = 4
 };  // IF_CHANGED: written unless it is the default
 
 typedef struct peft__adapter_key {
@@ -19800,8 +19747,7 @@ typedef struct peft__adapter_key {
 } peft__adapter_key;
 
 enum {
-    PEFT__BOTH_WAYS = PEFT__READ_KEY | PEFT__WRITTEN,
-    PEFT__WHERE_SET = PEFT__READ_KEY | PEFT__IF_CHANGED
+    PEFT__BOTH_WAYS = PEFT__READ_KEY | PEFT__WRITTEN, PEFT__WHERE_SET = PEFT__READ_KEY | PEFT__IF_CHANGED
 };
 
 #define PEFT__KEY(key, kinds, type, member, missing, use, most)                                            \
@@ -19941,13 +19887,9 @@ struct peft_adapter {
     int64_t backup_count;
 };
 
-static int64_t peft__inputs(const peft_tensor *t) {
-    return t->in_out ? t->rows : t->cols;
-}
+static int64_t peft__inputs(const peft_tensor *t) { return t->in_out ? t->rows : t->cols; }
 
-static int64_t peft__outputs(const peft_tensor *t) {
-    return t->in_out ? t->cols : t->rows;
-}
+static int64_t peft__outputs(const peft_tensor *t) { return t->in_out ? t->cols : t->rows; }
 
 // ---- LoRA: y = W x + s B A x, with A [r, in], B [out, r]
 
@@ -20057,8 +19999,7 @@ static peft_tensor *peft__adapted_linear(const peft__pass *p, const int64_t *row
     d.weight = peft__use_at(p, weight, module);
     d.bias = peft__bias_of(p, weight);
     d.paths = paths;
-    bool dora = false,
-         apart = p->model->dropout > 0;  // apart: something acts between the product and the residual
+    bool dora = false, apart = p->model->dropout > 0;  // apart: something acts between product and residual
     for (int i = 0; i < p->adapter_count; i++) {
         work[i] = peft__active_module_at(p, i, rows, module);
         const peft__active_module *w = &work[i];
@@ -20192,16 +20133,8 @@ typedef struct peft__name_entry {
 } peft__name_entry;
 
 enum {
-    PEFT__TARGETS,
-    PEFT__PARAMETERS,
-    PEFT__EXCLUDED,
-    PEFT__SAVED,
-    PEFT__RANKS,
-    PEFT__ALPHAS,
-    PEFT__FEEDFORWARD,
-    PEFT__LAYER_NAMES,
-    PEFT__TOKENS,
-    PEFT__LISTS
+    PEFT__TARGETS, PEFT__PARAMETERS, PEFT__EXCLUDED, PEFT__SAVED, PEFT__RANKS, PEFT__ALPHAS,
+    PEFT__FEEDFORWARD, PEFT__LAYER_NAMES, PEFT__TOKENS, PEFT__LISTS
 };
 static const char *const peft__list_keys[PEFT__LISTS] = {"target_modules", "target_parameters",
     "exclude_modules", "modules_to_save", "rank_pattern", "alpha_pattern", "feedforward_modules",
@@ -20451,7 +20384,7 @@ static bool peft__is_trained_bias(peft__builder *b, bool *beside_lora) {
 static bool peft__is_parameter(peft__builder *b) {
     char name[256];
     const char *last = peft__ends_with(b->tensor->name, ".bias") ? "bias" : "weight";
-    peft__string_into(name, sizeof(name), "%s.%s", b->path, last);
+    PEFT__PRINT(name, "%s.%s", b->path, last);
     return peft__names_find(b, PEFT__PARAMETERS, name, strlen(name)) != NULL;
 }
 
@@ -20463,7 +20396,7 @@ static peft_tensor *peft__add_tensor(
     peft_adapter *a = b->adapter;
     if (b->status) return NULL;
     peft_tensor *t = &a->tensors[a->count];
-    t->name = peft__arena_strdup(&a->arena, name, strlen(name));
+    t->name = peft__arena_copy(&a->arena, name);
     t->rows = rows;
     t->cols = cols;
     t->rank = rank;
@@ -20474,10 +20407,10 @@ static peft_tensor *peft__add_tensor(
     return t->data ? t : NULL;
 }
 
-// The functions below give the present module its tensors.
+// Adds a tensor of the builder's present module, under HF's name for it.
 static peft_tensor *peft__add_part(peft__builder *b, const char *part, int64_t rows, int64_t cols, int rank) {
     char name[256];
-    peft__string_into(name, sizeof(name), "base_model.model.%s.%s", b->path, part);
+    PEFT__PRINT(name, "base_model.model.%s.%s", b->path, part);
     return peft__add_tensor(b, b->module, rows, cols, rank, name);
 }
 
@@ -20659,7 +20592,7 @@ static void peft__add_prompt(peft__builder *b, bool encoded) {
     for (int i = 0; i < (!encoded ? 0 : prefix ? 4 : 6); i++) {
         char name[64];
         bool bias = i % 2;
-        peft__string_into(name, sizeof(name), "prompt_encoder.%s.%d.%s", prefix ? "transform" : "mlp_head",
+        PEFT__PRINT(name, "prompt_encoder.%s.%d.%s", prefix ? "transform" : "mlp_head",
             i - bias, bias ? "bias" : "weight");
         a->encoder[i] = peft__add_tensor(
             b, -1, bias ? 1 : sizes[i / 2 + 1], sizes[i / 2 + bias], 2 - bias, name);
@@ -20746,7 +20679,7 @@ static bool peft__copy_texts(peft_adapter *a) {
         if (row->type < PEFT__KEY_TEXT || !text || !*text) continue;
         bool old = row->type >= PEFT__KEY_NAMES && !parameters && strstr(*text, PEFT__OLD_HEAD);
         *text = old ? peft__name_replaced(&a->arena, *text, PEFT__OLD_HEAD, PEFT__HEAD)
-                    : peft__arena_strdup(&a->arena, *text, strlen(*text));
+                    : peft__arena_copy(&a->arena, *text);
         if (!*text) return false;
     }
     return true;
@@ -20766,7 +20699,7 @@ static void peft__adapter_defaults(peft_adapter *a) {
     if (!d->encoder_hidden) d->encoder_hidden = width;
     if (d->reduction_factor == 0) d->reduction_factor = 16;
     if (!d->bottleneck)
-        d->bottleneck = PEFT__MAX((int64_t)1, (int64_t)((double)width / (double)d->reduction_factor));
+        d->bottleneck = PEFT__MAX(1, (int64_t)((double)width / (double)d->reduction_factor));
     a->part.prefix_layers = a->model->config.decoder_layers;
     a->prompt_parts = a->model->config.encoder_decoder ? 2 : 1;
 }
@@ -20827,8 +20760,7 @@ static peft_status peft__adapter_check(peft_context *ctx, const peft_adapter_des
 static peft_status peft__adapter_alloc(const peft_adapter_desc *d, peft_adapter **out) {
     peft_context *ctx = d->model->ctx;
     *out = NULL;
-    peft_status status = peft__adapter_check(ctx, d);
-    if (status) return status;
+    PEFT__TRY(peft__adapter_check(ctx, d));
     peft_adapter *a = PEFT__CALLOC(ctx, 1, peft_adapter);
     if (!a) return PEFT_ERROR_MEMORY;
     a->ctx = ctx;
@@ -21046,7 +20978,7 @@ static double peft__subspace_distance(
     peft_context *ctx, const float *u, const float *before, int64_t r, int64_t m, float *row) {
     double sum = 0;
     for (int64_t i = 0; i < r; i++) {
-        memcpy(row, u + i * m, (size_t)m * sizeof(float));
+        peft__copy_floats(row, u + i * m, m);
         for (int64_t j = 0; j < r; j++)
             peft__axpy(ctx, row, -peft__dot(ctx, row, before + j * m, m), before + j * m, m);
         sum += (double)peft__dot(ctx, row, row, m);
@@ -21074,7 +21006,7 @@ static peft_status peft__svd(peft_context *ctx, const float *w, int64_t m, int64
         if (status || (round % 4 != 3 && round + 1 < PEFT__SVD_ROUNDS)) continue;
         peft__singular_rows(u, m, v, n, k, g, before + r * m, sigma);
         away = peft__subspace_distance(ctx, u, before, r, m, before + r * m);
-        memcpy(before, u, (size_t)(r * m) * sizeof(float));
+        peft__copy_floats(before, u, r * m);
     }
     peft__free(ctx, g);
     peft__free(ctx, before);
@@ -21278,9 +21210,7 @@ PEFTDEF peft_status peft_adapter_create(const peft_adapter_desc *d, peft_adapter
     return status;
 }
 
-PEFTDEF int64_t peft_adapter_tensor_count(const peft_adapter *a) {
-    return a ? a->count : 0;
-}
+PEFTDEF int64_t peft_adapter_tensor_count(const peft_adapter *a) { return a ? a->count : 0; }
 
 PEFTDEF peft_tensor *peft_adapter_tensor(const peft_adapter *a, int64_t i) {
     return a && i >= 0 && i < a->count ? &a->tensors[i] : NULL;
@@ -21292,13 +21222,12 @@ PEFTDEF int64_t peft_adapter_parameter_count(const peft_adapter *a) {
     return n;
 }
 
-PEFTDEF const peft_adapter_desc *peft_adapter_settings(const peft_adapter *a) {
-    return a ? &a->d : NULL;
-}
+PEFTDEF const peft_adapter_desc *peft_adapter_settings(const peft_adapter *a) { return a ? &a->d : NULL; }
 
 // ---- files: adapter_config.json
 
-// with prompt_place, which HF peft lacks and would take for the encoder: so it must not know the type
+// HF peft has no prompt_place: it would put the virtual tokens into the encoder. A prompt elsewhere is
+// written with types that it does not know, so that it refuses them.
 #define PEFT__PLACED_PROMPT "PROMPT_TUNING_BY_PLACE"
 #define PEFT__PLACED_P_TUNING "P_TUNING_BY_PLACE"
 
@@ -21401,9 +21330,8 @@ static void peft__key_read(peft__keys_reader *r, const peft__adapter_key *row, c
     if (wrong) peft__key_wrong(r, PEFT_ERROR_FORMAT, row->key, v, wrong);
 }
 
-// A key that has no row. Null, false and empty values of an unknown key lose nothing. Numbers and texts are
-// ignored with a warning, as HF peft's such keys only refine what another key switches on. Others are
-// errors.
+// Handles a key that has no row. Null, false and empty values lose nothing. Numbers and texts are ignored
+// with a warning, as such keys of HF peft only refine what another key switches on. All others are errors.
 static void peft__key_of_no_row(peft__keys_reader *r, const peft__json *v) {
     bool empty = peft__json_is_empty(v);
     for (int64_t i = 0; i < PEFT__COUNT(peft__other_keys); i++) {
@@ -21489,8 +21417,9 @@ static bool peft__set_text(peft__arena *scratch, peft__string *s, const char **t
     return *text != NULL;
 }
 
-// An adapter with a start is written with twice the rank, the start beside it: modules whose rank or alpha
-// is not the descriptor's, `usual`, after that.
+// An adapter with a start is written as a LoRA of twice the rank, which holds A and B and the first A and B.
+// Lists the modules whose rank (or alpha) in the file is not `usual`, the one that the file's r (or
+// lora_alpha) gives them.
 static bool peft__start_pattern(
     const peft_adapter *a, peft__arena *scratch, bool alphas, double factor, double usual, const char **out) {
     peft__string s = PEFT__EMPTY_STRING(a->ctx);
@@ -21505,7 +21434,7 @@ static bool peft__start_pattern(
     return !s.size && !s.failed ? true : peft__set_text(scratch, &s, out);
 }
 
-// Whether `list` has all of the names.
+// Whether all of the names are in `list`.
 static bool peft__names_among(const char *names, const char *list) {
     const char *name;
     for (size_t n; names && (n = peft__next_name(&names, &name)) > 0;)
@@ -21597,7 +21526,7 @@ static peft_status peft__prompt_result(const peft_adapter *a, peft__arena *scrat
     const peft_tensor *x = peft__prompt_rows(a, tape, 0, a->prompt->rows);
     float *data = x ? PEFT__ARENA(scratch, peft__size(x), float) : NULL;
     if (data) {
-        memcpy(data, x->data, (size_t)peft__size(x) * sizeof(float));
+        peft__copy_floats(data, x->data, peft__size(x));
         *out = *x;
         out->name = "prompt_embeddings";
         out->rank = 2;
@@ -21614,8 +21543,8 @@ static const peft__adapted *peft__lora_of(const peft_adapter *a, int64_t i) {
     return s && (&a->tensors[i] == s->a || &a->tensors[i] == s->b) ? s : NULL;
 }
 
-// What a file has for tensor i: the tensor; its transpose; or with a start A above its first value, B
-// beside minus its first value, which is a plain LoRA of twice the rank.
+// What a file has for tensor i: the tensor itself; its transpose; or with a start [A; A0] and [B -B0], as
+// [B -B0] [A; A0] = B A - B0 A0: a plain LoRA of twice the rank.
 static peft_status peft__saved_tensor(
     const peft_adapter *a, peft__arena *scratch, int64_t i, peft_tensor *out) {
     const peft_tensor *t = &a->tensors[i];
@@ -21750,17 +21679,17 @@ static peft_status peft__settings_check(
         place++;
     s->d.prompt_place = (peft_prompt_place)place;
     if (place == PEFT__COUNT(peft__places))
-        peft__string_into(what, sizeof(what), "prompt_place is not known: %s", s->place);
+        PEFT__PRINT(what, "prompt_place is not known: %s", s->place);
     else if ((r->kind & PEFT__LOW_RANK) && (s->d.r < 1 || !(s->d.alpha >= 0 && s->d.alpha < 1e30f)))
-        peft__string_into(what, sizeof(what), "r is %ld, lora_alpha %g", s->d.r, (double)s->d.alpha);
+        PEFT__PRINT(what, "r is %ld, lora_alpha %g", s->d.r, (double)s->d.alpha);
     else if (none && !s->d.target_parameters)
-        peft__string_into(what, sizeof(what), "target_modules names nothing");
+        PEFT__PRINT(what, "target_modules names nothing");
     else if (prompts && s->d.num_virtual_tokens < 1)
-        peft__string_into(what, sizeof(what), "num_virtual_tokens is missing");
+        PEFT__PRINT(what, "num_virtual_tokens is missing");
     else if (prompts && (s->layers < 0 || s->layers > 1 << 16))
-        peft__string_into(what, sizeof(what), "num_layers is out of range");
+        PEFT__PRINT(what, "num_layers is out of range");
     else if (prompts && s->parts && s->parts != parts && (s->parts != 1 || s->d.prompt_place))
-        peft__string_into(what, sizeof(what), "num_transformer_submodules is %ld", s->parts);
+        PEFT__PRINT(what, "num_transformer_submodules is %ld", s->parts);
     if (none) s->d.target_modules = "";  // NULL would mean the default
     return *what ? PEFT__MALFORMED(r->ctx, "%s: %s", r->path, what) : PEFT_OK;
 }
@@ -21799,7 +21728,7 @@ static peft_status peft__adapter_shape_error(
     const peft_adapter *a, const char *path, const peft_tensor *s, int64_t rows, int64_t cols) {
     char more[192] = "";
     if (rows == a->model->config.vocab_size && s->rows > rows && s->cols == cols)
-        peft__string_into(more, sizeof(more),
+        PEFT__PRINT(more, 
             ": the vocabulary of its base was enlarged by %ld tokens; enlarge this one with peft_model_grow "
             "(peft grow MODEL OUT --rows %ld, or --token TEXT for each)", (s->rows - rows), s->rows);
     return peft__fail(a->ctx, PEFT_ERROR_SHAPE,
@@ -21866,7 +21795,7 @@ static peft_status peft__adapter_read_base(peft__adapter_file *f, const peft_ten
     if (at->replacement || strstr(s->name, ".original_module."))
         return PEFT__CANNOT(a->ctx,
             "%s: tensor %s is not the base's, which other modules of the adapter share", f->path, s->name);
-    const char *name = peft__arena_strdup(&a->arena, s->name, strlen(s->name));
+    const char *name = peft__arena_copy(&a->arena, s->name);
     peft_tensor *kept = name ? peft__initial_copy(a, s) : NULL;
     if (!kept) return PEFT_ERROR_MEMORY;
     kept->name = name;
@@ -21972,7 +21901,7 @@ static peft_status peft__gguf_add_module(peft_gguf_writer *w, const peft_adapter
     for (int is_b = 0; is_b < 2 && !status; is_b++) {
         char name[PEFT__GGUF_NAME_SIZE + 16];
         const peft_tensor *t = is_b ? s->b : s->a;
-        peft__string_into(name, sizeof(name), "%s.lora_%c", own.other, is_b ? 'b' : 'a');
+        PEFT__PRINT(name, "%s.lora_%c", own.other, is_b ? 'b' : 'a');
         status = peft__gguf_add_ordered(
             w, name, s->a0 ? saved[t - a->tensors] : t, PEFT_GGML_F32, peft__gguf_lora_order(m, &own, is_b));
     }
@@ -22031,7 +21960,7 @@ static peft_status peft__gguf_lora_part(
     *is_b = peft__ends_with(name, ".lora_b");
     if ((!*is_b && !peft__ends_with(name, ".lora_a")) || n >= sizeof(base))
         return PEFT__FILE_CANNOT(&g->file, "tensor %s is no .lora_a and no .lora_b", name);
-    peft__string_into(base, sizeof(base), "%.*s", (int)n - 7, name);
+    PEFT__PRINT(base, "%.*s", (int)n - 7, name);
     if (!peft__gguf_translate(peft__gguf_family_for(m)->names, false, base, m->config.gated, own) ||
         !peft__ends_with(own->other, ".weight"))
         return PEFT__FILE_CANNOT(
@@ -22047,8 +21976,7 @@ static peft_status peft__gguf_adapter_desc(const peft_gguf *g, peft__string list
     for (int64_t i = 0; i < peft_gguf_count(g); i++) {
         peft__gguf_name own;
         bool is_b;
-        peft_status status = peft__gguf_lora_part(g, d->model, i, &own, &is_b);
-        if (status) return status;
+        PEFT__TRY(peft__gguf_lora_part(g, d->model, i, &own, &is_b));
         if (!is_b) continue;
         int64_t r = peft_gguf_at(g, i)->dims[0];
         int n = (int)strlen(own.other) - 7;  // the module's path: without ".weight"
@@ -22071,8 +21999,7 @@ static peft_status peft__gguf_adapter_read_one(peft_adapter *a, const peft_gguf 
     const peft_gguf_tensor *t = peft_gguf_at(g, i);
     peft__gguf_name own;
     bool is_b;
-    peft_status status = peft__gguf_lora_part(g, a->model, i, &own, &is_b);
-    if (status) return status;
+    PEFT__TRY(peft__gguf_lora_part(g, a->model, i, &own, &is_b));
     int64_t module = peft__module_named(a->model, own.other);
     const peft_tensor *to = module < 0 ? NULL : is_b ? a->modules[module].b : a->modules[module].a;
     if (!to) return PEFT__FILE_CANNOT(&g->file, "tensor %s belongs to no module of this model", t->name);
@@ -22161,7 +22088,7 @@ static peft_status peft__merge_dora(peft_adapter *a, const peft_tensor *w, const
     return status;
 }
 
-// Puts an f32 copy in the place of tensor i, and the tensor into the backups.
+// Puts an f32 copy in the place of the model's tensor i, and keeps that among the backups.
 static peft_status peft__merge_prepare(peft_adapter *a, int64_t i) {
     peft_tensor *t = &a->model->tensors[i];
     float *data = PEFT__CALLOC(a->ctx, peft__size(t), float);
@@ -22210,8 +22137,7 @@ static peft_status peft__check_merged(const peft_adapter *a, const char *caller)
 
 PEFTDEF peft_status peft_adapter_unmerge(peft_adapter *a) {
     PEFT__NEED(NULL, a, "adapter");
-    peft_status status = peft__check_merged(a, "unmerge");
-    if (status) return status;
+    PEFT__TRY(peft__check_merged(a, "unmerge"));
     while (a->backup_count > 0) {
         peft__backup *b = &a->backups[--a->backup_count];
         peft_tensor *t = &a->model->tensors[b->tensor];
@@ -22277,7 +22203,7 @@ PEFTDEF peft_status peft_adapter_merge(peft_adapter *a, float scale) {
             changes = m->bias_of[k] == i && (s->path_bias || (s->scale && !s->scales_input));
         }
         if (changes) status = peft__merge_prepare(a, i);
-        if (t && !status) memcpy(m->tensors[i].data, t->data, (size_t)peft__size(t) * sizeof(float));
+        if (t && !status) peft__copy_floats(m->tensors[i].data, t->data, peft__size(t));
     }
     for (int64_t i = 0; i < m->tensor_count && !status; i++)
         if (peft__merges(a, i)) status = peft__merge_module(a, i, scale == 0 ? 1 : scale);
@@ -22297,8 +22223,7 @@ static peft_status peft__requantize_one(
     const peft_tensor *merged = &a->model->tensors[b->tensor];
     peft_quantize_desc d = {b->before.type, q->block, q->codes != NULL};
     if (q->ggml) d.type = PEFT_I8, d.block = 32;  // no encoders for most of GGUF's blocks
-    peft_status status = peft_quantize(a->ctx, merged, &d, out);
-    if (status) return status;
+    PEFT__TRY(peft_quantize(a->ctx, merged, &d, out));
     ((peft_quant *)(uintptr_t)(*out)->quant)->source = q->source;
     for (int64_t i = 0, n; i < peft__size(merged); i += n) {
         float x[256], y[256], z[256];
@@ -22440,7 +22365,7 @@ static void peft__elect_and_merge(
             sum += weights[k] * v;
             agreeing++;
         }
-        out[i] = (float)(sum / (double)PEFT__MAX(agreeing, (int64_t)1));
+        out[i] = (float)(sum / (double)PEFT__MAX(agreeing, 1));
     }
 }
 
@@ -22466,7 +22391,7 @@ static peft_status peft__combine_same(
         double w = peft__combine_weight(d, k, module);
         float *x = parts + k * n;
         weights[k] = sqrt(fabs(w)) * (is_a && w < 0 ? -1 : 1);
-        memcpy(x, is_a ? s->a->data : s->b->data, (size_t)n * sizeof(float));
+        peft__copy_floats(x, is_a ? s->a->data : s->b->data, n);
         if (ties) status = peft__trim_small(ctx, x, n, density);
         for (int64_t i = 0; i < n && d->kind == PEFT_COMBINE_DARE_LINEAR; i++)
             x[i] = peft_rng_uniform(rng) < density ? (float)((double)x[i] / density) : 0;
@@ -22626,7 +22551,7 @@ typedef struct peft__active_set {
     int count;
 } peft__active_set;
 
-// Descriptors name adapters in two ways: a list, or one adapter with scale 1.
+// Makes one list of the two ways in which descriptors name adapters: a list, or one adapter with scale 1.
 static peft_status peft__active_resolve(peft_context *ctx, const char *call, const peft_active_adapter *list,
     int count, const peft_adapter *one, peft__active_set *out) {
     if (count < 0 || count > PEFT_MAX_PATHS || (count && !list))
@@ -22669,9 +22594,7 @@ static void peft__examples_free(peft_context *ctx, peft__examples *e) {
 
 // Adds an empty example. NULL: out of memory.
 static peft__example *peft__examples_add(peft_context *ctx, peft__examples *e) {
-    void *grown = peft__one_more(ctx, e->items, e->count, &e->capacity, sizeof(peft__example));
-    if (!grown) return NULL;
-    e->items = (peft__example *)grown;
+    if (!peft__more(ctx, &e->items, e->count, &e->capacity, sizeof(peft__example))) return NULL;
     peft__example *x = &e->items[e->count];
     memset(x, 0, sizeof(*x));
     x->index = e->count++;
@@ -22709,8 +22632,7 @@ static peft_status peft__encode_text(
     bool opens = prompt && !c->encoder_decoder, ends = !opens && c->eos_id >= 0, ok = true;
     if (opens && !peft__push_start(m, ids)) return PEFT_ERROR_MEMORY;
     int64_t first = ids->count;
-    peft_status status = peft_encode_special(m->tokenizer, text, strlen(text), ids);
-    if (status) return status;
+    PEFT__TRY(peft_encode_special(m->tokenizer, text, strlen(text), ids));
     if (first > start && ids->count > first && ids->data[first] == c->bos_id) {  // the text has its own bos
         ids->count--;
         memmove(ids->data + start, ids->data + first, (ids->count - start) * sizeof(int32_t));
@@ -22740,7 +22662,7 @@ static peft_status peft__encode_example(const peft_model *m, const char *const t
 }
 
 // Whether a prompt with its answer has more tokens than the model was trained with. Rotary positions have
-// no end, so such prompts work; they are counted, and one line of the log names the number.
+// no end, so the model computes such a prompt, only worse; one line of the log tells how many there were.
 static bool peft__beyond_window(const peft_model *m, int64_t tokens) {
     const peft_config *c = &m->config;
     return !c->encoder_decoder && !m->positions && c->max_positions && tokens > c->max_positions;
@@ -22804,10 +22726,14 @@ static void peft__batch_add(
     memcpy(input + before, completion, (n - 1) * sizeof(int32_t));
     memcpy(labels + before - 1, completion, n * sizeof(int32_t));
 }
+
 // ---- the state of a call
 
-// Several prompts share a step: their beams are the rows of the cached decoder. A prompt that is done
-// leaves. A sequence is all that the decoder has read and written, its start token included, as in HF.
+// Prompts are answered in groups: their beams are the rows of one cached decoder (chapter 8). Each step feeds
+// every row its newest token (peft__group_step), makes candidates of each row's logits (peft__score_row),
+// chooses for each prompt (peft__single_step or peft__beam_step), and moves the cache's rows to where they
+// belong next, without those of prompts that are done (peft__group_advance). A sequence is all that the
+// decoder has read and written, its start token included, as in HF.
 
 enum { PEFT__GROUP_PROMPTS = 16, PEFT__GROUP_ROWS = 64 };
 
@@ -23088,7 +23014,7 @@ static void peft__score_row(void *arg, int64_t row) {
 
 // ---- the text of a sequence while it grows
 
-// Where the first stop string begins; `size`: the text has none.
+// The byte at which the first stop string begins; `size`: the text has none.
 static size_t peft__find_stop(const peft_generate_desc *d, const char *text, size_t size) {
     for (size_t at = 0; at < size; at++)
         for (int64_t i = 0; i < d->stop_count; i++) {
@@ -23098,8 +23024,8 @@ static size_t peft__find_stop(const peft_generate_desc *d, const char *text, siz
     return size;
 }
 
-// How much of a text without stop strings can no longer change: all but an unfinished character at its end,
-// which decodes to U+FFFD, and but what may be the beginning of a stop string.
+// How many bytes of a growing text are final. Not final are a character at its end whose bytes have not all
+// come, which decodes to U+FFFD, and what may turn out to begin a stop string.
 static size_t peft__settled_size(const peft_generate_desc *d, const char *text, size_t size) {
     while (size >= 3 && memcmp(text + size - 3, peft__replacement, 3) == 0) size -= 3;
     size_t least = size;
@@ -23112,14 +23038,12 @@ static size_t peft__settled_size(const peft_generate_desc *d, const char *text, 
     return least;
 }
 
-// Looks for stop strings in a sequence's text of `length` tokens, and gives on_text what is new: all of it
-// if no more tokens follow (`last`).
+// Decodes the `length` tokens of a sequence, looks for stop strings, and gives on_text the bytes that are
+// final since the last call; if no token follows (`last`), all that are left.
 static peft_status peft__stream(peft__generator *g, peft__search *s, int64_t length, bool last) {
     char *text = NULL;
     size_t size = 0;
-    peft_status status = peft_decode(
-        g->d.model->tokenizer, s->ids + s->start, length - s->start, true, &text, &size);
-    if (status) return status;
+    PEFT__TRY(peft_decode(g->d.model->tokenizer, s->ids + s->start, length - s->start, true, &text, &size));
     size_t stop = peft__find_stop(&g->d, text, size);
     if (stop < size) {
         s->done = last = true;
@@ -23310,7 +23234,8 @@ static peft_status peft__session_reserve(peft_session *s, int64_t wanted, int64_
     return status;
 }
 
-// Replaces peft__cache_begin: reads the prompt's new tokens into the session's cache, without its last one.
+// With a session this takes the place of peft__cache_begin: reads the prompt's new tokens into the session's
+// cache, except for the last one, which the first step reads.
 static peft_status peft__session_begin(
     peft__generator *g, const int32_t *ids, int64_t count, int64_t prompts) {
     peft_session *s = g->d.session;
@@ -23337,7 +23262,7 @@ static peft_status peft__session_begin(
     return PEFT_OK;
 }
 
-// Notes which tokens the session's cache holds; none after a failure.
+// Notes which tokens the session's cache holds. After a failure that is unknown, so none.
 static peft_status peft__session_end(peft__generator *g, peft_status status) {
     peft_session *s = g->d.session;
     s->ids.count = 0;
@@ -23408,8 +23333,8 @@ static peft_status peft__group_begin(
         g->adapters.count, g->d.beams, g->d.max_new_tokens, g->cache);
 }
 
-// Removes the rows of prompts that are done from the cache, and gives each beam the past of the one it
-// continues.
+// Gives each row of the cache the past of the beam that it continues, and drops the rows of prompts that are
+// done.
 static peft_status peft__group_advance(peft__generator *g) {
     int64_t beams = g->d.beams, going = 0;
     for (int64_t i = 0; i < g->active_count; i++) {
@@ -23478,8 +23403,8 @@ static peft_status peft__group_answer(peft__generator *g, int64_t i, peft_ids *o
     return PEFT_ERROR_MEMORY;
 }
 
-// Selects the adapters for prompts [first, first + n) of `count`, whose sequences are then counted from
-// `first`.
+// Selects the adapters that act on prompts [first, first + n) of `count`. Their ranges of sequences are for
+// all prompts; in g->adapters they count from `first`.
 static peft_status peft__adapters_of_group(peft__generator *g, int64_t first, int64_t n, int64_t count) {
     g->adapters.count = 0;
     for (int i = 0; i < g->all.count; i++) {
@@ -23534,8 +23459,7 @@ static peft_status peft__encode_prompts(
         int64_t cut[2];
         if (!texts[0])
             return PEFT__REFUSE(g->ctx, "peft_generate: prompt %ld is NULL", i);
-        peft_status status = peft__encode_example(g->d.model, texts, no_limit, e, cut);
-        if (status) return status;
+        PEFT__TRY(peft__encode_example(g->d.model, texts, no_limit, e, cut));
         const peft__example *x = &e->items[i];
         beyond += peft__beyond_window(g->d.model, x->prompt_count + g->d.max_new_tokens);
     }
@@ -23818,9 +23742,7 @@ typedef struct peft__data_record {
 } peft__data_record;
 
 static peft__field *peft__record_add(peft__data_record *r) {
-    void *grown = peft__one_more(r->ctx, r->fields, r->count, &r->capacity, sizeof(*r->fields));
-    if (!grown) return NULL;
-    r->fields = (peft__field *)grown;
+    if (!peft__more(r->ctx, &r->fields, r->count, &r->capacity, sizeof(peft__field))) return NULL;
     return (peft__field *)memset(&r->fields[r->count++], 0, sizeof(peft__field));
 }
 
@@ -23828,10 +23750,7 @@ static peft__field *peft__record_add(peft__data_record *r) {
 static peft_status peft__record_error(
     const peft__data_record *r, peft_status status, const char *format, ...) {
     char why[PEFT__ERROR_SIZE];
-    va_list args;
-    va_start(args, format);
-    peft__vformat(why, sizeof(why), format, args);
-    va_end(args);
+    PEFT__FORMAT(why, sizeof(why), format);
     return peft__fail(r->ctx, status, "%s:%ld: %s", r->path, r->line, why);
 }
 
@@ -24179,18 +24098,15 @@ static peft__value peft__stop(peft__jinja *j, peft_status status, const char *fo
     memset(&none, 0, sizeof(none));
     none.kind = PEFT__NONE;
     if (j->status) return none;
-    va_list args;
-    va_start(args, format);
-    peft__vformat(what, sizeof(what), format, args);
-    va_end(args);
+    PEFT__FORMAT(what, sizeof(what), format);
     const char *begin = j->at ? j->at->begin : j->t->source;
     size_t n = j->at ? PEFT__MIN(j->at->size, (size_t)80) : 0;
     const char *cut = j->at && j->at->size > n ? "..." : "";
     while (n && ((unsigned char)begin[n] & 0xC0) == 0x80) n--;
-    long long line = 1;
+    int64_t line = 1;
     for (const char *p = j->t->source; p < begin; p++) line += *p == '\n';
     j->status =
-        peft__fail(j->t->ctx, status, "%s:%lld: %s, in: %.*s%s", j->t->name, line, what, (int)n, begin, cut);
+        peft__fail(j->t->ctx, status, "%s:%ld: %s, in: %.*s%s", j->t->name, line, what, (int)n, begin, cut);
     return none;
 }
 #define peft__wrong(j, ...) peft__stop(j, PEFT_ERROR_ARGUMENT, __VA_ARGS__)
@@ -24240,7 +24156,7 @@ static bool peft__grow(peft__jinja *j, void *items, int64_t count, int64_t *capa
 static bool peft__spend(peft__jinja *j, size_t bytes) {
     j->steps -= 1 + (int64_t)(bytes / 64);
     if (j->steps < 0)
-        peft__wrong(j, "it takes more than %lld steps (max_steps)", (long long)j->t->limits.max_steps);
+        peft__wrong(j, "it takes more than %ld steps (max_steps)", j->t->limits.max_steps);
     return !j->status;
 }
 
@@ -24352,10 +24268,7 @@ static void peft__put_times(peft__jinja *j, peft__value v, int64_t times) {
 
 static void peft__putf(peft__jinja *j, const char *format, ...) {
     char text[128];
-    va_list args;
-    va_start(args, format);
-    peft__vformat(text, sizeof(text), format, args);
-    va_end(args);
+    PEFT__FORMAT(text, sizeof(text), format);
     peft__puts(j, text);
 }
 
@@ -24595,7 +24508,7 @@ static peft__value peft__to_list(peft__jinja *j, peft__value v) {
 
 static bool peft__two_of(peft__jinja *j, peft__value pair, peft__value *a, peft__value *b) {
     const peft__object *l = peft__to_list(j, pair).o;
-    if (l->count != 2) peft__wrong(j, "a pair is needed, not %lld items", (long long)l->count);
+    if (l->count != 2) peft__wrong(j, "a pair is needed, not %ld items", l->count);
     if (j->status) return false;
     *a = l->items[0];
     *b = l->items[1];
@@ -24701,7 +24614,7 @@ enum { PEFT__DIGITS = 840 };
 
 static double peft__from_digits(const char *digits, int count, int exponent) {  // up to 17 of them
     char text[48];
-    peft__string_into(text, sizeof(text), "%.*se%d", count, digits, exponent - count);
+    PEFT__PRINT(text, "%.*se%d", count, digits, exponent - count);
     return peft__read_double(text, NULL);
 }
 
@@ -24877,7 +24790,7 @@ static void peft__put_styled(peft__jinja *j, peft__value v, const peft__style *s
         peft__wrong(j, "Object of type %s is not JSON serializable", peft__kind_name(v));
     if (v.kind <= PEFT__BOOLEAN)
         peft__puts(j, words[v.kind + (v.kind == PEFT__BOOLEAN && v.flag) + (json ? 3 : 0)]);
-    else if (v.kind == PEFT__INTEGER) peft__putf(j, "%lld", (long long)v.integer);
+    else if (v.kind == PEFT__INTEGER) peft__putf(j, "%ld", v.integer);
     else if (v.kind == PEFT__REAL) {
         if (v.real < 0 || (v.real == 0 && 1 / v.real < 0)) peft__puts(j, "-");
         if (json && v.real - v.real != 0) peft__puts(j, v.real != v.real ? "NaN" : "Infinity");
@@ -24928,7 +24841,7 @@ static void peft__put_digits(peft__jinja *j, peft__value v, const peft__spec *f,
     size_t start = j->out.size, end = 0;
     double x = fabs(peft__as_double(v)) * (f->type == '%' ? 100 : 1);
     if (whole) {
-        peft__putf(j, "%lld", (long long)v.integer);
+        peft__putf(j, "%ld", v.integer);
         if (v.integer < 0) memmove(j->out.data + start, j->out.data + start + 1, --j->out.size - start);
     } else peft__put_real(j, x, !f->type ? -1 : f->precision < 0 ? 6 : (int)f->precision);
     peft__value t = peft__taken(j, start);
@@ -24947,7 +24860,7 @@ static void peft__put_field(peft__jinja *j, peft__value v, peft__spec f) {
     if (f.type && !strchr(f.percent ? "srdiuf" : "sdf%", f.type))
         peft__unable(j, "the format code '%c'", f.type);
     else if (f.precision > 500 || (f.precision >= 0 && !text && !f.type))
-        peft__unable(j, "a precision of %lld digits here", (long long)f.precision);
+        peft__unable(j, "a precision of %ld digits here", f.precision);
     else if (f.group && f.zero) peft__unable(j, "zeros and separators of thousands in one format");
     else if (text && !f.percent && ((f.type && f.type != 's') || f.align == '=' || f.sign || f.group))
         peft__wrong(j, "the format is not one of a '%s'", peft__kind_name(v));
@@ -24970,7 +24883,7 @@ static void peft__put_field(peft__jinja *j, peft__value v, peft__spec f) {
     }
     if (f.zero && !f.fill[0] && (f.percent ? !text && !f.align : true)) f.fill[0] = '0';
     char sign[2] = {negative ? '-' : f.sign == '-' || text ? (char)0 : f.sign, 0};
-    int64_t pad = PEFT__MAX(f.width - peft__count_chars(j, v) - (sign[0] != 0), (int64_t)0);
+    int64_t pad = PEFT__MAX(f.width - peft__count_chars(j, v) - (sign[0] != 0), 0);
     int64_t before = align == '>' ? pad : align == '^' ? pad / 2 : 0, inside = align == '=' ? pad : 0;
     peft__value fill = peft__text_of(f.fill[0] ? f.fill : " ");
     peft__put_times(j, fill, before);
@@ -25320,10 +25233,10 @@ static int peft__mention_name(peft__jinja *j, peft__value text, bool load, bool 
     while (name < t->name_count && !peft__same_bytes(t->names[name].text, text)) name++;
     if (!peft__spend(j, 8 * (size_t)name)) return 0;
     if (name == t->name_count) {
-        void *grown = peft__one_more(t->ctx, t->names, t->name_count, &t->name_capacity, sizeof(peft__name));
-        if (!grown) j->status = PEFT_ERROR_MEMORY;
-        if (!grown) return 0;
-        t->names = (peft__name *)grown;
+        if (!peft__more(t->ctx, &t->names, name, &t->name_capacity, sizeof(peft__name))) {
+            j->status = PEFT_ERROR_MEMORY;
+            return 0;
+        }
         peft__name *fresh = (peft__name *)memset(&t->names[t->name_count++], 0, sizeof(peft__name));
         fresh->text = text;
         fresh->builtin = peft__find_builtin(t, PEFT__GLOBAL, text, &fresh->how);
@@ -26126,8 +26039,7 @@ static void peft__bind(
         s += s != NULL;
     }
     if (places < list->count)
-        peft__wrong(j, "%.*s takes %lld arguments, not %lld", PEFT__SHOWN(called), (long long)places,
-            (long long)list->count);
+        peft__wrong(j, "%.*s takes %ld arguments, not %ld", PEFT__SHOWN(called), places, list->count);
     for (int64_t i = 0; i < names->count && !j->status; i++)
         if (i > 63 || !(used >> i & 1))
             peft__wrong(j, "%.*s takes no keyword argument '%.*s'", PEFT__SHOWN(called),
@@ -26506,7 +26418,7 @@ PEFT__BUILTIN(join) {  // how: 1 for the text's method
         peft__value item = method ? l->items[i] : peft__get_path(j, l->items[i], v[2], peft__none());
         if (i && peft__given(v[!method])) peft__put_value(j, v[!method]);
         if (method && item.kind != PEFT__TEXT)
-            peft__wrong(j, "sequence item %lld: expected str instance, %s found", (long long)i,
+            peft__wrong(j, "sequence item %ld: expected str instance, %s found", i,
                 peft__kind_name(item));
         peft__put_value(j, item);
     }
@@ -26562,7 +26474,7 @@ PEFT__BUILTIN(round) {
         return peft__wrong(j, "method must be common, ceil or floor");
     if (!peft__is_number(peft__defined(j, v[0])))
         return peft__wrong(j, "a '%s' cannot be rounded", peft__kind_name(v[0]));
-    if (places > 300 || places < -300) return peft__unable(j, "rounding to %lld places", (long long)places);
+    if (places > 300 || places < -300) return peft__unable(j, "rounding to %ld places", places);
     double d = peft__as_double(v[0]);
     if (!common) {
         peft__value digits = places > 18 ? peft__real((double)places) : peft__integer(places),
@@ -26785,7 +26697,7 @@ PEFT__BUILTIN(is_remainder) {  // how: the remainder of v[0] divided by v[1], or
 static bool peft__window(peft__jinja *j, peft__value *v, size_t *from, size_t *to) {
     int64_t n = peft__count_chars(j, v[0]), end = peft__slice_end(j, v[3], n, false, n),
             start = peft__whole_or(j, v[2], 0);
-    if (start < 0) start = PEFT__MAX(start + n, (int64_t)0);
+    if (start < 0) start = PEFT__MAX(start + n, 0);
     if (j->status || start > n || start > end) return false;
     *from = peft__byte_of(j, v[0], start);
     *to = peft__byte_of(j, v[0], end);
@@ -26972,7 +26884,7 @@ PEFT__BUILTIN(view) { return peft__view_of(v[0], (size_t)(j->how - '0')); }
 PEFT__BUILTIN(update) {
     const peft__object *given = v[1].o;
     peft__value sources[2] = {v[2], v[2]}, key, value;
-    if (given->count > 1) peft__wrong(j, "expected at most 1 argument, got %lld", (long long)given->count);
+    if (given->count > 1) peft__wrong(j, "expected at most 1 argument, got %ld", given->count);
     if (given->count) sources[0] = peft__defined(j, given->items[0]);
     for (int i = !given->count; i < 2; i++) {
         bool dict = sources[i].kind == PEFT__DICT;
@@ -27080,8 +26992,7 @@ static void peft__put_time(peft__jinja *j, peft__value format, int64_t now) {
         s += field + bare;
         const char *known = field && *s ? strchr(letters, *s) : NULL;
         if (known)
-            peft__putf(j, "%s%lld", bare || numbers[known - letters] > 9 ? "" : "0",
-                (long long)numbers[known - letters]);
+            peft__putf(j, "%s%ld", bare || numbers[known - letters] > 9 ? "" : "0", numbers[known - letters]);
         else if (!field || *s == '%') peft__put(j, s, 1);
         else if (*s == 'A' || *s == 'a') peft__put(j, days[weekday], *s == 'a' ? 3 : strlen(days[weekday]));
         else if (*s == 'B') peft__puts(j, months[month - 1]);
@@ -27332,7 +27243,7 @@ PEFTDEF peft_status peft_template_create(const peft_template_desc *d, peft_templ
     peft__arena_init(&t->input, ctx);
     peft__string_init(&t->out, ctx);
     peft__string_init(&t->spans, ctx);
-    t->name = peft__arena_strdup(&t->tree, name, strlen(name));
+    t->name = peft__arena_copy(&t->tree, name);
     t->source = t->name ? (char *)peft__arena_alloc(&t->tree, n + 1) : NULL;
     peft_status status = t->source ? peft__template_compile(t, d->text, n) : PEFT_ERROR_MEMORY;
     if (status) peft_template_destroy(t);
@@ -27417,10 +27328,9 @@ static peft_status peft__template_split(peft_context *ctx, peft__arena *arena, c
         else if (!part.size) {
             close = *at == '{' ? strstr(at + width, flan ? "}" : "}}") : NULL;
             if (!close)
-                return PEFT__REFUSE(ctx,
-                    flan ? "%s template: the brace at byte %lld has no other"
-                         : "%s template: \"{{\" at byte %lld is not closed",
-                    what, (long long)(at - text));
+                return PEFT__REFUSE(ctx, flan ? "%s template: the brace at byte %ld has no other"
+                         : "%s template: \"{{\" at byte %ld is not closed",
+                    what, (int64_t)(at - text));
             part.text = at + width;
             part.size = (size_t)(close - part.text);
             part.field = true;
@@ -27432,11 +27342,6 @@ static peft_status peft__template_split(peft_context *ctx, peft__arena *arena, c
         out->parts[out->count++] = part;
     }
     return PEFT_OK;
-}
-
-static peft_status peft__template_parse(
-    peft_context *ctx, peft__arena *arena, const char *what, const char *text, peft__template *out) {
-    return peft__template_split(ctx, arena, what, text, false, out);
 }
 
 // Finds a field of the record in single braces, which was probably meant to be filled in.
@@ -27511,7 +27416,7 @@ static peft_status peft__template_open(const peft__data_record *r, peft__arena *
     char name[64];
     memset(&j, 0, sizeof(j));
     memset(out, 0, sizeof(*out));
-    peft__string_into(name, sizeof(name), "%s template", what);
+    PEFT__PRINT(name, "%s template", what);
     j.context = r->ctx;
     j.text = text;
     j.name = name;
@@ -27620,13 +27525,6 @@ static peft_status peft__template_text(const peft__template *t, const peft__data
     return out->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
-static peft_status peft__template_render(
-    const peft__template *t, const peft__data_record *r, peft__string *out) {
-    const char *text;
-    size_t size;
-    return peft__template_text(t, r, NULL, NULL, out, &text, &size);
-}
-
 PEFTDEF peft_status peft_template_fill(peft_context *ctx, const char *text, const char *json, char **out) {
     PEFT__NEED(ctx, ctx, "ctx");
     PEFT__NEED(ctx, text, "text");
@@ -27657,14 +27555,6 @@ PEFTDEF peft_status peft_template_fill(peft_context *ctx, const char *text, cons
 }
 
 // ---- files of records: tables (RFC 4180), JSON lines, one JSON array
-
-static bool peft__utf8_valid(const char *s, size_t n) {
-    uint32_t cp;
-    for (size_t i = 0; i < n;)
-        if ((unsigned char)s[i] < 0x80) i++;
-        else if (!peft__utf8_next(s, n, &i, &cp)) return false;
-    return true;
-}
 
 static bool peft__blank(const char *s, size_t n) {
     for (size_t i = 0; i < n; i++)
@@ -27719,8 +27609,7 @@ static peft_status peft__csv_record(peft__csv *c, peft__data_record *r, bool hea
     for (;; c->at++) {
         peft__field value = {NULL, c->at, 0, 0, false};
         bool quoted = c->at < c->end && *c->at == '"' && c->quotes != PEFT_QUOTES_NONE;
-        peft_status status = quoted ? peft__csv_quoted(c, r, &value) : PEFT_OK;
-        if (status) return status;
+        PEFT__TRY(quoted ? peft__csv_quoted(c, r, &value) : PEFT_OK);
         for (; !quoted && c->at < c->end && *c->at != c->separator && !peft__csv_at_newline(c); value.size++)
             c->at++;
         valid = valid && peft__utf8_valid(value.text, value.size);
@@ -27837,8 +27726,7 @@ static peft_status peft__records_open(
         if (peft__has_extension(path, formats[i][0]))
             return PEFT__CANNOT(ctx, "%s: %s files are not read; to convert it: %s%s%s", path, formats[i][0],
                 formats[i][1], path, formats[i][2]);
-    peft_status status = peft__read_input(ctx, path, &s->text, &size);
-    if (status) return status;
+    PEFT__TRY(peft__read_input(ctx, path, &s->text, &size));
     size_t mark = peft__utf8_mark(s->text, size);
     peft__csv whole = {s->text + mark, s->text + size, ',', 1, quotes};
     s->table = whole;
@@ -27858,8 +27746,7 @@ static peft_status peft__records_next(peft__records *s, bool *more) {
         status = peft__csv_record(c, r, false, &n);
         *more = n > 0;
         if (status || !n || n == r->count) return status;
-        return peft__record_error(r, PEFT_ERROR_FORMAT, "%lld fields, the first line names %lld",
-            (long long)n, (long long)r->count);
+        return peft__record_error(r, PEFT_ERROR_FORMAT, "%ld fields, the first line names %ld", n, r->count);
     }
     peft__json_reader j = {r->ctx, &s->scratch, c->at, s->text, c->end, r->path, 0};
     const char *begin = c->at;
@@ -28022,7 +27909,7 @@ static peft_status peft__chat_from_gguf(peft_chat *c, const peft_chat_desc *d) {
         if (token) status = peft__chat_token(c, keys[i][0], token, n);
     }
     bool usual = !d->name || strcmp(d->name, "default") == 0;
-    peft__string_into(key, sizeof(key), "tokenizer.chat_template%s%s", usual ? "" : ".",
+    PEFT__PRINT(key, "tokenizer.chat_template%s%s", usual ? "" : ".",
         usual ? "" : d->name);
     const char *text = status ? NULL : d->text ? d->text : peft_gguf_string(g, key, NULL);
     if (!status && !text) status = peft__fail(c->ctx, PEFT_ERROR_MISSING, "%s: no %s", d->path, key);
@@ -28382,20 +28269,19 @@ static const struct peft__chat_format {
 static peft_status peft__chat_check(
     peft_context *ctx, peft_chat_kind kind, const peft_chat_message *messages, int64_t i) {
     const peft_chat_message *m = &messages[i];
-    long long at = i;
     if (!m->role || !m->content)
-        return PEFT__REFUSE(ctx, "peft_chat_format: message %lld has no role or no content", at);
+        return PEFT__REFUSE(ctx, "peft_chat_format: message %ld has no role or no content", i);
     bool system = strcmp(m->role, "system") == 0, led = i > 0 && strcmp(messages[0].role, "system") == 0;
     if (!system && strcmp(m->role, "user") != 0 && strcmp(m->role, "assistant") != 0)
-        return PEFT__REFUSE(ctx, "peft_chat_format: message %lld has the unknown role \"%s\"", at, m->role);
+        return PEFT__REFUSE(ctx, "peft_chat_format: message %ld has the unknown role \"%s\"", i, m->role);
     const char *due = i == 0 && system ? "system" : (i - led) % 2 ? "assistant" : "user";
     if (strcmp(m->role, due) != 0)
-        return PEFT__REFUSE(ctx, "peft_chat_format: message %lld is the %s's where the %s's is due", at,
+        return PEFT__REFUSE(ctx, "peft_chat_format: message %ld is the %s's where the %s's is due", i,
             m->role, due);
     for (const char *const *token = peft__chat_formats[kind].reserved, *const *end = token + 6;
          token < end && *token; token++)
         if (strstr(m->content, *token))
-            return PEFT__REFUSE(ctx, "peft_chat_format: message %lld holds %s, which only the format may", at,
+            return PEFT__REFUSE(ctx, "peft_chat_format: message %ld holds %s, which only the format may", i,
                 *token);
     return PEFT_OK;
 }
@@ -28457,13 +28343,12 @@ PEFTDEF void peft_dataset_destroy(peft_dataset *d) {
 // Adds an example. `choices`: the dataset's own list, ended by NULL; or NULL.
 static peft_status peft__dataset_add(peft_dataset *d, const char *prompt, size_t prompt_size,
     const char *completion, size_t completion_size, const char *const *choices, const char *task) {
-    void *grown = peft__one_more(d->ctx, d->examples, d->count, &d->capacity, sizeof(*d->examples));
-    if (!grown) return PEFT_ERROR_MEMORY;
-    d->examples = (peft__data_example *)grown;
+    if (!peft__more(d->ctx, &d->examples, d->count, &d->capacity, sizeof(peft__data_example)))
+        return PEFT_ERROR_MEMORY;
     peft__data_example *e = &d->examples[d->count];
     e->prompt = peft__arena_strdup(&d->arena, prompt, prompt_size);
     e->completion = peft__arena_strdup(&d->arena, completion, completion_size);
-    e->task = task ? peft__arena_strdup(&d->arena, task, strlen(task)) : NULL;
+    e->task = task ? peft__arena_copy(&d->arena, task) : NULL;
     e->choices = choices;
     if (!e->prompt || !e->completion || (task && !e->task)) return PEFT_ERROR_MEMORY;
     d->count++;
@@ -28505,7 +28390,7 @@ static peft_status peft__dataset_take(
     while (e->choices && e->choices[n]) n++;
     if (n) list = (const char **)peft__arena_alloc(&to->arena, (n + 1) * sizeof(char *));
     for (size_t k = 0; k < n && list; k++)
-        if (!(list[k] = peft__arena_strdup(&to->arena, e->choices[k], strlen(e->choices[k]))))
+        if (!(list[k] = peft__arena_copy(&to->arena, e->choices[k])))
             return PEFT_ERROR_MEMORY;
     if (n && !list) return PEFT_ERROR_MEMORY;
     if (list) list[n] = NULL;
@@ -28600,7 +28485,7 @@ static peft_status peft__loader_templates(peft__loader *l) {
     if (d->answer_choices && peft__record_find(r, "answer_choices", 14))
         return PEFT__REFUSE(r->ctx, "%s has a field answer_choices: no template of that name can be given",
             r->path);
-    l->data->fields = peft__arena_strdup(&l->data->arena, fields, strlen(fields));
+    l->data->fields = peft__arena_copy(&l->data->arena, fields);
     return l->data->fields ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
@@ -28626,8 +28511,7 @@ static peft_status peft__loader_text(
 static peft_status peft__loader_choices(peft__loader *l, peft__json **json, const char *const **list) {
     const char *text = l->d->answer_choices, *at;
     size_t n = 1, size = 0, i = 0;
-    peft_status status = l->templates[2].what ? peft__loader_text(l, 2, NULL, &text, &size) : PEFT_OK;
-    if (status) return status;
+    PEFT__TRY(l->templates[2].what ? peft__loader_text(l, 2, NULL, &text, &size) : PEFT_OK);
     for (at = text; (at = strstr(at, "|||")) != NULL; at += 3) n++;
     const char **out = (const char **)peft__arena_alloc(&l->data->arena, (n + 1) * sizeof(char *));
     peft__json **tail = peft__json_put(
@@ -28742,9 +28626,9 @@ static peft_status peft__load_records(peft__loader *l) {
             l->d->path, l->empty);
     if (!status && l->shorter + l->too_long)
         peft__log(l->data->ctx,
-            "warning: %s: %lld examples go without the oldest turns of their conversation, for max_source "
-            "lets in %lld tokens before an answer; %lld answers whose question alone has more are left out",
-            l->d->path, (long long)l->shorter, (long long)l->d->max_source, (long long)l->too_long);
+            "warning: %s: %ld examples go without the oldest turns of their conversation, for max_source "
+            "lets in %ld tokens before an answer; %ld answers whose question alone has more are left out",
+            l->d->path, l->shorter, l->d->max_source, l->too_long);
     peft__records_close(&l->records);
     return status;
 }
@@ -28954,8 +28838,8 @@ static peft_status peft__shots_run(peft__shots *b, peft_few_shot_result *r) {
     }
     if (!status && r->tokens > room)
         return peft__fail(b->ctx, PEFT_ERROR_SHAPE,
-            "peft_few_shot: without any example the prompt has %lld tokens; a window of %lld has room for "
-            "%lld", (long long)r->tokens, (long long)d->context_window, (long long)room);
+            "peft_few_shot: without any example the prompt has %ld tokens; a window of %ld has room for "
+            "%ld", r->tokens, d->context_window, room);
     if (status) return status;
     r->text = b->text.data;
     memset(&b->text, 0, sizeof(b->text));
@@ -29155,9 +29039,7 @@ PEFTDEF size_t peft_optimizer_state_size(
     return size;
 }
 
-static unsigned char *peft__state_of(const peft_optimizer *o, int64_t i) {
-    return o->state + o->offsets[i];
-}
+static unsigned char *peft__state_of(const peft_optimizer *o, int64_t i) { return o->state + o->offsets[i]; }
 
 PEFTDEF void peft_optimizer_destroy(peft_optimizer *o) {
     if (!o) return;
@@ -29454,8 +29336,7 @@ static peft_status peft__train_encode(const peft_model *m, const peft_adapter *a
     for (int64_t i = 0; i < peft_dataset_count(data); i++) {
         const char *texts[2] = {peft_dataset_prompt(data, i), peft_dataset_completion(data, i)};
         int64_t cut[3] = {0, 0, 0};
-        peft_status status = peft__encode_example(m, texts, max, e, cut);
-        if (status) return status;
+        PEFT__TRY(peft__encode_example(m, texts, max, e, cut));
         peft__example *x = &e->items[i];
         int64_t tokens = x->prompt_count + x->completion_count - 1;
         if (window) cut[2] = PEFT__MAX(0, PEFT__MIN(tokens - window, x->prompt_count - 1));
@@ -29586,7 +29467,7 @@ static float peft__word_size(const peft_model *m) {
     double sum = 0;
     int64_t size = peft__size(m->shared);
     for (int64_t at = 0; at < size && !m->ctx->dry; at += 256) {
-        int64_t n = PEFT__MIN(size - at, (int64_t)256);
+        int64_t n = PEFT__MIN(size - at, 256);
         peft__to_f32(m->shared, at, n, part);
         for (int64_t i = 0; i < n; i++) sum += (double)part[i] * (double)part[i];
     }
@@ -29893,8 +29774,7 @@ static peft_status peft__train_gradients(peft__trainer *t) {
         peft_tensor *loss = peft_model_loss(
             t->model, t->tape, batch, &active, t->d.adapter ? 1 : 0, labels);
         if (loss) t->at.loss += (double)peft__f32(loss)[0];
-        peft_status status = loss ? peft_backward(t->tape, loss) : t->tape->status;
-        if (status) return status;
+        PEFT__TRY(loss ? peft_backward(t->tape, loss) : t->tape->status);
     }
     t->model->dropout = 0;
     return t->d.gradient ? peft__train_exchange(t, labels) : PEFT_OK;
@@ -29940,11 +29820,7 @@ static uint64_t peft__checksum(uint64_t sum, const void *data, size_t n) {
 
 // What is done with a part of a checkpoint: SUM adds it to the checksum, VERIFY the one in the file.
 typedef enum peft__part_action {
-    PEFT__PART_SKIP,
-    PEFT__PART_SUM,
-    PEFT__PART_WRITE,
-    PEFT__PART_READ,
-    PEFT__PART_VERIFY
+    PEFT__PART_SKIP, PEFT__PART_SUM, PEFT__PART_WRITE, PEFT__PART_READ, PEFT__PART_VERIFY
 } peft__part_action;
 
 typedef struct peft__checkpoint_io {
@@ -30076,8 +29952,7 @@ static uint64_t peft__header_checksum(const peft__checkpoint_header *h) {
 static peft_status peft__checkpoint_save(const peft__trainer *t) {
     peft__checkpoint_header h;
     peft__checkpoint_io io;
-    peft_status status = peft__writer_open(t->ctx, t->d.checkpoint, &io.writer);
-    if (status) return status;
+    PEFT__TRY(peft__writer_open(t->ctx, t->d.checkpoint, &io.writer));
     peft__checkpoint_describe(t, &h);
     io.sum = peft__header_checksum(&h);
     peft__checkpoint_walk(t, &io, PEFT__PART_SUM);
@@ -30098,12 +29973,12 @@ static peft_status peft__checkpoint_same_run(const peft__trainer *t, const peft_
         bool optimizer = strcmp(name, "optimizer") == 0, layout = optimizer || strcmp(name, "keep_best") == 0;
         if (h->settings[i] == s->value) continue;
         if (optimizer)
-            peft__string_into(what, sizeof(what), "optimizer %s, here it is %s",
+            PEFT__PRINT(what, "optimizer %s, here it is %s",
                 peft_optimizer_name((peft_optimizer_kind)(int)h->settings[i]),
                 peft_optimizer_name(t->d.optimizer));
         else if (s->number)
-            peft__string_into(what, sizeof(what), "%s %g, here it is %g", name, h->settings[i], s->value);
-        else peft__string_into(what, sizeof(what), "other %s", name);
+            PEFT__PRINT(what, "%s %g, here it is %g", name, h->settings[i], s->value);
+        else PEFT__PRINT(what, "other %s", name);
         if (layout || !t->d.resume_anyway)
             return PEFT__REFUSE(t->ctx, "%s: made with %s%s", t->d.checkpoint, what,
                 layout ? "" : " (resume_anyway goes on regardless)");
@@ -30124,17 +29999,16 @@ static peft_status peft__checkpoint_verify(
     if (h->tensors != want.tensors || h->tensor_count != want.tensor_count ||
         h->parameters != want.parameters)
         return peft__fail(t->ctx, PEFT_ERROR_SHAPE,
-            "%s: of another model or adapter (%lld tensors, %lld parameters; here %lld, %lld)", path,
-            (long long)h->tensor_count, (long long)h->parameters, (long long)want.tensor_count,
-            (long long)want.parameters);
+            "%s: of another model or adapter (%ld tensors, %ld parameters; here %ld, %ld)", path,
+            h->tensor_count, h->parameters, want.tensor_count,
+            want.parameters);
     if (h->at.step < 0)
         return PEFT__MALFORMED(t->ctx, "%s: damaged: step %ld", path, h->at.step);
     peft_status status = peft__checkpoint_same_run(t, h);
     if (status) return status;
     peft__checkpoint_walk(t, io, PEFT__PART_SKIP);
     if (io->file.size != io->at)
-        return PEFT__MALFORMED(t->ctx, "%s: damaged: %llu bytes instead of %llu", path,
-            (unsigned long long)io->file.size, (unsigned long long)io->at);
+        return PEFT__MALFORMED(t->ctx, "%s: damaged: %lu bytes instead of %lu", path, io->file.size, io->at);
     io->sum = peft__header_checksum(h);
     status = peft__checkpoint_walk(t, io, PEFT__PART_VERIFY);
     if (status || io->sum == h->checksum) return status;
@@ -30191,8 +30065,8 @@ static peft_status peft__train_run(peft__trainer *t) {
         bool loss_fails = !(t->at.loss - t->at.loss == 0);
         if (loss_fails || !(norm - norm == 0))  // before it reaches the weights
             return peft__fail(t->ctx, PEFT_ERROR_NUMERIC,
-                "step %lld: the %s is not finite; a smaller learning rate may help",
-                (long long)t->at.step + 1, loss_fails ? "loss" : "gradient");
+                "step %ld: the %s is not finite; a smaller learning rate may help",
+                t->at.step + 1, loss_fails ? "loss" : "gradient");
         peft_optimizer_step(t->optimizer, rate);
         t->at.step++;
         bool evaluate = t->d.validation && (t->at.step % t->d.eval_every == 0 || t->at.step == t->steps);
@@ -30259,8 +30133,7 @@ static peft_status peft__plan_context(peft__planner *p) {
     d.allocator = ctx->allocator;
     d.simd = ctx->simd;
     d.files = ctx->files;
-    peft_status status = peft_context_create(&d, &p->ctx);
-    if (status) return status;
+    PEFT__TRY(peft_context_create(&d, &p->ctx));
     p->ctx->dry = true;
     p->ctx->compute = ctx->compute;
     p->ctx->threads = ctx->threads;  // for each there are buffers; none is started
@@ -30695,10 +30568,8 @@ static size_t peft__replace_all(char *s, size_t n, const char *what, const char 
 // n without the white space at the end of s.
 static size_t peft__words_strip(const char *s, size_t n) {
     while (n > 0) {
-        size_t at = n - 1, end;
+        size_t at = peft__utf8_before(s, 0, n), end = at;
         uint32_t c = 0;
-        while (at > 0 && n - at < 4 && ((unsigned char)s[at] & 0xC0) == 0x80) at--;
-        end = at;
         if (!peft__utf8_next(s, n, &end, &c) || end != n || !peft__uc_space(c)) break;
         n = at;
     }
@@ -30840,9 +30711,7 @@ static peft_status peft__metric_open(peft__metric *run, const char *name, peft_c
         PEFT__NEED((d)->context, result, "result"); \
     } while (0)
 
-static void peft__metric_close(peft__metric *run) {
-    if (run->ctx) peft__arena_free(&run->memory.arena);
-}
+static void peft__metric_close(peft__metric *run) { if (run->ctx) peft__arena_free(&run->memory.arena); }
 
 // Makes room for texts of so many bytes and n - 1 tokens in all.
 static void peft__work_begin(peft__metric *run, peft__work *w, int64_t texts, int64_t bytes, int64_t n) {
@@ -31363,8 +31232,8 @@ PEFTDEF peft_status peft_rouge(const peft_rouge_desc *desc, peft_rouge_result *r
     for (int k = 0; !s && k < 4 * PEFT__ROUGE_VALUES; k++)
         values[k] = run.sums[k % PEFT__ROUGE_VALUES] / (double)run.count;
     if (!s && desc->bootstrap_samples > 0) {
-        peft__string_into(bootstrap, sizeof bootstrap, "|bs:%d|seed:%llu", desc->bootstrap_samples,
-            (unsigned long long)desc->seed);
+        peft__string_into(bootstrap, sizeof bootstrap, "|bs:%d|seed:%lu", desc->bootstrap_samples,
+            desc->seed);
         s = peft__rouge_bootstrap(&run, desc, values + PEFT__ROUGE_VALUES);
     }
     if (!s) {
@@ -32452,9 +32321,9 @@ PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result
     if (!s) s = peft__paired_test(&p, result);
     result->few = d->count < PEFT_PAIRED_FEW;
     if (!s)
-        PEFT__SIGN(result, "paired|%s|%s:%ld|seed:%llu|n:%ld|ties:counted",
+        PEFT__SIGN(result, "paired|%s|%s:%ld|seed:%lu|n:%ld|ties:counted",
             call && d->name ? d->name : peft__paired_metrics[d->metric].name, swap ? "ar" : "bs", d->samples,
-            (unsigned long long)d->seed, d->count);
+            d->seed, d->count);
     peft__arena_free(&p.memory.arena);
     peft__metric_close(&p.runs[0]);
     peft__metric_close(&p.runs[1]);

@@ -6,6 +6,7 @@
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 #include "check.h"
+#include "counter.h"
 #include <stdio.h>
 
 static int passed, failed;
@@ -1059,26 +1060,11 @@ static void test_lists(void) {
 
 // ---- failing allocations
 
-typedef struct counter {
-    long calls, live, fail_at;
-} counter;
-static void *count_alloc(size_t size, void *user) {
-    counter *c = (counter *)user;
-    if (++c->calls == c->fail_at) return NULL;
-    void *p = malloc(size);
-    if (p) c->live++;
-    return p;
-}
-static void count_free(void *block, void *user) {
-    ((counter *)user)->live--;
-    free(block);
-}
-
 // A context in place of `ctx` whose allocations are counted.
 static bool counting_context(counter *c) {
     peft_context_desc d;
     memset(&d, 0, sizeof d);
-    d.allocator.alloc = count_alloc, d.allocator.free = count_free, d.allocator.user = c;
+    COUNT_IN(d, *c);
     return peft_context_create(&d, &ctx) == PEFT_OK;
 }
 
@@ -1157,11 +1143,11 @@ static void test_settings(void) {
                    {"\"trainable_token_indices\": [4000]", "trainable_token_indices"},
                    {"\"lora_dropout\": \"none\"", "lora_dropout"},
                    {"\"target_parameters\": [\"norm.weight\"]", "target_parameters"}};
-    counter c = {0, 0, 0};
+    counter c = {0};
     peft_context *outer = ctx;
     peft_context_desc cd;
     memset(&cd, 0, sizeof cd);
-    cd.allocator.alloc = count_alloc, cd.allocator.free = count_free, cd.allocator.user = &c,
+    COUNT_IN(cd, c),
     cd.log = count_lines;
     if (peft_context_create(&cd, &ctx) || !mount_all()) return;
     peft_model *m = make_model(&families[4]);  // tied, with biases
@@ -1416,7 +1402,7 @@ static bool note_calls(const peft_progress *p, void *user) {
 }
 
 static void test_no_allocation(const family *f) {
-    counter c = {0, 0, 0};
+    counter c = {0};
     peft_context *outer = ctx;
     counted_calls = &c.calls;
     if (!counting_context(&c) || !mount_all()) return;
@@ -1485,7 +1471,7 @@ static peft_status exercise(peft_model *m, const peft_adapter_desc *desc) {
 }
 
 static void test_memory(const family *f) {
-    counter c = {0, 0, 0};
+    counter c = {0};
     peft_context *outer = ctx;
     if (!counting_context(&c) || !mount_all()) return;
     peft_model *m = make_model(f);

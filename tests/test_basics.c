@@ -6,6 +6,7 @@
 #include "peft.h"
 #include <locale.h>
 #include "check.h"
+#include "counter.h"
 #include <stdio.h>
 
 static int passed, failed, skipped;
@@ -17,29 +18,10 @@ static void check(bool ok, const char *what) {
 
 // ---- contexts
 
-typedef struct counter {
-    long calls, live, fail_at;
-    size_t shift;  // added to each address, to see that blocks are aligned all the same
-} counter;
-
-static void *count_alloc(size_t size, void *user) {
-    counter *c = (counter *)user;
-    if (++c->calls == c->fail_at || size >> 40) return NULL;
-    char *p = (char *)malloc(size + c->shift);
-    if (!p) return NULL;
-    c->live++;
-    return p + c->shift;
-}
-static void count_free(void *block, void *user) {
-    counter *c = (counter *)user;
-    c->live--;
-    free((char *)block - c->shift);
-}
-
 static peft_context_desc counting(counter *c) {
     peft_context_desc d;
     memset(&d, 0, sizeof d);
-    d.allocator.alloc = count_alloc, d.allocator.free = count_free, d.allocator.user = c;
+    COUNT_IN(d, *c);
     return d;
 }
 
@@ -79,7 +61,7 @@ static void test_contexts(void) {
     check(peft_context_create(&d, &c) == PEFT_ERROR_ARGUMENT && !c && strstr(line, "`files`"), "half of the file callbacks");
     for (int threads = 0; threads <= 4; threads += 1) {  // every allocation of creating a context fails once
         for (long n = 1;; n++) {
-            counter k = {0, 0, n, 0};
+            counter k = {.fail_at = n};
             d = counting(&k);
             d.threads = threads;
             peft_status status = peft_context_create(&d, &c);
@@ -95,7 +77,7 @@ static void test_contexts(void) {
 static void test_memory(void) {
     static const size_t shifts[] = {0, 8, 16, 40};
     for (int i = 0; i < 4; i++) {
-        counter k = {0, 0, 0, shifts[i]};
+        counter k = {.shift = shifts[i]};
         peft_context_desc d = counting(&k);
         peft_context *c = NULL;
         peft_context_create(&d, &c);

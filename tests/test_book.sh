@@ -1,9 +1,7 @@
 #!/bin/sh
 # The book of the header: its pages are there, and every link within it has its target.
-cd "$(dirname "$0")/.." || exit 1
+. tests/shell.sh
 book=${BOOK:-build/book_pages}
-passed=0 failed=0
-check() { if [ "$2" = "$3" ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAIL $1: $2, not $3"; fi; }
 make -s build/book_pages || exit 1
 rm -rf build/book && mkdir -p build/book
 $book peft.h build/book > build/book.log; check "it runs" $? 0
@@ -34,5 +32,4 @@ $book build/book_small.h build/book_small > build/book_small.log
 check "a name without a definition" "$(grep -c 'name without a definition: peft_nowhere' build/book_small.log)" 1
 check "a chapter without an opening" "$(grep -c '^opening: 1. One' build/book_small.log)" 1
 check "a definition is linked" "$(grep -c 'href="chapter-1.html#peft_here"' build/book_small/interface.html)" 1
-echo "$passed passed, $failed failed"
-[ $failed -eq 0 ]
+finish

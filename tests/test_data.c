@@ -2,7 +2,7 @@
 #include "peft.h"
 
 #include "check.h"
-#include "limited.h"
+#include "counter.h"
 #include "text.h"
 #include <math.h>
 
@@ -468,38 +468,39 @@ static void test_noise(void) {
 
 // The n-th allocation fails: an error, and nothing leaks.
 static void test_memory(void) {
+    counter memory = {0};
     static const char text[] = "a,b\n\"x \"\"y\"\"\",1\n2,3\n", lines[] = "{\"a\": \"x\", \"b\": [1]}\n",
         list[] = "[{\"a\": \"x\", \"b\": [1]}]\n";
     static const char *const files[] = {"m.csv", "m.jsonl", "m.json"};
     peft_context_desc c;
     memset(&c, 0, sizeof c);
-    c.allocator.alloc = limited_alloc, c.allocator.free = limited_free;
+    COUNT_IN(c, memory);
     peft_context *kept = ctx;
     bool ok = peft_context_create(&c, &ctx) == PEFT_OK;
     peft_mount(ctx, "m.csv", text, sizeof text - 1);
     peft_mount(ctx, "m.jsonl", lines, sizeof lines - 1);
     peft_mount(ctx, "m.json", list, sizeof list - 1);
-    int64_t before = live;
+    int64_t before = memory.live;
     for (int kind = 0; kind < 3; kind++)
         for (int64_t n = 0; n < 100; n++) {
             peft_dataset *data = NULL, *rest = NULL, *part = NULL, *joined = NULL;
             peft_dataset_desc d;
             memset(&d, 0, sizeof d);
             d.context = ctx, d.path = files[kind], d.prompt = "{{a}}", d.completion = "{{b}}";
-            allowed = n;
+            COUNT_ALLOW(memory, n);
             peft_status status = peft_dataset_load(&d, &data);
             if (!status) status = peft_dataset_split(data, 0.5, 1, &rest, &part);
             const peft_dataset *both[2] = {data, part};
             if (!status) status = peft_dataset_join(both, 2, &joined);
-            allowed = INT64_MAX;
+            COUNT_ALLOW(memory, -1);
             ok = ok && (status == PEFT_ERROR_MEMORY || status == PEFT_OK);
             peft_dataset_destroy(data), peft_dataset_destroy(rest), peft_dataset_destroy(part), peft_dataset_destroy(joined);
-            ok = ok && live == before;
+            ok = ok && memory.live == before;
             if (n == 99) ok = ok && status == PEFT_OK;
         }
     check("every allocation may fail", ok);
     peft_context_destroy(ctx);
-    check("nothing left", live == 0);
+    check("nothing left", memory.live == 0);
     ctx = kept;
 }
 

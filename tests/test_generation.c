@@ -4,6 +4,7 @@
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 #include "check.h"
+#include "counter.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include "../tools/convert.h"
@@ -12,21 +13,7 @@ static int passed, failed, skipped;
 static peft_context *ctx;
 static const char *shared;
 
-static int64_t blocks;
-static int64_t until_failure = -1;  // the allocation that fails; negative: none
-static void *count_alloc(size_t size, void *user) {
-    (void)user;
-    if (until_failure >= 0 && until_failure-- == 0) return NULL;
-    void *p = malloc(size);
-    blocks += p != NULL;
-    return p;
-}
-static void count_free(void *p, void *user) {
-    (void)user;
-    blocks--;
-    free(p);
-}
-
+static counter memory;
 static void check(const char *name, bool ok) {
     if (test_count(&passed, &failed, ok, name)) printf("%-60s FAIL %s\n", name, ctx ? peft_error(ctx) : "");
 }
@@ -1059,14 +1046,14 @@ static peft_status run_llama2c(void) {
 // Fails the first allocation, then the second, ... (of long runs only some): PEFT_ERROR_MEMORY and nothing leaked, until all goes well.
 static void test_memory_of(const char *name, peft_status (*run)(void)) {
     bool right = run() == PEFT_OK, done = false;  // the context's own buffers are there afterwards
-    int64_t before = blocks;
+    int64_t before = memory.live;
     for (int64_t n = 0; right && !done && n < 100000; n += n < 60 ? 1 : 1 + n / 25) {
-        until_failure = n;
+        memory.fail_at = memory.calls + n + 1;
         peft_status status = run();
-        done = until_failure >= 0;
-        until_failure = -1;
-        right = blocks == before && (done ? status == PEFT_OK : status == PEFT_ERROR_MEMORY);
-        if (!right) printf("  %s: status %d, %lld blocks more at allocation %lld\n", name, (int)status, (long long)(blocks - before), (long long)n);
+        done = memory.calls < memory.fail_at;
+        memory.fail_at = 0;
+        right = memory.live == before && (done ? status == PEFT_OK : status == PEFT_ERROR_MEMORY);
+        if (!right) printf("  %s: status %d, %lld blocks more at allocation %lld\n", name, (int)status, (long long)(memory.live - before), (long long)n);
     }
     check(name, right && done);
 }
@@ -1094,7 +1081,7 @@ int main(void) {
     shared = getenv("PEFT_SHARED") ? getenv("PEFT_SHARED") : "../shared";
     peft_context_desc d;
     memset(&d, 0, sizeof d);
-    d.allocator.alloc = count_alloc, d.allocator.free = count_free;
+    COUNT_IN(d, memory);
     peft_context_create(&d, &ctx);
     test_gguf();
     test_llama2c();
@@ -1108,7 +1095,7 @@ int main(void) {
     test_memory();
     peft_context_destroy(ctx);
     ctx = NULL;
-    check("nothing leaked", blocks == 0);
+    check("nothing leaked", memory.live == 0);
     printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
     return failed != 0;
 }

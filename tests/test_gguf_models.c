@@ -5,7 +5,7 @@
 #include "peft.h"
 #define SCRATCH "test_gguf_models.tmp"
 #include "gguf_file.h"
-#include "limited.h"
+#include "counter.h"
 
 static const int block_types[] = {PEFT_GGML_Q4_0, PEFT_GGML_Q4_1, PEFT_GGML_Q5_0, PEFT_GGML_Q5_1, PEFT_GGML_Q8_0,
                                   PEFT_GGML_Q4_K, PEFT_GGML_Q5_K, PEFT_GGML_Q6_K, PEFT_GGML_Q8_K, PEFT_GGML_IQ4_NL,
@@ -1187,12 +1187,13 @@ static peft_status everything(int kind, const peft_adapter *lora, const peft_ten
 }
 
 static void test_memory(void) {
+    counter memory = {0};
     static bytes file, words;
     static const char *const names[] = {"opening", "an adapter", "writing", "an archive", "a vocabulary"};
     static const char *const pieces[] = {"<unk>", "<s>", "</s>", SP, "a", "aa"};
     peft_context_desc c;
     memset(&c, 0, sizeof c);
-    c.allocator.alloc = limited_alloc, c.allocator.free = limited_free;
+    COUNT_IN(c, memory);
     peft_context *kept = ctx;
     bool ok = peft_context_create(&c, &ctx) == PEFT_OK;
     sound_file(&file, 3);
@@ -1210,14 +1211,14 @@ static void test_memory(void) {
     peft_tensor *t = random_tensor("t", 16, 16, 1);
     peft_model *m = small_model("lora", "{\"model_type\":\"llama\"," SMALL "false}");
     peft_adapter *lora = lora_of(m, (peft_adapter_desc){.r = 2});
-    int64_t before = live;
+    int64_t before = memory.live;
     for (int kind = 0; kind < 5; kind++) {
         bool done = false;
         for (int64_t n = 0; n < 400 && !done; n++) {
-            allowed = n;
+            COUNT_ALLOW(memory, n);
             peft_status status = everything(kind, lora, t);
-            allowed = INT64_MAX;
-            ok = ok && (status == PEFT_OK || status == PEFT_ERROR_MEMORY) && live == before;
+            COUNT_ALLOW(memory, -1);
+            ok = ok && (status == PEFT_OK || status == PEFT_ERROR_MEMORY) && memory.live == before;
             done = status == PEFT_OK;
         }
         check(names[kind], ok && done);
@@ -1225,7 +1226,7 @@ static void test_memory(void) {
     remove(scratch()), remove(lora_path());
     peft_tensor_destroy(ctx, t), peft_adapter_destroy(lora), peft_model_destroy(m);
     peft_context_destroy(ctx);
-    check("nothing left", live == 0);
+    check("nothing left", memory.live == 0);
     ctx = kept;
 }
 

@@ -1,11 +1,7 @@
 #!/bin/sh
 # What `make install` leaves is found: by pkg-config, by CMake's find_package, and CMake's FetchContent takes the repository itself.
-cd "$(dirname "$0")/.." || exit 1
-passed=0 failed=0 skipped=0
-check() { if [ "$2" = "$3" ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAIL $1: $2, not $3"; fi; }
-skip() { if [ -n "$CI" ]; then failed=$((failed + 1)); echo "FAIL: $*"; else skipped=$((skipped + 1)); echo "skipped: $*"; fi; }
-work=$PWD/build/test_install
-rm -rf "$work" && mkdir -p "$work"
+. tests/shell.sh
+work=$PWD/$work
 make -s install PREFIX="$work/usr" > "$work/log" 2>&1; check "make install" $? 0
 for f in include/peft.h bin/peft lib/pkgconfig/peft.pc lib/cmake/peft/peft-config.cmake lib/cmake/peft/peft-config-version.cmake; do
     check "$f" "$([ -s "$work/usr/$f" ] && echo there)" there
@@ -18,7 +14,7 @@ if command -v pkg-config > /dev/null; then
     export PKG_CONFIG_PATH="$work/usr/lib/pkgconfig"
     check "pkg-config: version" "$(pkg-config --modversion peft)" "$version"
     cc $few -o "$work/by_pkg" examples/cmake/main.c $(pkg-config --cflags --libs peft) && check "pkg-config: a program" "$("$work/by_pkg")" "$want"
-else skip "pkg-config is not installed"; fi
+else missing "pkg-config is not installed"; fi
 if command -v cmake > /dev/null; then
     for way in find fetch; do
         case $way in
@@ -31,6 +27,5 @@ if command -v cmake > /dev/null; then
     printf 'cmake_minimum_required(VERSION 3.14)\nproject(x NONE)\nfind_package(peft 9.0 REQUIRED)\n' > "$work/CMakeLists.txt"
     cmake -S "$work" -B "$work/later" -DCMAKE_PREFIX_PATH="$work/usr" > "$work/log" 2>&1
     check "cmake: a later version is not found" "$(grep -c 'compatible' "$work/log")" 1
-else skip "cmake is not installed"; fi
-echo "$passed passed, $failed failed, $skipped skipped"
-[ $failed -eq 0 ]
+else missing "cmake is not installed"; fi
+finish

@@ -6,6 +6,7 @@
 #include "peft.h"
 
 #include "check.h"
+#include "counter.h"
 #include <stdio.h>
 
 static int passed, failed;
@@ -1014,25 +1015,10 @@ static void test_plans(void) {
 
 // ---- any allocation may fail
 
-typedef struct counter {
-    long calls, live, fail_at;
-} counter;
-
-static void *count_alloc(size_t size, void *user) {
-    counter *c = (counter *)user;
-    if (++c->calls == c->fail_at) return NULL;
-    c->live++;
-    return malloc(size);
-}
-static void count_free(void *block, void *user) {
-    ((counter *)user)->live--;
-    free(block);
-}
-
 static peft_status whole_path(counter *c, peft_optimizer_kind kind) {
     peft_context_desc cd;
     memset(&cd, 0, sizeof cd);
-    cd.allocator.alloc = count_alloc, cd.allocator.free = count_free, cd.allocator.user = c;
+    COUNT_IN(cd, *c);
     peft_context *ctx = NULL;
     if (peft_context_create(&cd, &ctx)) return PEFT_ERROR_MEMORY;
     peft_status status = peft_mount(ctx, "m0/config.json", configs[T5], strlen(configs[T5]));
@@ -1083,7 +1069,7 @@ static peft_status whole_path(counter *c, peft_optimizer_kind kind) {
 static void test_failing_memory(peft_optimizer_kind kind) {
     long n = 1;
     for (;; n++) {
-        counter c = {0, 0, n};
+        counter c = {.fail_at = n};
         peft_status status = whole_path(&c, kind);
         bool survived = !status && c.calls < n;
         check((survived || status == PEFT_ERROR_MEMORY) && c.live == 0, "a failing allocation", NULL);

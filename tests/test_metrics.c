@@ -7,6 +7,7 @@
 #include "golden_metrics.h"
 
 #include "check.h"
+#include "counter.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -460,34 +461,18 @@ static void test_noise(void) {
     check("noise", ok);
 }
 
-typedef struct test_memory {
-    int64_t left, blocks;   // allocations until one fails; blocks that live
-} test_memory;
-
-static void *test_alloc(size_t size, void *user) {
-    test_memory *m = (test_memory *)user;
-    if (m->left-- == 0) return NULL;
-    m->blocks++;
-    return malloc(size);
-}
-
-static void test_free(void *block, void *user) {
-    ((test_memory *)user)->blocks -= block != NULL;
-    free(block);
-}
-
 // Every allocation fails once: PEFT_ERROR_MEMORY and nothing leaked.
 static void test_memory_failure(void) {
     static char many[1024];
     const char *p[] = {"a b\nc. d's", "b c A"}, *r[] = {"a c\nb", numbered(many, 150, 1, 150, 0)};  // so many words that tables grow
-    test_memory m = {-1, 0};
+    counter m = {0};
     peft_context_desc cd;
     peft_context *c;
     bool ok = true;
     memset(&cd, 0, sizeof cd);
-    cd.allocator.alloc = test_alloc, cd.allocator.free = test_free, cd.allocator.user = &m;
+    COUNT_IN(cd, m);
     if (peft_context_create(&cd, &c) != PEFT_OK) return;
-    int64_t base = m.blocks;
+    int64_t base = m.live;
     for (int metric = 0; metric < 12; metric++) {
         peft_status s = PEFT_ERROR_MEMORY;
         for (int64_t at = 0; at < 200 && s == PEFT_ERROR_MEMORY; at++) {
@@ -510,7 +495,7 @@ static void test_memory_failure(void) {
             rd.references = bd.references = hd.references = td.references = xd.references = r;
             rd.count = bd.count = hd.count = td.count = xd.count = 2;
             rd.bootstrap_samples = 3, td.no_punct = td.normalized = true;
-            m.left = at;
+            m.fail_at = m.calls + at + 1;
             s = metric == 0   ? peft_rouge(&rd, &rr)
                 : metric == 1 ? peft_bleu(&bd, &br)
                 : metric == 2 ? peft_chrf(&hd, &mr)
@@ -523,8 +508,8 @@ static void test_memory_failure(void) {
                 : metric == 9 ? peft_squad(&xd, &a)
                 : metric == 10 ? peft_diversity(c, p, 2, false, &dr)
                               : peft_spearman(c, x, x, 3, &out);
-            m.left = -1;
-            ok = ok && m.blocks == base && (s == PEFT_OK || s == PEFT_ERROR_MEMORY);
+            m.fail_at = 0;
+            ok = ok && m.live == base && (s == PEFT_OK || s == PEFT_ERROR_MEMORY);
         }
         ok = ok && s == PEFT_OK;
     }

@@ -7,6 +7,7 @@
 #include "peft.h"
 
 #include "check.h"
+#include "counter.h"
 #include <stdio.h>
 
 static int passed, failed, skipped;
@@ -439,24 +440,6 @@ static void test_any_value(void) {
 
 // ---- memory that a context asks for
 
-typedef struct meter {
-    size_t total;
-    int64_t blocks, calls, failing;  // failing: which call gives nothing; 0: none
-} meter;
-
-static void *metered_alloc(size_t n, void *user) {
-    meter *m = (meter *)user;
-    if (++m->calls == m->failing) return NULL;
-    m->total += n;
-    m->blocks++;
-    return malloc(n);
-}
-
-static void metered_free(void *p, void *user) {
-    ((meter *)user)->blocks -= p != NULL;
-    free(p);
-}
-
 // Wherever memory runs out while a model is loaded: PEFT_ERROR_MEMORY, and nothing is left.
 static void test_out_of_memory(void) {
     static const char *const names[] = {"qwen2_layer_types", "t5_scaled_head", "llama_tied_head_only"};
@@ -466,20 +449,20 @@ static void test_out_of_memory(void) {
         snprintf(path, sizeof(path), "tests/data/reference/hf_config/%s", names[i]);
         if (!hf_has(path, "config.json")) break;
         for (int64_t n = 1; status; n++) {
-            meter used = {0, 0, 0, 0};
+            counter used = {0};
             peft_context_desc d;
             memset(&d, 0, sizeof(d));
-            d.allocator.alloc = metered_alloc, d.allocator.free = metered_free, d.allocator.user = &used;
+            COUNT_IN(d, used);
             peft_context *ctx = NULL;
             peft_context_create(&d, &ctx);
-            int64_t before = used.blocks;
+            int64_t before = used.live;
             peft_model *m = NULL;
             peft_model_desc md;
             memset(&md, 0, sizeof(md));
             md.context = ctx, md.path = path;
-            used.failing = used.calls + n;
+            used.fail_at = used.calls + n;
             status = peft_model_load(&md, &m);
-            bool good = status ? status == PEFT_ERROR_MEMORY && !m && used.blocks == before : m && n > 20;
+            bool good = status ? status == PEFT_ERROR_MEMORY && !m && used.live == before : m && n > 20;
             check(good, path, peft_error(ctx));
             peft_model_destroy(m);
             peft_context_destroy(ctx);
@@ -491,10 +474,10 @@ static void test_out_of_memory(void) {
 // A few bytes of config.json do not cost more than the checkpoint could hold.
 static void test_blocks(void) {
     static const char *const layers[] = {"200", "16384", "1000000", "4000000000"};
-    meter used = {0, 0, 0, 0};
+    counter used = {0};
     peft_context_desc d;
     memset(&d, 0, sizeof(d));
-    d.allocator.alloc = metered_alloc, d.allocator.free = metered_free, d.allocator.user = &used;
+    COUNT_IN(d, used);
     for (int i = 0; i < 4; i++) {
         peft_context *ctx = NULL;
         peft_context_create(&d, &ctx);

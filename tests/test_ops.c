@@ -5,6 +5,7 @@
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 #include "check.h"
+#include "counter.h"
 #include <stdio.h>
 
 static int passed, failed;
@@ -15,22 +16,12 @@ static void check(bool ok, const char *op, int variant, const char *what, double
 
 // ---- an allocator that counts
 
-static long allocations;
-
-static void *count_alloc(size_t size, void *user) {
-    (void)user;
-    allocations++;
-    return size >> 40 ? NULL : malloc(size);
-}
-static void count_free(void *block, void *user) {
-    (void)user;
-    free(block);
-}
+static counter memory;
 
 static peft_context *make_context(peft_simd simd, int threads) {
     peft_context_desc d;
     memset(&d, 0, sizeof d);
-    d.allocator.alloc = count_alloc, d.allocator.free = count_free;
+    COUNT_IN(d, memory);
     d.simd = simd, d.threads = threads;
     peft_context *ctx = NULL;
     peft_context_create(&d, &ctx);
@@ -301,9 +292,9 @@ static void check_accumulation(peft_context *ctx, const op_case *op, int variant
     float *once[LEAVES];
     step(&s, NULL);
     for (int i = 0; i < s.leaves; i++) once[i] = copy_of(s.leaf[i]->grad, peft__size(s.leaf[i]));
-    long before = allocations;
+    long before = memory.calls;
     step(&s, NULL);
-    check(allocations == before, op->name, variant, "allocations in the second step", (double)(allocations - before));
+    check(memory.calls == before, op->name, variant, "allocations in the second step", (double)(memory.calls - before));
     for (int i = 0; i < s.leaves; i++) {
         for (int64_t k = 0; k < peft__size(s.leaf[i]); k++) once[i][k] *= 2;
         double d = distance(once[i], s.leaf[i]->grad, peft__size(s.leaf[i]));
@@ -317,9 +308,9 @@ static void check_no_allocation(peft_context *ctx, const op_case *op, int varian
     setup s;
     setup_open(&s, ctx, op, variant, mode, true);
     step(&s, NULL);
-    long before = allocations;
+    long before = memory.calls;
     for (int i = 0; i < 3; i++) step(&s, NULL);
-    check(allocations == before, op->name, variant, "allocations after the first step", (double)(allocations - before));
+    check(memory.calls == before, op->name, variant, "allocations after the first step", (double)(memory.calls - before));
     setup_close(&s);
 }
 

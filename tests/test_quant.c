@@ -5,7 +5,7 @@
 #include "peft.h"
 
 #include "check.h"
-#include "limited.h"
+#include "counter.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -850,19 +850,20 @@ static void test_model(void) {
 // ---- the n-th allocation fails: an error, and nothing leaks
 
 static void test_memory(void) {
+    counter memory = {0};
     peft_context_desc d;
     memset(&d, 0, sizeof d);
-    d.allocator.alloc = limited_alloc, d.allocator.free = limited_free;
+    COUNT_IN(d, memory);
     peft_context *c = NULL;
     bool ok = peft_context_create(&d, &c) == PEFT_OK, done = false;
     peft_tensor *w = random_tensor(20, 160);
-    int64_t before = live;
+    int64_t before = memory.live;
     for (int64_t n = 0; ok && n < 400 && !done; n++) {
         peft_tensor *q[3] = {NULL, NULL, NULL};
         peft_archive *a = NULL;
         float x[160], y[20];
         for (int i = 0; i < 160; i++) x[i] = (float)i;
-        allowed = n;
+        COUNT_ALLOW(memory, n);
         peft_status status = PEFT_OK;
         for (int k = 0; k < 3 && !status; k++) {
             peft_quantize_desc q_desc = {all_types[k], 32, k == 0};
@@ -874,18 +875,18 @@ static void test_memory(void) {
         if (!status) {
             status = peft__matmul(c, peft__dense(y, 1, 20), 0, 1, peft__dense(x, 1, 160), matrix(peft_archive_at(a, 0), NULL, true));
         }
-        allowed = INT64_MAX;
+        COUNT_ALLOW(memory, -1);
         done = status == PEFT_OK;
         ok = ok && (done || status == PEFT_ERROR_MEMORY);
         peft_archive_close(a);
         for (int k = 0; k < 3; k++) peft_tensor_destroy(c, q[k]);
         peft__free(c, c->gemm_scratch);
         c->gemm_scratch = NULL, c->gemm_scratch_size = 0;
-        ok = ok && live == before;
+        ok = ok && memory.live == before;
     }
     check("every allocation may fail", ok && done);
     peft_context_destroy(c);
-    check("nothing left", live == 0);
+    check("nothing left", memory.live == 0);
     peft_tensor_destroy(ctx, w);
     remove(FILE_B);
 }

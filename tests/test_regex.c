@@ -4,6 +4,7 @@
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 #include "check.h"
+#include "counter.h"
 #include <stdio.h>
 
 static int passed, failed;
@@ -1286,30 +1287,20 @@ static void test_oniguruma(void) {
     }
 }
 
-static long calls, fail_at;
-static void *failing_alloc(size_t size, void *user) {
-    (void)user;
-    return ++calls == fail_at ? NULL : malloc(size);
-}
-static void failing_free(void *block, void *user) {
-    (void)user;
-    free(block);
-}
-
 // Any allocation may fail.
 static void test_memory(void) {
     static const char pattern[] = "(?i)(?=.*[^x\\d])(a|b*|[\\w-]{2,5})*?c";
+    counter memory;
     peft_context_desc d;
     memset(&d, 0, sizeof d);
-    d.allocator.alloc = failing_alloc, d.allocator.free = failing_free;
+    COUNT_IN(d, memory);
     bool done = false;
     for (long k = 2; k < 200 && !done; k++) {  // the first one is the context's
         peft_context *c = NULL;
         peft__regex *re = NULL;
         peft__regex_scratch s;
         bool found = false;
-        calls = 0;
-        fail_at = k;
+        memory = (counter){.fail_at = k};
         if (peft_context_create(&d, &c)) continue;
         peft__regex_scratch_init(&s, c);
         peft_status status = peft__regex_compile(c, pattern, strlen(pattern),

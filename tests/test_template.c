@@ -5,6 +5,7 @@
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 #include "check.h"
+#include "counter.h"
 #include <stdio.h>
 
 static int passed, failed;
@@ -279,22 +280,6 @@ static void test_limits(void) {
 
 // ---- memory, arguments, seeds
 
-typedef struct counter {
-    long calls, live, fail_at;
-} counter;
-
-static void *count_alloc(size_t size, void *user) {
-    counter *c = (counter *)user;
-    if (++c->calls == c->fail_at) return NULL;
-    void *p = malloc(size);
-    c->live += p != NULL;
-    return p;
-}
-static void count_free(void *block, void *user) {
-    ((counter *)user)->live--;
-    free(block);
-}
-
 static void test_memory(void) {
     static const char text[] =
         "{% macro m(a, b=[1]) %}{{ a }}{{ b|join('-') }}{% endmacro %}{% for x in xs|sort if x %}{% set y "
@@ -303,13 +288,13 @@ static void test_memory(void) {
         "'{:>9}'.format(xs|length) }}{{ ('ab' * 3000)|upper|length }}";
     long fail = 1;
     for (bool done = false; !done && fail < 1000; fail++) {
-        counter c = {0, 0, 0};
+        counter c = {0};
         peft_context_desc d;
         peft_context *own = NULL;
         peft_template *t = NULL;
         const char *out = NULL;
         memset(&d, 0, sizeof(d));
-        d.allocator.alloc = count_alloc, d.allocator.free = count_free, d.allocator.user = &c;
+        COUNT_IN(d, c);
         if (peft_context_create(&d, &own)) return;
         c.fail_at = c.calls + fail;
         peft_template_desc td = described(own, text, true);
@@ -643,7 +628,7 @@ static void test_data_memory(void) {
     for (int kind = 0; kind < 2; kind++) {
         long fail = 1;
         for (bool done = false; !done && fail < 2000; fail++) {
-            counter n = {0, 0, 0};
+            counter n = {0};
             peft_context_desc d;
             peft_context *own = NULL;
             peft_chat *c = NULL;
@@ -653,7 +638,7 @@ static void test_data_memory(void) {
             memset(&d, 0, sizeof(d));
             memset(&cd, 0, sizeof(cd));
             memset(&dd, 0, sizeof(dd));
-            d.allocator.alloc = count_alloc, d.allocator.free = count_free, d.allocator.user = &n;
+            COUNT_IN(d, n);
             if (peft_context_create(&d, &own)) return;
             peft_mount(own, "rows.jsonl", kind ? talk : rows, strlen(kind ? talk : rows));
             size_t before = peft_memory_in_use(own);

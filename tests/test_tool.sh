@@ -1,22 +1,6 @@
 #!/bin/sh
 # The command line as its users type it: right commands, wrong ones, interruption and resuming.
-peft=build/peft
-model=tests/data/model
-work=build/test_tool
-passed=0 failed=0
-rm -rf $work && mkdir -p $work
-
-ok() { passed=$((passed + 1)); }
-bad() { failed=$((failed + 1)); echo "FAIL: $*"; sed 's/^/    /' $work/out $work/err | head -n 12; }
-# runs NAME EXIT_STATUS command...: the status must be that one
-runs() {
-    name=$1 want=$2
-    shift 2
-    "$@" > $work/out 2> $work/err
-    got=$?
-    if [ $got -eq $want ]; then ok; else bad "$name: exit status $got instead of $want"; fi
-}
-has() { if grep -q -e "$2" $work/out $work/err; then ok; else bad "$1: no \"$2\" in the output"; fi; }
+. tests/shell.sh
 
 build/make_data dialogsum 60 1 > $work/train.jsonl
 build/make_data dialogsum 12 1 --split test > $work/test.jsonl
@@ -145,5 +129,4 @@ runs "score" 0 $peft score rouge --predictions $work/a --references $work/b; has
 runs "score of different lengths" 1 $peft score rouge --predictions $work/a --references $work/c; has "score of different lengths" "1 texts"
 runs "unknown metric" 2 $peft score rogue --predictions $work/a --references $work/b; has "unknown metric" rogue
 
-echo "$passed passed, $failed failed"
-[ $failed -eq 0 ]
+finish

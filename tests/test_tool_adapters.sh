@@ -1,22 +1,6 @@
 #!/bin/sh
 # The commands about adapters: methods, train --method, prompt, combine, sweep, compare, forget; right and wrong.
-peft=build/peft
-model=tests/data/model
-work=build/test_tool_adapters
-passed=0 failed=0
-rm -rf $work && mkdir -p $work
-
-ok() { passed=$((passed + 1)); }
-bad() { failed=$((failed + 1)); echo "FAIL: $*"; sed 's/^/    /' $work/out $work/err | head -n 12; }
-# runs NAME EXIT_STATUS command...: the status must be that one
-runs() {
-    name=$1 want=$2
-    shift 2
-    "$@" > $work/out 2> $work/err
-    got=$?
-    if [ $got -eq $want ]; then ok; else bad "$name: exit status $got instead of $want"; fi
-}
-has() { if grep -q -e "$2" $work/out $work/err; then ok; else bad "$1: no \"$2\" in the output"; fi; }
+. tests/shell.sh
 
 build/make_data copy 30 1 > $work/copy.jsonl
 build/make_data copy 4 1 --split test > $work/copy.test.jsonl
@@ -87,5 +71,4 @@ has "forget, two seeds" "| full, first task | [0-9.]* ± "
 runs "forget one task" 2 $peft forget $model copy=$work/copy.jsonl,$work/copy.test.jsonl
 runs "forget without a test" 2 $peft forget $model copy=$work/copy.jsonl sums=$work/sums.jsonl; has "forget without a test" "NAME=TRAIN"
 
-echo "$passed passed, $failed failed"
-[ $failed -eq 0 ]
+finish

@@ -1,23 +1,6 @@
 #!/bin/sh
 # peft benchmark: files of the official layouts, a model, recorded predictions, all forms of the table.
-peft=build/peft
-model=tests/data/model
-shared=${PEFT_SHARED:-../shared}
-work=build/test_tool_benchmark
-passed=0 failed=0 skipped=0
-rm -rf $work && mkdir -p $work
-
-ok() { passed=$((passed + 1)); }
-bad() { failed=$((failed + 1)); echo "FAIL: $*"; sed 's/^/    /' $work/out $work/err | head -n 12; }
-runs() {
-    name=$1 want=$2
-    shift 2
-    "$@" > $work/out 2> $work/err
-    got=$?
-    if [ $got -eq $want ]; then ok; else bad "$name: exit status $got instead of $want"; fi
-}
-has() { if grep -q -e "$2" $work/out $work/err; then ok; else bad "$1: no \"$2\" in the output"; fi; }
-lacks() { if grep -q -e "$2" $work/out $work/err; then bad "$1: \"$2\" in the output"; else ok; fi; }
+. tests/shell.sh
 
 mkdir -p $work/glue/RTE $work/glue/CoLA $work/glue/STS-B $work/superglue/BoolQ $work/superglue/COPA $work/mmlu/dev $work/mmlu/test
 printf 'index\tsentence1\tsentence2\tlabel\n0\tIt rains.\tIt is dry.\tnot_entailment\n1\tTom ate.\tTom ate.\tentailment\n' > $work/glue/RTE/dev.tsv
@@ -85,7 +68,7 @@ if [ -d "$shared/golden/gpt2/model" ]; then
     runs "a decoder" 0 $peft benchmark mmlu --data $work/mmlu --tasks astronomy,anatomy $small $model --limit 1; has "a decoder" "mean win rate"
     runs "a decoder's generation" 0 $peft benchmark glue --data $work/glue --tasks STS-B $small --max-new-tokens 8; has "a decoder's generation" "spearman"
 else
-    echo "skipped: no decoder at $shared/golden/gpt2 (set PEFT_SHARED)"; skipped=$((skipped + 1))
+    skip "no decoder at $shared/golden/gpt2 (set PEFT_SHARED)"
 fi
 
 if [ -d "$shared/data/bbh" ]; then
@@ -98,8 +81,7 @@ if [ -d "$shared/data/bbh" ]; then
     runs "bbh, written elsewhere" 0 $peft benchmark $bbh --predictions $work/bbh_right --predictions $work/bbh_out; has "bbh, written elsewhere" "bbh_right/navigate.jsonl"
     has "bbh, written elsewhere" "mean win rate"
 else
-    echo "skipped: no BIG-Bench Hard at $shared/data/bbh (set PEFT_SHARED)"; skipped=$((skipped + 1))
+    skip "no BIG-Bench Hard at $shared/data/bbh (set PEFT_SHARED)"
 fi
 
-echo "$passed passed, $failed failed, $skipped skipped"
-[ $failed -eq 0 ]
+finish

@@ -1,24 +1,6 @@
 #!/bin/sh
 # The command line around generation: stop strings, streaming, perplexity, export.
-peft=build/peft
-model=tests/data/model
-work=build/test_tool_generation
-shared=${PEFT_SHARED:-../shared}
-passed=0 failed=0 skipped=0
-rm -rf $work && mkdir -p $work
-
-ok() { passed=$((passed + 1)); }
-bad() { failed=$((failed + 1)); echo "FAIL: $*"; sed 's/^/    /' $work/out $work/err | head -n 12; }
-# runs NAME EXIT_STATUS command...: the status must be that one
-runs() {
-    name=$1 want=$2
-    shift 2
-    "$@" > $work/out 2> $work/err
-    got=$?
-    if [ $got -eq $want ]; then ok; else bad "$name: exit status $got instead of $want"; fi
-}
-has() { if grep -q -e "$2" $work/out $work/err; then ok; else bad "$1: no \"$2\" in the output"; fi; }
-same() { if cmp -s $work/$2 $work/$3; then ok; else bad "$1: $2 and $3 differ"; fi; }
+. tests/shell.sh
 
 for c in perplexity export; do runs "$c --help" 0 $peft $c --help; has "$c --help" Examples; done
 runs "generate" 0 $peft generate $model "Repeat: Anna met Ben." --max-new-tokens 12; cp $work/out $work/plain
@@ -63,8 +45,7 @@ if [ -f "$stories" ]; then
     runs "story as q8_0" 0 $peft export "$stories" $work/stories.gguf --type q8_0
     runs "its perplexity" 0 $peft perplexity $work/stories.gguf --file $work/text; has "its perplexity" "per token"
 else
-    echo "skipped: no llama2.c model at $stories (set PEFT_SHARED)"; skipped=1
+    skip "no llama2.c model at $stories (set PEFT_SHARED)"
 fi
 
-echo "$passed passed, $failed failed, $skipped skipped"
-[ $failed -eq 0 ]
+finish

@@ -1,21 +1,6 @@
 #!/bin/sh
 # The command line where memory is concerned: quantizing models, planning, training in few bits and with small optimizers.
-peft=build/peft
-model=tests/data/model
-work=build/test_tool_memory
-passed=0 failed=0
-rm -rf $work && mkdir -p $work
-
-ok() { passed=$((passed + 1)); }
-bad() { failed=$((failed + 1)); echo "FAIL: $*"; sed 's/^/    /' $work/out $work/err | head -n 12; }
-runs() {
-    name=$1 want=$2
-    shift 2
-    "$@" > $work/out 2> $work/err
-    got=$?
-    if [ $got -eq $want ]; then ok; else bad "$name: exit status $got instead of $want"; fi
-}
-has() { if grep -q -e "$2" $work/out $work/err; then ok; else bad "$1: no \"$2\" in the output"; fi; }
+. tests/shell.sh
 
 build/make_data dialogsum 60 1 > $work/train.jsonl
 build/make_data dialogsum 12 1 --split test > $work/test.jsonl
@@ -69,5 +54,4 @@ runs "memory of nothing" 1 $peft memory $work/nothing; has "memory of nothing" "
 runs "unknown method" 2 $peft memory $model --method dora; has "unknown method" "full, lora, qlora or prompt"
 runs "measure all" 2 $peft memory $model --measure; has "measure all" "needs a --method"
 
-echo "$passed passed, $failed failed"
-[ $failed -eq 0 ]
+finish

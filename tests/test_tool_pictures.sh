@@ -1,21 +1,7 @@
 #!/bin/sh
 # Pages and pictures of compare, sweep and forget, and the README's: well-formed, and saying what the tables say.
-peft=build/peft
-model=tests/data/model
-work=build/test_tool_pictures
-passed=0 failed=0
-rm -rf $work && mkdir -p $work
+. tests/shell.sh
 
-ok() { passed=$((passed + 1)); }
-bad() { failed=$((failed + 1)); echo "FAIL: $*"; tail -n 12 $work/out $work/err | sed 's/^/    /'; }
-# runs NAME EXIT_STATUS command...: the status must be that one
-runs() {
-    name=$1 want=$2
-    shift 2
-    "$@" > $work/out 2> $work/err
-    got=$?
-    if [ $got -eq $want ]; then ok; else bad "$name: exit status $got instead of $want"; fi
-}
 # has NAME FILE TEXT...: every one of the texts is in it, as it stands
 has() {
     name=$1 file=$2
@@ -144,5 +130,4 @@ done
 runs "picture of nothing" 1 build/picture $work/nothing.json
 runs "picture" 2 build/picture
 
-echo "$passed passed, $failed failed"
-[ $failed -eq 0 ]
+finish

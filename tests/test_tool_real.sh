@@ -1,19 +1,14 @@
 #!/bin/sh
 # Real data: DialogSum and FLAN-T5's vocabulary (in PEFT_SHARED) with a model of FLAN-T5-small's shape and random weights.
-peft=build/peft
-shared=${PEFT_SHARED:-../shared}
+. tests/shell.sh
 data=$shared/data/dialogsum/dialogsum.dev.jsonl
-work=build/test_tool_real
-passed=0 failed=0
 
 if [ ! -f "$data" ] || [ ! -f "$shared/tokenizers/t5/spiece.model" ]; then
-    echo "no DialogSum at $data (set PEFT_SHARED)"
-    echo "0 passed, 0 failed, 1 skipped"
-    exit 0
+    skip "no DialogSum at $data (set PEFT_SHARED)"
+    finish
+    exit
 fi
-ok() { passed=$((passed + 1)); }
-bad() { failed=$((failed + 1)); echo "FAIL: $*"; tail -n 5 $work/err | sed 's/^/    /'; }
-rm -rf $work && mkdir -p $work/flan
+mkdir -p $work/flan
 cp "$shared/tokenizers/t5/spiece.model" $work/flan/
 cat > $work/flan/config.json << 'END'
 {"model_type": "t5", "architectures": ["T5ForConditionalGeneration"], "is_encoder_decoder": true, "vocab_size": 32128, "d_model": 512, "d_kv": 64,
@@ -57,5 +52,4 @@ if [ $got -eq 130 ] && [ -s $work/parts.checkpoint ] && grep -q -e "--resume" $w
 if $peft $lora --data "$data" --out $work/parts --resume > $work/out 2> $work/err; then ok; else bad "resumed"; fi
 if cmp -s $work/whole/adapter_model.safetensors $work/parts/adapter_model.safetensors; then ok; else bad "the resumed adapter differs"; fi
 
-echo "$passed passed, $failed failed"
-[ $failed -eq 0 ]
+finish

@@ -1,20 +1,6 @@
 #!/bin/sh
 # peft score: labels, numbers, two systems, the settings of BLEU and METEOR.
-peft=build/peft
-work=build/test_tool_score
-passed=0 failed=0
-rm -rf $work && mkdir -p $work
-
-ok() { passed=$((passed + 1)); }
-bad() { failed=$((failed + 1)); echo "FAIL: $*"; sed 's/^/    /' $work/out $work/err | head -n 12; }
-runs() {
-    name=$1 want=$2
-    shift 2
-    "$@" > $work/out 2> $work/err
-    got=$?
-    if [ $got -eq $want ]; then ok; else bad "$name: exit status $got instead of $want"; fi
-}
-has() { if grep -q -e "$2" $work/out $work/err; then ok; else bad "$1: no \"$2\" in the output"; fi; }
+. tests/shell.sh
 
 # labels: spam is right twice, said twice and true three times; eggs is a class of its own
 printf 'spam\nham\nham\nspam\neggs\n' > $work/said
@@ -159,5 +145,4 @@ printf 'A cat. A dog.\n' > $work/split; printf 'A dog. A cat.\n' > $work/other
 runs "summaries as lines" 0 $peft score rouge --predictions $work/split --references $work/other; has "as lines" "^rougeLsum  *0.5000"
 runs "summaries in sentences" 0 $peft score rouge --split-summaries --predictions $work/split --references $work/other; has "in sentences" "^rougeLsum  *1.0000"
 
-echo "$passed passed, $failed failed"
-[ $failed -eq 0 ]
+finish

@@ -7,32 +7,13 @@
 #define PEFT__EMULATE_BF16  // so that the kernels of AVX-512 BF16 are in use where the machine has AVX-512
 #include "peft.h"
 #include "check.h"
+#include "counter.h"
 #include <stdio.h>
 
 static int passed, failed;
 
 static void check(bool ok, const char *what, const peft_context *ctx) {
     if (test_count(&passed, &failed, ok, what)) printf("FAIL %s: %s\n", what, ctx ? peft_error(ctx) : "");
-}
-
-// ---- an allocator that fails on request and knows what is still out
-
-typedef struct counter {
-    long calls, live, fail_at;  // fail_at 0: never
-    bool fail_on;               // fail_at and all that follow
-} counter;
-
-static void *count_alloc(size_t size, void *user) {
-    counter *c = (counter *)user;
-    c->calls++;
-    if (c->fail_at && (c->calls == c->fail_at || (c->fail_on && c->calls > c->fail_at))) return NULL;
-    void *p = malloc(size);
-    if (p) c->live++;
-    return p;
-}
-static void count_free(void *block, void *user) {
-    ((counter *)user)->live--;
-    free(block);
 }
 
 // ---- the files of a model: config.json, a vocabulary of letters, examples
@@ -86,7 +67,7 @@ static void make_examples(char *out, int count, uint64_t seed) {  // the complet
 static peft_context *make_context(counter *c, int threads, const shape *s) {
     peft_context_desc d;
     memset(&d, 0, sizeof d);
-    if (c) d.allocator.alloc = count_alloc, d.allocator.free = count_free, d.allocator.user = c;
+    if (c) COUNT_IN(d, *c);
     d.threads = threads;
     peft_context *ctx = NULL;
     if (peft_context_create(&d, &ctx)) return NULL;
@@ -1095,7 +1076,7 @@ static bool note_calls(const peft_progress *p, void *user) {
 }
 
 static void test_no_allocation(bool lora, int64_t batch) {
-    counter c = {0, 0, 0, false};
+    counter c = {0};
     watched = &c;
     peft_context *ctx = make_context(&c, 1, &tiny);
     peft_model *m = NULL;
@@ -1193,7 +1174,7 @@ static void test_failing_memory(bool lora, bool fail_on) {
     long n = 1;
     peft_status status;
     do {
-        counter c = {0, 0, n, fail_on};
+        counter c = {.fail_at = n, .fail_on = fail_on};
         clean_outputs();
         status = whole_path(&c, lora);
         bool survived = status == PEFT_OK && c.calls < n;

@@ -555,9 +555,7 @@ static peft_benchmark_example *peft__bench_new(peft__bench_loader *l, const char
     char number[24];
     peft__string_into(number, sizeof(number), "%lld", (long long)t->count);
     if (!id) id = number;
-    void *grown = peft__one_more(l->b->ctx, t->examples, t->count, &t->capacity, sizeof(*t->examples));
-    if (!grown) return NULL;
-    t->examples = (peft_benchmark_example *)grown;
+    if (!peft__more(l->b->ctx, &t->examples, t->count, &t->capacity, sizeof(*t->examples))) return NULL;
     peft_benchmark_example *e = &t->examples[t->count];
     memset(e, 0, sizeof(*e));
     e->id = peft__bench_keep(l, id, strlen(id));
@@ -605,7 +603,9 @@ static peft_status peft__bench_reference(peft__bench_loader *l, peft_benchmark_e
 // The example that the record and the template make.
 static peft_status peft__bench_add(peft__bench_loader *l, const char *id, peft_benchmark_example **out) {
     l->text.size = 0;
-    peft_status status = peft__template_render(&l->prompt, &l->record, &l->text);
+    const char *filled;
+    size_t filled_size;
+    peft_status status = peft__template_text(&l->prompt, &l->record, NULL, NULL, &l->text, &filled, &filled_size);
     if (status) return status;
     *out = peft__bench_new(l, id, l->text.data, l->text.size);
     if (!*out) return PEFT_ERROR_MEMORY;
@@ -1527,7 +1527,7 @@ static peft_status peft__bench_load_task(peft__bench_loader *l) {
     peft__arena parts;
     peft__arena_init(&parts, l->b->ctx);
     peft__map_init(&l->groups, l->b->ctx);
-    status = peft__template_parse(l->b->ctx, &parts, "prompt", t5 ? t->spec.t5 : t->spec.plain, &l->prompt);
+    status = peft__template_split(l->b->ctx, &parts, "prompt", t5 ? t->spec.t5 : t->spec.plain, false, &l->prompt);
     if (!status) status = peft__bench_prepare(l);
     if (!status && !t->missing) {
         t->file = path;

@@ -198,13 +198,7 @@ static int open_all(const char *path, const texts *folders, opened *o) {
     return code;
 }
 
-static void human_count(char *out, size_t size, double n) {
-    if (n >= 1e9) snprintf(out, size, "%.2f G", n / 1e9);
-    else if (n >= 1e6) snprintf(out, size, "%.2f M", n / 1e6);
-    else if (n >= 1e4) snprintf(out, size, "%.1f k", n / 1e3);
-    else snprintf(out, size, "%.0f", n);
-}
-
+// Two decimals, for columns of bytes; say_number (report.h) gives three digits.
 static void human_bytes(char *out, size_t size, size_t n) {
     double v = (double)n;
     if (v >= 1e9) snprintf(out, size, "%.2f GB", v / 1e9);

@@ -71,7 +71,7 @@ static void info_print(peft_model *m, const char *path, bool tensors) {
     const peft_config *c = peft_model_config(m);
     const peft_tokenizer *tk = peft_model_tokenizer(m);
     char parameters[32];
-    human_count(parameters, sizeof(parameters), (double)peft_model_parameter_count(m));
+    say_number(parameters, sizeof(parameters), (double)peft_model_parameter_count(m), "");
     printf("%s: %s, %s parameters in %lld tensors\n", path, c->model_type, parameters,
            (long long)peft_model_tensor_count(m));
     printf("  weights       ");

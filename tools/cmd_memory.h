@@ -234,11 +234,11 @@ static void memory_table(const peft_memory_plan *plans, const int *chosen, int c
     printf("%-14s", "trained");
     for (int i = 0; i < count; i++) {
         char text[32];
-        human_count(text, sizeof(text), (double)plans[chosen[i]].trainable);
+        say_number(text, sizeof(text), (double)plans[chosen[i]].trainable, "");
         printf(" %12s", text);
     }
     char text[32];
-    human_count(text, sizeof(text), (double)plans[chosen[0]].parameters);
+    say_number(text, sizeof(text), (double)plans[chosen[0]].parameters, "");
     printf("   of %s\n", text);
 }
 
