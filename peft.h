@@ -4890,9 +4890,10 @@ static uint16_t peft__f32_to_bf16(float f) {
 // ============================================================
 // 3. GEMM
 //    Matrix products C = beta C + s A B of f32 activations with weights in any storage format, and vector
-//    math (exp, gelu, softmax). It rests on chapters 1 and 2: allocation, threads, half floats. Nearly all
-//    time of training and generation is spent here. To know: peft__matrix, peft__T, peft__matmul,
-//    peft__matmul_plain, peft__isa.
+//    math (exp, gelu, softmax). Nearly all time of training and generation is spent here. Rests on 1 and 2:
+//    allocation, threads, half floats.
+//    Functions to know: peft__matmul (the product), peft__matmul_plain (what it means), peft__T (a transposed
+//    view), peft__gemm_choose (which way is fastest), peft__gemm_block (panels times panels).
 // ============================================================
 //
 // A linear layer multiplies x [n, in] by the transpose of its weight w [out, in]. With n = 1, in = 2 and
@@ -6212,9 +6213,11 @@ PEFTDEF peft_status peft_sgemm(peft_context *ctx, bool trans_a, bool trans_b, in
 // ============================================================
 // 4. QUANTIZATION
 //    Weights of 4 or 8 bits: NF4, FP4 and int8 in blocks that share a scale, double quantization of those
-//    scales, and the products with them. It rests on chapter 3, which it gives a packer for such weights
-//    (peft__quantized): they are expanded while packing, so a whole matrix never exists as floats. To know:
-//    peft_quantize, peft__quant_expand_plain, peft__to_f32, peft__matrix_of, peft__quant_few.
+//    scales, and the products with them. It gives chapter 3 a packer for such weights (peft__quantized): they
+//    are expanded while they are packed, so a whole matrix never exists as floats. Rests on 3.
+//    Functions to know: peft_quantize (floats to codes), peft__quant_expand_plain (codes to floats),
+//    peft__to_f32 (any tensor to floats), peft__matrix_of (a tensor as chapter 3 sees it), peft__quant_few
+//    (products for few tokens).
 // ============================================================
 //
 // NF4 of the block [0.4 -0.2 0.1 0] (a real block has 32 to 4096 weights): the scale is absmax = 0.4, over
@@ -30323,12 +30326,9 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
 //    score follows from the sums of the rows: so the bootstrap and the paired tests can draw lines and score
 //    them again.
 //
-//    Functions to know
-//        peft__words_read       cuts a text into words
-//        peft__load          a prediction and its references become ids
-//        peft__matches       counts the n-grams that they have in common
-//        peft__score_lines   makes the rows of all lines, in parallel
-//        peft__resample         draws a list of lines at random, and adds up their rows
+//    Functions to know: peft__words_read cuts a text into words; peft__load makes ids of a prediction and its
+//    references; peft__matches counts the n-grams that they have in common; peft__score_lines makes the rows
+//    of all lines, in parallel; peft__resample draws lines at random and adds up their rows.
 //
 //    Example: BLEU of "the cat the cat" against "the cat sat". The words are 0 1 0 1 and 0 1 2. Of the four
 //    words of the prediction, 0 and 1 match once each, as the reference has each once: precision 2/4. Its

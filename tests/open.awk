@@ -17,7 +17,7 @@ declare && other && /^#(define PEFT__PASS PEFT__PASS_|include PEFT_SELF)/ { prin
 skipping { print ""; if (/^}/) skipping = 0; next }
 
 # The head of a function, which may take several lines, begins at the margin and ends in { or ;
-!head && ($0 ~ HEAD) && /\(/ && !/inline/ && !/ = / {
+!head && ($0 ~ HEAD) && /\(/ && !/inline/ && !/^[^(]* = / && !/\) = [{]/ {
     head = 1
     sub(/^(static|PEFT__NOINLINE) /, "")
 }
