@@ -81,7 +81,7 @@ value() { sed -n "s/.*\"$1\":\([-0-9.e+]*\).*/\1/p" "$2" | tail -n 1; }
 answers() {
     name=$1 base=$2
     shift 2
-    if [ ! -s "$out/$name.score" ]; then
+    if [ ! -s "$out/$name.dialogue" ]; then
         start=$(date +%s)
         "$peft" eval "$base" --data "$out/test.jsonl" --prompt "$prompt" --completion "{{$first}}" --max-source "$window" \
             --output "$out/$name.jsonl" $common "$@" > "$out/$name.eval" 2> "$out/$name.log"
@@ -92,7 +92,10 @@ answers() {
             "$peft" perplexity "$base" --file "${TEXT:-$out/general.txt}" $common "$@" >> "$out/$name.general" 2>> "$out/$name.log" || : ;;  # of a decoder-only model
         esac
         "$peft" eval "$base" --data "$out/dialogue.jsonl" --prompt "$prompt" --completion "{{$first}}" --max-source "$window" \
-            --output "$out/$name.dialogue.jsonl" $common "$@" > "$out/$name.dialogue" 2>> "$out/$name.log"
+            --output "$out/$name.dialogue.jsonl" $common "$@" > "$out/$name.partly" 2>> "$out/$name.log"
+        mv "$out/$name.partly" "$out/$name.dialogue"
+    fi
+    if [ ! -s "$out/$name.score" ] || [ "$out/zero.jsonl" -nt "$out/$name.score" ]; then  # with tests against zero, if that is there
         baseline=
         [ "$name" = zero ] || [ ! -e "$out/zero.jsonl" ] || baseline="--baseline $out/zero.jsonl"
         "$peft" score rouge --stemmer --bootstrap 1000 --predictions "$out/$name.jsonl" $references $fields $baseline --json > "$out/$name.score"
@@ -118,13 +121,13 @@ row() {
     if [ -e "$made" ]; then
         trained=$(value trainable "$made") memory=$(awk "BEGIN { printf \"%.0f MB\", $(value peak_bytes "$made") / 1e6 }")
         minutes=$(awk "BEGIN { printf \"%.1f\", $(value seconds "$made") / 60 }")
-        size=$(wc -c < "$(ls "$out/$1"/*model.safetensors | head -n 1)" | awk '{ printf "%.1f MB", $1 / 1e6 }')
+        size=$(wc -c < "$(ls "$out/$1"/*model.safetensors | head -n 1)" | awk '{ printf $1 < 1e6 ? "%.0f kB" : "%.1f MB", $1 / ($1 < 1e6 ? 1e3 : 1e6) }')
     fi
     if [ -e "$out/$1.general" ]; then foreseen=$(value perplexity "$out/$1.general") known="$(right "$out/$1.general.jsonl") of 10"; fi
     p=$(sed -n '/"metric":"rougeL","test":"randomization"/s/.*"p":\([0-9.e-]*\).*/\1/p' "$out/$1.score")
     dropped=$(value prompts_with_dropped "$out/$1.eval")
     echo "| $1${dropped:+ ($(value per_prompt "$out/$1.eval") shown, fewer in $dropped prompts)} | $(score rouge1 "$out/$1.score") | $(score rouge2 "$out/$1.score") |" \
-         "$(score rougeL "$out/$1.score") | ${p:--} | $trained | $minutes | $memory | $size | $(value answered_in "$out/$1.eval") |" \
+         "$(score rougeL "$out/$1.score") | $([ -z "$p" ] && echo - || printf '%.4f' "$p") | $trained | $minutes | $memory | $size | $(value answered_in "$out/$1.eval") |" \
          "$(echo "$foreseen" | awk '{ print /^-$/ ? $1 : sprintf("%.1f", $1) }') | $known |" | tee -a "$out/table.md"
     rows="$rows $1"
 }
@@ -133,7 +136,7 @@ row() {
 trained() {
     name=$1 base=$2
     shift 2
-    [ -s "$out/$name.score" ] || "$peft" train "$base" --data "$train" --prompt "$prompt" --completion '{{summary}}' $learn \
+    [ -s "$out/$name.dialogue" ] || "$peft" train "$base" --data "$train" --prompt "$prompt" --completion '{{summary}}' $learn \
         --report "$out/$name.html" --out "$out/$name" "$@" > "$out/$name.train" 2> "$out/$name.train.log"
     if [ -e "$out/$name/config.json" ]; then answers "$name" "$out/$name"
     else answers "$name" "$base" --adapter "$out/$name"; fi
