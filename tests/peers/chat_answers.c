@@ -1,10 +1,11 @@
 // Greedy answers of a chat model, for comparison with other libraries.
-//   chat_answers MODEL MAX_NEW_TOKENS < conversations > answers
+//   chat_answers MODEL MAX_NEW_TOKENS [int8] < conversations > answers       int8: compute = PEFT_I8
 // Conversations: one JSON list of messages a line. Answers: the ids of the prompt, '|', the ids of the answer, one line each.
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void print_ids(const int32_t *ids, int64_t count) {
     for (int64_t i = 0; i < count; i++) printf(i ? " %d" : "%d", (int)ids[i]);
@@ -34,7 +35,8 @@ int main(int argc, char **argv) {
     peft_context *ctx;
     peft_model *model = NULL;
     peft_chat *chat = NULL;
-    if (argc != 3 || peft_context_create(NULL, &ctx)) return 2;
+    peft_context_desc d = {.compute = argc > 3 && !strcmp(argv[3], "int8") ? PEFT_I8 : PEFT_F32};
+    if (argc < 3 || argc > 4 || peft_context_create(&d, &ctx)) return 2;
     peft_status status = peft_model_load(&(peft_model_desc){.context = ctx, .path = argv[1]}, &model);
     if (!status) status = peft_chat_open(&(peft_chat_desc){.context = ctx, .path = argv[1], .tokenizer = peft_model_tokenizer(model)}, &chat);
     while (!status && fgets(line, sizeof line, stdin)) status = answer(model, chat, line, strtoll(argv[2], NULL, 10));
