@@ -12951,7 +12951,7 @@ static int64_t peft__below(const uint64_t *keys, int64_t n, uint64_t key) {
 }
 
 static const peft__nf *peft__nf_build(peft__arena *a) {
-    peft__nf *f = (peft__nf *)peft__arena_alloc(a, sizeof(peft__nf));
+    peft__nf *f = PEFT__ARENA(a, 1, peft__nf);
     peft__unpacker *u = f ? (peft__unpacker *)peft__calloc(a->ctx, 1, sizeof(*u)) : NULL;
     int32_t code = -1, shape = 0, before[32] = {0};
     uint64_t maps = 0, pairs = 0, parts = 0, marks = 0;
@@ -26976,7 +26976,7 @@ static peft_status peft__template_split(peft_context *ctx, peft__arena *arena, c
     size_t width = flan ? 1 : 2;
     memset(out, 0, sizeof(*out));
     out->what = what;
-    out->parts = (peft__part *)peft__arena_alloc(arena, (strlen(text) + 1) * sizeof(peft__part));
+    out->parts = PEFT__ARENA(arena, strlen(text) + 1, peft__part);
     if (!out->parts) return PEFT_ERROR_MEMORY;
     for (const char *at = text, *next; *at; at = next) {
         const char *open = flan ? at + strcspn(at, "{}") : strstr(at, "{{"), *close;
@@ -27094,7 +27094,7 @@ static void peft__template_close(peft__template *t) {
 // Appends a copy of `like` to the members or items that end at `tail`, the place of the next one. Returns the
 // end; NULL: out of memory, now or (tail NULL) before.
 static peft__json **peft__json_put(peft__arena *a, peft__json **tail, const char *key, peft__json like) {
-    peft__json *v = tail ? (peft__json *)peft__arena_alloc(a, sizeof(peft__json)) : NULL;
+    peft__json *v = tail ? PEFT__ARENA(a, 1, peft__json) : NULL;
     if (!v) return NULL;
     *v = like;
     v->next = NULL;
@@ -27810,7 +27810,7 @@ static peft_status peft__chat_turns(peft_chat *c, peft__json *values, peft__json
     peft_status status = peft__chat_render(c, values, messages, n, false, &with);
     if (status) return status;
     c->whole.size = 0;
-    out->begin = (size_t *)peft__arena_alloc(&c->scratch, 2 * ((size_t)n + 1) * sizeof(size_t));
+    out->begin = PEFT__ARENA(&c->scratch, 2 * (n + 1), size_t);
     if (!peft__string_append(&c->whole, with.text, with.size) || !out->begin) return PEFT_ERROR_MEMORY;
     out->all = peft__text(c->whole.data, c->whole.size);
     out->end = out->begin + n + 1;
