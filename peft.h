@@ -2066,6 +2066,7 @@ PEFTDEF const char *peft_status_text(peft_status status) {
     do { \
         if (!(argument)) return peft__null((ctx), __func__, name); \
     } while (0)
+#define PEFT__NEEDS(ctx, argument) PEFT__NEED(ctx, argument, #argument)
 
 // Returns what `call` returns if that is a failure.
 #define PEFT__TRY(call) \
@@ -2434,8 +2435,8 @@ PEFTDEF void peft_free(peft_context *ctx, void *block) { if (ctx) peft__free(ctx
 // ---- files
 
 PEFTDEF peft_status peft_mount(peft_context *ctx, const char *path, const void *data, size_t size) {
-    PEFT__NEED(ctx, ctx, "ctx");
-    PEFT__NEED(ctx, path, "path");
+    PEFT__NEEDS(ctx, ctx);
+    PEFT__NEEDS(ctx, path);
     PEFT__NEED(ctx, data || !size, "data");
     size_t n = strlen(path);
     peft__mounted *m = (peft__mounted *)peft__alloc(ctx, sizeof(peft__mounted) + n);
@@ -2449,8 +2450,8 @@ PEFTDEF peft_status peft_mount(peft_context *ctx, const char *path, const void *
 }
 
 PEFTDEF peft_status peft_unmount(peft_context *ctx, const char *path) {
-    PEFT__NEED(ctx, ctx, "ctx");
-    PEFT__NEED(ctx, path, "path");
+    PEFT__NEEDS(ctx, ctx);
+    PEFT__NEEDS(ctx, path);
     for (peft__mounted **at = &ctx->mounted, *m; (m = *at) != NULL; at = &m->next)
         if (strcmp(m->path, path) == 0) {
             *at = m->next;
@@ -8557,8 +8558,8 @@ PEFTDEF size_t peft_tensor_bytes(const peft_tensor *t) {
 PEFTDEF peft_status peft_tensor_create(
     peft_context *ctx, const char *name, int64_t rows, int64_t cols, peft_tensor **out) {
     if (out) *out = NULL;
-    PEFT__NEED(ctx, ctx, "ctx");
-    PEFT__NEED(ctx, out, "out");
+    PEFT__NEEDS(ctx, ctx);
+    PEFT__NEEDS(ctx, out);
     int64_t count = 0;
     if (rows < 1 || cols < 1 || !peft__mul(rows, cols, &count))
         return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: a tensor of %ld x %ld", name, rows, cols);
@@ -8600,7 +8601,7 @@ static peft_status peft__make_f32(peft_context *ctx, peft_tensor *t) {
 }
 
 PEFTDEF peft_status peft_require_grad(peft_context *ctx, peft_tensor *t) {
-    PEFT__NEED(ctx, ctx, "ctx");
+    PEFT__NEEDS(ctx, ctx);
     PEFT__NEED(ctx, t, "tensor");
     PEFT__TRY(t->narrow ? PEFT_OK : peft__make_f32(ctx, t));
     if (!t->grad) t->grad = PEFT__CALLOC(ctx, peft__size(t), float);
@@ -8663,8 +8664,8 @@ struct peft_tape {
 
 PEFTDEF peft_status peft_tape_create(peft_context *ctx, peft_tape **out) {
     if (out) *out = NULL;
-    PEFT__NEED(ctx, ctx, "ctx");
-    PEFT__NEED(ctx, out, "out");
+    PEFT__NEEDS(ctx, ctx);
+    PEFT__NEEDS(ctx, out);
     peft_tape *t = *out = PEFT__CALLOC(ctx, 1, peft_tape);
     if (!t) return PEFT_ERROR_MEMORY;
     t->ctx = ctx;
@@ -10930,8 +10931,8 @@ static peft_status peft__archive_missing(peft_archive *a, const char *path, peft
 
 PEFTDEF peft_status peft_archive_open(peft_context *ctx, const char *path, peft_archive **out) {
     if (out) *out = NULL;
-    PEFT__NEED(ctx, ctx, "ctx");
-    PEFT__NEED(ctx, out, "out");
+    PEFT__NEEDS(ctx, ctx);
+    PEFT__NEEDS(ctx, out);
     if (!path) return PEFT__REFUSE(ctx, "peft_archive_open: no path");
     peft_archive *a = peft__archive_new(ctx);
     if (!a) return PEFT_ERROR_MEMORY;
@@ -11137,8 +11138,8 @@ static peft_status peft__safetensors_put(peft_context *ctx, peft__writer *w,
 
 PEFTDEF peft_status peft_safetensors_write(peft_context *ctx, const char *path,
         const peft_tensor *const *tensors, int64_t count) {
-    PEFT__NEED(ctx, ctx, "ctx");
-    PEFT__NEED(ctx, path, "path");
+    PEFT__NEEDS(ctx, ctx);
+    PEFT__NEEDS(ctx, path);
     PEFT__NEED(ctx, tensors || !count, "tensors");
     peft__writer w;
     int64_t bytes;
@@ -11366,8 +11367,8 @@ static void peft__gguf_read(peft_gguf *g) {
 
 PEFTDEF peft_status peft_gguf_open(peft_context *ctx, const char *path, peft_gguf **out) {
     if (out) *out = NULL;
-    PEFT__NEED(ctx, ctx, "ctx");
-    PEFT__NEED(ctx, out, "out");
+    PEFT__NEEDS(ctx, ctx);
+    PEFT__NEEDS(ctx, out);
     peft_gguf *g = PEFT__CALLOC(ctx, 1, peft_gguf);
     if (!g) return PEFT_ERROR_MEMORY;
     g->ctx = ctx;
@@ -11529,7 +11530,7 @@ static peft_status peft__gguf_decode(const peft_gguf *g, const peft_gguf_tensor 
 PEFTDEF peft_status peft_gguf_to_f32(const peft_gguf *g, int64_t i, int64_t first_row, int64_t rows,
         float *out) {
     PEFT__NEED(NULL, g, "gguf");
-    PEFT__NEED(g->ctx, out, "out");
+    PEFT__NEEDS(g->ctx, out);
     const peft_gguf_tensor *t = peft_gguf_at(g, i);
     if (!t) return PEFT__REFUSE(g->ctx, "%s: no tensor %ld", g->path, i);
     return peft__gguf_decode(g, t, first_row, rows, peft__same_order, out);
@@ -11557,8 +11558,8 @@ struct peft_gguf_writer {
 
 PEFTDEF peft_status peft_gguf_writer_create(peft_context *ctx, peft_gguf_writer **out) {
     if (out) *out = NULL;
-    PEFT__NEED(ctx, ctx, "ctx");
-    PEFT__NEED(ctx, out, "out");
+    PEFT__NEEDS(ctx, ctx);
+    PEFT__NEEDS(ctx, out);
     peft_gguf_writer *w = PEFT__CALLOC(ctx, 1, peft_gguf_writer);
     if (!w) return PEFT_ERROR_MEMORY;
     w->ctx = ctx;
@@ -11685,8 +11686,8 @@ static peft_status peft__gguf_add_ordered(peft_gguf_writer *w, const char *name,
 PEFTDEF peft_status peft_gguf_add(peft_gguf_writer *w, const char *name, const peft_tensor *tensor,
         peft_ggml_type type) {
     PEFT__NEED(NULL, w, "writer");
-    PEFT__NEED(w->ctx, name, "name");
-    PEFT__NEED(w->ctx, tensor, "tensor");
+    PEFT__NEEDS(w->ctx, name);
+    PEFT__NEEDS(w->ctx, tensor);
     return peft__gguf_add_ordered(w, name, tensor, (int)type, peft__same_order);
 }
 
@@ -11737,8 +11738,8 @@ static void peft__gguf_write_source(peft__writer *w, const peft__gguf_source *s)
 }
 
 PEFTDEF peft_status peft_gguf_write(peft_gguf_writer *writer, const char *path) {
-    PEFT__NEED(NULL, writer, "writer");
-    PEFT__NEED(writer->ctx, path, "path");
+    PEFT__NEEDS(NULL, writer);
+    PEFT__NEEDS(writer->ctx, path);
     peft__string header;
     peft__writer w;
     peft__string_init(&header, writer->ctx);
@@ -13260,7 +13261,7 @@ static int64_t peft__below(const uint64_t *keys, int64_t n, uint64_t key) {
 }
 
 static const peft__nf *peft__nf_build(peft__arena *a) {
-    peft__nf *f = (peft__nf *)peft__arena_alloc(a, sizeof(peft__nf));
+    peft__nf *f = PEFT__ARENA(a, 1, peft__nf);
     peft__unpacker *u = f ? (peft__unpacker *)peft__calloc(a->ctx, 1, sizeof(*u)) : NULL;
     int32_t code = -1, shape = 0, before[32] = {0};
     uint64_t maps = 0, pairs = 0, parts = 0, marks = 0;
@@ -14663,7 +14664,7 @@ PEFTDEF peft_status peft_decode(
     const peft_tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, char **text, size_t *size) {
     PEFT__NEED(NULL, t, "tokenizer");
     PEFT__NEED(t->ctx, ids || !n, "ids");
-    PEFT__NEED(t->ctx, text, "text");
+    PEFT__NEEDS(t->ctx, text);
     *text = NULL;
     for (int64_t i = 0; i < n; i++)
         if (ids[i] < 0)
@@ -16086,8 +16087,8 @@ static peft_status peft__tokenizer_in(peft__arena *a, const char *folder, const 
 
 PEFTDEF peft_status peft_tokenizer_load(peft_context *ctx, const char *path, peft_tokenizer **out) {
     if (out) *out = NULL;
-    PEFT__NEED(ctx, ctx, "ctx");
-    PEFT__NEED(ctx, out, "out");
+    PEFT__NEEDS(ctx, ctx);
+    PEFT__NEEDS(ctx, out);
     if (!path || !*path) return PEFT__REFUSE(ctx, "peft_tokenizer_load: an empty path");
     peft_tokenizer *t = PEFT__CALLOC(ctx, 1, peft_tokenizer);
     if (!t) return PEFT_ERROR_MEMORY;
@@ -17820,9 +17821,9 @@ static peft_status peft__model_begin(peft_context *ctx, const char *path, int we
 
 PEFTDEF peft_status peft_model_load(const peft_model_desc *desc, peft_model **out) {
     if (out) *out = NULL;
-    PEFT__NEED(NULL, desc, "desc");
+    PEFT__NEEDS(NULL, desc);
     PEFT__NEED(desc->context, desc->context, "context");
-    PEFT__NEED(desc->context, out, "out");
+    PEFT__NEEDS(desc->context, out);
     peft_context *ctx = desc->context;
     if (!desc->path) return PEFT__REFUSE(ctx, "peft_model_load: no path");
     if ((unsigned)desc->weights > (unsigned)PEFT_FP4 || (unsigned)desc->embeddings > (unsigned)PEFT_FP4)
@@ -18499,7 +18500,7 @@ static peft_status peft__save_tokenizer(const peft_model *m, peft__folder *f) {
 
 PEFTDEF peft_status peft_model_save(peft_model *m, const char *folder, peft_dtype type) {
     PEFT__NEED(NULL, m, "model");
-    PEFT__NEED(m->ctx, folder, "folder");
+    PEFT__NEEDS(m->ctx, folder);
     if (peft__ends_with(folder, ".gguf")) return peft__model_save_gguf(m, folder, type);
     if ((unsigned)type > (unsigned)PEFT_FP4)
         return PEFT__CANNOT(m->ctx, "peft_model_save: type %d", (int)type);
@@ -21196,7 +21197,7 @@ PEFTDEF peft_status peft_adapter_create(const peft_adapter_desc *d, peft_adapter
     if (out) *out = NULL;
     PEFT__NEED(NULL, d, "desc");
     PEFT__NEED(NULL, d->model, "model");
-    PEFT__NEED(d->model->ctx, out, "out");
+    PEFT__NEEDS(d->model->ctx, out);
     peft_adapter *a = NULL;
     peft_rng rng;
     peft_rng_seed(&rng, d->seed);
@@ -21600,7 +21601,7 @@ static peft_status peft__adapter_save_gguf(const peft_adapter *a, const char *pa
 PEFTDEF peft_status peft_adapter_save(const peft_adapter *a, const char *folder) {
     static const char *const files[] = {"adapter_model.*", "adapter_config.json", NULL};
     PEFT__NEED(NULL, a, "adapter");
-    PEFT__NEED(a->ctx, folder, "folder");
+    PEFT__NEEDS(a->ctx, folder);
     if (peft__ends_with(folder, ".gguf")) return peft__adapter_save_gguf(a, folder);
     peft__arena scratch = PEFT__EMPTY_ARENA(a->ctx);
     peft__string config = PEFT__EMPTY_STRING(a->ctx);
@@ -21625,7 +21626,7 @@ PEFTDEF peft_status peft_adapter_save(const peft_adapter *a, const char *folder)
 
 PEFTDEF peft_status peft_adapter_file_size(const peft_adapter *a, int64_t *bytes) {
     PEFT__NEED(NULL, a, "adapter");
-    PEFT__NEED(a->ctx, bytes, "bytes");
+    PEFT__NEEDS(a->ctx, bytes);
     peft__arena scratch = PEFT__EMPTY_ARENA(a->ctx);
     const peft_tensor **list = NULL;
     int64_t count = 0;
@@ -22044,8 +22045,8 @@ static peft_status peft__adapter_load_gguf(peft_model *m, const char *path, peft
 PEFTDEF peft_status peft_adapter_load(peft_model *m, const char *folder, peft_adapter **out) {
     if (out) *out = NULL;
     PEFT__NEED(NULL, m, "model");
-    PEFT__NEED(m->ctx, folder, "folder");
-    PEFT__NEED(m->ctx, out, "out");
+    PEFT__NEEDS(m->ctx, folder);
+    PEFT__NEEDS(m->ctx, out);
     if (peft__ends_with(folder, ".gguf")) return peft__adapter_load_gguf(m, folder, out);
     peft__arena scratch = PEFT__EMPTY_ARENA(m->ctx);
     char *config = peft__path_join(&scratch, folder, "adapter_config.json");
@@ -22449,8 +22450,8 @@ PEFTDEF peft_status peft_adapter_combine(const peft_combine_desc *d, peft_adapte
 PEFTDEF peft_status peft_prompt_nearest(
     const peft_adapter *a, int64_t token, int64_t k, int32_t *ids, float *distances) {
     PEFT__NEED(NULL, a, "adapter");
-    PEFT__NEED(a->ctx, ids, "ids");
-    PEFT__NEED(a->ctx, distances, "distances");
+    PEFT__NEEDS(a->ctx, ids);
+    PEFT__NEEDS(a->ctx, distances);
     peft_context *ctx = a->ctx;
     const peft_tensor *vocabulary = a->model->shared;
     int64_t d = vocabulary->cols, words = vocabulary->rows, pieces = peft_vocab_size(a->model->tokenizer);
@@ -23168,8 +23169,8 @@ static peft_status peft__beam_step(peft__generator *g, peft__search *s, int64_t 
 
 PEFTDEF peft_status peft_session_create(peft_model *model, peft_session **out) {
     if (out) *out = NULL;
-    PEFT__NEED(NULL, model, "model");
-    PEFT__NEED(model->ctx, out, "out");
+    PEFT__NEEDS(NULL, model);
+    PEFT__NEEDS(model->ctx, out);
     if (model->config.encoder_decoder)
         return PEFT__CANNOT(model->ctx, "peft_session_create: %s has an encoder", model->config.model_type);
     peft_session *s = PEFT__CALLOC(model->ctx, 1, peft_session);
@@ -27320,7 +27321,7 @@ static peft_status peft__template_split(peft_context *ctx, peft__arena *arena, c
     size_t width = flan ? 1 : 2;
     memset(out, 0, sizeof(*out));
     out->what = what;
-    out->parts = (peft__part *)peft__arena_alloc(arena, (strlen(text) + 1) * sizeof(peft__part));
+    out->parts = PEFT__ARENA(arena, strlen(text) + 1, peft__part);
     if (!out->parts) return PEFT_ERROR_MEMORY;
     for (const char *at = text, *next; *at; at = next) {
         const char *open = flan ? at + strcspn(at, "{}") : strstr(at, "{{"), *close;
@@ -27438,7 +27439,7 @@ static void peft__template_close(peft__template *t) {
 // Appends a copy of `like` to the members or items that end at `tail`, the place of the next one. Returns the
 // end; NULL: out of memory, now or (tail NULL) before.
 static peft__json **peft__json_put(peft__arena *a, peft__json **tail, const char *key, peft__json like) {
-    peft__json *v = tail ? (peft__json *)peft__arena_alloc(a, sizeof(peft__json)) : NULL;
+    peft__json *v = tail ? PEFT__ARENA(a, 1, peft__json) : NULL;
     if (!v) return NULL;
     *v = like;
     v->next = NULL;
@@ -27529,10 +27530,10 @@ static peft_status peft__template_text(const peft__template *t, const peft__data
 }
 
 PEFTDEF peft_status peft_template_fill(peft_context *ctx, const char *text, const char *json, char **out) {
-    PEFT__NEED(ctx, ctx, "ctx");
-    PEFT__NEED(ctx, text, "text");
-    PEFT__NEED(ctx, json, "json");
-    PEFT__NEED(ctx, out, "out");
+    PEFT__NEEDS(ctx, ctx);
+    PEFT__NEEDS(ctx, text);
+    PEFT__NEEDS(ctx, json);
+    PEFT__NEEDS(ctx, out);
     *out = NULL;
     peft__arena scratch;
     peft__string filled;
@@ -27933,7 +27934,7 @@ PEFTDEF void peft_chat_close(peft_chat *c) {
 PEFTDEF peft_status peft_chat_open(const peft_chat_desc *d, peft_chat **out) {
     if (out) *out = NULL;
     PEFT__NEED(NULL, d, "desc");
-    PEFT__NEED(d->context, out, "out");
+    PEFT__NEEDS(d->context, out);
     if (!d->context) return PEFT_ERROR_ARGUMENT;
     if (!d->path && !d->text)
         return PEFT__REFUSE(d->context, "peft_chat_open: neither path nor text");
@@ -28116,8 +28117,8 @@ PEFTDEF peft_status peft_chat_text(
     peft_chat *c, const char *json, bool add_generation_prompt, const char **text, size_t *size) {
     if (text) *text = NULL;
     PEFT__NEED(NULL, c, "chat");
-    PEFT__NEED(c->ctx, json, "json");
-    PEFT__NEED(c->ctx, text, "text");
+    PEFT__NEEDS(c->ctx, json);
+    PEFT__NEEDS(c->ctx, text);
     peft__json *values = NULL, *messages = NULL;
     peft__value all;
     peft_status status = peft__chat_read(c, json, &values, &messages);
@@ -28154,7 +28155,7 @@ static peft_status peft__chat_turns(peft_chat *c, peft__json *values, peft__json
     peft_status status = peft__chat_render(c, values, messages, n, false, &with);
     if (status) return status;
     c->whole.size = 0;
-    out->begin = (size_t *)peft__arena_alloc(&c->scratch, 2 * ((size_t)n + 1) * sizeof(size_t));
+    out->begin = PEFT__ARENA(&c->scratch, 2 * (n + 1), size_t);
     if (!peft__string_append(&c->whole, with.text, with.size) || !out->begin) return PEFT_ERROR_MEMORY;
     out->all = peft__text(c->whole.data, c->whole.size);
     out->end = out->begin + n + 1;
@@ -28219,9 +28220,9 @@ static bool peft__chat_forget(peft__json *messages, int64_t left) {
 PEFTDEF peft_status peft_chat_tokens(
     peft_chat *c, const char *json, peft_chat_turns turns, peft_ids *ids, peft_ids *mask) {
     PEFT__NEED(NULL, c, "chat");
-    PEFT__NEED(c->ctx, json, "json");
-    PEFT__NEED(c->ctx, ids, "ids");
-    PEFT__NEED(c->ctx, mask, "mask");
+    PEFT__NEEDS(c->ctx, json);
+    PEFT__NEEDS(c->ctx, ids);
+    PEFT__NEEDS(c->ctx, mask);
     if (!c->tokenizer)
         return PEFT__REFUSE(c->ctx, "peft_chat_tokens: the chat has no tokenizer");
     if ((unsigned)turns > (unsigned)PEFT_TURNS_ALL)
@@ -28291,9 +28292,9 @@ static peft_status peft__chat_check(
 
 PEFTDEF peft_status peft_chat_format(peft_context *ctx, peft_chat_kind kind,
     const peft_chat_message *messages, int64_t count, bool add_generation_prompt, char **text) {
-    PEFT__NEED(ctx, ctx, "ctx");
-    PEFT__NEED(ctx, messages, "messages");
-    PEFT__NEED(ctx, text, "text");
+    PEFT__NEEDS(ctx, ctx);
+    PEFT__NEEDS(ctx, messages);
+    PEFT__NEEDS(ctx, text);
     *text = NULL;
     if ((uint64_t)kind >= (uint64_t)PEFT__COUNT(peft__chat_formats))
         return PEFT__REFUSE(ctx, "peft_chat_format: no kind %d", (int)kind);
@@ -28404,8 +28405,8 @@ static peft_status peft__dataset_take(
 PEFTDEF peft_status peft_dataset_split(
     const peft_dataset *d, double fraction, uint64_t seed, peft_dataset **rest, peft_dataset **part) {
     PEFT__NEED(NULL, d, "data");
-    PEFT__NEED(d->ctx, rest, "rest");
-    PEFT__NEED(d->ctx, part, "part");
+    PEFT__NEEDS(d->ctx, rest);
+    PEFT__NEEDS(d->ctx, part);
     *rest = *part = NULL;
     if (!(fraction >= 0 && fraction <= 1))
         return PEFT__REFUSE(d->ctx, "peft_dataset_split: fraction is %g, not in 0..1", fraction);
@@ -28638,8 +28639,8 @@ static peft_status peft__load_records(peft__loader *l) {
 
 PEFTDEF peft_status peft_dataset_load(const peft_dataset_desc *desc, peft_dataset **out) {
     if (out) *out = NULL;
-    PEFT__NEED(NULL, desc, "desc");
-    PEFT__NEED(desc->context, out, "out");
+    PEFT__NEEDS(NULL, desc);
+    PEFT__NEEDS(desc->context, out);
     peft_context *ctx = desc->context;
     if (!ctx) return PEFT_ERROR_ARGUMENT;
     if (!desc->path) return PEFT__REFUSE(ctx, "peft_dataset_load: no path");
@@ -29107,9 +29108,9 @@ static peft_status peft__optimizer_alloc(peft_optimizer *o) {
 
 PEFTDEF peft_status peft_optimizer_create(const peft_optimizer_desc *desc, peft_optimizer **out) {
     if (out) *out = NULL;
-    PEFT__NEED(NULL, desc, "desc");
+    PEFT__NEEDS(NULL, desc);
     PEFT__NEED(NULL, desc->context, "context");
-    PEFT__NEED(desc->context, out, "out");
+    PEFT__NEEDS(desc->context, out);
     peft_context *ctx = desc->context;
     const char *wrong = desc->count < 1 ? "nothing to train"
         : (uint64_t)desc->kind >= (uint64_t)PEFT__COUNT(peft__optimizers) ? "no such kind"
@@ -29444,8 +29445,8 @@ static peft_status peft__train_check(const peft_model *m, const peft_adapter *ad
 PEFTDEF peft_status peft_evaluate_loss(peft_model *m, const peft_adapter *adapter, const peft_dataset *data,
     int64_t max_source, int64_t max_target, double *loss) {
     PEFT__NEED(NULL, m, "model");
-    PEFT__NEED(m->ctx, data, "data");
-    PEFT__NEED(m->ctx, loss, "loss");
+    PEFT__NEEDS(m->ctx, data);
+    PEFT__NEEDS(m->ctx, loss);
     peft__examples encoded;
     peft_train_desc d;
     peft_tape *tape = NULL;
@@ -29540,9 +29541,9 @@ static const peft_batch *peft__batches_fill(peft_batches *b, int64_t epoch, int6
 
 PEFTDEF peft_status peft_batches_create(const peft_train_desc *desc, peft_batches **out) {
     if (out) *out = NULL;
-    PEFT__NEED(NULL, desc, "desc");
+    PEFT__NEEDS(NULL, desc);
     PEFT__NEED(desc->data ? desc->data->ctx : NULL, desc->model, "model");
-    PEFT__NEED(desc->model->ctx, out, "out");
+    PEFT__NEEDS(desc->model->ctx, out);
     peft_train_desc d = *desc;
     peft_context *ctx = d.model->ctx;
     peft_status status = peft__train_check(d.model, d.adapter, d.data, "batches", &d);
@@ -30088,7 +30089,7 @@ static peft_status peft__train_run(peft__trainer *t) {
 }
 
 PEFTDEF peft_status peft_train(const peft_train_desc *desc, peft_train_result *result) {
-    PEFT__NEED(NULL, desc, "desc");
+    PEFT__NEEDS(NULL, desc);
     peft__trainer t;
     memset(&t, 0, sizeof(t));
     if (result) memset(result, 0, sizeof(*result));
@@ -30286,9 +30287,9 @@ static void peft__plan_end(peft__planner *p) {
 }
 
 PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_plan *plan) {
-    PEFT__NEED(NULL, desc, "desc");
+    PEFT__NEEDS(NULL, desc);
     PEFT__NEED(NULL, desc->context, "context");
-    PEFT__NEED(desc->context, plan, "plan");
+    PEFT__NEEDS(desc->context, plan);
     peft__planner p;
     memset(&p, 0, sizeof(p));
     memset(plan, 0, sizeof(*plan));
@@ -31250,8 +31251,8 @@ PEFTDEF peft_status peft_rouge(const peft_rouge_desc *desc, peft_rouge_result *r
 // The row of one pair, or (n > 0) its beginning, that of ROUGE-n.
 static peft_status peft__rouge_one(peft_context *context, const char *prediction, const char *reference,
     int n, bool use_stemmer, void *out, size_t size) {
-    PEFT__NEED(context, context, "context");
-    PEFT__NEED(context, out, "out");
+    PEFT__NEEDS(context, context);
+    PEFT__NEEDS(context, out);
     peft_rouge_desc d;
     peft__metric run;
     memset(&d, 0, sizeof d);
@@ -31826,8 +31827,8 @@ PEFTDEF peft_status peft_classification(const peft_class_desc *desc, peft_class_
     const int32_t *predictions = desc->predictions, *labels = desc->labels;
     int64_t n = desc->count, *confusion = desc->confusion;
     int32_t top = 1;
-    PEFT__NEED(ctx, predictions, "predictions");
-    PEFT__NEED(ctx, labels, "labels");
+    PEFT__NEEDS(ctx, predictions);
+    PEFT__NEEDS(ctx, labels);
     for (int64_t i = 0; i < n; i++) top = PEFT__MAX(top, PEFT__MAX(predictions[i], labels[i]));
     int classes = desc->classes ? desc->classes : (int)PEFT__MIN(top, 1 << 24) + 1;
     int positive = (int)peft__or_default(desc->positive, 1);
@@ -31953,7 +31954,7 @@ PEFTDEF peft_status peft_spearman(peft_context *context, const double *x, const 
 PEFTDEF peft_status peft_auc(peft_context *context, const double *scores, const int32_t *labels,
     int64_t count, double *out) {
     if (!context || !out) return PEFT_ERROR_ARGUMENT;
-    PEFT__NEED(context, labels, "labels");
+    PEFT__NEEDS(context, labels);
     double sum = 0, positives = 0;
     peft_status s = peft__series_check(context, "auc", scores, count);
     if (s) return s;
@@ -32101,7 +32102,7 @@ PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *te
     peft__metric run;
     double sum = 0;
     if (!context || !result) return PEFT_ERROR_ARGUMENT;
-    PEFT__NEED(context, tokens, "tokens");
+    PEFT__NEEDS(context, tokens);
     memset(result, 0, sizeof *result);
     peft_status s = peft__metric_open(&run, "perplexity", context, texts, texts, count, 0, 1);
     if (!s) s = peft__series_check(context, "perplexity", loglikelihoods, count);
@@ -32137,7 +32138,7 @@ PEFTDEF peft_status peft_text_perplexity(const peft_text_perplexity_desc *d, pef
     PEFT__NEED(NULL, d->model, "model");
     const peft_model *m = d->model;
     peft_context *ctx = m->ctx;
-    PEFT__NEED(ctx, result, "result");
+    PEFT__NEEDS(ctx, result);
     int64_t context = m->config.max_positions, window = d->window, stride = d->stride;
     if (!window) window = PEFT__MIN(context ? context : 1024, 1024);
     if (!stride) stride = (window + 1) / 2;
