@@ -426,6 +426,8 @@ PEFTDEF peft_status peft_quantize_compare(
     peft_context *ctx, const peft_tensor *original, const peft_tensor *quantized, peft_quantize_error *out);
 // Bytes of a tensor's values, scales and maps included.
 PEFTDEF size_t peft_tensor_bytes(const peft_tensor *tensor);
+// What holds its values: peft_dtype_name, or the name of a GGUF format, such as "Q4_K".
+PEFTDEF const char *peft_tensor_format(const peft_tensor *tensor);
 // ------------------------------------------------------------
 // >>checkpoints: named tensors in files (safetensors, one file or a sharded index; GGUF)
 
@@ -8515,6 +8517,10 @@ static size_t peft__quant_code_bytes(const peft_tensor *t) {
     const peft_quant *q = t->quant;
     int64_t n = peft__size(t);
     return (size_t)(q->ggml ? n / q->ggml->block * q->ggml->size : q->map ? (n + 1) / 2 : n);
+}
+
+PEFTDEF const char *peft_tensor_format(const peft_tensor *t) {
+    return !t ? "none" : t->quant && t->quant->ggml ? t->quant->ggml->name : peft_dtype_name(t->type);
 }
 
 PEFTDEF size_t peft_tensor_bytes(const peft_tensor *t) {

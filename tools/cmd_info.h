@@ -16,29 +16,36 @@ static void info_tensors(peft_model *m) {
             printf("%s{", i ? "," : "");
             json_pair(stdout, "name", t->name, ",");
             printf("\"rows\":%lld,\"cols\":%lld,\"type\":\"%s\"}", (long long)t->rows, (long long)t->cols,
-                   peft_dtype_name(t->type));
+                   peft_tensor_format(t));
         } else {
             printf("  %-72s %6lld x %-6lld %s\n", t->name, (long long)t->rows, (long long)t->cols,
-                   peft_dtype_name(t->type));
+                   peft_tensor_format(t));
         }
     }
 }
 
-// What the weights take in memory, by type: "int8 135.21 MB, f32 0.3 MB", or of JSON {"int8":135210000,...}.
+// What the weights take in memory, by format: "Q4_K 61.2 MB, Q6_K 20.0 MB, f32 0.3 MB", or of JSON
+// {"Q4_K":61200000,...}.
 static void info_weights(peft_model *m) {
-    size_t bytes[16] = {0};
-    int shown = 0;
+    struct {
+        const char *name;
+        size_t bytes;
+    } kinds[64] = {{NULL, 0}};
+    int count = 0;
     for (int64_t i = 0; i < peft_model_tensor_count(m); i++) {
         const peft_tensor *t = peft_model_tensor(m, i);
-        bytes[(unsigned)t->type % 16] += peft_tensor_bytes(t);
+        const char *name = peft_tensor_format(t);
+        int k = 0;
+        while (k < count && strcmp(kinds[k].name, name) != 0) k++;
+        if (k == COUNT(kinds)) continue;  // there are not so many formats
+        if (k == count) kinds[count++].name = name;
+        kinds[k].bytes += peft_tensor_bytes(t);
     }
-    for (int k = 0; k < 16; k++) {
+    for (int k = 0; k < count; k++) {
         char size[32];
-        if (!bytes[k]) continue;
-        human_bytes(size, sizeof(size), bytes[k]);
-        const char *name = peft_dtype_name((peft_dtype)k);
-        if (cli.json) printf("%s\"%s\":%zu", shown++ ? "," : "", name, bytes[k]);
-        else printf("%s%s %s", shown++ ? ", " : "", name, size);
+        human_bytes(size, sizeof(size), kinds[k].bytes);
+        if (cli.json) printf("%s\"%s\":%zu", k ? "," : "", kinds[k].name, kinds[k].bytes);
+        else printf("%s%s %s", k ? ", " : "", kinds[k].name, size);
     }
 }
 
