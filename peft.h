@@ -7651,8 +7651,9 @@ PEFT__VNNI peft__vnni_words peft__vnni_words_of(const int type, const int size) 
         23, 24, 25, 26, 27, 28, 29, 30, 31};
     const v_(shorts) at = (i >> 3) * (int16_t)(size / 2) + (i & 7) + (int16_t)(size / 2 - 8);
     const v_(shorts) scale = (i >> 2 & 1) * 32 + (i & 3) * (int16_t)(size / 2);
+    const int16_t minimum = type == PEFT_GGML_Q4_1;
     peft__vnni_words w = {(__m512i)(at + ((at > 31) & (int16_t)(64 - 2 * size))),
-        (__m512i)(scale + (i >> 3 & (int16_t)(type == PEFT_GGML_Q4_1)))};
+        (__m512i)(scale + (i >> 3 & minimum))};
     return w;
 }
 // The scales of a group's 8 runs, then once more, or its minima where the format has them.
