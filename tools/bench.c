@@ -1,5 +1,5 @@
 // Speed and memory, one JSON object per line; arithmetic stands beside the FMA peak measured in the same run.
-//   build/bench [NAME ...] [--threads N] [--simd NAME] [--compute f32|bf16] [--shapes FILE] [--seconds S]
+//   build/bench [NAME ...] [--threads N] [--simd NAME] [--compute f32|bf16|int8] [--shapes FILE] [--seconds S]
 // Every value is a median. "value" of a product is GFLOP/s, and "of_peak" its share of the peak; a training step's tokens/s counts
 // source and target tokens. With --compute bf16, "of_f32" of products and training steps is the ratio to f32, measured in turn, and "peak"
 // that of the instruction, where the machine has it.
@@ -893,7 +893,7 @@ static const struct {
                {"chrf", bench_chrf},           {"ter", bench_ter},       {"nist", bench_nist},     {"meteor", bench_meteor}, {"cider", bench_cider}};
 
 static int usage(FILE *f, int status) {
-    fprintf(f, "usage: bench [NAME ...] [--threads N] [--simd NAME] [--compute f32|bf16] [--shapes FILE] [--seconds S]\nnames:");
+    fprintf(f, "usage: bench [NAME ...] [--threads N] [--simd NAME] [--compute f32|bf16|int8] [--shapes FILE] [--seconds S]\nnames:");
     for (int i = 0; i < COUNT(benches); i++) fprintf(f, " %s", benches[i].name);
     fputc('\n', f);
     return status;
@@ -908,6 +908,7 @@ int main(int argc, char **argv) {
     if (!options_parse("bench", argc - 1, argv + 1, options, COUNT(options), &names) || thread_count < 1 || thread_count > 256) return usage(stderr, EXIT_USAGE);
     peft_context_desc d = {.threads = (int)thread_count};
     if (strcmp(compute_name, "bf16") == 0) d.compute = PEFT_BF16;
+    else if (strcmp(compute_name, "int8") == 0) d.compute = PEFT_I8;
     else if (strcmp(compute_name, "f32") != 0) return usage(stderr, EXIT_USAGE);
     for (int k = PEFT_SIMD_PORTABLE; simd_name && k <= PEFT_SIMD_AVX512; k++)
         if (strcmp(simd_name, peft_simd_name((peft_simd)k)) == 0) d.simd = (peft_simd)k;
