@@ -174,7 +174,7 @@ function grid(rows, pre) {
 }
 grid(table.filter(l => !l.startsWith('|--')).map(l => l.slice(2, -2).split(' | ')));
 add(page, 'h2', 'Loss per token: smoothed in training (line), held out (dots)');
-const trained = Object.entries(runs).filter(r => r[1].curve.length), colors = ['#1f77b4', '#d62728', '#2ca02c', '#9467bd', '#ff7f0e'];
+const trained = Object.entries(runs).filter(r => r[1].curve.length), dashes = ['none', '9 5', '2 4', '12 4 2 4', '5 5'], colors = ['#1f77b4', '#d62728', '#2ca02c', '#9467bd', '#ff7f0e'];
 if (trained.length) {
     const steps = Math.max(...trained.map(r => r[1].curve.length)), all = trained.flatMap(r => r[1].curve.map(s => s.smoothed_loss)), low = Math.min(...all, ...trained.flatMap(r => r[1].curve.map(s => s.eval_loss ?? 99))), high = Math.max(...all);
     const x = s => 60 + 1100 * (s - 1) / Math.max(steps - 1, 1), y = v => 310 - 290 * (v - low) / (high - low || 1);
@@ -182,8 +182,8 @@ if (trained.length) {
     for (let i = 0; i <= 4; i++) { const v = low + (high - low) * i / 4; svg += `<line x1="60" x2="1160" y1="${y(v)}" y2="${y(v)}" stroke="#ddd"/><text x="8" y="${y(v) + 4}">${v.toFixed(2)}</text>`; }
     trained.forEach(([name, r], k) => {
         const c = colors[k % colors.length];
-        svg += `<polyline fill="none" stroke-width="2" stroke="${c}" points="${r.curve.map(s => x(s.step) + ',' + y(s.smoothed_loss)).join(' ')}"/><text x="${80 + 120 * k}" y="340" fill="${c}">${name}</text>`;
-        r.curve.filter(s => s.eval_loss != null).forEach(s => svg += `<circle cx="${x(s.step)}" cy="${y(s.eval_loss)}" r="5" fill="${c}"/>`);
+        svg += `<line x1="${80 + 120 * k}" x2="${160 + 120 * k}" y1="346" y2="346" stroke-width="2" stroke="${c}" stroke-dasharray="${dashes[k % 5]}"/><polyline fill="none" stroke-width="2" stroke="${c}" stroke-dasharray="${dashes[k % 5]}" points="${r.curve.map(s => x(s.step) + ',' + y(s.smoothed_loss)).join(' ')}"/><text x="${80 + 120 * k}" y="340" fill="${c}">${name}</text>`;
+        r.curve.filter((s, i) => s.eval_loss != null && s.eval_loss !== r.curve[i - 1]?.eval_loss).forEach(s => svg += `<circle cx="${x(s.step)}" cy="${y(s.eval_loss)}" r="5" fill="${c}"/>`);
     });
     add(page, 'div').innerHTML = `<svg viewBox="0 0 1200 350" width="100%" font-size="13">${svg}</svg>`;
 }
