@@ -6705,7 +6705,7 @@ PEFT__INLINE const uint8_t *peft__quant_at(const peft_quant *q, const uint8_t *d
 typedef struct peft__quant_lines {
     const peft_quant *q;
     const uint8_t *data, *end;  // end: where this thread's part of the codes ends
-    int64_t first, gap, last, stride, count, k, grain;  // row r: weights [r*stride, ... + k)
+    int64_t first, gap, last, stride, count, k;  // row r: weights [r*stride, ... + k)
     int64_t ahead;  // bytes from here to what is fetched
     int64_t m, xs;  // rows of x as the product reads them, at xp + r*xs
     int bytes;  // of a number of x beside int8 and blocks: 1 with compute int8, else 2
@@ -8064,9 +8064,8 @@ typedef struct peft__quant_job {
 
 #define PEFT__QUANT_COLUMNS ((int64_t)256)  // weights expanded at a time, and columns of a task
 
-static void peft__quant_put(
-    const peft__quant_job *v, int64_t row, int64_t j, const float *sums, int64_t count) {
-    float *y = v->y + row * v->ldy + j;
+static void peft__quant_put(const peft__quant_job *v, int64_t j, const float *sums, int64_t count) {
+    float *y = v->y + j;
     if (v->beta == 0.0f && v->s == 1.0f) memcpy(y, sums, (size_t)count * sizeof(float));
     else peft__put_sums(y, sums, count, v->s, v->beta);
 }
@@ -8127,11 +8126,11 @@ static void peft__quant_columns_task(void *arg, int64_t index) {
     for (int64_t chunk = 8 * isa->width; v->fast && j + chunk <= end; j += chunk) {
         (v->w.q->map ? isa->sums4 : isa->sums8)(v->w.q, v->w.data, j, v->w.stride, v->w.k, v->x, placed);
         for (int e = 0; e < (int)chunk; e++) sums[e] = placed[v->w.q->map ? isa->place(isa->width, e) : e];
-        peft__quant_put(v, 0, j, sums, chunk);
+        peft__quant_put(v, j, sums, chunk);
     }
     if (j == end) return;
     peft__quant_add_columns(v, j, end - j, sums);
-    peft__quant_put(v, 0, j, sums, end - j);
+    peft__quant_put(v, j, sums, end - j);
 }
 
 // map [16] -> out [16], integers to be multiplied by the factor that is returned: 16320 makes integers of
@@ -8198,7 +8197,7 @@ static peft_status peft__quant_few(peft_context *ctx, const peft__matrix *c, flo
     if (q->ggml && (!transposed || q->ggml->type == PEFT_GGML_Q8_K)) whole = false;
     bool fast = whole && isa->dots4, bytes = whole && transposed && !q->map && ctx->compute == PEFT_I8;
     if (m > 1 && (m > PEFT__QUANT_ROWS || !(fast || bytes) || !transposed)) return PEFT_OK;
-    peft__quant_lines w = {q, (const uint8_t *)b->data, NULL, 0, 0, 0, stride, 0, k, grain,
+    peft__quant_lines w = {q, (const uint8_t *)b->data, NULL, 0, 0, 0, stride, 0, k,
         PEFT__MAX(PEFT__QUANT_AHEAD, 4 * stride / 2), m, 0, bytes ? 1 : 2, NULL, {0}};
     peft__quant_job v = {peft__isa_of(ctx), isa, n, tasks, s, beta, (const float *)x->data, x->row_step, fast,
         ctx->vnni && peft__quant_in_bytes(q), NULL, w, (float *)(uintptr_t)c->data, c->row_step};
