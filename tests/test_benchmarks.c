@@ -537,6 +537,13 @@ static void test_helm(void) {
     check("16 scenarios", peft_benchmark_task_count(b) == 16);
     const char *boolq[] = {"yes.", "no way"}, *king[] = {"Old king of all"}, *ran[] = {"ran."};
     check("quasi exact match", near(score(b, "boolq", boolq, 2).score, 0.5));
+    file("h3/hellaswag.jsonl", "{\"input\": \"He\", \"choices\": []}\n");
+    peft_benchmark *none = NULL;
+    peft_benchmark_desc empty;
+    memset(&empty, 0, sizeof empty);
+    empty.context = ctx, empty.name = "helm", empty.folder = "h3", empty.tasks = "hellaswag";
+    check("no choices to choose from", peft_benchmark_load(&empty, &none) == PEFT_ERROR_FORMAT && !none &&
+                                           strstr(peft_error(ctx), "h3/hellaswag.jsonl:1: \"choices\" is empty"));
     file("h2/boolq.jsonl",
          "{\"input\": \"q\", \"references\": [\"A\"]}\n{\"input\": \"q\", \"references\": [\"A\"]}\n");
     peft_benchmark *articles = load("helm", "h2", "boolq", 0, PEFT_PROMPT_PLAIN);

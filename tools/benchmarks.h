@@ -962,6 +962,7 @@ static peft_status peft__bench_add_summary(peft__bench_loader *l, const char *id
 
 static peft_status peft__bench_helm_choices(peft__bench_loader *l, const peft__json *list, peft_benchmark_example *e) {
     const char **names, **choices;
+    if (!list->child) return peft__record_fail(&l->record, "\"choices\" is empty");
     if (peft__bench_own_choices(l, e, list->length, &names, &choices)) return PEFT_ERROR_MEMORY;
     for (const peft__json *v = list->child; v; v = v->next) {
         if (v->type != PEFT__JSON_STRING) return peft__record_fail(&l->record, "\"choices\" holds something else than texts");
