@@ -17,7 +17,7 @@ runs "option without value" 2 $peft info --threads; has "option without value" "
 runs "not a number" 2 $peft info --threads two $model; has "not a number" "takes a number"
 
 runs "info" 0 $peft info $model --tensors; has "info" "decoder.final_layer_norm.weight"
-runs "info --json" 0 $peft info $model --json; has "info --json" '"type":"t5"'; has "info --json" '"weights":{'; has "info --json" '"f32":9728'
+runs "info --json" 0 $peft info $model --json; has "info --json" '"type":"t5"'; has "info --json" '"weights":{'; has "info --json" '"bf16":5505024,"f32":12288}'
 runs "info of nothing" 1 $peft info $work/nothing; has "info of nothing" "config.json"
 mkdir -p $work/broken && cp $model/config.json $work/broken/ && head -c 1000 $model/model.safetensors > $work/broken/model.safetensors
 runs "truncated weights" 1 $peft info $work/broken; has "truncated weights" "model.safetensors"
