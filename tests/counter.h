@@ -17,7 +17,7 @@ static inline void *count_alloc(size_t size, void *user) {
     counter *c = (counter *)user;
     c->calls++;
     bool fails = c->fail_at && (c->calls == c->fail_at || (c->fail_on && c->calls > c->fail_at));
-    char *p = fails || size >> 40 ? NULL : (char *)malloc(size + c->shift);
+    char *p = fails || (uint64_t)size >> 40 ? NULL : (char *)malloc(size + c->shift);
     if (!p) return NULL;
     c->live++, c->total += size;
     return p + c->shift;
