@@ -222,7 +222,7 @@ static const request requests[] = {
      "to move the {o}"},
 };
 
-typedef enum ending { AGREE, REFUSE, REFER, LATER, CONDITION } ending;
+typedef enum ending { AGREE, REFUSE, REFER, LATER, CONDITION, PAY, WITH, BUSY, HOME, UNWILLING } ending;
 
 static const struct {
     const char *reply[MOST], *close[MOST], *summary;
@@ -238,6 +238,16 @@ static const struct {
      {"Good, I will wait.", "All right, then.", "Fine, I can wait.", "All right, call me.", "Good, tell me then.", "No problem, I can wait."}, ", but {B} is not sure and will call {d}.", "not sure", "{B} will call {d}"},
     {{"Yes, but bring {f}.", "I will, if there is {f} for me.", "For some {f} I will do it.", "Only if I get some {f}.", "Bring me {f}, and I will do it.", "Yes, if you bring me some {f}.", "Sure, but only if you bring {f}.", "All right, but you have to bring some {f}.", "Of course, as long as you bring {f}."},
      {"I will do that.", "Of course.", "All right, I will.", "That's fair.", "Good, I will bring it.", "No problem, I will."}, ". {B} agrees if {A} brings {f}.", "yes", "{A} has to bring {f}"},
+    {{"For {m} dollars, yes.", "Let's say {m} dollars.", "Yes, if it is {m} dollars.", "I think of {m} dollars. Is that good?", "All right, but for {m} dollars.", "Good, for {m} dollars.", "{m} dollars, and we have a deal.", "Would {m} dollars be fair?", "Yes, for {m} dollars."},
+     {"That's not too much.", "{m} dollars is fine.", "Good, we have a deal.", "I like that.", "All right, {m} dollars.", "That sounds fair."}, ". {B} agrees for {m} dollars.", "yes", "they agree on {m} dollars"},
+    {{"Yes, and {C} will come, too.", "Sure. I will come with {C}.", "With pleasure. May I bring {C}?", "{C} and I will be there.", "Good, if {C} may come, too.", "Of course. {C} comes with me.", "All right, but I bring {C}.", "Gladly, together with {C}.", "Yes. Is it all right if {C} comes with me?"},
+     {"{C} is always welcome.", "Good, bring {C}.", "Of course, I like {C}.", "Great, I will see you both.", "The more the better.", "Sure, all of us together."}, ". {B} agrees and brings {C}.", "yes", "{B} will bring {C}"},
+    {{"{C} needs me {d}.", "I promised to help {C} {d}.", "No, I am with {C} {d}.", "I have to be with {C} {d}.", "Sorry, {d} I help {C}.", "No, {d} I have to help {C}.", "I can't. {C} needs my help {d}.", "Not now. {d} I have to go to {C}.", "Sorry, but I told {C} I would help {d}."},
+     {"Then I will do it alone.", "I see. Say hello to {C}.", "{C} is lucky.", "What a pity, but thanks.", "I understand.", "Too bad. Another time, then."}, ", but {B} has to help {C} {d}.", "no", "{B} has to help {C} {d}"},
+    {{"Yes, come to my house {t}.", "I will be at home {t}. Come then.", "Good. Meet me at my house {t}.", "Sure, I am at home {t}.", "All right. I will wait for you at home {t}.", "Of course. Ring my bell {t}.", "Yes. You will find me at home {t}.", "Gladly. Come to my door {t}.", "With pleasure. I get home {t}, so come then."},
+     {"I will come to your house.", "Good, I will be there.", "Fine, I know your house.", "Thanks, I will ring the bell.", "Great, until then.", "Perfect, I will come."}, ". {B} agrees and waits at home {t}.", "yes", "{B} waits at home {t}"},
+    {{"No, I don't want to.", "I don't feel like it.", "Not me. I don't like that.", "No, leave me alone.", "Please don't ask me that.", "I would rather not.", "No, thanks. I don't feel like it.", "Sorry, I don't want to.", "To be honest, I would rather not."},
+     {"Why are you so unfriendly?", "Then I won't ask you again.", "As you like.", "Fine, then don't.", "That's not nice of you.", "All right, I only asked."}, ", but {B} does not want to.", "no", "{B} does not want to"},
 };
 
 static const char *const greetings[MOST] = {"{A}, good to see you.", "Hi.", "Good evening, {A}.", "Hi {A}.", "Hello {A}, how are you?", "Good morning, {A}.", "Nice to see you, {A}!"};
@@ -372,6 +382,14 @@ static int facts_of(const dialogue *d, fact *f) {
     case REFER: f[n++] = (fact){"other", "Whom should {A} ask?", "{C}"}; break;
     case LATER: f[n++] = (fact){"when", "When will {B} call?", "{d}"}; break;
     case CONDITION: f[n++] = (fact){"bring", "What does {A} bring?", "{f}"}; break;
+    case PAY: f[n++] = (fact){"price", "How many dollars?", "{m}"}; break;
+    case WITH: f[n++] = (fact){"other", "Who comes with {B}?", "{C}"}; break;
+    case BUSY:
+        f[n++] = (fact){"other", "Whom does {B} help?", "{C}"};
+        f[n++] = (fact){"when", "When does {B} have to help?", "{d}"};
+        break;
+    case HOME: f[n++] = (fact){"when", "When is {B} at home?", "{t}"}; break;
+    case UNWILLING: break;
     }
     return n;
 }

@@ -12,9 +12,9 @@ set -eu
 out=$1
 work=build/model${SIZE:+-$SIZE}
 case ${SIZE:-medium} in
-small) d_model=64 d_kv=16 d_ff=96 ;;
-medium) d_model=128 d_kv=32 d_ff=192 ;;
-large) d_model=256 d_kv=64 d_ff=384 ;;
+small) d_model=64 d_kv=16 d_ff=128 ;;
+medium) d_model=128 d_kv=32 d_ff=256 ;;
+large) d_model=256 d_kv=64 d_ff=512 ;;
 *) echo "make_model.sh: SIZE=$SIZE is not small, medium or large" >&2; exit 2 ;;
 esac
 most=${EXAMPLES:-700000}
@@ -35,7 +35,7 @@ for split in train validation test; do
     build/make_data dialogsum 3000 3 --split $split
 done > $work/vocabulary.jsonl
 echo '{"prompt": "Summarize the following conversation. Summary:"}' >> $work/vocabulary.jsonl
-build/train_tokenizer --vocab 668 --output $work/init/spiece.model --jsonl prompt --jsonl completion \
+build/train_tokenizer --vocab 732 --output $work/init/spiece.model --jsonl prompt --jsonl completion \
     --jsonl dialogue --jsonl summary $work/vocabulary.jsonl
 train="build/peft train --method full --epochs 1 --batch 32 --max-source 384 --max-target 64 --warmup 30 --seed 1
     --samples 0 --force ${OPTIONS:-}"
