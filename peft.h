@@ -23744,7 +23744,7 @@ typedef struct peft__field {
 
 typedef struct peft__data_record {
     peft_context *ctx;
-    const char *path;  // path and line: for messages
+    const char *path;  // with `line` for messages
     int64_t line;
     peft__field *fields;
     int64_t count, capacity;
@@ -23763,10 +23763,7 @@ static peft_status peft__record_error(
     PEFT__FORMAT(why, sizeof(why), format);
     return peft__fail(r->ctx, status, "%s:%ld: %s", r->path, r->line, why);
 }
-
-PEFT__NOINLINE peft_status peft__record_fail(const peft__data_record *r, const char *what) {
-    return peft__record_error(r, PEFT_ERROR_FORMAT, "%s", what);
-}
+#define PEFT__BAD_RECORD(r, ...) peft__record_error(r, PEFT_ERROR_FORMAT, __VA_ARGS__)
 
 // Lengths in messages fit an int: longer names are cut.
 static int peft__shown(size_t n) { return (int)PEFT__MIN(n, (size_t)100); }
@@ -23782,13 +23779,12 @@ PEFT__NOINLINE const peft__field *peft__record_find(const peft__data_record *r, 
 // 64-bit id keeps its digits).
 static void peft__field_from_json(peft__field *f, const peft__json *v) {
     const char *p = v->string;
+    int depth = 0;
     f->null = v->type == PEFT__JSON_NULL;
     f->text = p;
     f->size = v->length;
     if (v->type == PEFT__JSON_STRING) return;
-    int depth = 0;
-    for (bool quoted = false;;
-         p++) {  // the value is parsed already: no checks of form
+    for (bool quoted = false;; p++) {  // the value is parsed already: no checks of form
         if (*p == '"') quoted = !quoted;
         else if (quoted) p += *p == '\\';
         else if (*p == '{' || *p == '[') depth++;
@@ -23832,12 +23828,13 @@ static const peft__json *peft__json_step(const peft__json *v, const char **at, c
 // "messages[0].content"). False: there is none.
 static bool peft__record_value(const peft__data_record *r, const char *name, size_t n, peft__field *out) {
     const peft__field *f = peft__record_find(r, name, n);
-    const peft__json *v = f ? NULL : r->object;
+    if (f) return *out = *f, true;
+    const peft__json *v = r->object;
     const char *at = name;
     for (bool first = true; v && at < name + n; first = false) v = peft__json_step(v, &at, name + n, first);
-    if (f) *out = *f;
-    else if (v && v != r->object) peft__field_from_json(out, v);
-    return f || (v && v != r->object);
+    if (!v || v == r->object) return false;
+    peft__field_from_json(out, v);
+    return true;
 }
 
 // The names of a record's fields for messages: "dialogue, id, summary".
@@ -23854,16 +23851,15 @@ static const char *peft__record_names(const peft__data_record *r, char out[PEFT_
 static peft_status peft__record_parse(
     const peft__data_record *r, peft__arena *scratch, const char *text, size_t n, peft__json **root) {
     peft_status status = peft__json_parse(r->ctx, scratch, text, n, "", root);
-    if (status == PEFT_ERROR_FORMAT)  // ":1: JSON: why"
-        return peft__record_error(
-            r, status, "%s", r->ctx->error + (strncmp(r->ctx->error, ":1: ", 4) == 0 ? 4 : 0));
-    return status || (*root)->type == PEFT__JSON_OBJECT ? status : peft__record_fail(r, "not a JSON object");
+    const char *why = r->ctx->error;  // ":1: JSON: why"
+    if (status != PEFT_ERROR_FORMAT) return status;
+    return PEFT__BAD_RECORD(r, "%s", why + (strncmp(why, ":1: ", 4) == 0 ? 4 : 0));
 }
 
 static peft_status peft__record_from_json(peft__data_record *r, const peft__json *object) {
     r->count = 0;
     r->object = object;
-    if (object->type != PEFT__JSON_OBJECT) return peft__record_fail(r, "not a JSON object");
+    if (object->type != PEFT__JSON_OBJECT) return PEFT__BAD_RECORD(r, "not a JSON object");
     for (const peft__json *v = object->child; v; v = v->next) {
         peft__field *f = peft__record_add(r);
         if (!f) return PEFT_ERROR_MEMORY;
@@ -23876,8 +23872,7 @@ static peft_status peft__record_from_json(peft__data_record *r, const peft__json
 // ---- templates: Jinja as Jinja2 3.1 means it
 // The parser makes a tree of terms from a template's text; a rendering walks through the tree and writes
 // text. Both keep their first failure in j->status. After it nothing more is read, computed or written, new
-// objects are the spare ones, and what functions return has no meaning: so callers need not check whether a
-// call failed.
+// objects are the spare ones, and what functions return has no meaning: so callers need not check calls.
 //
 // Example: "{{ xs|join('-') }}" becomes PRINT, whose a is FILTER "join", with a: NAME "xs" and list:
 // ARGUMENT '-'. With {"xs": [1, 2]} the NAME gives a LIST of two INTEGERs; peft__do_join gets this list as
@@ -23961,11 +23956,10 @@ typedef struct peft__jinja peft__jinja;
 // the default behind it, or 0), $ wants a text, & makes one, @ makes a list, ! gives the truth. With the
 // signature "*", v[1] is the tuple of all positional arguments and v[2] the dict of named ones.
 typedef struct peft__builtin {
-    const char *name;  // or several names, separated by spaces
+    const char *names;  // separated by spaces; the letter behind a name's ':' is j->how in its call
     peft__value (*run)(peft__jinja *j, peft__value *v);  // NULL: Jinja has it, but it is not supported
     const char *signature;
     unsigned kinds;  // PEFT__FILTER ..., and bits of the kinds of values that have it as a method
-    const char *how;  // a letter for each name: j->how tells under which name it was called; NULL: none
 } peft__builtin;
 
 enum {
@@ -24101,13 +24095,16 @@ struct peft__jinja {
     peft__area spare_area;
 };
 
+static peft__value peft__of_kind(peft__kind kind) {
+    peft__value v = {kind, false, 0, {NULL}};
+    return v;
+}
+static peft__value peft__none(void) { return peft__of_kind(PEFT__NONE); }
+
 // Records the first failure, with template, line and expression.
 static peft__value peft__stop(peft__jinja *j, peft_status status, const char *format, ...) {
     char what[PEFT__ERROR_SIZE / 2];
-    peft__value none;
-    memset(&none, 0, sizeof(none));
-    none.kind = PEFT__NONE;
-    if (j->status) return none;
+    if (j->status) return peft__none();
     PEFT__FORMAT(what, sizeof(what), format);
     const char *begin = j->at ? j->at->begin : j->t->source;
     size_t n = j->at ? PEFT__MIN(j->at->size, (size_t)80) : 0;
@@ -24117,7 +24114,7 @@ static peft__value peft__stop(peft__jinja *j, peft_status status, const char *fo
     for (const char *p = j->t->source; p < begin; p++) line += *p == '\n';
     j->status =
         peft__fail(j->t->ctx, status, "%s:%ld: %s, in: %.*s%s", j->t->name, line, what, (int)n, begin, cut);
-    return none;
+    return peft__none();
 }
 #define peft__wrong(j, ...) peft__stop(j, PEFT_ERROR_ARGUMENT, __VA_ARGS__)
 #define peft__unable(j, ...) peft__stop(j, PEFT_ERROR_UNSUPPORTED, __VA_ARGS__)  // Jinja can do this
@@ -24132,8 +24129,11 @@ static void *peft__room(peft__jinja *j, size_t size) {
     if (size > j->left) {
         j->left = PEFT__MAX(size, (size_t)16384);
         j->room = (char *)peft__arena_alloc(j->arena, j->left);
-        if (!j->room) j->left = 0, j->status = PEFT_ERROR_MEMORY;
-        if (!j->room) return NULL;
+        if (!j->room) {
+            j->left = 0;
+            j->status = PEFT_ERROR_MEMORY;
+            return NULL;
+        }
     }
     j->room += size;
     j->left -= size;
@@ -24176,13 +24176,6 @@ static bool peft__deeper(peft__jinja *j) {
     return !j->status;
 }
 
-static peft__value peft__of_kind(peft__kind kind) {
-    peft__value v;
-    memset(&v, 0, sizeof(v));
-    v.kind = kind;
-    return v;
-}
-static peft__value peft__none(void) { return peft__of_kind(PEFT__NONE); }
 static peft__value peft__missing(void) { return peft__of_kind(PEFT__MISSING); }
 static peft__value peft__integer(int64_t i) {
     peft__value v = peft__of_kind(PEFT__INTEGER);
@@ -24201,9 +24194,7 @@ static peft__value peft__real(double d) {
     return v;
 }
 static peft__value peft__text(const char *text, size_t n) {  // not copied
-    peft__value v = peft__of_kind(PEFT__TEXT);
-    v.text = text;
-    v.size = n;
+    peft__value v = {PEFT__TEXT, false, n, {text}};
     return v;
 }
 static peft__value peft__text_of(const char *text) { return peft__text(text, strlen(text)); }
@@ -24237,15 +24228,15 @@ static double peft__as_double(peft__value v) { return v.kind == PEFT__REAL ? v.r
 static peft__value peft__defined(peft__jinja *j, peft__value v) {
     if (v.kind != PEFT__UNDEFINED) return v;
     if (!v.text) return peft__stop(j, PEFT_ERROR_MISSING, "the value is undefined");
-    return peft__stop(j, PEFT_ERROR_MISSING, "%s\"%.*s\"%s", v.flag ? "there is no attribute or item " : "",
-        PEFT__SHOWN(v), v.flag ? "" : " is undefined");
+    return peft__stop(j, PEFT_ERROR_MISSING,
+        v.flag ? "there is no attribute or item \"%.*s\"" : "\"%.*s\" is undefined", PEFT__SHOWN(v));
 }
 
 static int64_t peft__whole_or(peft__jinja *j, peft__value v, int64_t standard) {
     if (!peft__some(v)) return standard;
-    if (!peft__is_whole(peft__defined(j, v)))
-        peft__wrong(j, "a whole number is needed, not '%s'", peft__kind_name(v));
-    return peft__is_whole(v) ? v.integer : standard;
+    if (peft__is_whole(peft__defined(j, v))) return v.integer;
+    peft__wrong(j, "a whole number is needed, not '%s'", peft__kind_name(v));
+    return standard;
 }
 
 static peft__value peft__text_needed(peft__jinja *j, peft__value v) {
@@ -24261,18 +24252,20 @@ static peft__value peft__big_number(peft__jinja *j) {
 
 // ---- texts
 
+static void peft__too_long(peft__jinja *j) {
+    peft__wrong(j, "its text has more than %zu bytes (max_output)", j->max_output);
+}
+
 static void peft__put(peft__jinja *j, const char *data, size_t n) {
     if (!peft__spend(j, n)) return;
-    if (n > j->max_output || j->out.size > j->max_output - n)
-        peft__wrong(j, "its text has more than %zu bytes (max_output)", j->max_output);
+    if (n > j->max_output || j->out.size > j->max_output - n) peft__too_long(j);
     else if (!peft__string_append(&j->out, data, n)) j->status = PEFT_ERROR_MEMORY;
 }
 static void peft__puts(peft__jinja *j, const char *text) { peft__put(j, text, strlen(text)); }
 static void peft__put_text(peft__jinja *j, peft__value v) { peft__put(j, v.text, v.size); }
 
 static void peft__put_times(peft__jinja *j, peft__value v, int64_t times) {
-    if (times > 0 && v.size && (uint64_t)times > j->max_output / v.size)
-        peft__wrong(j, "its text has more than %zu bytes (max_output)", j->max_output);
+    if (times > 0 && v.size && (uint64_t)times > j->max_output / v.size) peft__too_long(j);
     for (; times > 0 && !j->status; times--) peft__put_text(j, v);
 }
 
@@ -24303,12 +24296,6 @@ static size_t peft__char_end(peft__value v, size_t i) {  // of the code point th
     while (i < v.size && ((unsigned char)v.text[i] & 0xC0) == 0x80);
     return i;
 }
-static size_t peft__char_begin(peft__value v, size_t i) {  // of the code point that ends at i > 0
-    do i--;
-    while (i > 0 && ((unsigned char)v.text[i] & 0xC0) == 0x80);
-    return i;
-}
-
 // Where code point `index` begins.
 static size_t peft__byte_of(peft__jinja *j, peft__value v, int64_t index) {
     size_t i = 0;
@@ -24348,7 +24335,7 @@ static size_t peft__find(peft__jinja *j, peft__value v, peft__value what, size_t
 static peft__value peft__without(peft__value v, const peft__value *set, int sides) {
     for (int side = 1; side <= 2; side++) {
         while (sides & side && v.size) {
-            size_t begin = side == 1 ? 0 : peft__char_begin(v, v.size), end = begin;
+            size_t begin = side == 1 ? 0 : peft__utf8_before(v.text, 0, v.size), end = begin;
             uint32_t c, other = 0;
             bool found = false;
             peft__utf8_next(v.text, v.size, &end, &c);
@@ -24403,13 +24390,9 @@ static peft__entry *peft__dict_find(peft__jinja *j, const peft__object *d, peft_
 }
 
 static void peft__dict_set(peft__jinja *j, peft__object *d, peft__value key, peft__value value) {
-    peft__entry *e = peft__dict_find(j, d, key);
-    if (!e) {
-        if (!PEFT__GROW(j, d, entries)) return;
-        e = &d->entries[d->count++];
-        e->key = key;
-    }
-    e->value = value;
+    peft__entry *e = peft__dict_find(j, d, key), fresh = {key, value};
+    if (e) e->value = value;
+    else if (PEFT__GROW(j, d, entries)) d->entries[d->count++] = fresh;
 }
 
 static peft__value peft__dict_get(peft__jinja *j, const peft__object *d, peft__value key) {  // or MISSING
@@ -24439,21 +24422,20 @@ static bool peft__truth(peft__value v) {
 }
 
 static bool peft__equal(peft__jinja *j, peft__value a, peft__value b) {
-    if (peft__is_number(a) && peft__is_number(b))
-        return peft__is_whole(a) && peft__is_whole(b) ? a.integer == b.integer
-            : peft__as_double(a) == peft__as_double(b);
+    if (peft__is_whole(a) && peft__is_whole(b)) return a.integer == b.integer;
+    if (peft__is_number(a) && peft__is_number(b)) return peft__as_double(a) == peft__as_double(b);
     if (a.kind != b.kind || j->status) return false;
     if (a.kind <= PEFT__NONE) return true;
-    if (a.kind == PEFT__TEXT)
-        return a.size == b.size && peft__spend(j, a.size) && peft__same_bytes(a, b);
+    if (a.kind == PEFT__TEXT) return a.size == b.size && peft__spend(j, a.size) && peft__same_bytes(a, b);
     if (a.o == b.o || (!peft__is_sequence(a) && a.kind != PEFT__DICT)) return a.o == b.o;
-    bool same = a.o->count == b.o->count && peft__deeper(j);
+    if (a.o->count != b.o->count) return false;
+    bool same = peft__deeper(j);
     for (int64_t i = 0; i < a.o->count && same && peft__spend(j, 0); i++) {
         const peft__entry *x = &a.o->entries[i], *y;
         if (a.kind != PEFT__DICT) same = peft__equal(j, a.o->items[i], b.o->items[i]);
         else same = (y = peft__dict_find(j, b.o, x->key)) != NULL && peft__equal(j, x->value, y->value);
     }
-    j->depth -= a.o->count == b.o->count;
+    j->depth--;
     return same;
 }
 
@@ -24633,8 +24615,10 @@ static void peft__put_real(peft__jinja *j, double v, int precision) {
     char all[PEFT__DIGITS], digits[PEFT__DIGITS];
     int exponent = 1, count = 0, all_count = 0, e = 1;
     bool shortest = precision < 0, fixed = true;
-    if (v - v != 0) peft__puts(j, v == v ? "inf" : "nan");
-    if (v - v != 0) return;
+    if (v - v != 0) {
+        peft__puts(j, v == v ? "inf" : "nan");
+        return;
+    }
     if (v != 0) all_count = peft__decimal(v, all, &e);
     for (int keep = shortest ? 1 : e + precision; v != 0; keep++) {
         memcpy(digits, all, (size_t)all_count);
@@ -25019,12 +25003,8 @@ static peft__value peft__unescape(peft__jinja *j, const char *s, size_t n) {
         const char *found = c ? strchr(from, c) : NULL;
         int wanted = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0, got = 0;
         uint32_t v = 0;
-        for (s += 2; got < wanted && s < end; got++, s++) {
-            char h = peft__lower(*s);
-            int d = peft__digit(h) ? h - '0' : h >= 'a' && h <= 'f' ? h - 'a' + 10 : -1;
-            if (d < 0) break;
-            v = v * 16 + (uint32_t)d;
-        }
+        for (s += 2; got < wanted && s < end && peft__hex_digit(*s) < 16; got++)
+            v = v * 16 + peft__hex_digit(*s++);
         if (c == 'N' || peft__digit(c)) peft__unable(j, "\\%c escapes are not supported", c);
         else if (wanted && (got < wanted || v > 0x10FFFF || (v >= 0xD800 && v < 0xE000)))
             peft__wrong(j, "a bad \\%c escape", c);
@@ -26058,7 +26038,7 @@ static void peft__bind(
 
 static peft__value peft__call_builtin(
     peft__jinja *j, const peft__builtin *b, char how, peft__value subject, peft__arguments a) {
-    peft__value v[PEFT__ARGUMENTS], called = peft__text(b->name, strcspn(b->name, " "));
+    peft__value v[PEFT__ARGUMENTS], called = peft__text(b->names, strcspn(b->names, " :"));
     bool all = strchr(b->signature, '*') != NULL;
     memset(v, 0, sizeof(v));
     v[0] = subject;
@@ -26762,7 +26742,7 @@ PEFT__BUILTIN(split) {  // how: 1 from the right
         for (size_t i = right ? rest.size : 0;
              space && most != 0 && at == SIZE_MAX && (right ? i > 0 : i < rest.size);) {
             uint32_t c;
-            size_t begin = right ? peft__char_begin(rest, i) : i, end = begin;
+            size_t begin = right ? peft__utf8_before(rest.text, 0, i) : i, end = begin;
             peft__utf8_next(rest.text, rest.size, &end, &c);
             if (peft__uc_space(c)) at = begin, behind = end;
             i = right ? begin : end;
@@ -27045,99 +27025,92 @@ PEFT__BUILTIN(is_kind) {  // how: a letter from 'a' on, an index into `kinds`
 
 static const peft__builtin peft__builtins[] = {
     // methods
-    {"capitalize lower upper", peft__do_case, "&", PEFT__OF(TEXT) | PEFT__FILTER, "clu"},
-    {"title", peft__do_case, "&", PEFT__OF(TEXT), "t"},
-    {"count", peft__do_count, "$ sub$ ?start ?end", PEFT__OF(TEXT), NULL},
-    {"find rfind index rindex", peft__do_find, "$ sub$ ?start ?end", PEFT__OF(TEXT), "0123"},
-    {"startswith endswith", peft__do_begins, "$ affix ?start ?end", PEFT__OF(TEXT), "01"},
-    {"removeprefix removesuffix", peft__do_without, "$ affix$", PEFT__OF(TEXT), "01"},
-    {"format", peft__do_format, "$ *", PEFT__OF(TEXT), NULL},
-    {"isalnum isalpha isascii isdecimal isdigit islower isnumeric isspace isupper", peft__do_all_are, "$",
-        PEFT__OF(TEXT), "bacedlnsu"},
-    {"join", peft__do_join, "$ iterable@", PEFT__OF(TEXT), "1"},
-    {"lstrip rstrip strip", peft__do_strip, "$ ?chars", PEFT__OF(TEXT), "123"},
-    {"replace", peft__do_replace, "$ old$ new$ ?count#-1", PEFT__OF(TEXT), NULL},
-    {"split rsplit", peft__do_split, "$ ?sep ?maxsplit#-1", PEFT__OF(TEXT), "01"},
-    {"splitlines", peft__do_splitlines, "$ ?keepends!", PEFT__OF(TEXT), NULL},
-    {"append", peft__do_insert, "- object", PEFT__LIST_CHANGES, "a"},
-    {"insert", peft__do_insert, "- index object", PEFT__LIST_CHANGES, NULL},
-    {"clear", peft__do_clear, "-", PEFT__LIST_CHANGES | PEFT__OF(DICT), NULL},
-    {"copy", peft__do_copy, "-", PEFT__OF(LIST) | PEFT__OF(DICT), NULL},
-    {"count index", peft__do_search, "- value", PEFT__OF(LIST) | PEFT__OF(TUPLE), "ci"},
-    {"extend", peft__do_extend, "- iterable@", PEFT__LIST_CHANGES, NULL},
-    {"pop", peft__do_pop_item, "- ?index#-1", PEFT__LIST_CHANGES, NULL},
-    {"remove", peft__do_search, "- value", PEFT__LIST_CHANGES, "r"},
-    {"reverse", peft__do_reverse, "-", PEFT__LIST_CHANGES, "1"},
-    {"get", peft__do_get, "- key ?default", PEFT__OF(DICT), NULL},
-    {"pop setdefault", peft__do_get, "- key ?default", PEFT__DICT_CHANGES, "ps"},
-    {"keys values items", peft__do_view, "-", PEFT__OF(DICT), "012"},
-    {"update", peft__do_update, "- *", PEFT__DICT_CHANGES, NULL},
-    {"cycle", peft__do_cycle, "- *", PEFT__OF(LOOP), NULL},
-    {"changed", peft__do_changed, "- *", PEFT__OF(LOOP), NULL},
+    {"capitalize:c lower:l upper:u", peft__do_case, "&", PEFT__OF(TEXT) | PEFT__FILTER},
+    {"title:t", peft__do_case, "&", PEFT__OF(TEXT)},
+    {"count", peft__do_count, "$ sub$ ?start ?end", PEFT__OF(TEXT)},
+    {"find:0 rfind:1 index:2 rindex:3", peft__do_find, "$ sub$ ?start ?end", PEFT__OF(TEXT)},
+    {"startswith:0 endswith:1", peft__do_begins, "$ affix ?start ?end", PEFT__OF(TEXT)},
+    {"removeprefix:0 removesuffix:1", peft__do_without, "$ affix$", PEFT__OF(TEXT)},
+    {"format", peft__do_format, "$ *", PEFT__OF(TEXT)},
+    {"isalnum:b isalpha:a isascii:c isdecimal:e isdigit:d islower:l isnumeric:n isspace:s isupper:u",
+        peft__do_all_are, "$", PEFT__OF(TEXT)}, {"join:1", peft__do_join, "$ iterable@", PEFT__OF(TEXT)},
+    {"lstrip:1 rstrip:2 strip:3", peft__do_strip, "$ ?chars", PEFT__OF(TEXT)},
+    {"replace", peft__do_replace, "$ old$ new$ ?count#-1", PEFT__OF(TEXT)},
+    {"split:0 rsplit:1", peft__do_split, "$ ?sep ?maxsplit#-1", PEFT__OF(TEXT)},
+    {"splitlines", peft__do_splitlines, "$ ?keepends!", PEFT__OF(TEXT)},
+    {"append:a", peft__do_insert, "- object", PEFT__LIST_CHANGES},
+    {"insert", peft__do_insert, "- index object", PEFT__LIST_CHANGES},
+    {"clear", peft__do_clear, "-", PEFT__LIST_CHANGES | PEFT__OF(DICT)},
+    {"copy", peft__do_copy, "-", PEFT__OF(LIST) | PEFT__OF(DICT)},
+    {"count:c index:i", peft__do_search, "- value", PEFT__OF(LIST) | PEFT__OF(TUPLE)},
+    {"extend", peft__do_extend, "- iterable@", PEFT__LIST_CHANGES},
+    {"pop", peft__do_pop_item, "- ?index#-1", PEFT__LIST_CHANGES},
+    {"remove:r", peft__do_search, "- value", PEFT__LIST_CHANGES},
+    {"reverse:1", peft__do_reverse, "-", PEFT__LIST_CHANGES},
+    {"get", peft__do_get, "- key ?default", PEFT__OF(DICT)},
+    {"pop:p setdefault:s", peft__do_get, "- key ?default", PEFT__DICT_CHANGES},
+    {"keys:0 values:1 items:2", peft__do_view, "-", PEFT__OF(DICT)},
+    {"update", peft__do_update, "- *", PEFT__DICT_CHANGES}, {"cycle", peft__do_cycle, "- *", PEFT__OF(LOOP)},
+    {"changed", peft__do_changed, "- *", PEFT__OF(LOOP)},
     // attributes of Python's values that are missing here: using one is an error, not undefined
     {"casefold center encode expandtabs format_map isidentifier isprintable istitle ljust maketrans "
-     "partition rjust rpartition swapcase translate zfill", NULL, "", PEFT__OF(TEXT), NULL},
-    {"sort", NULL, "", PEFT__OF(LIST), NULL},
-    {"fromkeys popitem", NULL, "", PEFT__OF(DICT), NULL},
-    {"count index start stop step", NULL, "", PEFT__OF(RANGE), NULL},
-    {"isdisjoint mapping", NULL, "", PEFT__OF(VIEW), NULL},
+     "partition rjust rpartition swapcase translate zfill", NULL, "", PEFT__OF(TEXT)},
+    {"sort", NULL, "", PEFT__OF(LIST)}, {"fromkeys popitem", NULL, "", PEFT__OF(DICT)},
+    {"count index start stop step", NULL, "", PEFT__OF(RANGE)},
+    {"isdisjoint mapping", NULL, "", PEFT__OF(VIEW)},
     {"bit_count bit_length denominator from_bytes numerator to_bytes", NULL, "",
-        PEFT__OF(BOOLEAN) | PEFT__OF(INTEGER), NULL},
+        PEFT__OF(BOOLEAN) | PEFT__OF(INTEGER)},
     {"as_integer_ratio conjugate fromhex hex imag is_integer real", NULL, "",
-        PEFT__OF(BOOLEAN) | PEFT__OF(INTEGER) | PEFT__OF(REAL), NULL},
-    {"arguments caller catch_kwargs catch_varargs explicit_caller name", NULL, "", PEFT__OF(MACRO), NULL},
+        PEFT__OF(BOOLEAN) | PEFT__OF(INTEGER) | PEFT__OF(REAL)},
+    {"arguments caller catch_kwargs catch_varargs explicit_caller name", NULL, "", PEFT__OF(MACRO)},
     // tests
-    {"== eq equalto != ne < lt lessthan <= le > gt greaterthan >= ge", peft__do_is_compared, "- other",
-        PEFT__TEST, "===!!<<<ll>>>gg"},
-    {"in", peft__do_is_compared, "- seq", PEFT__TEST, "i"},
-    {"boolean float integer mapping none string undefined defined number sequence iterable callable",
-        peft__do_is_kind, "-", PEFT__TEST, "abcdefghijkl"},
-    {"divisibleby", peft__do_is_remainder, "- num", PEFT__TEST, NULL},
-    {"even odd", peft__do_is_remainder, "-", PEFT__TEST, "01"},
-    {"false true", peft__do_is_flag, "-", PEFT__TEST, "01"},
-    {"lower upper", peft__do_all_are, "&", PEFT__TEST, "lu"},
-    {"sameas", peft__do_is_same, "- other", PEFT__TEST, NULL},
-    {"escaped filter test", NULL, "- *", PEFT__TEST, NULL},
+    {"==:= eq:= equalto:= !=:! ne:! <:< lt:< lessthan:< <=:l le:l >:> gt:> greaterthan:> >=:g ge:g",
+        peft__do_is_compared, "- other", PEFT__TEST}, {"in:i", peft__do_is_compared, "- seq", PEFT__TEST},
+    {"boolean:a float:b integer:c mapping:d none:e string:f undefined:g defined:h number:i sequence:j"
+     " iterable:k callable:l", peft__do_is_kind, "-", PEFT__TEST},
+    {"divisibleby", peft__do_is_remainder, "- num", PEFT__TEST},
+    {"even:0 odd:1", peft__do_is_remainder, "-", PEFT__TEST},
+    {"false:0 true:1", peft__do_is_flag, "-", PEFT__TEST},
+    {"lower:l upper:u", peft__do_all_are, "&", PEFT__TEST},
+    {"sameas", peft__do_is_same, "- other", PEFT__TEST}, {"escaped filter test", NULL, "- *", PEFT__TEST},
     // functions
-    {"dict namespace", peft__do_dict, "- *", PEFT__GLOBAL, "01"},
-    {"cycler joiner lipsum", NULL, "- *", PEFT__GLOBAL, NULL},
-    {"raise_exception", peft__do_raise_exception, "- message&", PEFT__GLOBAL | PEFT__CHAT_ONLY, NULL},
-    {"range", peft__do_range, "- *", PEFT__GLOBAL, NULL},
-    {"strftime_now", peft__do_strftime_now, "- format$", PEFT__GLOBAL | PEFT__CHAT_ONLY, NULL},
-    {"zip", peft__do_zip, "- *", PEFT__GLOBAL | PEFT__PLAIN_ONLY, NULL},
+    {"dict:0 namespace:1", peft__do_dict, "- *", PEFT__GLOBAL},
+    {"cycler joiner lipsum", NULL, "- *", PEFT__GLOBAL},
+    {"raise_exception", peft__do_raise_exception, "- message&", PEFT__GLOBAL | PEFT__CHAT_ONLY},
+    {"range", peft__do_range, "- *", PEFT__GLOBAL},
+    {"strftime_now", peft__do_strftime_now, "- format$", PEFT__GLOBAL | PEFT__CHAT_ONLY},
+    {"zip", peft__do_zip, "- *", PEFT__GLOBAL | PEFT__PLAIN_ONLY},
     // filters
-    {"abs", peft__do_abs, "-", PEFT__FILTER, NULL}, {"attr", peft__do_attr, "- name$", PEFT__FILTER, NULL},
-    {"batch", peft__do_parts, "@ linecount# ?fill_with", PEFT__FILTER, "1"},
-    {"slice", peft__do_parts, "@ slices# ?fill_with", PEFT__FILTER, NULL},
-    {"choice", peft__do_random, "-", PEFT__FILTER | PEFT__PLAIN_ONLY, "1"},
-    {"default d", peft__do_default, "- ?default_value ?boolean!", PEFT__FILTER, NULL},
-    {"dictsort", peft__do_dictsort, "- ?case_sensitive! ?by ?reverse!", PEFT__FILTER, NULL},
-    {"first last", peft__do_end, "-", PEFT__FILTER, "01"},
-    {"float", peft__do_float, "- ?default", PEFT__FILTER, NULL},
-    {"format", peft__do_format_filter, "& *", PEFT__FILTER, NULL},
-    {"indent", peft__do_indent, "$ ?width ?first! ?blank!", PEFT__FILTER, NULL},
-    {"int", peft__do_int, "- ?default ?base#10", PEFT__FILTER, NULL},
-    {"items", peft__do_items, "-", PEFT__FILTER, NULL},
-    {"join", peft__do_join, "@ ?d ?attribute", PEFT__FILTER, NULL},
-    {"length count", peft__do_length, "-", PEFT__FILTER, NULL},
-    {"list", peft__do_same, "@", PEFT__FILTER, NULL}, {"string", peft__do_same, "&", PEFT__FILTER, NULL},
-    {"map reject select rejectattr selectattr", peft__do_map, "- *", PEFT__FILTER, "10426"},
-    {"min max unique", peft__do_extreme, "@ ?case_sensitive! ?attribute", PEFT__FILTER, "<>u"},
-    {"most_frequent", peft__do_most_frequent, "@", PEFT__FILTER | PEFT__PLAIN_ONLY, NULL},
+    {"abs", peft__do_abs, "-", PEFT__FILTER}, {"attr", peft__do_attr, "- name$", PEFT__FILTER},
+    {"batch:1", peft__do_parts, "@ linecount# ?fill_with", PEFT__FILTER},
+    {"slice", peft__do_parts, "@ slices# ?fill_with", PEFT__FILTER},
+    {"choice:1", peft__do_random, "-", PEFT__FILTER | PEFT__PLAIN_ONLY},
+    {"default d", peft__do_default, "- ?default_value ?boolean!", PEFT__FILTER},
+    {"dictsort", peft__do_dictsort, "- ?case_sensitive! ?by ?reverse!", PEFT__FILTER},
+    {"first:0 last:1", peft__do_end, "-", PEFT__FILTER},
+    {"float", peft__do_float, "- ?default", PEFT__FILTER},
+    {"format", peft__do_format_filter, "& *", PEFT__FILTER},
+    {"indent", peft__do_indent, "$ ?width ?first! ?blank!", PEFT__FILTER},
+    {"int", peft__do_int, "- ?default ?base#10", PEFT__FILTER}, {"items", peft__do_items, "-", PEFT__FILTER},
+    {"join", peft__do_join, "@ ?d ?attribute", PEFT__FILTER},
+    {"length count", peft__do_length, "-", PEFT__FILTER}, {"list", peft__do_same, "@", PEFT__FILTER},
+    {"string", peft__do_same, "&", PEFT__FILTER},
+    {"map:1 reject:0 select:4 rejectattr:2 selectattr:6", peft__do_map, "- *", PEFT__FILTER},
+    {"min:< max:> unique:u", peft__do_extreme, "@ ?case_sensitive! ?attribute", PEFT__FILTER},
+    {"most_frequent", peft__do_most_frequent, "@", PEFT__FILTER | PEFT__PLAIN_ONLY},
     {"center e escape filesizeformat forceescape groupby highlight pprint striptags truncate urlencode "
-     "urlize wordcount wordwrap xmlattr", NULL, "- *", PEFT__FILTER, NULL},
-    {"random", peft__do_random, "-", PEFT__FILTER, NULL},
-    {"replace", peft__do_replace, "& old& new& ?count#-1", PEFT__FILTER, NULL},
-    {"reverse", peft__do_reverse, "-", PEFT__FILTER, NULL},
-    {"round", peft__do_round, "- ?precision# ?method$", PEFT__FILTER, NULL},
-    {"safe", peft__do_safe, "&", PEFT__FILTER, "s"},
-    {"sort", peft__do_sort, "@ ?reverse! ?case_sensitive! ?attribute", PEFT__FILTER, NULL},
-    {"sum", peft__do_sum, "@ ?attribute ?start", PEFT__FILTER, NULL},
-    {"title", peft__do_case, "&", PEFT__FILTER, "f"},
+     "urlize wordcount wordwrap xmlattr", NULL, "- *", PEFT__FILTER},
+    {"random", peft__do_random, "-", PEFT__FILTER},
+    {"replace", peft__do_replace, "& old& new& ?count#-1", PEFT__FILTER},
+    {"reverse", peft__do_reverse, "-", PEFT__FILTER},
+    {"round", peft__do_round, "- ?precision# ?method$", PEFT__FILTER},
+    {"safe:s", peft__do_safe, "&", PEFT__FILTER},
+    {"sort", peft__do_sort, "@ ?reverse! ?case_sensitive! ?attribute", PEFT__FILTER},
+    {"sum", peft__do_sum, "@ ?attribute ?start", PEFT__FILTER}, {"title:f", peft__do_case, "&", PEFT__FILTER},
     {"tojson", peft__do_tojson, "- ?ensure_ascii! ?indent ?separators ?sort_keys!",
-        PEFT__FILTER | PEFT__CHAT_ONLY, NULL},
-    {"tojson", peft__do_tojson, "- ?indent", PEFT__FILTER | PEFT__PLAIN_ONLY, NULL},
-    {"trim", peft__do_strip, "& ?chars", PEFT__FILTER, "3"}};
+        PEFT__FILTER | PEFT__CHAT_ONLY},
+    {"tojson", peft__do_tojson, "- ?indent", PEFT__FILTER | PEFT__PLAIN_ONLY},
+    {"trim:3", peft__do_strip, "& ?chars", PEFT__FILTER}};
 
 // The builtin of a name; `kinds`: PEFT__FILTER, PEFT__TEST, PEFT__GLOBAL, or the bit of the kind whose
 // method it is.
@@ -27147,13 +27120,11 @@ static const peft__builtin *peft__find_builtin(
     for (const peft__builtin *b = peft__builtins; b < peft__builtins + PEFT__COUNT(peft__builtins); b++) {
         if (kinds < PEFT__FILTER && b->kinds & (PEFT__TEST | PEFT__GLOBAL)) break;  // methods come first
         if (!(b->kinds & kinds) || b->kinds & hidden) continue;
-        int which = 0;
-        for (const char *s = b->name, *space; s; s = space ? space + 1 : NULL, which++) {
-            space = strchr(s, ' ');
-            if (!name.size || *s != *name.text || strcspn(s, " ") != name.size ||
+        for (const char *s = b->names; s; s = strchr(s, ' '), s += s != NULL) {
+            if (!name.size || *s != *name.text || strcspn(s, " :") != name.size ||
                 memcmp(s, name.text, name.size) != 0)
                 continue;
-            *how = b->how ? b->how[which] : (char)0;
+            *how = s[name.size] == ':' ? s[name.size + 1] : (char)0;
             return b;
         }
     }
@@ -27526,8 +27497,8 @@ static peft_status peft__template_text(const peft__template *t, const peft__data
                 "field \"%.*s\" of the %s template is %s; there are: %s", peft__shown(p->size), p->text,
                 t->what, found ? "null" : "missing", peft__record_names(r, names));
         if (p->field && f.size && memchr(f.text, 0, f.size))
-            return peft__record_error(r, PEFT_ERROR_FORMAT, "field \"%.*s\" holds a NUL character",
-                peft__shown(p->size), p->text);
+            return PEFT__BAD_RECORD(
+                r, "field \"%.*s\" holds a NUL character", peft__shown(p->size), p->text);
         peft__string_append(out, f.text, f.size);
     }
     *text = out->data;
@@ -27605,8 +27576,8 @@ static peft_status peft__csv_quoted(peft__csv *c, const peft__data_record *r, pe
     if (!wrong && c->at < c->end && *c->at != c->separator && !peft__csv_at_newline(c))
         wrong = "text behind a closing quote";
     if (!wrong) return PEFT_OK;
-    return peft__record_error(r, PEFT_ERROR_FORMAT,
-        "%s; say whether quotes are RFC 4180's or (none) characters like any other", wrong);
+    return PEFT__BAD_RECORD(
+        r, "%s; say whether quotes are RFC 4180's or (none) characters like any other", wrong);
 }
 
 // Reads the next line that is not blank into r->fields[0 .. *count); `header`: as the names of new fields.
@@ -27631,7 +27602,7 @@ static peft_status peft__csv_record(peft__csv *c, peft__data_record *r, bool hea
         if (c->at == c->end || *c->at != c->separator) break;
     }
     peft__csv_skip_newline(c);
-    return valid ? PEFT_OK : peft__record_fail(r, "not valid UTF-8");
+    return valid ? PEFT_OK : PEFT__BAD_RECORD(r, "not valid UTF-8");
 }
 
 static bool peft__has_extension(
@@ -27756,7 +27727,7 @@ static peft_status peft__records_next(peft__records *s, bool *more) {
         status = peft__csv_record(c, r, false, &n);
         *more = n > 0;
         if (status || !n || n == r->count) return status;
-        return peft__record_error(r, PEFT_ERROR_FORMAT, "%ld fields, the first line names %ld", n, r->count);
+        return PEFT__BAD_RECORD(r, "%ld fields, the first line names %ld", n, r->count);
     }
     peft__json_reader j = {r->ctx, &s->scratch, c->at, s->text, c->end, r->path, 0};
     const char *begin = c->at;
@@ -27792,7 +27763,7 @@ static peft_status peft__records_next(peft__records *s, bool *more) {
         }
     }
     if (!status && !peft__utf8_valid(begin, (size_t)(j.at - begin)))
-        status = peft__record_fail(r, "not valid UTF-8");
+        status = PEFT__BAD_RECORD(r, "not valid UTF-8");
     *more = !status;
     return status ? status : peft__record_from_json(r, object);
 }
@@ -28578,7 +28549,7 @@ static peft_status peft__load_conversation(peft__loader *l) {
         l->too_long += longer;
         if (longer) continue;
         if (memchr(t.all.text, 0, t.all.size))
-            return peft__record_fail(r, "the conversation holds a NUL character");
+            return PEFT__BAD_RECORD(r, "the conversation holds a NUL character");
         const char *eos = peft__chat_token_text(c, "eos_token"), *answer = t.all.text + t.begin[i];
         size_t m = t.end[i] - t.begin[i], e = eos ? strlen(eos) : 0, end = m;
         while (end > 0 && strchr(" \t\r\n", answer[end - 1])) end--;
