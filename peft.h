@@ -15945,7 +15945,8 @@ static void peft__read_vocab_json(peft_tokenizer *t, peft__arena *a, const peft_
 
 static const char *const peft__role_keys[] = {
     "bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"};
-
+static const char *const peft__gguf_roles[] = {"tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id",
+    "tokenizer.ggml.unknown_token_id", "tokenizer.ggml.padding_token_id"};  // of the first four
 typedef struct peft__token_files {  // the files; NULL: there is none
     peft__json *config, *map, *added;  // tokenizer_config.json, special_tokens_map.json, added_tokens.json
 } peft__token_files;
@@ -16222,13 +16223,8 @@ static void peft__gguf_read_bytes(peft_tokenizer *t, const peft_gguf *g) {
 // Vocabularies of model llama (SentencePiece BPE), t5 (unigram) or gpt2 (byte-level BPE).
 static void peft__gguf_read_tokenizer(peft_tokenizer *t) {
     static const char *const lists[] = {"tokenizer.ggml.scores", "tokenizer.ggml.token_type"};
-    const struct {
-        const char *key;
-        int32_t llama, t5, *id;  // the defaults of these kinds of vocabulary
-    } ids[] = {{"tokenizer.ggml.bos_token_id", 1, -1, &t->ids.bos},
-        {"tokenizer.ggml.eos_token_id", 2, 1, &t->ids.eos},
-        {"tokenizer.ggml.unknown_token_id", 0, 2, &t->ids.unk},
-        {"tokenizer.ggml.padding_token_id", -1, 0, &t->ids.pad}};
+    static const int in_llama[] = {1, 2, 0, -1}, in_t5[] = {-1, 1, 2, 0};  // the defaults of these kinds
+    int32_t *const ids[] = {&t->ids.bos, &t->ids.eos, &t->ids.unk, &t->ids.pad};
     peft_gguf *g;
     if ((t->status = peft_gguf_open(t->ctx, t->source, &g)) != PEFT_OK) return;
     const char *model = peft_gguf_string(g, "tokenizer.ggml.model", "(none)");
@@ -16245,10 +16241,10 @@ static void peft__gguf_read_tokenizer(peft_tokenizer *t) {
         if (!e && !i && !bytes) PEFT__LOAD_FAIL(t, PEFT_ERROR_MISSING, "no %s", lists[i]);
     }
     for (int i = 0; i < 4; i++) {
-        double id = peft_gguf_number(g, ids[i].key, llama ? ids[i].llama : t5 ? ids[i].t5 : -1);
+        double id = peft_gguf_number(g, peft__gguf_roles[i], llama ? in_llama[i] : t5 ? in_t5[i] : -1);
         if (id != -1 && (!(id >= 0) || id >= (double)count || id != floor(id)))
-            PEFT__DAMAGED(t, "%s is %g of %ld tokens", ids[i].key, id, count);
-        else *ids[i].id = (int32_t)id;
+            PEFT__DAMAGED(t, "%s is %g of %ld tokens", peft__gguf_roles[i], id, count);
+        else *ids[i] = (int32_t)id;
     }
     // T5's list has 32,000 pieces and its embedding more rows: converters pad the list, but the sentinels
     // belong right behind the pieces.
@@ -16259,7 +16255,7 @@ static void peft__gguf_read_tokenizer(peft_tokenizer *t) {
     }
     for (int64_t i = 0; i < count && !t->status; i++) peft__gguf_read_piece(t, g, i);
     for (int i = 0; i < 4; i++)
-        if (*ids[i].id >= count) *ids[i].id = -1;
+        if (*ids[i] >= count) *ids[i] = -1;
     t->kind = t5 ? PEFT__UNIGRAM : PEFT__BPE;
     t->escape_spaces = true;
     t->dummy_prefix = peft_gguf_bool(g, "tokenizer.ggml.add_space_prefix", true);
@@ -16430,7 +16426,7 @@ static peft_status peft__gguf_set_tokenizer(peft_gguf_writer *w, const peft_toke
     if (!status && !bytes)
         status = peft_gguf_set_number(w, "tokenizer.ggml.remove_extra_whitespaces", PEFT_GGUF_BOOL, squeeze);
     if (!status && t->ids.unk >= 0)
-        status = peft_gguf_set_number(w, "tokenizer.ggml.unknown_token_id", PEFT_GGUF_U32, t->ids.unk);
+        status = peft_gguf_set_number(w, peft__gguf_roles[2], PEFT_GGUF_U32, t->ids.unk);
     peft__arena_free(&a);
     return status;
 }
@@ -23863,9 +23859,9 @@ static peft_status peft__record_from_json(peft__data_record *r, const peft__json
     for (const peft__json *v = object->child; v; v = v->next) {
         peft__field *f = peft__record_add(r);
         if (!f) return PEFT_ERROR_MEMORY;
+        peft__field_from_json(f, v);
         f->name = v->key;
         f->name_size = v->key_length;
-        peft__field_from_json(f, v);
     }
     return PEFT_OK;
 }
@@ -27209,7 +27205,7 @@ PEFTDEF peft_status peft_template_create(const peft_template_desc *d, peft_templ
     const peft_template_limits *l = &d->limits;
     if (l->max_steps < 0 || l->max_depth < 0)
         return PEFT__REFUSE(ctx, "%s: a limit is negative", name);
-    peft_template *t = (peft_template *)peft__calloc(ctx, 1, sizeof(peft_template));
+    peft_template *t = PEFT__CALLOC(ctx, 1, peft_template);
     if (!t) return PEFT_ERROR_MEMORY;
     t->ctx = ctx;
     t->desc = *d;
@@ -27219,11 +27215,7 @@ PEFTDEF peft_status peft_template_create(const peft_template_desc *d, peft_templ
     t->limits.max_depth = l->max_depth ? l->max_depth : 400;
     t->limits.max_output = l->max_output ? l->max_output : (size_t)16 << 20;
     t->limits.max_memory = l->max_memory ? l->max_memory : (size_t)64 << 20;
-    peft__arena_init(&t->tree, ctx);
-    peft__arena_init(&t->values, ctx);
-    peft__arena_init(&t->input, ctx);
-    peft__string_init(&t->out, ctx);
-    peft__string_init(&t->spans, ctx);
+    t->tree.ctx = t->values.ctx = t->input.ctx = t->out.ctx = t->spans.ctx = ctx;
     t->name = peft__arena_copy(&t->tree, name);
     t->source = t->name ? (char *)peft__arena_alloc(&t->tree, n + 1) : NULL;
     peft_status status = t->source ? peft__template_compile(t, d->text, n) : PEFT_ERROR_MEMORY;
@@ -27264,10 +27256,8 @@ PEFTDEF peft_status peft_template_render(
     if (!t || !json)
         return t ? PEFT__REFUSE(t->ctx, "%s: no values", t->name) : PEFT_ERROR_ARGUMENT;
     peft__arena_reset(&t->input);
-    peft_status status =
-        peft__json_parse(t->ctx, &t->input, json, length ? length : strlen(json), t->name, &record);
-    if (!status) status = peft__template_run(t, record);
-    if (status) return status;
+    PEFT__TRY(peft__json_parse(t->ctx, &t->input, json, length ? length : strlen(json), t->name, &record));
+    PEFT__TRY(peft__template_run(t, record));
     *text = t->out.data;
     if (size) *size = t->out.size;
     return PEFT_OK;
@@ -27327,12 +27317,13 @@ static peft_status peft__template_split(peft_context *ctx, peft__arena *arena, c
 
 // Finds a field of the record in single braces, which was probably meant to be filled in.
 static const char *peft__template_doubt(const peft__data_record *r, const peft__part *part, int *size) {
-    for (const char *p = part->text, *end = p + part->size; p < end; p++) {
-        const char *close = *p == '{' ? (const char *)memchr(p, '}', (size_t)(end - p)) : NULL, *name = p + 1;
-        size_t width = close ? (size_t)(close - name) : 0;
+    for (const char *p = part->text, *end = p + part->size, *close; p < end; p++) {
+        if (*p != '{' || !(close = (const char *)memchr(p, '}', (size_t)(end - p)))) continue;
+        const char *name = p + 1;
+        size_t width = (size_t)(close - name);
         peft__trim(&name, &width);
         if (!width || !peft__record_find(r, name, width)) continue;
-        *size = (int)PEFT__MIN(close + 1 - p, (ptrdiff_t)100);
+        *size = peft__shown((size_t)(close + 1 - p));
         return p;
     }
     return NULL;
@@ -27356,13 +27347,13 @@ static peft_status peft__template_check(const peft__template *t, const peft__dat
     }
     if (filled && !doubt) return PEFT_OK;
     peft__record_names(r, names);
-    return doubt
-        ? PEFT__REFUSE(r->ctx,
+    if (doubt)
+        return PEFT__REFUSE(r->ctx,
             "%s template: \"%.*s\" would stand there as it is; a field is written {{name}}. Fields of %s: %s",
-            t->what, n, doubt, r->path, names)
-        : PEFT__REFUSE(r->ctx,
-            "%s template: no {{field}} in it, every %s would be the same. Fields of %s: %s", t->what, t->what,
-            r->path, names);
+            t->what, n, doubt, r->path, names);
+    return PEFT__REFUSE(r->ctx,
+        "%s template: no {{field}} in it, every %s would be the same. Fields of %s: %s", t->what, t->what,
+        r->path, names);
 }
 
 // Whether a template has more than names of fields and paths to values inside of them: then Jinja renders
@@ -27382,8 +27373,7 @@ static bool peft__is_jinja(const peft__data_record *r, const char *text) {
             if (name[i] && strchr("|()+*/%~=<>:,!{}", name[i])) return true;
             if (name[i] == '[' && i + 1 < n && peft__name_char(name[i + 1], true)) return true;
             for (int64_t k = 0; k < PEFT__COUNT(words); k++)
-                if (n - i > strlen(words[k]) && memcmp(name + i, words[k], strlen(words[k])) == 0)
-                    return true;
+                if (n - i > strlen(words[k]) && peft__starts(name + i, words[k])) return true;
         }
     }
     return false;
@@ -27403,9 +27393,9 @@ static peft_status peft__template_open(const peft__data_record *r, peft__arena *
     j.name = name;
     j.seed = d ? d->seed : 0;
     out->what = what;
-    peft_status status = peft_template_create(&j, &out->jinja);
-    if (!status) out->jinja->strict = true;
-    return status;
+    PEFT__TRY(peft_template_create(&j, &out->jinja));
+    out->jinja->strict = true;
+    return PEFT_OK;
 }
 
 static void peft__template_close(peft__template *t) {
@@ -27434,21 +27424,20 @@ static peft__json peft__json_of(peft__json_type type, const char *text, size_t n
     return v;
 }
 
-static const char peft__bars[] =
-    "3ed2dface8203c4c9dfb1a5dc58e41e0";  // for ||| in a record's texts, as in promptsource
-
+// Stands for ||| in a record's texts, as in promptsource.
+static const char peft__bars[] = "3ed2dface8203c4c9dfb1a5dc58e41e0";
 static const char *peft__swapped(
     peft__arena *a, const char *text, size_t n, const char *from, const char *to, size_t *size) {
-    size_t m = strlen(from);
-    char *out = (char *)peft__arena_alloc(a, n / m * strlen(to) + n + 1);
-    *size = 0;
+    size_t m = strlen(from), k = strlen(to);
+    char *out = (char *)peft__arena_alloc(a, n / m * k + n + 1), *put = out;
     for (size_t i = 0; out && i < n;) {
         bool found = n - i >= m && memcmp(text + i, from, m) == 0;
-        memcpy(out + *size, found ? to : text + i, found ? strlen(to) : 1);
-        *size += found ? strlen(to) : 1;
+        memcpy(put, found ? to : text + i, found ? k : 1);
+        put += found ? k : 1;
         i += found ? m : 1;
     }
-    if (out) out[*size] = 0;
+    if (out) *put = 0;
+    *size = (size_t)(put - out);
     return out;
 }
 
@@ -27484,8 +27473,8 @@ static peft_status peft__template_text(const peft__template *t, const peft__data
         if (!status && memchr(*text, 0, *size))
             status = PEFT__MALFORMED(r->ctx, "the %s holds a NUL character", t->what);
         if (!status || status == PEFT_ERROR_MEMORY) return status;
-        return peft__record_error(
-            r, status, "%s; there are: %s", r->ctx->error, peft__record_names(r, names));
+        peft__record_names(r, names);
+        return peft__record_error(r, status, "%s; there are: %s", r->ctx->error, names);
     }
     peft__string_append(out, "", 0);  // so that an empty result is not NULL
     for (int64_t i = 0; i < t->count; i++) {
@@ -27512,10 +27501,8 @@ PEFTDEF peft_status peft_template_fill(peft_context *ctx, const char *text, cons
     PEFT__NEEDS(ctx, json);
     PEFT__NEEDS(ctx, out);
     *out = NULL;
-    peft__arena scratch;
-    peft__string filled;
-    peft__arena_init(&scratch, ctx);
-    peft__string_init(&filled, ctx);
+    peft__arena scratch = PEFT__EMPTY_ARENA(ctx);
+    peft__string filled = PEFT__EMPTY_STRING(ctx);
     peft__data_record r = {ctx, "values", 1, NULL, 0, 0, NULL};
     peft__template t;
     peft__json *object = NULL;
@@ -27538,9 +27525,9 @@ PEFTDEF peft_status peft_template_fill(peft_context *ctx, const char *text, cons
 // ---- files of records: tables (RFC 4180), JSON lines, one JSON array
 
 static bool peft__blank(const char *s, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if (s[i] != ' ' && s[i] != '\t' && s[i] != '\r') return false;
-    return true;
+    size_t i = 0;
+    while (i < n && (s[i] == ' ' || s[i] == '\t' || s[i] == '\r')) i++;
+    return i == n;
 }
 
 typedef struct peft__csv {  // the state of a reader of tables, or of JSON
@@ -27605,8 +27592,7 @@ static peft_status peft__csv_record(peft__csv *c, peft__data_record *r, bool hea
     return valid ? PEFT_OK : PEFT__BAD_RECORD(r, "not valid UTF-8");
 }
 
-static bool peft__has_extension(
-    const char *path, const char *extension) {  // `extension` is in lower case, the path's in any
+static bool peft__has_extension(const char *path, const char *extension) {  // in lower case, the path in any
     size_t n = strlen(path), m = strlen(extension);
     return n >= m && peft__same_word(path + n - m, m, extension);
 }
@@ -27676,15 +27662,14 @@ static peft_status peft__records_format(
     }
     s->kind = k >= 3 ? PEFT__TABLE : first == '[' ? PEFT__JSON_LIST : PEFT__JSON_RECORDS;
     s->table.separator = k == 4 ? '\t' : ',';
-    for (bool open = s->kind == PEFT__JSON_LIST; open;
-         s->table.at++) {  // to the first element, behind the bracket
+    for (bool open = s->kind == PEFT__JSON_LIST; open; s->table.at++) {  // to behind the bracket
         open = *s->table.at != '[';
         s->table.next_line += *s->table.at == '\n';
     }
+    if (s->kind != PEFT__TABLE) return PEFT_OK;
     int64_t n = 0;
-    peft_status status = s->kind == PEFT__TABLE ? peft__csv_record(&s->table, &s->record, true, &n) : PEFT_OK;
-    if (status || n || s->kind != PEFT__TABLE) return status;
-    return PEFT__MALFORMED(ctx, "%s: empty: the first line has to name the columns", path);
+    PEFT__TRY(peft__csv_record(&s->table, &s->record, true, &n));
+    return n ? PEFT_OK : PEFT__MALFORMED(ctx, "%s: empty: the first line has to name the columns", path);
 }
 
 static peft_status peft__records_open(
@@ -27763,7 +27748,7 @@ static peft_status peft__records_next(peft__records *s, bool *more) {
         }
     }
     if (!status && !peft__utf8_valid(begin, (size_t)(j.at - begin)))
-        status = PEFT__BAD_RECORD(r, "not valid UTF-8");
+        return PEFT__BAD_RECORD(r, "not valid UTF-8");
     *more = !status;
     return status ? status : peft__record_from_json(r, object);
 }
@@ -27787,9 +27772,9 @@ static const char *peft__chat_token_text(const peft_chat *c, const char *key) {
 }
 
 static peft_status peft__chat_token(peft_chat *c, const char *key, const char *text, size_t n) {
+    if (peft__chat_token_text(c, key)) return PEFT_OK;  // the first file that names it counts
     peft__json own = peft__json_of(PEFT__JSON_STRING, peft__arena_strdup(&c->arena, text, n), n),
                *before = c->tokens, **end;
-    if (peft__chat_token_text(c, key)) return PEFT_OK;  // the first file that names it counts
     end = own.string ? peft__json_put(&c->arena, &c->tokens, key, own) : NULL;
     if (end) *end = before;
     return end ? PEFT_OK : PEFT_ERROR_MEMORY;
@@ -27798,14 +27783,11 @@ static peft_status peft__chat_token(peft_chat *c, const char *key, const char *t
 // Reads bos_token, eos_token, ... of tokenizer_config.json or special_tokens_map.json, if the file exists:
 // texts, or objects with "content".
 static peft_status peft__chat_read_tokens(peft_chat *c, const char *path, peft__json **root) {
-    static const char *const keys[] = {
-        "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
     if (!path) return PEFT_ERROR_MEMORY;
     peft_status status = peft__file_exists(c->ctx, path) ? peft__json_read(&c->scratch, path, root) : PEFT_OK;
-    for (int64_t i = 0; i < PEFT__COUNT(keys) && !status && *root; i++) {
-        const peft__json *v = peft__json_get(*root, keys[i]);
-        if (peft__json_is(v, PEFT__JSON_OBJECT)) v = peft__json_get(v, "content");
-        if (peft__json_is(v, PEFT__JSON_STRING)) status = peft__chat_token(c, keys[i], v->string, v->length);
+    for (int64_t i = 0; i < PEFT__COUNT(peft__role_keys) && !status; i++) {
+        const peft__json *v = peft__token_name(peft__json_get(*root, peft__role_keys[i]));
+        if (v) status = peft__chat_token(c, peft__role_keys[i], v->string, v->length);
     }
     return status;
 }
@@ -27854,44 +27836,38 @@ static peft_status peft__chat_from_folder(peft_chat *c, const peft_chat_desc *d)
                *name = d->name ? d->name : "default";
     peft__json *root = NULL, *other = NULL;
     const peft__json *text = NULL;
-    peft_status status = peft__chat_read_tokens(c, config, &root);
-    if (!status) status = peft__chat_read_tokens(c, map, &other);
-    if (!status && !jinja) status = PEFT_ERROR_MEMORY;
-    if (status) return status;
+    PEFT__TRY(peft__chat_read_tokens(c, config, &root));
+    PEFT__TRY(peft__chat_read_tokens(c, map, &other));
+    if (!jinja) return PEFT_ERROR_MEMORY;
     if (d->text) return peft__chat_compile(c, d, d->text, strlen(d->text), "chat template");
-    if (strcmp(name, "default") == 0 &&
-        peft__file_exists(c->ctx, jinja)) {  // as in transformers, the file counts first
+    if (strcmp(name, "default") == 0 && peft__file_exists(c->ctx, jinja)) {  // first, as in transformers
         char *file = NULL;
         size_t n = 0;
-        status = peft__read_all(c->ctx, jinja, &file, &n);
+        peft_status status = peft__read_all(c->ctx, jinja, &file, &n);
         if (!status) status = peft__chat_compile(c, d, file, n, jinja);
         peft__free(c->ctx, file);
         return status;
     }
-    status = peft__chat_named(c, peft__json_get(root, "chat_template"), name, config, &text);
-    if (!status && text) return peft__chat_compile(c, d, text->string, text->length, config);
-    return status ? status : peft__fail(c->ctx, PEFT_ERROR_MISSING,
+    PEFT__TRY(peft__chat_named(c, peft__json_get(root, "chat_template"), name, config, &text));
+    if (text) return peft__chat_compile(c, d, text->string, text->length, config);
+    return peft__fail(c->ctx, PEFT_ERROR_MISSING,
         "%s: the model brings no chat template (no chat_template in tokenizer_config.json, no "
         "chat_template.jinja)", d->path);
 }
 
 static peft_status peft__chat_from_gguf(peft_chat *c, const peft_chat_desc *d) {
-    static const char *const keys[][2] = {{"bos_token", "tokenizer.ggml.bos_token_id"},
-        {"eos_token", "tokenizer.ggml.eos_token_id"}, {"unk_token", "tokenizer.ggml.unknown_token_id"},
-        {"pad_token", "tokenizer.ggml.padding_token_id"}};
     peft_gguf *g = NULL;
     char key[96];
     size_t n = 0;
     peft_status status = peft_gguf_open(c->ctx, d->path, &g);
-    for (int i = 0; i < 4 && !status; i++) {
-        double id = peft_gguf_number(g, keys[i][1], -1);
+    for (int i = 0; i < PEFT__COUNT(peft__gguf_roles) && !status; i++) {
+        double id = peft_gguf_number(g, peft__gguf_roles[i], -1);
         const char *token =
             id >= 0 ? peft_gguf_array_string(g, "tokenizer.ggml.tokens", (int64_t)id, &n) : NULL;
-        if (token) status = peft__chat_token(c, keys[i][0], token, n);
+        if (token) status = peft__chat_token(c, peft__role_keys[i], token, n);
     }
-    bool usual = !d->name || strcmp(d->name, "default") == 0;
-    PEFT__PRINT(key, "tokenizer.chat_template%s%s", usual ? "" : ".",
-        usual ? "" : d->name);
+    bool named = d->name && strcmp(d->name, "default") != 0;
+    PEFT__PRINT(key, "tokenizer.chat_template%s%s", named ? "." : "", named ? d->name : "");
     const char *text = status ? NULL : d->text ? d->text : peft_gguf_string(g, key, NULL);
     if (!status && !text) status = peft__fail(c->ctx, PEFT_ERROR_MISSING, "%s: no %s", d->path, key);
     if (!status) status = peft__chat_compile(c, d, text, strlen(text), d->path);
@@ -27915,13 +27891,11 @@ PEFTDEF peft_status peft_chat_open(const peft_chat_desc *d, peft_chat **out) {
     if (!d->context) return PEFT_ERROR_ARGUMENT;
     if (!d->path && !d->text)
         return PEFT__REFUSE(d->context, "peft_chat_open: neither path nor text");
-    peft_chat *c = (peft_chat *)peft__calloc(d->context, 1, sizeof(peft_chat));
+    peft_chat *c = PEFT__CALLOC(d->context, 1, peft_chat);
     if (!c) return PEFT_ERROR_MEMORY;
     c->ctx = d->context;
     c->tokenizer = d->tokenizer;
-    peft__string_init(&c->whole, c->ctx);
-    peft__arena_init(&c->arena, c->ctx);
-    peft__arena_init(&c->scratch, c->ctx);
+    c->whole.ctx = c->arena.ctx = c->scratch.ctx = c->ctx;
     peft_status status = !d->path ? peft__chat_compile(c, d, d->text, strlen(d->text), "chat template")
         : peft__ends_with(d->path, ".gguf") ? peft__chat_from_gguf(c, d) : peft__chat_from_folder(c, d);
     if (status) peft_chat_close(c);
@@ -27933,14 +27907,12 @@ PEFTDEF peft_status peft_chat_open(const peft_chat_desc *d, peft_chat **out) {
 static peft_status peft__chat_forged(peft_chat *c, const peft__json *v) {
     const char *held = NULL;
     peft_status status = PEFT_OK;
-    for (const peft__json *i = v->child; i && !status; i = i->next) status = peft__chat_forged(c, i);
-    if (status || v->type != PEFT__JSON_STRING) return status;
+    for (const peft__json *i = v->child; i; i = i->next) PEFT__TRY(peft__chat_forged(c, i));
+    if (v->type != PEFT__JSON_STRING) return PEFT_OK;
     for (const peft__json *m = c->tokens; m; m = m->next)
         if (m->length && strstr(v->string, m->string) && (strcmp(m->key, "unk_token") != 0 || c->tokenizer))
             held = m->string;
-    peft_ids plain, special;
-    memset(&plain, 0, sizeof(plain));
-    memset(&special, 0, sizeof(special));
+    peft_ids plain = {NULL, 0, 0}, special = {NULL, 0, 0};
     if (c->tokenizer && !held) {
         int64_t at = 0;
         status = peft_encode(c->tokenizer, v->string, v->length, &plain);
@@ -27951,8 +27923,7 @@ static peft_status peft__chat_forged(peft_chat *c, const peft__json *v) {
     }
     peft_ids_free(c->ctx, &plain);
     peft_ids_free(c->ctx, &special);
-    if (!held) return status;
-    return PEFT__REFUSE(c->ctx, "a message holds %s, which only the format may", held);
+    return held ? PEFT__REFUSE(c->ctx, "a message holds %s, which only the format may", held) : status;
 }
 
 // Appends a message {"role", "content"} as peft__json_put does; `content`: the value to copy.
@@ -27971,16 +27942,14 @@ static peft_status peft__sharegpt(peft_chat *c, const peft__json *turn, peft__js
         {"tool", "tool"}};
     const char *from = peft__json_text(turn, "from", NULL);
     const peft__json *value = peft__json_get(turn, "value");
-    int64_t i = 0;
     if (!from || !peft__json_is(value, PEFT__JSON_STRING))
         return PEFT__MALFORMED(c->ctx, "a turn of conversations has no from or no value");
-    while (i < PEFT__COUNT(roles) && strcmp(from, roles[i][0]) != 0) i++;
-    if (i < PEFT__COUNT(roles)) {
-        *end = peft__message(&c->scratch, *end, roles[i][1], value);
-        return PEFT_OK;
-    }
-    return PEFT__CANNOT(c->ctx, "a turn of conversations is from \"%s\": not human, gpt, system or tool",
-        from);
+    int64_t row = PEFT__ROW(roles, from);
+    if (row < 0)
+        return PEFT__CANNOT(
+            c->ctx, "a turn of conversations is from \"%s\": not human, gpt, system or tool", from);
+    *end = peft__message(&c->scratch, *end, roles[row][1], value);
+    return PEFT_OK;
 }
 
 // Adds Alpaca's instruction, input and output as messages.
@@ -28048,11 +28017,8 @@ static peft_status peft__chat_values(
     }
     if (!status) status = turn ? peft__chat_forged(c, all) : PEFT_ERROR_MEMORY;
     for (const peft__json *m = all->child; m; m = m->next) all->length++;
-    for (const peft__json *m = record->type == PEFT__JSON_OBJECT ? record->child : NULL; m; m = m->next) {
-        int64_t i = 0;
-        while (i < PEFT__COUNT(taken) && strcmp(m->key, taken[i]) != 0) i++;
-        if (i == PEFT__COUNT(taken)) tail = peft__json_put(a, tail, NULL, *m);
-    }
+    for (const peft__json *m = record->type == PEFT__JSON_OBJECT ? record->child : NULL; m; m = m->next)
+        if (PEFT__ROW(taken, m->key) < 0) tail = peft__json_put(a, tail, NULL, *m);
     for (int i = 0; i < 2; i++)
         if (!peft__json_get(*values, absent[i]))
             tail = peft__json_put(a, tail, absent[i], peft__json_of(PEFT__JSON_NULL, NULL, 0));
@@ -28065,8 +28031,7 @@ static peft_status peft__chat_values(
 // Renders the first `count` messages. *out belongs to the template until its next run.
 static peft_status peft__chat_render(peft_chat *c, peft__json *values, peft__json *messages, int64_t count,
     bool generation, peft__value *out) {
-    peft__json *flag = values->child, *all = messages->child, **end = &messages->child;
-    size_t length = messages->length;
+    peft__json *flag = values->child, whole = *messages, **end = &messages->child;
     while (flag->next) flag = flag->next;
     flag->boolean = generation;
     for (int64_t i = 0; i < count; i++) end = &(*end)->next;
@@ -28075,8 +28040,7 @@ static peft_status peft__chat_render(peft_chat *c, peft__json *values, peft__jso
     messages->length = (size_t)count;
     peft_status status = peft__template_run(c->jinja, values);
     *end = rest;
-    messages->child = all;
-    messages->length = length;
+    *messages = whole;
     *out = peft__text(c->jinja->out.data, c->jinja->out.size);
     return status;
 }
@@ -28086,8 +28050,8 @@ static peft_status peft__chat_read(
     peft_chat *c, const char *json, peft__json **values, peft__json **messages) {
     peft__json *record = NULL;
     peft__arena_reset(&c->scratch);
-    peft_status status = peft__json_parse(c->ctx, &c->scratch, json, strlen(json), "conversation", &record);
-    return status ? status : peft__chat_values(c, record, values, messages);
+    PEFT__TRY(peft__json_parse(c->ctx, &c->scratch, json, strlen(json), "conversation", &record));
+    return peft__chat_values(c, record, values, messages);
 }
 
 PEFTDEF peft_status peft_chat_text(
@@ -28098,11 +28062,9 @@ PEFTDEF peft_status peft_chat_text(
     PEFT__NEEDS(c->ctx, text);
     peft__json *values = NULL, *messages = NULL;
     peft__value all;
-    peft_status status = peft__chat_read(c, json, &values, &messages);
-    if (!status)
-        status =
-            peft__chat_render(c, values, messages, (int64_t)messages->length, add_generation_prompt, &all);
-    if (status) return status;
+    PEFT__TRY(peft__chat_read(c, json, &values, &messages));
+    PEFT__TRY(
+        peft__chat_render(c, values, messages, (int64_t)messages->length, add_generation_prompt, &all));
     *text = all.text;
     if (size) *size = all.size;
     return PEFT_OK;
@@ -28129,8 +28091,7 @@ static peft_status peft__chat_turns(peft_chat *c, peft__json *values, peft__json
     int64_t n = (int64_t)messages->length, answers = 0, at = 0;
     peft__value before, with;
     memset(out, 0, sizeof(*out));
-    peft_status status = peft__chat_render(c, values, messages, n, false, &with);
-    if (status) return status;
+    PEFT__TRY(peft__chat_render(c, values, messages, n, false, &with));
     c->whole.size = 0;
     out->begin = PEFT__ARENA(&c->scratch, 2 * (n + 1), size_t);
     if (!peft__string_append(&c->whole, with.text, with.size) || !out->begin) return PEFT_ERROR_MEMORY;
@@ -28158,11 +28119,10 @@ static peft_status peft__chat_turns(peft_chat *c, peft__json *values, peft__json
             out->count++;
             continue;
         }
-        status = peft__chat_render(c, values, messages, at, true, &before);
+        PEFT__TRY(peft__chat_render(c, values, messages, at, true, &before));
         size_t begin = before.size;
-        bool exact = !status && peft__begins_with(out->all, before);
-        if (!status) status = peft__chat_render(c, values, messages, at + 1, false, &with);
-        if (status) return status;
+        bool exact = peft__begins_with(out->all, before);
+        PEFT__TRY(peft__chat_render(c, values, messages, at + 1, false, &with));
         if (!exact || with.size < begin || !peft__begins_with(out->all, with))
             return PEFT__CANNOT(c->ctx,
                 "%s: answer %ld does not begin where the generation prompt ends, or changes with what "
@@ -28210,7 +28170,7 @@ PEFTDEF peft_status peft_chat_tokens(
     size_t from = 0;
     peft_status status = peft__chat_read(c, json, &values, &messages);
     if (!status) status = peft__chat_turns(c, values, messages, turns, 0, &t);
-    for (int64_t i = 0; !status && i <= t.count; i++) {  // the text before a learned part, then the part
+    for (int64_t i = 0; !status && i <= t.count; i++) {  // what comes before a learned part, then the part
         size_t ends[2] = {i < t.count ? t.begin[i] : t.all.size, i < t.count ? t.end[i] : t.all.size};
         for (int learned = 0; learned < 2 && !status; learned++) {
             if (ends[learned] > from)
@@ -28307,7 +28267,7 @@ PEFTDEF peft_status peft_chat_format(peft_context *ctx, peft_chat_kind kind,
 // ---- datasets
 
 static peft_status peft__dataset_create(peft_context *ctx, peft_dataset **out) {
-    *out = (peft_dataset *)peft__calloc(ctx, 1, sizeof(peft_dataset));
+    *out = PEFT__CALLOC(ctx, 1, peft_dataset);
     if (!*out) return PEFT_ERROR_MEMORY;
     (*out)->ctx = ctx;
     peft__arena_init(&(*out)->arena, ctx);
@@ -28336,28 +28296,26 @@ static peft_status peft__dataset_add(peft_dataset *d, const char *prompt, size_t
     return PEFT_OK;
 }
 
+// Example i; an empty one if there is no such example.
 static const peft__data_example *peft__example_at(const peft_dataset *d, int64_t i) {
-    return d && i >= 0 && i < d->count ? &d->examples[i] : NULL;
+    static const peft__data_example none = {NULL, NULL, NULL, NULL};
+    return d && i >= 0 && i < d->count ? &d->examples[i] : &none;
 }
 
 PEFTDEF int64_t peft_dataset_count(const peft_dataset *d) { return d ? d->count : 0; }
 PEFTDEF const char *peft_dataset_fields(const peft_dataset *d) { return d && d->fields ? d->fields : ""; }
 PEFTDEF const char *peft_dataset_prompt(const peft_dataset *d, int64_t i) {
-    const peft__data_example *e = peft__example_at(d, i);
-    return e ? e->prompt : NULL;
+    return peft__example_at(d, i)->prompt;
 }
 PEFTDEF const char *peft_dataset_completion(const peft_dataset *d, int64_t i) {
-    const peft__data_example *e = peft__example_at(d, i);
-    return e ? e->completion : NULL;
+    return peft__example_at(d, i)->completion;
 }
 PEFTDEF const char *peft_dataset_task(const peft_dataset *d, int64_t i) {
-    const peft__data_example *e = peft__example_at(d, i);
-    return e ? e->task : NULL;
+    return peft__example_at(d, i)->task;
 }
 PEFTDEF const char *peft_dataset_choice(const peft_dataset *d, int64_t i, int64_t k) {
-    const peft__data_example *e = peft__example_at(d, i);
-    if (!e || !e->choices || k < 0) return NULL;
-    const char *const *choice = e->choices;
+    const char *const *choice = peft__example_at(d, i)->choices;
+    if (!choice || k < 0) return NULL;
     while (k && *choice) choice++, k--;
     return *choice;
 }
@@ -28367,14 +28325,11 @@ static peft_status peft__dataset_take(
     peft_dataset *to, const peft_dataset *from, int64_t i, const char *task) {
     const peft__data_example *e = &from->examples[i];
     size_t n = 0;
-    const char **list = NULL;
     while (e->choices && e->choices[n]) n++;
-    if (n) list = (const char **)peft__arena_alloc(&to->arena, (n + 1) * sizeof(char *));
-    for (size_t k = 0; k < n && list; k++)
-        if (!(list[k] = peft__arena_copy(&to->arena, e->choices[k])))
-            return PEFT_ERROR_MEMORY;
+    const char **list = n ? PEFT__ZEROS(&to->arena, n + 1, const char *) : NULL;
     if (n && !list) return PEFT_ERROR_MEMORY;
-    if (list) list[n] = NULL;
+    for (size_t k = 0; k < n; k++)
+        if (!(list[k] = peft__arena_copy(&to->arena, e->choices[k]))) return PEFT_ERROR_MEMORY;
     return peft__dataset_add(
         to, e->prompt, strlen(e->prompt), e->completion, strlen(e->completion), list, task);
 }
@@ -28389,8 +28344,8 @@ PEFTDEF peft_status peft_dataset_split(
         return PEFT__REFUSE(d->ctx, "peft_dataset_split: fraction is %g, not in 0..1", fraction);
     // the first `taken` of a shuffled list are the part; both results keep the order of the examples
     int64_t taken = (int64_t)floor(fraction * (double)d->count + 0.5);
-    int64_t *order = (int64_t *)peft__calloc(d->ctx, d->count, sizeof(int64_t));
-    bool *in_part = (bool *)peft__calloc(d->ctx, d->count, sizeof(bool));
+    int64_t *order = PEFT__CALLOC(d->ctx, d->count, int64_t);
+    bool *in_part = PEFT__CALLOC(d->ctx, d->count, bool);
     peft_dataset *into[2] = {NULL, NULL};
     peft_status status = order && in_part ? PEFT_OK : PEFT_ERROR_MEMORY;
     peft_rng rng;
@@ -28459,15 +28414,14 @@ static peft_status peft__loader_templates(peft__loader *l) {
         if (!given[i] || (i == 1 && l->whole) || (i == 2 && !strchr(given[i], '{'))) continue;
         peft_status status = peft__template_open(r, &l->parts, names[i], given[i], d, &l->templates[i]);
         if (status == PEFT_ERROR_ARGUMENT)
-            status = peft__fail(r->ctx, status, "%s. Fields of %s: %s", r->ctx->error, r->path, fields);
+            return PEFT__REFUSE(r->ctx, "%s. Fields of %s: %s", r->ctx->error, r->path, fields);
         if (!status && r->count && i < 2) status = peft__template_check(&l->templates[i], r);
         if (status) return status;
     }
     if (d->answer_choices && peft__record_find(r, "answer_choices", 14))
         return PEFT__REFUSE(r->ctx, "%s has a field answer_choices: no template of that name can be given",
             r->path);
-    l->data->fields = peft__arena_copy(&l->data->arena, fields);
-    return l->data->fields ? PEFT_OK : PEFT_ERROR_MEMORY;
+    return (l->data->fields = peft__arena_copy(&l->data->arena, fields)) ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
 // The next part between |||, without white space at its ends, and with the record's own ||| restored.
@@ -28494,7 +28448,7 @@ static peft_status peft__loader_choices(peft__loader *l, peft__json **json, cons
     size_t n = 1, size = 0, i = 0;
     PEFT__TRY(l->templates[2].what ? peft__loader_text(l, 2, NULL, &text, &size) : PEFT_OK);
     for (at = text; (at = strstr(at, "|||")) != NULL; at += 3) n++;
-    const char **out = (const char **)peft__arena_alloc(&l->data->arena, (n + 1) * sizeof(char *));
+    const char **out = PEFT__ZEROS(&l->data->arena, n + 1, const char *);
     peft__json **tail = peft__json_put(
         &l->scratch, out ? json : NULL, "answer_choices", peft__json_of(PEFT__JSON_ARRAY, NULL, n));
     if (tail) tail = &(*json)->child;
@@ -28503,10 +28457,8 @@ static peft_status peft__loader_choices(peft__loader *l, peft__json **json, cons
         tail = out[i] ? peft__json_put(
                    &l->scratch, tail, NULL, peft__json_of(PEFT__JSON_STRING, out[i], size)) : NULL;
     }
-    if (!tail) return PEFT_ERROR_MEMORY;
-    out[n] = NULL;
     *list = out;
-    return PEFT_OK;
+    return tail ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
 // Whether a prompt and one more token, for a bos, exceed the limit.
@@ -28514,8 +28466,8 @@ static peft_status peft__prompt_too_long(peft__loader *l, const char *prompt, si
     peft_ids ids = {NULL, 0, 0};
     *longer = false;
     if (!l->d->max_source || !size) return PEFT_OK;
-    peft_status status = peft_encode_special(l->d->chat->tokenizer, prompt, size, &ids);
     const peft_tokenizer *t = l->d->chat->tokenizer;
+    peft_status status = peft_encode_special(t, prompt, size, &ids);
     bool has_bos = ids.count && ids.data[0] == t->ids.bos;
     bool gets_bos = !has_bos && (!t->begin_known || t->begin_bos || t->front_count);
     *longer = ids.count + gets_bos > l->d->max_source;
@@ -28567,29 +28519,27 @@ static peft_status peft__load_example(peft__loader *l) {
     size_t sizes[2] = {0, 0};
     peft__data_record *r = &l->records.record;
     peft__arena_reset(&l->scratch);
-    peft_status status = l->d->answer_choices ? peft__loader_choices(l, &choices, &list) : PEFT_OK;
-    if (!status) status = peft__loader_text(l, 0, choices, &texts[0], &sizes[0]);
-    if (!status && l->whole) {
+    if (l->d->answer_choices) PEFT__TRY(peft__loader_choices(l, &choices, &list));
+    PEFT__TRY(peft__loader_text(l, 0, choices, &texts[0], &sizes[0]));
+    if (l->whole) {
         at = texts[0];
         texts[0] = peft__next_part(&l->scratch, &at, &sizes[0]);
-        if (!texts[0]) return PEFT_ERROR_MEMORY;
-        if (!at && !sizes[0]) {
+        bool none = !at;
+        if (texts[0] && none && !sizes[0]) {
             l->empty++;
             return PEFT_OK;
         }
-        bool none = !at;
-        texts[1] = none ? NULL : peft__next_part(&l->scratch, &at, &sizes[1]);
-        if (none || at)
+        texts[1] = none ? "" : peft__next_part(&l->scratch, &at, &sizes[1]);
+        if (texts[0] && (none || at))
             return peft__record_error(r, PEFT_ERROR_ARGUMENT, "the template gives %s ||| for this record",
                 none ? "no" : "more than one");
-        if (!texts[1]) return PEFT_ERROR_MEMORY;
-    } else if (!status) status = peft__loader_text(l, 1, choices, &texts[1], &sizes[1]);
-    for (int i = 0; i < 2 && !status && !l->whole; i++) {
-        if (l->templates[i].jinja)
+    } else PEFT__TRY(peft__loader_text(l, 1, choices, &texts[1], &sizes[1]));
+    for (int i = 0; i < 2; i++) {
+        if (!l->whole && l->templates[i].jinja)
             texts[i] = peft__swapped(&l->scratch, texts[i], sizes[i], peft__bars, "|||", &sizes[i]);
         if (!texts[i]) return PEFT_ERROR_MEMORY;
     }
-    return status ? status : peft__dataset_add(l->data, texts[0], sizes[0], texts[1], sizes[1], list, NULL);
+    return peft__dataset_add(l->data, texts[0], sizes[0], texts[1], sizes[1], list, NULL);
 }
 
 static peft_status peft__load_records(peft__loader *l) {
@@ -28635,9 +28585,8 @@ PEFTDEF peft_status peft_dataset_load(const peft_dataset_desc *desc, peft_datase
     peft__loader l;
     memset(&l, 0, sizeof(l));
     l.d = desc;
-    peft__arena_init(&l.parts, ctx);
-    peft__arena_init(&l.scratch, ctx);
-    for (int i = 0; i < 3; i++) peft__string_init(&l.texts[i], ctx);
+    l.parts.ctx = l.scratch.ctx = ctx;
+    for (int i = 0; i < 3; i++) l.texts[i].ctx = ctx;
     peft_status status = peft__dataset_create(ctx, &l.data);
     if (!status) status = peft__load_records(&l);
     for (int i = 0; i < 3; i++) {
@@ -28677,7 +28626,7 @@ static peft_status peft__mix_fill(
     const peft_mix_desc *d, const int64_t *shares, int64_t limit, peft_dataset *out) {
     int64_t longest = 0, at = 0;
     for (int64_t i = 0; i < d->count; i++) longest = PEFT__MAX(longest, peft_dataset_count(d->datasets[i]));
-    int64_t *places = (int64_t *)peft__calloc(out->ctx, 3 * limit + longest, sizeof(int64_t));
+    int64_t *places = PEFT__CALLOC(out->ctx, 3 * limit + longest, int64_t);
     if (!places) return PEFT_ERROR_MEMORY;
     int64_t *task = places + limit, *example = task + limit, *order = example + limit;
     peft_rng rng;
@@ -28710,8 +28659,8 @@ PEFTDEF peft_status peft_dataset_mix(const peft_mix_desc *d, peft_dataset **out)
     if (d->cap < 0 || d->limit < 0 || d->limit > 1 << 30 || !(temperature > 0))
         return PEFT__REFUSE(ctx, "peft_dataset_mix: cap %ld, limit %ld, temperature %g", d->cap, d->limit,
             temperature);
-    double *weights = (double *)peft__calloc(ctx, d->count, sizeof(double)), most = 0;
-    int64_t *shares = (int64_t *)peft__calloc(ctx, d->count, sizeof(int64_t)), limit = 0;
+    double *weights = PEFT__CALLOC(ctx, d->count, double), most = 0;
+    int64_t *shares = PEFT__CALLOC(ctx, d->count, int64_t), limit = 0;
     peft_dataset *mixed = NULL;
     peft_status status = weights && shares ? peft__dataset_create(ctx, &mixed) : PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < d->count && !status; i++) {
@@ -28757,71 +28706,63 @@ static peft_status peft__shots_add(peft__shots *b, int which, const char *prompt
     size_t n = 0;
     b->part.size = 0;
     peft__arena_reset(&b->scratch);
-    peft_status status =
-        peft__template_text(&b->templates[which], &r, &b->scratch, NULL, &b->part, &text, &n);
-    if (!status && b->templates[which].jinja)
-        text = peft__swapped(&b->scratch, text, n, peft__bars, "|||", &n);
-    if (!status && (!text || !peft__string_append(&b->text, text, n))) status = PEFT_ERROR_MEMORY;
-    return status;
+    PEFT__TRY(peft__template_text(&b->templates[which], &r, &b->scratch, NULL, &b->part, &text, &n));
+    if (b->templates[which].jinja) text = peft__swapped(&b->scratch, text, n, peft__bars, "|||", &n);
+    return text && peft__string_append(&b->text, text, n) ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
 // Builds the prompt from the chosen examples from `first` on; *tokens: its length.
 static peft_status peft__shots_build(
     peft__shots *b, const peft_few_shot_result *r, int64_t first, int64_t *tokens) {
     const peft_few_shot_desc *d = b->d;
-    peft_status status = PEFT_OK;
     b->text.size = 0;
     b->ids.count = 0;
     peft__string_puts(&b->text, d->instruction ? d->instruction : "");
-    for (int64_t i = first; i < r->chosen && !status; i++)
-        status = peft__shots_add(b, 0, peft_dataset_prompt(d->examples, r->indices[i]),
-            peft_dataset_completion(d->examples, r->indices[i]));
-    if (!status) status = peft__shots_add(b, 1, d->question, NULL);
-    if (!status && b->text.failed) status = PEFT_ERROR_MEMORY;
-    if (!status && d->tokenizer)
-        status = peft_encode_special(d->tokenizer, b->text.data, b->text.size, &b->ids);
+    for (int64_t i = first; i < r->chosen; i++)
+        PEFT__TRY(peft__shots_add(b, 0, peft_dataset_prompt(d->examples, r->indices[i]),
+            peft_dataset_completion(d->examples, r->indices[i])));
+    PEFT__TRY(peft__shots_add(b, 1, d->question, NULL));
+    if (b->text.failed) return PEFT_ERROR_MEMORY;
+    if (d->tokenizer) PEFT__TRY(peft_encode_special(d->tokenizer, b->text.data, b->text.size, &b->ids));
     *tokens = b->ids.count + 1;  // and the token that the model adds in front or behind
-    return status;
+    return PEFT_OK;
 }
 
 static peft_status peft__shots_run(peft__shots *b, peft_few_shot_result *r) {
     const peft_few_shot_desc *d = b->d;
     int64_t room = d->context_window ? d->context_window - (d->reserve ? d->reserve : 64) : INT64_MAX,
-            count = d->examples ? peft_dataset_count(d->examples) : 0;
+            count = peft_dataset_count(d->examples);
     const char *texts[2] = {
         d->shot ? d->shot : "{{prompt}} {{completion}}\n\n", d->query ? d->query : "{{prompt}}"};
     peft__field fields[2] = {{"prompt", "", 6, 0, false}, {"completion", "", 10, 0, false}};
     peft__data_record record = {b->ctx, "few-shot prompt", 0, fields, 2, 2, NULL};
     peft_rng rng;
-    peft_status status = PEFT_OK;
-    for (int i = 0; i < 2 && !status; i++)
-        status =
-            peft__template_open(&record, &b->arena, i ? "query" : "shot", texts[i], NULL, &b->templates[i]);
-    r->indices = (int64_t *)peft__calloc(b->ctx, PEFT__MAX(count, 1), sizeof(int64_t));
-    if (!status && !r->indices) status = PEFT_ERROR_MEMORY;
+    for (int i = 0; i < 2; i++)
+        PEFT__TRY(
+            peft__template_open(&record, &b->arena, i ? "query" : "shot", texts[i], NULL, &b->templates[i]));
+    r->indices = PEFT__CALLOC(b->ctx, PEFT__MAX(count, 1), int64_t);
+    if (!r->indices) return PEFT_ERROR_MEMORY;
     // candidates: all examples but the question itself; taken in order, or at random
-    for (int64_t i = 0; i < count && !status; i++)
+    for (int64_t i = 0; i < count; i++)
         if (strcmp(peft_dataset_prompt(d->examples, i), d->question) != 0) r->indices[r->chosen++] = i;
     peft_rng_seed(&rng, d->seed);
-    if (d->random && !status) peft__shuffle(&rng, r->indices, r->chosen);
+    if (d->random) peft__shuffle(&rng, r->indices, r->chosen);
     r->chosen = PEFT__MIN(r->chosen, d->shots);
-    if (!status) status = peft__shots_build(b, r, 0, &r->tokens);
-    if (!status && r->tokens > room &&
-        r->chosen) {  // bisection: without `dropped` it is too long, without `enough` it fits
+    PEFT__TRY(peft__shots_build(b, r, 0, &r->tokens));
+    if (r->tokens > room && r->chosen) {  // bisection: without `dropped` too long, without `enough` it fits
         int64_t enough = r->chosen;
-        while (!status && enough - r->dropped > 1) {
+        while (enough - r->dropped > 1) {
             int64_t middle = r->dropped + (enough - r->dropped) / 2;
-            status = peft__shots_build(b, r, middle, &r->tokens);
+            PEFT__TRY(peft__shots_build(b, r, middle, &r->tokens));
             *(r->tokens > room ? &r->dropped : &enough) = middle;
         }
         r->dropped = enough;
-        if (!status) status = peft__shots_build(b, r, enough, &r->tokens);
+        PEFT__TRY(peft__shots_build(b, r, enough, &r->tokens));
     }
-    if (!status && r->tokens > room)
+    if (r->tokens > room)
         return peft__fail(b->ctx, PEFT_ERROR_SHAPE,
             "peft_few_shot: without any example the prompt has %ld tokens; a window of %ld has room for "
             "%ld", r->tokens, d->context_window, room);
-    if (status) return status;
     r->text = b->text.data;
     memset(&b->text, 0, sizeof(b->text));
     return PEFT_OK;
@@ -28847,10 +28788,7 @@ PEFTDEF peft_status peft_few_shot(const peft_few_shot_desc *d, peft_few_shot_res
         ? "shots, context_window or reserve is negative"
         : d->context_window && !d->tokenizer ? "a context_window needs a tokenizer to count with" : NULL;
     if (wrong) return PEFT__REFUSE(b.ctx, "peft_few_shot: %s", wrong);
-    peft__arena_init(&b.arena, b.ctx);
-    peft__arena_init(&b.scratch, b.ctx);
-    peft__string_init(&b.text, b.ctx);
-    peft__string_init(&b.part, b.ctx);
+    b.arena.ctx = b.scratch.ctx = b.text.ctx = b.part.ctx = b.ctx;
     peft_status status = peft__shots_run(&b, r);
     peft__string_free(&b.text);
     peft__string_free(&b.part);
@@ -30225,7 +30163,7 @@ static peft_status peft__plan_batch(peft__planner *p) {
         tokens >= 1 << 28)
         return PEFT__REFUSE(p->ctx, "peft_plan_memory: %ld examples of %ld and %ld tokens", size,
             x.prompt_count, x.completion_count);
-    e.ids.data = (int32_t *)peft__calloc(p->ctx, longest, sizeof(int32_t));
+    e.ids.data = PEFT__CALLOC(p->ctx, longest, int32_t);
     peft_status status = e.ids.data ? peft__train_batch(p->model, &e, size, &p->batch) : PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < size && !status; i++) peft__batch_add(&p->batch, &p->model->config, &e, &x);
     peft__free(p->ctx, e.ids.data);
