@@ -12789,22 +12789,22 @@ static const char peft__space[] = "\xE2\x96\x81";  // U+2581, how SentencePiece 
 static const char peft__replacement[] = "\xEF\xBF\xBD";
 
 typedef struct peft__piece {
-    const char *text;         // as the vocabulary writes it, NUL-terminated
-    const char *bytes;        // what the piece decodes to; differs from `text` in byte-level vocabularies
+    const char *text;  // as the vocabulary writes it, NUL-terminated
+    const char *bytes;  // what the piece decodes to; differs from `text` in byte-level vocabularies
     uint32_t size, byte_size;
     float score;
-    int32_t left, right;      // BPE: the two pieces that it is merged from; -1: none
+    int32_t left, right;  // BPE: the two pieces that it is merged from; -1: none
     unsigned char type;
-    bool whole;     // BPE: the merges turn this text into this one piece, see peft__mark_whole
+    bool whole;  // BPE: the merges turn this text into this one piece, see peft__mark_whole
     bool in_model;  // the model makes this piece; false: an added token, which the text is searched for
 } peft__piece;
 
 // A set of texts as a tree of their bytes, in a hash table: a node is a slot, its key the node before it and
 // the byte that leads from there. Node 0 is the root.
 typedef struct peft__trie_node {
-    uint32_t key;   // parent << 8 | byte
+    uint32_t key;  // parent << 8 | byte
     int32_t value;  // of the text that ends here; -1: none does
-    float score;    // of its piece; stored here because Viterbi reads both at once
+    float score;  // of its piece; stored here because Viterbi reads both at once
 } peft__trie_node;
 
 typedef struct peft__trie {
@@ -12825,7 +12825,7 @@ typedef struct peft__added {
     uint32_t size;
     int32_t id;
     bool special, single_word, normalized;  // normalized: the normalized text is searched for it
-    bool strip_left, strip_right;           // the token takes the white space before it, behind it
+    bool strip_left, strip_right;  // the token takes the white space before it, behind it
 } peft__added;
 
 struct peft_tokenizer {
@@ -12835,32 +12835,31 @@ struct peft_tokenizer {
     char *pool;  // where peft__tokenizer_text writes the next text
     size_t pool_left;
     const char *source;  // the file that it was read from
-    bool folder;         // read from a folder: the files beside the vocabulary count
+    bool folder;  // read from a folder: the files beside the vocabulary count
     int kind;
     // the vocabulary
     peft__piece *pieces;
     int64_t count, capacity, model_count;  // model_count: entries of the vocabulary, without added tokens
     peft__map by_text;
-    peft__trie trie;     // of the pieces that the model makes
-    peft__trie user;     // SentencePiece's user-defined symbols: neither normalized nor merged
+    peft__trie trie;  // of the pieces that the model makes
+    peft__trie user;  // SentencePiece's user-defined symbols: neither normalized nor merged
     peft_special_ids ids;
     peft__added *added_tokens;
     int64_t added_count, added_capacity;
     peft__map added_by_text;
-    peft__trie added,
-        added_normal;  // searched for in the text, in the normalized text; value: index in added_tokens
-    int32_t around[PEFT__AROUND];    // ids before (front_count of them) and behind a text; peft_encode_full
+    peft__trie added, added_normal;  // for before and after normalizing; value: index in added_tokens
+    int32_t around[PEFT__AROUND];  // ids before (front_count of them) and behind a text; peft_encode_full
     int front_count, around_count;
-    bool around_by_config;           // `around` comes from add_bos_token and add_eos_token
-    bool begin_known, begin_bos;     // the files say whether a prompt begins with bos; else the model does
+    bool around_by_config;  // `around` comes from add_bos_token and add_eos_token
+    bool begin_known, begin_bos;  // the files say whether a prompt begins with bos; else the model does
     // the steps
     struct peft__step *steps[PEFT__STEP_LISTS];
     int64_t step_count[PEFT__STEP_LISTS], step_capacity[PEFT__STEP_LISTS];
-    bool whole;                              // the file names all steps
+    bool whole;  // the file names all steps
     int recipe, split, scheme;  // else: where the steps come from, see peft__json_steps
     bool nfc, digits_apart;
     bool takes_bytes;  // bytes that are not UTF-8 stay as they are
-    bool asks_first;   // some step needs to know where the text begins
+    bool asks_first;  // some step needs to know where the text begins
     unsigned char *kept;  // Unicode categories, see peft__uc_keep
     const struct peft__nf *nf;
     // SentencePiece's character map as files have it: the size of a double array of Yata's darts-clone (u32),
@@ -12868,32 +12867,31 @@ struct peft_tokenizer {
     const unsigned char *charsmap;
     const char *replacements;
     size_t charsmap_size, replacements_size;
-    int64_t charsmap_count;   // u32 in the array
-    signed char ascii[128];   // see peft__fill_ascii
+    int64_t charsmap_count;  // u32 in the array
+    signed char ascii[128];  // see peft__fill_ascii
     // SentencePiece's own settings
-    bool sentencepiece;        // the steps are sentencepiece's own, not those of a Hugging Face class
-    bool strips;               // special tokens take the white space around them
+    bool sentencepiece;  // the steps are sentencepiece's own, not those of a Hugging Face class
+    bool strips;  // special tokens take the white space around them
     bool dummy_prefix, squeeze_spaces, escape_spaces;
     // the model
-    int32_t model_unk;         // id of the unknown token; -1: unknown characters are left out
-    bool byte_level;           // pieces are made of bytes, not of characters
+    int32_t model_unk;  // id of the unknown token; -1: unknown characters are left out
+    bool byte_level;  // pieces are made of bytes, not of characters
     bool byte_fallback, fuse_unk, unk_missing, ignore_merges;
-    bool space_begins;         // no piece has a space behind another character: a space begins a word
-    int32_t byte_id[256];      // the piece <0x00> ... of a byte, or its byte-level symbol; -1: none
+    bool space_begins;  // no piece has a space behind another character: a space begins a word
+    int32_t byte_id[256];  // the piece <0x00> ... of a byte, or its byte-level symbol; -1: none
     double min_score;
     float max_score;
-    double *scores;            // the vocabulary's scores where f32 cannot hold them, else NULL
+    double *scores;  // the vocabulary's scores where f32 cannot hold them, else NULL
     peft__merge *merges;
     int64_t merge_capacity, merge_count;  // capacity is a power of two
-    const char *prefix, *suffix;          // of pieces that continue a word; of a word's last piece
+    const char *prefix, *suffix;  // of pieces that continue a word; of a word's last piece
     int64_t prefix_size, suffix_size, max_word;
 };
 
 PEFTDEF void peft_ids_free(peft_context *ctx, peft_ids *ids) {
     if (!ctx || !ids) return;
     peft__free(ctx, ids->data);
-    ids->data = NULL;
-    ids->count = ids->capacity = 0;
+    memset(ids, 0, sizeof(*ids));
 }
 
 static bool peft__ids_push(peft_context *ctx, peft_ids *ids, int32_t id) {
@@ -12913,7 +12911,6 @@ PEFT__INLINE int64_t peft__utf8_step(const char *s, int64_t n, int64_t i) {
 
 // ---- loading: the first failure is kept, with the file's name before it; after it nothing more is read
 
-// The first failure is kept.
 #define PEFT__LOAD_FAIL(t, status_, ...) \
     ((t)->status = (t)->status ? (t)->status : peft__fail_at((t)->ctx, status_, (t)->source, __VA_ARGS__))
 #define PEFT__DAMAGED(t, ...) PEFT__LOAD_FAIL(t, PEFT_ERROR_FORMAT, __VA_ARGS__)
@@ -12971,10 +12968,9 @@ static peft__piece *peft__tokenizer_add(
 
 // "<0x1F>" -> 31; -1: not of that form.
 static int peft__byte_piece(const char *s, size_t n) {
-    static const char digits[] = "0123456789ABCDEF";
-    if (n != 6 || memcmp(s, "<0x", 3) != 0 || s[5] != '>' || !s[3] || !s[4]) return -1;
-    const char *high = strchr(digits, s[3]), *low = strchr(digits, s[4]);
-    return high && low ? (int)(16 * (high - digits) + (low - digits)) : -1;
+    if (n != 6 || memcmp(s, "<0x", 3) != 0 || s[5] != '>' || s[3] >= 'a' || s[4] >= 'a') return -1;
+    uint32_t high = peft__hex_digit(s[3]), low = peft__hex_digit(s[4]);
+    return high < 16 && low < 16 ? (int)(16 * high + low) : -1;
 }
 
 // ---- byte-level vocabularies write each byte as a printable character ("letter"): a printable byte as
@@ -13018,7 +13014,7 @@ typedef struct peft__trie_key {
     int32_t value;
 } peft__trie_key;
 
-#define PEFT__TRIE_FREE 0xFFFFFFFFu     // the key of a free slot
+#define PEFT__TRIE_FREE 0xFFFFFFFFu  // the key of a free slot
 enum { PEFT__TRIE_MOST = 0xFFFFFF };  // slots: so that no parent has the number of a free slot's key
 
 // The child of a node for a byte, or the free slot where it would be.
@@ -13053,8 +13049,7 @@ static size_t peft__trie_longest(const peft__trie *t, const char *s, size_t n, i
 // The value of the key that is s as a whole; -1: none.
 PEFT__INLINE int32_t peft__trie_exact(const peft__trie *t, const char *s, size_t n) {
     int32_t node = 0;
-    if (!t->nodes) return -1;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n && t->nodes; i++)
         if (!(node = peft__trie_step(t, node, (unsigned char)s[i]))) return -1;
     return node ? t->nodes[node].value : -1;
 }
@@ -13202,18 +13197,18 @@ static const char *const peft__nf_data[] = {
 enum { PEFT__NF_MAPS = 5722, PEFT__NF_PAIRS = 940, PEFT__NF_MARKS = 814, PEFT__NF_PARTS = 8525 };
 typedef struct peft__nf {
     uint64_t maps[PEFT__NF_MAPS + 1];  // code point << 32 | place in `parts` << 1 | (1: compatibility)
-    uint64_t pairs[PEFT__NF_PAIRS];    // first << 42 | second << 21 | what the two compose to
-    uint64_t marks[PEFT__NF_MARKS];    // code point << 32 | combining class
-    uint32_t parts[PEFT__NF_PARTS];    // one step of each decomposition
-    uint8_t busy[0x30000 /
-        64];  // 1: some of these 64 code points decompose, compose with what is before, or have a class
+    uint64_t pairs[PEFT__NF_PAIRS];  // first << 42 | second << 21 | what the two compose to
+    uint64_t marks[PEFT__NF_MARKS];  // code point << 32 | combining class
+    uint32_t parts[PEFT__NF_PARTS];  // one step of each decomposition
+    // 1: some of these 64 code points decompose, compose with what is before, or have a class
+    uint8_t busy[0x30000 / 64];
 } peft__nf;
 
 enum { PEFT__UNPACK_CONTEXTS = 40, PEFT__UNPACK_NODES = 620 };
 typedef struct peft__unpacker {
     size_t at;  // index into the compressed characters
     uint32_t range, code, word;
-    int left;   // bytes of `word` that are left
+    int left;  // bytes of `word` that are left
     uint16_t odds[PEFT__UNPACK_CONTEXTS][PEFT__UNPACK_NODES];  // of 4096: the odds that a bit is 0
 } peft__unpacker;
 
@@ -13267,12 +13262,11 @@ static int64_t peft__below(const uint64_t *keys, int64_t n, uint64_t key) {
 }
 
 static const peft__nf *peft__nf_build(peft__arena *a) {
-    peft__nf *f = PEFT__ARENA(a, 1, peft__nf);
-    peft__unpacker *u = f ? (peft__unpacker *)peft__calloc(a->ctx, 1, sizeof(*u)) : NULL;
+    peft__nf *f = PEFT__ZEROS(a, 1, peft__nf);
+    peft__unpacker *u = f ? PEFT__CALLOC(a->ctx, 1, peft__unpacker) : NULL;
     int32_t code = -1, shape = 0, before[32] = {0};
     uint64_t maps = 0, pairs = 0, parts = 0, marks = 0;
     if (!u) return NULL;
-    memset(f, 0, sizeof(*f));
     for (int i = 0; i < PEFT__UNPACK_CONTEXTS; i++)
         for (int k = 0; k < PEFT__UNPACK_NODES; k++) u->odds[i][k] = 2048;
     u->range = UINT32_MAX;
@@ -13364,8 +13358,7 @@ static bool peft__nf_decompose(const peft__nf *f, uint32_t c, bool compatibility
 }
 
 static void peft__nf_recompose(const peft__nf *f, peft__points *p) {
-    int64_t starter = -1, n = 0,
-            last = -1;  // the class of what is between the starter and here; -1: nothing
+    int64_t starter = -1, n = 0, last = -1;  // last: the class of what follows the starter; -1: nothing
     for (int64_t i = 0; i < p->count; i++) {
         uint32_t c = p->data[i] & 0x1FFFFF, one = (uint32_t)(p->data[i] >> 53);
         bool may = starter >= 0 && last < (int64_t)one && c < 0x30000 && f->busy[c / 64];
@@ -13417,9 +13410,8 @@ static bool peft__nf_text(
 // What happens to a delimiter.
 enum { PEFT__ISOLATED, PEFT__REMOVED, PEFT__CONTIGUOUS, PEFT__WITH_PREVIOUS, PEFT__WITH_NEXT };
 enum { PEFT__PREFIX_ALWAYS, PEFT__PREFIX_FIRST, PEFT__PREFIX_NEVER };
-enum {
-    PEFT__SPLIT_GPT2 = 1, PEFT__SPLIT_LLAMA3, PEFT__SPLIT_QWEN2
-};  // published patterns, which peft__next_word cuts without regex
+// Published patterns, which peft__next_word cuts without regex.
+enum { PEFT__SPLIT_GPT2 = 1, PEFT__SPLIT_LLAMA3, PEFT__SPLIT_QWEN2 };
 // Kind, name in tokenizer.json, and in which lists it may be: 1 normalizers, 2 pre-tokenizers, 4 decoders.
 #define PEFT__STEP_KINDS(X) \
     X(SEQUENCE, "Sequence", 7) X(NFC, "NFC", 1) X(NFD, "NFD", 1) X(NFKC, "NFKC", 1) X(NFKD, "NFKD", 1) \
@@ -13440,12 +13432,12 @@ static const struct {
 
 typedef struct peft__step {
     int kind, behavior, scheme, split;  // split: a pattern that is cut by hand, PEFT__SPLIT_...
-    const char *text, *content;         // text: a pattern, a prefix or a character; content: its replacement
+    const char *text, *content;  // text: a pattern, a prefix or a character; content: its replacement
     size_t text_size, content_size;
-    bool is_regex;                      // `text` is a regular expression
-    peft__regex *regex;                 // compiled `text`; NULL where `split` or a comparison does the work
+    bool is_regex;  // `text` is a regular expression
+    peft__regex *regex;  // compiled `text`; NULL where `split` or a comparison does the work
     bool invert, left, right, prefix_space, use_regex, individual, cleanup, lowercase, chinese, cut, raw;
-    signed char accents;                // BertNormalizer's strip_accents; -1: as `lowercase` is
+    signed char accents;  // BertNormalizer's strip_accents; -1: as `lowercase` is
     int64_t start, stop;
 } peft__step;
 
@@ -13481,9 +13473,8 @@ static size_t peft__charsmap_match(
 }
 
 static bool peft__in_ranges(const uint32_t (*ranges)[2], int64_t count, uint32_t c) {
-    for (int64_t i = 0; i < count; i++)
-        if (c >= ranges[i][0] && c <= ranges[i][1]) return true;
-    return false;
+    while (count > 0 && !(c >= (*ranges)[0] && c <= (*ranges)[1])) ranges++, count--;
+    return count > 0;
 }
 
 // The length of the grapheme cluster at s[i]. Only clusters of up to five bytes matter here: those are a
@@ -13602,10 +13593,10 @@ static void peft__lowercase(const char *s, size_t n, peft__string *out) {
         char text[8];
         start = i;
         bool valid = peft__utf8_next(s, n, &i, &c);
-        size_t size = peft__utf8_put(text,
-            c < 128          ? (uint32_t)peft__lower((char)c)
-                : c == 0x130 ? 'i' : peft__uc_lower_of(c));
-        if (c == 0x130) size += peft__utf8_put(text + size, 0x307);
+        bool ascii = c < 128, dotted = c == 0x130;
+        size_t size = peft__utf8_put(
+            text, ascii ? (uint32_t)peft__lower((char)c) : dotted ? 'i' : peft__uc_lower_of(c));
+        if (dotted) size += peft__utf8_put(text + size, 0x307);
         peft__string_append(out, valid ? text : s + start, valid ? size : 1);
     }
 }
@@ -13724,12 +13715,12 @@ typedef struct peft__encoder {
     const peft_tokenizer *t;
     peft_context *ctx;
     peft_ids *ids;
-    bool special;         // special tokens written out in the text count as tokens
-    peft_status status;   // returned if a function says false
-    size_t most;          // how many bytes the text may grow to
+    bool special;  // special tokens written out in the text count as tokens
+    peft_status status;  // returned if a function says false
+    size_t most;  // how many bytes the text may grow to
     peft__string repaired, normal[2];  // the text as valid UTF-8; the outputs of normalizers, in turn
-    peft__string text, other;          // the bytes of the spans; those of the next step
-    peft__spans spans, cuts;           // the words so far; those of the next step
+    peft__string text, other;  // the bytes of the spans; those of the next step
+    peft__spans spans, cuts;  // the words so far; those of the next step
     peft__regex_scratch scratch;
     peft__best *best;
     peft__symbol *symbols;
@@ -13767,8 +13758,8 @@ static const char *const peft__split_patterns[] = {  // by PEFT__SPLIT_...
 PEFT__NOINLINE int peft__class_of_utf8(const unsigned char *kept, const char *s, int64_t n, int64_t i) {
     size_t end = (size_t)i;
     uint32_t c, bit = peft__utf8_next(s, (size_t)n, &end, &c) ? peft__uc_kept(kept, c) : 0;
-    int kind = bit & PEFT__UC_L    ? PEFT__LETTER
-        : bit & PEFT__UC_N         ? PEFT__NUMBER
+    int kind = bit & PEFT__UC_L ? PEFT__LETTER
+        : bit & PEFT__UC_N ? PEFT__NUMBER
         : bit && peft__uc_white(c) ? PEFT__WHITE : PEFT__OTHER;
     return kind + 8 * (int)(end - (size_t)i);
 }
@@ -13815,8 +13806,7 @@ static int64_t peft__next_word(const unsigned char *kept, int split, const char 
     if (gpt2) {  // " ?\p{L}+" and its kin: a space and a run of one class
         if (start > i) kind = peft__class_at(kept, s, n, start, &size);
         if (kind < PEFT__WHITE) return peft__run(kept, s, n, start, kind, INT64_MAX);
-    } else {  // "[^\r\n\p{L}\p{N}]?\p{L}+", then 1 to 3 digits, then a space, others and
-              // line breaks
+    } else {  // "[^\r\n\p{L}\p{N}]?\p{L}+", then 1 to 3 digits, then a space, others and line breaks
         if (kind == PEFT__LETTER) return peft__run(kept, s, n, i, PEFT__LETTER, INT64_MAX);
         if (kind == PEFT__NUMBER)
             return peft__run(kept, s, n, i, PEFT__NUMBER, split == PEFT__SPLIT_LLAMA3 ? 3 : 1);
@@ -13828,8 +13818,7 @@ static int64_t peft__next_word(const unsigned char *kept, int split, const char 
             return end;
         }
     }
-    int64_t last = i,
-            line = 0;  // white space: up to its last line break; else all of it but one before a word
+    int64_t last = i, line = 0;  // white space: up to its last line break, else all but one before a word
     for (end = i; peft__class_at(kept, s, n, end, &size) == PEFT__WHITE; end += size) {
         last = end;
         if (s[end] == '\r' || s[end] == '\n') line = end + 1;
@@ -13850,9 +13839,8 @@ static bool peft__word_char(uint32_t c) {
 typedef struct peft__cutter {
     peft__encoder *e;
     const peft__step *step;
-    bool previous, any, failed;    // previous: the last part was a match
-    int32_t from, first,
-        pending;  // where the word begins; its `first`; a delimiter that waits for the next part (-1: none)
+    bool previous, any, failed;  // previous: the last part was a match
+    int32_t from, first, pending;  // where the word begins; its `first`; a delimiter that waits (-1: none)
 } peft__cutter;
 
 static void peft__cut_push(peft__cutter *c, int32_t from, int32_t to) {
@@ -14483,8 +14471,7 @@ PEFTDEF peft_status peft_encode_full(const peft_tokenizer *t, const char *text, 
 // text.
 static void peft__decode_sp(
     const peft_tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, peft__string *out) {
-    peft__string bytes;  // a run of byte pieces
-    peft__string_init(&bytes, t->ctx);
+    peft__string bytes = PEFT__EMPTY_STRING(t->ctx);  // a run of byte pieces
     bool at_start = true, took_space = false, takes = t->dummy_prefix || t->squeeze_spaces;
     for (int64_t i = 0; i < n; i++) {
         if (ids[i] >= t->count) continue;
@@ -14536,8 +14523,7 @@ static void peft__substitute(peft__string *s, size_t from, const char *what, con
     peft__step p;
     memset(&p, 0, sizeof(p));
     p.text = what, p.text_size = strlen(what), p.content = by, p.content_size = strlen(by);
-    peft__string out;
-    peft__string_init(&out, s->ctx);
+    peft__string out = PEFT__EMPTY_STRING(s->ctx);
     peft__replace(&p, s->data + from, s->size - from, SIZE_MAX, &out);
     s->size = from;
     peft__string_append(s, out.data, out.size);
@@ -14578,9 +14564,8 @@ static void peft__close_bytes(peft__token_texts *out, peft__string *bytes) {
 
 static void peft__decode_step(
     const peft__step *p, const peft__token_texts *in, peft__token_texts *out, size_t most) {
-    peft__string raw, *o = &out->text;
+    peft__string raw = PEFT__EMPTY_STRING(out->text.ctx), *o = &out->text;
     bool whole = p->kind == PEFT__STEP_FUSE || p->kind == PEFT__STEP_BYTES;  // joins all texts
-    peft__string_init(&raw, o->ctx);
     for (int64_t i = 0; i < in->count && !o->failed && o->size <= most; i++) {
         size_t from = i ? in->ends[i - 1] : 0, n = in->ends[i] - from;
         const char *s = in->text.data + from;
@@ -14675,8 +14660,7 @@ PEFTDEF peft_status peft_decode(
     for (int64_t i = 0; i < n; i++)
         if (ids[i] < 0)
             return PEFT__REFUSE(t->ctx, "token %ld has id %d", i, (int)ids[i]);
-    peft__string out;
-    peft__string_init(&out, t->ctx);
+    peft__string out = PEFT__EMPTY_STRING(t->ctx);
     peft__string_append(&out, "", 0);
     if (t->sentencepiece) peft__decode_sp(t, ids, n, skip_special, &out);
     else peft__decode_steps(t, ids, n, skip_special, &out);
@@ -14781,10 +14765,9 @@ static void peft__put_regex(
     "[\\x{3400}-\\x{4DBF}\\x{4E00}-\\x{9FFF}\\x{F900}-\\x{FAFF}\\x{20000}-\\x{2A6DF}\\x{2A700}-\\x{2B73F}" \
     "\\x{2B740}-\\x{2B81F}\\x{2B920}-\\x{2CEAF}\\x{2F800}-\\x{2FA1F}]"
 // The characters of peft__word_char as a set of a regular expression.
-#define PEFT__WORD_CHARS                                                                                     \
-    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{200C}\\x{200D}\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}\\x{1F150}-" \
-    "\\x{1F169}"                                                                                             \
-    "\\x{1F170}-\\x{1F189}"
+#define PEFT__WORD_CHARS \
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{200C}\\x{200D}\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}" \
+    "\\x{1F150}-\\x{1F169}\\x{1F170}-\\x{1F189}"
 
 #define PEFT__PUNCTUATION "[\\p{P}$+<=>^`|~]"
 
@@ -14871,15 +14854,15 @@ enum {  // where the steps come from
 #define PEFT__SEQUENCE "'pre_tokenizer':{'type':'Sequence','pretokenizers':["
 #define PEFT__REPLACE(kind, pattern, content) \
     "{'type':'Replace','pattern':{'" kind "':'" pattern "'},'content':'" content "'}"
-#define PEFT__DECODE_SPACES                                    \
-    "'decoder':{'type':'Sequence','decoders':[" PEFT__REPLACE( \
-        "String", PEFT__MARK, " ") ",{'type':'ByteFallback'},{'type':'Fuse'}%s]},\n"
+#define PEFT__DECODE_SPACES \
+    "'decoder':{'type':'Sequence','decoders':[" PEFT__REPLACE("String", PEFT__MARK, " ") \
+    ",{'type':'ByteFallback'},{'type':'Fuse'}%s]},\n"
 #define PEFT__STRIP_FIRST ",{'type':'Strip','content':' ','start':1,'stop':0}"
 
 // Appends formatted text, with " for every '.
 static void peft__string_quoted(peft__string *s, const char *format, ...) {
-    size_t from = s->size;
     va_list args;
+    size_t from = s->size;
     va_start(args, format);
     peft__string_vformat(s, format, args);
     va_end(args);
@@ -14963,11 +14946,9 @@ static void peft__use_recipe(peft_tokenizer *t, int recipe) {
     }
     p.kind = PEFT__STEP_PRECOMPILED;
     if (recipe == PEFT__RECIPE_T5 && t->charsmap_count) peft__put_step(t, PEFT__NORMALIZERS, &p);
-    peft__arena a;
-    peft__string s;
+    peft__arena a = PEFT__EMPTY_ARENA(t->ctx);
+    peft__string s = PEFT__EMPTY_STRING(t->ctx);
     peft__json *root = NULL;
-    peft__arena_init(&a, t->ctx);
-    peft__string_init(&s, t->ctx);
     peft__string_puts(&s, "{");
     peft__json_steps(&s, t, false);
     peft__string_puts(&s, "\"version\":1}");
@@ -15204,7 +15185,7 @@ typedef struct peft__proto {
     const unsigned char *at, *end;
     uint64_t field;
     int wire;
-    uint64_t number;             // wire types 0, 1, 5
+    uint64_t number;  // wire types 0, 1, 5
     const unsigned char *bytes;  // wire type 2
     size_t size;
     bool failed;
@@ -16053,8 +16034,7 @@ static void peft__gguf_read_tokenizer(peft_tokenizer *t);
 static void peft__tokenizer_read(peft_tokenizer *t) {
     char *data = NULL;
     size_t n = 0, i = 0;
-    peft__arena a;
-    peft__arena_init(&a, t->ctx);
+    peft__arena a = PEFT__EMPTY_ARENA(t->ctx);
     bool gguf = peft__ends_with(t->source, ".gguf"), files = false;
     if (gguf) peft__gguf_read_tokenizer(t);
     else if (peft__ends_with(t->source, ".bin")) t->status = peft__refuse_bin(t->ctx, t->source);
@@ -16104,9 +16084,7 @@ PEFTDEF peft_status peft_tokenizer_load(peft_context *ctx, const char *path, pef
     memset(t->byte_id, -1, sizeof(t->byte_id));
     memset(t->ascii, -1, sizeof(t->ascii));
     t->prefix = t->suffix = "";
-    peft__arena_init(&t->arena, ctx);
-    peft__map_init(&t->by_text, ctx);
-    peft__map_init(&t->added_by_text, ctx);
+    t->arena.ctx = t->by_text.ctx = t->added_by_text.ctx = ctx;
     // where there is no stat, a folder looks like a file
     bool file = peft__file_exists(ctx, path) && !peft__is_directory(ctx, path);
     if (!file || !PEFT__MMAP) t->status = peft__tokenizer_in(&t->arena, path, &t->source);
@@ -16129,13 +16107,9 @@ PEFTDEF void peft_tokenizer_destroy(peft_tokenizer *t) {
         for (int64_t k = 0; k < t->step_count[i]; k++) peft__regex_free(t->steps[i][k].regex);
         peft__free(t->ctx, t->steps[i]);
     }
-    peft__free(t->ctx, t->pieces);
-    peft__free(t->ctx, t->merges);
-    peft__free(t->ctx, t->trie.nodes);
-    peft__free(t->ctx, t->user.nodes);
-    peft__free(t->ctx, t->added.nodes);
-    peft__free(t->ctx, t->added_normal.nodes);
-    peft__free(t->ctx, t->added_tokens);
+    void *const blocks[] = {t->pieces, t->merges, t->trie.nodes, t->user.nodes, t->added.nodes,
+        t->added_normal.nodes, t->added_tokens};
+    for (int i = 0; i < PEFT__COUNT(blocks); i++) peft__free(t->ctx, blocks[i]);
     peft__map_free(&t->added_by_text);
     peft__map_free(&t->by_text);
     peft__arena_free(&t->arena);
@@ -16322,8 +16296,7 @@ static peft_status peft__gguf_set_pieces(
 
 static int peft__merge_by_rank(const void *a, const void *b) {
     const peft__merge *x = (const peft__merge *)a, *y = (const peft__merge *)b;
-    if (x->rank != y->rank) return x->rank < y->rank ? -1 : 1;
-    return x->key < y->key ? -1 : x->key > y->key;
+    return x->rank != y->rank ? (x->rank < y->rank ? -1 : 1) : x->key < y->key ? -1 : x->key > y->key;
 }
 
 // The lines "left right" of all merges, by rank, in the arena. NULL: out of memory.
@@ -16410,8 +16383,7 @@ static peft_status peft__gguf_set_tokenizer(peft_gguf_writer *w, const peft_toke
     while (bytes &&
         (peft__gguf_splits[row].split != split || peft__gguf_splits[row].digits_apart != digits_apart))
         row++;
-    peft__arena a;
-    peft__arena_init(&a, t->ctx);
+    peft__arena a = PEFT__EMPTY_ARENA(t->ctx);
     const char *names = bytes ? peft__gguf_splits[row].names : "default", **lines = NULL,
                *pre = peft__arena_strdup(&a, names, strcspn(names, ",")),
                *model = bytes ? "gpt2" : t->kind == PEFT__BPE ? "llama" : "t5";
@@ -16514,7 +16486,7 @@ static void peft__json_unigram(peft__string *s, const peft_tokenizer *t) {
     for (int32_t i = 0; i < t->count; i++) {
         const peft__piece *p = &t->pieces[i];
         double score = p->type == PEFT__PIECE_NORMAL ? (double)p->score
-            : p->type == PEFT__PIECE_UNUSED          ? (double)t->min_score : 0;
+            : p->type == PEFT__PIECE_UNUSED ? (double)t->min_score : 0;
         if (p->type == PEFT__PIECE_USER) score = (double)((float)p->size * t->max_score) - 0.1;
         peft__string_puts(s, i ? ",\n[" : "\n[");
         peft__json_text_of(s, t, i);
@@ -16544,8 +16516,7 @@ static void peft__json_bpe(peft__string *s, const peft_tokenizer *t) {
         before = ",\n";
     }
     peft__string_puts(s, "},\"merges\":[");
-    peft__arena a;
-    peft__arena_init(&a, t->ctx);
+    peft__arena a = PEFT__EMPTY_ARENA(t->ctx);
     const char **lines = peft__merge_lines(t, &a);
     if (!lines) s->failed = true;
     for (int64_t i = 0; i < t->merge_count && lines; i++) {
@@ -16604,8 +16575,7 @@ static void peft__tokenizer_config(peft__string *s, const peft_tokenizer *t, int
 static peft_status peft__grown_text(const peft_tokenizer *t, const char *const *tokens, int64_t count,
         bool special, bool normalized, peft__string *json, int64_t *added) {
     size_t begin = 0, end = 0;
-    peft__string list;  // the old list without its closing bracket, then the new tokens
-    peft__string_init(&list, t->ctx);
+    peft__string list = PEFT__EMPTY_STRING(t->ctx);  // the old list without its closing bracket, then the new
     bool there = !json->failed && peft__json_member(json->data, "added_tokens", &begin, &end);
     while (end > begin && json->data[end - 1] != ']') end--;
     while (there && begin < end && json->data[begin] != '[') begin++;
@@ -16634,8 +16604,7 @@ static peft_status peft__tokenizer_of_text(const peft_tokenizer *old, const char
         size_t n, const char *config, peft_tokenizer **out) {
     peft_context *ctx = old->ctx;
     peft__mounted *before = ctx->mounted;
-    peft__arena a;
-    peft__arena_init(&a, ctx);
+    peft__arena a = PEFT__EMPTY_ARENA(ctx);
     const char *beside = peft__beside(&a, path, "tokenizer_config.json");
     peft_status status = beside ? peft_mount(ctx, path, text, n) : PEFT_ERROR_MEMORY;
     if (!status && config) status = peft_mount(ctx, beside, config, strlen(config));
@@ -22568,10 +22537,10 @@ static peft_status peft__active_resolve(peft_context *ctx, const char *call, con
     const peft_active_adapter alone = {one, 1, 0, 0};
     memset(out, 0, sizeof(*out));
     out->count = one ? 1 : count;
-    for (int i = 0; i < out->count; i++) out->list[i] = one ? alone : list[i];
-    for (int i = 0; i < out->count; i++)
-        if (!out->list[i].adapter)
-            return PEFT__REFUSE(ctx, "%s: adapters[%d] is NULL", call, i);
+    for (int i = 0; i < out->count; i++) {
+        out->list[i] = one ? alone : list[i];
+        if (!out->list[i].adapter) return PEFT__REFUSE(ctx, "%s: adapters[%d] is NULL", call, i);
+    }
     return PEFT_OK;
 }
 
@@ -22608,9 +22577,9 @@ static peft__example *peft__examples_add(peft_context *ctx, peft__examples *e) {
 }
 
 static bool peft__push_all(peft_context *ctx, peft_ids *ids, const int32_t *from, int64_t count) {
-    bool ok = true;
-    for (int64_t i = 0; i < count && ok; i++) ok = peft__ids_push(ctx, ids, from[i]);
-    return ok;
+    for (int64_t i = 0; i < count; i++)
+        if (!peft__ids_push(ctx, ids, from[i])) return false;
+    return true;
 }
 
 // The index of the first id that is outside a vocabulary; -1: none.
@@ -22756,15 +22725,15 @@ typedef struct peft__hypothesis {
 
 // The search for the answer to one prompt.
 typedef struct peft__search {
-    int64_t start;            // how many tokens it began with: T5's start token, or the prompt
+    int64_t start;  // how many tokens it began with: T5's start token, or the prompt
     int32_t *ids, *next_ids;  // [beams, limit]; next_ids is filled when beams are reordered
-    float *scores;            // [beams] sums of log probabilities
-    int64_t *from;            // [beams] the previous step's beam that each continues
-    peft__hypothesis *kept;   // [beams] finished sequences
+    float *scores;  // [beams] sums of log probabilities
+    int64_t *from;  // [beams] the previous step's beam that each continues
+    peft__hypothesis *kept;  // [beams] finished sequences
     int64_t kept_count;
     peft_rng rng;
     bool done;
-    int64_t end;      // length of a sequence that is done
+    int64_t end;  // length of a sequence that is done
     size_t streamed;  // how many bytes of its text on_text has received
 } peft__search;
 
@@ -22773,9 +22742,9 @@ struct peft_session {
     peft_context *ctx;
     peft_model *model;
     peft__decoder_cache cache;
-    peft_ids ids;               // the tokens in the cache
+    peft_ids ids;  // the tokens in the cache
     peft__active_set adapters;  // with which they were read
-    bool is_long;               // they were read with a long text's rotary positions
+    bool is_long;  // they were read with a long text's rotary positions
     int64_t reused;
 };
 
@@ -22785,19 +22754,19 @@ typedef struct peft__generator {
     const peft_config *config;
     peft__active_set all, adapters;  // the call's; those of the group of prompts
     peft_tape *tape;
-    peft__arena arena;                // freed after each group
-    bool failed;                      // out of memory
+    peft__arena arena;  // freed after each group
+    bool failed;  // out of memory
     peft__decoder_cache own, *cache;  // `cache`: its own, or the session's
     peft__search *searches;
     int64_t *active, active_count;  // searches that are not done; search active[r / beams] owns row r
-    int64_t made, limit;            // new tokens of each sequence; room for a whole sequence
-    int64_t width, stride;          // how many candidates a row needs, and has room for
-    float *logits, *work;           // [rows, vocabulary]
-    peft__choice *choices;          // [rows, stride]
-    int64_t *found;                 // [rows] the number of candidates; -1: a logit is NaN
-    int32_t *tokens;                // [rows] the newest tokens
-    int64_t *from_row;              // [rows]
-    const peft__example *prompts;   // of the group; NULL: ids only
+    int64_t made, limit;  // new tokens of each sequence; room for a whole sequence
+    int64_t width, stride;  // how many candidates a row needs, and has room for
+    float *logits, *work;  // [rows, vocabulary]
+    peft__choice *choices;  // [rows, stride]
+    int64_t *found;  // [rows] the number of candidates; -1: a logit is NaN
+    int32_t *tokens;  // [rows] the newest tokens
+    int64_t *from_row;  // [rows]
+    const peft__example *prompts;  // of the group; NULL: ids only
 } peft__generator;
 
 #define PEFT__GENERATE(field, kind, preset, least, most) \
@@ -22853,13 +22822,11 @@ static peft_status peft__generator_begin(peft__generator *g, const peft_generate
     g->config = peft_model_config(desc->model);
     g->cache = desc->session ? &desc->session->cache : &g->own;
     peft__arena_init(&g->arena, g->ctx);
-    peft_status status = peft__active_resolve(
-        g->ctx, "peft_generate", desc->adapters, desc->adapter_count, desc->adapter, &g->all);
-    if (!status)
-        status = peft__numeric_resolve(
-            g->ctx, "peft_generate", peft__generate_settings, PEFT__COUNT(peft__generate_settings), &g->d);
-    if (!status) status = peft__generate_check(g);
-    if (status) return status;
+    PEFT__TRY(peft__active_resolve(
+        g->ctx, "peft_generate", desc->adapters, desc->adapter_count, desc->adapter, &g->all));
+    PEFT__TRY(peft__numeric_resolve(
+        g->ctx, "peft_generate", peft__generate_settings, PEFT__COUNT(peft__generate_settings), &g->d));
+    PEFT__TRY(peft__generate_check(g));
     g->width = g->d.beams > 1 ? (2 + g->config->more_end_count) * g->d.beams : 1;
     g->width = PEFT__MIN(g->width, g->config->vocab_size);
     g->stride = g->d.temperature > 0 ? g->config->vocab_size : g->width;  // sampling takes any
@@ -23051,10 +23018,7 @@ static peft_status peft__stream(peft__generator *g, peft__search *s, int64_t len
     size_t size = 0;
     PEFT__TRY(peft_decode(g->d.model->tokenizer, s->ids + s->start, length - s->start, true, &text, &size));
     size_t stop = peft__find_stop(&g->d, text, size);
-    if (stop < size) {
-        s->done = last = true;
-        size = stop;
-    }
+    if (stop < size) s->done = last = true, size = stop;
     if (!last) size = peft__settled_size(&g->d, text, size);
     if (g->d.on_text && size > s->streamed) {
         int64_t prompt = g->prompts ? g->prompts[s - g->searches].index : 0;
@@ -23119,10 +23083,7 @@ static int64_t peft__next_choice(const peft__generator *g, int64_t first_row, co
     for (int64_t b = 0; b < g->d.beams; b++) {
         if (taken[b] == g->found[first_row + b]) continue;
         float s = g->choices[(first_row + b) * g->width + taken[b]].score;
-        if (best < 0 || s > score) {
-            best = b;
-            score = s;
-        }
+        if (best < 0 || s > score) best = b, score = s;
     }
     return best;
 }
@@ -23246,9 +23207,8 @@ static peft_status peft__session_begin(
     peft__generator *g, const int32_t *ids, int64_t count, int64_t prompts) {
     peft_session *s = g->d.session;
     int64_t kept = 0, wanted = count + g->d.max_new_tokens;
-    peft_status status = peft__session_check(g, prompts, wanted);
-    if (!status) status = peft__grows_beyond(s->model, count, g->d.max_new_tokens);
-    if (status) return status;
+    PEFT__TRY(peft__session_check(g, prompts, wanted));
+    PEFT__TRY(peft__grows_beyond(s->model, count, g->d.max_new_tokens));
     bool is_long = peft__is_long(s->model, count);
     if (!peft__same_adapters(&s->adapters, &g->adapters) || is_long != s->is_long) s->ids.count = 0;
     s->is_long = is_long;
@@ -23257,11 +23217,9 @@ static peft_status peft__session_begin(
     if (s->ids.count > peft__cache_ring(s->model, &s->cache) && kept + 1 < s->ids.count) kept = 0;
     s->reused = s->ids.count = kept;
     s->adapters = g->adapters;
-    status = peft__session_reserve(s, wanted, kept);
-    if (!status)
-        status = peft__cache_extend(
-            g->d.model, g->tape, &s->cache, ids, kept, count - 1, g->adapters.list, g->adapters.count);
-    if (status) return status;
+    PEFT__TRY(peft__session_reserve(s, wanted, kept));
+    PEFT__TRY(peft__cache_extend(
+        g->d.model, g->tape, &s->cache, ids, kept, count - 1, g->adapters.list, g->adapters.count));
     s->cache.rows = 1;
     s->cache.length = 0;
     s->cache.base[0] = s->cache.positions[0] = count - 1;
@@ -23363,19 +23321,18 @@ static peft_status peft__group_step(peft__generator *g) {
         const peft__search *s = &g->searches[g->active[r / beams]];
         g->tokens[r] = s->ids[r % beams * g->limit + peft__length(g, s) - 1];
     }
-    peft_status status = peft__cache_step(
-        g->d.model, g->tape, g->cache, g->tokens, g->adapters.list, g->adapters.count, g->logits);
-    if (status) return status;
+    PEFT__TRY(peft__cache_step(
+        g->d.model, g->tape, g->cache, g->tokens, g->adapters.list, g->adapters.count, g->logits));
     peft__parallel(g->ctx, rows, peft__score_row, g);
     for (int64_t r = 0; r < rows; r++)
         if (g->found[r] < 0)
             return peft__fail(g->ctx, PEFT_ERROR_NUMERIC,
                 "peft_generate: the scores of token %ld are not finite numbers", g->made + 1);
-    for (int64_t i = 0; i < g->active_count && !status; i++) {
+    for (int64_t i = 0; i < g->active_count; i++) {
         peft__search *s = &g->searches[g->active[i]];
-        status = beams > 1 ? peft__beam_step(g, s, i * beams) : peft__single_step(g, s, i);
+        PEFT__TRY(beams > 1 ? peft__beam_step(g, s, i * beams) : peft__single_step(g, s, i));
     }
-    return status ? status : peft__group_advance(g);
+    return peft__group_advance(g);
 }
 
 static peft_status peft__group_run(
@@ -23449,8 +23406,8 @@ PEFTDEF peft_status peft_generate(
 
 static int peft__example_order(const void *a, const void *b) {  // by length: similar rows share a group
     const peft__example *x = (const peft__example *)a, *y = (const peft__example *)b;
-    if (x->prompt_count != y->prompt_count) return x->prompt_count < y->prompt_count ? -1 : 1;
-    return x->index < y->index ? -1 : 1;
+    int64_t less = x->prompt_count - y->prompt_count;
+    return (less ? less : x->index - y->index) < 0 ? -1 : 1;
 }
 
 static peft_status peft__encode_prompts(
@@ -23487,18 +23444,17 @@ static peft_status peft__group_texts(peft__generator *g, const peft__examples *e
         offsets[i + 1] = source->count;
     }
     g->prompts = x;
-    peft_status status = peft__group_run(g, source->data, offsets, n);
-    for (int64_t i = 0; i < n && !status; i++) {
+    PEFT__TRY(peft__group_run(g, source->data, offsets, n));
+    for (int64_t i = 0; i < n; i++) {
         char **text = &texts[x[i].index];
         int64_t start = g->searches[i].start;
         source->count = 0;  // reused for the answers
-        status = peft__group_answer(g, i, source);
-        if (!status)
-            status = peft_decode(
-                g->d.model->tokenizer, source->data + start, source->count - start, true, text, NULL);
-        if (!status) (*text)[peft__find_stop(&g->d, *text, strlen(*text))] = 0;
+        PEFT__TRY(peft__group_answer(g, i, source));
+        PEFT__TRY(peft_decode(
+            g->d.model->tokenizer, source->data + start, source->count - start, true, text, NULL));
+        (*text)[peft__find_stop(&g->d, *text, strlen(*text))] = 0;
     }
-    return status;
+    return PEFT_OK;
 }
 
 PEFTDEF peft_status peft_generate_texts(
@@ -23571,13 +23527,12 @@ static peft_status peft__score_rows(peft__scorer *s, const peft_tensor *hidden) 
     int64_t cols = hidden->cols, rows = b->target_offsets[b->count], n = 0;
     int64_t added = (hidden->rows - rows) / b->count;  // virtual tokens in front of each sequence
     int32_t labels[PEFT__LOGIT_ROWS];
-    float *x = (float *)peft__alloc(s->ctx, (PEFT__LOGIT_ROWS * cols) * sizeof(float));
+    float *x = (float *)peft__alloc(s->ctx, PEFT__LOGIT_ROWS * cols * sizeof(float));
     peft_status status = x ? PEFT_OK : PEFT_ERROR_MEMORY;
     for (int64_t q = 0, r = 0; r < rows && !status; r++) {
         while (r == b->target_offsets[q + 1]) q++;
         if (b->labels[r] >= 0) {
-            memcpy(
-                x + n * cols, peft__f32(hidden) + (r + (q + 1) * added) * cols, cols * sizeof(float));
+            memcpy(x + n * cols, peft__f32(hidden) + (r + (q + 1) * added) * cols, cols * sizeof(float));
             labels[n++] = b->labels[r];
         }
         if (!n || (n < PEFT__LOGIT_ROWS && r + 1 < rows)) continue;
@@ -24497,10 +24452,8 @@ static peft__value peft__to_list(peft__jinja *j, peft__value v) {
 static bool peft__two_of(peft__jinja *j, peft__value pair, peft__value *a, peft__value *b) {
     const peft__object *l = peft__to_list(j, pair).o;
     if (l->count != 2) peft__wrong(j, "a pair is needed, not %ld items", l->count);
-    if (j->status) return false;
-    *a = l->items[0];
-    *b = l->items[1];
-    return true;
+    if (!j->status) *a = l->items[0], *b = l->items[1];
+    return !j->status;
 }
 
 static bool peft__contains(peft__jinja *j, peft__value v, peft__value item) {
@@ -24536,8 +24489,9 @@ static void peft__sort_order(
 static peft__value peft__sorted(peft__jinja *j, peft__value list, peft__value keys, bool reverse) {
     int64_t n = list.o->count, *order = (int64_t *)peft__room(j, 2 * (size_t)n * sizeof(int64_t));
     peft__value out = peft__new_list(j);
-    for (int64_t i = 0; i < n && order; i++) order[i] = i;
-    if (order) peft__sort_order(j, keys.o->items, order, order + n, n, reverse);
+    if (!order) return out;
+    for (int64_t i = 0; i < n; i++) order[i] = i;
+    peft__sort_order(j, keys.o->items, order, order + n, n, reverse);
     for (int64_t i = 0; i < n && !j->status; i++) peft__list_add(j, out, list.o->items[order[i]]);
     return out;
 }
@@ -24735,9 +24689,7 @@ static void peft__put_quoted(peft__jinja *j, peft__value v, const peft__style *s
 }
 
 static void peft__put_level(peft__jinja *j, const peft__style *s, int level) {
-    if (s->indent.kind != PEFT__TEXT) return;
-    peft__puts(j, "\n");
-    peft__put_times(j, s->indent, level);
+    if (s->indent.kind == PEFT__TEXT) peft__puts(j, "\n"), peft__put_times(j, s->indent, level);
 }
 
 static void peft__put_styled(peft__jinja *j, peft__value v, const peft__style *s, int level);
@@ -25755,9 +25707,10 @@ static peft__value *peft__variable_of(peft__jinja *j, const peft__scope *s, int 
 
 static void peft__set_variable(peft__jinja *j, peft__scope *s, int name, peft__value v) {
     peft__value *place = s ? peft__variable_of(j, s, name, false) : &j->globals[name];
-    if (j->status || (!place && !PEFT__GROW(j, s, variables))) return;
+    peft__variable fresh = {name, v};
+    if (j->status) return;
     if (place) *place = v;
-    else s->variables[s->count].name = name, s->variables[s->count++].value = v;
+    else if (PEFT__GROW(j, s, variables)) s->variables[s->count++] = fresh;
 }
 
 // Makes a new scope inside of `parent` (NULL: the outermost). `again`: a finished scope of the same area to
@@ -26062,7 +26015,7 @@ static peft__value peft__call_macro(peft__jinja *j, const peft__object *m, peft_
     peft__scope *s = peft__enter(j, n->area, m->scope, NULL);
     peft__value *v = (peft__value *)peft__room(j, count * sizeof(peft__value));
     if (!v) return peft__none();
-    memset(v, 0, count * sizeof(peft__value));
+    memset(v, 0, count * sizeof(*v));
     peft__bind(j, n->kind == PEFT__TERM_MACRO ? n->a->value : peft__text_of("caller"), n->value.text, a, v);
     for (p = n->list; p; p = p->next, i++)
         peft__set_variable(j, s, p->name, peft__given(v[i]) ? v[i] : peft__undefined(p->value, false));
@@ -26087,17 +26040,13 @@ static peft__value peft__call_value(peft__jinja *j, peft__value f, peft__argumen
 
 static peft__value peft__eval_compound(peft__jinja *j, const peft__term *n, peft__scope *s) {
     peft__value a = peft__none(), b, c;
-    if (n->kind == PEFT__TERM_LIST || n->kind == PEFT__TERM_TUPLE) {
-        a = peft__object_of(j, n->kind == PEFT__TERM_LIST ? PEFT__LIST : PEFT__TUPLE);
-        for (const peft__term *i = n->list; i; i = i->next) peft__list_add(j, a, peft__eval(j, i, s));
-        return a;
-    }
-    if (n->kind == PEFT__TERM_DICT) {
-        a = peft__object_of(j, PEFT__DICT);
-        for (const peft__term *i = n->list; i && !j->status; i = i->next->next) {
+    if (n->kind == PEFT__TERM_LIST || n->kind == PEFT__TERM_TUPLE || n->kind == PEFT__TERM_DICT) {
+        bool dict = n->kind == PEFT__TERM_DICT;
+        a = peft__object_of(j, dict ? PEFT__DICT : n->kind == PEFT__TERM_LIST ? PEFT__LIST : PEFT__TUPLE);
+        for (const peft__term *i = n->list; i && !j->status; i = i->next) {
             b = peft__eval(j, i, s);
-            c = peft__eval(j, i->next, s);
-            peft__dict_set(j, a.o, b, c);
+            if (dict) i = i->next, peft__dict_set(j, a.o, b, peft__eval(j, i, s));
+            else peft__list_add(j, a, b);
         }
         return a;
     }
@@ -26135,8 +26084,7 @@ static peft__value peft__eval_compound(peft__jinja *j, const peft__term *n, peft
         b = n->a ? peft__eval(j, n->a, s) : peft__none();
         c = n->b ? peft__eval(j, n->b, s) : peft__none();
         return peft__slice(j, a, b, c, n->c ? peft__eval(j, n->c, s) : peft__none());
-    case PEFT__TERM_CALL: return peft__call_value(j, a, peft__arguments_of(j, n->list, s));
-    default: return peft__wrong(j, "a slice where none can be");
+    default: return peft__call_value(j, a, peft__arguments_of(j, n->list, s));  // CALL
     }
 }
 
@@ -26161,12 +26109,11 @@ static peft__value peft__eval(peft__jinja *j, const peft__term *n, peft__scope *
 // Whether a loop has a round n. Looks only as far as it must: a condition may change while the loop runs.
 static bool peft__loop_reaches(peft__jinja *j, peft__loop *l, int64_t n) {
     while (l->node->c && !j->status && l->items->count <= n && l->source->at < l->source->count) {
-        peft__value item = l->source->items[l->source->at++], list = peft__of_kind(PEFT__LIST), wanted;
+        peft__value item = l->source->items[l->source->at++], list = peft__of_kind(PEFT__LIST);
         list.o = l->items;
         l->test = peft__enter(j, l->node->test_area, l->outside, l->test);
         peft__assign(j, l->node->a, item, l->test);
-        wanted = peft__eval(j, l->node->c, l->test);
-        if (peft__truth(wanted)) peft__list_add(j, list, item);
+        if (peft__truth(peft__eval(j, l->node->c, l->test))) peft__list_add(j, list, item);
     }
     return !j->status && n < l->items->count;
 }
@@ -26230,9 +26177,8 @@ static void peft__run_statement(peft__jinja *j, const peft__term *n, peft__scope
     case PEFT__TERM_DATA: peft__put_text(j, n->value); break;
     case PEFT__TERM_PRINT:
         j->at = n->a;
-        if (j->t->strict) peft__defined(j, v);
         if (j->t->strict && v.kind == PEFT__NONE) peft__stop(j, PEFT_ERROR_MISSING, "it is null");
-        peft__put_value(j, v);
+        peft__put_value(j, j->t->strict ? peft__defined(j, v) : v);
         break;
     case PEFT__TERM_IF: peft__run_terms(j, peft__truth(v) ? n->body : n->other, s); break;
     case PEFT__TERM_FOR: peft__run_loop(j, n, v, s); break;
@@ -26283,7 +26229,7 @@ static void peft__run_terms(peft__jinja *j, const peft__term *n, peft__scope *s)
 // ---- upper and lower case
 
 static uint32_t peft__upper_of(uint32_t c) {
-    static const uint16_t others[][2] = {// whose capital has another small letter
+    static const uint16_t others[][2] = {  // whose capital has another small letter
         {0xB5, 0x39C}, {0x131, 'I'}, {0x17F, 'S'}, {0x1C5, 0x1C4}, {0x1C8, 0x1C7}, {0x1CB, 0x1CA},
         {0x1F2, 0x1F1}, {0x345, 0x399}, {0x3C2, 0x3A3}, {0x3D0, 0x392}, {0x3D1, 0x398}, {0x3D5, 0x3A6},
         {0x3D6, 0x3A0}, {0x3F0, 0x39A}, {0x3F1, 0x3A1}, {0x3F5, 0x395}, {0x1E9B, 0x1E60}, {0x1FBE, 0x399}};
@@ -26511,10 +26457,12 @@ PEFT__BUILTIN(extreme) {  // case_sensitive, attribute; how: < min, > max, 'u' u
     int64_t best = 0;
     for (int64_t i = 0; i < keys.o->count && !j->status; i++) {
         peft__value key = keys.o->items[i];
-        if (how != 'u' && i && peft__compare(j, how, key, keys.o->items[best])) best = i;
-        if (how != 'u' || peft__dict_find(j, seen.o, key)) continue;
-        peft__dict_set(j, seen.o, key, peft__none());
-        peft__list_add(j, out, v[0].o->items[i]);
+        if (how != 'u') {
+            if (i && peft__compare(j, how, key, keys.o->items[best])) best = i;
+        } else if (!peft__dict_find(j, seen.o, key)) {
+            peft__dict_set(j, seen.o, key, peft__none());
+            peft__list_add(j, out, v[0].o->items[i]);
+        }
     }
     if (how == 'u') return peft__as_iterator(out);
     return keys.o->count ? v[0].o->items[best] : peft__nothing();
@@ -26531,8 +26479,8 @@ PEFT__BUILTIN(sum) {  // attribute, start
 PEFT__BUILTIN(reverse) {  // how: 1 in place
     if (j->how) return peft__reversed(v[0]), peft__none();
     if (v[0].kind == PEFT__TEXT) return peft__slice(j, v[0], peft__none(), peft__none(), peft__integer(-1));
-    peft__value back = peft__reversed(peft__to_list(j, v[0]));
     bool list = v[0].kind == PEFT__UNDEFINED || v[0].kind == PEFT__ITERATOR;  // not for Python's reversed()
+    peft__value back = peft__reversed(peft__to_list(j, v[0]));
     return list ? back : peft__as_iterator(back);
 }
 
@@ -26565,10 +26513,8 @@ PEFT__BUILTIN(tojson) {  // ensure_ascii, indent, separators, sort_keys; only in
         s.indent = peft__taken(j, start);
     } else if (peft__some(s.indent)) s.indent = peft__text_needed(j, s.indent);
     s.between = peft__text_of(s.indent.kind == PEFT__TEXT ? "," : ", ");
-    if (chat && peft__some(v[3]) && peft__two_of(j, v[3], &s.between, &s.colon)) {
-        s.between = peft__text_needed(j, s.between);
-        s.colon = peft__text_needed(j, s.colon);
-    }
+    if (chat && peft__some(v[3]) && peft__two_of(j, v[3], &s.between, &s.colon))
+        peft__text_needed(j, s.between), peft__text_needed(j, s.colon);
     peft__put_styled(j, v[0], &s, 0);
     peft__value text = peft__taken(j, start);
     text.flag = !chat;
@@ -26708,8 +26654,8 @@ PEFT__BUILTIN(count) {
 }
 
 PEFT__BUILTIN(begins) {  // how: 1 at the end
-    bool at_end = j->how & 1, tuple = v[1].kind == PEFT__TUPLE, is = false;
     size_t from = 0, to = 0;
+    bool at_end = j->how & 1, tuple = v[1].kind == PEFT__TUPLE, is = false;
     bool any = peft__window(j, v, &from, &to);
     for (int64_t i = 0; i < (tuple ? v[1].o->count : 1) && !j->status && !is; i++) {
         peft__value t = peft__text_needed(j, tuple ? v[1].o->items[i] : v[1]);
@@ -28825,7 +28771,7 @@ PEFTDEF peft_status peft_few_shot(const peft_few_shot_desc *d, peft_few_shot_res
 
 // ---- optimizers
 
-#define PEFT__STATE_BLOCK ((int64_t)256)      // values that share a scale
+#define PEFT__STATE_BLOCK ((int64_t)256)  // values that share a scale
 #define PEFT__STATE_MIN_8BIT ((int64_t)4096)  // smaller tensors are kept in f32
 
 // One of the two 8-bit maps: its values, and the midpoints between them, where rounding changes.
@@ -28838,11 +28784,11 @@ struct peft_optimizer {
     peft_context *ctx;
     peft_optimizer_desc d;
     peft_tensor **tensors;
-    float *rates;           // [count] multiples of the learning rate, or NULL
-    unsigned char *state;   // one block for all tensors
-    size_t *offsets;        // [count] where the state of each tensor begins
+    float *rates;  // [count] multiples of the learning rate, or NULL
+    unsigned char *state;  // one block for all tensors
+    size_t *offsets;  // [count] where the state of each tensor begins
     size_t size;
-    float *sums;            // Adafactor: [rows of the tallest tensor] sums of squares
+    float *sums;  // Adafactor: [rows of the tallest tensor] sums of squares
     peft__state_map *maps;  // 8 bits: the maps of first and of second moments
     int64_t step;
 };
@@ -28850,8 +28796,8 @@ struct peft_optimizer {
 // The numbers of one step, the same for all weights of a tensor.
 typedef struct peft__update {
     float b1, b2, epsilon;
-    float rate;                        // the learning rate
-    float keep;                        // 1 - rate * weight decay
+    float rate;  // the learning rate
+    float keep;  // 1 - rate * weight decay
     float step_size, root_correction;  // AdamW: rate / (1 - b1^t), 1 / sqrt(1 - b2^t)
 } peft__update;
 
@@ -28901,9 +28847,9 @@ PEFT__UPDATE(peft__update_adafactor, { p[i] = p[i] * u.keep - u.rate * g[i]; })
 typedef struct peft__optimizer_row {
     const char *name;
     peft__update_fn update;
-    int moments;        // values of state per weight
-    bool in_8bit;       // in one byte each, with a scale per block
-    bool factored;      // a matrix keeps the means of its rows and columns instead
+    int moments;  // values of state per weight
+    bool in_8bit;  // in one byte each, with a scale per block
+    bool factored;  // a matrix keeps the means of its rows and columns instead
     float beta2, rate;  // default; default learning rate divided by AdamW's
 } peft__optimizer_row;
 
@@ -28921,12 +28867,9 @@ PEFTDEF const char *peft_optimizer_name(peft_optimizer_kind kind) {
 }
 
 PEFTDEF bool peft_optimizer_named(const char *name, peft_optimizer_kind *out) {
-    for (int i = 0; name && out && i < PEFT__COUNT(peft__optimizers); i++) {
-        if (strcmp(name, peft__optimizers[i].name) != 0) continue;
-        *out = (peft_optimizer_kind)i;
-        return true;
-    }
-    return false;
+    int64_t row = name && out ? PEFT__ROW(peft__optimizers, name) : -1;
+    if (row >= 0) *out = (peft_optimizer_kind)row;
+    return row >= 0;
 }
 
 static bool peft__state_factored(peft_optimizer_kind kind, const peft_tensor *t) {
@@ -28966,12 +28909,8 @@ PEFTDEF void peft_optimizer_destroy(peft_optimizer *o) {
         if (o->tensors[i]) peft_freeze(o->ctx, o->tensors[i]);
     if (o->d.state_file) peft__scratch_unmap(o->state, o->size);
     else if (!o->d.state_buffer) peft__free(o->ctx, o->state);
-    peft__free(o->ctx, o->tensors);
-    peft__free(o->ctx, o->rates);
-    peft__free(o->ctx, o->offsets);
-    peft__free(o->ctx, o->sums);
-    peft__free(o->ctx, o->maps);
-    peft__free(o->ctx, o);
+    void *const blocks[] = {o->tensors, o->rates, o->offsets, o->sums, o->maps, o};
+    for (int i = 0; i < PEFT__COUNT(blocks); i++) peft__free(o->ctx, blocks[i]);
 }
 
 static peft_status peft__state_open(peft_optimizer *o) {
@@ -28980,11 +28919,10 @@ static peft_status peft__state_open(peft_optimizer *o) {
         return PEFT__REFUSE(o->ctx, "optimizer: a state_buffer of %zu bytes, %zu are needed, aligned to 4",
             o->d.state_size, o->size);
     if (state) memset(state, 0, o->size);
-    peft_status status = o->d.state_file ? peft__scratch_map(o->ctx, o->d.state_file, o->size, &state)
-                                         : PEFT_OK;
-    if (!state && !status) state = peft__calloc(o->ctx, (int64_t)o->size, 1);
+    else if (o->d.state_file) PEFT__TRY(peft__scratch_map(o->ctx, o->d.state_file, o->size, &state));
+    else state = peft__calloc(o->ctx, (int64_t)o->size, 1);
     o->state = (unsigned char *)state;
-    return status ? status : state ? PEFT_OK : PEFT_ERROR_MEMORY;
+    return state ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
 // Allocates all that the optimizer keeps besides the tensors' gradients.
@@ -29064,7 +29002,7 @@ PEFTDEF double peft_optimizer_clip(peft_optimizer *o, double max_norm) {
 typedef struct peft__step_job {
     const peft_optimizer *o;
     peft_tensor *t;
-    float *p;              // its weights, or the master weights of a tensor in 16 bits
+    float *p;  // its weights, or the master weights of a tensor in 16 bits
     unsigned char *state;  // the state behind the master weights
     peft__update u;
     float *rows, *columns, decay, factor;  // Adafactor
@@ -29427,7 +29365,7 @@ struct peft_batches {
     const peft_model *model;
     peft__examples examples;
     peft__batch_buffer buffer;
-    int64_t *order;       // examples of the current epoch, shuffled
+    int64_t *order;  // examples of the current epoch, shuffled
     int64_t order_epoch;  // which epoch that is; -1: none
     int64_t size, rank, world;
     uint64_t seed;
@@ -29554,19 +29492,18 @@ static peft_status peft__train_resolve(peft__trainer *t, const peft_train_desc *
     t->model = d->model;
     t->ctx = d->model->ctx;
     t->at.eval_loss = t->at.best_eval_loss = -1;
-    peft_status status = peft__train_check(d->model, d->adapter, d->data, "training", d);
-    if (!status && d->validation)
-        status = peft__train_check(d->model, d->adapter, d->validation, "training", d);
-    if (!status && d->resume && !d->checkpoint)
-        status = PEFT__REFUSE(t->ctx, "training: resume without a checkpoint's name");
-    if (!status && d->world > 1 && !d->gradient)
-        status = PEFT__REFUSE(t->ctx,
+    PEFT__TRY(peft__train_check(d->model, d->adapter, d->data, "training", d));
+    if (d->validation) PEFT__TRY(peft__train_check(d->model, d->adapter, d->validation, "training", d));
+    if (d->resume && !d->checkpoint)
+        return PEFT__REFUSE(t->ctx, "training: resume without a checkpoint's name");
+    if (d->world > 1 && !d->gradient)
+        return PEFT__REFUSE(t->ctx,
             "training: %d ranks without a `gradient` callback that adds up their gradients", d->world);
-    if (!status && d->learning_rate == 0)
+    if (d->learning_rate == 0)
         d->learning_rate = peft_default_learning_rate(d->model, d->adapter) *
-                           peft__optimizers[d->optimizer].rate;
-    if (!status) status = peft__train_count_steps(t);
-    return status ? status : peft__train_check_warmup(t);
+            peft__optimizers[d->optimizer].rate;
+    PEFT__TRY(peft__train_count_steps(t));
+    return peft__train_check_warmup(t);
 }
 
 static peft_status peft__train_optimizer(peft__trainer *t) {
@@ -29602,19 +29539,18 @@ static peft_status peft__train_optimizer(peft__trainer *t) {
 static peft_status peft__train_begin(peft__trainer *t) {
     const peft_train_desc *d = &t->d;
     const int64_t max[2] = {d->max_source, d->max_target};
-    peft_status status = peft_batches_create(d, &t->data);
-    if (!status && d->validation)
-        status = peft__train_encode(t->model, d->adapter, d->validation, max, &t->validation);
-    if (!status) status = peft__train_optimizer(t);
-    if (!status) status = peft_tape_create(t->ctx, &t->tape);
-    if (!status) peft_tape_checkpoint_blocks(t->tape, d->checkpoint_blocks);
-    if (status) return status;
+    PEFT__TRY(peft_batches_create(d, &t->data));
+    if (d->validation)
+        PEFT__TRY(peft__train_encode(t->model, d->adapter, d->validation, max, &t->validation));
+    PEFT__TRY(peft__train_optimizer(t));
+    PEFT__TRY(peft_tape_create(t->ctx, &t->tape));
+    peft_tape_checkpoint_blocks(t->tape, d->checkpoint_blocks);
     if (!d->keep_best || !d->validation) return PEFT_OK;
     t->best = PEFT__CALLOC(t->ctx, t->tensor_count, float *);
-    bool ok = t->best != NULL;
-    for (int64_t i = 0; ok && i < t->tensor_count; i++)
-        ok = (t->best[i] = PEFT__CALLOC(t->ctx, peft__size(t->tensors[i]), float)) != NULL;
-    return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
+    if (!t->best) return PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < t->tensor_count; i++)
+        if (!(t->best[i] = PEFT__CALLOC(t->ctx, peft__size(t->tensors[i]), float))) return PEFT_ERROR_MEMORY;
+    return PEFT_OK;
 }
 
 static void peft__train_end(peft__trainer *t) {
@@ -29640,20 +29576,19 @@ static float peft__train_rate(const peft__trainer *t) {
 static peft_status peft__train_exchange(peft__trainer *t, double labels) {
     float world = (float)PEFT__MAX(t->d.world, 1), step = (float)(t->at.step % 4096 + 1);
     float own[2] = {(float)t->at.loss, step};
-    peft_status status = PEFT_OK;
-    for (int64_t i = 0; i <= t->tensor_count && !status; i++) {
+    for (int64_t i = 0; i <= t->tensor_count; i++) {
         peft_tensor *x = i < t->tensor_count ? t->tensors[i] : NULL;
-        status = t->d.gradient(x, x ? x->grad : own, x ? peft__size(x) : 2, labels, t->d.gradient_user);
+        peft_status status =
+            t->d.gradient(x, x ? x->grad : own, x ? peft__size(x) : 2, labels, t->d.gradient_user);
         if (status)
             return peft__fail(t->ctx, status, "step %ld: the gradient callback failed at %s", t->at.step + 1,
                 x ? x->name : "the loss");
     }
-    if (own[1] != world * step)
-        return PEFT__REFUSE(t->ctx,
-            "step %ld of rank %d: not all of %d ranks are at this step, or their values were not added up",
-            t->at.step + 1, t->d.rank, t->d.world);
     t->at.loss = (double)own[0];
-    return PEFT_OK;
+    if (own[1] == world * step) return PEFT_OK;
+    return PEFT__REFUSE(t->ctx,
+        "step %ld of rank %d: not all of %d ranks are at this step, or their values were not added up",
+        t->at.step + 1, t->d.rank, t->d.world);
 }
 
 // How many padding tokens would make all examples of the batch as long as the longest.
@@ -29712,7 +29647,7 @@ static peft_status peft__train_evaluate(peft__trainer *t) {
 typedef struct peft__checkpoint_header {
     char magic[8];
     uint64_t checksum;  // of all that follows, the file's parts included
-    uint64_t tensors;   // checksum of the trained tensors' names and shapes
+    uint64_t tensors;  // checksum of the trained tensors' names and shapes
     int64_t tensor_count, parameters;
     double settings[PEFT__RUN_SETTINGS];
     peft__run_state at;
@@ -29750,39 +29685,35 @@ typedef struct peft__checkpoint_io {
 
 static peft_status peft__part_do(peft__checkpoint_io *io, peft__part_action action, void *data, size_t size) {
     uint64_t block[128], at = io->at;
-    peft_status status = PEFT_OK;
     if (action == PEFT__PART_WRITE) peft__write(&io->writer, data, size);
     if (action == PEFT__PART_SUM) io->sum = peft__checksum(io->sum, data, size);
-    if (action == PEFT__PART_READ) status = peft__file_read(&io->file, at, data, size);
-    for (size_t step; action == PEFT__PART_VERIFY && size && !status; size -= step, at += step) {
+    if (action == PEFT__PART_READ) return peft__file_read(&io->file, at, data, size);
+    for (size_t step; action == PEFT__PART_VERIFY && size; size -= step, at += step) {
         step = PEFT__MIN(size, sizeof(block));
-        status = peft__file_read(&io->file, at, block, step);
-        if (!status) io->sum = peft__checksum(io->sum, block, step);
+        PEFT__TRY(peft__file_read(&io->file, at, block, step));
+        io->sum = peft__checksum(io->sum, block, step);
     }
-    return status;
+    return PEFT_OK;
 }
 
 // Visits all parts that follow the header, in their order; io->at is the end then.
 static peft_status peft__checkpoint_walk(
     const peft__trainer *t, peft__checkpoint_io *io, peft__part_action action) {
-    peft_status status = PEFT_OK;
     io->at = sizeof(peft__checkpoint_header);
-    for (int64_t i = 0; i < t->tensor_count && !status; i++) {
+    for (int64_t i = 0; i < t->tensor_count; i++) {
         const peft_tensor *x = t->tensors[i];
         size_t size = peft_tensor_bytes(x);
         void *const parts[3] = {x->data, peft__state_of(t->optimizer, i), t->best ? t->best[i] : NULL};
         const size_t sizes[3] = {size, peft__state_bytes(t->d.optimizer, x), t->best ? size : 0};
-        for (int k = 0; k < 3 && !status; io->at += sizes[k++])
-            if (sizes[k]) status = peft__part_do(io, action, parts[k], sizes[k]);
+        for (int k = 0; k < 3; io->at += sizes[k++])
+            if (sizes[k]) PEFT__TRY(peft__part_do(io, action, parts[k], sizes[k]));
     }
-    return status;
+    return PEFT_OK;
 }
 
 static void peft__run_add(peft__trainer *t, const char *name, double value) {
-    peft__run_setting *s = &t->settings[t->setting_count++];
-    s->name = name;
-    s->value = value;
-    s->number = true;
+    peft__run_setting s = {name, value, true};
+    t->settings[t->setting_count++] = s;
 }
 
 static void peft__run_add_sum(peft__trainer *t, const char *name, uint64_t sum) {
@@ -29906,8 +29837,7 @@ static peft_status peft__checkpoint_same_run(const peft__trainer *t, const peft_
     return PEFT_OK;
 }
 
-// Reads everything once and changes nothing, so that a damaged file does not leave half of its weights
-// behind.
+// Reads everything once and changes nothing: a damaged file does not leave half of its weights behind.
 static peft_status peft__checkpoint_verify(
     const peft__trainer *t, peft__checkpoint_io *io, const peft__checkpoint_header *h) {
     const char *path = t->d.checkpoint;
@@ -29919,18 +29849,15 @@ static peft_status peft__checkpoint_verify(
         h->parameters != want.parameters)
         return peft__fail(t->ctx, PEFT_ERROR_SHAPE,
             "%s: of another model or adapter (%ld tensors, %ld parameters; here %ld, %ld)", path,
-            h->tensor_count, h->parameters, want.tensor_count,
-            want.parameters);
-    if (h->at.step < 0)
-        return PEFT__MALFORMED(t->ctx, "%s: damaged: step %ld", path, h->at.step);
-    peft_status status = peft__checkpoint_same_run(t, h);
-    if (status) return status;
+            h->tensor_count, h->parameters, want.tensor_count, want.parameters);
+    if (h->at.step < 0) return PEFT__MALFORMED(t->ctx, "%s: damaged: step %ld", path, h->at.step);
+    PEFT__TRY(peft__checkpoint_same_run(t, h));
     peft__checkpoint_walk(t, io, PEFT__PART_SKIP);
     if (io->file.size != io->at)
         return PEFT__MALFORMED(t->ctx, "%s: damaged: %lu bytes instead of %lu", path, io->file.size, io->at);
     io->sum = peft__header_checksum(h);
-    status = peft__checkpoint_walk(t, io, PEFT__PART_VERIFY);
-    if (status || io->sum == h->checksum) return status;
+    PEFT__TRY(peft__checkpoint_walk(t, io, PEFT__PART_VERIFY));
+    if (io->sum == h->checksum) return PEFT_OK;
     return PEFT__MALFORMED(t->ctx, "%s: damaged: the checksum does not fit", path);
 }
 
@@ -29968,8 +29895,7 @@ static bool peft__train_report(const peft__trainer *t, double rate, double norm,
     p.gradient_norm = norm;
     p.seconds = peft__seconds() - t->started;
     p.tokens_per_second = p.seconds > 0 ? (double)(t->at.tokens - t->start_tokens) / p.seconds : 0;
-    p.seconds_left = p.seconds * (double)(t->steps - t->at.step) /
-                     (double)PEFT__MAX(1, t->at.step - t->start_step);
+    p.seconds_left = p.seconds * (double)(t->steps - t->at.step) / PEFT__MAX(1, t->at.step - t->start_step);
     p.evaluated = evaluated;
     return t->d.progress(&p, t->d.progress_user);
 }
@@ -29978,8 +29904,8 @@ static peft_status peft__train_run(peft__trainer *t) {
     t->started = peft__seconds();
     while (t->at.step < t->steps) {
         float rate = peft__train_rate(t);
-        peft_status status = peft__train_gradients(t);
-        if (status) return status;
+        peft_status status = PEFT_OK;
+        PEFT__TRY(peft__train_gradients(t));
         double norm = peft_optimizer_clip(t->optimizer, (double)t->d.max_gradient_norm);
         bool loss_fails = !(t->at.loss - t->at.loss == 0);
         if (loss_fails || !(norm - norm == 0))  // before it reaches the weights
@@ -30008,9 +29934,8 @@ PEFTDEF peft_status peft_train(const peft_train_desc *desc, peft_train_result *r
     peft__trainer t;
     memset(&t, 0, sizeof(t));
     if (result) memset(result, 0, sizeof(*result));
-    peft_status status = peft__train_resolve(&t, desc);
-    if (status) return status;
-    status = peft__train_begin(&t);
+    PEFT__TRY(peft__train_resolve(&t, desc));
+    peft_status status = peft__train_begin(&t);
     if (!status && t.d.checkpoint) peft__run_settings(&t);
     if (!status && t.d.resume) status = peft__checkpoint_load(&t);
     if (!status) status = peft__train_run(&t);
@@ -30111,11 +30036,10 @@ static void peft__plan_tensor(peft__planner *p, peft_tensor *t, const peft_tenso
 static peft_status peft__plan_model(peft__planner *p) {
     peft_context *ctx = p->ctx;
     if (!p->d->path) return PEFT__REFUSE(ctx, "peft_plan_memory: no path");
-    peft_status status = peft__model_begin(ctx, p->d->path, PEFT__WEIGHTS_IF_THERE, &p->model);
-    if (status) return status;
+    PEFT__TRY(peft__model_begin(ctx, p->d->path, PEFT__WEIGHTS_IF_THERE, &p->model));
     peft_model *m = p->model;
-    status = peft__model_load_tokenizer(m, NULL);
-    for (int64_t i = 0; i < m->tensor_count && !status; i++) {
+    PEFT__TRY(peft__model_load_tokenizer(m, NULL));
+    for (int64_t i = 0; i < m->tensor_count; i++) {
         peft_tensor *t = &m->tensors[i];
         const peft_tensor *s = m->archive ? peft__checkpoint_find(m, t) : NULL;
         if (m->archive && !s)
@@ -30123,17 +30047,16 @@ static peft_status peft__plan_model(peft__planner *p) {
         peft__plan_tensor(p, t, s);
     }
     p->plan->parameters = peft_model_parameter_count(m);
-    return status;
+    return PEFT_OK;
 }
 
 static peft_status peft__plan_adapter(peft__planner *p) {
     if (!p->d->adapter) return PEFT_OK;
     peft_adapter_desc d = *p->d->adapter;
     d.model = p->model;
-    peft_status status = peft__adapter_alloc(&d, &p->adapter);
-    if (status) return status;
-    status = peft__adapter_add_all(p->adapter, peft__has_encoder(&d));
-    return status ? status : peft__adapter_narrow(p->adapter);
+    PEFT__TRY(peft__adapter_alloc(&d, &p->adapter));
+    PEFT__TRY(peft__adapter_add_all(p->adapter, peft__has_encoder(&d)));
+    return peft__adapter_narrow(p->adapter);
 }
 
 // Marks the trained tensors, and counts them.
@@ -30171,22 +30094,21 @@ static peft_status peft__plan_batch(peft__planner *p) {
 }
 
 static peft_status peft__plan_step(peft__planner *p) {
-    peft_status status = peft_tape_create(p->ctx, &p->tape);
-    if (status) return status;
+    PEFT__TRY(peft_tape_create(p->ctx, &p->tape));
     peft_tape_checkpoint_blocks(p->tape, p->d->checkpoint_blocks);
     peft_active_adapter active = {p->adapter, 1, 0, 0};
     p->model->dropout = p->d->dropout;
     // the second step reuses the first one's buffers, and may need more
-    for (int step = 0; step < 2 && !status; step++) {
+    for (int step = 0; step < 2; step++) {
         peft_tape_reset(p->tape, 0);
         peft_tensor *loss = peft_model_loss(
             p->model, p->tape, &p->batch.view, &active, p->adapter ? 1 : 0, 1);
-        status = loss ? peft_backward(p->tape, loss) : p->tape->status;
+        PEFT__TRY(loss ? peft_backward(p->tape, loss) : p->tape->status);
     }
     p->plan->activations = p->ctx->planned;
     p->plan->scratch = p->ctx->gemm_scratch_size;
     p->plan->tables = p->ctx->memory - p->converted;
-    return status;
+    return PEFT_OK;
 }
 
 // Frees the plan, except pointers to peft__nowhere, which is no memory.
@@ -30210,15 +30132,14 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
     memset(plan, 0, sizeof(*plan));
     p.d = desc;
     p.plan = plan;
-    peft_status status = peft__plan_context(&p);
-    if (status) return status;
-    status = peft__plan_model(&p);
+    PEFT__TRY(peft__plan_context(&p));
+    peft_status status = peft__plan_model(&p);
     if (!status) status = peft__plan_adapter(&p);
     if (!status) peft__plan_trained(&p);
     if (!status) status = peft__plan_batch(&p);
     if (!status) status = peft__plan_step(&p);
     plan->total = plan->weights + plan->scales + plan->adapter + plan->gradients + plan->optimizer +
-                  plan->activations + plan->scratch + plan->tables;
+        plan->activations + plan->scratch + plan->tables;
     if (status) {
         memset(plan, 0, sizeof(*plan));
         peft__fail(desc->context, status, "%s", peft_error(p.ctx));
@@ -30280,8 +30201,8 @@ typedef struct peft__id_slot {
 typedef struct peft__id_table {
     peft__id_slot *slots;
     peft__word *known;  // of a table of tokens: each id's token, compared where hashes are equal
-    int64_t capacity;       // slots, a power of two
-    uint64_t mask;          // the slots in use since the last clear, minus one
+    int64_t capacity;  // slots, a power of two
+    uint64_t mask;  // the slots in use since the last clear, minus one
     uint32_t stamp;
     int32_t used;
 } peft__id_table;
@@ -30394,8 +30315,7 @@ enum { PEFT__TOKENIZE_ALL = PEFT_TOKENIZE_NONE + 1 };
 enum { PEFT__CUT_WORD, PEFT__CUT_DIGIT, PEFT__CUT_SPACE, PEFT__CUT_ALONE, PEFT__CUT_POINT, PEFT__CUT_DASH };
 
 static bool peft__ascii_mark(char c) {  // punctuation or a symbol of ASCII
-    char lower = peft__lower(c);
-    return c > ' ' && c < 127 && !(lower >= 'a' && lower <= 'z') && !(c >= '0' && c <= '9');
+    return c > ' ' && c < 127 && !(peft__lower(c) >= 'a' && peft__lower(c) <= 'z') && !(c >= '0' && c <= '9');
 }
 
 static int peft__cut_class(int kind, uint32_t c) {
@@ -30469,15 +30389,12 @@ static int32_t peft__words_cut(const peft__words *w, const char *s, size_t n, pe
 // Replaces `what` in s [n] by `with`, which is not longer, in place. Returns the new size.
 static size_t peft__replace_all(char *s, size_t n, const char *what, const char *with) {
     size_t k = strlen(what), w = strlen(with), out = 0;
-    for (size_t i = 0; i < n;) {
-        if (s[i] != what[0] || n - i < k || memcmp(s + i, what, k) != 0) {
-            s[out++] = s[i++];
-            continue;
-        }
-        memcpy(s + out, with, w);
-        out += w;
-        i += k;
-    }
+    for (size_t i = 0; i < n;)
+        if (s[i] == what[0] && n - i >= k && memcmp(s + i, what, k) == 0) {
+            memcpy(s + out, with, w);
+            out += w;
+            i += k;
+        } else s[out++] = s[i++];
     return out;
 }
 
@@ -30535,17 +30452,17 @@ typedef struct peft__tokens {
 typedef struct peft__work {
     peft__id_table tokens, grams;
     peft__word *words;
-    char *bytes, *room;       // copies of texts; where the next copy goes
+    char *bytes, *room;  // copies of texts; where the next copy goes
     int32_t *ids, *gram, *sentence;
     peft__tokens *texts;
-    int64_t count, used;      // texts; their tokens
-    int32_t *most, *now;      // [ids] for peft__matches; `now` is zero between calls
-    int32_t different;        // how many n-grams of the present order differ
-    int32_t *list[6];         // [ids] scratch of the metric, zero at first
-    double *rows;             // a row for each reference
-    uint64_t *masks, *bits;   // LCS: [ids], zero between calls; bit rows of a table
-    unsigned char *carry;     // LCS: per token
-    unsigned char *hit;       // rougeLsum: a reference's sentence: which tokens some LCS uses
+    int64_t count, used;  // texts; their tokens
+    int32_t *most, *now;  // [ids] for peft__matches; `now` is zero between calls
+    int32_t different;  // how many n-grams of the present order differ
+    int32_t *list[6];  // [ids] scratch of the metric, zero at first
+    double *rows;  // a row for each reference
+    uint64_t *masks, *bits;  // LCS: [ids], zero between calls; bit rows of a table
+    unsigned char *carry;  // LCS: per token
+    unsigned char *hit;  // rougeLsum: a reference's sentence: which tokens some LCS uses
 } peft__work;
 
 enum { PEFT__ROW_WIDTH = 96 };  // the longest row: chrF with 32 orders
@@ -30555,17 +30472,17 @@ typedef struct peft__metric {
     peft_context *ctx;
     const char *const *predictions, *const *references;
     int64_t count;
-    int per;                  // references per prediction
+    int per;  // references per prediction
     int64_t longest_line, bytes;  // bytes of the longest line with all its texts; of all
     // the metric: its settings, how to cut texts, how to make a line's row, and a score from a sum of rows
     const void *desc;
     peft__words words, characters;
     int width, orders, letters;
-    int64_t bits;             // 64-bit words of the largest LCS table; -1: no LCS
+    int64_t bits;  // 64-bit words of the largest LCS table; -1: no LCS
     double beta;
     void (*line)(const struct peft__metric *run, peft__work *w, int64_t i, double *row);
     double (*score)(const struct peft__metric *run, const double *sums);
-    double *rows, *values;    // [count, width]; of metrics of the whole corpus: [ids] scratch
+    double *rows, *values;  // [count, width]; of metrics of the whole corpus: [ids] scratch
     double sums[PEFT__ROW_WIDTH];
     peft__memory memory;
     peft__work *works;
@@ -30614,7 +30531,7 @@ static peft_status peft__metric_open(peft__metric *run, const char *name, peft_c
 // Calls peft__metric_open with the fields that all descriptors of text metrics begin with.
 #define PEFT__METRIC_OPEN(run, name, d) \
     peft__metric_open(run, name, (d)->context, (d)->predictions, (d)->references, (d)->count, \
-                  (d)->reference_count, (d)->references_per_prediction)
+        (d)->reference_count, (d)->references_per_prediction)
 
 // Writes the text that says how a result was made.
 #define PEFT__SIGN(result, ...) \
@@ -30659,8 +30576,7 @@ typedef peft_status (*peft__metric_prepare)(peft__metric *run);
 // Makes the rows of all lines, and their sums, which are the same for any number of threads.
 static peft_status peft__score_lines(peft__metric *run, peft__metric_prepare prepare, const void *desc) {
     run->desc = desc;
-    peft_status s = prepare(run);
-    if (s) return s;
+    PEFT__TRY(prepare(run));
     run->tasks = PEFT__MAX(PEFT__MIN((int64_t)run->ctx->threads, run->count / 16), 1);
     run->rows = PEFT__GET(run, double, run->count * run->width);
     run->works = PEFT__GET(run, peft__work, run->tasks);
@@ -30759,9 +30675,9 @@ typedef struct peft__resampler {
     const double *rows[2];  // [count, width] of one or of two systems
     int64_t count, width;
     uint64_t seed;
-    bool swap;              // randomization, else bootstrap
-    double *sums[2];        // [samples, width] sums of drawn rows, zero before
-    int64_t *line;          // instead of sums: the list itself, as peft_paired_score takes it
+    bool swap;  // randomization, else bootstrap
+    double *sums[2];  // [samples, width] sums of drawn rows, zero before
+    int64_t *line;  // instead of sums: the list itself, as peft_paired_score takes it
     unsigned char *side[2];
 } peft__resampler;
 
@@ -30810,7 +30726,7 @@ static double peft__percentile(const double *sorted, int64_t n, double q) {
 // is one letter. A word is [C](VC)^m[V] of runs of consonants C and vowels V; m is its measure.
 typedef struct peft__stem {
     int measure;
-    bool vowel;     // the word has a vowel
+    bool vowel;  // the word has a vowel
     unsigned last;  // its last letters, the last one in bit 0; 1: a consonant
 } peft__stem;
 
@@ -30818,7 +30734,7 @@ typedef struct peft__stem {
 static peft__stem peft__stem_of(const unsigned char *w, int n) {
     peft__stem s = {0, false, 0};
     for (int i = 0; i < n; i++) {
-        unsigned letter = w[i] - (unsigned)'a';     // bits of the vowels a, e, i, o, u: 0, 4, 8, 14, 20
+        unsigned letter = w[i] - (unsigned)'a';  // bits of the vowels a, e, i, o, u: 0, 4, 8, 14, 20
         bool consonant = w[i] == 'y' ? i == 0 || !(s.last & 1) : letter > 25 || !(0x104111u >> letter & 1);
         s.measure += i > 0 && consonant && !(s.last & 1);
         s.vowel = s.vowel || !consonant;
@@ -30912,7 +30828,7 @@ static int peft__stem_letters(unsigned char *w, int n) {
     s = peft__stem_ends(w, n, "ion");
     if (s < 0) n = peft__stem_apply(w, n, step4, PEFT__COUNT(step4), 1);
     else if (s > 0 && (w[s - 1] == 's' || w[s - 1] == 't') && peft__stem_measure(w, s) > 1) n = s;
-    if (n > 0 && w[n - 1] == 'e') {     // removes a final e
+    if (n > 0 && w[n - 1] == 'e') {  // removes a final e
         int m = peft__stem_measure(w, n - 1);
         n -= m > 1 || (m == 1 && !peft__stem_cvc(w, n - 1));
     }
@@ -30939,7 +30855,7 @@ PEFTDEF size_t peft_porter_stem(char *word, size_t n) {
     start[count] = n;
     int left = peft__stem_letters(letters, count);
     while (same < left && (letters[same] >= 0x80 || (char)letters[same] == word[start[same]])) same++;
-    size_t size = start[same];      // the rules replace ASCII endings only
+    size_t size = start[same];  // the rules replace ASCII endings only
     for (; same < left; same++) word[size++] = (char)letters[same];
     return size;
 }
@@ -31263,9 +31179,9 @@ static peft_status peft__bleu_prepare(peft__metric *run) {
     peft__words_init(&run->words, (int)d->tokenizer, d->lowercase);
     bool fits = peft__or_default(d->smooth_value, 1) >= 0 && d->smooth_value < 1e9;
     const char *wrong = run->orders < 1 || run->orders > PEFT_BLEU_ORDERS ? "max_order is not 1..8"
-                        : (unsigned)d->tokenizer > PEFT_TOKENIZE_NONE ? "unknown tokenizer"
-                        : (unsigned)d->smoothing > PEFT_SMOOTH_NONE ? "unknown smoothing"
-                        : !fits ? "smooth_value is out of range" : NULL;
+        : (unsigned)d->tokenizer > PEFT_TOKENIZE_NONE ? "unknown tokenizer"
+        : (unsigned)d->smoothing > PEFT_SMOOTH_NONE ? "unknown smoothing"
+        : !fits ? "smooth_value is out of range" : NULL;
     return wrong ? PEFT__REFUSE(run->ctx, "bleu: %s", wrong) : PEFT_OK;
 }
 
@@ -31373,7 +31289,7 @@ static peft_status peft__chrf_prepare(peft__metric *run) {
     peft__words_init(&run->characters, characters, d->lowercase);
     bool fits = run->letters >= 0 && run->letters <= 16 && d->word_order >= 0 && d->word_order <= 16;
     const char *wrong = !fits ? "orders are not within 16" : run->orders == 0 ? "neither characters nor words"
-                        : !(run->beta >= 0 && run->beta < 1e6) ? "beta is out of range" : NULL;
+        : !(run->beta >= 0 && run->beta < 1e6) ? "beta is out of range" : NULL;
     return wrong ? PEFT__REFUSE(run->ctx, "chrf: %s", wrong) : PEFT_OK;
 }
 
@@ -31521,11 +31437,11 @@ PEFTDEF peft_status peft_nist(const peft_text_desc *desc, peft_metric_result *re
 typedef struct peft__meteor {
     const peft_text_desc *desc;
     const peft__tokens *p, *r;  // prediction, reference; `gram` has the ids of the words' stems
-    peft__word *stems;       // [stem ids]
-    int32_t *match;              // [words of p] the reference's word, or -1
-    int32_t *taken;              // [words of r] the reference's word has a match
-    int32_t *last;               // [ids] its last free word in the reference, or -1
-    int32_t *before;             // [words of r] the word before it in that chain
+    peft__word *stems;  // [stem ids]
+    int32_t *match;  // [words of p] the reference's word, or -1
+    int32_t *taken;  // [words of r] the reference's word has a match
+    int32_t *last;  // [ids] its last free word in the reference, or -1
+    int32_t *before;  // [words of r] the word before it in that chain
 } peft__meteor;
 
 static void peft__meteor_match(peft__meteor *m, int32_t i, int32_t j) {
@@ -31800,10 +31716,7 @@ static int peft__ranked_compare(const void *a, const void *b) {
 // memory.
 static peft__ranked *peft__ranked_sort(peft_context *ctx, const double *x, int64_t n) {
     peft__ranked *r = PEFT__CALLOC(ctx, n, peft__ranked);
-    for (int64_t i = 0; r && i < n; i++) {
-        r[i].value = x[i];
-        r[i].index = i;
-    }
+    for (int64_t i = 0; r && i < n; i++) r[i].value = x[i], r[i].index = i;
     if (r) qsort(r, n, sizeof *r, peft__ranked_compare);
     return r;
 }
@@ -31825,9 +31738,8 @@ static peft_status peft__correlation(peft_context *ctx, const char *what, const 
     if (!ctx || !out) return PEFT_ERROR_ARGUMENT;
     double mx = 0, my = 0, xx = 0, yy = 0, xy = 0;
     bool flat_x = true, flat_y = true;
-    peft_status s = peft__series_check(ctx, what, x, n);
-    if (!s) s = peft__series_check(ctx, what, y, n);
-    if (s) return s;
+    PEFT__TRY(peft__series_check(ctx, what, x, n));
+    PEFT__TRY(peft__series_check(ctx, what, y, n));
     for (int64_t i = 0; i < n; i++) {
         mx += x[i] / (double)n;
         my += y[i] / (double)n;
@@ -31855,12 +31767,12 @@ PEFTDEF peft_status peft_pearson(peft_context *context, const double *x, const d
 PEFTDEF peft_status peft_spearman(peft_context *context, const double *x, const double *y, int64_t count,
     double *out) {
     if (!context || !out) return PEFT_ERROR_ARGUMENT;
-    peft_status s = peft__series_check(context, "spearman", x, count);
-    if (!s) s = peft__series_check(context, "spearman", y, count);
-    if (s) return s;
+    PEFT__TRY(peft__series_check(context, "spearman", x, count));
+    PEFT__TRY(peft__series_check(context, "spearman", y, count));
     double *ranks = PEFT__CALLOC(context, 2 * count, double);
     bool ok = ranks && peft__ranks(context, x, count, ranks) && peft__ranks(context, y, count, ranks + count);
-    s = ok ? peft__correlation(context, "spearman", ranks, ranks + count, count, out) : PEFT_ERROR_MEMORY;
+    peft_status s =
+        ok ? peft__correlation(context, "spearman", ranks, ranks + count, count, out) : PEFT_ERROR_MEMORY;
     peft__free(context, ranks);
     return s;
 }
@@ -31871,14 +31783,11 @@ PEFTDEF peft_status peft_auc(peft_context *context, const double *scores, const 
     if (!context || !out) return PEFT_ERROR_ARGUMENT;
     PEFT__NEEDS(context, labels);
     double sum = 0, positives = 0;
-    peft_status s = peft__series_check(context, "auc", scores, count);
-    if (s) return s;
+    PEFT__TRY(peft__series_check(context, "auc", scores, count));
     double *ranks = PEFT__CALLOC(context, count, double);
     bool ok = ranks && peft__ranks(context, scores, count, ranks);
-    for (int64_t i = 0; ok && i < count; i++) {
-        sum += labels[i] ? ranks[i] : 0;
-        positives += labels[i] != 0;
-    }
+    for (int64_t i = 0; ok && i < count; i++)
+        if (labels[i]) sum += ranks[i], positives++;
     peft__free(context, ranks);
     double negatives = (double)count - positives;
     if (!ok) return PEFT_ERROR_MEMORY;
@@ -31916,8 +31825,7 @@ PEFTDEF peft_status peft_calibration(const peft_calibration_desc *desc, peft_cal
     int bins = desc->bins == 0 ? 10 : desc->bins;
     double brier = 0, right = 0;
     PEFT__NEED(ctx, desc->correct, "correct");
-    peft_status s = peft__series_check(ctx, "calibration", desc->confidence, n);
-    if (s) return s;
+    PEFT__TRY(peft__series_check(ctx, "calibration", desc->confidence, n));
     if (bins < 1 || bins > 100000)
         return PEFT__REFUSE(ctx, "calibration: %d bins are not within 1..100000", bins);
     for (int64_t i = 0; i < n; i++) {
@@ -32019,9 +31927,9 @@ PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *te
     if (!context || !result) return PEFT_ERROR_ARGUMENT;
     PEFT__NEEDS(context, tokens);
     memset(result, 0, sizeof *result);
-    peft_status s = peft__metric_open(&run, "perplexity", context, texts, texts, count, 0, 1);
-    if (!s) s = peft__series_check(context, "perplexity", loglikelihoods, count);
-    for (int64_t i = 0; !s && i < count; i++) {
+    PEFT__TRY(peft__metric_open(&run, "perplexity", context, texts, texts, count, 0, 1));
+    PEFT__TRY(peft__series_check(context, "perplexity", loglikelihoods, count));
+    for (int64_t i = 0; i < count; i++) {
         size_t n = strlen(texts[i]);
         uint32_t c = 0;
         bool space, before = true;
@@ -32034,9 +31942,8 @@ PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *te
         result->tokens += tokens[i];
         result->bytes += (int64_t)n;
     }
-    if (!s && (result->tokens <= 0 || result->words <= 0))
-        s = peft__fail(context, PEFT_ERROR_NUMERIC, "perplexity: no tokens or no words");
-    if (s) return s;
+    if (result->tokens <= 0 || result->words <= 0)
+        return peft__fail(context, PEFT_ERROR_NUMERIC, "perplexity: no tokens or no words");
     result->per_token = exp(sum / (double)result->tokens);
     result->per_word = exp(sum / (double)result->words);
     result->per_byte = exp(sum / (double)result->bytes);
@@ -32066,8 +31973,7 @@ PEFTDEF peft_status peft_text_perplexity(const peft_text_perplexity_desc *d, pef
     peft_status status = PEFT_OK;
     char *file = NULL;
     size_t size = d->text ? strlen(d->text) : 0;
-    if (d->path) status = peft__read_all(ctx, d->path, &file, &size);
-    if (status) return status;
+    if (d->path) PEFT__TRY(peft__read_all(ctx, d->path, &file, &size));
     const char *text = file ? file : d->text, *what = file ? d->path : "the text";
     size_t mark = peft__utf8_mark(text, size);
     peft_ids ids = {NULL, 0, 0};
@@ -32109,8 +32015,8 @@ typedef struct peft__paired {
     peft_paired_desc d;  // defaults filled in; `score` NULL unless it is asked for
     peft__resampler r;
     peft__metric runs[2];  // of the baseline, of the system
-    int column;            // of the rows whose mean is the score, if the metric has no score of a sum
-    double *scores[2];     // [samples]
+    int column;  // of the rows whose mean is the score, if the metric has no score of a sum
+    double *scores[2];  // [samples]
     union {
         peft_bleu_desc bleu;
         peft_chrf_desc chrf;
@@ -32138,12 +32044,12 @@ static peft_status peft__paired_rows(peft__paired *p, int side, const void *sett
     if (d->score) return PEFT_OK;
     if (!peft__paired_metrics[d->metric].prepare)
         return peft__series_check(d->context, name, p->r.rows[side], d->count);
-    peft_status s = peft__metric_open(run, name, d->context, side ? d->system : d->baseline, d->references,
-                                  d->count, d->reference_count, d->references_per_prediction);
-    if (!s) s = peft__score_lines(run, peft__paired_metrics[d->metric].prepare, settings);
+    PEFT__TRY(peft__metric_open(run, name, d->context, side ? d->system : d->baseline, d->references,
+        d->count, d->reference_count, d->references_per_prediction));
+    PEFT__TRY(peft__score_lines(run, peft__paired_metrics[d->metric].prepare, settings));
     p->r.rows[side] = run->rows;
     p->r.width = run->width;
-    return s;
+    return PEFT_OK;
 }
 
 // Scores a sample for both systems, as scores[...][out]. False: one has no score.
@@ -32223,7 +32129,7 @@ PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result
     bool call = d->metric == PEFT_PAIRED_SCORE, swap = d->test == PEFT_PAIRED_RANDOMIZATION;
     bool known = (unsigned)d->metric <= PEFT_PAIRED_SCORE && (unsigned)d->test <= PEFT_PAIRED_RANDOMIZATION;
     const char *wrong = d->count <= 0 ? "no lines" : d->samples < 0 ? "samples is negative"
-                        : !known ? "unknown metric or test" : call && !d->score ? "score is NULL" : NULL;
+        : !known ? "unknown metric or test" : call && !d->score ? "score is NULL" : NULL;
     if (wrong) return PEFT__REFUSE(d->context, "paired: %s", wrong);
     const void *const given[] = {d->bleu, d->chrf, d->rouge};
     const void *settings = given[PEFT__MIN((int)d->metric, 2)];

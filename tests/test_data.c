@@ -362,7 +362,24 @@ static void test_mix(void) {
                                  peft_dataset_prompt(mixed, 0)[0] == '1' && peft_dataset_prompt(mixed, 5)[0] == '6');
     peft_dataset_destroy(mixed);
     check("nothing to join", peft_dataset_join(both, 0, &mixed) == PEFT_ERROR_ARGUMENT && !mixed);
-    peft_dataset_destroy(small), peft_dataset_destroy(large);
+    static const char *const names[] = {"s", "l"};
+    int n = 0;
+    d.names = names, d.temperature = 1, d.limit = 8;  // 2.67 and 5.33: the larger remainder is rounded up
+    bool named = peft_dataset_mix(&d, &mixed) == PEFT_OK && peft_dataset_count(mixed) == 8;
+    for (int64_t k = 0; named && k < 8; k++) {
+        const char *task = peft_dataset_task(mixed, k);
+        named = task && *task == (peft_dataset_prompt(mixed, k)[0] < '3' ? 's' : 'l');
+        n += named && *task == 's';
+    }
+    check("tasks of a mixture", named && n == 3 && !peft_dataset_task(mixed, 8));
+    peft_dataset_destroy(mixed);
+    d.cap = -1;
+    check("a negative cap", peft_dataset_mix(&d, &mixed) == PEFT_ERROR_ARGUMENT && strstr(peft_error(ctx), "cap -1") && !mixed);
+    peft_dataset *none = load("jsonl", "", "{{n}}", "");
+    const peft_dataset *with_none[] = {small, none};
+    d.datasets = with_none, d.cap = 0;
+    check("a task without examples", peft_dataset_mix(&d, &mixed) == PEFT_ERROR_ARGUMENT && strstr(peft_error(ctx), "task 1 l has no examples"));
+    peft_dataset_destroy(small), peft_dataset_destroy(large), peft_dataset_destroy(none);
 }
 
 static void test_arguments(void) {
@@ -383,6 +400,18 @@ static void test_arguments(void) {
     peft_dataset_destroy(data);
     d.limit = -1;
     check("negative limit", peft_dataset_load(&d, &data) == PEFT_ERROR_ARGUMENT && !data);
+    d.limit = 0, d.turns = (peft_chat_turns)9;
+    check("unknown turns", peft_dataset_load(&d, &data) == PEFT_ERROR_ARGUMENT && strstr(peft_error(ctx), "turns is 9"));
+    d.turns = PEFT_TURNS_ASSISTANT, d.completion = "a ||| b";
+    check("a completion with bars", peft_dataset_load(&d, &data) == PEFT_ERROR_ARGUMENT && strstr(peft_error(ctx), "which parts a prompt"));
+    peft_chat *chat = NULL;
+    peft_chat_desc c;
+    memset(&c, 0, sizeof c);
+    c.context = ctx, c.text = "{{ messages|length }}";
+    check("a chat", peft_chat_open(&c, &chat) == PEFT_OK);
+    d.chat = chat;
+    check("a chat and templates", peft_dataset_load(&d, &data) == PEFT_ERROR_ARGUMENT && strstr(peft_error(ctx), "a chat and templates too"));
+    peft_chat_close(chat);
 }
 
 static peft_dataset *numbers(int n) {

@@ -170,6 +170,23 @@ static void test_messages(void) {
     refuses("{{ s.__class__ }}", false, PEFT_ERROR_UNSUPPORTED, "__class__");
     refuses("{{ s.__class__.__mro__ }}", true, PEFT_ERROR_MISSING, "__class__");
     refuses("{% for a, b in [1] %}{% endfor %}", false, PEFT_ERROR_ARGUMENT, "'int' object is not iterable");
+    refuses("{{ {(1, [2]): 3} }}", false, PEFT_ERROR_ARGUMENT, "unhashable type: 'list'");
+    refuses("{{ {(1, 2): 3}|tojson }}", false, PEFT_ERROR_ARGUMENT, "JSON: a key is a tuple");
+    refuses("{{ '{:.}'.format(1.5) }}", false, PEFT_ERROR_ARGUMENT, "Format specifier missing precision");
+    refuses("{% macro m() %}{{ varargs }}{% endmacro %}", false, PEFT_ERROR_UNSUPPORTED, "\"varargs\" is not supported");
+    refuses("{{ self }}", false, PEFT_ERROR_UNSUPPORTED, "\"self\" is not supported");
+    refuses("{{ dict(a=1, a=2) }}", false, PEFT_ERROR_ARGUMENT, "\"a\" is given twice");
+    refuses("{{ s.replace('a', old='b', new='c') }}", false, PEFT_ERROR_ARGUMENT, "\"old\" is given twice");
+    refuses("{{ (s|safe).upper() }}", false, PEFT_ERROR_UNSUPPORTED, "of a text that is marked as safe");
+    refuses("{% set l = [1] %}{% for x in l %}{{ l.append(x) }}{% endfor %}", false, PEFT_ERROR_UNSUPPORTED, "changes while a loop");
+    refuses("{{ []|sort(attribute='a,b') }}", false, PEFT_ERROR_UNSUPPORTED, "sorting by several attributes");
+    refuses("{{ []|dictsort }}", false, PEFT_ERROR_ARGUMENT, "dictsort needs a dict, not 'list'");
+    refuses("{{ '\xc2\xbd'.isdigit() }}", false, PEFT_ERROR_UNSUPPORTED, "isdigit of a number that is not decimal");
+    refuses("{{ strftime_now('%j') }}", true, PEFT_ERROR_UNSUPPORTED, "strftime_now: %j is not supported");
+    char *text = rendered(described(ctx, "{{ strftime_now('%I %p') }}|{{ -9223372036854775807 - 1 == (-9223372036854775807 - 1) // 1 }}"
+                                         "|{{ 7 % -1 }}|{{ 7 // -1 }}", true), "{}");
+    check(text && strcmp(text, "12 PM|True|0|-7") == 0, "the time of day; divisors of -1");
+    free(text);
 }
 
 // ---- limits: each ends in an error, and soon
@@ -591,7 +608,18 @@ static void test_conversations(void) {
     says(c, "{\"instruction\": \"Do\"}", "no output");
     says(c, "{\"text\": \"Do\"}", "not a conversation");
     says(c, "[]", "without messages");
+    says(c, "{\"instruction\": 1, \"output\": \"\"}", "instruction is not a text");
+    peft_ids ids = {NULL, 0, 0}, mask = {NULL, 0, 0};
+    check(peft_chat_tokens(c, talk, PEFT_TURNS_LAST, &ids, &mask) == PEFT_ERROR_ARGUMENT &&
+              strstr(peft_error(ctx), "the chat has no tokenizer"), "tokens without a tokenizer");
     peft_chat_close(c);
+    static const char *const damaged[][2] = {{"{\"chat_template\": 5}", "chat_template is neither a text nor a list"},
+        {"{\"chat_template\": [{\"name\": \"a\"}]}", "chat_template has an item without name and template"}};
+    d.text = NULL, d.path = "damaged";
+    for (int i = 0; i < 2; i++) {
+        peft_mount(ctx, "damaged/tokenizer_config.json", damaged[i][0], strlen(damaged[i][0]));
+        check(peft_chat_open(&d, &c) == PEFT_ERROR_FORMAT && !c && strstr(peft_error(ctx), damaged[i][1]), damaged[i][1]);
+    }
     peft_mount(ctx, "named/tokenizer_config.json", named, strlen(named));
     peft_mount(ctx, "named/special_tokens_map.json", map, strlen(map));
     d.text = NULL, d.path = "named";

@@ -690,8 +690,8 @@ static peft_status peft__bench_read_tsv(peft__bench_loader *l, char *text, size_
         if (stop > at && stop[-1] == '\r') stop--;
         *stop = 0;
         size_t length = (size_t)(stop - at);
-        if (memchr(at, 0, length)) return peft__record_fail(r, "a NUL character");
-        if (!peft__utf8_valid(at, length)) return peft__record_fail(r, "not valid UTF-8");
+        if (memchr(at, 0, length)) return PEFT__BAD_RECORD(r, "a NUL character");
+        if (!peft__utf8_valid(at, length)) return PEFT__BAD_RECORD(r, "not valid UTF-8");
         if (length) {
             status = peft__bench_tsv_line(l, at, header, &n);
             peft__string_into(id, sizeof(id), "%lld", (long long)rows);
@@ -821,11 +821,11 @@ static peft_status peft__bench_add_multirc(peft__bench_loader *l, const peft__js
     const peft__json *passage = peft__json_get(root, "passage"), *questions = peft__json_get(passage, "questions");
     const char *text = peft__bench_plain(l, peft__json_text(passage, "text", ""));
     if (!text) return PEFT_ERROR_MEMORY;
-    if (!peft__json_is(questions, PEFT__JSON_ARRAY)) return peft__record_fail(&l->record, "no passage with questions");
+    if (!peft__json_is(questions, PEFT__JSON_ARRAY)) return PEFT__BAD_RECORD(&l->record, "no passage with questions");
     for (const peft__json *q = questions->child; q; q = q->next) {
         const peft__json *answers = peft__json_get(q, "answers");
         const char *asked = peft__bench_plain(l, peft__json_text(q, "question", ""));
-        if (!peft__json_is(answers, PEFT__JSON_ARRAY)) return peft__record_fail(&l->record, "a question without answers");
+        if (!peft__json_is(answers, PEFT__JSON_ARRAY)) return PEFT__BAD_RECORD(&l->record, "a question without answers");
         for (const peft__json *a = answers->child; asked && a; a = a->next) {
             l->record.count = 0;
             peft_status status = peft__bench_field_puts(l, "paragraph", text);
@@ -883,7 +883,7 @@ static peft_status peft__bench_record_query(peft__bench_loader *l, const peft__j
     peft_benchmark_example *e = NULL, found;
     char id[24];
     memset(&found, 0, sizeof(found));
-    if (!peft__json_is(text, PEFT__JSON_STRING)) return peft__record_fail(&l->record, "no passage with a text");
+    if (!peft__json_is(text, PEFT__JSON_STRING)) return PEFT__BAD_RECORD(&l->record, "no passage with a text");
     peft__string_into(id, sizeof(id), "%lld", (long long)peft__json_int(qa, "idx", l->t->count));
     peft_status status = peft__bench_entities(l, passage, query, &found);
     peft__string joined;
@@ -915,7 +915,7 @@ static peft_status peft__bench_record_query(peft__bench_loader *l, const peft__j
 
 static peft_status peft__bench_add_record(peft__bench_loader *l, const peft__json *root) {
     const peft__json *passage = peft__json_get(root, "passage"), *list = peft__json_get(root, "qas");
-    if (!peft__json_is(list, PEFT__JSON_ARRAY)) return peft__record_fail(&l->record, "no list \"qas\"");
+    if (!peft__json_is(list, PEFT__JSON_ARRAY)) return PEFT__BAD_RECORD(&l->record, "no list \"qas\"");
     peft_status status = PEFT_OK;
     for (const peft__json *qa = list->child; qa && !status && l->t->count < l->limit; qa = qa->next)
         status = peft__bench_record_query(l, passage, qa);
@@ -962,10 +962,10 @@ static peft_status peft__bench_add_summary(peft__bench_loader *l, const char *id
 
 static peft_status peft__bench_helm_choices(peft__bench_loader *l, const peft__json *list, peft_benchmark_example *e) {
     const char **names, **choices;
-    if (!list->child) return peft__record_fail(&l->record, "\"choices\" is empty");
+    if (!list->child) return PEFT__BAD_RECORD(&l->record, "\"choices\" is empty");
     if (peft__bench_own_choices(l, e, list->length, &names, &choices)) return PEFT_ERROR_MEMORY;
     for (const peft__json *v = list->child; v; v = v->next) {
-        if (v->type != PEFT__JSON_STRING) return peft__record_fail(&l->record, "\"choices\" holds something else than texts");
+        if (v->type != PEFT__JSON_STRING) return PEFT__BAD_RECORD(&l->record, "\"choices\" holds something else than texts");
         l->text.size = 0;
         peft__string_format(&l->text, " %s", v->string);
         choices[e->choice_count] = peft__bench_keep_text(l);
@@ -985,7 +985,7 @@ static peft_status peft__bench_add_helm(peft__bench_loader *l, const peft__json 
     if (status) return status;
     if (l->t->spec.metric >= PEFT__BENCH_RECIPROCAL_RANK) {
         const peft__field *query = peft__record_find(&l->record, "query", 5);
-        if (!query) return peft__record_fail(&l->record, "no \"query\"");
+        if (!query) return PEFT__BAD_RECORD(&l->record, "no \"query\"");
         e->choices = e->names = yes_no;
         e->choice_count = 2;
         e->value = peft__json_is(relevance, PEFT__JSON_NUMBER) ? relevance->number : 0;
@@ -996,7 +996,7 @@ static peft_status peft__bench_add_helm(peft__bench_loader *l, const peft__json 
         status = peft__bench_helm_choices(l, choices, e);
         int64_t right = peft__json_int(root, "label", -1);
         if (!status && label && (right < 0 || right >= e->choice_count))
-            return peft__record_fail(&l->record, "\"label\" is not a place in \"choices\"");
+            return PEFT__BAD_RECORD(&l->record, "\"label\" is not a place in \"choices\"");
         e->label = status ? -1 : right;
         if (!status && right >= 0) status = peft__bench_reference(l, e, e->names[right], strlen(e->names[right]));
         return status;
@@ -1038,8 +1038,9 @@ static peft_status peft__bench_read_jsonl(peft__bench_loader *l, char *text, siz
         peft__json *root = NULL;
         if (!peft__blank(at, n)) {
             peft__arena_reset(&l->line);
-            if (!peft__utf8_valid(at, n)) return peft__record_fail(&l->record, "not valid UTF-8");
+            if (!peft__utf8_valid(at, n)) return PEFT__BAD_RECORD(&l->record, "not valid UTF-8");
             status = peft__record_parse(&l->record, &l->line, at, n, &root);
+            if (!status && root->type != PEFT__JSON_OBJECT) status = PEFT__BAD_RECORD(&l->record, "not a JSON object");
             if (!status) status = peft__bench_add_json(l, root);
         }
         at = stop + 1;
@@ -1054,7 +1055,7 @@ static peft_status peft__bench_read_csv_summaries(peft__bench_loader *l, char *t
     while (!status && l->t->count < l->limit) {
         status = peft__csv_record(&c, &l->record, false, &n);
         if (status || !n) break;
-        if (n != l->record.count) return peft__record_fail(&l->record, "not as many fields as the first line names");
+        if (n != l->record.count) return PEFT__BAD_RECORD(&l->record, "not as many fields as the first line names");
         status = peft__bench_add_summary(l, NULL);
     }
     return status;
@@ -1072,7 +1073,7 @@ static peft_status peft__bench_read_summaries(peft__bench_loader *l, char *text,
     for (const peft__json *v = status ? NULL : root->child; v && !status && l->t->count < l->limit; v = v->next) {
         peft__arena_reset(&l->line);
         l->record.line++;  // counts entries here
-        status = v->type == PEFT__JSON_OBJECT ? peft__bench_add_json(l, v) : peft__record_fail(&l->record, "not a JSON object");
+        status = v->type == PEFT__JSON_OBJECT ? peft__bench_add_json(l, v) : PEFT__BAD_RECORD(&l->record, "not a JSON object");
     }
     peft__arena_free(&all);
     return status;
@@ -2537,13 +2538,13 @@ static peft_status peft__bench_too_many(peft__bench_slots *s) {
 static peft_status peft__bench_put_json(peft__bench_slots *s, const char *id, const peft__json *value) {
     char number[40];
     const char *text = peft__bench_scalar(value, number);
-    return text ? peft__bench_put(s, id, text, strlen(text)) : peft__record_fail(&s->place, "no label or prediction");
+    return text ? peft__bench_put(s, id, text, strlen(text)) : PEFT__BAD_RECORD(&s->place, "no label or prediction");
 }
 
 // MultiRC: the structure of the data with labels: {"idx", "passage": {"questions": [{"idx", "answers": [{"idx", "label"}]}]}}
 static peft_status peft__bench_put_multirc(peft__bench_slots *s, const peft__json *root) {
     const peft__json *questions = peft__json_get(peft__json_get(root, "passage"), "questions");
-    if (!questions) return peft__record_fail(&s->place, "no passage with questions");
+    if (!questions) return PEFT__BAD_RECORD(&s->place, "no passage with questions");
     for (const peft__json *q = questions->child; q; q = q->next) {
         const peft__json *answers = peft__json_get(q, "answers");
         for (const peft__json *a = answers ? answers->child : NULL; a; a = a->next) {
@@ -2576,7 +2577,7 @@ static peft_status peft__bench_parse_line(peft__bench_slots *s, peft__arena *scr
         peft__json *root = NULL;
         peft__arena_reset(scratch);
         peft_status status = peft__json_parse(s->b->ctx, scratch, line, n, "", &root);
-        if (status == PEFT_ERROR_FORMAT) return peft__record_fail(&s->place, "not JSON");
+        if (status == PEFT_ERROR_FORMAT) return PEFT__BAD_RECORD(&s->place, "not JSON");
         return status ? status : peft__bench_put_line(s, root, position);
     }
     if (form == PEFT__BENCH_AS_LINES) {
@@ -2584,7 +2585,7 @@ static peft_status peft__bench_parse_line(peft__bench_slots *s, peft__arena *scr
         return peft__bench_too_many(s);
     }
     char *tab = strchr(line, '\t');
-    if (!tab) return peft__record_fail(&s->place, "no tab between index and prediction");
+    if (!tab) return PEFT__BAD_RECORD(&s->place, "no tab between index and prediction");
     *tab = 0;
     const char *text = tab + 1;
     size_t size = (size_t)(line + n - text);
