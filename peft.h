@@ -12925,7 +12925,7 @@ static bool peft__load_has(peft_tokenizer *t, const void *p) {
 // A NUL-terminated copy of n bytes. Small copies share a block.
 static char *peft__tokenizer_text(peft_tokenizer *t, const char *text, size_t n) {
     if (n >= t->pool_left) {
-        size_t size = PEFT__MAX(n + 1, (size_t)1 << 16);
+        size_t size = PEFT__MAX(n + 1, 1 << 16);
         t->pool = (char *)peft__arena_alloc(&t->arena, size);
         t->pool_left = t->pool ? size : 0;
         if (!peft__load_has(t, t->pool)) return NULL;
@@ -12991,7 +12991,7 @@ static int peft__byte_of_letter(uint32_t c) {
 static void peft__append_letters(peft__string *out, const char *s, size_t n) {
     char text[4];
     for (size_t i = 0; i < n; i++)
-        peft__string_append(out, text, peft__utf8_put(text, peft__letter_of((unsigned char)s[i])));
+        peft__string_append(out, text, peft__utf8_put(text, peft__letter_of(s[i])));
 }
 
 // The reverse: n bytes of letters -> out [n]. Returns the number of bytes; -1: a character is no letter.
@@ -13037,7 +13037,7 @@ static size_t peft__trie_longest(const peft__trie *t, const char *s, size_t n, i
     size_t best = 0;
     int32_t node = 0;
     for (size_t i = 0; i < n && t->nodes; i++) {
-        node = peft__trie_step(t, node, (unsigned char)s[i]);
+        node = peft__trie_step(t, node, s[i]);
         if (!node) break;
         if (t->nodes[node].value < 0) continue;
         best = i + 1;
@@ -13066,7 +13066,7 @@ static peft_status peft__trie_build(peft_context *ctx, peft__trie *trie, const p
         peft__free(ctx, trie->nodes);
         trie->nodes = room < PEFT__TRIE_MOST ? PEFT__CALLOC(ctx, room, peft__trie_node) : NULL;
         if (!trie->nodes) return peft__fail(ctx, PEFT_ERROR_MEMORY, "no memory for a vocabulary's trie");
-        memset(trie->nodes, 0xFF, (size_t)room * sizeof(peft__trie_node));  // all free, without values
+        memset(trie->nodes, 0xFF, room * sizeof(peft__trie_node));  // all free, without values
         trie->nodes[0].key--;
         trie->capacity = room;
         whole = true;
@@ -13074,7 +13074,7 @@ static peft_status peft__trie_build(peft_context *ctx, peft__trie *trie, const p
         for (int64_t k = 0; k < n && whole; k++) {
             int32_t parent = 0, node = 0;
             for (uint32_t i = 0; i < keys[k].size && whole; i++, parent = node) {
-                node = peft__trie_slot(trie, parent, (unsigned char)keys[k].text[i]);
+                node = peft__trie_slot(trie, parent, keys[k].text[i]);
                 used += trie->nodes[node].key == PEFT__TRIE_FREE;
                 trie->nodes[node].key = (uint32_t)parent << 8 | (unsigned char)keys[k].text[i];
                 whole = 2 * used < room;
@@ -13218,7 +13218,7 @@ static uint32_t peft__unpack_byte(peft__unpacker *u) {
         u->left = 4, u->word = 0;
         for (int i = 0; i < 5; i++, u->at++) {
             char c = peft__nf_data[u->at / LINE][u->at % LINE];
-            u->word = u->word * 85 + (uint32_t)(c - '#' - (c > '?') - (c > '\\'));
+            u->word = u->word * 85 + (c - '#' - (c > '?') - (c > '\\'));
         }
     }
     return u->word >> 8 * --u->left & 255;
@@ -13227,7 +13227,7 @@ static uint32_t peft__unpack_byte(peft__unpacker *u) {
 static uint32_t peft__unpack_bit(peft__unpacker *u, uint16_t *odds) {
     uint32_t bound = (u->range >> 12) * *odds, bit = u->code >= bound;
     u->range = bit ? u->range - bound : bound;
-    if (bit) u->code -= bound, *odds = (uint16_t)(*odds - (*odds >> 4));
+    if (bit) u->code -= bound, *odds = *odds - (*odds >> 4);
     else *odds = (uint16_t)(*odds + ((4096 - *odds) >> 4));
     for (; u->range < 1u << 24; u->range <<= 8) u->code = u->code << 8 | peft__unpack_byte(u);
     return bit;
@@ -13242,7 +13242,7 @@ static int32_t peft__unpack(peft__unpacker *u, int32_t context) {
     while (peft__unpack_bit(u, &odds[n])) n++;
     for (int i = n - 1; i >= 0; i--)
         v = v * 2 + peft__unpack_bit(u, &odds[20 + 28 * n + (n - i <= 3 ? (int)v : 8 + i)]);
-    return (int32_t)v - 1;
+    return v - 1;
 }
 
 static int peft__compare_u64(const void *a, const void *b) {
@@ -13281,7 +13281,7 @@ static const peft__nf *peft__nf_build(peft__arena *a) {
         }
         for (; run > 0; run--, before[0]++) {
             f->maps[maps++] = (uint64_t)++code << 32 | parts << 1 | (shape % 3 == 0);
-            for (int32_t i = 0; i < length; i++) f->parts[parts++] = (uint32_t)before[i];
+            for (int32_t i = 0; i < length; i++) f->parts[parts++] = before[i];
             f->busy[code / 64] = 1;
             if (shape % 3 != 1) continue;
             f->pairs[pairs++] = (uint64_t)before[0] << 42 | (uint64_t)before[1] << 21 | (uint64_t)code;
@@ -13317,7 +13317,7 @@ static uint32_t peft__nf_compose(const peft__nf *f, uint32_t a, uint32_t b) {
         return a + (b - PEFT__TAIL);
     uint64_t key = (uint64_t)a << 42 | (uint64_t)b << 21;
     int64_t at = peft__below(f->pairs, PEFT__NF_PAIRS, key);
-    return at < PEFT__NF_PAIRS && f->pairs[at] >> 21 == key >> 21 ? (uint32_t)(f->pairs[at] & 0x1FFFFF) : 0;
+    return at < PEFT__NF_PAIRS && f->pairs[at] >> 21 == key >> 21 ? (f->pairs[at] & 0x1FFFFF) : 0;
 }
 
 // The code points of a text, each as combining class << 53 | place << 21 | code point: sorting a run of
@@ -13361,7 +13361,7 @@ static void peft__nf_recompose(const peft__nf *f, peft__points *p) {
     int64_t starter = -1, n = 0, last = -1;  // last: the class of what follows the starter; -1: nothing
     for (int64_t i = 0; i < p->count; i++) {
         uint32_t c = p->data[i] & 0x1FFFFF, one = (uint32_t)(p->data[i] >> 53);
-        bool may = starter >= 0 && last < (int64_t)one && c < 0x30000 && f->busy[c / 64];
+        bool may = starter >= 0 && last < one && c < 0x30000 && f->busy[c / 64];
         uint32_t both = may ? peft__nf_compose(f, p->data[starter] & 0x1FFFFF, c) : 0;
         if (both) {
             p->data[starter] = both;
@@ -13387,18 +13387,18 @@ static bool peft__nf_text(
     if (i < n && i > 0) i--;  // the first mark may compose with it
     peft__string_append(out, s, i);
     while (i < n && ok) {
-        unsigned char byte = (unsigned char)s[i];
+        unsigned char byte = s[i];
         ok = peft__utf8_next(s, n, &i, &c) ? peft__nf_decompose(f, c, compatibility, &p)
                                            : peft__points_push(&p, BROKEN + byte, 0);
     }
     for (int64_t k = 0, end; k < p.count; k = end + 1) {  // sorts marks by class, and by place in it
         for (end = k; end < p.count && p.data[end] >> 53;) end++;
-        if (end - k > 1) qsort(p.data + k, (size_t)(end - k), sizeof(uint64_t), peft__compare_u64);
+        if (end - k > 1) qsort(p.data + k, end - k, sizeof(uint64_t), peft__compare_u64);
     }
     if (compose) peft__nf_recompose(f, &p);
     for (int64_t k = 0; k < p.count; k++) {
         char text[4];
-        c = (uint32_t)(p.data[k] & 0x1FFFFF);
+        c = p.data[k] & 0x1FFFFF;
         *text = (char)(c - BROKEN);
         peft__string_append(out, text, c < BROKEN ? peft__utf8_put(text, c) : 1);
     }
@@ -13459,7 +13459,7 @@ static size_t peft__charsmap_match(
     int64_t at = 0;
     uint32_t unit = t->charsmap_count ? peft__u32_at(t->charsmap + 4) : 0;
     for (size_t i = 0; i < n && t->charsmap_count; i++) {
-        if ((shortest && !s[i]) || !peft__charsmap_step(t, &at, &unit, (unsigned char)s[i])) break;
+        if ((shortest && !s[i]) || !peft__charsmap_step(t, &at, &unit, s[i])) break;
         if (!(unit >> 8 & 1)) continue;
         int64_t leaf = at ^ (int64_t)(unit >> 10) << ((unit & 512u) >> 6);
         if (leaf >= t->charsmap_count) break;
@@ -13519,7 +13519,7 @@ static size_t peft__map_at(const peft_tokenizer *t, const char *s, size_t n, siz
         used = i < *alone ? 0 : peft__cluster(t->kept, s, n, i);
         if (used) *alone = i + used;
         if (!used || used >= 6 || !peft__charsmap_match(t, *out, used, true, out)) {
-            used = (size_t)peft__utf8_step(s, (int64_t)*alone, (int64_t)i);
+            used = peft__utf8_step(s, *alone, i);
             *size = peft__charsmap_match(t, *out, used, true, out) ? strlen(*out) : used;
             return used;
         }
@@ -13566,10 +13566,10 @@ static void peft__apply_map(const peft_tokenizer *t, const char *s, size_t n, pe
     while (i < n && !out->failed) {
         char quick[64];
         for (run = 0; run < sizeof(quick) && i + 1 < n; run++, i++) {
-            unsigned char c = (unsigned char)s[i];
+            unsigned char c = s[i];
             if (c >= 128 || (unsigned char)s[i + 1] >= 128 || t->ascii[c] < 0) break;
             if (t->ascii[c] == ' ' && t->sentencepiece) break;
-            quick[run] = (char)t->ascii[c];
+            quick[run] = t->ascii[c];
         }
         after_space = after_space && !run;
         if (run) peft__string_append(out, quick, run);
@@ -13627,7 +13627,7 @@ static bool peft__step_find(const peft__step *p, peft__regex_scratch *scratch, c
     for (size_t i = from; !p->regex && i + p->text_size <= n; i++) {
         const char *hit = (const char *)memchr(s + i, p->text[0], n - i - p->text_size + 1);
         if (!hit) return false;
-        i = (size_t)(hit - s);
+        i = hit - s;
         groups[0] = i;
         groups[1] = i + p->text_size;
         if (memcmp(hit, p->text, p->text_size) == 0) return true;
@@ -13643,7 +13643,7 @@ static bool peft__step_begin(const peft__step *p, peft__regex_scratch *scratch, 
 // Appends n bytes of text with every match of the pattern replaced, until `out` has more than `most` bytes.
 // Right behind a match, nothing at all is no match.
 static void peft__replace(const peft__step *p, const char *s, size_t n, size_t most, peft__string *out) {
-    size_t at = 0, match[2], behind = (size_t)-1;  // behind: where the last match that is not empty ends
+    size_t at = 0, match[2], behind = -1;  // behind: where the last match that is not empty ends
     peft__regex_scratch scratch;
     peft__regex_scratch_init(&scratch, out->ctx);
     if (n && !peft__step_begin(p, &scratch, s, n)) out->failed = true;
@@ -13656,7 +13656,7 @@ static void peft__replace(const peft__step *p, const char *s, size_t n, size_t m
         if (!empty) behind = at;
         if (!empty) continue;
         if (at == n) break;
-        size_t one = (size_t)peft__utf8_step(s, (int64_t)n, (int64_t)at);
+        size_t one = peft__utf8_step(s, n, at);
         peft__string_append(out, s + at, one);
         at += one;
     }
@@ -13756,8 +13756,8 @@ static const char *const peft__split_patterns[] = {  // by PEFT__SPLIT_...
 
 // The class of the character at s[i] + 8 times its size.
 PEFT__NOINLINE int peft__class_of_utf8(const unsigned char *kept, const char *s, int64_t n, int64_t i) {
-    size_t end = (size_t)i;
-    uint32_t c, bit = peft__utf8_next(s, (size_t)n, &end, &c) ? peft__uc_kept(kept, c) : 0;
+    size_t end = i;
+    uint32_t c, bit = peft__utf8_next(s, n, &end, &c) ? peft__uc_kept(kept, c) : 0;
     int kind = bit & PEFT__UC_L ? PEFT__LETTER
         : bit & PEFT__UC_N ? PEFT__NUMBER
         : bit && peft__uc_white(c) ? PEFT__WHITE : PEFT__OTHER;
@@ -13790,7 +13790,7 @@ static int64_t peft__run(
 // The size of the contraction 's 't 're 've 'm 'll 'd at s[i]; 0: none.
 static int64_t peft__contraction(const char *s, int64_t n, int64_t i, bool any_case) {
     if (s[i] != '\'' || i + 1 >= n) return 0;
-    char a = s[i + 1], b = i + 2 < n ? s[i + 2] : (char)0;
+    char a = s[i + 1], b = i + 2 < n ? s[i + 2] : 0;
     if (any_case) a = peft__lower(a), b = peft__lower(b);
     if ((a == 'r' && b == 'e') || (a == 'v' && b == 'e') || (a == 'l' && b == 'l')) return 3;
     return a == 's' || a == 't' || a == 'm' || a == 'd' ? 2 : 0;
@@ -13872,11 +13872,11 @@ static void peft__cut_part(peft__cutter *c, int32_t from, int32_t to, bool match
 // Cuts with a published pattern, word by word; or every so many characters (FixedLength).
 static void peft__cut_runs(peft__cutter *c, const char *s, int32_t to) {
     for (int32_t i = c->from, start; i < to;) {
-        size_t next = (size_t)i;
+        size_t next = i;
         uint32_t cp;
         start = i;
         for (int64_t k = 0; k < c->step->start && next < (size_t)to; k++)
-            peft__utf8_next(s, (size_t)to, &next, &cp);
+            peft__utf8_next(s, to, &next, &cp);
         i = (int32_t)next;
         if (c->step->split)
             i = c->from + (int32_t)peft__next_word(c->e->t->kept, c->step->split, s + c->from, to - c->from,
@@ -13932,7 +13932,7 @@ static bool peft__rewrite(peft__encoder *e, const peft__step *p, bool letters) {
     for (int64_t i = 0; i < e->spans.count && !out->failed && out->size <= e->most; i++) {
         peft__word_span *span = &e->spans.data[i];
         const char *s = e->text.data + span->from;
-        size_t n = (size_t)(span->to - span->from), begin = out->size, first = 0;
+        size_t n = span->to - span->from, begin = out->size, first = 0;
         bool begins = (meta && s[0] == ' ') || (n >= mark_size && memcmp(s, mark, mark_size) == 0);
         bool wanted = meta
             ? p->scheme == PEFT__PREFIX_ALWAYS || (p->scheme == PEFT__PREFIX_FIRST && span->first > 0)
@@ -14047,7 +14047,7 @@ static bool peft__encode_unigram(peft__encoder *e, const char *s, int64_t n) {
     const int32_t count = (int32_t)t->count;
     bool rounds = t->sentencepiece, user = t->user.nodes != NULL;
     double unknown = t->min_score - PEFT__UNKNOWN_PENALTY;
-    if (rounds) unknown = (double)(float)unknown;
+    if (rounds) unknown = (float)unknown;
     if (!peft__reserve(e, &e->best, &e->best_capacity, n + 1, sizeof(peft__best))) return false;
     peft__best *best = e->best;
     best[0].score = 0;
@@ -14058,18 +14058,18 @@ static bool peft__encode_unigram(peft__encoder *e, const char *s, int64_t n) {
         int32_t node = 0;
         one = peft__utf8_step(s, n, i);
         for (int64_t k = i; k < n && trie.nodes;) {
-            if (!(node = peft__trie_step(&trie, node, (unsigned char)s[k++]))) break;
+            if (!(node = peft__trie_step(&trie, node, s[k++]))) break;
             int32_t id = trie.nodes[node].value;
             if (id >= count) id = e->special ? id - count : -1;
             if (id < 0) continue;
-            double gain = scores ? scores[id] : (double)trie.nodes[node].score;
+            double gain = scores ? scores[id] : trie.nodes[node].score;
             if (user && t->pieces[id].type == PEFT__PIECE_USER)
                 gain = (float)(k - i) * t->max_score - 0.1;
             peft__improve(&best[k], gain + score, rounds, i, id);
             single = single || k - i == one;
         }
         if (single) continue;
-        peft__improve(&best[i + one], rounds ? (double)(float)sum : sum, rounds, i, t->model_unk);
+        peft__improve(&best[i + one], rounds ? (float)sum : sum, rounds, i, t->model_unk);
     }
     for (int32_t k = (int32_t)n; k > 0; k = best[k].start) best[best[k].start].next = k;
     for (int32_t i = 0, k; i < n; i = k) {
@@ -14087,7 +14087,7 @@ static bool peft__encode_unigram(peft__encoder *e, const char *s, int64_t n) {
 //      until no pair is left that may
 
 static peft__merge *peft__merge_slot(const peft_tokenizer *t, uint64_t key) {
-    uint64_t h = key * 0x9E3779B97F4A7C15ull, last = (uint64_t)t->merge_capacity - 1;
+    uint64_t h = key * 0x9E3779B97F4A7C15ull, last = t->merge_capacity - 1;
     for (uint64_t i = (h ^ h >> 29) & last;; i = (i + 1) & last) {
         peft__merge *m = &t->merges[i];
         if (m->result < 0 || m->key == key) return m;
@@ -14216,13 +14216,13 @@ static int64_t peft__bpe_symbols(peft__encoder *e, const char *s, int64_t n) {
         int32_t id = -1;
         if (t->byte_level) {
             id = t->byte_id[(unsigned char)*c];
-        } else if (!(one = (int64_t)peft__trie_longest(&t->user, c, (size_t)(n - i), &id))) {
+        } else if (!(one = peft__trie_longest(&t->user, c, n - i, &id))) {
             size = one = peft__utf8_step(s, n, i);
             int64_t before = i ? t->prefix_size : 0, behind = i + one == n ? t->suffix_size : 0;
             if (before || behind) {  // a prefix inside of a word, a suffix at its end
-                memcpy(affixed, t->prefix, (size_t)before);
-                memcpy(affixed + before, c, (size_t)one);
-                memcpy(affixed + before + one, t->suffix, (size_t)behind);
+                memcpy(affixed, t->prefix, before);
+                memcpy(affixed + before, c, one);
+                memcpy(affixed + before + one, t->suffix, behind);
                 c = affixed, size += before + behind;
             }
             id = peft__model_piece(e, c, size);
@@ -14283,9 +14283,9 @@ static bool peft__word_piece(peft__encoder *e, const char *s, int64_t n) {
     for (int64_t i = 0; i < n && chars <= t->max_word; i = end) {
         int32_t node = 0, best = -1;
         for (int64_t k = 0; i && k < t->prefix_size; k++)
-            if (!(node = peft__trie_step(&t->trie, node, (unsigned char)t->prefix[k]))) break;
+            if (!(node = peft__trie_step(&t->trie, node, t->prefix[k]))) break;
         for (int64_t k = i; k < n && t->trie.nodes && (node || !i || !t->prefix_size); k++) {
-            if (!(node = peft__trie_step(&t->trie, node, (unsigned char)s[k]))) break;
+            if (!(node = peft__trie_step(&t->trie, node, s[k]))) break;
             int32_t value = t->trie.nodes[node].value, hidden = (int32_t)t->count;
             if (value >= 0 && (value < hidden || e->special)) best = value % hidden, end = k + 1;
         }
@@ -14323,7 +14323,7 @@ static bool peft__cut_words(peft__encoder *e, const char *s, size_t n, size_t fi
 // Appends the ids of normalized text between added tokens: cuts it into words and gives each to the model.
 static bool peft__encode_words(peft__encoder *e, const char *s, size_t n, size_t first) {
     if (!n) return true;
-    if (!e->t->step_count[PEFT__PRE_TOKENIZERS]) return peft__model_word(e, s, (int64_t)n);
+    if (!e->t->step_count[PEFT__PRE_TOKENIZERS]) return peft__model_word(e, s, n);
     bool ok = peft__cut_words(e, s, n, first);
     for (int64_t i = 0; i < e->spans.count && ok; i++) {
         const peft__word_span *span = &e->spans.data[i];
@@ -14410,7 +14410,7 @@ static void peft__append_utf8(peft__string *out, const char *s, size_t n, bool p
         i = start + 1;
         if (start == n) return;
         peft__string_append(out, peft__replacement, 3);
-        unsigned char lead = (unsigned char)s[start], second = i < n ? (unsigned char)s[i] : (unsigned char)0;
+        unsigned char lead = s[start], second = i < n ? s[i] : 0;
         size_t size = lead < 0xC2 || lead > 0xF4 ? 1 : peft__utf8_size(lead);
         bool bad = (second & 0xC0) != 0x80 || (lead == 0xE0 && second < 0xA0) ||
             (lead == 0xED && second >= 0xA0) || (lead == 0xF0 && second < 0x90) ||
@@ -14428,7 +14428,7 @@ static peft_status peft__encode(const peft_tokenizer *t, const char *text, size_
     if (n > INT32_MAX / 32)
         return PEFT__REFUSE(t->ctx, "a text of %zu bytes; cut it into lines", n);
     peft__encoder e;
-    peft__encoder_open(&e, t, ((size_t)1 << 20) + 32 * n);
+    peft__encoder_open(&e, t, (1 << 20) + 32 * n);
     e.ids = ids;
     e.special = special;
     int64_t before = ids->count;
@@ -14439,7 +14439,7 @@ static peft_status peft__encode(const peft_tokenizer *t, const char *text, size_
         n = e.repaired.size;
         ok = !e.repaired.failed;
     }
-    size_t first = ok && n ? (size_t)peft__utf8_step(text, (int64_t)n, 0) : 0;
+    size_t first = ok && n ? peft__utf8_step(text, n, 0) : 0;
     for (int i = 0; i < t->front_count && around && ok; i++) ok = peft__ids_push(t->ctx, ids, t->around[i]);
     ok = ok && peft__encode_split(&e, &t->added, text, n, first, peft__encode_segment);
     for (int i = t->front_count; i < t->around_count && around && ok; i++)
@@ -14580,7 +14580,7 @@ static void peft__decode_step(
             if (!peft__string_room(&raw, n)) break;
             bytes = peft__letters_to_bytes(s, n, raw.data + raw.size);
             if (bytes < 0) peft__string_append(&raw, s, n);
-            else raw.size += (size_t)bytes;
+            else raw.size += bytes;
             break;
         case PEFT__STEP_BYTE_FALLBACK:
             bytes = peft__byte_piece(s, n);
@@ -14634,7 +14634,7 @@ static void peft__decode_steps(
         bool letters = t->byte_level && !bytes && p->type == PEFT__PIECE_NORMAL;  // as the steps expect them
         peft__token_put(from, letters ? p->text : p->bytes, letters ? p->size : p->byte_size);
     }
-    size_t most = ((size_t)1 << 20) + 64 * from->text.size;
+    size_t most = (1 << 20) + 64 * from->text.size;
     for (int64_t i = 0; i < steps && from->count && !from->text.failed && !bytes; i++) {
         peft__token_texts *next = from;
         to->text.size = 0;
@@ -15007,7 +15007,7 @@ static void peft__piece_trie(peft_tokenizer *t, bool user) {
         if (!p->byte_size || (user ? p->type != PEFT__PIECE_USER : !p->in_model)) continue;
         int64_t named = peft__map_get(&t->by_text, p->text, p->size, i);
         bool hidden = t->pieces[named].type == PEFT__PIECE_CONTROL &&
-            p->size > peft__utf8_size((unsigned char)p->text[0]);
+            p->size > peft__utf8_size(p->text[0]);
         peft__trie_key key = {t->byte_level ? p->bytes : p->text, t->byte_level ? p->byte_size : p->size,
                 (int32_t)(hidden ? i + t->count : i)};
         keys[n++] = key;
@@ -15026,7 +15026,7 @@ static void peft__piece_ranges(peft_tokenizer *t) {
         int byte = named ? peft__byte_piece(p->text, p->size) : -1;
         if (byte >= 0) t->byte_id[byte] = (int32_t)i;
         if (!p->in_model || (t->sentencepiece && p->type != PEFT__PIECE_NORMAL)) continue;
-        t->min_score = PEFT__MIN(t->min_score, t->scores ? t->scores[i] : (double)p->score);
+        t->min_score = PEFT__MIN(t->min_score, t->scores ? t->scores[i] : p->score);
         t->max_score = PEFT__MAX(t->max_score, p->score);
     }
     for (int i = 0; i < 256 && t->byte_fallback && t->sentencepiece; i++)
@@ -15070,7 +15070,7 @@ static void peft__mark_whole(peft_tokenizer *t) {
 // normalized text is searched for.
 static void peft__added_tries(peft_tokenizer *t) {
     peft__encoder e;
-    peft__encoder_open(&e, t, (size_t)1 << 24);
+    peft__encoder_open(&e, t, 1 << 24);
     for (int normal = 0; normal < 2; normal++) {
         int64_t n = 0;
         peft__trie_key *keys = PEFT__CALLOC(t->ctx, t->added_count + 1, peft__trie_key);
@@ -15215,7 +15215,7 @@ static bool peft__proto_next(peft__proto *p) {
     if (p->failed || p->at >= p->end) return false;
     uint64_t tag = peft__proto_varint(p);
     p->field = tag >> 3;
-    p->wire = (int)(tag & 7);
+    p->wire = tag & 7;
     p->number = 0;
     if (p->wire == 0) {
         p->number = peft__proto_varint(p);
@@ -15225,7 +15225,7 @@ static bool peft__proto_next(peft__proto *p) {
     p->failed = p->failed || (p->wire != 1 && p->wire != 2 && p->wire != 5) || n > (uint64_t)(p->end - p->at);
     if (p->failed) return false;
     p->bytes = p->at;
-    p->size = (size_t)n;
+    p->size = n;
     for (size_t i = p->size; i-- > 0 && p->wire != 2;) p->number = p->number << 8 | p->at[i];
     p->at += n;
     return true;
@@ -15339,7 +15339,7 @@ static void peft__sp_build_merges(peft_tokenizer *t, bool by_id) {
         order[n].score = by_id ? 0 : t->pieces[i].score;
         order[n++].id = (int32_t)i;
     }
-    if (n) qsort(order, (size_t)n, sizeof(*order), peft__ranked_piece_compare);
+    if (n) qsort(order, n, sizeof(*order), peft__ranked_piece_compare);
     for (int64_t i = 0; i < n && !t->status; i++) {
         const peft__piece *p = &t->pieces[order[i].id];
         if (!by_id && i && order[i].score != order[i - 1].score) rank = i;
@@ -15422,7 +15422,7 @@ static void peft__add_named_merge(
 // Adds a merge "left right".
 static void peft__add_merge_text(peft_tokenizer *t, const char *text, size_t n, int64_t rank) {
     const char *space = n > 1 ? (const char *)memchr(text + 1, ' ', n - 1) : NULL;
-    size_t left = space ? (size_t)(space - text) : 0;
+    size_t left = space ? (space - text) : 0;
     peft__add_named_merge(t, text, left, space ? space + 1 : text, space ? n - left - 1 : 0, rank);
 }
 
@@ -15516,7 +15516,7 @@ static void peft__read_charsmap_base64(peft_tokenizer *t, const peft__json *text
     int count = 0;
     for (size_t i = 0; peft__load_has(t, data) && i < text->length && text->string[i] != '='; i++) {
         const char *digit = strchr(peft__base64_digits, text->string[i]);
-        bits = (bits << 6 | (uint32_t)(digit ? digit - peft__base64_digits : 63)) & 0xFFFFFF;
+        bits = (bits << 6 | (digit ? digit - peft__base64_digits : 63)) & 0xFFFFFF;
         count += 6;
         if (count < 8) continue;
         count -= 8;
@@ -15565,10 +15565,10 @@ static bool peft__step_value(peft__step *p, const peft__json *v, char kind, int 
         return found >= 0;
     }
     if (kind == 'n') {
-        double number = null ? (double)missing : v->number;
+        double number = null ? missing : v->number;
         int64_t count = number >= 0 && number < 1e9 ? (int64_t)number : -1;
         memcpy(at, &count, sizeof(count));
-        return count >= 0 && (null || v->type == PEFT__JSON_NUMBER) && (double)count == number;
+        return count >= 0 && (null || v->type == PEFT__JSON_NUMBER) && count == number;
     }
     if (!word) return null;
     size_t i = 0, *size = at == (char *)&p->content ? &p->content_size : &p->text_size;
@@ -15631,8 +15631,8 @@ static void peft__read_steps(peft_tokenizer *t, const peft__json *v, int list) {
 
 // Inserts an id into t->around.
 static bool peft__put_around(peft_tokenizer *t, int at, double id) {
-    if (!(id >= 0) || id >= (double)t->count || t->around_count == PEFT__AROUND) return false;
-    memmove(t->around + at + 1, t->around + at, (size_t)(t->around_count - at) * sizeof(int32_t));
+    if (!(id >= 0) || id >= t->count || t->around_count == PEFT__AROUND) return false;
+    memmove(t->around + at + 1, t->around + at, (t->around_count - at) * sizeof(int32_t));
     t->around[at] = (int32_t)id;
     t->around_count++;
     return true;
@@ -15706,7 +15706,7 @@ static const char *peft__model_text(
         PEFT__UNSUPPORTED(t, "model: %s", key);
         return "";
     }
-    *size = (int64_t)v->length;
+    *size = v->length;
     return peft__tokenizer_text(t, v->string, v->length);
 }
 
@@ -15747,7 +15747,7 @@ static void peft__read_model_settings(peft_tokenizer *t, const peft__json *model
     t->max_word = peft__json_int(model, "max_input_chars_per_word", 100);
     if (t->status) return;
     bool unigram = t->kind == PEFT__UNIGRAM;
-    int64_t id = unigram ? peft__json_int(model, "unk_id", -1) : peft__id_of(t, unk, (size_t)unk_size);
+    int64_t id = unigram ? peft__json_int(model, "unk_id", -1) : peft__id_of(t, unk, unk_size);
     if (id >= t->count || id < -1)
         PEFT__DAMAGED(t, "model: unk_id %ld of %ld", id, t->count);
     t->model_unk = (int32_t)id;
@@ -15978,7 +15978,7 @@ static void peft__read_added_file(peft_tokenizer *t, const peft__token_files *f)
             PEFT__DAMAGED(t, "added_tokens.json: the id of %s", v->key);
         else if (peft__map_get(&t->added_by_text, a.text, a.size, -1) < 0) peft__put_added(t, a, &next);
         int64_t is = t->status ? -1 : peft__id_of(t, a.text, a.size);
-        if (a.size && (double)is != v->number)
+        if (a.size && is != v->number)
             PEFT__DAMAGED(t, "added_tokens.json: %s has id %g, which is %ld in this vocabulary", v->key,
                 v->number, is);
     }
@@ -16216,7 +16216,7 @@ static void peft__gguf_read_tokenizer(peft_tokenizer *t) {
     }
     for (int i = 0; i < 4; i++) {
         double id = peft_gguf_number(g, peft__gguf_roles[i], llama ? in_llama[i] : t5 ? in_t5[i] : -1);
-        if (id != -1 && (!(id >= 0) || id >= (double)count || id != floor(id)))
+        if (id != -1 && (!(id >= 0) || id >= count || id != floor(id)))
             PEFT__DAMAGED(t, "%s is %g of %ld tokens", peft__gguf_roles[i], id, count);
         else *ids[i] = (int32_t)id;
     }
@@ -16246,7 +16246,7 @@ static void peft__gguf_read_tokenizer(peft_tokenizer *t) {
     } else {
         if (t->ids.unk < 0) PEFT__DAMAGED(t, "no unknown token");
         if (map && (map->type == PEFT_GGUF_U8 || map->type == PEFT_GGUF_I8))
-            peft__read_charsmap(t, map->data, (size_t)map->count);
+            peft__read_charsmap(t, map->data, map->count);
         if (!t->status) peft__sp_add_sentinels(t);
         if (!t->status) peft__sp_finish(t);
     }
@@ -16277,7 +16277,7 @@ static peft_status peft__gguf_set_pieces(
         bool byte = p && t->byte_fallback && peft__byte_piece(p->text, p->size) >= 0;
         texts[i] = p ? p->text : peft__arena_format(a, "[PAD%ld]", i);
         if (!texts[i]) return PEFT_ERROR_MEMORY;
-        scores[i] = p ? (double)p->score : -1000;
+        scores[i] = p ? p->score : -1000;
         types[i] = p ? p->type : (int)PEFT__PIECE_UNUSED;
         if (p && peft__is_sentinel(p->text)) types[i] = PEFT__PIECE_USER;
         if (p && i == t->ids.unk && !bytes) types[i] = PEFT__PIECE_UNKNOWN;
@@ -16307,7 +16307,7 @@ static const char **peft__merge_lines(const peft_tokenizer *t, peft__arena *a) {
     if (!order || !lines) return NULL;
     for (int64_t i = 0; i < t->merge_capacity; i++)
         if (t->merges[i].result >= 0) order[n++] = t->merges[i];
-    if (n) qsort(order, (size_t)n, sizeof(*order), peft__merge_by_rank);
+    if (n) qsort(order, n, sizeof(*order), peft__merge_by_rank);
     for (int64_t i = 0; i < n; i++) {
         const peft__merge *m = &order[i];
         lines[i] = peft__arena_format(
@@ -16320,9 +16320,9 @@ static const char **peft__merge_lines(const peft_tokenizer *t, peft__arena *a) {
 static peft_status peft__gguf_set_charsmap(peft_gguf_writer *w, const peft_tokenizer *t, peft__arena *a) {
     double *numbers = PEFT__ARENA(a, t->charsmap_size, double);
     if (!numbers) return PEFT_ERROR_MEMORY;
-    for (size_t i = 0; i < t->charsmap_size; i++) numbers[i] = (double)t->charsmap[i];
+    for (size_t i = 0; i < t->charsmap_size; i++) numbers[i] = t->charsmap[i];
     return peft_gguf_set_numbers(w, "tokenizer.ggml.precompiled_charsmap", PEFT_GGUF_U8, numbers,
-        (int64_t)t->charsmap_size);
+        t->charsmap_size);
 }
 
 // The PEFT__SPLIT_... pattern that alone cuts a byte-level vocabulary's words (after cutting out digits, if
@@ -16332,7 +16332,7 @@ static int peft__tokenizer_split(const peft_tokenizer *t, bool *digits_apart) {
     int64_t n = t->step_count[PEFT__PRE_TOKENIZERS];
     *digits_apart = n == 2 && p[0].text == peft__digit_pattern && p[0].behavior == PEFT__ISOLATED;
     if (!peft__spells_bytes(t) || n < 1 || n > 2 || (n == 2 && p[1].prefix_space)) return 0;
-    if (n == 1 || *digits_apart) return p[n - 1].use_regex ? (int)PEFT__SPLIT_GPT2 : 0;
+    if (n == 1 || *digits_apart) return p[n - 1].use_regex ? PEFT__SPLIT_GPT2 : 0;
     return p[1].use_regex ? 0 : p[0].split;
 }
 
@@ -16410,7 +16410,7 @@ static void peft__json_charsmap(peft__string *s, const peft_tokenizer *t) {
     peft__string_quoted(s, "{'type':'Precompiled','precompiled_charsmap':'");
     for (size_t i = 0, n = t->charsmap_size; i < n; i += 3) {
         uint32_t second = i + 1 < n ? data[i + 1] : 0, third = i + 2 < n ? data[i + 2] : 0;
-        uint32_t bits = (uint32_t)data[i] << 16 | second << 8 | third;
+        uint32_t bits = data[i] << 16 | second << 8 | third;
         char four[4];
         for (size_t k = 0; k < 4; k++)
             four[k] = i + k > n ? '=' : peft__base64_digits[bits >> (18 - 6 * k) & 63];
@@ -16485,8 +16485,8 @@ static void peft__json_unigram(peft__string *s, const peft_tokenizer *t) {
         (int)t->ids.unk, peft__json_truth[t->byte_fallback]);
     for (int32_t i = 0; i < t->count; i++) {
         const peft__piece *p = &t->pieces[i];
-        double score = p->type == PEFT__PIECE_NORMAL ? (double)p->score
-            : p->type == PEFT__PIECE_UNUSED ? (double)t->min_score : 0;
+        double score = p->type == PEFT__PIECE_NORMAL ? p->score
+            : p->type == PEFT__PIECE_UNUSED ? t->min_score : 0;
         if (p->type == PEFT__PIECE_USER) score = (double)((float)p->size * t->max_score) - 0.1;
         peft__string_puts(s, i ? ",\n[" : "\n[");
         peft__json_text_of(s, t, i);
@@ -22497,8 +22497,8 @@ typedef struct peft__numeric {
 
 static double peft__numeric_get(const peft__numeric *f, const void *desc) {
     const void *at = (const char *)desc + f->offset;
-    if (f->kind == PEFT__NUMERIC_FLOAT) return (double)*(const float *)at;
-    return f->kind == PEFT__NUMERIC_ENUM ? *(const int *)at : (double)*(const int64_t *)at;
+    if (f->kind == PEFT__NUMERIC_FLOAT) return *(const float *)at;
+    return f->kind == PEFT__NUMERIC_ENUM ? *(const int *)at : *(const int64_t *)at;
 }
 
 static void peft__numeric_set(const peft__numeric *f, void *desc, double value) {
@@ -22946,10 +22946,10 @@ static int64_t peft__warp(const peft__generator *g, const float *scores, peft__c
     if (!(max < INFINITY)) return -1;  // overflow by a tiny temperature
     for (int64_t i = 0; i < n; i++) {
         out[i].score = (float)exp((double)(out[i].score - max));
-        sum += (double)out[i].score;
+        sum += out[i].score;
     }
     if (top_p)  // as HF: drops the smallest while their sum is <= 1 - p
-        while (n > 1 && (tail += (double)out[n - 1].score) <= (1 - (double)g->d.top_p) * sum) n--;
+        while (n > 1 && (tail += out[n - 1].score) <= (1 - (double)g->d.top_p) * sum) n--;
     kept = 0;
     for (int64_t i = 0; i < n; i++)  // the likeliest has score 1 here
         if (out[i].score >= g->d.min_p) out[kept++] = out[i];
@@ -22959,10 +22959,10 @@ static int64_t peft__warp(const peft__generator *g, const float *scores, peft__c
 
 static int32_t peft__draw(peft_rng *rng, const peft__choice *choices, int64_t n) {
     double sum = 0;
-    for (int64_t i = 0; i < n; i++) sum += (double)choices[i].score;
+    for (int64_t i = 0; i < n; i++) sum += choices[i].score;
     double left = peft_rng_uniform(rng) * sum;
     for (int64_t i = 0; i + 1 < n; i++)
-        if ((left -= (double)choices[i].score) < 0) return choices[i].token;
+        if ((left -= choices[i].score) < 0) return choices[i].token;
     return choices[n - 1].token;
 }
 
@@ -23240,7 +23240,7 @@ static peft_status peft__session_end(peft__generator *g, peft_status status) {
 // ---- a group of prompts
 
 static void *peft__group_alloc(peft__generator *g, int64_t count, size_t size) {
-    void *p = peft__arena_alloc(&g->arena, (size_t)count * size);
+    void *p = peft__arena_alloc(&g->arena, count * size);
     g->failed = g->failed || !p;
     return p;
 }
@@ -23513,7 +23513,7 @@ static peft_status peft__score_logits(peft__scorer *s, const peft_tensor *logits
         float *x = peft__f32(logits) + r * logits->cols, chosen = x[labels[r]], max = 0;
         double sum = 0;
         peft__row_softmax_lse(s->ctx, x, logits->cols, &max, &sum);
-        double value = (double)chosen - (double)max - log(sum);
+        double value = (double)chosen - max - log(sum);
         if (value - value != 0)
             return peft__fail(s->ctx, PEFT_ERROR_NUMERIC, "scoring: the scores are not finite numbers");
         s->out[s->out_count++] = value;
@@ -23717,7 +23717,7 @@ static peft_status peft__record_error(
 #define PEFT__BAD_RECORD(r, ...) peft__record_error(r, PEFT_ERROR_FORMAT, __VA_ARGS__)
 
 // Lengths in messages fit an int: longer names are cut.
-static int peft__shown(size_t n) { return (int)PEFT__MIN(n, (size_t)100); }
+static int peft__shown(size_t n) { return (int)PEFT__MIN(n, 100); }
 
 // If a name occurs twice, its last value counts, as in Python's json and csv.
 PEFT__NOINLINE const peft__field *peft__record_find(const peft__data_record *r, const char *name, size_t n) {
@@ -23742,7 +23742,7 @@ static void peft__field_from_json(peft__field *f, const peft__json *v) {
         else if (((*p == '}' || *p == ']') && --depth < 0) || (!depth && *p == ',')) break;
     }
     while (strchr(" \t\r\n", p[-1])) p--;
-    f->size = (size_t)(p - v->string);
+    f->size = p - v->string;
 }
 
 // Takes one step of a path: ".name", "[0]", "[-1]" or "['name']", and moves *at behind it. NULL: there is
@@ -23755,10 +23755,10 @@ static const peft__json *peft__json_step(const peft__json *v, const char **at, c
         while (name + n < end && name[n] != '.' && name[n] != '[') n++;
         *at = name + n;
     } else if (end - p > 3 && *p == '[' && (p[1] == '"' || p[1] == '\'')) {
-        const char *quote = (const char *)memchr(p + 2, p[1], (size_t)(end - p - 2));
+        const char *quote = (const char *)memchr(p + 2, p[1], end - p - 2);
         if (!quote || end - quote < 2 || quote[1] != ']') return NULL;
         name = p + 2;
-        n = (size_t)(quote - name);
+        n = quote - name;
         *at = quote + 2;
     }
     const peft__json *found = NULL, *c;
@@ -24058,7 +24058,7 @@ static peft__value peft__stop(peft__jinja *j, peft_status status, const char *fo
     if (j->status) return peft__none();
     PEFT__FORMAT(what, sizeof(what), format);
     const char *begin = j->at ? j->at->begin : j->t->source;
-    size_t n = j->at ? PEFT__MIN(j->at->size, (size_t)80) : 0;
+    size_t n = j->at ? PEFT__MIN(j->at->size, 80) : 0;
     const char *cut = j->at && j->at->size > n ? "..." : "";
     while (n && ((unsigned char)begin[n] & 0xC0) == 0x80) n--;
     int64_t line = 1;
@@ -24078,7 +24078,7 @@ static void *peft__room(peft__jinja *j, size_t size) {
         peft__wrong(j, "its values need more than %zu bytes (max_memory)", j->max_memory);
     if (j->status) return NULL;
     if (size > j->left) {
-        j->left = PEFT__MAX(size, (size_t)16384);
+        j->left = PEFT__MAX(size, 16384);
         j->room = (char *)peft__arena_alloc(j->arena, j->left);
         if (!j->room) {
             j->left = 0;
@@ -24102,11 +24102,11 @@ static void *peft__new(peft__jinja *j, size_t size, void *spare) {
 static bool peft__grow(peft__jinja *j, void *items, int64_t count, int64_t *capacity, size_t size) {
     if (j->status || count < *capacity) return !j->status;
     int64_t more = *capacity ? 2 * *capacity : 4;
-    void *grown = peft__room(j, (size_t)more * size), *old;
+    void *grown = peft__room(j, more * size), *old;
     if (!grown) return false;
     memcpy(&old, items, sizeof(old));  // `items` points at a pointer of any type
     memcpy(items, &grown, sizeof(grown));
-    if (count) memcpy(grown, old, (size_t)count * size);
+    if (count) memcpy(grown, old, count * size);
     *capacity = more;
     return true;
 }
@@ -24173,7 +24173,7 @@ static bool peft__some(peft__value v) { return v.kind != PEFT__MISSING && v.kind
 static bool peft__is_number(peft__value v) { return v.kind >= PEFT__BOOLEAN && v.kind <= PEFT__REAL; }
 static bool peft__is_whole(peft__value v) { return v.kind == PEFT__BOOLEAN || v.kind == PEFT__INTEGER; }
 static bool peft__is_sequence(peft__value v) { return v.kind >= PEFT__LIST && v.kind <= PEFT__RANGE; }
-static double peft__as_double(peft__value v) { return v.kind == PEFT__REAL ? v.real : (double)v.integer; }
+static double peft__as_double(peft__value v) { return v.kind == PEFT__REAL ? v.real : v.integer; }
 
 // Refuses an undefined value; passes others on.
 static peft__value peft__defined(peft__jinja *j, peft__value v) {
@@ -24277,7 +24277,7 @@ static size_t peft__find(peft__jinja *j, peft__value v, peft__value what, size_t
         if (!last && what.size) p = (const char *)memchr(p, what.text[0], end - i + 1);
         at = p && !last ? (size_t)(p - v.text) : i;
         if (!peft__spend(j, at - i + (p ? what.size : end - i)) || !p) return SIZE_MAX;
-        if (memcmp(p, what.text, what.size) == 0) return (size_t)(p - v.text);
+        if (memcmp(p, what.text, what.size) == 0) return p - v.text;
     }
     return SIZE_MAX;
 }
@@ -24483,11 +24483,11 @@ static void peft__sort_order(
             right = peft__order(j, keys[order[reverse ? a : b]], keys[order[reverse ? b : a]], "<") == -1;
         spare[i] = order[right ? b++ : a++];
     }
-    if (!j->status) memcpy(order, spare, (size_t)n * sizeof(*order));
+    if (!j->status) memcpy(order, spare, n * sizeof(*order));
 }
 
 static peft__value peft__sorted(peft__jinja *j, peft__value list, peft__value keys, bool reverse) {
-    int64_t n = list.o->count, *order = (int64_t *)peft__room(j, 2 * (size_t)n * sizeof(int64_t));
+    int64_t n = list.o->count, *order = (int64_t *)peft__room(j, 2 * n * sizeof(int64_t));
     peft__value out = peft__new_list(j);
     if (!order) return out;
     for (int64_t i = 0; i < n; i++) order[i] = i;
@@ -24571,7 +24571,7 @@ static void peft__put_real(peft__jinja *j, double v, int precision) {
     }
     if (v != 0) all_count = peft__decimal(v, all, &e);
     for (int keep = shortest ? 1 : e + precision; v != 0; keep++) {
-        memcpy(digits, all, (size_t)all_count);
+        memcpy(digits, all, all_count);
         exponent = e;
         count = peft__round_digits(digits, all_count, keep, &exponent);
         if (!shortest || keep == 17 || peft__from_digits(digits, count, exponent) == v) break;
@@ -24622,9 +24622,9 @@ static bool peft__read_real(peft__jinja *j, peft__value v, double *out) {
     if (!peft__read_digits(j, &v)) return false;
     if (strspn(v.text, "+-.0123456789eE") < v.size) {
         const char *word = v.text + (*v.text == '-' || *v.text == '+');
-        size_t n = (size_t)(v.text + v.size - word);
+        size_t n = v.text + v.size - word;
         bool nan = peft__same_word(word, n, "nan");
-        *out = nan ? (double)NAN : *v.text == '-' ? -HUGE_VAL : HUGE_VAL;
+        *out = nan ? NAN : *v.text == '-' ? -HUGE_VAL : HUGE_VAL;
         return nan || peft__same_word(word, n, "inf") || peft__same_word(word, n, "infinity");
     }
     if (v.size > 40) peft__unable(j, "a number of more than 40 characters");
@@ -24657,7 +24657,7 @@ static void peft__put_escape(peft__jinja *j, uint32_t c, const char *letter, int
     char text[8];
     for (int i = 0; i < digits; i++) text[i] = "0123456789abcdef"[c >> 4 * (digits - 1 - i) & 15];
     peft__puts(j, letter);
-    peft__put(j, text, (size_t)digits);
+    peft__put(j, text, digits);
 }
 
 static void peft__put_quoted(peft__jinja *j, peft__value v, const peft__style *s) {
@@ -24669,7 +24669,7 @@ static void peft__put_quoted(peft__jinja *j, peft__value v, const peft__style *s
     for (size_t i = 0, at = 0; at < v.size && !j->status; at = i) {
         uint32_t c;
         peft__utf8_next(v.text, v.size, &i, &c);
-        const char *found = c && c < 128 ? strchr(from, (int)c) : NULL;
+        const char *found = c && c < 128 ? strchr(from, c) : NULL;
         bool known = s->json ? found != NULL : (found && found < from + 4) || c == (unsigned char)quote;
         bool as_is = s->json
             ? c >= 32 && (c < 127 || !s->ascii) && !(s->html && c < 128 && strchr("<>&'", (int)c))
@@ -24844,14 +24844,14 @@ static bool peft__read_count(const char **s, const char *end, int64_t *out) {
 
 // The next character, if it is one of a set.
 static char peft__one_of(const char **s, const char *end, const char *set) {
-    return *s < end && **s && strchr(set, **s) ? *(*s)++ : (char)0;
+    return *s < end && **s && strchr(set, **s) ? *(*s)++ : 0;
 }
 
 // Reads a field's form: [[fill]align][sign][0][width][,][.precision]type, or (percent) [-+ 0][width]
 // [.precision]type. Returns its end.
 static const char *peft__read_spec(
     peft__jinja *j, const char *s, const char *end, bool percent, peft__spec *f) {
-    size_t next = s < end ? peft__char_end(peft__text(s, (size_t)(end - s)), 0) : 0;
+    size_t next = s < end ? peft__char_end(peft__text(s, end - s), 0) : 0;
     memset(f, 0, sizeof(*f));
     f->precision = -1;
     f->percent = percent;
@@ -24870,7 +24870,7 @@ static const char *peft__read_spec(
         f->zero = peft__one_of(&s, end, "0") != 0;
     }
     peft__read_count(&s, end, &f->width);
-    f->group = percent ? (char)0 : peft__one_of(&s, end, ",");
+    f->group = percent ? 0 : peft__one_of(&s, end, ",");
     if (peft__one_of(&s, end, ".") && !peft__read_count(&s, end, &f->precision) && !percent)
         peft__wrong(j, "Format specifier missing precision");
     if (s < end && strchr("*#_", *s)) peft__unable(j, "the format code '%c'", *s);
@@ -24899,8 +24899,8 @@ static peft__value peft__percent(peft__jinja *j, peft__value text, peft__value v
     bool tuple = values.kind == PEFT__TUPLE;
     int64_t at = 0, given = tuple ? values.o->count : 1;
     while (s < end && !j->status) {
-        const char *sign = (const char *)memchr(s, '%', (size_t)(end - s));
-        peft__put(j, s, (size_t)((sign ? sign : end) - s));
+        const char *sign = (const char *)memchr(s, '%', end - s);
+        peft__put(j, s, (sign ? sign : end) - s);
         if (!sign) break;
         s = sign + 1;
         peft__spec f;
@@ -24921,7 +24921,7 @@ static peft__value peft__percent(peft__jinja *j, peft__value text, peft__value v
 
 static void peft__point(peft__jinja *j, const char *begin, const char *end) {  // where the next error is
     j->here.begin = begin;
-    j->here.size = end > begin ? (size_t)(end - begin) : 0;
+    j->here.size = end > begin ? (end - begin) : 0;
     j->at = &j->here;
 }
 static void peft__point_at(peft__jinja *j, const peft__term *n) {
@@ -24929,7 +24929,7 @@ static void peft__point_at(peft__jinja *j, const peft__term *n) {
 }
 
 static const char *peft__after_space(const char *s, const char *end) {
-    return peft__stripped(peft__text(s, (size_t)(end - s)), 1).text;
+    return peft__stripped(peft__text(s, end - s), 1).text;
 }
 
 static bool peft__starts(const char *s, const char *with) {  // s ends with a NUL
@@ -24978,7 +24978,7 @@ static const char *peft__name_end(const char *s) {
     return s;
 }
 
-static char peft__sign(const char *s) { return *s == '-' || *s == '+' ? *s : (char)0; }  // at a tag's end
+static char peft__sign(const char *s) { return *s == '-' || *s == '+' ? *s : 0; }  // at a tag's end
 
 // Where the text goes on after a tag: "-" removes the white space there, trim_blocks the end of the line.
 static const char *peft__after_tag(const peft__jinja *j, const char *s, char sign, bool print) {
@@ -25001,13 +25001,13 @@ static const char *peft__raw_tag(
 
 // Sets the text before a tag, cut as the tag's sign and lstrip_blocks ask. False: nothing is left.
 static bool peft__cut_text(peft__jinja *j, const char *from, const char *to, char sign, bool print) {
-    if (sign == '-') to = from + peft__stripped(peft__text(from, (size_t)(to - from)), 2).size;
+    if (sign == '-') to = from + peft__stripped(peft__text(from, to - from), 2).size;
     else if (sign != '+' && j->t->desc.lstrip_blocks && !print) {
         const char *line = to;
         while (line > from && line[-1] != '\n') line--;
         if ((line == j->t->source || line[-1] == '\n') && peft__after_space(line, to) == to) to = line;
     }
-    j->value = peft__text(from, (size_t)(to - from));
+    j->value = peft__text(from, to - from);
     return to > from;
 }
 
@@ -25016,7 +25016,7 @@ static bool peft__cut_text(peft__jinja *j, const char *from, const char *to, cha
 static char peft__next_piece(peft__jinja *j) {
     const char *from = j->s, *s = from, *stop, *behind;
     char sign, last;
-    while (!j->status && (s = (const char *)memchr(s, '{', (size_t)(j->end - s))) != NULL) {
+    while (!j->status && (s = (const char *)memchr(s, '{', j->end - s)) != NULL) {
         if (!s[1] || !strchr("{%#", s[1])) {
             s++;
             continue;
@@ -25029,7 +25029,7 @@ static char peft__next_piece(peft__jinja *j) {
         if (s[1] == '#') {
             stop = strstr(after, "#}");  // a NUL in the template ends the search
             if (!stop && *after) peft__wrong(j, "a comment that is not closed");
-            last = stop && stop > after ? stop[-1] : (char)0;
+            last = stop && stop > after ? stop[-1] : 0;
             s = from = stop ? peft__after_tag(j, stop + 2, last, false) : j->end;
         } else if ((behind = peft__raw_tag(j, s, "raw", &sign, &last)) != NULL && last != '+') {
             from = s = last == '-' ? peft__after_space(behind, j->end) : behind;
@@ -25044,7 +25044,7 @@ static char peft__next_piece(peft__jinja *j) {
         }
     }
     j->s = j->end;
-    return !j->status && peft__cut_text(j, from, j->end, '+', true) ? 'd' : (char)0;
+    return !j->status && peft__cut_text(j, from, j->end, '+', true) ? 'd' : 0;
 }
 
 // Moves j->s behind a token that ends at `end`.
@@ -25078,7 +25078,7 @@ static void peft__unexpected(peft__jinja *j, const char *wanted) {
     const char *end = peft__name_char(*j->s, true) ? peft__name_end(j->s) : j->s + (j->s < j->end);
     peft__point(j, j->tag, end);
     if (j->s >= j->end) peft__wrong(j, "a tag that is not closed");
-    else peft__wrong(j, "%s expected, not \"%.*s\"", wanted, peft__shown((size_t)(end - j->s)), j->s);
+    else peft__wrong(j, "%s expected, not \"%.*s\"", wanted, peft__shown(end - j->s), j->s);
     j->s = j->end;
 }
 
@@ -25096,7 +25096,7 @@ static void peft__expect_end(peft__jinja *j) {
 static peft__value peft__take_name(peft__jinja *j) {
     peft__value name = peft__text(j->s, 0);
     if (!peft__name_char(*j->s, true)) peft__unexpected(j, "a name");
-    else peft__passed(j, peft__name_end(j->s)), name.size = (size_t)(j->before - name.text);
+    else peft__passed(j, peft__name_end(j->s)), name.size = j->before - name.text;
     return name;
 }
 
@@ -25108,7 +25108,7 @@ static peft__value peft__take_number(peft__jinja *j) {
         if (peft__lower(*power) == 'e') power += power[1] == '+' || power[1] == '-' ? 2 : 1;
         if (power > stop && peft__digit(*power)) stop = peft__digits_end(power), real = true;
     }
-    peft__value text = peft__text(s, (size_t)(stop - s)), v = real ? peft__real(0) : peft__integer(0);
+    peft__value text = peft__text(s, stop - s), v = real ? peft__real(0) : peft__integer(0);
     peft__point(j, s, stop);
     if (based) peft__unable(j, "a number that is not decimal");
     if (real ? !peft__read_real(j, text, &v.real) : !peft__read_integer(j, text, &v.integer, &big))
@@ -25138,7 +25138,7 @@ static peft__term *peft__term_new(peft__jinja *j, peft__term_kind kind) {
 }
 
 static peft__term *peft__ended(peft__jinja *j, peft__term *n) {  // its text reaches to the last token taken
-    n->size = j->before > n->begin ? (size_t)(j->before - n->begin) : 0;
+    n->size = j->before > n->begin ? (j->before - n->begin) : 0;
     return n;
 }
 
@@ -25346,7 +25346,7 @@ static void peft__parse_builtin(peft__jinja *j, peft__term *n) {
     bool filter = n->kind == PEFT__TERM_FILTER;
     do peft__take_name(j);
     while (peft__accept(j, "."));
-    n->value = peft__text(begin, (size_t)(j->before - begin));
+    n->value = peft__text(begin, j->before - begin);
     n->builtin = peft__find_builtin(j->t, filter ? PEFT__FILTER : PEFT__TEST, n->value, &n->op);
     if (!n->builtin && !j->in.soft && !j->lacking) j->lacking = peft__ended(j, n);
 }
@@ -25664,7 +25664,7 @@ static peft__term *peft__parse_statement(peft__jinja *j) {
         return n;
     }
     if (end == j->s) peft__unexpected(j, "the name of a statement");
-    else peft__wrong(j, "unknown statement \"%.*s\"", peft__shown((size_t)(end - j->s)), j->s);
+    else peft__wrong(j, "unknown statement \"%.*s\"", peft__shown(end - j->s), j->s);
     return n;
 }
 
@@ -25697,7 +25697,7 @@ static peft__term *peft__parse_body(peft__jinja *j, const char *const *ends) {
 // value. NULL: there is none.
 static peft__value *peft__variable_of(peft__jinja *j, const peft__scope *s, int name, bool around) {
     for (; s; s = around ? s->parent : NULL) {
-        peft__spend(j, (size_t)s->count);
+        peft__spend(j, s->count);
         for (int64_t i = 0; i < s->count; i++)
             if (s->variables[i].name == name && (!around || peft__given(s->variables[i].value)))
                 return &s->variables[i].value;
@@ -25895,7 +25895,7 @@ static peft__value peft__item_of(peft__jinja *j, peft__value v, peft__value key)
 static int64_t peft__slice_end(peft__jinja *j, peft__value v, int64_t n, bool backwards, int64_t standard) {
     int64_t i = peft__whole_or(j, v, standard);
     if (!peft__some(v)) return standard;
-    return PEFT__MIN(i < 0 ? PEFT__MAX(i + n, (int64_t)(backwards ? -1 : 0)) : i, backwards ? n - 1 : n);
+    return PEFT__MIN(i < 0 ? PEFT__MAX(i + n, backwards ? -1 : 0) : i, backwards ? n - 1 : n);
 }
 
 static peft__value peft__slice(
@@ -25961,7 +25961,7 @@ static void peft__bind(
     int64_t places = 0, slot = 0;
     uint64_t used = 0;  // a bit for each named argument
     for (const char *s = signature; s && !j->status; slot++) {
-        char mark = *s == '?' || *s == '=' ? *s++ : (char)0;
+        char mark = *s == '?' || *s == '=' ? *s++ : 0;
         peft__value name = peft__text(s, strcspn(s, "#$&@! "));
         if (slot) {
             places += mark != '=';
@@ -26409,7 +26409,7 @@ PEFT__BUILTIN(round) {
     if (places > 300 || places < -300) return peft__unable(j, "rounding to %ld places", places);
     double d = peft__as_double(v[0]);
     if (!common) {
-        peft__value digits = places > 18 ? peft__real((double)places) : peft__integer(places),
+        peft__value digits = places > 18 ? peft__real(places) : peft__integer(places),
                     power = peft__binary(j, 'p', peft__integer(10), digits);
         d = peft__as_double(peft__binary(j, '*', v[0], power));
         if (d - d != 0) return peft__wrong(j, "cannot convert float to integer");
@@ -26742,7 +26742,7 @@ PEFT__BUILTIN(format) {  // "{} {0} {name:>5}"
         if (c == '}') return peft__wrong(j, "Single '}' encountered in format string");
         const char *from = s, *digits = s;
         while (s < end && !strchr(".[!:}", *s)) s++;
-        peft__value name = peft__text(from, (size_t)(s - from)), field;
+        peft__value name = peft__text(from, s - from), field;
         if (s < end && strchr(".[!", *s)) return peft__unable(j, "a '%c' in a format", *s);
         if (!name.size || (peft__read_count(&digits, s, &at) && digits == s)) {
             if (name.size ? next > 0 : next < 0)
@@ -26756,7 +26756,7 @@ PEFT__BUILTIN(format) {  // "{} {0} {name:>5}"
         while (s < end && *s != '}' && *s != '{') s++;
         if (s < end && *s == '{') return peft__unable(j, "a field within a format");
         if (s >= end) return peft__wrong(j, "expected '}' before end of string");
-        peft__put_format(j, field, peft__text(from, (size_t)(s++ - from)));
+        peft__put_format(j, field, peft__text(from, s++ - from));
     }
     return peft__taken(j, start);
 }
@@ -26764,8 +26764,8 @@ PEFT__BUILTIN(format) {  // "{} {0} {name:>5}"
 // ---- methods of lists, dicts and loops
 
 static void peft__move_items(peft__jinja *j, peft__object *l, int64_t to, int64_t from, int64_t n) {
-    memmove(l->items + to, l->items + from, (size_t)n * sizeof(peft__value));
-    peft__spend(j, (size_t)n * sizeof(peft__value));
+    memmove(l->items + to, l->items + from, n * sizeof(peft__value));
+    peft__spend(j, n * sizeof(peft__value));
 }
 
 PEFT__BUILTIN(extend) {
@@ -26805,12 +26805,12 @@ PEFT__BUILTIN(get) {  // how: 's' setdefault, 'p' pop
     int how = j->how;
     peft__entry *e = peft__dict_find(j, v[0].o, v[1]);
     peft__value found = e ? e->value : peft__given(v[2]) ? v[2] : peft__none();
-    if (e && how == 'p') memmove(e, e + 1, (size_t)(v[0].o->entries + --v[0].o->count - e) * sizeof(*e));
+    if (e && how == 'p') memmove(e, e + 1, (v[0].o->entries + --v[0].o->count - e) * sizeof(*e));
     if (!e && how == 'p' && !peft__given(v[2])) return peft__wrong(j, "the key is not in the dict");
     if (!e && how == 's') peft__dict_set(j, v[0].o, v[1], found);
     return found;
 }
-PEFT__BUILTIN(view) { return peft__view_of(v[0], (size_t)(j->how - '0')); }
+PEFT__BUILTIN(view) { return peft__view_of(v[0], j->how - '0'); }
 
 // Adds the arguments of dict(...) or update(...): a dict or pairs, then named ones.
 PEFT__BUILTIN(update) {
@@ -26899,7 +26899,7 @@ PEFT__BUILTIN(zip) {
     return peft__as_iterator(out);
 }
 PEFT__BUILTIN(raise_exception) {
-    return peft__wrong(j, "the template raises: %.*s", (int)PEFT__MIN(v[1].size, (size_t)200), v[1].text);
+    return peft__wrong(j, "the template raises: %.*s", (int)PEFT__MIN(v[1].size, 200), v[1].text);
 }
 
 static void peft__put_time(peft__jinja *j, peft__value format, int64_t now) {
@@ -26941,7 +26941,7 @@ PEFT__BUILTIN(strftime_now) {
     int64_t now = 0;
     if (!d->now) peft__unable(j, "strftime_now: built with PEFT_NO_STDIO, and no `now` given");
 #else
-    int64_t now = d->now ? 0 : (int64_t)time(NULL);
+    int64_t now = d->now ? 0 : time(NULL);
 #endif
     peft__put_time(j, v[1], d->now ? d->now(d->now_user) : now);
     return peft__taken(j, start);
@@ -27066,7 +27066,7 @@ static const peft__builtin *peft__find_builtin(
             if (!name.size || *s != *name.text || strcspn(s, " :") != name.size ||
                 memcmp(s, name.text, name.size) != 0)
                 continue;
-            *how = s[name.size] == ':' ? s[name.size + 1] : (char)0;
+            *how = s[name.size] == ':' ? s[name.size + 1] : 0;
             return b;
         }
     }
@@ -27124,7 +27124,7 @@ static peft_status peft__template_compile(peft_template *t, const char *text, si
         for (int64_t i = 0; i < area->count; i++) {  // what a scope around uses has the value from there
             peft__mention *m = &area->mentions[i];
             for (const peft__area *p = area->parent; p && m->stored_first; p = p->parent)
-                m->stored_first = peft__spend(&j, (size_t)p->count) && !peft__mentioned(p, m->name);
+                m->stored_first = peft__spend(&j, p->count) && !peft__mentioned(p, m->name);
         }
     t->out = j.out;
     return j.status;
@@ -27159,8 +27159,8 @@ PEFTDEF peft_status peft_template_create(const peft_template_desc *d, peft_templ
     t->desc.lstrip_blocks = t->desc.lstrip_blocks || d->chat;
     t->limits.max_steps = l->max_steps ? l->max_steps : 5000000;
     t->limits.max_depth = l->max_depth ? l->max_depth : 400;
-    t->limits.max_output = l->max_output ? l->max_output : (size_t)16 << 20;
-    t->limits.max_memory = l->max_memory ? l->max_memory : (size_t)64 << 20;
+    t->limits.max_output = l->max_output ? l->max_output : 16 << 20;
+    t->limits.max_memory = l->max_memory ? l->max_memory : 64 << 20;
     t->tree.ctx = t->values.ctx = t->input.ctx = t->out.ctx = t->spans.ctx = ctx;
     t->name = peft__arena_copy(&t->tree, name);
     t->source = t->name ? (char *)peft__arena_alloc(&t->tree, n + 1) : NULL;
@@ -27179,7 +27179,7 @@ static peft_status peft__template_run(peft_template *t, const peft__json *values
     peft__arena_reset(&t->values);
     peft__value record = peft__value_of_json(&j, values);
     if (record.kind != PEFT__DICT) peft__wrong(&j, "the values are not a JSON object");
-    j.globals = (peft__value *)peft__room(&j, (size_t)t->name_count * sizeof(peft__value));
+    j.globals = (peft__value *)peft__room(&j, t->name_count * sizeof(peft__value));
     for (int64_t i = 0; i < t->name_count && !j.status; i++) {
         const peft__name *n = &t->names[i];
         j.globals[i] = peft__dict_get(&j, record.o, n->text);
@@ -27264,12 +27264,12 @@ static peft_status peft__template_split(peft_context *ctx, peft__arena *arena, c
 // Finds a field of the record in single braces, which was probably meant to be filled in.
 static const char *peft__template_doubt(const peft__data_record *r, const peft__part *part, int *size) {
     for (const char *p = part->text, *end = p + part->size, *close; p < end; p++) {
-        if (*p != '{' || !(close = (const char *)memchr(p, '}', (size_t)(end - p)))) continue;
+        if (*p != '{' || !(close = (const char *)memchr(p, '}', end - p))) continue;
         const char *name = p + 1;
-        size_t width = (size_t)(close - name);
+        size_t width = close - name;
         peft__trim(&name, &width);
         if (!width || !peft__record_find(r, name, width)) continue;
-        *size = peft__shown((size_t)(close + 1 - p));
+        *size = peft__shown(close + 1 - p);
         return p;
     }
     return NULL;
@@ -27311,7 +27311,7 @@ static bool peft__is_jinja(const peft__data_record *r, const char *text) {
     for (const char *at = text, *close; (at = strstr(at, "{{")) != NULL && (close = strstr(at, "}}")) != NULL;
          at = close + 2) {
         const char *name = at + 2;
-        size_t n = (size_t)(close - name);
+        size_t n = close - name;
         peft__trim(&name, &n);
         if (!n || peft__record_value(r, name, n, &f)) continue;
         if (strchr("\"'-0123456789", *name)) return true;
@@ -27383,7 +27383,7 @@ static const char *peft__swapped(
         i += found ? m : 1;
     }
     if (out) *put = 0;
-    *size = (size_t)(put - out);
+    *size = put - out;
     return out;
 }
 
@@ -27505,7 +27505,7 @@ static peft_status peft__csv_quoted(peft__csv *c, const peft__data_record *r, pe
         c->next_line += *c->at == '\n' || (*c->at == '\r' && c->at + 1 < c->end && c->at[1] != '\n');
         if (*c->at == '"' && (++c->at == c->end || *c->at != '"')) break;
     }
-    f->size = (size_t)(put - f->text);
+    f->size = put - f->text;
     if (!wrong && c->at < c->end && *c->at != c->separator && !peft__csv_at_newline(c))
         wrong = "text behind a closing quote";
     if (!wrong) return PEFT_OK;
@@ -27670,9 +27670,9 @@ static peft_status peft__records_next(peft__records *s, bool *more) {
             while (c->at < c->end && !peft__csv_at_newline(c)) c->at++;
             j.at = c->at;
             peft__csv_skip_newline(c);
-        } while (peft__blank(begin, (size_t)(j.at - begin)));
-        if (peft__utf8_valid(begin, (size_t)(j.at - begin)))
-            status = peft__record_parse(r, &s->scratch, begin, (size_t)(j.at - begin), &object);
+        } while (peft__blank(begin, j.at - begin));
+        if (peft__utf8_valid(begin, j.at - begin))
+            status = peft__record_parse(r, &s->scratch, begin, j.at - begin, &object);
     } else {  // an element of the array
         peft__json_space(&j);
         char mark = j.at < j.end ? *j.at : 0;
@@ -27693,7 +27693,7 @@ static peft_status peft__records_next(peft__records *s, bool *more) {
             if (c->at < begin) r->line = c->next_line;
         }
     }
-    if (!status && !peft__utf8_valid(begin, (size_t)(j.at - begin)))
+    if (!status && !peft__utf8_valid(begin, j.at - begin))
         return PEFT__BAD_RECORD(r, "not valid UTF-8");
     *more = !status;
     return status ? status : peft__record_from_json(r, object);
@@ -27983,7 +27983,7 @@ static peft_status peft__chat_render(peft_chat *c, peft__json *values, peft__jso
     for (int64_t i = 0; i < count; i++) end = &(*end)->next;
     peft__json *rest = *end;
     *end = NULL;
-    messages->length = (size_t)count;
+    messages->length = count;
     peft_status status = peft__template_run(c->jinja, values);
     *end = rest;
     *messages = whole;
@@ -28010,7 +28010,7 @@ PEFTDEF peft_status peft_chat_text(
     peft__value all;
     PEFT__TRY(peft__chat_read(c, json, &values, &messages));
     PEFT__TRY(
-        peft__chat_render(c, values, messages, (int64_t)messages->length, add_generation_prompt, &all));
+        peft__chat_render(c, values, messages, messages->length, add_generation_prompt, &all));
     *text = all.text;
     if (size) *size = all.size;
     return PEFT_OK;
@@ -28034,7 +28034,7 @@ static bool peft__has_role(const peft__json *message, const char *role) {
 // left > 0: finds only the part of one answer, the one that is followed by left - 1 others.
 static peft_status peft__chat_turns(peft_chat *c, peft__json *values, peft__json *messages,
     peft_chat_turns turns, int64_t left, peft__turns *out) {
-    int64_t n = (int64_t)messages->length, answers = 0, at = 0;
+    int64_t n = messages->length, answers = 0, at = 0;
     peft__value before, with;
     memset(out, 0, sizeof(*out));
     PEFT__TRY(peft__chat_render(c, values, messages, n, false, &with));
@@ -28052,7 +28052,7 @@ static peft_status peft__chat_turns(peft_chat *c, peft__json *values, peft__json
         return PEFT__MALFORMED(c->ctx, "a conversation without an answer of the assistant");
     if (turns == PEFT_TURNS_LAST) left = 1;
     const size_t *spans = (const size_t *)(const void *)c->jinja->spans.data;
-    int64_t blocks = (int64_t)(c->jinja->spans.size / (2 * sizeof(size_t)));
+    int64_t blocks = c->jinja->spans.size / (2 * sizeof(size_t));
     if (c->jinja->spans_inexact || (blocks && blocks != answers))
         return PEFT__CANNOT(c->ctx,
             "%s: its generation blocks gave %ld parts for %ld answers: the answers cannot be found exactly",
@@ -28384,7 +28384,7 @@ static peft_status peft__loader_text(
     const peft__data_record *r = &l->records.record;
     l->texts[i].size = 0;
     if (l->templates[i].jinja && i < 2)
-        l->templates[i].jinja->desc.seed = peft__mix_seed(l->d->seed, (uint64_t)r->line, (uint64_t)i);
+        l->templates[i].jinja->desc.seed = peft__mix_seed(l->d->seed, r->line, i);
     return peft__template_text(&l->templates[i], r, &l->scratch, choices, &l->texts[i], text, size);
 }
 
@@ -28560,7 +28560,7 @@ static void peft__mix_shares(const double *weights, int64_t count, int64_t limit
         int64_t best = 0;
         double most = -HUGE_VAL;
         for (int64_t i = 0; i < count; i++) {
-            double missing = (double)limit * weights[i] / total - (double)shares[i];
+            double missing = limit * weights[i] / total - shares[i];
             if (missing > most) most = missing, best = i;
         }
         shares[best]++;
@@ -28615,7 +28615,7 @@ PEFTDEF peft_status peft_dataset_mix(const peft_mix_desc *d, peft_dataset **out)
             status = PEFT__REFUSE(ctx, "peft_dataset_mix: task %ld%s%s has no examples", i,
                 d->names ? " " : "", d->names ? d->names[i] : "");
         if (d->cap) n = PEFT__MIN(n, d->cap);
-        weights[i] = log((double)n);
+        weights[i] = log(n);
         most = PEFT__MAX(most, weights[i]);
         limit += n;
     }
@@ -28886,7 +28886,7 @@ static bool peft__state_in_8bit(peft_optimizer_kind kind, const peft_tensor *t) 
 //     scales of m and v [blocks] f32, codes of m and v [n]   8 bits
 //     means of the rows [rows], of the columns [cols]   f32, Adafactor's of a matrix
 static size_t peft__state_bytes(peft_optimizer_kind kind, const peft_tensor *t) {
-    size_t n = (size_t)peft__size(t), moments = (size_t)peft__optimizers[kind].moments;
+    size_t n = peft__size(t), moments = peft__optimizers[kind].moments;
     size_t master = t->narrow ? n * sizeof(float) : 0;
     size_t blocks = (n + PEFT__STATE_BLOCK - 1) / PEFT__STATE_BLOCK;
     if (peft__state_factored(kind, t)) return master + (t->rows + t->cols) * sizeof(float);
@@ -28920,7 +28920,7 @@ static peft_status peft__state_open(peft_optimizer *o) {
             o->d.state_size, o->size);
     if (state) memset(state, 0, o->size);
     else if (o->d.state_file) PEFT__TRY(peft__scratch_map(o->ctx, o->d.state_file, o->size, &state));
-    else state = peft__calloc(o->ctx, (int64_t)o->size, 1);
+    else state = peft__calloc(o->ctx, o->size, 1);
     o->state = (unsigned char *)state;
     return state ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
@@ -28989,7 +28989,7 @@ PEFTDEF double peft_optimizer_clip(peft_optimizer *o, double max_norm) {
         const float *g = o->tensors[i]->grad;
         int64_t n = peft__size(o->tensors[i]);
         for (int64_t at = 0; at < n; at += 4096)
-            sum += (double)peft__dot(o->ctx, g + at, g + at, PEFT__MIN(4096, n - at));
+            sum += peft__dot(o->ctx, g + at, g + at, PEFT__MIN(4096, n - at));
     }
     double norm = sqrt(sum), factor = max_norm / (norm + 1e-6);
     if (max_norm > 0 && factor < 1)
@@ -29094,7 +29094,7 @@ static void peft__adafactor_updates(void *arg, int64_t begin, int64_t end) {
 
 static double peft__sum_of(const float *x, int64_t n) {
     double sum = 0;
-    for (int64_t i = 0; i < n; i++) sum += (double)x[i];
+    for (int64_t i = 0; i < n; i++) sum += x[i];
     return sum;
 }
 
@@ -29120,14 +29120,14 @@ static void peft__adafactor(peft__step_job *j) {
         }
         j->o->sums[0] = peft__dot(ctx, t->grad, t->grad, n);
     }
-    double rms = sqrt(peft__sum_of(j->o->sums, factored ? t->rows : 1) / (double)peft__size(t));
+    double rms = sqrt(peft__sum_of(j->o->sums, factored ? t->rows : 1) / peft__size(t));
     j->u.rate = (float)((double)j->u.rate / PEFT__MAX(1.0, rms));
 }
 
 PEFTDEF void peft_optimizer_step(peft_optimizer *o, float learning_rate) {
     if (!o) return;
     const peft__optimizer_row *row = &peft__optimizers[o->d.kind];
-    double t = (double)++o->step, c1 = 1 - pow((double)o->d.beta1, t), c2 = 1 - pow((double)o->d.beta2, t);
+    double t = (double)++o->step, c1 = 1 - pow(o->d.beta1, t), c2 = 1 - pow(o->d.beta2, t);
     peft__step_job j;
     memset(&j, 0, sizeof(j));
     j.o = o;
@@ -29246,11 +29246,11 @@ static peft_status peft__evaluate(
         peft_tape_reset(tape, 0);
         peft_tape_inference(tape, true);
         const peft_tensor *y = peft_model_loss(m, tape, &b.view, &active, adapter ? 1 : 0, 1);
-        if (y) sum += (double)peft__f32(y)[0];
+        if (y) sum += peft__f32(y)[0];
         status = tape->status;
     }
     peft__batch_free(m->ctx, &b);
-    *loss = labels ? sum / (double)labels : 0;
+    *loss = labels ? sum / labels : 0;
     return status;
 }
 
@@ -29326,7 +29326,7 @@ static float peft__word_size(const peft_model *m) {
     for (int64_t at = 0; at < size && !m->ctx->dry; at += 256) {
         int64_t n = PEFT__MIN(size - at, 256);
         peft__to_f32(m->shared, at, n, part);
-        for (int64_t i = 0; i < n; i++) sum += (double)part[i] * (double)part[i];
+        for (int64_t i = 0; i < n; i++) sum += (double)part[i] * part[i];
     }
     return sum > 0 ? (float)sqrt(sum / (double)size) : 1;
 }
@@ -29376,7 +29376,7 @@ static const peft__example *peft__batches_example(peft_batches *b, int64_t epoch
     const peft__examples *e = &b->examples;
     if (epoch != b->order_epoch) {
         peft_rng rng;
-        peft_rng_seed(&rng, peft__mix_seed(b->seed, 1, (uint64_t)epoch));
+        peft_rng_seed(&rng, peft__mix_seed(b->seed, 1, epoch));
         for (int64_t k = 0; k < e->count; k++) b->order[k] = k;
         peft__shuffle(&rng, b->order, e->count);
         b->order_epoch = epoch;
@@ -29481,7 +29481,7 @@ static peft_status peft__train_check_warmup(const peft__trainer *t) {
             d->warmup_steps);
     peft__log(t->ctx,
         "warning: warmup_steps is %ld, and the training has %ld steps: the rate gets to %ld/%ld of %g",
-        d->warmup_steps, t->steps, t->steps - 1, d->warmup_steps, (double)d->learning_rate);
+        d->warmup_steps, t->steps, t->steps - 1, d->warmup_steps, d->learning_rate);
     return PEFT_OK;
 }
 
@@ -29565,8 +29565,8 @@ static void peft__train_end(peft__trainer *t) {
 }
 
 static float peft__train_rate(const peft__trainer *t) {
-    double warm = (double)t->d.warmup_steps, at = (double)t->at.step,
-           rest = PEFT__MAX(1.0, (double)t->steps - warm);
+    double warm = t->d.warmup_steps, at = t->at.step,
+           rest = PEFT__MAX(1.0, t->steps - warm);
     double factor = at < warm ? at / warm : peft__schedule_factor(t->d.schedule, at - warm, rest);
     return (float)((double)t->d.learning_rate * factor);
 }
@@ -29584,7 +29584,7 @@ static peft_status peft__train_exchange(peft__trainer *t, double labels) {
             return peft__fail(t->ctx, status, "step %ld: the gradient callback failed at %s", t->at.step + 1,
                 x ? x->name : "the loss");
     }
-    t->at.loss = (double)own[0];
+    t->at.loss = own[0];
     if (own[1] == world * step) return PEFT_OK;
     return PEFT__REFUSE(t->ctx,
         "step %ld of rank %d: not all of %d ranks are at this step, or their values were not added up",
@@ -29613,7 +29613,7 @@ static peft_status peft__train_gradients(peft__trainer *t) {
     double labels = 0;
     for (int64_t k = i; k < end; k++) {
         const peft__example *x = peft__batches_example(t->data, epoch, k);
-        labels += (double)x->completion_count;
+        labels += x->completion_count;
         t->at.tokens += x->prompt_count + x->completion_count;
     }
     peft_active_adapter active = {t->d.adapter, 1, 0, 0};
@@ -29623,7 +29623,7 @@ static peft_status peft__train_gradients(peft__trainer *t) {
     for (uint64_t k = (uint64_t)t->d.rank << 32; i < end; k++) {
         const peft_batch *batch = peft__batches_fill(t->data, epoch, &i, end);
         t->at.padding += peft__padding_of(batch);
-        peft_tape_reset(t->tape, peft__mix_seed(t->d.seed, 2 + k, (uint64_t)t->at.step));
+        peft_tape_reset(t->tape, peft__mix_seed(t->d.seed, 2 + k, t->at.step));
         peft_tape_inference(t->tape, false);
         peft_tensor *loss = peft_model_loss(
             t->model, t->tape, batch, &active, t->d.adapter ? 1 : 0, labels);
@@ -29717,7 +29717,7 @@ static void peft__run_add(peft__trainer *t, const char *name, double value) {
 }
 
 static void peft__run_add_sum(peft__trainer *t, const char *name, uint64_t sum) {
-    peft__run_add(t, name, (double)(sum >> 12));  // the upper 52 bits: a double holds them
+    peft__run_add(t, name, sum >> 12);  // the upper 52 bits: a double holds them
     t->settings[t->setting_count - 1].number = false;
 }
 
@@ -29741,19 +29741,19 @@ static uint64_t peft__base_checksum(const peft__trainer *t) {
         const peft_quant *q = w->quant;
         sum = peft__checksum(sum, w->data, q ? peft__quant_code_bytes(w) : peft_tensor_bytes(w));
         if (q && q->absmax) sum = peft__checksum(sum, q->absmax, q->block_count * sizeof(float));
-        if (q && q->codes) sum = peft__checksum(sum, q->codes, (size_t)q->block_count);
+        if (q && q->codes) sum = peft__checksum(sum, q->codes, q->block_count);
     }
     return sum;
 }
 
 static uint64_t peft__adapter_checksum(const peft_adapter_desc *d) {
-    const int64_t numbers[] = {(int64_t)d->method, d->r, d->num_virtual_tokens, (int64_t)d->prompt_place,
-        d->bottleneck, (int64_t)d->activation, d->pissa, d->pfeiffer, (int64_t)d->type};
+    const int64_t numbers[] = {d->method, d->r, d->num_virtual_tokens, d->prompt_place,
+        d->bottleneck, d->activation, d->pissa, d->pfeiffer, d->type};
     const char *const texts[] = {d->rank_pattern, d->alpha_pattern, d->target_modules, d->feedforward_modules,
         d->bias, d->layers_to_transform};
     uint64_t sum = peft__checksum(0, numbers, sizeof(numbers));
     for (int64_t i = 0; i < PEFT__COUNT(texts); i++)
-        if (texts[i]) sum = peft__checksum(sum ^ (uint64_t)(i + 1), texts[i], strlen(texts[i]) + 1);
+        if (texts[i]) sum = peft__checksum(sum ^ (i + 1), texts[i], strlen(texts[i]) + 1);
     return sum;
 }
 
@@ -29762,11 +29762,11 @@ static void peft__run_settings(peft__trainer *t) {
     const peft_train_desc *d = &t->d;
     const peft_adapter_desc *a = d->adapter ? &d->adapter->d : NULL;
     bool best = t->best != NULL;
-    peft__run_add(t, "examples", (double)t->data->examples.count);
-    peft__run_add(t, "steps", (double)t->steps);
-    peft__run_add(t, "seed", (double)(d->seed & ((1ull << 53) - 1)));
+    peft__run_add(t, "examples", t->data->examples.count);
+    peft__run_add(t, "steps", t->steps);
+    peft__run_add(t, "seed", d->seed & ((1ull << 53) - 1));
     peft__run_add(t, "keep_best", best);
-    peft__run_add(t, "eval_every", best ? (double)d->eval_every : 0);
+    peft__run_add(t, "eval_every", best ? d->eval_every : 0);
     peft__run_add(t, "alpha", a ? a->alpha : 0);
     peft__run_add(t, "the adapter's dropout", a ? a->dropout : 0);
     peft__run_add(t, "use_rslora", a && a->use_rslora);
@@ -29894,8 +29894,8 @@ static bool peft__train_report(const peft__trainer *t, double rate, double norm,
     p.learning_rate = rate;
     p.gradient_norm = norm;
     p.seconds = peft__seconds() - t->started;
-    p.tokens_per_second = p.seconds > 0 ? (double)(t->at.tokens - t->start_tokens) / p.seconds : 0;
-    p.seconds_left = p.seconds * (double)(t->steps - t->at.step) / PEFT__MAX(1, t->at.step - t->start_step);
+    p.tokens_per_second = p.seconds > 0 ? (t->at.tokens - t->start_tokens) / p.seconds : 0;
+    p.seconds_left = p.seconds * (t->steps - t->at.step) / PEFT__MAX(1, t->at.step - t->start_step);
     p.evaluated = evaluated;
     return t->d.progress(&p, t->d.progress_user);
 }
@@ -29906,7 +29906,7 @@ static peft_status peft__train_run(peft__trainer *t) {
         float rate = peft__train_rate(t);
         peft_status status = PEFT_OK;
         PEFT__TRY(peft__train_gradients(t));
-        double norm = peft_optimizer_clip(t->optimizer, (double)t->d.max_gradient_norm);
+        double norm = peft_optimizer_clip(t->optimizer, t->d.max_gradient_norm);
         bool loss_fails = !(t->at.loss - t->at.loss == 0);
         if (loss_fails || !(norm - norm == 0))  // before it reaches the weights
             return peft__fail(t->ctx, PEFT_ERROR_NUMERIC,
@@ -29916,7 +29916,7 @@ static peft_status peft__train_run(peft__trainer *t) {
         t->at.step++;
         bool evaluate = t->d.validation && (t->at.step % t->d.eval_every == 0 || t->at.step == t->steps);
         if (evaluate) status = peft__train_evaluate(t);
-        bool go_on = status == PEFT_OK && peft__train_report(t, (double)rate, norm, evaluate);
+        bool go_on = status == PEFT_OK && peft__train_report(t, rate, norm, evaluate);
         bool save = t->d.checkpoint &&
                     (!go_on || (t->d.checkpoint_every > 0 && t->at.step % t->d.checkpoint_every == 0));
         if (!status && save) status = peft__checkpoint_save(t);
@@ -29992,7 +29992,7 @@ static void peft__plan_bytes(
     *scales = 0;
     *values = n * peft__dtype_size(type);
     if (type < PEFT_I8) return;
-    size_t block = q->block ? (size_t)q->block : 64, blocks = (n + block - 1) / block;
+    size_t block = q->block ? q->block : 64, blocks = (n + block - 1) / block;
     if (type != PEFT_I8) *values = (n + 1) / 2;
     *scales = q->double_quant ? blocks + ((blocks + 255) / 256 + 256) * sizeof(float)
                               : blocks * sizeof(float);
@@ -30293,7 +30293,7 @@ PEFT__NOINLINE void *peft__get(peft__memory *m, int64_t count, size_t size) {
 // Makes a table for `keys` keys; `words`: the keys are tokens.
 static void peft__id_table_get(peft__memory *m, peft__id_table *t, int64_t keys, bool words) {
     memset(t, 0, sizeof *t);
-    t->capacity = keys > (int64_t)1 << 29 ? INT64_MAX : peft__pow2(keys * 2);  // ids are 32 bits
+    t->capacity = keys > 1 << 29 ? INT64_MAX : peft__pow2(keys * 2);  // ids are 32 bits
     t->slots = (peft__id_slot *)peft__get(m, t->capacity, sizeof *t->slots);
     if (words) t->known = (peft__word *)peft__get(m, keys, sizeof *t->known);
     t->mask = (uint64_t)t->capacity - 1;
@@ -30520,7 +30520,7 @@ static peft_status peft__metric_open(peft__metric *run, const char *name, peft_c
         if (!text)
             return PEFT__REFUSE(ctx, "%s: %sprediction %ld is NULL", name, first ? "" : "a reference of ",
                 t / (run->per + 1));
-        int64_t n = (int64_t)strlen(text);
+        int64_t n = strlen(text);
         line = first ? n : line + n;
         run->bytes += n;
         run->longest_line = PEFT__MAX(run->longest_line, line);
@@ -30577,7 +30577,7 @@ typedef peft_status (*peft__metric_prepare)(peft__metric *run);
 static peft_status peft__score_lines(peft__metric *run, peft__metric_prepare prepare, const void *desc) {
     run->desc = desc;
     PEFT__TRY(prepare(run));
-    run->tasks = PEFT__MAX(PEFT__MIN((int64_t)run->ctx->threads, run->count / 16), 1);
+    run->tasks = PEFT__MAX(PEFT__MIN(run->ctx->threads, run->count / 16), 1);
     run->rows = PEFT__GET(run, double, run->count * run->width);
     run->works = PEFT__GET(run, peft__work, run->tasks);
     for (int64_t k = 0, texts = run->per + 1; !run->memory.failed && k < run->tasks; k++)
@@ -30700,7 +30700,7 @@ static void peft__resample(void *arg, int64_t sample) {
     peft__resampler *r = (peft__resampler *)arg;
     uint64_t coins = 0;
     peft_rng rng;
-    peft_rng_seed(&rng, peft__mix_seed(r->seed, (uint64_t)sample, 0));
+    peft_rng_seed(&rng, peft__mix_seed(r->seed, sample, 0));
     for (int64_t i = 0; i < r->count; i++) {
         if (r->swap) coins = i % 64 ? coins >> 1 : peft__rng_next(&rng);
         int64_t line = r->swap ? i : peft__rng_below(&rng, r->count);
@@ -30715,9 +30715,9 @@ static int peft__compare_doubles(const void *a, const void *b) {
 
 // The q quantile (0..1) of sorted values, with linear interpolation.
 static double peft__percentile(const double *sorted, int64_t n, double q) {
-    double at = q * (double)(n - 1);
+    double at = q * (n - 1);
     int64_t i = (int64_t)at;
-    return i + 1 < n ? sorted[i] + (at - (double)i) * (sorted[i + 1] - sorted[i]) : sorted[n - 1];
+    return i + 1 < n ? sorted[i] + (at - i) * (sorted[i + 1] - sorted[i]) : sorted[n - 1];
 }
 
 // ---- Porter stemmer
@@ -30856,7 +30856,7 @@ PEFTDEF size_t peft_porter_stem(char *word, size_t n) {
     int left = peft__stem_letters(letters, count);
     while (same < left && (letters[same] >= 0x80 || (char)letters[same] == word[start[same]])) same++;
     size_t size = start[same];  // the rules replace ASCII endings only
-    for (; same < left; same++) word[size++] = (char)letters[same];
+    for (; same < left; same++) word[size++] = letters[same];
     return size;
 }
 
@@ -30871,7 +30871,7 @@ static int32_t peft__rouge_read(const peft__metric *run, const char *text, char 
     char *end = *room, *start = end;
     int32_t count = 0;
     for (;; s++) {
-        while (*s < 0x80 && lower[*s]) *end++ = (char)lower[*s++];
+        while (*s < 0x80 && lower[*s]) *end++ = lower[*s++];
         unsigned char b = *s;
         bool dotted = b == 0xC4 && s[1] == 0xB0, kelvin = b == 0xE2 && s[1] == 0x84 && s[2] == 0xAA;
         if (dotted || kelvin) *end++ = dotted ? 'i' : 'k';
@@ -30880,7 +30880,7 @@ static int32_t peft__rouge_read(const peft__metric *run, const char *text, char 
             continue;
         }
         if (end > start) {
-            size_t n = (size_t)(end - start);
+            size_t n = end - start;
             out[count++] = peft__make_word(start, d->use_stemmer && n > 3 ? peft_porter_stem(start, n) : n);
             start = end;
         }
@@ -30910,11 +30910,11 @@ static int32_t peft__lcs(peft__work *w, const int32_t *r, int32_t n, const int32
     memset(w->carry, 0, n);
     for (int64_t k = 0; k < words; k++, c += 64, m -= 64) {
         int32_t size = PEFT__MIN(m, 64);
-        uint64_t v = ~(uint64_t)0;
+        uint64_t v = ~0;
         for (int32_t i = 0; i < size; i++) w->masks[c[i]] |= (uint64_t)1 << i;
         for (int32_t i = 0; i < n; i++) {
             uint64_t matches = w->masks[r[i]], sum = v + (v & matches), full = sum + w->carry[i];
-            w->carry[i] = (unsigned char)((sum < v) | (full < sum));
+            w->carry[i] = (sum < v) | (full < sum);
             v = full | (v & ~matches);
             if (bits) bits[(i + 1) * words + k] = v;
         }
@@ -31017,7 +31017,7 @@ static peft_status peft__rouge_prepare(peft__metric *run) {
     for (int64_t t = 0; t < run->count * (run->per + 1); t++) {
         const char *s = peft__line_text(run, t), *end;
         for (; (end = strchr(s, '\n')) != NULL; s = end + 1) {
-            longest = PEFT__MAX(longest, (int64_t)(end - s));
+            longest = PEFT__MAX(longest, end - s);
             several = true;
         }
         longest = PEFT__MAX(longest, (int64_t)strlen(s));
@@ -31045,7 +31045,7 @@ static peft_status peft__rouge_bootstrap(peft__metric *run, const peft_rouge_des
     if (!sorted) return PEFT_ERROR_MEMORY;
     peft__parallel(run->ctx, samples, peft__resample, &r);
     for (int64_t k = 0; k < width; k++) {
-        for (int64_t i = 0; i < samples; i++) sorted[i] = r.sums[0][i * width + k] / (double)run->count;
+        for (int64_t i = 0; i < samples; i++) sorted[i] = r.sums[0][i * width + k] / run->count;
         qsort(sorted, samples, sizeof *sorted, peft__compare_doubles);
         for (int q = 0; q < 3; q++) values[q * width + k] = peft__percentile(sorted, samples, at[q]);
     }
@@ -31062,7 +31062,7 @@ PEFTDEF peft_status peft_rouge(const peft_rouge_desc *desc, peft_rouge_result *r
     peft_status s = PEFT__METRIC_OPEN(&run, "rouge", desc);
     if (!s) s = peft__score_lines(&run, peft__rouge_prepare, desc);
     for (int k = 0; !s && k < 4 * PEFT__ROUGE_VALUES; k++)
-        values[k] = run.sums[k % PEFT__ROUGE_VALUES] / (double)run.count;
+        values[k] = run.sums[k % PEFT__ROUGE_VALUES] / run.count;
     if (!s && desc->bootstrap_samples > 0) {
         peft__string_into(bootstrap, sizeof bootstrap, "|bs:%d|seed:%lu", desc->bootstrap_samples,
             desc->seed);
@@ -31176,7 +31176,7 @@ static peft_status peft__bleu_prepare(peft__metric *run) {
     run->width = 2 * run->orders + 2;
     run->line = peft__bleu_line;
     run->score = peft__bleu_score;
-    peft__words_init(&run->words, (int)d->tokenizer, d->lowercase);
+    peft__words_init(&run->words, d->tokenizer, d->lowercase);
     bool fits = peft__or_default(d->smooth_value, 1) >= 0 && d->smooth_value < 1e9;
     const char *wrong = run->orders < 1 || run->orders > PEFT_BLEU_ORDERS ? "max_order is not 1..8"
         : (unsigned)d->tokenizer > PEFT_TOKENIZE_NONE ? "unknown tokenizer"
@@ -31229,13 +31229,13 @@ static int32_t peft__chrf_words(const peft__metric *run, const char *text, char 
             peft__word w = out[i];
             size_t first = 0;
             uint32_t c;
-            peft__utf8_next(w.text, (size_t)w.size, &first, &c);
+            peft__utf8_next(w.text, w.size, &first, &c);
             cut = peft__ascii_mark(w.text[w.size - 1]) ? w.size - 1 : peft__ascii_mark(w.text[0]);
             if ((int32_t)first == w.size) cut = 0;
             count += pass == 0 && cut > 0;
             if (pass == 0) continue;
-            out[--k] = peft__make_word(w.text + cut, (size_t)(w.size - cut));
-            if (cut > 0) out[--k] = peft__make_word(w.text, (size_t)cut);
+            out[--k] = peft__make_word(w.text + cut, w.size - cut);
+            if (cut > 0) out[--k] = peft__make_word(w.text, cut);
         }
     return count;
 }
@@ -31318,7 +31318,7 @@ static peft_status peft__corpus_read(peft__metric *run, peft__work *w, bool lowe
     int64_t texts = run->count * (run->per + 1), n = texts + 1;
     for (int64_t t = 0; t < texts; t++)
         for (const char *s = peft__line_text(run, t); *s; s++) {
-            unsigned char b = (unsigned char)*s;
+            unsigned char b = *s;
             n += b <= ' ' || b == 0xC2 || (b >= 0xE1 && b <= 0xE3);
         }
     peft__work_begin(run, w, texts, run->bytes, n);
@@ -31356,7 +31356,7 @@ static peft_status peft__corpus_score(const peft_text_desc *d, const char *name,
     if (!s) s = peft__corpus_read(&run, &w, !d->keep_case);
     if (!s) s = metric(d, &run, &w, result);
     for (int64_t i = 0; !s && run.rows && i < run.count; i++) {
-        result->score += run.rows[i] / (double)run.count;
+        result->score += run.rows[i] / run.count;
         if (d->pairs) d->pairs[i] = run.rows[i];
     }
     memcpy(settings, result->signature, sizeof settings);
@@ -31478,7 +31478,7 @@ static double peft__meteor_synonyms(peft__meteor *m) {
         for (int32_t j = m->r->count - 1; j >= 0 && m->match[i] < 0; j--) {
             peft__word b = m->stems[m->r->gram[j]];
             if (m->taken[j]) continue;
-            if (!d->synonyms(a.text, (size_t)a.size, b.text, (size_t)b.size, d->user)) continue;
+            if (!d->synonyms(a.text, a.size, b.text, b.size, d->user)) continue;
             peft__meteor_match(m, i, j);
             found++;
         }
@@ -31603,12 +31603,12 @@ static peft_status peft__cider(const peft_text_desc *d, peft__metric *run, peft_
             }
         }
         for (int32_t i = 0; i < w->different; i++)
-            idf[i] = log((double)run->count) - log(PEFT__MAX(1.0, idf[i]));
+            idf[i] = log(run->count) - log(PEFT__MAX(1.0, idf[i]));
         for (int64_t i = 0; i < run->count; i++) {
             const peft__tokens *p = &w->texts[i * (run->per + 1)];
             double value = 10 * peft__cider_line(d, p, run->per, n, idf, w->list);
             run->rows[i] += value / run->orders;
-            r->orders[n - 1] += value / (double)run->count;
+            r->orders[n - 1] += value / run->count;
         }
     }
     PEFT__SIGN(r, "|order:%d%s|idf:refs|like:pycocoevalcap", run->orders, d->plain ? "|plain" : "|D");
@@ -31633,7 +31633,7 @@ static void peft__prf_add(peft_prf *sum, peft_prf p, double weight) {
 static void peft__class_scores(const double *hit, int64_t count, int classes, int positive,
     peft_class_result *r) {
     const double *predicted = hit + classes, *expected = predicted + classes;
-    double right = 0, used = 0, s = (double)count, pt = 0, pp = 0, tt = 0;
+    double right = 0, used = 0, s = count, pt = 0, pp = 0, tt = 0;
     for (int k = 0; k < classes; k++) used += predicted[k] + expected[k] > 0;
     for (int k = 0; k < classes; k++) {
         peft_prf p = peft__prf(hit[k], predicted[k], expected[k]);
@@ -31741,8 +31741,8 @@ static peft_status peft__correlation(peft_context *ctx, const char *what, const 
     PEFT__TRY(peft__series_check(ctx, what, x, n));
     PEFT__TRY(peft__series_check(ctx, what, y, n));
     for (int64_t i = 0; i < n; i++) {
-        mx += x[i] / (double)n;
-        my += y[i] / (double)n;
+        mx += x[i] / n;
+        my += y[i] / n;
         flat_x = flat_x && x[i] == x[0];
         flat_y = flat_y && y[i] == y[0];
     }
@@ -31789,7 +31789,7 @@ PEFTDEF peft_status peft_auc(peft_context *context, const double *scores, const 
     for (int64_t i = 0; ok && i < count; i++)
         if (labels[i]) sum += ranks[i], positives++;
     peft__free(context, ranks);
-    double negatives = (double)count - positives;
+    double negatives = count - positives;
     if (!ok) return PEFT_ERROR_MEMORY;
     if (positives == 0 || negatives == 0)
         return peft__fail(context, PEFT_ERROR_NUMERIC, "auc: needs positive and negative labels");
@@ -31808,14 +31808,14 @@ static double peft__ece(const peft_calibration_desc *d, const peft__ranked *sort
     int64_t i = 0, n = d->count, last = 0;
     if (mass) bins = PEFT__MIN(bins, n);
     for (int64_t k = 1; k <= bins; k++) {
-        double sum = 0, end = (double)k / (double)bins;
+        double sum = 0, end = (double)k / bins;
         last += n / bins + (k <= n % bins);
         if (mass && k < bins) end = (sorted[last - 1].value + sorted[last].value) / 2;
         for (; i < n && sorted[i].value <= end; i++)
             sum += sorted[i].value - (d->correct[sorted[i].index] != 0);
         ece += fabs(sum);
     }
-    return ece / (double)n;
+    return ece / n;
 }
 
 PEFTDEF peft_status peft_calibration(const peft_calibration_desc *desc, peft_calibration_result *result) {
@@ -31832,7 +31832,7 @@ PEFTDEF peft_status peft_calibration(const peft_calibration_desc *desc, peft_cal
         double c = desc->confidence[i], e = c - (desc->correct[i] != 0);
         if (c < 0 || c > 1)
             return PEFT__REFUSE(ctx, "calibration: confidence %ld is %g, not within 0..1", i, c);
-        brier += e * e / (double)n;
+        brier += e * e / n;
         right += desc->correct[i] != 0;
     }
     peft__ranked *sorted = peft__ranked_sort(ctx, desc->confidence, n);
@@ -31840,7 +31840,7 @@ PEFTDEF peft_status peft_calibration(const peft_calibration_desc *desc, peft_cal
     result->ece_width = peft__ece(desc, sorted, bins, false);
     result->ece_mass = peft__ece(desc, sorted, bins, true);
     result->brier = brier;
-    result->accuracy = right / (double)n;
+    result->accuracy = right / n;
     PEFT__SIGN(result, "calibration|n:%ld|bins:%d", n, bins);
     peft__free(ctx, sorted);
     return PEFT_OK;
@@ -31909,8 +31909,8 @@ PEFTDEF peft_status peft_squad(const peft_text_desc *desc, peft_answer_result *r
     peft_status s = PEFT__METRIC_OPEN(&run, "squad", desc);
     if (!s) s = peft__score_lines(&run, peft__squad_prepare, desc);
     if (!s) {
-        result->exact_match = run.sums[0] / (double)run.count;
-        result->f1 = run.sums[1] / (double)run.count;
+        result->exact_match = run.sums[0] / run.count;
+        result->f1 = run.sums[1] / run.count;
         for (int64_t i = 0; desc->pairs && i < run.count; i++) desc->pairs[i] = run.rows[2 * i + 1];
         PEFT__SIGN(result, "squad|nrefs:%d|norm:squad|empty:v2", run.per);
     }
@@ -31944,10 +31944,10 @@ PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *te
     }
     if (result->tokens <= 0 || result->words <= 0)
         return peft__fail(context, PEFT_ERROR_NUMERIC, "perplexity: no tokens or no words");
-    result->per_token = exp(sum / (double)result->tokens);
-    result->per_word = exp(sum / (double)result->words);
-    result->per_byte = exp(sum / (double)result->bytes);
-    result->bits_per_byte = sum / (double)result->bytes / log(2.0);
+    result->per_token = exp(sum / result->tokens);
+    result->per_word = exp(sum / result->words);
+    result->per_byte = exp(sum / result->bytes);
+    result->bits_per_byte = sum / result->bytes / log(2.0);
     PEFT__SIGN(result, "perplexity|texts:%ld|tokens:%ld|words:%ld|bytes:%ld", count, result->tokens,
         result->words, result->bytes);
     return PEFT_OK;
@@ -32062,7 +32062,7 @@ static bool peft__paired_score(peft__paired *p, int64_t sample, int64_t out) {
         } else {
             const peft__metric *run = &p->runs[0];
             const double *sums = p->r.sums[side] + sample * p->r.width;
-            *score = run->score ? run->score(run, sums) : sums[p->column] / (double)p->d.count;
+            *score = run->score ? run->score(run, sums) : sums[p->column] / p->d.count;
         }
         scored = scored && fabs(*score) < HUGE_VAL;
     }
@@ -32072,7 +32072,7 @@ static bool peft__paired_score(peft__paired *p, int64_t sample, int64_t out) {
 // The mean of resampled scores, and half the width of their middle 95 %. Sorts the scores.
 static void peft__paired_interval(double *scores, int64_t n, double *mean, double *ci) {
     *mean = 0;
-    for (int64_t i = 0; i < n; i++) *mean += scores[i] / (double)n;
+    for (int64_t i = 0; i < n; i++) *mean += scores[i] / n;
     qsort(scores, n, sizeof *scores, peft__compare_doubles);
     *ci = (scores[n - n / 40 - 1] - scores[n / 40]) / 2;
 }
@@ -32108,9 +32108,9 @@ static peft_status peft__paired_test(peft__paired *p, peft_paired_result *result
         if (lines) peft__resample(r, i);
         n += peft__paired_score(p, i, n);
     }
-    for (int64_t i = 0; !r->swap && i < n; i++) mean += fabs(b[i] - a[i]) / (double)n;
+    for (int64_t i = 0; !r->swap && i < n; i++) mean += fabs(b[i] - a[i]) / n;
     for (int64_t i = 0; i < n; i++) beyond += fabs(b[i] - a[i]) - mean >= observed;
-    result->p_value = (double)(beyond + 1) / (double)(n + 1);
+    result->p_value = (double)(beyond + 1) / (n + 1);
     p->d.samples = n;
     if (r->swap || n == 0) return PEFT_OK;
     peft__paired_interval(a, n, &result->baseline_mean, &result->baseline_ci);
