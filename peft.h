@@ -13389,7 +13389,7 @@ static bool peft__nf_text(
     while (i < n && ok) {
         unsigned char byte = s[i];
         ok = peft__utf8_next(s, n, &i, &c) ? peft__nf_decompose(f, c, compatibility, &p)
-                                           : peft__points_push(&p, BROKEN + byte, 0);
+            : peft__points_push(&p, BROKEN + byte, 0);
     }
     for (int64_t k = 0, end; k < p.count; k = end + 1) {  // sorts marks by class, and by place in it
         for (end = k; end < p.count && p.data[end] >> 53;) end++;
@@ -14734,7 +14734,7 @@ static const unsigned char *peft__keep_categories(peft_tokenizer *t) {
 // Compiles the pattern of a step, unless it is one that peft__next_word cuts.
 static void peft__compile_step(peft_tokenizer *t, peft__step *p, const char *name) {
     bool words = p->kind == PEFT__STEP_SPLIT &&
-                 (p->behavior == PEFT__ISOLATED ? !p->invert : p->behavior == PEFT__REMOVED && p->invert);
+        (p->behavior == PEFT__ISOLATED ? !p->invert : p->behavior == PEFT__REMOVED && p->invert);
     for (int i = PEFT__SPLIT_GPT2; i < PEFT__COUNT(peft__split_patterns) && words; i++)
         if (strcmp(p->text, peft__split_patterns[i]) == 0) p->split = i;
     if (p->split || t->status) return;
@@ -14879,7 +14879,7 @@ static void peft__json_steps(peft__string *s, const peft_tokenizer *t, bool with
     bool gpt2 = t->split == PEFT__SPLIT_GPT2, map = with_map && t->charsmap_count > 0;
     int recipe = t->recipe;
     const char *scheme = peft__schemes[t->scheme],
-               *strip = t->scheme == PEFT__PREFIX_NEVER ? "" : PEFT__STRIP_FIRST;
+        *strip = t->scheme == PEFT__PREFIX_NEVER ? "" : PEFT__STRIP_FIRST;
     // Hugging Face's steps for T5 are right for a vocabulary whose pieces have spaces only at their
     // beginning.
     if (t->sentencepiece && t->kind == PEFT__UNIGRAM && t->charsmap && t->squeeze_spaces && t->dummy_prefix &&
@@ -14988,8 +14988,8 @@ static void peft__find_byte_level(peft_tokenizer *t) {
     memcpy(t->byte_id, byte_id, sizeof(byte_id));
     for (int64_t i = 0; i < t->count; i++) {
         peft__piece *p = &t->pieces[i];
-        bool piece = p->in_model && p->type == PEFT__PIECE_NORMAL;
-        char *bytes = piece ? peft__tokenizer_text(t, p->text, p->size) : NULL;
+        if (!p->in_model || p->type != PEFT__PIECE_NORMAL) continue;
+        char *bytes = peft__tokenizer_text(t, p->text, p->size);
         if (!bytes) continue;
         int64_t size = peft__letters_to_bytes(p->text, p->size, bytes);
         p->in_model = size > 0;
@@ -15099,8 +15099,8 @@ static void peft__added_tries(peft_tokenizer *t) {
 static void peft__tokenizer_finish(peft_tokenizer *t) {
     for (int64_t i = 0; i < t->step_count[PEFT__NORMALIZERS] && !t->status; i++) {
         int kind = t->steps[PEFT__NORMALIZERS][i].kind;
-        bool form = kind >= PEFT__STEP_NFC && kind <= PEFT__STEP_NFKD;
-        if (form && !t->nf) peft__load_has(t, t->nf = peft__nf_build(&t->arena));
+        if (kind >= PEFT__STEP_NFC && kind <= PEFT__STEP_NFKD && !t->nf)
+            peft__load_has(t, t->nf = peft__nf_build(&t->arena));
     }
     if (!t->sentencepiece) peft__keep_categories(t);
     peft__piece_ranges(t);
@@ -15134,8 +15134,7 @@ static void peft__put_added(peft_tokenizer *t, peft__added a, int64_t *next) {
     }
     if (id < 0) {
         id = (*next)++;
-        bool taken = id < t->count && (t->pieces[id].size || t->pieces[id].type != PEFT__PIECE_UNUSED);
-        if (taken)
+        if (id < t->count && (t->pieces[id].size || t->pieces[id].type != PEFT__PIECE_UNUSED))
             PEFT__DAMAGED(t, "the added token %s gets id %ld, which the vocabulary has for %s", a.text, id,
                 t->pieces[id].text);
         else if (id > t->count + 65536) PEFT__DAMAGED(t, "the added token %s has id %ld", a.text, id);
@@ -15559,7 +15558,7 @@ static bool peft__step_value(peft__step *p, const peft__json *v, char kind, int 
     }
     if (kind == 'v' || kind == 's') {
         int64_t row = !word ? -1 : kind == 'v' ? PEFT__ROW(peft__behaviors, v->string)
-                                               : PEFT__ROW(peft__schemes, v->string);
+            : PEFT__ROW(peft__schemes, v->string);
         int found = null ? missing : (int)row;
         memcpy(at, &found, sizeof(found));
         return found >= 0;
@@ -15668,10 +15667,10 @@ static void peft__read_post_processor(peft_tokenizer *t, const peft__json *v) {
     static const struct {
         const char *type, *keys;
     } known[] = {{"Sequence", "type,processors"},
-                 {"ByteLevel", "type,add_prefix_space,trim_offsets,use_regex"},  // sets offsets only
-                 {"BertProcessing", "type,sep,cls"},
-                 {"RobertaProcessing", "type,sep,cls,trim_offsets,add_prefix_space"},
-                 {"TemplateProcessing", "type,single,pair,special_tokens"}};
+        {"ByteLevel", "type,add_prefix_space,trim_offsets,use_regex"},  // sets offsets only
+        {"BertProcessing", "type,sep,cls"},
+        {"RobertaProcessing", "type,sep,cls,trim_offsets,add_prefix_space"},
+        {"TemplateProcessing", "type,single,pair,special_tokens"}};
     if (!v || v->type == PEFT__JSON_NULL || t->status) return;
     t->begin_known = true;
     const char *type = peft__json_text(v, "type", "");
@@ -15726,8 +15725,7 @@ static const struct {
 static void peft__read_model_settings(peft_tokenizer *t, const peft__json *model) {
     bool list = peft__json_is(peft__json_get(model, "vocab"), PEFT__JSON_ARRAY),
         merges = peft__json_get(model, "merges") != NULL;
-    const char *guess = merges                              ? "BPE"
-        : list                                              ? "Unigram"
+    const char *guess = merges ? "BPE" : list ? "Unigram"
         : peft__json_get(model, "max_input_chars_per_word") ? "WordPiece" : "WordLevel";
     const char *type = peft__json_text(model, "type", guess);
     double dropout = peft__json_double(model, "dropout", 0);
@@ -15944,7 +15942,7 @@ static bool peft__next_named(const peft__token_files *f, int64_t *i, const peft_
     const int64_t roles = PEFT__COUNT(peft__role_keys);
     if (*i < roles) return *v = peft__token_of(f, peft__role_keys[(*i)++]), true;
     const peft__json *more = *i > roles ? (*v)->next
-                                        : peft__json_first(peft__token_of(f, "extra_special_tokens"));
+        : peft__json_first(peft__token_of(f, "extra_special_tokens"));
     if (!more && *i == roles) more = peft__json_first(peft__token_of(f, "additional_special_tokens"));
     ++*i;
     return (*v = more) != NULL;
@@ -16004,8 +16002,8 @@ static void peft__read_token_files(peft_tokenizer *t, peft__arena *a) {
         peft__added token = peft__json_added(t, v);
         token.special = true;
         if (!peft__json_get(v, "normalized")) token.normalized = false;
-        bool known = peft__map_get(&t->added_by_text, token.text, token.size, -1) >= 0;
-        if (!known) peft__put_added(t, token, &next);
+        if (peft__map_get(&t->added_by_text, token.text, token.size, -1) < 0)
+            peft__put_added(t, token, &next);
     }
     for (int i = 0; i < 4 && !t->status; i++) {
         v = peft__token_of(&f, peft__role_keys[i]);
@@ -16017,10 +16015,8 @@ static void peft__read_token_files(peft_tokenizer *t, peft__arena *a) {
     // Llama's and Gemma's do, others do not.
     const char *kind = peft__json_text(f.config, "tokenizer_class", "");
     bool bos = peft__json_bool(f.config, "add_bos_token", false);
-    if (!t->begin_known && peft__json_get(f.config, "add_bos_token")) {
-        t->begin_known = true;
-        t->begin_bos = bos;
-    }
+    if (!t->begin_known && peft__json_get(f.config, "add_bos_token"))
+        t->begin_known = true, t->begin_bos = bos;
     if (*kind && !strstr(kind, "Llama") && !strstr(kind, "Gemma")) t->begin_known = true;
     if (t->status || !t->around_by_config) return;  // tokenizer.json or the class has said it
     if (bos && peft__put_around(t, 0, t->ids.bos)) t->front_count = 1;
@@ -16172,7 +16168,7 @@ static void peft__gguf_read_bytes(peft_tokenizer *t, const peft_gguf *g) {
         *name = peft_gguf_string(g, "tokenizer.ggml.pre", "");
     if (!*name || strcmp(name, "default") == 0)
         name = peft__is_listed("gpt2,gptneox", architecture) ? "gpt-2"
-            : strcmp(architecture, "qwen2") == 0             ? "qwen2" : "default";
+            : strcmp(architecture, "qwen2") == 0 ? "qwen2" : "default";
     int64_t row = 0, count = peft_gguf_array_count(g, "tokenizer.ggml.merges");
     const int64_t rows = PEFT__COUNT(peft__gguf_splits);
     while (row < rows && !peft__is_listed(peft__gguf_splits[row].names, name)) row++;
@@ -16385,8 +16381,8 @@ static peft_status peft__gguf_set_tokenizer(peft_gguf_writer *w, const peft_toke
         row++;
     peft__arena a = PEFT__EMPTY_ARENA(t->ctx);
     const char *names = bytes ? peft__gguf_splits[row].names : "default", **lines = NULL,
-               *pre = peft__arena_strdup(&a, names, strcspn(names, ",")),
-               *model = bytes ? "gpt2" : t->kind == PEFT__BPE ? "llama" : "t5";
+        *pre = peft__arena_strdup(&a, names, strcspn(names, ",")),
+        *model = bytes ? "gpt2" : t->kind == PEFT__BPE ? "llama" : "t5";
     peft_status status = pre ? peft_gguf_set_string(w, "tokenizer.ggml.model", model) : PEFT_ERROR_MEMORY;
     if (!status) status = peft_gguf_set_string(w, "tokenizer.ggml.pre", pre);
     if (!status) status = peft__gguf_set_pieces(w, t, count, &a);
@@ -22791,7 +22787,7 @@ static peft_status peft__generate_check(const peft__generator *g) {
     bool reads_text = d->stop_count || d->on_text, beams = d->beams > 1;
     int64_t cells = 0;
     bool fits = peft__mul(d->beams * PEFT__GROUP_PROMPTS, g->config->heads * g->config->d_kv, &cells) &&
-                peft__mul(cells, d->max_new_tokens, &cells) && cells <= INT64_MAX / 1024;
+        peft__mul(cells, d->max_new_tokens, &cells) && cells <= INT64_MAX / 1024;
     const char *wrong = d->min_new_tokens > d->max_new_tokens ? "min_new_tokens is above max_new_tokens"
         : d->beams > g->config->vocab_size ? "more beams than the vocabulary has tokens"
         : !fits ? "beams and max_new_tokens are more than any memory holds"
@@ -22982,7 +22978,7 @@ static void peft__score_row(void *arg, int64_t row) {
     if (g->d.beams > 1)
         for (int64_t i = 0; i < vocab; i++) scores[i] += s->scores[beam];
     g->found[row] = g->d.temperature > 0 ? peft__warp(g, scores, out)
-                                         : peft__top(scores, vocab, g->width, out);
+        : peft__top(scores, vocab, g->width, out);
 }
 
 // ---- the text of a sequence while it grows
@@ -23423,8 +23419,7 @@ static peft_status peft__encode_prompts(
         if (!texts[0])
             return PEFT__REFUSE(g->ctx, "peft_generate: prompt %ld is NULL", i);
         PEFT__TRY(peft__encode_example(g->d.model, texts, no_limit, e, cut));
-        const peft__example *x = &e->items[i];
-        beyond += peft__beyond_window(g->d.model, x->prompt_count + g->d.max_new_tokens);
+        beyond += peft__beyond_window(g->d.model, e->items[i].prompt_count + g->d.max_new_tokens);
     }
     peft__log_beyond_window(g->d.model, beyond, count);
     for (int i = 0; i < g->all.count; i++) ranges = ranges || g->all.list[i].sequence_count;
@@ -24823,7 +24818,7 @@ static void peft__put_field(peft__jinja *j, peft__value v, peft__spec f) {
         v = peft__taken(j, start);
         if (f.zero && !f.align) align = '=';
     }
-    if (f.zero && !f.fill[0] && (f.percent ? !text && !f.align : true)) f.fill[0] = '0';
+    if (f.zero && !f.fill[0] && (!f.percent || (!text && !f.align))) f.fill[0] = '0';
     char sign[2] = {negative ? '-' : f.sign == '-' || text ? (char)0 : f.sign, 0};
     int64_t pad = PEFT__MAX(f.width - peft__count_chars(j, v) - (sign[0] != 0), 0);
     int64_t before = align == '>' ? pad : align == '^' ? pad / 2 : 0, inside = align == '=' ? pad : 0;
@@ -26389,7 +26384,7 @@ PEFT__BUILTIN(int) {
     if (v[0].kind == PEFT__TEXT && peft__read_integer(j, v[0], &i, &big))
         return big ? peft__big_number(j) : peft__integer(i);
     if (v[0].kind == PEFT__TEXT ? !peft__read_real(j, v[0], &d) || d - d != 0
-                                : peft__defined(j, v[0]).kind != PEFT__REAL || d != d) return failing;
+        : peft__defined(j, v[0]).kind != PEFT__REAL || d != d) return failing;
     return peft__real_to_whole(j, d);
 }
 PEFT__BUILTIN(float) {
@@ -26410,7 +26405,7 @@ PEFT__BUILTIN(round) {
     double d = peft__as_double(v[0]);
     if (!common) {
         peft__value digits = places > 18 ? peft__real(places) : peft__integer(places),
-                    power = peft__binary(j, 'p', peft__integer(10), digits);
+            power = peft__binary(j, 'p', peft__integer(10), digits);
         d = peft__as_double(peft__binary(j, '*', v[0], power));
         if (d - d != 0) return peft__wrong(j, "cannot convert float to integer");
         return peft__real((up ? ceil(d) : floor(d)) / peft__as_double(power));
@@ -26453,7 +26448,7 @@ PEFT__BUILTIN(sort) {  // reverse, case_sensitive, attribute
 PEFT__BUILTIN(extreme) {  // case_sensitive, attribute; how: < min, > max, 'u' unique
     char how = j->how;
     peft__value keys = peft__keys_of(j, v[0], v[2], v[1].flag, false), seen = peft__object_of(j, PEFT__DICT),
-                out = peft__new_list(j);
+        out = peft__new_list(j);
     int64_t best = 0;
     for (int64_t i = 0; i < keys.o->count && !j->status; i++) {
         peft__value key = keys.o->items[i];
@@ -27246,7 +27241,7 @@ static peft_status peft__template_split(peft_context *ctx, peft__arena *arena, c
             close = *at == '{' ? strstr(at + width, flan ? "}" : "}}") : NULL;
             if (!close)
                 return PEFT__REFUSE(ctx, flan ? "%s template: the brace at byte %ld has no other"
-                         : "%s template: \"{{\" at byte %ld is not closed",
+                    : "%s template: \"{{\" at byte %ld is not closed",
                     what, (int64_t)(at - text));
             part.text = at + width;
             part.size = (size_t)(close - part.text);
@@ -27720,7 +27715,7 @@ static const char *peft__chat_token_text(const peft_chat *c, const char *key) {
 static peft_status peft__chat_token(peft_chat *c, const char *key, const char *text, size_t n) {
     if (peft__chat_token_text(c, key)) return PEFT_OK;  // the first file that names it counts
     peft__json own = peft__json_of(PEFT__JSON_STRING, peft__arena_strdup(&c->arena, text, n), n),
-               *before = c->tokens, **end;
+        *before = c->tokens, **end;
     end = own.string ? peft__json_put(&c->arena, &c->tokens, key, own) : NULL;
     if (end) *end = before;
     return end ? PEFT_OK : PEFT_ERROR_MEMORY;
@@ -27777,9 +27772,9 @@ static peft_status peft__chat_compile(
 
 static peft_status peft__chat_from_folder(peft_chat *c, const peft_chat_desc *d) {
     const char *config = peft__path_join(&c->arena, d->path, "tokenizer_config.json"),
-               *map = peft__path_join(&c->arena, d->path, "special_tokens_map.json"),
-               *jinja = peft__path_join(&c->arena, d->path, "chat_template.jinja"),
-               *name = d->name ? d->name : "default";
+        *map = peft__path_join(&c->arena, d->path, "special_tokens_map.json"),
+        *jinja = peft__path_join(&c->arena, d->path, "chat_template.jinja"),
+        *name = d->name ? d->name : "default";
     peft__json *root = NULL, *other = NULL;
     const peft__json *text = NULL;
     PEFT__TRY(peft__chat_read_tokens(c, config, &root));
@@ -27876,7 +27871,7 @@ static peft_status peft__chat_forged(peft_chat *c, const peft__json *v) {
 static peft__json **peft__message(
     peft__arena *a, peft__json **tail, const char *role, const peft__json *content) {
     peft__json **end = peft__json_put(a, tail, NULL, peft__json_of(PEFT__JSON_OBJECT, NULL, 2)),
-               **inner = end ? &(*tail)->child : NULL;
+        **inner = end ? &(*tail)->child : NULL;
     inner = peft__json_put(a, inner, "role", peft__json_of(PEFT__JSON_STRING, role, strlen(role)));
     return peft__json_put(a, inner, "content", *content) ? end : NULL;
 }
@@ -27901,7 +27896,7 @@ static peft_status peft__sharegpt(peft_chat *c, const peft__json *turn, peft__js
 // Adds Alpaca's instruction, input and output as messages.
 static peft_status peft__alpaca(peft_chat *c, const peft__json *record, peft__json ***end) {
     static const char *const keys[] = {"system", "instruction", "input", "output"},
-                             *const roles[] = {"system", "user", NULL, "assistant"};
+        *const roles[] = {"system", "user", NULL, "assistant"};
     const peft__json *parts[4];
     for (int i = 0; i < 4; i++) {
         parts[i] = peft__json_get(record, keys[i]);
@@ -27932,9 +27927,9 @@ static peft_status peft__chat_values(
     peft_chat *c, const peft__json *record, peft__json **values, peft__json **messages) {
     static const char *const taken[] = {"messages", "conversations", "instruction", "input", "output",
         "system", "add_generation_prompt"},
-                             *const absent[] = {"tools", "documents"};
+            *const absent[] = {"tools", "documents"};
     const peft__json *given = record->type == PEFT__JSON_ARRAY ? record : peft__json_get(record, "messages"),
-                     *list = given ? given : peft__json_get(record, "conversations");
+        *list = given ? given : peft__json_get(record, "conversations");
     peft__json object = peft__json_of(PEFT__JSON_OBJECT, NULL, 0), **tail, **turn;
     peft__arena *a = &c->scratch;
     peft_status status = PEFT_OK;
@@ -27955,7 +27950,7 @@ static peft_status peft__chat_values(
     if (!list) status = peft__alpaca(c, record, &turn);
     for (const peft__json *m = list ? list->child : NULL; m && !status && turn; m = m->next) {
         peft__json **end = given ? peft__json_put(a, turn, NULL, object) : NULL,
-                   **inner = end ? &(*turn)->child : NULL;
+            **inner = end ? &(*turn)->child : NULL;
         for (const peft__json *f = m->child; inner && f; f = f->next)  // without nulls, as in transformers
             if (f->type != PEFT__JSON_NULL) inner = peft__json_put(a, inner, NULL, *f);
         if (given) turn = inner ? end : NULL;
@@ -28186,7 +28181,7 @@ PEFTDEF peft_status peft_chat_format(peft_context *ctx, peft_chat_kind kind,
     peft_chat_desc d;
     peft__value all;
     peft__json list = peft__json_of(PEFT__JSON_ARRAY, NULL, 0), *values = NULL, *shown = NULL,
-               **end = &list.child;
+        **end = &list.child;
     memset(&d, 0, sizeof(d));
     d.context = ctx;
     d.text = peft__chat_formats[kind].text;
@@ -28401,7 +28396,7 @@ static peft_status peft__loader_choices(peft__loader *l, peft__json **json, cons
     for (at = text; at && tail; i++) {
         out[i] = peft__next_part(&l->data->arena, &at, &size);
         tail = out[i] ? peft__json_put(
-                   &l->scratch, tail, NULL, peft__json_of(PEFT__JSON_STRING, out[i], size)) : NULL;
+            &l->scratch, tail, NULL, peft__json_of(PEFT__JSON_STRING, out[i], size)) : NULL;
     }
     *list = out;
     return tail ? PEFT_OK : PEFT_ERROR_MEMORY;
@@ -29918,7 +29913,7 @@ static peft_status peft__train_run(peft__trainer *t) {
         if (evaluate) status = peft__train_evaluate(t);
         bool go_on = status == PEFT_OK && peft__train_report(t, rate, norm, evaluate);
         bool save = t->d.checkpoint &&
-                    (!go_on || (t->d.checkpoint_every > 0 && t->at.step % t->d.checkpoint_every == 0));
+            (!go_on || (t->d.checkpoint_every > 0 && t->at.step % t->d.checkpoint_every == 0));
         if (!status && save) status = peft__checkpoint_save(t);
         if (status) return status;
         if (!go_on)
@@ -29995,7 +29990,7 @@ static void peft__plan_bytes(
     size_t block = q->block ? q->block : 64, blocks = (n + block - 1) / block;
     if (type != PEFT_I8) *values = (n + 1) / 2;
     *scales = q->double_quant ? blocks + ((blocks + 255) / 256 + 256) * sizeof(float)
-                              : blocks * sizeof(float);
+        : blocks * sizeof(float);
     *scales += peft__aligned_size(sizeof(peft_quant));
 }
 
@@ -30413,7 +30408,7 @@ static size_t peft__words_strip(const char *s, size_t n) {
 // behind them; a text takes at most 2 * strlen + 8 bytes.
 static int32_t peft__words_read(const peft__words *w, const char *text, char **room, peft__word *out) {
     static const char *const markup[][2] = {{"<skipped>", ""}, {"-\n", ""}, {"\n", " "}, {"&quot;", "\""},
-                                            {"&amp;", "&"}, {"&lt;", "<"}, {"&gt;", ">"}};
+        {"&amp;", "&"}, {"&lt;", "<"}, {"&gt;", ">"}};
     size_t n = strlen(text), at = 0;
     const char *s = text;
     char *copy = *room;
@@ -30665,8 +30660,7 @@ static peft_prf peft__prf(double hits, double predicted, double expected) {
 
 // Precision, recall and F1 of the n-grams of the prediction and reference k.
 static peft_prf peft__prf_of(peft__work *w, int n, int k) {
-    double matches = peft__matches(w, n, k, k);
-    return peft__prf(matches, peft__grams(&w->texts[0], n), peft__grams(&w->texts[k], n));
+    return peft__prf(peft__matches(w, n, k, k), peft__grams(&w->texts[0], n), peft__grams(&w->texts[k], n));
 }
 
 // ---- lists of lines drawn at random, for intervals and paired tests
@@ -30786,10 +30780,10 @@ static int peft__stem_step1(unsigned char *w, int n) {
     } else if ((s = peft__stem_ends(w, n, "eed")) >= 0) {
         n -= peft__stem_measure(w, s) > 0;
     } else if (((s = peft__stem_ends(w, n, "ed")) >= 0 && peft__stem_of(w, s).vowel) ||
-               ((s = peft__stem_ends(w, n, "ing")) >= 0 && peft__stem_of(w, s).vowel)) {
+        ((s = peft__stem_ends(w, n, "ing")) >= 0 && peft__stem_of(w, s).vowel)) {
         n = s;
         bool e = peft__stem_ends(w, n, "at") >= 0 || peft__stem_ends(w, n, "bl") >= 0 ||
-                 peft__stem_ends(w, n, "iz") >= 0;
+            peft__stem_ends(w, n, "iz") >= 0;
         bool twice = !e && n >= 2 && w[n - 1] == w[n - 2] && (peft__stem_of(w, n).last & 1);
         if (twice) n -= w[n - 1] != 'l' && w[n - 1] != 's' && w[n - 1] != 'z';
         else if (e || (peft__stem_measure(w, n) == 1 && peft__stem_cvc(w, n))) w[n++] = 'e';
@@ -30884,8 +30878,8 @@ static int32_t peft__rouge_read(const peft__metric *run, const char *text, char 
             out[count++] = peft__make_word(start, d->use_stemmer && n > 3 ? peft_porter_stem(start, n) : n);
             start = end;
         }
-        bool stop = d->split_summaries && (b == '.' || b == '!' || b == '?');
-        bool ends = stop && (s[1] == ' ' || s[1] == '\t' || s[1] == '\r');
+        bool ends = d->split_summaries && (b == '.' || b == '!' || b == '?') &&
+            (s[1] == ' ' || s[1] == '\t' || s[1] == '\r');
         if (ends || b == '\n' || b == 0) out[count++] = peft__make_word(end, 0);
         if (b == 0) break;
     }
@@ -31605,8 +31599,7 @@ static peft_status peft__cider(const peft_text_desc *d, peft__metric *run, peft_
         for (int32_t i = 0; i < w->different; i++)
             idf[i] = log(run->count) - log(PEFT__MAX(1.0, idf[i]));
         for (int64_t i = 0; i < run->count; i++) {
-            const peft__tokens *p = &w->texts[i * (run->per + 1)];
-            double value = 10 * peft__cider_line(d, p, run->per, n, idf, w->list);
+            double value = 10 * peft__cider_line(d, &w->texts[i * (run->per + 1)], run->per, n, idf, w->list);
             run->rows[i] += value / run->orders;
             r->orders[n - 1] += value / run->count;
         }
