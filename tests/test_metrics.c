@@ -410,6 +410,29 @@ static void test_errors(void) {
     check("a negative label is named", peft_classification(&c, &s) == PEFT_ERROR_ARGUMENT && strstr(peft_error(ctx), "label 1 is -1"));
     c.labels = y, c.classes = 4;
     check("a class out of range is named", peft_classification(&c, &s) == PEFT_ERROR_ARGUMENT && strstr(peft_error(ctx), "2 is 7"));
+    c.label_count = 9;
+    check("counts of labels that differ", peft_classification(&c, &s) == PEFT_ERROR_ARGUMENT && strstr(peft_error(ctx), "but 9 labels"));
+    static const char *const text[] = {"a b"};
+    peft_text_desc t;
+    peft_metric_result m;
+    memset(&t, 0, sizeof t);
+    t.context = ctx, t.predictions = t.references = text, t.count = 1, t.max_order = 9;
+    check("an order of 9", peft_nist(&t, &m) == PEFT_ERROR_ARGUMENT && strstr(peft_error(ctx), "nist: max_order is not 1..8"));
+    memset(&d, 0, sizeof d);
+    d.context = ctx, d.predictions = d.references = text, d.count = 1, d.bootstrap_samples = -1;
+    check("fewer than no samples", peft_rouge(&d, &r) == PEFT_ERROR_ARGUMENT && strstr(peft_error(ctx), "bootstrap_samples is negative"));
+    static const double sure[] = {0.5, 1.5};
+    static const int32_t ones[] = {1, 1};
+    double auc;
+    check("one kind of labels", peft_auc(ctx, sure, ones, 2, &auc) == PEFT_ERROR_NUMERIC && strstr(peft_error(ctx), "positive and negative"));
+    check("no values", peft_auc(ctx, sure, ones, 0, &auc) == PEFT_ERROR_ARGUMENT && strstr(peft_error(ctx), "no values"));
+    peft_calibration_desc e;
+    peft_calibration_result f;
+    memset(&e, 0, sizeof e);
+    e.context = ctx, e.confidence = sure, e.correct = ones, e.count = 2;
+    check("a confidence above 1", peft_calibration(&e, &f) == PEFT_ERROR_ARGUMENT && strstr(peft_error(ctx), "confidence 1 is 1.5"));
+    e.bins = -1;
+    check("bins", peft_calibration(&e, &f) == PEFT_ERROR_ARGUMENT && strstr(peft_error(ctx), "-1 bins"));
 }
 
 // Random bytes through every text metric, with every setting; the sanitizers look on.
