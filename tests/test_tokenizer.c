@@ -193,6 +193,28 @@ static void test_json(void) {
                                   "{\"type\":\"ByteLevel\",\"use_regex\":false}]},\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}}";
     peft_mount(ctx, "regex.json", unknown, sizeof unknown - 1);
     check(peft_tokenizer_load(ctx, "regex.json", &t) == PEFT_ERROR_UNSUPPORTED && strstr(peft_error(ctx), "x+"), "an unknown regex is named");
+    // what a file says where it must not, and the words for it
+#define MODEL "\"model\":{\"type\":\"WordLevel\",\"vocab\":{\"a\":0},\"unk_token\":\"a\"}"
+    static const struct {
+        peft_status status;
+        const char *json, *message;
+    } refused[] = {
+        {PEFT_ERROR_FORMAT, "{\"model\":{\"type\":\"WordLevel\"}}", "no vocabulary"},
+        {PEFT_ERROR_FORMAT, "{\"model\":{\"type\":\"WordLevel\",\"vocab\":{\"a\":0.5}}}", "token 0 of the vocabulary is damaged"},
+        {PEFT_ERROR_UNSUPPORTED, "{\"model\":{\"type\":\"WordLevel\",\"vocab\":{\"a\":0},\"unk_token\":1}}", "model: unk_token"},
+        {PEFT_ERROR_FORMAT, "{\"normalizer\":{\"type\":\"Sequence\"}," MODEL "}", "a Sequence without normalizers"},
+        {PEFT_ERROR_UNSUPPORTED, "{\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\"\"},\"content\":\"b\"}," MODEL "}", "a pattern that is empty"},
+        {PEFT_ERROR_FORMAT, "{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"AAAA\"}," MODEL "}", "character map is damaged"},
+        {PEFT_ERROR_FORMAT, "{\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"_\",\"add_prefix_space\":false,\"prepend_scheme\":\"first\"}," MODEL "}",
+         "add_prefix_space does not fit prepend_scheme"},
+        {PEFT_ERROR_FORMAT, "{\"added_tokens\":[{\"id\":1}]," MODEL "}", "an added token is damaged"},
+        {PEFT_ERROR_UNSUPPORTED, "{\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"B\"}}]}," MODEL "}",
+         "a template that is not one text and tokens around it"}};
+#undef MODEL
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        peft_mount(ctx, "refused.json", refused[i].json, strlen(refused[i].json));
+        check(peft_tokenizer_load(ctx, "refused.json", &t) == refused[i].status && !t && strstr(peft_error(ctx), refused[i].message), refused[i].message);
+    }
     for (size_t n = 0; n + 1 < sizeof tiny_json; n++) {
         char name[32];
         snprintf(name, sizeof name, "cut%d.json", (int)n);
@@ -376,6 +398,10 @@ static void test_folders(void) {
     put_file("bad", "merges.txt", merges, sizeof merges - 1);
     put_file("bad", "added_tokens.json", wrong, sizeof wrong - 1);
     check(peft_tokenizer_load(ctx, "bad", &t) == PEFT_ERROR_FORMAT && strstr(peft_error(ctx), "<|sep|>"), "an id that cannot be is named");
+    put_file("text", "vocab.json", vocab, sizeof vocab - 1);
+    put_file("text", "merges.txt", merges, sizeof merges - 1);
+    put_file("text", "added_tokens.json", "{\"x\":\"4\"}", 9);
+    check(peft_tokenizer_load(ctx, "text", &t) == PEFT_ERROR_FORMAT && strstr(peft_error(ctx), "added_tokens.json: the id of x"), "an id that is a text");
     put_file("odd", "vocab.json", vocab, sizeof vocab - 1);
     put_file("odd", "merges.txt", merges, sizeof merges - 1);
     put_file("odd", "tokenizer_config.json", odd, sizeof odd - 1);
