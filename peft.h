@@ -10485,9 +10485,9 @@ enum { PEFT__DTYPE_U8 = 3, PEFT__DTYPE_I8 = 4 };
 enum { PEFT__MAX_HEADER = 100 * 1000 * 1000 };  // the limit of the reference implementation
 
 typedef struct peft__stored {  // what the file holds of a tensor of the archive
-    const void *data;          // NULL: of a type that is not read
+    const void *data;  // NULL: of a type that is not read
     int64_t bytes;
-    int dtype;    // index of peft__dtypes
+    int dtype;  // index of peft__dtypes
     bool hidden;  // a part of a quantized weight
 } peft__stored;
 
@@ -10520,6 +10520,17 @@ static char *peft__path_join(peft__arena *a, const char *folder, const char *nam
 static int peft__folder_size(const char *path) {
     const char *slash = strrchr(path, '/');
     return slash ? (int)(slash - path) + 1 : 0;
+}
+
+// Appends formatted text, with " for every '.
+static void peft__string_quoted(peft__string *s, const char *format, ...) {
+    size_t from = s->size;
+    va_list args;
+    va_start(args, format);
+    peft__string_vformat(s, format, args);
+    va_end(args);
+    for (; from < s->size; from++)
+        if (s->data[from] == '\'') s->data[from] = '"';
 }
 
 // Ends a text: moves it into the arena. NULL: out of memory.
@@ -10585,15 +10596,14 @@ static peft_tensor *peft__archive_add(peft_archive *a, const char *name, size_t 
 
 // The shape as [first, rest]. False: an item that is no size, or a product that overflows.
 static bool peft__safetensors_shape(const peft__json *shape, peft_tensor *t) {
-    int64_t total, axis = 0;
+    int64_t total;
     t->rows = t->cols = 1;
     t->rank = shape->length == 1 ? 1 : 2;
-    for (const peft__json *v = shape->child; v; v = v->next, axis++) {
-        if (v->type != PEFT__JSON_NUMBER || v->number < 0 || v->number > 9e15 ||
-            v->number != floor(v->number))
+    for (const peft__json *v = shape->child; v; v = v->next) {
+        bool size = v->type == PEFT__JSON_NUMBER && v->number >= 0 && v->number <= 9e15;
+        int64_t *into = v == shape->child && v->next ? &t->rows : &t->cols;
+        if (!size || v->number != floor(v->number) || !peft__mul(*into, (int64_t)v->number, into))
             return false;
-        int64_t *into = axis == 0 && shape->length > 1 ? &t->rows : &t->cols;
-        if (!peft__mul(*into, (int64_t)v->number, into)) return false;
     }
     return peft__mul(t->rows, t->cols, &total);
 }
@@ -10605,8 +10615,8 @@ typedef struct peft__span {  // bytes of a file that a tensor claims
 
 static int peft__span_compare(const void *a, const void *b) {
     const peft__span *x = (const peft__span *)a, *y = (const peft__span *)b;
-    if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
-    return x->end < y->end ? -1 : x->end > y->end;
+    bool same = x->begin == y->begin;
+    return same ? (x->end > y->end) - (x->end < y->end) : x->begin < y->begin ? -1 : 1;
 }
 
 // Files are little-endian: on other machines, reverses the bytes of each value. data: bytes / width values.
@@ -10714,7 +10724,7 @@ static const struct peft__quant_part {
     const char *suffix;
     int kinds, dtype;
     int64_t count;  // values
-    size_t field;   // of peft_quant
+    size_t field;  // of peft_quant
 } peft__quant_parts[] = {
     {".absmax", PEFT__BITS_4, PEFT_F32, PEFT__PER_BLOCK, offsetof(peft_quant, absmax)},
     {".scale", PEFT__BITS_8, PEFT_F32, PEFT__PER_BLOCK, offsetof(peft_quant, absmax)},
@@ -10725,16 +10735,15 @@ static const struct peft__quant_part {
     {".quant_map", PEFT__BITS_4 | PEFT__BITS_4_NESTED, PEFT_F32, 16, offsetof(peft_quant, map)}};
 
 static int64_t peft__quant_part_count(const struct peft__quant_part *part, const peft_quant *q) {
-    return part->count > 0                  ? part->count
-           : part->count == PEFT__PER_BLOCK ? q->block_count
-                                            : (q->block_count - 1) / 256 + 1;
+    if (part->count > 0) return part->count;
+    return part->count == PEFT__PER_BLOCK ? q->block_count : peft__div_up(q->block_count, 256);
 }
 
 typedef struct peft__quant_reader {
     peft_archive *archive;
     const char *path, *weight;  // for messages; its name
-    int64_t count;              // weights
-    peft_status status;         // the first failure; nothing happens after it
+    int64_t count;  // weights
+    peft_status status;  // the first failure; nothing happens after it
 } peft__quant_reader;
 
 // The data of tensor <weight><suffix>, which must have exactly `bytes` bytes; parts are hidden from then on.
@@ -10796,7 +10805,7 @@ static void peft__quant_state(peft__quant_reader *r, const struct peft__quant_fo
     if (wrong) return;
     while ((int64_t)1 << q->block_shift < q->block) q->block_shift++;
     r->count = t->rows * t->cols;
-    q->block_count = (r->count - 1) / q->block + 1;
+    q->block_count = peft__div_up(r->count, q->block);
 }
 
 // Joins a weight whose quantization state is tensor `i`, named <weight><f->state>.
@@ -10990,9 +10999,9 @@ PEFTDEF const peft_tensor *peft_archive_find(const peft_archive *a, const char *
 typedef struct peft__item {
     const peft_tensor *tensor;
     const char *suffix;
-    int dtype;             // index of peft__dtypes
+    int dtype;  // index of peft__dtypes
     int64_t width, count;  // bytes of a value, values
-    int64_t cols;          // 0: a vector
+    int64_t cols;  // 0: a vector
     const void *data;
 } peft__item;
 
@@ -11020,13 +11029,13 @@ static void peft__python_float(peft__string *s, double v) {
 static const char *peft__quant_json(peft__arena *arena, const peft_tensor *t, const char *type) {
     const peft_quant *q = t->quant;
     peft__string s = PEFT__EMPTY_STRING(arena->ctx);
-    peft__string_format(&s, "{\"quant_type\": \"%s\", \"blocksize\": %ld, \"dtype\": \"%s\", \"shape\": [",
+    peft__string_quoted(&s, "{'quant_type': '%s', 'blocksize': %ld, 'dtype': '%s', 'shape': [",
         type, q->block, peft__torch_names[q->source]);
     if (t->rank == 1) peft__string_format(&s, "%ld]", peft__size(t));
     else peft__string_format(&s, "%ld, %ld]", t->rows, t->cols);
     if (!q->absmax) {
-        peft__string_puts(&s,
-            ", \"nested_blocksize\": 256, \"nested_dtype\": \"float32\", \"nested_offset\": ");
+        peft__string_quoted(&s,
+            ", 'nested_blocksize': 256, 'nested_dtype': 'float32', 'nested_offset': ");
         peft__python_float(&s, (double)q->nested_offset);
     }
     peft__string_puts(&s, "}");
@@ -11073,14 +11082,14 @@ static peft_status peft__items_of(peft_context *ctx, peft__arena *arena, const p
 // Appends the header; the items lie end to end, in the order given.
 static void peft__safetensors_header(peft__string *h, peft__arena *a, const peft__item *items, int64_t n) {
     int64_t at = 0;
-    peft__string_puts(h, "{\"__metadata__\":{\"format\":\"pt\"}");
+    peft__string_quoted(h, "{'__metadata__':{'format':'pt'}");
     for (const peft__item *p = items; p < items + n; p++) {
         const char *key = peft__arena_format(a, "%s%s", p->tensor->name, p->suffix);
         int64_t end = at + p->count * p->width;
         peft__string_puts(h, ",");
         if (key) peft__json_quote(h, key, strlen(key));
         else h->failed = true;
-        peft__string_format(h, ":{\"dtype\":\"%s\",\"shape\":[", peft__dtypes[p->dtype]);
+        peft__string_quoted(h, ":{'dtype':'%s','shape':[", peft__dtypes[p->dtype]);
         if (p->cols) peft__string_format(h, "%ld,", p->count / p->cols);
         peft__string_format(h, "%ld],\"data_offsets\":[%ld,%ld]}", p->cols ? p->cols : p->count, at, end);
         at = end;
@@ -11161,7 +11170,7 @@ typedef struct peft__gguf_entry {
     bool array;
     int type;  // of the value or of the array's items
     int64_t count;
-    const unsigned char *data;     // numbers and booleans, in the file
+    const unsigned char *data;  // numbers and booleans, in the file
     const peft__gguf_text *texts;  // strings
 } peft__gguf_entry;
 
@@ -11171,8 +11180,8 @@ struct peft_gguf {
     peft__file file;
     char *path;
     const unsigned char *bytes, *at;  // the whole file, and the next byte to be read
-    peft_status status;               // the first failure: nothing is read after it
-    const char *reading;              // "key ", "tensor ", "": for messages
+    peft_status status;  // the first failure: nothing is read after it
+    const char *reading;  // "key ", "tensor ", "": for messages
     peft__gguf_entry *entries;
     int64_t entry_count;
     peft_gguf_tensor *tensors;
@@ -11530,7 +11539,7 @@ typedef struct peft__gguf_source {
     const peft__ggml_format *format;
     peft__row_order order;
     int64_t rows, cols;  // in the file
-    float scale;         // a factor of the values when they are written
+    float scale;  // a factor of the values when they are written
 } peft__gguf_source;
 
 struct peft_gguf_writer {
@@ -11677,10 +11686,6 @@ PEFTDEF peft_status peft_gguf_add(peft_gguf_writer *w, const char *name, const p
     return peft__gguf_add_ordered(w, name, tensor, (int)type, peft__same_order);
 }
 
-static int64_t peft__gguf_aligned(int64_t bytes) {
-    return (bytes + PEFT__GGUF_ALIGNMENT - 1) / PEFT__GGUF_ALIGNMENT * PEFT__GGUF_ALIGNMENT;
-}
-
 static void peft__gguf_header(const peft_gguf_writer *w, peft__string *h) {
     peft__string_append(h, "GGUF", 4);
     peft__put_little_endian(h, 3, 4);
@@ -11696,7 +11701,8 @@ static void peft__gguf_header(const peft_gguf_writer *w, peft__string *h) {
         if (!vector) peft__put_little_endian(h, (uint64_t)s->rows, 8);
         peft__put_little_endian(h, (uint64_t)s->format->type, 4);
         peft__put_little_endian(h, (uint64_t)offset, 8);
-        offset += peft__gguf_aligned(s->rows * (s->cols / s->format->block) * s->format->size);
+        int64_t bytes = s->rows * (s->cols / s->format->block) * s->format->size;
+        offset += peft__round_up(bytes, PEFT__GGUF_ALIGNMENT);
     }
     while (!h->failed && h->size % PEFT__GGUF_ALIGNMENT) peft__put_little_endian(h, 0, 1);
 }
@@ -11718,7 +11724,7 @@ static void peft__gguf_write_source(peft__writer *w, const peft__gguf_source *s)
         else w->status = peft__fail(w->ctx, PEFT_ERROR_NUMERIC,
             "%s: tensor %s, row %ld: a value that %s cannot hold", w->path, s->name, r, f->name);
     }
-    peft__write(w, zeros, (size_t)(peft__gguf_aligned(all) - all));
+    peft__write(w, zeros, (size_t)(peft__round_up(all, PEFT__GGUF_ALIGNMENT) - all));
     peft__free(w->ctx, x);
     peft__free(w->ctx, row);
 }
@@ -11747,11 +11753,11 @@ PEFTDEF peft_status peft_gguf_write(peft_gguf_writer *writer, const char *path) 
 // An encoder or decoder block. Slots that a kind of block lacks stay NULL. Biases are found through bias_of.
 typedef struct peft__block_weights {
     peft_tensor *norm, *q, *k, *v, *qkv, *o;  // self-attention; qkv: one matrix instead of three
-    peft_tensor *q_norm, *k_norm;             // of each head's queries and keys, or of all heads as one
-    peft_tensor *o_norm, *wo_norm;            // of the outputs of attention and feed-forward
+    peft_tensor *q_norm, *k_norm;  // of each head's queries and keys, or of all heads as one
+    peft_tensor *o_norm, *wo_norm;  // of the outputs of attention and feed-forward
     peft_tensor *cross_norm, *cross_q, *cross_k, *cross_v, *cross_o;  // T5's decoder: attention to the source
     peft_tensor *ff_norm, *wi, *wi_gate, *wo;  // feed-forward; wi_gate: the second input matrix of gated ones
-    peft_tensor *bias;                         // T5's relative positions, in its first block for all
+    peft_tensor *bias;  // T5's relative positions, in its first block for all
 } peft__block_weights;
 
 enum {  // the size of a side: see peft__extent (chapter 8)
@@ -11870,10 +11876,10 @@ typedef struct peft__side {
 
 typedef struct peft__family {
     const char *types;  // model_type of config.json, comma-separated
-    bool in_out;        // linear weights are stored [in, out]
+    bool in_out;  // linear weights are stored [in, out]
     peft__side encoder, decoder;
     const char *embedding, *positions, *encoder_norm, *decoder_norm,
-        *head;            // names before .weight and .bias; NULL: none
+        *head;  // names before .weight and .bias; NULL: none
     const char *targets;  // LoRA's default target_modules, as HF peft has them
     const char *ia3_targets, *ia3_feedforward;
     // config.json's architectures: models with this family's head, or without it where the head is tied
@@ -11885,25 +11891,25 @@ typedef struct peft__family {
 // ---- settings: what config.json and GGUF's metadata call them, what they may be, and where they go
 
 typedef enum peft__setting_use {
-    PEFT__HARMLESS,      // without effect on the function: training, generation, other libraries, bookkeeping
-    PEFT__NOTED,         // the same, but worth a warning where it has a value
-    PEFT__SIZE,          // int64_t: 1 to 2^24
+    PEFT__HARMLESS,  // without effect on the function: training, generation, other libraries, bookkeeping
+    PEFT__NOTED,  // the same, but worth a warning where it has a value
+    PEFT__SIZE,  // int64_t: 1 to 2^24
     PEFT__SIZE_OR_NONE,  // the same, or null: 0, which the family's function fills in or takes as "none"
-    PEFT__FRACTION,      // float: from 0 to below 1
-    PEFT__FACTOR,        // float: above 0
-    PEFT__FLAG,          // bool
-    PEFT__TOKEN,         // int32_t: an id, -1 for none
-    PEFT__ENDS,          // one id or a list of them
-    PEFT__READ,          // the family's function reads it
-    PEFT__FIXED          // any other value (but null) would change the function: an error
+    PEFT__FRACTION,  // float: from 0 to below 1
+    PEFT__FACTOR,  // float: above 0
+    PEFT__FLAG,  // bool
+    PEFT__TOKEN,  // int32_t: an id, -1 for none
+    PEFT__ENDS,  // one id or a list of them
+    PEFT__READ,  // the family's function reads it
+    PEFT__FIXED  // any other value (but null) would change the function: an error
 } peft__setting_use;
 
 typedef struct peft__setting {
     const char *types;  // model types that the row is for (the first row that fits counts); NULL: all
-    const char *keys;   // of config.json, comma-separated; NULL: none
-    const char *gguf;   // metadata, without the architecture's name before it; NULL: none
+    const char *keys;  // of config.json, comma-separated; NULL: none
+    const char *gguf;  // metadata, without the architecture's name before it; NULL: none
     int use;
-    size_t field;       // of peft_config
+    size_t field;  // of peft_config
     // JSON: what a missing key means, or the only value; NULL: the key is required. "qwen2,qwen3=32 0" is 32
     // for these model types and 0 for all others.
     const char *value;
@@ -12157,25 +12163,25 @@ enum { PEFT__GGUF_NAME_SIZE = 160 };  // room for any name that the tables make
 typedef struct peft__gguf_family {
     const char *architecture, *model_type, *others;  // others: model_types that are written as this one
     const peft__family *names;
-    const char *constants;  // the keys of config.json whose values GGUF implies
-    bool interleaved;       // rotary pairs lie side by side in GGUF
+    const char *constants;  // the keys of config.json whose values GGUF implies, ' for "
+    bool interleaved;  // rotary pairs lie side by side in GGUF
 } peft__gguf_family;
 
 static const peft__gguf_family peft__gguf_families[] = {
-    {"llama", "llama", "mistral", &peft__llama_family, "\"hidden_act\":\"silu\"", true},
-    {"qwen2", "qwen2", NULL, &peft__qwen2_family, "\"hidden_act\":\"silu\"", false},
-    {"qwen3", "qwen3", NULL, &peft__qwen3_family, "\"hidden_act\":\"silu\"", false},
-    {"smollm3", "smollm3", NULL, &peft__llama_family, "\"no_rope_layer_interval\":4", true},
-    {"olmo2", "olmo2", NULL, &peft__olmo2_family, "\"hidden_act\":\"silu\"", false},
-    {"phi3", "phi3", NULL, &peft__phi3_family, "\"hidden_act\":\"silu\"", false},
-    {"granite", "granite", NULL, &peft__llama_family, "\"hidden_act\":\"silu\"", true},
-    {"gemma2", "gemma2", NULL, &peft__gemma2_family, "\"hidden_activation\":\"gelu_pytorch_tanh\"", false},
-    {"gemma3", "gemma3_text", NULL, &peft__gemma3_family, "\"hidden_activation\":\"gelu_pytorch_tanh\"",
+    {"llama", "llama", "mistral", &peft__llama_family, "'hidden_act':'silu'", true},
+    {"qwen2", "qwen2", NULL, &peft__qwen2_family, "'hidden_act':'silu'", false},
+    {"qwen3", "qwen3", NULL, &peft__qwen3_family, "'hidden_act':'silu'", false},
+    {"smollm3", "smollm3", NULL, &peft__llama_family, "'no_rope_layer_interval':4", true},
+    {"olmo2", "olmo2", NULL, &peft__olmo2_family, "'hidden_act':'silu'", false},
+    {"phi3", "phi3", NULL, &peft__phi3_family, "'hidden_act':'silu'", false},
+    {"granite", "granite", NULL, &peft__llama_family, "'hidden_act':'silu'", true},
+    {"gemma2", "gemma2", NULL, &peft__gemma2_family, "'hidden_activation':'gelu_pytorch_tanh'", false},
+    {"gemma3", "gemma3_text", NULL, &peft__gemma3_family, "'hidden_activation':'gelu_pytorch_tanh'",
         false},
-    {"gpt2", "gpt2", NULL, &peft__gpt2_family, "\"activation_function\":\"gelu_new\"", false},
-    {"gptneox", "gpt_neox", NULL, &peft__neox_family, "\"hidden_act\":\"gelu\"", false},
+    {"gpt2", "gpt2", NULL, &peft__gpt2_family, "'activation_function':'gelu_new'", false},
+    {"gptneox", "gpt_neox", NULL, &peft__neox_family, "'hidden_act':'gelu'", false},
     {"t5", "t5", "mt5,umt5", &peft__t5_family,
-        "\"is_encoder_decoder\":true,\"relative_attention_max_distance\":128", false}};
+        "'is_encoder_decoder':true,'relative_attention_max_distance':128", false}};
 
 // NULL, here and below: none is known.
 static const peft__gguf_family *peft__gguf_family_of(const char *architecture) {
@@ -12372,16 +12378,15 @@ static peft_status peft__gguf_config_field(const peft_gguf *g, const char *archi
     char key[PEFT__GGUF_NAME_SIZE];
     peft__gguf_key(architecture, row->gguf, key);
     bool size = row->use == PEFT__SIZE || row->use == PEFT__SIZE_OR_NONE,
-        fraction = row->use == PEFT__FRACTION, number = row->use == PEFT__FACTOR;
+        fraction = row->use == PEFT__FRACTION, factor = row->use == PEFT__FACTOR;
     if (peft__map_get(&g->keys, key, strlen(key), -1) < 0) {
         bool required = (row->use == PEFT__SIZE || fraction) && !row->types;
         return required ? peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no key %s", g->path, key) : PEFT_OK;
     }
     peft__string_format(json, ",\"%s\":", row->keys);
     double v = peft_gguf_number(g, key, -1);
-    bool good = number     ? v > 0 && v < 1e9
-                : fraction ? v > 0 && v < 1
-                           : v >= size && v <= INT32_MAX && v == floor(v);
+    bool good = factor || fraction ? v > 0 && v < (factor ? 1e9 : 1)
+                                   : v >= size && v <= INT32_MAX && v == floor(v);
     if (row->use == PEFT__FLAG) peft__string_puts(json, peft_gguf_bool(g, key, true) ? "true" : "false");
     else if (good) peft__string_format(json, "%g", v);
     else return PEFT__FILE_BAD(&g->file, "%s is no sensible number", key);
@@ -12398,26 +12403,51 @@ static peft_status peft__gguf_divisors(
     return peft__gguf_decode(g, t, 0, 1, peft__same_order, divisors);
 }
 
-// Llama 3's rotary embedding divides slow frequencies by a factor, and GGUF holds only the resulting
-// divisors. What makes them: a wave longer than `old` is divided by `factor`, one shorter than old / 4 by 1,
-// and between the two 1 / divisor is linear in old / length.
+static double peft__rope_frequency(const peft_config *c, double theta, int64_t i) {
+    return pow(theta, -2.0 * (double)i / (double)c->rotary);
+}
+
+// What frequency i of rotary positions, f = theta^(-2i / dims), is divided by. Llama 3: by the factor if it
+// turns fewer than rope_low times within the original context, by 1 if more than rope_high times. YaRN
+// (Peng et al. 2023) has the same rule with its beta_slow and beta_fast. In between, the kept part falls
+// linearly: with the number of turns in Llama 3, with i in YaRN.
+static double peft__rope_divisor(const peft_config *c, double f, int64_t i) {
+    const double tau = 6.283185307179586;
+    double kept = 0, dims = (double)c->rotary;  // kept: the part of f that is not divided
+    if (c->rope == PEFT_ROPE_DEFAULT || c->rope == PEFT_ROPE_DYNAMIC) return 1;
+    if (c->rope == PEFT_ROPE_LLAMA3)
+        kept = (c->rope_original * f / tau - c->rope_low) / (c->rope_high - c->rope_low);
+    if (c->rope == PEFT_ROPE_YARN) {
+        double per_log = dims / (2 * log(c->rope_theta));
+        double low = per_log * log(c->rope_original / (c->rope_high * tau));
+        double high = per_log * log(c->rope_original / (c->rope_low * tau));
+        low = PEFT__MAX(c->rope_exact ? low : floor(low), 0.0);
+        high = PEFT__MIN(c->rope_exact ? high : ceil(high), dims - 1);
+        kept = 1 - ((double)i - low) / (high == low ? 0.001 : high - low);
+    }
+    kept = PEFT__MIN(PEFT__MAX(kept, 0.0), 1.0);
+    return 1 / (kept + (1 - kept) / c->rope_factor);
+}
+
+// Of Llama 3's scaling GGUF holds only the resulting divisors.
 static peft_status peft__gguf_llama3_scaling(
     const peft_gguf *g, const peft_gguf_tensor *t, double theta, peft__string *json) {
-    const double old = 8192, low = 1, high = 4;
     float divisors[PEFT__MOST_DIVISORS];
     PEFT__TRY(peft__gguf_divisors(g, t, t->name, divisors));
     int64_t n = t->dims[0];
-    double factor = (double)divisors[n - 1];
+    peft_config c;
+    memset(&c, 0, sizeof(c));
+    c.rope = PEFT_ROPE_LLAMA3, c.rotary = 2 * n, c.rope_factor = (double)divisors[n - 1];
+    c.rope_original = 8192, c.rope_low = 1, c.rope_high = 4;
     for (int64_t i = 0; i < n; i++) {
-        double waves = old / (6.283185307179586476925 * pow(theta, (double)i / (double)n)),
-            smooth = (waves - low) / (high - low);
-        double expected = waves < low ? factor : waves > high ? 1 : 1 / ((1 - smooth) / factor + smooth);
+        double expected = peft__rope_divisor(&c, peft__rope_frequency(&c, theta, i), i);
         if (!(fabs((double)divisors[i] - expected) <= 1e-3 * expected))
             return PEFT__FILE_CANNOT(&g->file, "%s is not as Llama 3 has it", t->name);
     }
-    peft__string_format(json,
-        ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":%g,\"low_freq_factor\":%g,"
-        "\"high_freq_factor\":%g,\"original_max_position_embeddings\":%g}", factor, low, high, old);
+    peft__string_quoted(json,
+        ",'rope_scaling':{'rope_type':'llama3','factor':%g,'low_freq_factor':%g,"
+        "'high_freq_factor':%g,'original_max_position_embeddings':%g}", c.rope_factor, c.rope_low,
+        c.rope_high, c.rope_original);
     return PEFT_OK;
 }
 
@@ -12428,8 +12458,8 @@ static peft_status peft__gguf_longrope(
         {"rope_factors_long.weight", "long_factor"}};
     float divisors[PEFT__MOST_DIVISORS];
     if (!(old > 0)) old = peft__gguf_setting(g, f, "context_length", 0);
-    peft__string_format(json, ",\"original_max_position_embeddings\":%g,\"rope_scaling\":{\"rope_type\":"
-        "\"longrope\",\"original_max_position_embeddings\":%g,\"attention_factor\":%g",
+    peft__string_quoted(json, ",'original_max_position_embeddings':%g,'rope_scaling':{'rope_type':"
+        "'longrope','original_max_position_embeddings':%g,'attention_factor':%g",
         old, old, peft__gguf_setting(g, f, "rope.scaling.attn_factor", 1));
     for (int k = 0; k < 2; k++) {
         const peft_gguf_tensor *t = peft_gguf_find(g, names[k][0]);
@@ -12460,11 +12490,11 @@ static peft_status peft__gguf_rope_scaling(
     if (strcmp(type, "none") == 0 || (linear && (factor == 0 || factor == 1))) return PEFT_OK;
     if (!(factor > 0 && isfinite(factor) && old >= 0 && isfinite(old)) || (!linear && !yarn))
         return PEFT__FILE_CANNOT(&g->file, "%s %s with factor %g", key, type, factor);
-    peft__string_format(json, ",\"rope_scaling\":{\"rope_type\":\"%s\",\"factor\":%g", type, factor);
+    peft__string_quoted(json, ",'rope_scaling':{'rope_type':'%s','factor':%g", type, factor);
     if (yarn) {  // llama.cpp's factor multiplies the default of HF's attention factor
         double scale = peft__gguf_setting(g, f, "rope.scaling.yarn_attn_factor",
             peft__gguf_setting(g, f, "rope.scaling.attn_factor", 1));
-        peft__string_format(json, ",\"attention_factor\":%g,\"beta_fast\":%g,\"beta_slow\":%g",
+        peft__string_quoted(json, ",'attention_factor':%g,'beta_fast':%g,'beta_slow':%g",
             scale * (factor > 1 ? 0.1 * log(factor) + 1 : 1),
             peft__gguf_setting(g, f, "rope.scaling.yarn_beta_fast", 32),
             peft__gguf_setting(g, f, "rope.scaling.yarn_beta_slow", 1));
@@ -12516,13 +12546,13 @@ static peft_status peft__gguf_derived_config(
     for (int64_t i = 0; i < PEFT__COUNT(members); i++)
         if (members[i].when) peft__string_format(json, ",\"%s\":%g", members[i].key, members[i].value);
     if (t5)
-        peft__string_format(
-            json, ",\"feed_forward_proj\":\"%s\"", peft__gguf_is_gated(g) ? "gated-gelu" : "relu");
+        peft__string_quoted(
+            json, ",'feed_forward_proj':'%s'", peft__gguf_is_gated(g) ? "gated-gelu" : "relu");
     if (llama && !phi3)
         peft__string_format(
             json, ",\"attention_bias\":%s", peft_gguf_find(g, "blk.0.attn_q.bias") ? "true" : "false");
     if (strncmp(f->model_type, "qwen", 4) == 0 && peft__gguf_size(g, f, "attention.sliding_window"))
-        peft__string_puts(json, ",\"use_sliding_window\":true,\"max_window_layers\":0");
+        peft__string_quoted(json, ",'use_sliding_window':true,'max_window_layers':0");
     return llama || neox ? peft__gguf_rope_scaling(g, f, theta, json) : PEFT_OK;
 }
 
@@ -12552,24 +12582,22 @@ static peft_status peft__gguf_check_keys(const peft_gguf *g, const peft__gguf_fa
 static peft_status peft__gguf_config(const peft_gguf *g, peft__string *json) {
     const peft__gguf_family *f;
     const peft__setting *row;
-    peft_status status = peft__gguf_model_family(g, &f);
-    if (status) return status;
+    PEFT__TRY(peft__gguf_model_family(g, &f));
     const peft_gguf_tensor *embedding = peft_gguf_find(g, "token_embd.weight");
     if (!embedding) return peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no tensor token_embd.weight", g->path);
     bool mistral = strcmp(f->model_type, "llama") == 0 && peft__gguf_size(g, f, "attention.sliding_window");
     bool umt5 = peft_gguf_find(g, "enc.blk.1.attn_rel_b.weight") != NULL;
     const char *type = mistral ? "mistral" : umt5 ? "umt5" : f->model_type;
-    peft__string_format(json, "{\"model_type\":\"%s\",%s,\"vocab_size\":%ld,\"tie_word_embeddings\":%s", type,
+    peft__string_quoted(json, "{'model_type':'%s',%s,'vocab_size':%ld,'tie_word_embeddings':%s", type,
         f->constants, embedding->dims[1], peft__gguf_tied(g) ? "true" : "false");
-    status = peft__gguf_check_keys(g, f, type);
-    for (int64_t i = 0; (row = peft__setting_at(f->names, i)) != NULL && !status; i++) {
+    PEFT__TRY(peft__gguf_check_keys(g, f, type));
+    for (int64_t i = 0; (row = peft__setting_at(f->names, i)) != NULL; i++) {
         bool plain = row->keys && row->gguf && !strchr(row->gguf, ',') && !strchr(row->keys, ',');
         if (plain && peft__setting_of(f->names, type, row->keys, false) == row)
-            status = peft__gguf_config_field(g, f->architecture, row, json);
+            PEFT__TRY(peft__gguf_config_field(g, f->architecture, row, json));
     }
-    if (!status) status = peft__gguf_derived_config(g, f, json);
-    peft__string_puts(json, "}");
-    return status ? status : json->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
+    PEFT__TRY(peft__gguf_derived_config(g, f, json));
+    return peft__string_puts(json, "}") ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
 // ---- blocks stay as they are, in the file where it is mapped
@@ -12592,17 +12620,14 @@ static peft_status peft__gguf_reorder(peft_archive *a, const peft__gguf_view *v,
 // `t` is given the tensor's blocks as [out, in], whatever the architecture has, as all quantized weights are.
 static peft_status peft__gguf_keep(peft_archive *a, const peft__gguf_view *v, const peft__ggml_format *f,
         peft_tensor *t) {
-    peft_quant *q = PEFT__ARENA(&a->arena, 1, peft_quant);
+    peft_quant *q = PEFT__ZEROS(&a->arena, 1, peft_quant);
     if (!q) return PEFT_ERROR_MEMORY;
-    memset(q, 0, sizeof(*q));
     q->block = f->block;
     while ((int64_t)1 << q->block_shift < q->block) q->block_shift++;
-    q->block_count = peft__size(t) / f->block;
-    q->ggml = f;
-    t->type = PEFT_BLOCKS;
+    q->block_count = peft__size(t) / f->block, q->ggml = f;
+    t->type = PEFT_BLOCKS, t->quant = q;
     t->rows = v->tensor->dims[1], t->cols = v->tensor->dims[0];
     t->data = (void *)(uintptr_t)v->tensor->data;
-    t->quant = q;
     return peft__gguf_reorder(a, v, t);
 }
 
@@ -12615,8 +12640,7 @@ static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, c
         peft__log(g->ctx, "%s: tensor %s is not used", g->path, source->name);
         return PEFT_OK;
     }
-    peft_status status = peft__gguf_view_of(g, f, name.order, source, &v);
-    if (status) return status;
+    PEFT__TRY(peft__gguf_view_of(g, f, name.order, source, &v));
     peft_tensor *t = peft__archive_add(a, name.other, strlen(name.other));
     if (!t) return PEFT_ERROR_MEMORY;
     t->rows = v.rows, t->cols = v.cols, t->rank = v.rank;
@@ -12637,7 +12661,7 @@ static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, c
     if (v.rank == 2 && format->block > 1 && format->decode) return peft__gguf_keep(a, &v, format, t);
     float *x = (float *)peft__arena_alloc(&a->arena, (size_t)bytes);
     t->data = x;
-    status = x ? peft__gguf_hf_load(g, &v, x) : PEFT_ERROR_MEMORY;
+    peft_status status = x ? peft__gguf_hf_load(g, &v, x) : PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < n && one && !status; i++) x[i] -= 1;
     return status;
 }
@@ -12649,15 +12673,13 @@ static peft_status peft__archive_open_gguf(peft_context *ctx, const char *path, 
     const peft__gguf_family *f;
     peft_gguf *g;
     *out = NULL;
-    peft_status status = peft_gguf_open(ctx, path, &g);
-    if (status) return status;
+    PEFT__TRY(peft_gguf_open(ctx, path, &g));
     peft_archive *a = peft__archive_new(ctx);
     if (!a) return peft_gguf_close(g), PEFT_ERROR_MEMORY;
     a->arena = g->arena;  // with the path, and the copy of the file, where there is one
     peft__arena_init(&g->arena, ctx);
-    a->files[0] = g->file;
-    a->file_count = 1;
-    status = peft__gguf_model_family(g, &f);
+    a->files[0] = g->file, a->file_count = 1;
+    peft_status status = peft__gguf_model_family(g, &f);
     if (!status) status = peft__gguf_config(g, config);
     for (int64_t i = 0; i < g->count && !status; i++)
         status = peft__archive_add_gguf(a, g, f, &g->tensors[i]);
@@ -14843,17 +14865,6 @@ enum {  // where the steps come from
     "'decoder':{'type':'Sequence','decoders':[" PEFT__REPLACE( \
         "String", PEFT__MARK, " ") ",{'type':'ByteFallback'},{'type':'Fuse'}%s]},\n"
 #define PEFT__STRIP_FIRST ",{'type':'Strip','content':' ','start':1,'stop':0}"
-
-// Appends formatted text, with " for every '.
-static void peft__string_quoted(peft__string *s, const char *format, ...) {
-    size_t from = s->size;
-    va_list args;
-    va_start(args, format);
-    peft__string_vformat(s, format, args);
-    va_end(args);
-    for (; from < s->size; from++)
-        if (s->data[from] == '\'') s->data[from] = '"';
-}
 
 static void peft__json_charsmap(peft__string *s, const peft_tokenizer *t);
 static bool peft__spaces_begin_pieces(const peft_tokenizer *t);
@@ -17343,31 +17354,6 @@ static bool peft__add_parameters(peft_model *m) {
     return m->head != NULL;
 }
 
-// What frequency i of rotary positions, f = theta^(-2i / dims), is divided by. Llama 3: by the factor if it
-// turns fewer than rope_low times within the original context, by 1 if more than rope_high times. YaRN
-// (Peng et al. 2023) has the same rule with its beta_slow and beta_fast. In between, the kept part falls
-// linearly: with the number of turns in Llama 3, with i in YaRN.
-static double peft__rope_divisor(const peft_config *c, double f, int64_t i) {
-    const double tau = 6.283185307179586;
-    double kept = 0, dims = (double)c->rotary;  // kept: the part of f that is not divided
-    if (c->rope == PEFT_ROPE_DEFAULT || c->rope == PEFT_ROPE_DYNAMIC) return 1;
-    if (c->rope == PEFT_ROPE_LLAMA3)
-        kept = (c->rope_original * f / tau - c->rope_low) / (c->rope_high - c->rope_low);
-    if (c->rope == PEFT_ROPE_YARN) {
-        double low = dims * log(c->rope_original / (c->rope_high * tau)) / (2 * log(c->rope_theta));
-        double high = dims * log(c->rope_original / (c->rope_low * tau)) / (2 * log(c->rope_theta));
-        low = PEFT__MAX(c->rope_exact ? low : floor(low), 0.0);
-        high = PEFT__MIN(c->rope_exact ? high : ceil(high), dims - 1);
-        kept = 1 - ((double)i - low) / (high == low ? 0.001 : high - low);
-    }
-    kept = PEFT__MIN(PEFT__MAX(kept, 0.0), 1.0);
-    return 1 / (kept + (1 - kept) / c->rope_factor);
-}
-
-static double peft__rope_frequency(const peft_config *c, double theta, int64_t i) {
-    return pow(theta, -2.0 * (double)i / (double)c->rotary);
-}
-
 static bool peft__make_frequencies(peft_model *m) {
     const peft_config *c = &m->config;
     bool both = c->rope == PEFT_ROPE_LONG;
@@ -17967,25 +17953,23 @@ static peft_status peft__folder_open(
     memset(f, 0, sizeof(*f));
     f->ctx = ctx, f->own = own, f->lock = -1;
     peft__arena_init(&f->names, ctx);
-    peft_status status = peft__link_target(ctx, path, &f->path);
+    PEFT__TRY(peft__link_target(ctx, path, &f->path));
     f->stage = f->path;
 #if PEFT__MMAP
-    if (!status && !ctx->files.native) return peft__make_folder(ctx, f->path);
+    if (!ctx->files.native) return peft__make_folder(ctx, f->path);
     struct stat s;
-    f->beside = status ? NULL : peft__copy_text(ctx, f->path, strlen(f->path), ".peft-new");
-    f->aside = status ? NULL : peft__copy_text(ctx, f->path, strlen(f->path), ".peft-old");
-    if (!status && (!f->beside || !f->aside)) status = PEFT_ERROR_MEMORY;
-    if (status) return status;
+    f->beside = peft__arena_format(&f->names, "%s.peft-new", f->path);
+    f->aside = peft__arena_format(&f->names, "%s.peft-old", f->path);
+    if (!f->beside || !f->aside) return PEFT_ERROR_MEMORY;
     // a run stopped between the two renames
     if (stat(f->path, &s) && stat(f->aside, &s) == 0) (void)PEFT__FILES(ctx, rename, f->aside, f->path);
     f->there = stat(f->path, &s) == 0;
     if (f->there && !S_ISDIR(s.st_mode))
         return peft__fail(ctx, PEFT_ERROR_IO, "%s: is a file, not a folder", path);
     if (f->there) peft__folder_clear(f, f->aside, f->path, true);
-    if (!f->there || !peft__folder_fixed(f)) status = peft__folder_stage(f);
-    return status;
+    return f->there && peft__folder_fixed(f) ? PEFT_OK : peft__folder_stage(f);
 #else
-    return status ? status : peft__make_folder(ctx, f->path);
+    return peft__make_folder(ctx, f->path);
 #endif
 }
 
@@ -18017,8 +18001,6 @@ static peft_status peft__folder_close(peft__folder *f, peft_status status) {
     if (f->lock >= 0) close(f->lock);
 #endif
     peft__free(f->ctx, f->path);
-    peft__free(f->ctx, f->beside);
-    peft__free(f->ctx, f->aside);
     peft__arena_free(&f->names);
     return status;
 }
@@ -18045,14 +18027,14 @@ static peft_status peft__folder_copy(peft__folder *f, const char *source, const 
 
 // Writes what transformers writes for bitsandbytes: all of BitsAndBytesConfig. q: a quantized weight.
 static void peft__quantization_config(peft__string *s, const peft_tensor *q) {
-    peft__string_format(s,
-        "{\n    \"_load_in_4bit\": true,\n    \"_load_in_8bit\": false,\n"
-        "    \"bnb_4bit_compute_dtype\": \"float32\",\n    \"bnb_4bit_quant_storage\": \"uint8\",\n"
-        "    \"bnb_4bit_quant_type\": \"%s\",\n    \"bnb_4bit_use_double_quant\": %s,\n"
-        "    \"llm_int8_enable_fp32_cpu_offload\": false,\n    \"llm_int8_has_fp16_weight\": false,\n"
-        "    \"llm_int8_skip_modules\": null,\n    \"llm_int8_threshold\": 6.0,\n"
-        "    \"load_in_4bit\": true,\n    \"load_in_8bit\": false,\n"
-        "    \"quant_method\": \"bitsandbytes\"\n  }",
+    peft__string_quoted(s,
+        "{\n    '_load_in_4bit': true,\n    '_load_in_8bit': false,\n"
+        "    'bnb_4bit_compute_dtype': 'float32',\n    'bnb_4bit_quant_storage': 'uint8',\n"
+        "    'bnb_4bit_quant_type': '%s',\n    'bnb_4bit_use_double_quant': %s,\n"
+        "    'llm_int8_enable_fp32_cpu_offload': false,\n    'llm_int8_has_fp16_weight': false,\n"
+        "    'llm_int8_skip_modules': null,\n    'llm_int8_threshold': 6.0,\n"
+        "    'load_in_4bit': true,\n    'load_in_8bit': false,\n"
+        "    'quant_method': 'bitsandbytes'\n  }",
         peft_dtype_name(q->type), q->quant->absmax ? "false" : "true");
 }
 
@@ -18237,8 +18219,9 @@ PEFTDEF bool peft_model_begins_with_bos(const peft_model *m) {
     if (!m) return false;
     const peft_config *c = &m->config;
     const peft_tokenizer *t = m->tokenizer;
-    if (t && t->begin_known) return c->bos_id >= 0 && (t->begin_bos || t->front_count > 0);
-    return c->bos_id >= 0 && (c->gemma || peft__is_listed("llama,mistral", c->model_type));
+    return c->bos_id >= 0 && (t && t->begin_known
+        ? t->begin_bos || t->front_count > 0
+        : c->gemma || peft__is_listed("llama,mistral", c->model_type));
 }
 
 // The tokenizer's chat template, in the arena; if there are several, the one named "default"; NULL: none.
@@ -18364,7 +18347,7 @@ static peft_status peft__save_generation_config(const peft_model *m, peft__folde
         return peft__folder_copy(f, peft__path_join(&f->names, m->folder, name), name);
     if (!c->more_end_count) return PEFT_OK;
     peft__string s = PEFT__EMPTY_STRING(m->ctx);
-    peft__string_format(&s, "{\n  \"_from_model_config\": true,\n  \"eos_token_id\": [%d", (int)c->eos_id);
+    peft__string_quoted(&s, "{\n  '_from_model_config': true,\n  'eos_token_id': [%d", (int)c->eos_id);
     for (int i = 0; i < c->more_end_count; i++) peft__string_format(&s, ", %d", (int)c->more_ends[i]);
     peft__string_puts(&s, "]");
     if (c->bos_id >= 0) peft__string_format(&s, ",\n  \"bos_token_id\": %d", (int)c->bos_id);
@@ -18713,10 +18696,7 @@ static peft_tensor *peft__linear(
     const peft__pass *p, peft_tensor *x, peft_tensor *weight, peft_tensor *residual) {
     if (p->hooks) return p->hooks->linear(p, x, weight, residual);
     bool dropout = residual && p->model->dropout > 0;
-    peft_linear_desc d;
-    memset(&d, 0, sizeof(d));
-    d.x = x, d.weight = weight, d.bias = peft__bias_of(p, weight);
-    d.residual = dropout ? NULL : residual;
+    peft_linear_desc d = {x, weight, peft__bias_of(p, weight), dropout ? NULL : residual, NULL, 0};
     peft_tensor *y = peft_linear_with(p->tape, &d);
     return dropout ? peft__add_to(p, residual, y) : y;
 }
@@ -18755,7 +18735,7 @@ static peft_tensor *peft__join(const peft__pass *p, peft_tensor *x, peft_tensor 
     if (!norm && !scaled) return y;
     if (norm) y = peft__norm_of(p, y, norm);
     x = scaled ? peft_scale(p->tape, y, scale) : y;
-    if (x != y) peft__last_use(p->tape, y);
+    if (scaled) peft__last_use(p->tape, y);
     y = peft_add(p->tape, residual, x);
     peft__last_use(p->tape, x);
     return y;
@@ -19624,6 +19604,7 @@ typedef struct peft__adapter_settings {
     const char *peft_type, *task_type, *start, *selection, *prompt_init, *tokenizer, *place;
     int64_t heads, layers, parts, width, activation;
     bool dora, in_out, trained;
+    int kind;  // of the method
 } peft__adapter_settings;
 
 typedef enum peft__key_type {
@@ -19776,12 +19757,14 @@ struct peft_adapter {
     peft__adapter_part part;  // what chapter 8 knows of it
     peft_context *ctx;
     peft_model *model;
+    const peft__method_row *method;
     peft__arena arena;  // names
     peft_adapter_desc d;  // defaults resolved, texts copied
     peft_tensor *tensors;  // the trained tensors, in the model's order
     int64_t *owners;  // [count] the module that a tensor belongs to; -1: none
     int64_t count;
-    peft__adapted *modules;  // [peft__module_count]
+    peft__adapted *modules;  // [module_count]
+    int64_t module_count;  // peft__module_count of the model
     peft_tensor *prompt;  // virtual tokens [rows, width], or what an encoder makes them from
     peft_tensor *encoder[6];  // a prompt encoder's weights and biases, up to three layers; NULL: none
     int64_t prompt_parts;  // parts of num_virtual_tokens rows: T5's halves (HF's num_transformer_submodules)
@@ -19807,15 +19790,6 @@ static float peft__adapter_scale(const peft_adapter *a, const peft__adapted *s) 
     return s->alpha / (a->d.use_rslora ? sqrtf(r) : r);
 }
 
-static void peft__add_path(peft_linear_desc *d, peft_low_rank *paths, const peft_adapter *a,
-    const peft__adapted *s, bool start, float scale, int64_t first, int64_t count) {
-    peft_low_rank *path = &paths[d->path_count++];
-    path->a = start ? s->a0 : s->a, path->b = start ? s->b0 : s->b;
-    path->bias = start ? NULL : s->path_bias;
-    path->scale = start ? -scale : scale, path->dropout = a->d.dropout;
-    path->first_row = first, path->row_count = count;
-}
-
 // Merges a pair: W [out, in] += scale B A; a W stored as [in, out], or an embedding, += scale A^T B^T.
 static peft_status peft__add_product(
     peft_context *ctx, peft_tensor *w, bool in_out, const peft_tensor *a, const peft_tensor *b, float scale) {
@@ -19831,10 +19805,6 @@ static peft_status peft__add_product(
 }
 
 // ---- what adapters do in a pass: the hooks of chapter 8
-
-static const peft__adapted *peft__adapted_at(const peft_adapter *a, int64_t module) {
-    return a->modules[module].used ? &a->modules[module] : NULL;
-}
 
 // The tensor of a module: the model's, or the one with which the last active adapter replaces it.
 static peft_tensor *peft__adapted_tensor(const peft__pass *p, peft_tensor *t, int64_t module) {
@@ -19860,7 +19830,8 @@ typedef struct peft__active_module {
 static peft__active_module peft__active_module_at(const peft__pass *p, int i, int64_t module) {
     const peft_active_adapter *a = &p->adapters[i];
     const int64_t begin = a->first_sequence, end = begin + a->sequence_count;
-    peft__active_module w = {a->adapter, peft__adapted_at(a->adapter, module), 0, 0, 0};
+    peft__active_module w = {a->adapter, &a->adapter->modules[module], 0, 0, 0};
+    if (!w.at->used) w.at = NULL;
     if (!w.at) return w;
     if (w.at->a) w.scale = peft__adapter_scale(a->adapter, w.at) * (a->scale == 0 ? 1 : a->scale);
     if (!a->sequence_count) return w;
@@ -19874,6 +19845,15 @@ static peft__active_module peft__active_module_at(const peft__pass *p, int i, in
     }
     if (!w.count) w.at = NULL;
     return w;
+}
+
+// Adds the low-rank path of an active module, or (start) the first A and B, which are subtracted.
+static void peft__add_path(
+    peft_linear_desc *d, peft_low_rank *paths, const peft__active_module *w, bool start) {
+    const peft__adapted *s = w->at;
+    peft_low_rank path = {start ? s->a0 : s->a, start ? s->b0 : s->b, start ? -w->scale : w->scale,
+        w->adapter->d.dropout, w->first, w->count, start ? NULL : s->path_bias};
+    paths[d->path_count++] = path;
 }
 
 // y on the adapter's rows, zeros elsewhere.
@@ -19895,19 +19875,15 @@ static peft_tensor *peft__adapted_linear(
     peft_tape *t = p->tape;
     peft_low_rank paths[PEFT_MAX_PATHS];
     peft__active_module work[PEFT_MAX_PATHS];
-    peft_linear_desc d;
-    memset(&d, 0, sizeof(d));
-    d.weight = peft__use_at(p, weight, module);
-    d.bias = peft__bias_of(p, weight);
-    d.paths = paths;
+    peft_linear_desc d = {x, peft__use_at(p, weight, module), peft__bias_of(p, weight), NULL, paths, 0};
     bool dora = false, apart = m->dropout > 0;  // apart: something acts between product and residual
     for (int i = 0; i < p->adapter_count; i++) {
         work[i] = peft__active_module_at(p, i, module);
         const peft__active_module *w = &work[i];
         const peft__adapted *s = w->at;
         if (!s) continue;
-        if (s->a) peft__add_path(&d, paths, w->adapter, s, false, w->scale, w->first, w->count);
-        if (s->a0) peft__add_path(&d, paths, w->adapter, s, true, w->scale, w->first, w->count);
+        if (s->a) peft__add_path(&d, paths, w, false);
+        if (s->a0) peft__add_path(&d, paths, w, true);
         if (s->scale && s->scales_input) x = peft_multiply(t, x, s->scale, w->first, w->count);
         dora = dora || s->magnitude;
         apart = apart || s->magnitude || (s->scale && !s->scales_input) || s->down || s->rows;
@@ -19959,8 +19935,8 @@ static peft_tensor *peft__adapted_embedding(
     peft_tape *t = p->tape;
     peft_tensor *weight = peft__use_at(p, table, module), *x = peft_embedding(t, weight, ids, count);
     for (int i = 0; i < p->adapter_count && x; i++) {
-        const peft__adapted *s = peft__adapted_at(p->adapters[i].adapter, module);
-        if (s && s->rows) x = peft__trained_rows(t, s, x, ids);
+        const peft__adapted *s = &p->adapters[i].adapter->modules[module];
+        if (s->rows) x = peft__trained_rows(t, s, x, ids);
         peft__active_module w = peft__active_module_at(p, i, module);
         if (!x || !w.at || !s->a) continue;
         peft_tensor *y = peft_linear(t, peft__embed(t, s->a, ids, count, true), s->b, NULL);
@@ -20070,8 +20046,8 @@ static void peft__name_expression(peft__builder *b, const peft__names *names, pe
     b->status = s ? peft__regex_compile(ctx, s, strlen(s), PEFT__REGEX_NO_GROUPS, &e->regex)
                   : PEFT_ERROR_MEMORY;
     if (b->status && b->status != PEFT_ERROR_MEMORY)
-        peft__fail(ctx, b->status, "adapter: %s: \"%.*s\": %s", names->key, (int)e->size, e->text,
-            ctx->error);
+        peft__fail(
+            ctx, b->status, "adapter: %s: \"%.*s\": %s", names->key, (int)e->size, e->text, ctx->error);
 }
 
 // Copies the next entry of a list. A comma within an expression is written "\,"; names of modules have
@@ -20146,7 +20122,7 @@ static void peft__builder_end(peft__builder *b) {
 static void peft__builder_begin(peft__builder *b, peft_adapter *a) {
     memset(b, 0, sizeof(*b));
     b->adapter = a;
-    b->kind = peft__method_row_of(a->d.method)->kind;
+    b->kind = a->method->kind;
     b->all_linear = a->d.target_modules && strcmp(a->d.target_modules, "all-linear") == 0;
     peft__arena_init(&b->scratch, a->ctx);
     peft__regex_scratch_init(&b->matching, a->ctx);
@@ -20502,8 +20478,8 @@ static void peft__nothing_matched(peft__builder *b) {
         if (peft__is_linear(m, &m->tensors[i])) peft__string_format(&names, " %s", peft__last_part(m, i));
     }
     b->status = PEFT__REFUSE(a->ctx, "%s: \"%s\"%s%s%s%s matches nothing in the model; block 0 has%s",
-        peft__method_row_of(a->d.method)->info.name, targets ? targets : "", layers ? " in layers " : "",
-        layers ? layers : "", excluded ? " without " : "", excluded ? excluded : "",
+        a->method->info.name, targets ? targets : "", layers ? " in layers " : "", layers ? layers : "",
+        excluded ? " without " : "", excluded ? excluded : "",
         names.failed || !names.data ? "" : names.data);
     peft__string_free(&names);
 }
@@ -20513,7 +20489,7 @@ static void peft__nothing_matched(peft__builder *b) {
 static void peft__check_matched(peft__builder *b) {
     const peft_adapter *a = b->adapter;
     bool any = !(b->kind & PEFT__ADAPTS);
-    for (int64_t i = 0; i < peft__module_count(a->model) && !any; i++)
+    for (int64_t i = 0; i < a->module_count && !any; i++)
         any = a->modules[i].a || a->modules[i].scale;
     if (!a->count || !any) peft__nothing_matched(b);
     for (int i = 0; i < PEFT__LISTS && (b->kind & PEFT__ADAPTS); i++)
@@ -20532,13 +20508,13 @@ static void peft__check_matched(peft__builder *b) {
 // Adds all tensors. `encoded`: with the network that makes the virtual tokens, which files do not have.
 static peft_status peft__adapter_add_all(peft_adapter *a, bool encoded) {
     peft__builder b;
-    int64_t modules = peft__module_count(a->model), capacity = 5 * modules + 8;
+    int64_t capacity = 5 * a->module_count + 8;
     a->tensors = PEFT__ZEROS(&a->arena, capacity, peft_tensor);
     a->owners = PEFT__ZEROS(&a->arena, capacity, int64_t);
-    a->modules = PEFT__ZEROS(&a->arena, modules, peft__adapted);
+    a->modules = PEFT__ZEROS(&a->arena, a->module_count, peft__adapted);
     if (!a->tensors || !a->owners || !a->modules) return PEFT_ERROR_MEMORY;
     peft__builder_begin(&b, a);
-    for (int64_t i = 0; i < modules; i++) peft__add_module(&b, i);
+    for (int64_t i = 0; i < a->module_count; i++) peft__add_module(&b, i);
     peft__share_rows(&b);
     if (b.kind & PEFT__VIRTUAL) peft__add_prompt(&b, encoded);
     if (!b.status) peft__check_matched(&b);
@@ -20557,7 +20533,7 @@ static const char *peft__name_replaced(peft__arena *a, const char *name, const c
 // Copies the descriptor's texts. Names of modules get NeoX's new name of the head; selective methods match
 // names of parameters, which keep the old one. False: out of memory.
 static bool peft__copy_texts(peft_adapter *a) {
-    bool parameters = peft__method_row_of(a->d.method)->kind & PEFT__REPLACES;
+    bool parameters = a->method->kind & PEFT__REPLACES;
     for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys); i++) {
         const peft__adapter_key *row = &peft__adapter_keys[i];
         const char **text = (const char **)peft__desc_field(&a->d, row);
@@ -20575,7 +20551,7 @@ static void peft__adapter_defaults(peft_adapter *a) {
     peft_adapter_desc *d = &a->d;
     const peft__family *f = a->model->family;
     int64_t width = a->model->config.d_model;
-    bool scales = peft__method_row_of(d->method)->kind & PEFT__SCALES;
+    bool scales = a->method->kind & PEFT__SCALES;
     if (!d->r) d->r = 8;
     if (d->alpha == 0) d->alpha = 16;
     if (!d->target_modules) d->target_modules = scales ? f->ia3_targets : f->targets;
@@ -20648,8 +20624,8 @@ static peft_status peft__adapter_alloc(const peft_adapter_desc *d, peft_adapter 
     PEFT__TRY(peft__adapter_check(ctx, d));
     peft_adapter *a = PEFT__CALLOC(ctx, 1, peft_adapter);
     if (!a) return PEFT_ERROR_MEMORY;
-    a->ctx = ctx, a->d = *d;
-    a->model = d->model, a->part.model = d->model;
+    a->ctx = ctx, a->d = *d, a->method = peft__method_row_of(d->method);
+    a->model = d->model, a->part.model = d->model, a->module_count = peft__module_count(d->model);
     a->part.hooks = &peft__hooks, a->part.low_rank_paths = 1;
     peft__arena_init(&a->arena, ctx);
     if (!peft__copy_texts(a)) return peft_adapter_destroy(a), PEFT_ERROR_MEMORY;
@@ -20681,7 +20657,7 @@ static void peft__fill_normal(peft_rng *rng, peft_tensor *t, double deviation) {
 
 // Stores the low-rank matrices in 16 bits if d.type says so; in a plan only their type changes.
 static peft_status peft__adapter_narrow(peft_adapter *a) {
-    for (int64_t i = 0; i < 2 * peft__module_count(a->model) && a->d.type != PEFT_F32; i++) {
+    for (int64_t i = 0; i < 2 * a->module_count && a->d.type != PEFT_F32; i++) {
         const peft__adapted *s = &a->modules[i / 2];
         peft_tensor *t = s->embedding ? NULL : i % 2 ? s->b : s->a;
         if (!t) continue;
@@ -20718,7 +20694,7 @@ static void peft__first_values(peft_adapter *a, int64_t module, peft_rng *rng) {
 static peft_status peft__dora_init(peft_adapter *a) {
     peft_tape *tape = NULL;
     peft_status status = peft_tape_create(a->ctx, &tape);
-    for (int64_t i = 0; i < peft__module_count(a->model) && !status; i++) {
+    for (int64_t i = 0; i < a->module_count && !status; i++) {
         const peft__adapted *s = &a->modules[i];
         if (!s->magnitude) continue;
         peft_tensor w = *peft__module_tensor(a->model, i);
@@ -21024,7 +21000,7 @@ static peft_status peft__start_all(peft_adapter *a, peft__lora_start start, peft
     a->part.low_rank_paths = 2;
     float gap = 1, least = 1;
     int64_t least_at = -1;
-    for (int64_t i = 0; i < peft__module_count(a->model) && !status; i++) {
+    for (int64_t i = 0; i < a->module_count && !status; i++) {
         peft__adapted *s = &a->modules[i];
         if (!s->a || s->embedding) continue;
         const peft__adapted *shared = &a->modules[peft__module_tensor(a->model, i) - a->model->tensors];
@@ -21075,7 +21051,7 @@ PEFTDEF peft_status peft_adapter_create(const peft_adapter_desc *d, peft_adapter
     peft_status status = peft__adapter_alloc(d, &a);
     if (!status) status = peft__adapter_add_all(a, peft__has_encoder(d));
     if (!status) status = peft__check_created(a);
-    for (int64_t i = 0; !status && i < peft__module_count(a->model); i++) peft__first_values(a, i, &rng);
+    for (int64_t i = 0; !status && i < a->module_count; i++) peft__first_values(a, i, &rng);
     if (!status && a->d.pissa) status = peft__start_all(a, PEFT__START_PISSA, &rng, false);
     if (!status && a->d.method == PEFT_DORA) status = peft__dora_init(a);
     if (!status && a->prompt) status = peft__prompt_init(a, &rng);
@@ -21108,22 +21084,6 @@ PEFTDEF const peft_adapter_desc *peft_adapter_settings(const peft_adapter *a) { 
 
 static const char *const peft__places[] = {"encoder", "decoder", "both"};  // in the order of prompt_place
 
-// An adapter_config.json being read. After the first failure, `status`, nothing more is read.
-typedef struct peft__keys_reader {
-    peft_context *ctx;
-    peft__arena *arena;
-    const char *path;
-    int kind;
-    peft__adapter_settings *out;
-    peft_status status;
-} peft__keys_reader;
-
-static void peft__key_wrong(
-    peft__keys_reader *r, peft_status status, const char *key, const peft__json *v, const char *what) {
-    char text[96];
-    r->status = peft__fail(r->ctx, status, "%s: %s is %s: %s", r->path, key, what, peft__json_show(v, text));
-}
-
 // Appends a list, or an object of numbers or lists, as a descriptor writes it.
 static void peft__list_text(peft__string *s, const peft__json *v) {
     bool object = v->type == PEFT__JSON_OBJECT;
@@ -21155,7 +21115,7 @@ static bool peft__list_fits(peft__key_type type, const peft__json *v) {
 
 // Reads a list; it may also be one expression, or one number.
 static void peft__key_read_list(
-    peft__keys_reader *r, const peft__adapter_key *row, const peft__json *v, const char **out) {
+    peft__config_reader *r, const peft__adapter_key *row, const peft__json *v, const char **out) {
     bool expressions = row->type == PEFT__KEY_EXPRESSIONS, text = v->type == PEFT__JSON_STRING;
     bool number = row->type == PEFT__KEY_WHOLES && v->type == PEFT__JSON_NUMBER;
     if (peft__json_is_empty(v)) return;
@@ -21165,14 +21125,15 @@ static void peft__key_read_list(
         peft__string_format(
             &s, "%s%s", expressions || strcmp(v->string, "all-linear") == 0 ? "" : "re:", v->string);
     else if (peft__list_fits(row->type, v)) peft__list_text(&s, v);
-    else peft__key_wrong(r, PEFT_ERROR_FORMAT, row->key, v, "not as it should be");
+    else peft__config_wrong(r, PEFT_ERROR_FORMAT, row->key, v, "that is not as it should be");
     *out = peft__string_into_arena(&s, r->arena);
     if (!*out) r->status = PEFT_ERROR_MEMORY;
 }
 
 // Reads a value into its field.
-static void peft__key_read(peft__keys_reader *r, const peft__adapter_key *row, const peft__json *v) {
-    void *to = (char *)r->out + row->offset;
+static void peft__key_read(
+    peft__config_reader *r, peft__adapter_settings *s, const peft__adapter_key *row, const peft__json *v) {
+    void *to = (char *)s + row->offset;
     const char *wrong = NULL;
     bool text = v->type == PEFT__JSON_STRING, boolean = v->type == PEFT__JSON_BOOL;
     bool number = v->type == PEFT__JSON_NUMBER && v->number - v->number == 0;
@@ -21181,62 +21142,62 @@ static void peft__key_read(peft__keys_reader *r, const peft__adapter_key *row, c
     case PEFT__KEY_CONSTANT: break;
     case PEFT__KEY_BOOL:
         if (boolean) *(bool *)to = v->boolean;
-        else wrong = "not true or false";
+        else wrong = "that is neither true nor false";
         break;
     case PEFT__KEY_WHOLE:
         if (number && v->number == floor(v->number) && fabs(v->number) < 1e15)
             *(int64_t *)to = (int64_t)v->number;
-        else wrong = "not a whole number";
+        else wrong = "it has to be a whole number";
         break;
     case PEFT__KEY_NUMBER:
         if (number) *(float *)to = (float)v->number;
-        else wrong = "not a number";
+        else wrong = "that is no number";
         break;
     case PEFT__KEY_TEXT:
     case PEFT__KEY_TEXT_OR_BOOL:
         boolean = boolean && row->type == PEFT__KEY_TEXT_OR_BOOL;
         if (text || boolean) *(const char **)to = text ? v->string : v->boolean ? "true" : "false";
-        else wrong = "not a text";
+        else wrong = "it has to be a text";
         break;
     default: peft__key_read_list(r, row, v, (const char **)to);
     }
-    if (wrong) peft__key_wrong(r, PEFT_ERROR_FORMAT, row->key, v, wrong);
+    if (wrong) peft__config_wrong(r, PEFT_ERROR_FORMAT, row->key, v, wrong);
 }
 
 // Handles a key that has no row. Null, false and empty values lose nothing. Numbers and texts are ignored
 // with a warning, as such keys of HF peft only refine what another key switches on. All others are errors.
-static void peft__key_of_no_row(peft__keys_reader *r, const peft__json *v) {
+static void peft__key_of_no_row(peft__config_reader *r, int kind, const peft__json *v) {
     bool empty = peft__json_is_empty(v);
     for (int64_t i = 0; i < PEFT__COUNT(peft__other_keys); i++) {
         int kinds = peft__other_keys[i].kinds;
-        if ((kinds && !(kinds & r->kind)) || !peft__is_listed(peft__other_keys[i].keys, v->key)) continue;
+        if ((kinds && !(kinds & kind)) || !peft__is_listed(peft__other_keys[i].keys, v->key)) continue;
         if (peft__other_keys[i].refused && !empty)
-            peft__key_wrong(
-                r, PEFT_ERROR_UNSUPPORTED, v->key, v, "not supported, for it changes what the adapter does");
+            peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, v->key, v,
+                "that is not supported, for it changes what the adapter does");
         return;
     }
     if (empty) return;
     if (v->type == PEFT__JSON_NUMBER || v->type == PEFT__JSON_STRING)
         peft__log(r->ctx, "warning: %s: unknown key \"%s\" ignored", r->path, v->key);
     else
-        peft__key_wrong(r, PEFT_ERROR_FORMAT, v->key, v,
-            "a key that is not known, and it may change what the adapter does");
+        peft__config_wrong(r, PEFT_ERROR_FORMAT, v->key, v,
+            "the key is unknown and may change what the adapter does");
 }
 
 // Reads the defaults of all rows, then the file's keys.
-static void peft__keys_read(peft__keys_reader *r, const peft__json *root) {
+static void peft__keys_read(peft__config_reader *r, peft__adapter_settings *s) {
     for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys) && !r->status; i++) {
         peft__json *missing = NULL;
         const peft__adapter_key *row = &peft__adapter_keys[i];
-        if (!peft__has_key(row, r->kind)) continue;
+        if (!peft__has_key(row, s->kind)) continue;
         r->status = peft__json_parse(
             r->ctx, r->arena, row->missing, strlen(row->missing), row->key, &missing);
-        if (!r->status) peft__key_read(r, row, missing);
+        if (!r->status) peft__key_read(r, s, row, missing);
     }
-    for (const peft__json *v = root->child; v && !r->status; v = v->next) {
-        const peft__adapter_key *row = peft__adapter_key_of(v->key, r->kind);
-        if (!row) peft__key_of_no_row(r, v);
-        else if (row->use & PEFT__READ_KEY) peft__key_read(r, row, v);
+    for (const peft__json *v = r->root->child; v && !r->status; v = v->next) {
+        const peft__adapter_key *row = peft__adapter_key_of(v->key, s->kind);
+        if (!row) peft__key_of_no_row(r, s->kind, v);
+        else if (row->use & PEFT__READ_KEY) peft__key_read(r, s, row, v);
     }
 }
 
@@ -21289,7 +21250,7 @@ static void peft__key_write(peft__string *s, const peft__adapter_key *row, const
 static bool peft__start_pattern(
     const peft_adapter *a, peft__arena *scratch, bool alphas, double factor, double usual, const char **out) {
     peft__string s = PEFT__EMPTY_STRING(a->ctx);
-    for (int64_t i = 0; i < peft__module_count(a->model); i++) {
+    for (int64_t i = 0; i < a->module_count; i++) {
         const peft__adapted *at = &a->modules[i];
         if (!at->a) continue;
         double own = (at->a0 ? factor : 1) * (alphas ? (double)at->alpha : (double)at->a->rows);
@@ -21316,7 +21277,7 @@ static bool peft__modules_text(
     const peft_adapter *a, peft__arena *scratch, bool whole, bool inputs, const char **out) {
     peft__string s = PEFT__EMPTY_STRING(a->ctx);
     peft__string_puts(&s, "");
-    for (int64_t i = 0; i < peft__module_count(a->model); i++) {
+    for (int64_t i = 0; i < a->module_count; i++) {
         const char *name = whole ? peft__module_path(a->model, i) : peft__last_part(a->model, i);
         const peft__adapted *at = &a->modules[i];
         if ((!at->scale && !at->a) || (inputs && !at->scales_input)) continue;
@@ -21329,7 +21290,7 @@ static bool peft__modules_text(
 
 // Writes adapter_config.json with the keys that old and new versions of HF peft read.
 static bool peft__adapter_config_text(const peft_adapter *a, peft__arena *scratch, peft__string *out) {
-    const peft__method_row *row = peft__method_row_of(a->d.method);
+    const peft__method_row *row = a->method;
     const peft_config *c = &a->model->config;
     peft__adapter_settings s;
     memset(&s, 0, sizeof(s));
@@ -21456,7 +21417,7 @@ static peft_status peft__saved_tensors(
         status = a->encoder[0] ? peft__prompt_result(a, scratch, made)
                                : peft__saved_tensor(a, scratch, i, &made[i]);
     }
-    for (int64_t i = 0; i < peft__module_count(a->model) && !status; i++)
+    for (int64_t i = 0; i < a->module_count && !status; i++)
         if (peft__is_frozen(a, a->modules[i].replacement)) (*list)[(*count)++] = a->modules[i].replacement;
     return status;
 }
@@ -21535,18 +21496,16 @@ static peft_status peft__start_of(
 }
 
 // Refuses settings that nothing can be built from.
-static peft_status peft__settings_check(
-    const peft__keys_reader *r, const peft_model *m, const peft__json *root) {
-    peft__adapter_settings *s = r->out;
-    const peft__json *targets = peft__json_get(root, "target_modules");
-    bool prompts = r->kind & PEFT__VIRTUAL;
-    bool none = (r->kind & PEFT__ADAPTS) && peft__json_is_given(targets) && !s->d.target_modules;
-    int64_t parts = m->config.encoder_decoder ? 2 : 1;
+static void peft__settings_check(peft__config_reader *r, peft__adapter_settings *s) {
+    const peft__json *targets = peft__json_get(r->root, "target_modules");
+    bool prompts = s->kind & PEFT__VIRTUAL;
+    bool none = (s->kind & PEFT__ADAPTS) && peft__json_is_given(targets) && !s->d.target_modules;
+    int64_t parts = s->d.model->config.encoder_decoder ? 2 : 1;
     char what[96] = "";
     int place = prompts ? (int)PEFT__ROW(peft__places, s->place) : 0;
     s->d.prompt_place = (peft_prompt_place)place;
     if (place < 0) PEFT__PRINT(what, "prompt_place is not known: %s", s->place);
-    else if ((r->kind & PEFT__LOW_RANK) && (s->d.r < 1 || !(s->d.alpha >= 0 && s->d.alpha < 1e30f)))
+    else if ((s->kind & PEFT__LOW_RANK) && (s->d.r < 1 || !(s->d.alpha >= 0 && s->d.alpha < 1e30f)))
         PEFT__PRINT(what, "r is %ld, lora_alpha %g", s->d.r, (double)s->d.alpha);
     else if (none && !s->d.target_parameters)
         PEFT__PRINT(what, "target_modules names nothing");
@@ -21557,21 +21516,21 @@ static peft_status peft__settings_check(
     else if (prompts && s->parts && s->parts != parts && (s->parts != 1 || s->d.prompt_place))
         PEFT__PRINT(what, "num_transformer_submodules is %ld", s->parts);
     if (none) s->d.target_modules = "";  // NULL would mean the default
-    return *what ? PEFT__MALFORMED(r->ctx, "%s: %s", r->path, what) : PEFT_OK;
+    if (*what) peft__config_fail(r, PEFT_ERROR_FORMAT, "%s", what);
 }
 
 static peft_status peft__adapter_from_config(peft_model *m, peft__arena *scratch, const peft__json *root,
     const char *path, peft__lora_start *start, peft_adapter **out) {
     peft__adapter_settings s;
     memset(&s, 0, sizeof(s));
-    peft__keys_reader r = {m->ctx, scratch, path, 0, &s, PEFT_OK};
-    r.status = peft__config_method(m->ctx, root, path, &s.d.method);
-    r.kind = peft__method_row_of(s.d.method)->kind;
-    if (!r.status) peft__keys_read(&r, root);
-    if (!r.status) r.status = peft__settings_check(&r, m, root);
-    if (!r.status && (r.kind & PEFT__LOW_RANK)) r.status = peft__start_of(m->ctx, path, s.start, start);
-    if (r.status) return r.status;
+    PEFT__TRY(peft__config_method(m->ctx, root, path, &s.d.method));
+    peft__config_reader r = {m->ctx, path, root, scratch, NULL, NULL, PEFT_OK};
+    s.kind = peft__method_row_of(s.d.method)->kind;
     s.d.model = m;
+    peft__keys_read(&r, &s);
+    if (!r.status) peft__settings_check(&r, &s);
+    if (!r.status && (s.kind & PEFT__LOW_RANK)) r.status = peft__start_of(m->ctx, path, s.start, start);
+    if (r.status) return r.status;
     s.d.activation = (peft_activation_kind)PEFT__MAX(
         PEFT__MIN(s.activation, (int64_t)PEFT_GELU10 + 1), (int64_t)-1);
     peft_status status = peft__adapter_alloc(&s.d, out);
@@ -21767,9 +21726,8 @@ static peft_status peft__gguf_add_module(peft_gguf_writer *w, const peft_adapter
 
 static peft_status peft__adapter_save_gguf(const peft_adapter *a, const char *path) {
     const peft__gguf_family *f = peft__gguf_family_for(a->model);
-    const peft__method_row *row = peft__method_row_of(a->d.method);
-    if (row->kind != PEFT__LOW_RANK || !f)
-        return PEFT__CANNOT(a->ctx, "%s: GGUF holds LoRA adapters, not %s of %s", path, row->info.name,
+    if (a->method->kind != PEFT__LOW_RANK || !f)
+        return PEFT__CANNOT(a->ctx, "%s: GGUF holds LoRA adapters, not %s of %s", path, a->method->info.name,
             a->model->config.model_type);
     peft__arena scratch = PEFT__EMPTY_ARENA(a->ctx);
     int64_t count = 0;
@@ -21781,7 +21739,7 @@ static peft_status peft__adapter_save_gguf(const peft_adapter *a, const char *pa
     if (!status) status = peft_gguf_set_string(w, "general.architecture", f->architecture);
     if (!status) status = peft_gguf_set_string(w, "general.type", "adapter");
     if (!status) status = peft_gguf_set_string(w, "adapter.type", "lora");
-    for (int64_t i = 0; i < peft__module_count(a->model) && !status; i++)
+    for (int64_t i = 0; i < a->module_count && !status; i++)
         if (a->modules[i].used) status = peft__gguf_add_module(w, a, path, i, saved, &alpha);
     if (!status) status = peft_gguf_write(w, path);
     peft_gguf_writer_destroy(w);
@@ -22028,11 +21986,10 @@ static peft_status peft__merge_check(const peft_adapter *a) {
 PEFTDEF peft_status peft_adapter_merge(peft_adapter *a, float scale) {
     PEFT__NEED(NULL, a, "adapter");
     peft_model *m = a->model;
-    const peft__method_row *row = peft__method_row_of(a->d.method);
     if (!(scale > -1e30f && scale < 1e30f))
         return PEFT__REFUSE(a->ctx, "scale: %g is not a number", (double)scale);
-    if (!(row->kind & (PEFT__ADAPTS | PEFT__REPLACES)))
-        return PEFT__CANNOT(a->ctx, "merge: %s has no weights to add it to", row->info.name);
+    if (!(a->method->kind & PEFT__NAMED))
+        return PEFT__CANNOT(a->ctx, "merge: %s has no weights to add it to", a->method->info.name);
     if (a->backup_count) return PEFT__REFUSE(a->ctx, "merge: this adapter is merged already");
     peft_status status = peft__merge_check(a);
     if (status) return status;
@@ -22135,7 +22092,7 @@ static peft_status peft__combine_check(const peft_combine_desc *d) {
             a->d.type != PEFT_F32)
             return PEFT__REFUSE(ctx, "combine: adapter %ld is no plain LoRA in f32 of the same model", k);
         if (!(weight - weight == 0)) return PEFT__REFUSE(ctx, "combine: weight %ld is no number", k);
-        for (int64_t i = 0; i < peft__module_count(a->model); i++) {
+        for (int64_t i = 0; i < a->module_count; i++) {
             const peft__adapted *s = &a->modules[i], *f = &first->modules[i];
             const char *path = peft__module_path(a->model, i);
             if (s->replacement || s->embedding || s->path_bias || s->rows)
@@ -22157,7 +22114,7 @@ static peft_status peft__combined_alloc(const peft_combine_desc *d, peft_adapter
     peft__string ranks = PEFT__EMPTY_STRING(first->ctx);
     bool same = true;
     desc.r = 0;
-    for (int64_t i = 0; i < peft__module_count(first->model); i++) {
+    for (int64_t i = 0; i < first->module_count; i++) {
         if (!first->modules[i].a) continue;
         int64_t r = 0;
         for (int64_t k = 0; k < (d->kind == PEFT_COMBINE_CAT ? d->count : 1); k++)
@@ -22273,7 +22230,7 @@ PEFTDEF peft_status peft_adapter_combine(const peft_combine_desc *d, peft_adapte
     peft_rng_seed(&rng, d->seed);
     peft_status status = peft__combine_check(d);
     if (!status) status = peft__combined_alloc(d, &a);
-    for (int64_t i = 0; !status && i < peft__module_count(a->model); i++) {
+    for (int64_t i = 0; !status && i < a->module_count; i++) {
         const peft__adapted *s = &a->modules[i];
         if (s->a && d->kind == PEFT_COMBINE_CAT) peft__combine_cat(d, i, s);
         if (!s->a || d->kind == PEFT_COMBINE_CAT) continue;
@@ -22299,7 +22256,7 @@ PEFTDEF peft_status peft_prompt_nearest(
     if (pieces) words = PEFT__MIN(words, pieces);  // rows beyond the tokenizer's are padding
     if (!a->prompt || a->part.prefix)
         return PEFT__CANNOT(ctx, "nearest tokens: %s has no virtual tokens among the words",
-            peft__method_row_of(a->d.method)->info.name);
+            a->method->info.name);
     if (token < 0 || token >= a->prompt->rows || k < 1 || k > words)
         return PEFT__REFUSE(
             ctx, "nearest tokens: %ld of virtual token %ld of %ld", k, token, a->prompt->rows);
@@ -22317,8 +22274,7 @@ PEFTDEF peft_status peft_prompt_nearest(
         int64_t at = found < k ? found++ : k - 1;
         for (; at > 0 && distances[at - 1] > distance; at--)
             distances[at] = distances[at - 1], ids[at] = ids[at - 1];
-        distances[at] = distance;
-        ids[at] = (int32_t)i;
+        distances[at] = distance, ids[at] = (int32_t)i;
     }
     peft__arena_free(&scratch);
     return status;
