@@ -20748,37 +20748,6 @@ static void peft__orthonormalize(peft_context *ctx, float *q, int64_t k, int64_t
     }
 }
 
-// Rotates columns p and q (step k) or rows p and q (step 1) of x [k, k]: (c x_p - s x_q, s x_p + c x_q).
-static void peft__rotate(double *x, int64_t k, int64_t step, int64_t p, int64_t q, double c, double s) {
-    int64_t across = step == 1 ? k : 1;
-    for (int64_t i = 0; i < k; i++) {
-        double u = x[i * step + p * across], v = x[i * step + q * across];
-        x[i * step + p * across] = c * u - s * v;
-        x[i * step + q * across] = s * u + c * v;
-    }
-}
-
-// Eigenvalues and eigenvectors of the symmetric g [k, k] by Jacobi's rotations. The values end on g's
-// diagonal, the vectors in the columns of e [k, k].
-static void peft__eigen(double *g, double *e, int64_t k) {
-    for (int64_t i = 0; i < k * k; i++) e[i] = i % (k + 1) == 0;
-    for (int sweep = 0; sweep < 30; sweep++) {
-        double off = 0, all = 0;
-        for (int64_t i = 0; i < k * k; i++) *(i % (k + 1) == 0 ? &all : &off) += g[i] * g[i];
-        if (off <= 1e-24 * all) return;
-        for (int64_t p = 0; p < k; p++)
-            for (int64_t q = p + 1; q < k; q++) {
-                if (g[p * k + q] == 0) continue;
-                double theta = (g[q * k + q] - g[p * k + p]) / (2 * g[p * k + q]);
-                double t = (theta >= 0 ? 1 : -1) / (fabs(theta) + sqrt(theta * theta + 1));
-                double c = 1 / sqrt(t * t + 1), s = t * c;
-                peft__rotate(g, k, k, p, q, c, s);
-                peft__rotate(e, k, k, p, q, c, s);
-                peft__rotate(g, k, 1, p, q, c, s);
-            }
-    }
-}
-
 // How A and B begin, by HF's names (init_lora_weights): as new ones, or taken out of the base's weights.
 typedef enum { PEFT__START_PLAIN, PEFT__START_PISSA, PEFT__START_OLORA } peft__lora_start;
 
@@ -20790,39 +20759,39 @@ static const struct {
     {"orthogonal", PEFT__START_PLAIN}, {"eva", PEFT__START_PLAIN}, {"lora_ga", PEFT__START_PLAIN},
     {"mica", PEFT__START_PLAIN}};
 
-// Input: u [k, m] with orthonormal rows, and v [k, n] = u W. Rotates both so that row i belongs to the i-th
-// largest singular value, sigma[i], and makes v's rows unit vectors. The rotation consists of the
-// eigenvectors of v v^T. Scratch: g [2, k, k], row [k].
+// Turns rows x and y [n] by an angle, in three shears: (c x + s y, c y - s x).
+static void peft__turn_rows(peft_context *ctx, float *x, float *y, int64_t n, double angle) {
+    float t = (float)tan(angle / 2);
+    peft__axpy(ctx, x, t, y, n);
+    peft__axpy(ctx, y, (float)-sin(angle), x, n);
+    peft__axpy(ctx, x, t, y, n);
+}
+
+// Input: u [k, m] with orthonormal rows, and v [k, n] = u W. Turns pairs of rows of v, and those of u with
+// them, until v's are orthogonal and descend in length (one-sided Jacobi: Hestenes 1958). Then row i belongs
+// to the i-th largest singular value, sigma[i], and v's rows are made unit vectors.
 static void peft__singular_rows(
-    float *u, int64_t m, float *v, int64_t n, int64_t k, double *g, float *row, float *sigma) {
-    double *e = g + k * k;
-    for (int64_t i = 0; i < k * k; i++) {
-        g[i] = 0;
-        for (int64_t c = 0; c < n; c++) g[i] += (double)v[i / k * n + c] * (double)v[i % k * n + c];
+    peft_context *ctx, float *u, int64_t m, float *v, int64_t n, int64_t k, float *sigma) {
+    bool turned = true;
+    for (int sweep = 0; sweep < 30 && turned; sweep++) {
+        turned = false;
+        for (int64_t p = 0; p < k; p++)
+            for (int64_t q = p + 1; q < k; q++) {
+                float *x = v + p * n, *y = v + q * n;
+                double xx = (double)peft__dot(ctx, x, x, n), yy = (double)peft__dot(ctx, y, y, n),
+                       xy = (double)peft__dot(ctx, x, y, n);
+                if (fabs(xy) <= 1e-7 * sqrt(xx * yy) && xx >= yy * (1 - 1e-6)) continue;
+                double angle = atan2(2 * xy, xx - yy) / 2;  // after it x y = 0 and |x| >= |y|
+                peft__turn_rows(ctx, x, y, n, angle);
+                peft__turn_rows(ctx, u + p * m, u + q * m, m, angle);
+                turned = true;
+            }
     }
-    peft__eigen(g, e, k);
-    for (int64_t i = 0; i < k; i++) {  // selection sort: the largest eigenvalue left goes to column i
-        int64_t best = i;
-        for (int64_t j = i + 1; j < k; j++)
-            if (g[j * k + j] > g[best * k + best]) best = j;
-        double value = g[best * k + best];
-        g[best * k + best] = g[i * k + i];
-        sigma[i] = (float)sqrt(PEFT__MAX(value, 0.0));
-        for (int64_t j = 0; j < k; j++) {
-            double vector = e[j * k + best];
-            e[j * k + best] = e[j * k + i];
-            e[j * k + i] = vector;
-        }
-    }
-    for (int64_t c = 0; c < m + n; c++) {  // each column of u and of v is multiplied by e^T
-        int64_t width = c < m ? m : n;
-        float *x = c < m ? u + c : v + c - m;
-        for (int64_t i = 0; i < k; i++) {
-            double sum = 0;
-            for (int64_t j = 0; j < k; j++) sum += e[j * k + i] * (double)x[j * width];
-            row[i] = (float)sum;
-        }
-        for (int64_t i = 0; i < k; i++) x[i * width] = c < m ? row[i] : sigma[i] > 0 ? row[i] / sigma[i] : 0;
+    for (int64_t i = 0; i < k; i++) {
+        double norm = 0;
+        for (int64_t c = 0; c < n; c++) norm += (double)v[i * n + c] * (double)v[i * n + c];
+        sigma[i] = (float)sqrt(norm);
+        peft__scale_in_place(ctx, v + i * n, norm > 0 ? 1 / sigma[i] : 0, n);
     }
 }
 
@@ -20848,9 +20817,9 @@ enum { PEFT__SVD_ROUNDS = 64 };
 static peft_status peft__svd(peft_context *ctx, const float *w, int64_t m, int64_t n, int64_t r, int64_t k,
     peft_rng *rng, float *u, float *sigma, float *v) {
     peft__matrix W = peft__dense(w, m, n), U = peft__dense(u, k, m), V = peft__dense(v, k, n);
-    double *g = PEFT__CALLOC(ctx, 2 * k * k, double), away = 1;
-    float *before = PEFT__CALLOC(ctx, r * m + PEFT__MAX(m, k), float);
-    peft_status status = g && before ? PEFT_OK : PEFT_ERROR_MEMORY;
+    double away = 1;
+    float *before = PEFT__CALLOC(ctx, (r + 1) * m, float);
+    peft_status status = before ? PEFT_OK : PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < k * n; i++) v[i] = (float)peft_rng_normal(rng);
     for (int round = 0; round < PEFT__SVD_ROUNDS && !status && (round < 4 || away > 2e-6); round++) {
         peft__orthonormalize(ctx, v, k, n);
@@ -20858,11 +20827,10 @@ static peft_status peft__svd(peft_context *ctx, const float *w, int64_t m, int64
         peft__orthonormalize(ctx, u, k, m);
         if (!status) status = peft__matmul(ctx, V, 0, 1, U, W);
         if (status || (round % 4 != 3 && round + 1 < PEFT__SVD_ROUNDS)) continue;
-        peft__singular_rows(u, m, v, n, k, g, before + r * m, sigma);
+        peft__singular_rows(ctx, u, m, v, n, k, sigma);
         away = peft__subspace_distance(ctx, u, before, r, m, before + r * m);
         peft__copy_floats(before, u, r * m);
     }
-    peft__free(ctx, g);
     peft__free(ctx, before);
     return status;
 }
