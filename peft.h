@@ -10564,6 +10564,8 @@ PEFT__NOINLINE void peft__put_little_endian(peft__string *out, uint64_t v, int b
     }
 }
 
+#define PEFT__MISSING(ctx, ...) peft__fail(ctx, PEFT_ERROR_MISSING, __VA_ARGS__)
+
 // An error with the file's path before the message.
 #define PEFT__FILE_BAD(f, ...) peft__fail_at((f)->ctx, PEFT_ERROR_FORMAT, (f)->path, __VA_ARGS__)
 #define PEFT__FILE_CANNOT(f, ...) peft__fail_at((f)->ctx, PEFT_ERROR_UNSUPPORTED, (f)->path, __VA_ARGS__)
@@ -10756,7 +10758,7 @@ static const void *peft__quant_part_data(peft__quant_reader *r, const char *suff
     int64_t i = name ? peft__map_get(&a->by_name, name, strlen(name), -1) : -1;
     if (!name) r->status = PEFT_ERROR_MEMORY;
     else if (i < 0)
-        r->status = peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing", r->path, name);
+        r->status = PEFT__MISSING(a->ctx, "%s: tensor %s is missing", r->path, name);
     if (i < 0) return NULL;
     peft__stored *s = &a->stored[i];
     if (!s->data || (s->dtype != dtype && !(any && s->dtype < PEFT__DTYPE_U8)) || s->bytes != bytes ||
@@ -10818,8 +10820,7 @@ static peft_status peft__archive_join_weight(peft_archive *a, int64_t i, const s
     if (!r.weight || !q) return PEFT_ERROR_MEMORY;
     int64_t at = peft__map_get(&a->by_name, r.weight, n, -1);
     if (at < 0)
-        return peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing, its quant_state is there",
-            r.path, r.weight);
+        return PEFT__MISSING(a->ctx, "%s: tensor %s is missing, its quant_state is there", r.path, r.weight);
     peft_tensor *t = &a->tensors[at];
     if (t->quant)
         return PEFT__MALFORMED(a->ctx, "%s: tensor %s has two quant_states", r.path, r.weight);
@@ -10895,8 +10896,7 @@ static peft_status peft__archive_open_index(peft_archive *a, const char *index) 
     }
     for (const peft__json *e = map->child; e && !status; e = e->next)
         if (peft__map_get(&a->by_name, e->key, e->key_length, -1) < 0)
-            status = peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is not in %s", index, e->key,
-                e->string);
+            status = PEFT__MISSING(a->ctx, "%s: tensor %s is not in %s", index, e->key, e->string);
     peft__map_free(&files);
     return status;
 }
@@ -12381,7 +12381,7 @@ static peft_status peft__gguf_config_field(const peft_gguf *g, const char *archi
         fraction = row->use == PEFT__FRACTION, factor = row->use == PEFT__FACTOR;
     if (peft__map_get(&g->keys, key, strlen(key), -1) < 0) {
         bool required = (row->use == PEFT__SIZE || fraction) && !row->types;
-        return required ? peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no key %s", g->path, key) : PEFT_OK;
+        return required ? PEFT__MISSING(g->ctx, "%s: no key %s", g->path, key) : PEFT_OK;
     }
     peft__string_format(json, ",\"%s\":", row->keys);
     double v = peft_gguf_number(g, key, -1);
@@ -12584,7 +12584,7 @@ static peft_status peft__gguf_config(const peft_gguf *g, peft__string *json) {
     const peft__setting *row;
     PEFT__TRY(peft__gguf_model_family(g, &f));
     const peft_gguf_tensor *embedding = peft_gguf_find(g, "token_embd.weight");
-    if (!embedding) return peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no tensor token_embd.weight", g->path);
+    if (!embedding) return PEFT__MISSING(g->ctx, "%s: no tensor token_embd.weight", g->path);
     bool mistral = strcmp(f->model_type, "llama") == 0 && peft__gguf_size(g, f, "attention.sliding_window");
     bool umt5 = peft_gguf_find(g, "enc.blk.1.attn_rel_b.weight") != NULL;
     const char *type = mistral ? "mistral" : umt5 ? "umt5" : f->model_type;
@@ -16733,6 +16733,9 @@ PEFT__NOINLINE void peft__config_fail(peft__config_reader *r, peft_status status
     r->status = peft__fail(r->ctx, status, "%s: %s", r->path, text);
 }
 
+#define PEFT__CONFIG_BAD(r, ...) peft__config_fail(r, PEFT_ERROR_FORMAT, __VA_ARGS__)
+#define PEFT__CONFIG_CANNOT(r, ...) peft__config_fail(r, PEFT_ERROR_UNSUPPORTED, __VA_ARGS__)
+
 // Fails for a key. FORMAT: its value is malformed; UNSUPPORTED: what it asks for is not computed here.
 static void peft__config_wrong(
     peft__config_reader *r, peft_status status, const char *key, const peft__json *v, const char *what) {
@@ -16742,13 +16745,16 @@ static void peft__config_wrong(
         given ? peft__json_show(v, text) : "missing", what);
 }
 
+#define PEFT__VALUE_BAD(r, ...) peft__config_wrong(r, PEFT_ERROR_FORMAT, __VA_ARGS__)
+#define PEFT__VALUE_CANNOT(r, ...) peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, __VA_ARGS__)
+
 // The value of a key, if it is given and of a type; else NULL, and a failure if it is of another type.
 static const peft__json *peft__config_value(
     peft__config_reader *r, const peft__json *object, const char *key, peft__json_type type) {
     const peft__json *v = peft__json_get(object, key);
     if (peft__json_is(v, type)) return v;
     if (peft__json_is_given(v))
-        peft__config_wrong(r, PEFT_ERROR_FORMAT, key, v,
+        PEFT__VALUE_BAD(r, key, v,
             type == PEFT__JSON_BOOL     ? "that is neither true nor false"
             : type == PEFT__JSON_STRING ? "it has to be a name"
             : type == PEFT__JSON_NUMBER ? "that is no number"
@@ -16772,7 +16778,7 @@ static double peft__config_positive(
     peft__config_reader *r, const peft__json *object, const char *key, double missing) {
     const peft__json *v = peft__config_value(r, object, key, PEFT__JSON_NUMBER);
     if (!v || (v->number > 0 && v->number < 1e15)) return v ? v->number : missing;
-    peft__config_wrong(r, PEFT_ERROR_FORMAT, key, v, "it has to be above 0");
+    PEFT__VALUE_BAD(r, key, v, "it has to be above 0");
     return missing;
 }
 
@@ -16780,7 +16786,7 @@ static int64_t peft__config_whole(peft__config_reader *r, const char *key, int64
     const peft__json *v = peft__config_value(r, r->root, key, PEFT__JSON_NUMBER);
     if (v && v->number >= (double)least && v->number <= 1 << 24 && v->number == floor(v->number))
         return (int64_t)v->number;
-    if (v) peft__config_wrong(r, PEFT_ERROR_FORMAT, key, v, "it has to be a whole number above 0");
+    if (v) PEFT__VALUE_BAD(r, key, v, "it has to be a whole number above 0");
     return missing;
 }
 
@@ -16793,7 +16799,7 @@ static void peft__config_check_key(peft__config_reader *r, const peft__json *v) 
     if (v->type == PEFT__JSON_NULL || v->key[0] == '_' || (row && !fixed && row->use != PEFT__NOTED)) return;
     if ((fixed && !other) || (!fixed && strstr(v->key, "dropout"))) return;
     if (other || (!row && !off))
-        peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, v->key, v, other
+        PEFT__VALUE_CANNOT(r, v->key, v, other
             ? "that is another function than the one that is computed here"
             : "the key is unknown and may stand for another function; where it does not, take it out");
     else
@@ -16822,7 +16828,7 @@ static void peft__config_set(peft__config_reader *r, const peft__setting *row) {
         : factor     ? x >= 1e-30 && x <= 1e9
                      : x >= 0 && x <= 1 - 1e-9;
     if (!fits && (given || !missing))
-        peft__config_wrong(r, PEFT_ERROR_FORMAT, row->keys, v,
+        PEFT__VALUE_BAD(r, row->keys, v,
             size         ? "it has to be a whole number from 1 to 16777216"
                 : token  ? "that is no token"
                 : factor ? "it has to be above 0"
@@ -16845,8 +16851,7 @@ static void peft__config_activation(peft__config_reader *r, const char *key, con
         r->c->activation = table[i].kind;
         return;
     }
-    peft__config_fail(r, PEFT_ERROR_UNSUPPORTED,
-        "%s is \"%s\": an activation function that is not computed here", key, name);
+    PEFT__CONFIG_CANNOT(r, "%s is \"%s\": an activation function that is not computed here", key, name);
 }
 
 static void peft__t5_config(peft__config_reader *r) {
@@ -16857,7 +16862,7 @@ static void peft__t5_config(peft__config_reader *r) {
     if (!c->decoder_layers) c->decoder_layers = c->layers;
     if (c->decoder_start_id < 0) c->decoder_start_id = c->pad_id;
     if (c->buckets < 4 || c->buckets > 4096 || c->max_distance <= c->buckets / 2)
-        peft__config_fail(r, PEFT_ERROR_FORMAT, "%ld relative attention buckets up to distance %ld",
+        PEFT__CONFIG_BAD(r, "%ld relative attention buckets up to distance %ld",
             c->buckets, c->max_distance);
     // Transformers 5 writes `scale_decoder_outputs`, and ties the head if the checkpoint has none of its own.
     // Before, tie_word_embeddings meant both, and mT5 was not scaled unless it was true.
@@ -16886,7 +16891,7 @@ static void peft__config_ends(peft__config_reader *r, const char *key) {
     for (v = list ? v->child : v; v && !r->status; v = list ? v->next : NULL) {
         double x = v->type == PEFT__JSON_NUMBER ? v->number : -2;
         if (!(x == floor(x) && x >= -1 && x <= INT32_MAX)) {
-            peft__config_wrong(r, PEFT_ERROR_FORMAT, key, v, "that is no token");
+            PEFT__VALUE_BAD(r, key, v, "that is no token");
             return;
         }
         int32_t id = (int32_t)x;
@@ -16898,7 +16903,7 @@ static void peft__config_ends(peft__config_reader *r, const char *key) {
         if (known) continue;
         if (c->eos_id < 0) c->eos_id = id;
         else if (c->more_end_count < PEFT__COUNT(c->more_ends)) c->more_ends[c->more_end_count++] = id;
-        else peft__config_fail(r, PEFT_ERROR_UNSUPPORTED, "more than %d end tokens", c->more_end_count + 1);
+        else PEFT__CONFIG_CANNOT(r, "more than %d end tokens", c->more_end_count + 1);
     }
 }
 
@@ -16929,8 +16934,7 @@ static void peft__rope_check(
         const peft__json *v = peft__json_get(rope, key);
         bool null = row == &peft__rope_rows[PEFT_ROPE_YARN] && peft__json_is(v, PEFT__JSON_NULL);
         if (!null && !peft__json_is(v, PEFT__JSON_NUMBER))
-            peft__config_fail(
-                r, PEFT_ERROR_FORMAT, "rotary positions of type \"%s\" need a number %s", row->type, key);
+            PEFT__CONFIG_BAD(r, "rotary positions of type \"%s\" need a number %s", row->type, key);
     }
     for (const peft__json *v = rope->child; v; v = v->next) {
         bool known = v->type == PEFT__JSON_NULL || peft__is_listed(row->required, v->key) ||
@@ -16938,8 +16942,7 @@ static void peft__rope_check(
             peft__is_listed("rope_type,type,rope_theta,partial_rotary_factor", v->key);
         bool one = v->type == PEFT__JSON_NUMBER && v->number == 1 && strcmp(v->key, "factor") == 0;
         if (!known && !one)
-            peft__config_wrong(
-                r, PEFT_ERROR_UNSUPPORTED, v->key, v, "rotary positions of this type have no such key");
+            PEFT__VALUE_CANNOT(r, v->key, v, "rotary positions of this type have no such key");
     }
 }
 
@@ -16953,8 +16956,7 @@ static const float *peft__rope_list(peft__config_reader *r, const peft__json *ro
         v = v->next)
         out[n++] = (float)v->number;
     if (n < half || v)
-        peft__config_fail(
-            r, PEFT_ERROR_FORMAT, "%s of longrope has to be a list of %ld numbers above 0", key, half);
+        PEFT__CONFIG_BAD(r, "%s of longrope has to be a list of %ld numbers above 0", key, half);
     return out;
 }
 
@@ -16967,11 +16969,10 @@ static void peft__rope_long(peft__config_reader *r, const peft__json *rope) {
         double top = peft__config_positive(r, r->root, key, 4096);
         const peft__json *v = peft__json_get(rope, key);
         if (peft__json_is_given(v) && old != top)
-            peft__config_wrong(
-                r, PEFT_ERROR_UNSUPPORTED, key, v, "config.json says another one at the top");
+            PEFT__VALUE_CANNOT(r, key, v, "config.json says another one at the top");
         old = top;
     }
-    if (old < 2) peft__config_fail(r, PEFT_ERROR_FORMAT, "%s is %g", key, old);
+    if (old < 2) PEFT__CONFIG_BAD(r, "%s is %g", key, old);
     if (r->status) return;
     double factor = peft__config_positive(r, rope, "factor", (double)c->max_positions / old);
     c->rope_original = old;
@@ -16999,8 +17000,7 @@ static void peft__rope_scaling(peft__config_reader *r, const peft__json *rope) {
     bool phi3 = r->family == &peft__phi3_family, yarn = kind == PEFT_ROPE_YARN;
     if (phi3 && peft__is_listed("su,yarn", type)) kind = PEFT_ROPE_LONG;
     if (kind < 0 || (phi3 && kind != PEFT_ROPE_DEFAULT && kind != PEFT_ROPE_LONG))
-        peft__config_fail(
-            r, PEFT_ERROR_UNSUPPORTED, "rotary positions of rope_type \"%s\" are not computed here", type);
+        PEFT__CONFIG_CANNOT(r, "rotary positions of rope_type \"%s\" are not computed here", type);
     else peft__rope_check(r, &peft__rope_rows[kind], rope);
     if (r->status || kind == PEFT_ROPE_DEFAULT) return;
     c->rope = (peft_rope_kind)kind;
@@ -17016,7 +17016,7 @@ static void peft__rope_scaling(peft__config_reader *r, const peft__json *rope) {
     if (yarn) c->rope_attention = peft__yarn_attention(r, rope, c->rope_factor);
     c->rope_exact = !peft__config_bool(r, rope, "truncate", true);
     if (c->rope_high <= c->rope_low || (yarn && c->rope_theta <= 1))
-        peft__config_fail(r, PEFT_ERROR_FORMAT,
+        PEFT__CONFIG_BAD(r,
             "rotary positions of type \"%s\" with factors %g and %g and base %g", type, c->rope_low,
             c->rope_high, c->rope_theta);
 }
@@ -17033,12 +17033,12 @@ static double peft__rope_number(
         if (!peft__json_is_given(v)) continue;
         if (!first && i < 2) first = v;
         if (!(v->type == PEFT__JSON_NUMBER && v->number >= 0 && v->number < 1e15)) {
-            peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, v->key, v, "rotary positions cannot have that");
+            PEFT__VALUE_CANNOT(r, v->key, v, "rotary positions cannot have that");
             return missing;
         }
         double taken = first ? first->number : missing;
         if (v->number != taken)
-            peft__config_fail(r, PEFT_ERROR_UNSUPPORTED, "%s is %g: transformers takes %g, from %s", v->key,
+            PEFT__CONFIG_CANNOT(r, "%s is %g: transformers takes %g, from %s", v->key,
                 v->number, taken, first ? first->key : top);
     }
     return first ? first->number : missing;
@@ -17052,11 +17052,11 @@ static const peft__json *peft__rope_of_full_layers(peft__config_reader *r, const
     bool apart = rope && strcmp(rope->key, "rope_parameters") == 0;
     for (const peft__json *v = apart ? rope->child : NULL; v; v = v->next)
         if ((v != full && v != local) || v->type != PEFT__JSON_OBJECT)
-            peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, v->key, v,
+            PEFT__VALUE_CANNOT(r, v->key, v,
                 "Gemma 3's rope_parameters are those of full_attention and of sliding_attention");
     const char *type = peft__json_text(local, "rope_type", "default");
     if (strcmp(type, "default") != 0)
-        peft__config_fail(r, PEFT_ERROR_UNSUPPORTED,
+        PEFT__CONFIG_CANNOT(r,
             "sliding_attention has rotary positions of rope_type \"%s\", which is not computed here", type);
     if (local && !r->status) peft__rope_check(r, &peft__rope_rows[0], local);
     r->c->local_theta = peft__config_positive(
@@ -17071,8 +17071,7 @@ static void peft__rope_config(peft__config_reader *r, bool neox) {
     const peft__json *now = peft__json_get(r->root, "rope_parameters");
     bool gemma3 = r->family == &peft__gemma3_family;
     if (rope && now && rope->child && now->child)
-        peft__config_wrong(
-            r, PEFT_ERROR_UNSUPPORTED, "rope_scaling", rope, "rope_parameters says the same; take one out");
+        PEFT__VALUE_CANNOT(r, "rope_scaling", rope, "rope_parameters says the same; take one out");
     if (!rope || peft__json_is_empty(rope)) rope = now;
     if (rope) rope = peft__config_value(r, r->root, rope->key, PEFT__JSON_OBJECT);
     if (gemma3 && !r->status) rope = peft__rope_of_full_layers(r, rope);
@@ -17090,14 +17089,14 @@ static void peft__rope_config(peft__config_reader *r, bool neox) {
     if (odd) c->rope_theta = pow(c->rope_theta, 1 + 1 / (double)c->rotary++);
     bool whole = part == 1 || neox || r->family == &peft__phi3_family;
     if (!(part <= 1) || c->rotary % 2 || !whole || !(c->rope_theta > 0))
-        peft__config_fail(r, PEFT_ERROR_UNSUPPORTED,
+        PEFT__CONFIG_CANNOT(r,
             "rotary positions of base %g (rope_theta) in a part %g (partial_rotary_factor, rotary_pct) of "
             "heads of %ld: %s",
             c->rope_theta, part, c->d_kv,
             whole ? "it has to be an even number of each" : "this family has them whole");
     else if (rope) peft__rope_scaling(r, rope);
     if (odd && (c->rope == PEFT_ROPE_DYNAMIC || c->rope == PEFT_ROPE_YARN))
-        peft__config_fail(r, PEFT_ERROR_UNSUPPORTED,
+        PEFT__CONFIG_CANNOT(r,
             "rotary positions of this rope_type in an odd number of dimensions, %ld", c->rotary - 1);
 }
 
@@ -17106,7 +17105,7 @@ static const peft__json *peft__config_layers(peft__config_reader *r, const char 
     const peft__json *v = peft__json_get(r->root, key);
     int64_t count = r->c->decoder_layers, n = peft__json_is(v, PEFT__JSON_ARRAY) ? (int64_t)v->length : 0;
     if (peft__json_is_given(v) && n != count && !(longer && n > count))
-        peft__config_wrong(r, PEFT_ERROR_FORMAT, key, v, "it has to have one item per layer");
+        PEFT__VALUE_BAD(r, key, v, "it has to have one item per layer");
     return n ? v->child : NULL;
 }
 
@@ -17120,7 +17119,7 @@ static void peft__rotated_config(peft__config_reader *r) {
     for (int64_t i = 0; i < c->decoder_layers && !r->status; i++, v = v ? v->next : NULL) {
         rotated[i] = v ? v->number != 0 : (i + 1) % interval != 0;
         if (v && (v->type != PEFT__JSON_NUMBER || (v->number != 0 && v->number != 1)))
-            peft__config_wrong(r, PEFT_ERROR_FORMAT, "an item of no_rope_layers", v, "it has to be 0 or 1");
+            PEFT__VALUE_BAD(r, "an item of no_rope_layers", v, "it has to be 0 or 1");
     }
     c->rotated = rotated;
 }
@@ -17146,7 +17145,7 @@ static void peft__window_config(peft__config_reader *r) {
              full = peft__json_is_text(v, "full_attention");
         // where transformers does not read layer_types, they must agree with what it computes
         if ((!sliding && !full) || (sliding && !c->window) || (!listed && sliding != windowed[i]))
-            peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, "an item of layer_types", v,
+            PEFT__VALUE_CANNOT(r, "an item of layer_types", v,
                 "that does not go with the model's sliding_window");
         windowed[i] = sliding;
     }
@@ -17170,13 +17169,11 @@ static void peft__decoder_config(peft__config_reader *r) {
     c->gemma = peft__is_gemma(r->family);
     c->decoder_start_id = c->bos_id;
     if (c->d_kv == 0 && c->d_model % c->heads)
-        peft__config_fail(
-            r, PEFT_ERROR_FORMAT, "%ld features do not divide into %ld heads", c->d_model, c->heads);
+        PEFT__CONFIG_BAD(r, "%ld features do not divide into %ld heads", c->d_model, c->heads);
     if (c->d_kv == 0) c->d_kv = c->d_model / c->heads;
     if (c->kv_heads == 0) c->kv_heads = c->heads;
     if (c->heads % c->kv_heads)
-        peft__config_fail(
-            r, PEFT_ERROR_FORMAT, "%ld heads share %ld key heads unevenly", c->heads, c->kv_heads);
+        PEFT__CONFIG_BAD(r, "%ld heads share %ld key heads unevenly", c->heads, c->kv_heads);
     double scalar = (double)c->d_kv;
     if (c->gemma) scalar = peft__config_positive(r, r->root, "query_pre_attn_scalar", 256);
     if (strcmp(c->model_type, "granite") != 0) c->scale = (float)(1 / sqrt(scalar));
@@ -17198,10 +17195,9 @@ static void peft__config_supported(peft__config_reader *r) {
     const char *method = peft__json_text(q, "quant_method", "bitsandbytes");
     bool eight = peft__json_bool(q, "load_in_8bit", false) || peft__json_bool(q, "_load_in_8bit", false);
     if (v && (v->type != PEFT__JSON_STRING || !peft__is_listed(r->family->architectures, v->string)))
-        peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, "architectures", v,
-            "only models that continue a text are computed here");
+        PEFT__VALUE_CANNOT(r, "architectures", v, "only models that continue a text are computed here");
     if (peft__json_is_given(q) && (strcmp(method, "bitsandbytes") != 0 || eight))
-        peft__config_fail(r, PEFT_ERROR_UNSUPPORTED,
+        PEFT__CONFIG_CANNOT(r,
             "quantization_config: weights of quant_method %s%s cannot be read; only bitsandbytes in 4 bits",
             method, eight ? " in 8 bits (load_in_8bit)" : "");
 }
@@ -17211,7 +17207,7 @@ static peft_status peft__config_parse(peft_context *ctx, const peft__json *root,
     const char *type = peft__json_text(root, "model_type", "");
     peft__config_reader r = {ctx, path, root, arena, NULL, c, PEFT_OK};
     memset(c, 0, sizeof(*c));
-    if (!peft__json_is(root, PEFT__JSON_OBJECT)) peft__config_fail(&r, PEFT_ERROR_FORMAT, "not an object");
+    if (!peft__json_is(root, PEFT__JSON_OBJECT)) PEFT__CONFIG_BAD(&r, "not an object");
     char known[256] = "";
     for (int64_t i = 0; i < PEFT__COUNT(peft__families); i++) {
         if (peft__is_listed(peft__families[i]->types, type)) r.family = peft__families[i];
@@ -17220,7 +17216,7 @@ static peft_status peft__config_parse(peft_context *ctx, const peft__json *root,
     }
     *family = r.family;
     if (!r.family)
-        peft__config_fail(&r, PEFT_ERROR_UNSUPPORTED, "model_type \"%s\" is not one of %s", type, known);
+        PEFT__CONFIG_CANNOT(&r, "model_type \"%s\" is not one of %s", type, known);
     if (r.status) return r.status;
     c->model_type = type;
     c->encoder_decoder = r.family->encoder.block != NULL;
@@ -17232,8 +17228,7 @@ static peft_status peft__config_parse(peft_context *ctx, const peft__json *root,
             peft__setting_of(r.family, type, row->keys, false) == row)
             peft__config_set(&r, row);
     if (c->layers > 1 << 14 || c->decoder_layers > 1 << 14 || c->d_kv > 1 << 16)
-        peft__config_fail(&r, PEFT_ERROR_FORMAT,
-            "%ld blocks with heads of %ld features: more than 16384 or 65536",
+        PEFT__CONFIG_BAD(&r, "%ld blocks with heads of %ld features: more than 16384 or 65536",
             PEFT__MAX(c->layers, c->decoder_layers), c->d_kv);
     if (!r.status && c->encoder_decoder) peft__t5_config(&r);
     else if (!r.status) peft__decoder_config(&r);
@@ -17245,7 +17240,7 @@ static peft_status peft__config_parse(peft_context *ctx, const peft__json *root,
     if (c->pad_id < 0) c->pad_id = c->eos_id;
     if (c->encoder_decoder &&
         (c->eos_id < 0 || c->decoder_start_id < 0 || c->decoder_start_id >= c->vocab_size))
-        peft__config_fail(&r, PEFT_ERROR_FORMAT,
+        PEFT__CONFIG_BAD(&r,
             "no eos_token_id or decoder_start_token_id within the vocabulary of %ld", c->vocab_size);
     return r.status;
 }
@@ -17581,7 +17576,7 @@ static peft_status peft__model_read_tensor(
     peft_model *m, const peft_model_desc *d, peft_tensor *t, bool *used) {
     const peft_tensor *s = peft__checkpoint_find(m, t);
     if (!s)
-        return peft__fail(m->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing%s", m->folder, t->name,
+        return PEFT__MISSING(m->ctx, "%s: tensor %s is missing%s", m->folder, t->name,
             t != m->head ? "" : ", and tie_word_embeddings is false: without head it cannot continue texts");
     if (!s->data)
         return PEFT__CANNOT(
@@ -17848,6 +17843,8 @@ typedef struct peft__folder {
     int count;
 } peft__folder;
 
+#define PEFT__FOLDER_FAIL(f, ...) peft__fail_at((f)->ctx, PEFT_ERROR_IO, (f)->path, __VA_ARGS__)
+
 #if PEFT__MMAP
 static bool peft__folder_owns(const peft__folder *f, const char *name) {
     for (const char *const *own = f->own; *own; own++) {
@@ -17897,14 +17894,13 @@ static peft_status peft__folder_stage(peft__folder *f) {
     for (int tries = 0; tries < 100; tries++) {
         if (peft__make_folder(f->ctx, f->beside)) {
             if (f->there && (errno == EACCES || errno == EPERM || errno == EROFS)) return PEFT_OK;
-            return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: %s", f->path, strerror(errno));
+            return PEFT__FOLDER_FAIL(f, "%s", strerror(errno));
         }
         f->lock = open(f->beside, O_RDONLY);
         if (f->lock < 0 && errno == ENOENT) continue;
         if (f->lock < 0) break;
         if (flock(f->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
-            return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: another run is writing it (%s)", f->path,
-                f->beside);
+            return PEFT__FOLDER_FAIL(f, "another run is writing it (%s)", f->beside);
         bool ours = stat(f->beside, &named) == 0 && fstat(f->lock, &held) == 0 &&
             held.st_dev == named.st_dev && held.st_ino == named.st_ino;
         if (ours) {
@@ -17917,7 +17913,7 @@ static peft_status peft__folder_stage(peft__folder *f) {
         close(f->lock);
     }
     rmdir(f->beside);  // if it is empty
-    return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: cannot be written: %s is in the way", f->path, f->beside);
+    return PEFT__FOLDER_FAIL(f, "cannot be written: %s is in the way", f->beside);
 }
 
 // Gives the stage the folder's name: in one step if the system can exchange names, else by way of
@@ -17937,13 +17933,13 @@ static peft_status peft__folder_swap(peft__folder *f) {
         errno = why;
     }
     if (!done) {
-        peft__fail(f->ctx, PEFT_ERROR_IO, "%s: cannot be replaced: %s", f->path, strerror(errno));
+        PEFT__FOLDER_FAIL(f, "cannot be replaced: %s", strerror(errno));
         peft__folder_clear(f, f->stage, NULL, true);
         return PEFT_ERROR_IO;
     }
     if (f->there && !peft__folder_clear(f, old, f->path, true))
-        return peft__fail(f->ctx, PEFT_ERROR_IO, "%s is written, but what it had before stays in %s: %s",
-            f->path, old, strerror(errno));
+        return PEFT__FOLDER_FAIL(f, "is written, but what it had before stays in %s: %s", old,
+            strerror(errno));
     return peft__sync_parent(f->ctx, f->path);
 }
 #endif
@@ -18499,7 +18495,7 @@ static peft_status peft__grown_tokenizer(const peft_grow_desc *d, peft_tokenizer
     bool whole = t && t->whole;  // the tokenizer was read from a tokenizer.json
     int64_t added = 0;
     if (!t)
-        return peft__fail(m->ctx, PEFT_ERROR_MISSING,
+        return PEFT__MISSING(m->ctx,
             "peft_model_grow: %s has no tokenizer that could get tokens; vocab_size adds rows alone",
             m->folder);
     peft__string config = PEFT__EMPTY_STRING(m->ctx);
@@ -20717,7 +20713,7 @@ static peft_status peft__prompt_init(peft_adapter *a, peft_rng *rng) {
     int64_t d = words->cols;
     peft_ids ids = {NULL, 0, 0};
     if (text && !t)
-        return peft__fail(a->ctx, PEFT_ERROR_MISSING,
+        return PEFT__MISSING(a->ctx,
             "prompt tuning: %s has no tokenizer for the initial text", a->model->folder);
     peft_status status = text ? peft_encode(t, text, strlen(text), &ids) : PEFT_OK;
     if (!status && text && !ids.count)
@@ -21093,7 +21089,7 @@ static void peft__key_read_list(
         peft__string_format(
             &s, "%s%s", expressions || strcmp(v->string, "all-linear") == 0 ? "" : "re:", v->string);
     else if (peft__list_fits(row->type, v)) peft__list_text(&s, v);
-    else peft__config_wrong(r, PEFT_ERROR_FORMAT, row->key, v, "that is not as it should be");
+    else PEFT__VALUE_BAD(r, row->key, v, "that is not as it should be");
     *out = peft__string_into_arena(&s, r->arena);
     if (!*out) r->status = PEFT_ERROR_MEMORY;
 }
@@ -21129,7 +21125,7 @@ static void peft__key_read(
         break;
     default: peft__key_read_list(r, row, v, (const char **)to);
     }
-    if (wrong) peft__config_wrong(r, PEFT_ERROR_FORMAT, row->key, v, wrong);
+    if (wrong) PEFT__VALUE_BAD(r, row->key, v, wrong);
 }
 
 // Handles a key that has no row. Null, false and empty values lose nothing. Numbers and texts are ignored
@@ -21140,16 +21136,14 @@ static void peft__key_of_no_row(peft__config_reader *r, int kind, const peft__js
         int kinds = peft__other_keys[i].kinds;
         if ((kinds && !(kinds & kind)) || !peft__is_listed(peft__other_keys[i].keys, v->key)) continue;
         if (peft__other_keys[i].refused && !empty)
-            peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, v->key, v,
-                "that is not supported, for it changes what the adapter does");
+            PEFT__VALUE_CANNOT(r, v->key, v, "that is not supported, for it changes what the adapter does");
         return;
     }
     if (empty) return;
     if (v->type == PEFT__JSON_NUMBER || v->type == PEFT__JSON_STRING)
         peft__log(r->ctx, "warning: %s: unknown key \"%s\" ignored", r->path, v->key);
     else
-        peft__config_wrong(r, PEFT_ERROR_FORMAT, v->key, v,
-            "the key is unknown and may change what the adapter does");
+        PEFT__VALUE_BAD(r, v->key, v, "the key is unknown and may change what the adapter does");
 }
 
 // Reads the defaults of all rows, then the file's keys.
@@ -21484,7 +21478,7 @@ static void peft__settings_check(peft__config_reader *r, peft__adapter_settings 
     else if (prompts && s->parts && s->parts != parts && (s->parts != 1 || s->d.prompt_place))
         PEFT__PRINT(what, "num_transformer_submodules is %ld", s->parts);
     if (none) s->d.target_modules = "";  // NULL would mean the default
-    if (*what) peft__config_fail(r, PEFT_ERROR_FORMAT, "%s", what);
+    if (*what) PEFT__CONFIG_BAD(r, "%s", what);
 }
 
 static peft_status peft__adapter_from_config(peft_model *m, peft__arena *scratch, const peft__json *root,
@@ -21543,7 +21537,7 @@ static peft_status peft__adapter_read_one(peft__adapter_file *f, int64_t i) {
     if (!older) return PEFT_ERROR_MEMORY;
     if (!s) s = peft_archive_find(f->archive, older);
     if (!s || !s->data)
-        return peft__fail(f->a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing", f->path, t->name);
+        return PEFT__MISSING(f->a->ctx, "%s: tensor %s is missing", f->path, t->name);
     f->used[s - f->archive->tensors] = true;
     if (s->rows != rows || s->cols != cols) return peft__adapter_shape_error(f->a, f->path, s, rows, cols);
     if (transposed) peft__transpose(s, peft__f32(t));
@@ -21810,7 +21804,7 @@ static peft_status peft__adapter_load_gguf(peft_model *m, const char *path, peft
     if (!status) status = peft__adapter_add_all(a, false);
     for (int64_t i = 0; !status && i < peft_gguf_count(g); i++) status = peft__gguf_adapter_read_one(a, g, i);
     if (!status && peft_gguf_count(g) != a->count)
-        status = peft__fail(m->ctx, PEFT_ERROR_MISSING, "%s: %ld tensors, its modules have %ld", path,
+        status = PEFT__MISSING(m->ctx, "%s: %ld tensors, its modules have %ld", path,
             peft_gguf_count(g), a->count);
     peft_gguf_close(g);
     for (int i = 0; i < 3; i++) peft__string_free(&lists[i]);
