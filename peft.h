@@ -10574,7 +10574,10 @@ PEFT__NOINLINE void peft__put_little_endian(peft__string *out, uint64_t v, int b
 static peft_archive *peft__archive_new(peft_context *ctx) {
     peft_archive *a = PEFT__CALLOC(ctx, 1, peft_archive);
     peft__file *files = a ? PEFT__CALLOC(ctx, 1, peft__file) : NULL;
-    if (!files) return peft__free(ctx, a), NULL;
+    if (!files) {
+        peft__free(ctx, a);
+        return NULL;
+    }
     a->ctx = ctx, a->files = files;
     peft__arena_init(&a->arena, ctx);
     peft__map_init(&a->by_name, ctx);
@@ -11353,7 +11356,7 @@ static void peft__gguf_read(peft_gguf *g) {
         peft__gguf_read_value(g, &g->entries[i]);
     }
     bool given = peft__map_get(&g->keys, "general.alignment", 17, -1) >= 0 && !g->status;
-    double a = given ? peft_gguf_number(g, "general.alignment", 0) : PEFT__GGUF_ALIGNMENT;
+    double a = given ? peft_gguf_number(g, "general.alignment", 0) : (double)PEFT__GGUF_ALIGNMENT;
     g->alignment = a >= 8 && a <= (double)PEFT__GGUF_MAX_ALIGNMENT ? (int64_t)a : 0;
     if (!g->alignment || (double)g->alignment != a || (g->alignment & (g->alignment - 1)))
         PEFT__GGUF_WRONG(g, "general.alignment is %g", a);
@@ -11956,7 +11959,6 @@ static const peft__setting peft__gpt2_settings[] = {
     PEFT__SET("tie_word_embeddings", NULL, FLAG, tied, "true"),
     PEFT__SET("scale_attn_by_inverse_layer_idx", NULL, FLAG, scale_by_layer, "false"),
     PEFT__KEYS("activation_function,scale_attn_weights", NULL, READ, NULL),
-    PEFT__KEYS("is_encoder_decoder", NULL, FIXED, "false"),
     PEFT__KEYS("reorder_and_upcast_attn,attn_pdrop,embd_pdrop,summary_type,summary_use_proj,"
                "summary_activation,summary_proj_to_labels,n_ctx,n_special,predict_special_tokens",
                "attention.head_count_kv", HARMLESS, NULL),
@@ -11975,7 +11977,6 @@ static const peft__setting peft__neox_settings[] = {
     PEFT__SET("tie_word_embeddings", NULL, FLAG, tied, "false"),
     PEFT__KEYS("hidden_act,rotary_pct,rotary_emb_base,partial_rotary_factor,rope_theta,rope_scaling,"
                "rope_parameters", NULL, READ, NULL),
-    PEFT__KEYS("is_encoder_decoder", NULL, FIXED, "false"),
     PEFT__KEYS("custom_pipelines", "attention.head_count_kv", HARMLESS, NULL),
 };
 static const peft__setting peft__llama_settings[] = {
@@ -12021,7 +12022,7 @@ static const peft__setting peft__llama_settings[] = {
     PEFT__SET_OF("granite", "attention_multiplier", "attention.scale", FACTOR, scale, "1"),
     PEFT__KEYS("hidden_act,layer_types,partial_rotary_factor,rope_theta,rope_scaling,rope_parameters", NULL,
                READ, NULL),
-    PEFT__KEYS("rope_interleaved,use_mrope,is_encoder_decoder", NULL, FIXED, "false"),
+    PEFT__KEYS("rope_interleaved,use_mrope", NULL, FIXED, "false"),
     PEFT__KEYS("pretraining_tp,max_sequence_length,is_llama_config", NULL, HARMLESS, NULL),
 };
 // Of all families. Names that begin with an underscore or contain "dropout" are harmless as well.
@@ -12031,7 +12032,8 @@ static const peft__setting peft__common_settings[] = {
     PEFT__SET("eos_token_id", "tokenizer.ggml.eos_token_id", ENDS, eos_id, "-1"),
     PEFT__KEYS("eot_token_id", "tokenizer.ggml.eot_token_id", READ, NULL),
     PEFT__SET("pad_token_id", "tokenizer.ggml.padding_token_id", TOKEN, pad_id, "-1"),
-    PEFT__KEYS("add_cross_attention,tie_encoder_decoder", "attention.clamp_kqv,attention.max_alibi_bias,"
+    PEFT__KEYS("is_encoder_decoder,add_cross_attention,tie_encoder_decoder",
+        "attention.clamp_kqv,attention.max_alibi_bias,"
                "rope.scaling.yarn_log_multiplier,expert_count,expert_used_count,pooling_type", FIXED,
                "false"),
     PEFT__KEYS("cross_attention_hidden_size,pruned_heads,per_layer_config", NULL, FIXED, "null"),
@@ -12176,8 +12178,7 @@ static const peft__gguf_family peft__gguf_families[] = {
     {"phi3", "phi3", NULL, &peft__phi3_family, "'hidden_act':'silu'", false},
     {"granite", "granite", NULL, &peft__llama_family, "'hidden_act':'silu'", true},
     {"gemma2", "gemma2", NULL, &peft__gemma2_family, "'hidden_activation':'gelu_pytorch_tanh'", false},
-    {"gemma3", "gemma3_text", NULL, &peft__gemma3_family, "'hidden_activation':'gelu_pytorch_tanh'",
-        false},
+    {"gemma3", "gemma3_text", NULL, &peft__gemma3_family, "'hidden_activation':'gelu_pytorch_tanh'", false},
     {"gpt2", "gpt2", NULL, &peft__gpt2_family, "'activation_function':'gelu_new'", false},
     {"gptneox", "gpt_neox", NULL, &peft__neox_family, "'hidden_act':'gelu'", false},
     {"t5", "t5", "mt5,umt5", &peft__t5_family,
@@ -18794,8 +18795,7 @@ static const int64_t *peft__lengthened(peft_tape *t, const int64_t *offsets, int
 // The order in the ring does not matter to attention, as keys are rotated by their positions before they
 // are stored.
 typedef struct peft__decoder_cache {
-    int64_t rows, length,
-        capacity;  // sequences being written; tokens since the prompt; slots of a row without a ring
+    int64_t rows, length, capacity;  // sequences; tokens since the prompt; slots of a row without a ring
     float **self_k, **self_v;  // per layer [rows, peft__cache_room, kv_heads * d_kv]
     float **cross_k, **cross_v;  // per layer [source tokens, heads * d_kv]; T5 only
     int64_t rows_per_source;
@@ -19268,7 +19268,8 @@ static peft_tensor *peft__run_pass(peft__pass *p, const peft_batch *b) {
     p->offsets = b->target_offsets;
     p->sequences = b->count;
     peft_status status = peft__pass_check(p);
-    if (status) return peft__tape_fail(p->tape, status), NULL;
+    if (status) peft__tape_fail(p->tape, status);
+    if (status) return NULL;
     if (p->tape->checkpoint_blocks && p->adapter_count)  // blocks run again after the caller has returned
         p->adapters = (const peft_active_adapter *)peft__tape_copy(
             p->tape, p->adapters, (size_t)p->adapter_count * sizeof(*p->adapters));
@@ -20574,28 +20575,26 @@ static bool peft__numbers_valid(const char *list) {
     return true;
 }
 
-static bool peft__in_range(peft_context *ctx, const char *name, double value, double most) {
-    if (value >= 0 && value <= most) return true;
-    PEFT__REFUSE(ctx, "adapter: %s is %g, not in 0..%g", name, value, most);
-    return false;
+static peft_status peft__in_range(peft_context *ctx, const char *name, double value, double most) {
+    if (value >= 0 && value <= most) return PEFT_OK;
+    return PEFT__REFUSE(ctx, "adapter: %s is %g, not in 0..%g", name, value, most);
 }
 
 static peft_status peft__adapter_check(peft_context *ctx, const peft_adapter_desc *given) {
     peft_adapter_desc copy = *given, *d = &copy;
     const char *bias = d->bias ? d->bias : "none";
-    bool fits = peft__in_range(ctx, "method", (double)d->method, PEFT_SELECTED) &&
-        peft__in_range(ctx, "reduction_factor", (double)d->reduction_factor, 1e6) &&
-        peft__in_range(ctx, "activation", (double)d->activation, PEFT_GELU10) &&
-        peft__in_range(ctx, "prompt_place", (double)d->prompt_place, PEFT_PROMPT_BOTH);
-    for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys) && fits; i++) {
+    PEFT__TRY(peft__in_range(ctx, "method", (double)d->method, PEFT_SELECTED));
+    PEFT__TRY(peft__in_range(ctx, "reduction_factor", (double)d->reduction_factor, 1e6));
+    PEFT__TRY(peft__in_range(ctx, "activation", (double)d->activation, PEFT_GELU10));
+    PEFT__TRY(peft__in_range(ctx, "prompt_place", (double)d->prompt_place, PEFT_PROMPT_BOTH));
+    for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys); i++) {
         const peft__adapter_key *row = &peft__adapter_keys[i];
         const void *field = row->most > 0 ? peft__desc_field(d, row) : NULL;
         if (!field) continue;
         double value = row->type == PEFT__KEY_NUMBER ? (double)*(const float *)field
                                                      : (double)*(const int64_t *)field;
-        fits = peft__in_range(ctx, row->key, value, row->most);
+        PEFT__TRY(peft__in_range(ctx, row->key, value, row->most));
     }
-    if (!fits) return PEFT_ERROR_ARGUMENT;
     if (d->reduction_factor > 0 && d->reduction_factor < 1)
         return PEFT__REFUSE(ctx, "adapter: reduction_factor is %g, below 1", (double)d->reduction_factor);
     if (!peft__numbers_valid(d->layers_to_transform))
@@ -21463,22 +21462,19 @@ static void peft__settings_check(peft__config_reader *r, peft__adapter_settings 
     bool prompts = s->kind & PEFT__VIRTUAL;
     bool none = (s->kind & PEFT__ADAPTS) && peft__json_is_given(targets) && !s->d.target_modules;
     int64_t parts = s->d.model->config.encoder_decoder ? 2 : 1;
-    char what[96] = "";
     int place = prompts ? (int)PEFT__ROW(peft__places, s->place) : 0;
     s->d.prompt_place = (peft_prompt_place)place;
-    if (place < 0) PEFT__PRINT(what, "prompt_place is not known: %s", s->place);
+    if (place < 0) PEFT__CONFIG_BAD(r, "prompt_place is not known: %s", s->place);
     else if ((s->kind & PEFT__LOW_RANK) && (s->d.r < 1 || !(s->d.alpha >= 0 && s->d.alpha < 1e30f)))
-        PEFT__PRINT(what, "r is %ld, lora_alpha %g", s->d.r, (double)s->d.alpha);
-    else if (none && !s->d.target_parameters)
-        PEFT__PRINT(what, "target_modules names nothing");
+        PEFT__CONFIG_BAD(r, "r is %ld, lora_alpha %g", s->d.r, (double)s->d.alpha);
+    else if (none && !s->d.target_parameters) PEFT__CONFIG_BAD(r, "target_modules names nothing");
     else if (prompts && s->d.num_virtual_tokens < 1)
-        PEFT__PRINT(what, "num_virtual_tokens is missing");
+        PEFT__CONFIG_BAD(r, "num_virtual_tokens is missing");
     else if (prompts && (s->layers < 0 || s->layers > 1 << 16))
-        PEFT__PRINT(what, "num_layers is out of range");
+        PEFT__CONFIG_BAD(r, "num_layers is out of range");
     else if (prompts && s->parts && s->parts != parts && (s->parts != 1 || s->d.prompt_place))
-        PEFT__PRINT(what, "num_transformer_submodules is %ld", s->parts);
+        PEFT__CONFIG_BAD(r, "num_transformer_submodules is %ld", s->parts);
     if (none) s->d.target_modules = "";  // NULL would mean the default
-    if (*what) PEFT__CONFIG_BAD(r, "%s", what);
 }
 
 static peft_status peft__adapter_from_config(peft_model *m, peft__arena *scratch, const peft__json *root,
@@ -21532,8 +21528,8 @@ static peft_status peft__adapter_read_one(peft__adapter_file *f, int64_t i) {
     bool transposed = lora && lora->transposed;
     int64_t rows = transposed ? t->cols : t->rows, cols = transposed ? t->rows : t->cols;
     const peft_tensor *s = peft_archive_find(f->archive, t->name);
-    const char *older = s ? t->name : peft__name_replaced(f->scratch, t->name, ".base_layer", "");
-    if (!s && older == t->name) older = peft__name_replaced(f->scratch, t->name, PEFT__HEAD, PEFT__OLD_HEAD);
+    const char *older = peft__name_replaced(f->scratch, t->name, ".base_layer", "");
+    if (older == t->name) older = peft__name_replaced(f->scratch, t->name, PEFT__HEAD, PEFT__OLD_HEAD);
     if (!older) return PEFT_ERROR_MEMORY;
     if (!s) s = peft_archive_find(f->archive, older);
     if (!s || !s->data)
@@ -21791,11 +21787,10 @@ static peft_status peft__gguf_adapter_read_one(peft_adapter *a, const peft_gguf 
 static peft_status peft__adapter_load_gguf(peft_model *m, const char *path, peft_adapter **out) {
     peft_gguf *g = NULL;
     peft_adapter *a = NULL;
-    peft__string lists[3];
+    peft__string none = PEFT__EMPTY_STRING(m->ctx), lists[3] = {none, none, none};
     peft_adapter_desc d;
     memset(&d, 0, sizeof(d));
     d.model = m;
-    for (int i = 0; i < 3; i++) peft__string_init(&lists[i], m->ctx);
     peft_status status = peft_gguf_open(m->ctx, path, &g);
     if (!status) status = peft__gguf_adapter_check(m, g);
     if (!status) status = peft__gguf_adapter_desc(g, lists, &d);
@@ -21953,10 +21948,10 @@ PEFTDEF peft_status peft_adapter_merge(peft_adapter *a, float scale) {
     if (!(a->method->kind & PEFT__NAMED))
         return PEFT__CANNOT(a->ctx, "merge: %s has no weights to add it to", a->method->info.name);
     if (a->backup_count) return PEFT__REFUSE(a->ctx, "merge: this adapter is merged already");
-    peft_status status = peft__merge_check(a);
-    if (status) return status;
+    PEFT__TRY(peft__merge_check(a));
     a->backups = PEFT__CALLOC(a->ctx, m->tensor_count, peft__backup);
     if (!a->backups) return PEFT_ERROR_MEMORY;
+    peft_status status = PEFT_OK;
     a->part.merged = true;
     for (int64_t i = 0; i < m->tensor_count && !status; i++) {
         const peft_tensor *t = a->modules[i].replacement;
@@ -22013,10 +22008,10 @@ PEFTDEF peft_status peft_adapter_requantize(peft_adapter *a, peft_requantize_err
     memset(&s, 0, sizeof(s));
     if (error) memset(error, 0, sizeof(*error));
     if (!a->backup_count) return PEFT__REFUSE(a->ctx, "requantize: this adapter is not merged");
-    peft_status status = peft__check_merged(a, "requantize");
-    if (status) return status;
+    PEFT__TRY(peft__check_merged(a, "requantize"));
     peft_tensor **made = PEFT__CALLOC(a->ctx, a->backup_count, peft_tensor *);
     if (!made) return PEFT_ERROR_MEMORY;
+    peft_status status = PEFT_OK;
     for (int64_t i = 0; i < a->backup_count && !status; i++)
         if (a->backups[i].before.quant && !a->model->tensors[a->backups[i].tensor].quant)
             status = peft__requantize_one(a, &a->backups[i], &s, &made[i]);
@@ -22194,10 +22189,10 @@ PEFTDEF peft_status peft_adapter_combine(const peft_combine_desc *d, peft_adapte
     if (!status) status = peft__combined_alloc(d, &a);
     for (int64_t i = 0; !status && i < a->module_count; i++) {
         const peft__adapted *s = &a->modules[i];
-        if (s->a && d->kind == PEFT_COMBINE_CAT) peft__combine_cat(d, i, s);
-        if (!s->a || d->kind == PEFT_COMBINE_CAT) continue;
-        status = peft__combine_same(d, &rng, i, true, s->a);
-        if (!status) status = peft__combine_same(d, &rng, i, false, s->b);
+        bool cat = d->kind == PEFT_COMBINE_CAT;
+        if (s->a && cat) peft__combine_cat(d, i, s);
+        if (s->a && !cat) status = peft__combine_same(d, &rng, i, true, s->a);
+        if (s->a && !cat && !status) status = peft__combine_same(d, &rng, i, false, s->b);
     }
     if (status) peft_adapter_destroy(a);
     else *out = a;
