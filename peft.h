@@ -19635,7 +19635,7 @@ typedef struct peft__adapter_key {
     double most;  // the largest number in a descriptor; 0: any
 } peft__adapter_key;
 
-#define PEFT__KEY(key, kinds, type, member, missing, use, most)                                            \
+#define PEFT__KEY(key, kinds, type, member, missing, use, most) \
     {key, PEFT__##kinds, PEFT__KEY_##type, offsetof(peft__adapter_settings, member), missing, PEFT__##use, \
         most}
 // a key that is called like its field
@@ -19814,7 +19814,6 @@ static peft_tensor *peft__adapted_tensor(const peft__pass *p, peft_tensor *t, in
     return t;
 }
 
-// An active adapter at a module.
 typedef struct peft__active_module {
     const peft_adapter *adapter;
     const peft__adapted *at;  // its tensors at the module; NULL: none
@@ -21093,7 +21092,6 @@ static void peft__key_read_list(
     if (!*out) r->status = PEFT_ERROR_MEMORY;
 }
 
-// Reads a value into its field.
 static void peft__key_read(
     peft__config_reader *r, peft__adapter_settings *s, const peft__adapter_key *row, const peft__json *v) {
     void *to = (char *)s + row->offset;
@@ -21424,11 +21422,10 @@ PEFTDEF peft_status peft_adapter_file_size(const peft_adapter *a, int64_t *bytes
     return status;
 }
 
-static peft_status peft__config_method(
-    peft_context *ctx, const peft__json *root, const char *path, peft_method *out) {
-    const char *type = peft__json_text(root, "peft_type", "");
-    const char *selection = peft__json_text(root, "selection", "");
-    bool dora = peft__json_bool(root, "use_dora", false);
+static void peft__config_method(peft__config_reader *r, peft_method *out) {
+    const char *type = peft__json_text(r->root, "peft_type", "");
+    const char *selection = peft__json_text(r->root, "selection", "");
+    bool dora = peft__json_bool(r->root, "use_dora", false);
     if (strcmp(type, PEFT__PLACED_PROMPT) == 0) type = "PROMPT_TUNING";
     if (strcmp(type, PEFT__PLACED_P_TUNING) == 0) type = "P_TUNING";
     for (int64_t i = 0; i < PEFT__COUNT(peft__methods); i++) {
@@ -21437,23 +21434,20 @@ static peft_status peft__config_method(
         if (strcmp(row->peft_type, type) == 0 &&
             (!(row->kind & PEFT__REPLACES) || strcmp(selection, row->info.name) == 0) &&
             (!(row->kind & PEFT__LOW_RANK) || dora == (*out == PEFT_DORA)))
-            return PEFT_OK;
+            return;
     }
-    return PEFT__CANNOT(ctx, "%s: peft_type \"%s\"", path, type);
+    PEFT__CONFIG_CANNOT(r, "peft_type \"%s\"", type);
 }
 
 // How a LoRA began. HF peft takes some starts out of the base again when it loads; the others leave the
 // base as it is.
-static peft_status peft__start_of(
-    peft_context *ctx, const char *path, const char *name, peft__lora_start *out) {
+static void peft__start_of(peft__config_reader *r, const char *name, peft__lora_start *out) {
     int64_t i = PEFT__ROW(peft__lora_starts, name);
-    if (i < 0)
-        return PEFT__CANNOT(ctx,
-            "%s: init_lora_weights is \"%s\": what that took out of the base's weights cannot be made again; "
-            "convert it to a plain LoRA (save_pretrained's path_initial_model_for_weight_conversion)",
-            path, name);
-    *out = peft__lora_starts[i].start;
-    return PEFT_OK;
+    if (i >= 0) *out = peft__lora_starts[i].start;
+    else
+        PEFT__CONFIG_CANNOT(r,
+            "init_lora_weights is \"%s\": what that took out of the base's weights cannot be made again; "
+            "convert it to a plain LoRA (save_pretrained's path_initial_model_for_weight_conversion)", name);
 }
 
 // Refuses settings that nothing can be built from.
@@ -21481,13 +21475,13 @@ static peft_status peft__adapter_from_config(peft_model *m, peft__arena *scratch
     const char *path, peft__lora_start *start, peft_adapter **out) {
     peft__adapter_settings s;
     memset(&s, 0, sizeof(s));
-    PEFT__TRY(peft__config_method(m->ctx, root, path, &s.d.method));
     peft__config_reader r = {m->ctx, path, root, scratch, NULL, NULL, PEFT_OK};
+    peft__config_method(&r, &s.d.method);
     s.kind = peft__method_row_of(s.d.method)->kind;
     s.d.model = m;
-    peft__keys_read(&r, &s);
+    if (!r.status) peft__keys_read(&r, &s);
     if (!r.status) peft__settings_check(&r, &s);
-    if (!r.status && (s.kind & PEFT__LOW_RANK)) r.status = peft__start_of(m->ctx, path, s.start, start);
+    if (!r.status && (s.kind & PEFT__LOW_RANK)) peft__start_of(&r, s.start, start);
     if (r.status) return r.status;
     s.d.activation = (peft_activation_kind)PEFT__MAX(
         PEFT__MIN(s.activation, (int64_t)PEFT_GELU10 + 1), (int64_t)-1);
