@@ -10485,9 +10485,9 @@ enum { PEFT__DTYPE_U8 = 3, PEFT__DTYPE_I8 = 4 };
 enum { PEFT__MAX_HEADER = 100 * 1000 * 1000 };  // the limit of the reference implementation
 
 typedef struct peft__stored {  // what the file holds of a tensor of the archive
-    const void *data;          // NULL: of a type that is not read
+    const void *data;  // NULL: of a type that is not read
     int64_t bytes;
-    int dtype;    // index of peft__dtypes
+    int dtype;  // index of peft__dtypes
     bool hidden;  // a part of a quantized weight
 } peft__stored;
 
@@ -10516,6 +10516,30 @@ static char *peft__path_join(peft__arena *a, const char *folder, const char *nam
     return peft__arena_format(a, "%s%s%s", folder, slash ? "/" : "", name);
 }
 
+// Bytes of a path up to its last slash.
+static int peft__folder_size(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? (int)(slash - path) + 1 : 0;
+}
+
+// Appends formatted text, with " for every '.
+static void peft__string_quoted(peft__string *s, const char *format, ...) {
+    size_t from = s->size;
+    va_list args;
+    va_start(args, format);
+    peft__string_vformat(s, format, args);
+    va_end(args);
+    for (; from < s->size; from++)
+        if (s->data[from] == '\'') s->data[from] = '"';
+}
+
+// Ends a text: moves it into the arena. NULL: out of memory.
+static const char *peft__string_into_arena(peft__string *s, peft__arena *a) {
+    const char *text = s->failed ? NULL : peft__arena_strdup(a, s->data, s->size);
+    peft__string_free(s);
+    return text;
+}
+
 // The row of a table whose rows begin with this name; -1: none has it.
 static int64_t peft__row_named(const void *table, int64_t count, size_t size, const char *name) {
     for (int64_t i = 0; i < count; i++) {
@@ -10540,21 +10564,24 @@ PEFT__NOINLINE void peft__put_little_endian(peft__string *out, uint64_t v, int b
     }
 }
 
+#define PEFT__MISSING(ctx, ...) peft__fail(ctx, PEFT_ERROR_MISSING, __VA_ARGS__)
+
 // An error with the file's path before the message.
 #define PEFT__FILE_BAD(f, ...) peft__fail_at((f)->ctx, PEFT_ERROR_FORMAT, (f)->path, __VA_ARGS__)
 #define PEFT__FILE_CANNOT(f, ...) peft__fail_at((f)->ctx, PEFT_ERROR_UNSUPPORTED, (f)->path, __VA_ARGS__)
 
-// An empty archive with room for `files` files.
+// An empty archive with room for one file.
 static peft_archive *peft__archive_new(peft_context *ctx) {
     peft_archive *a = PEFT__CALLOC(ctx, 1, peft_archive);
-    if (!a) return NULL;
-    a->ctx = ctx;
+    peft__file *files = a ? PEFT__CALLOC(ctx, 1, peft__file) : NULL;
+    if (!files) {
+        peft__free(ctx, a);
+        return NULL;
+    }
+    a->ctx = ctx, a->files = files;
     peft__arena_init(&a->arena, ctx);
     peft__map_init(&a->by_name, ctx);
-    a->files = PEFT__CALLOC(ctx, 1, peft__file);
-    if (a->files) return a;
-    peft__free(ctx, a);
-    return NULL;
+    return a;
 }
 
 static peft_tensor *peft__archive_add(peft_archive *a, const char *name, size_t n) {
@@ -10574,15 +10601,14 @@ static peft_tensor *peft__archive_add(peft_archive *a, const char *name, size_t 
 
 // The shape as [first, rest]. False: an item that is no size, or a product that overflows.
 static bool peft__safetensors_shape(const peft__json *shape, peft_tensor *t) {
-    int64_t total, axis = 0;
+    int64_t total;
     t->rows = t->cols = 1;
     t->rank = shape->length == 1 ? 1 : 2;
-    for (const peft__json *v = shape->child; v; v = v->next, axis++) {
-        if (v->type != PEFT__JSON_NUMBER || v->number < 0 || v->number > 9e15 ||
-            v->number != floor(v->number))
+    for (const peft__json *v = shape->child; v; v = v->next) {
+        bool size = v->type == PEFT__JSON_NUMBER && v->number >= 0 && v->number <= 9e15;
+        int64_t *into = v == shape->child && v->next ? &t->rows : &t->cols;
+        if (!size || v->number != floor(v->number) || !peft__mul(*into, (int64_t)v->number, into))
             return false;
-        int64_t *into = axis == 0 && shape->length > 1 ? &t->rows : &t->cols;
-        if (!peft__mul(*into, (int64_t)v->number, into)) return false;
     }
     return peft__mul(t->rows, t->cols, &total);
 }
@@ -10594,8 +10620,8 @@ typedef struct peft__span {  // bytes of a file that a tensor claims
 
 static int peft__span_compare(const void *a, const void *b) {
     const peft__span *x = (const peft__span *)a, *y = (const peft__span *)b;
-    if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
-    return x->end < y->end ? -1 : x->end > y->end;
+    bool same = x->begin == y->begin;
+    return same ? (x->end > y->end) - (x->end < y->end) : x->begin < y->begin ? -1 : 1;
 }
 
 // Files are little-endian: on other machines, reverses the bytes of each value. data: bytes / width values.
@@ -10611,10 +10637,9 @@ static void peft__turn_bytes(void *data, int64_t bytes, int64_t width) {
 // Reads one member of the header. peft__archive_join gives codes of quantized weights their type.
 static peft_status peft__safetensors_entry(peft_archive *a, peft__file *f, const peft__json *e,
         uint64_t start, peft__span *span) {
-    const char *dtype = peft__json_text(e, "dtype", NULL), *bits;
+    const char *dtype = peft__json_text(e, "dtype", NULL);
     const peft__json *shape = peft__json_get(e, "shape"),
-                     *from = peft__json_first(peft__json_get(e, "data_offsets")),
-                     *to = from ? from->next : NULL;
+        *from = peft__json_first(peft__json_get(e, "data_offsets")), *to = from ? from->next : NULL;
     if (!dtype || !peft__json_is(shape, PEFT__JSON_ARRAY) || !peft__json_is(from, PEFT__JSON_NUMBER) ||
         !peft__json_is(to, PEFT__JSON_NUMBER) || to->next)
         return PEFT__FILE_BAD(f, "tensor %s lacks dtype, shape or data_offsets", e->key);
@@ -10624,7 +10649,7 @@ static peft_status peft__safetensors_entry(peft_archive *a, peft__file *f, const
     if (!t) return PEFT_ERROR_MEMORY;
     int type = (int)PEFT__ROW(peft__dtypes, dtype);
     if (type < 0) return PEFT__FILE_BAD(f, "tensor %s has the unknown dtype %s", e->key, dtype);
-    bits = strpbrk(dtype, "0123456789");
+    const char *bits = strpbrk(dtype, "0123456789");
     int64_t item = bits ? strtol(bits, NULL, 10) / 8 : 1, bytes = 0;
     if (!peft__safetensors_shape(shape, t) || !peft__mul(t->rows * t->cols, item, &bytes))
         return PEFT__FILE_BAD(f, "tensor %s has an impossible shape", e->key);
@@ -10632,17 +10657,15 @@ static peft_status peft__safetensors_entry(peft_archive *a, peft__file *f, const
     if (!(begin >= 0 && end >= begin && end <= room) || begin != floor(begin) || end - begin != (double)bytes)
         return PEFT__FILE_BAD(f, "tensor %s of %ld bytes claims offsets %g to %g of %g", e->key, bytes, begin,
             end, room);
-    span->begin = (uint64_t)begin;
-    span->end = (uint64_t)end;
-    span->name = t->name;
+    span->begin = (uint64_t)begin, span->end = (uint64_t)end, span->name = t->name;
     if (type > PEFT__DTYPE_I8 || !bytes) return PEFT_OK;
     // straight from the file where it is addressable and aligned for its type
     const unsigned char *at = f->data ? f->data + start + span->begin : NULL;
     bool direct = at && (uintptr_t)at % (uintptr_t)item == 0 && !(PEFT__BIG_ENDIAN && item > 1);
     void *data = direct ? (void *)(uintptr_t)at : peft__arena_alloc(&a->arena, (size_t)bytes);
-    peft__stored stored = {data, bytes, type, false};
     if (!data) return PEFT_ERROR_MEMORY;
-    a->stored[t - a->tensors] = stored;
+    peft__stored *stored = &a->stored[t - a->tensors];
+    stored->data = data, stored->bytes = bytes, stored->dtype = type;
     if (type < PEFT__DTYPE_U8) t->type = (peft_dtype)type, t->data = data;
     if (direct) return PEFT_OK;
     peft_status status = peft__file_read(f, start + span->begin, data, (size_t)bytes);
@@ -10668,18 +10691,16 @@ static peft_status peft__safetensors_entries(peft_archive *a, peft__file *f, con
 static peft_status peft__safetensors_read(peft_archive *a, peft__file *f) {
     unsigned char size[8];
     if (f->size < 8) return PEFT__FILE_BAD(f, "too short for a safetensors file");
-    peft_status status = peft__file_read(f, 0, size, 8);
+    PEFT__TRY(peft__file_read(f, 0, size, 8));
     uint64_t n = peft__little_endian(size, 8);
-    if (status) return status;
     if (n > f->size - 8 || n > PEFT__MAX_HEADER || n < 2)
         return PEFT__FILE_BAD(f, "not a safetensors file: a header of %lu bytes in a file of %lu",
             n, f->size);
-    peft__arena scratch;
-    peft__arena_init(&scratch, a->ctx);
+    peft__arena scratch = PEFT__EMPTY_ARENA(a->ctx);
     peft__json *header = NULL;
     peft__span *spans = NULL;
     char *text = PEFT__ARENA(&scratch, n, char);
-    status = text ? peft__file_read(f, 8, text, (size_t)n) : PEFT_ERROR_MEMORY;
+    peft_status status = text ? peft__file_read(f, 8, text, (size_t)n) : PEFT_ERROR_MEMORY;
     if (!status) status = peft__json_parse(a->ctx, &scratch, text, (size_t)n, f->path, &header);
     if (!status) spans = PEFT__ARENA(&scratch, header->length + 1, peft__span);
     if (!status) status = spans ? peft__safetensors_entries(a, f, header, 8 + n, spans) : PEFT_ERROR_MEMORY;
@@ -10708,7 +10729,7 @@ static const struct peft__quant_part {
     const char *suffix;
     int kinds, dtype;
     int64_t count;  // values
-    size_t field;   // of peft_quant
+    size_t field;  // of peft_quant
 } peft__quant_parts[] = {
     {".absmax", PEFT__BITS_4, PEFT_F32, PEFT__PER_BLOCK, offsetof(peft_quant, absmax)},
     {".scale", PEFT__BITS_8, PEFT_F32, PEFT__PER_BLOCK, offsetof(peft_quant, absmax)},
@@ -10719,23 +10740,16 @@ static const struct peft__quant_part {
     {".quant_map", PEFT__BITS_4 | PEFT__BITS_4_NESTED, PEFT_F32, 16, offsetof(peft_quant, map)}};
 
 static int64_t peft__quant_part_count(const struct peft__quant_part *part, const peft_quant *q) {
-    return part->count > 0                  ? part->count
-           : part->count == PEFT__PER_BLOCK ? q->block_count
-                                            : (q->block_count - 1) / 256 + 1;
+    if (part->count > 0) return part->count;
+    return part->count == PEFT__PER_BLOCK ? q->block_count : peft__div_up(q->block_count, 256);
 }
 
 typedef struct peft__quant_reader {
     peft_archive *archive;
     const char *path, *weight;  // for messages; its name
-    int64_t count;              // weights
-    peft_status status;         // the first failure; nothing happens after it
+    int64_t count;  // weights
+    peft_status status;  // the first failure; nothing happens after it
 } peft__quant_reader;
-
-static void peft__quant_state_error(peft__quant_reader *r, const char *field) {
-    if (!r->status)
-        r->status = PEFT__MALFORMED(r->archive->ctx,
-            "%s: the quant_state of %s: %s is missing or makes no sense", r->path, r->weight, field);
-}
 
 // The data of tensor <weight><suffix>, which must have exactly `bytes` bytes; parts are hidden from then on.
 // `any`: its type may be a float's, as bitsandbytes' quant_storage stores 4-bit codes.
@@ -10745,12 +10759,10 @@ static const void *peft__quant_part_data(peft__quant_reader *r, const char *suff
     if (r->status) return NULL;
     const char *name = peft__arena_format(&a->arena, "%s%s", r->weight, suffix);
     int64_t i = name ? peft__map_get(&a->by_name, name, strlen(name), -1) : -1;
-    if (i < 0) {
-        r->status = PEFT_ERROR_MEMORY;
-        if (name)
-            r->status = peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing", r->path, name);
-        return NULL;
-    }
+    if (!name) r->status = PEFT_ERROR_MEMORY;
+    else if (i < 0)
+        r->status = PEFT__MISSING(a->ctx, "%s: tensor %s is missing", r->path, name);
+    if (i < 0) return NULL;
     peft__stored *s = &a->stored[i];
     if (!s->data || (s->dtype != dtype && !(any && s->dtype < PEFT__DTYPE_U8)) || s->bytes != bytes ||
         s->hidden)
@@ -10773,7 +10785,7 @@ static void peft__quant_read_part(peft__quant_reader *r, const struct peft__quan
                 r->path, r->weight, part->suffix, i, (double)((const float *)data)[i]);
 }
 
-// Reads sizes and types from the state's JSON.
+// Reads sizes and types from the state's JSON; NULL: there is no text.
 static void peft__quant_state(peft__quant_reader *r, const struct peft__quant_format *f,
         const peft__json *state, peft_tensor *t, peft_quant *q) {
     const peft__json *shape = peft__json_get(state, "shape");
@@ -10782,22 +10794,23 @@ static void peft__quant_state(peft__quant_reader *r, const struct peft__quant_fo
     q->block = peft__json_int(state, "blocksize", 0);
     q->source = source < 0 ? PEFT_F32 : (peft_dtype)source;
     q->nested_offset = (float)peft__json_double(state, "nested_offset", nested ? (double)NAN : 0);
-    const char *wrong = strcmp(peft__json_text(state, "quant_type", ""), f->name) != 0 ? "quant_type"
+    const char *wrong = !state ? "the text"
+        : strcmp(peft__json_text(state, "quant_type", ""), f->name) != 0 ? "quant_type"
         : !peft__json_first(shape) || !peft__safetensors_shape(shape, t) || t->rows < 1 || t->cols < 1
-            ? "shape"
+        ? "shape"
         : q->block < (f->type == PEFT_I8 ? 16 : 32) || q->block > PEFT__QUANT_MAX_BLOCK ||
-                (q->block & (q->block - 1))
-            ? "blocksize"
-        : source < 0                   ? "dtype"
+            (q->block & (q->block - 1))
+        ? "blocksize"
+        : source < 0 ? "dtype"
         : !isfinite(q->nested_offset) ? "nested_offset"
         : nested && peft__json_int(state, "nested_blocksize", 0) != 256 ? "nested_blocksize" : NULL;
-    if (wrong) {
-        peft__quant_state_error(r, wrong);
-        return;
-    }
+    if (wrong)
+        r->status = PEFT__MALFORMED(r->archive->ctx,
+            "%s: the quant_state of %s: %s is missing or makes no sense", r->path, r->weight, wrong);
+    if (wrong) return;
     while ((int64_t)1 << q->block_shift < q->block) q->block_shift++;
     r->count = t->rows * t->cols;
-    q->block_count = (r->count - 1) / q->block + 1;
+    q->block_count = peft__div_up(r->count, q->block);
 }
 
 // Joins a weight whose quantization state is tensor `i`, named <weight><f->state>.
@@ -10806,19 +10819,16 @@ static peft_status peft__archive_join_weight(peft_archive *a, int64_t i, const s
     peft__stored *s = &a->stored[i];
     size_t n = strlen(name) - strlen(f->state);
     peft__quant_reader r = {a, a->files[0].path, peft__arena_strdup(&a->arena, name, n), 0, PEFT_OK};
-    peft_quant *q = PEFT__ARENA(&a->arena, 1, peft_quant);
+    peft_quant *q = PEFT__ZEROS(&a->arena, 1, peft_quant);
     if (!r.weight || !q) return PEFT_ERROR_MEMORY;
-    memset(q, 0, sizeof(*q));
     int64_t at = peft__map_get(&a->by_name, r.weight, n, -1);
     if (at < 0)
-        return peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing, its quant_state is there",
-            r.path, r.weight);
+        return PEFT__MISSING(a->ctx, "%s: tensor %s is missing, its quant_state is there", r.path, r.weight);
     peft_tensor *t = &a->tensors[at];
     if (t->quant)
         return PEFT__MALFORMED(a->ctx, "%s: tensor %s has two quant_states", r.path, r.weight);
     peft__json *state = NULL;
-    if (s->dtype != PEFT__DTYPE_U8 || !s->data) peft__quant_state_error(&r, "the text");
-    else
+    if (s->dtype == PEFT__DTYPE_U8 && s->data)
         r.status = peft__json_parse(a->ctx, &a->arena, (const char *)s->data, (size_t)s->bytes, name, &state);
     if (!r.status) peft__quant_state(&r, f, state, t, q);
     s->hidden = true;
@@ -10828,9 +10838,7 @@ static peft_status peft__archive_join_weight(peft_archive *a, int64_t i, const s
                                               four ? r.count / 2 + r.count % 2 : r.count);
     for (int64_t k = 0; k < PEFT__COUNT(peft__quant_parts) && !r.status; k++)
         if (peft__quant_parts[k].kinds & kind) peft__quant_read_part(&r, &peft__quant_parts[k], q);
-    t->type = f->type;
-    t->data = (void *)(uintptr_t)codes;
-    t->quant = q;
+    t->type = f->type, t->data = (void *)(uintptr_t)codes, t->quant = q;
     return r.status;
 }
 
@@ -10867,15 +10875,14 @@ static peft_status peft__archive_add_file(peft_archive *a, const char *path) {
 // once.
 static peft_status peft__archive_open_index(peft_archive *a, const char *index) {
     peft__json *root = NULL;
-    peft_status status = peft__json_read(&a->arena, index, &root);
-    if (status) return status;
+    PEFT__TRY(peft__json_read(&a->arena, index, &root));
     const peft__json *map = peft__json_get(root, "weight_map");
     if (!peft__json_is(map, PEFT__JSON_OBJECT))
         return PEFT__MALFORMED(a->ctx,
             "%s: no weight_map, so it is no index of safetensors files; give the folder that it is in",
             index);
-    const char *slash = strrchr(index, '/');
-    int folder = slash ? (int)(slash - index) + 1 : 0;
+    int folder = peft__folder_size(index);
+    peft_status status = PEFT_OK;
     peft__free(a->ctx, a->files);
     a->files = PEFT__CALLOC(a->ctx, map->length + 1, peft__file);
     if (!a->files) return PEFT_ERROR_MEMORY;
@@ -10892,8 +10899,7 @@ static peft_status peft__archive_open_index(peft_archive *a, const char *index) 
     }
     for (const peft__json *e = map->child; e && !status; e = e->next)
         if (peft__map_get(&a->by_name, e->key, e->key_length, -1) < 0)
-            status = peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is not in %s", index, e->key,
-                e->string);
+            status = PEFT__MISSING(a->ctx, "%s: tensor %s is not in %s", index, e->key, e->string);
     peft__map_free(&files);
     return status;
 }
@@ -10915,15 +10921,14 @@ static const struct {
 
 // `path`, a safetensors file, is missing: names the file of another format in its place, if there is one.
 static peft_status peft__archive_missing(peft_archive *a, const char *path, peft_status status) {
-    const char *slash = strrchr(path, '/');
-    int n = slash ? (int)(slash - path) + 1 : 0;
+    int n = peft__folder_size(path);
     bool adapter = peft__ends_with(path, "adapter_model.safetensors");
     for (int64_t i = 0; i < PEFT__COUNT(peft__foreign_files) && status == PEFT_ERROR_MISSING; i++) {
-        const char *own = peft__foreign_files[i].name, *files = peft__foreign_files[i].files;
+        const char *own = peft__foreign_files[i].name, *format = peft__foreign_files[i].format,
+            *files = peft__foreign_files[i].files;
         const char *name = peft__arena_format(&a->arena, "%.*s%s", n, path, own);
         if (!name) return PEFT_ERROR_MEMORY;
         if (adapter != (strncmp(own, "adapter", 7) == 0) || !peft__file_exists(a->ctx, name)) continue;
-        const char *format = peft__foreign_files[i].format;
         if (!files)
             return PEFT__CANNOT(a->ctx, "%s: %s is not read: make %s of it", name, format, path);
         return PEFT__CANNOT(a->ctx,
@@ -10939,19 +10944,18 @@ PEFTDEF peft_status peft_archive_open(peft_context *ctx, const char *path, peft_
     if (out) *out = NULL;
     PEFT__NEEDS(ctx, ctx);
     PEFT__NEEDS(ctx, out);
-    if (!path) return PEFT__REFUSE(ctx, "peft_archive_open: no path");
+    PEFT__NEEDS(ctx, path);
     peft_archive *a = peft__archive_new(ctx);
     if (!a) return PEFT_ERROR_MEMORY;
-    peft_status status = PEFT_ERROR_MEMORY;
     bool file = peft__ends_with(path, ".safetensors"), json = peft__ends_with(path, ".json");
     const char *single = file || json ? peft__arena_copy(&a->arena, path)
                                       : peft__path_join(&a->arena, path, "model.safetensors");
     const char *index = json ? single : peft__path_join(&a->arena, path, "model.safetensors.index.json");
-    if (single && index) {
-        bool sharded = json || (!file && !peft__file_exists(ctx, single) && peft__file_exists(ctx, index));
-        status = sharded ? peft__archive_open_index(a, index) : peft__archive_add_file(a, single);
-        if (!sharded) status = peft__archive_missing(a, single, status);
-    }
+    bool sharded = json ||
+        (single && index && !file && !peft__file_exists(ctx, single) && peft__file_exists(ctx, index));
+    peft_status status = !single || !index ? PEFT_ERROR_MEMORY
+        : sharded ? peft__archive_open_index(a, index)
+        : peft__archive_missing(a, single, peft__archive_add_file(a, single));
     if (!status) status = peft__archive_join(a);
     if (status) peft_archive_close(a);
     else *out = a;
@@ -10998,9 +11002,9 @@ PEFTDEF const peft_tensor *peft_archive_find(const peft_archive *a, const char *
 typedef struct peft__item {
     const peft_tensor *tensor;
     const char *suffix;
-    int dtype;             // index of peft__dtypes
+    int dtype;  // index of peft__dtypes
     int64_t width, count;  // bytes of a value, values
-    int64_t cols;          // 0: a vector
+    int64_t cols;  // 0: a vector
     const void *data;
 } peft__item;
 
@@ -11027,21 +11031,18 @@ static void peft__python_float(peft__string *s, double v) {
 // The bytes of <weight>.quant_state, written as Python's json module does. They live in the arena.
 static const char *peft__quant_json(peft__arena *arena, const peft_tensor *t, const char *type) {
     const peft_quant *q = t->quant;
-    peft__string s;
-    peft__string_init(&s, arena->ctx);
-    peft__string_format(&s, "{\"quant_type\": \"%s\", \"blocksize\": %ld, \"dtype\": \"%s\", \"shape\": [",
+    peft__string s = PEFT__EMPTY_STRING(arena->ctx);
+    peft__string_quoted(&s, "{'quant_type': '%s', 'blocksize': %ld, 'dtype': '%s', 'shape': [",
         type, q->block, peft__torch_names[q->source]);
     if (t->rank == 1) peft__string_format(&s, "%ld]", peft__size(t));
     else peft__string_format(&s, "%ld, %ld]", t->rows, t->cols);
     if (!q->absmax) {
-        peft__string_puts(&s,
-            ", \"nested_blocksize\": 256, \"nested_dtype\": \"float32\", \"nested_offset\": ");
+        peft__string_quoted(&s,
+            ", 'nested_blocksize': 256, 'nested_dtype': 'float32', 'nested_offset': ");
         peft__python_float(&s, (double)q->nested_offset);
     }
     peft__string_puts(&s, "}");
-    const char *text = s.failed ? NULL : peft__arena_strdup(arena, s.data, s.size);
-    peft__string_free(&s);
-    return text;
+    return peft__string_into_arena(&s, arena);
 }
 
 static void peft__item_add(peft__item **at, const peft_tensor *t, const char *suffix, int dtype,
@@ -11084,14 +11085,14 @@ static peft_status peft__items_of(peft_context *ctx, peft__arena *arena, const p
 // Appends the header; the items lie end to end, in the order given.
 static void peft__safetensors_header(peft__string *h, peft__arena *a, const peft__item *items, int64_t n) {
     int64_t at = 0;
-    peft__string_puts(h, "{\"__metadata__\":{\"format\":\"pt\"}");
+    peft__string_quoted(h, "{'__metadata__':{'format':'pt'}");
     for (const peft__item *p = items; p < items + n; p++) {
         const char *key = peft__arena_format(a, "%s%s", p->tensor->name, p->suffix);
         int64_t end = at + p->count * p->width;
         peft__string_puts(h, ",");
         if (key) peft__json_quote(h, key, strlen(key));
         else h->failed = true;
-        peft__string_format(h, ":{\"dtype\":\"%s\",\"shape\":[", peft__dtypes[p->dtype]);
+        peft__string_quoted(h, ":{'dtype':'%s','shape':[", peft__dtypes[p->dtype]);
         if (p->cols) peft__string_format(h, "%ld,", p->count / p->cols);
         peft__string_format(h, "%ld],\"data_offsets\":[%ld,%ld]}", p->cols ? p->cols : p->count, at, end);
         at = end;
@@ -11103,11 +11104,8 @@ static void peft__safetensors_header(peft__string *h, peft__arena *a, const peft
 // Writes a file's header and data -> *bytes, the file's size. w NULL: only counts.
 static peft_status peft__safetensors_put(peft_context *ctx, peft__writer *w,
         const peft_tensor *const *tensors, int64_t count, int64_t *bytes) {
-    peft__arena arena;
-    peft__string header, size;
-    peft__arena_init(&arena, ctx);
-    peft__string_init(&header, ctx);
-    peft__string_init(&size, ctx);
+    peft__arena arena = PEFT__EMPTY_ARENA(ctx);
+    peft__string header = PEFT__EMPTY_STRING(ctx), size = PEFT__EMPTY_STRING(ctx);
     peft__item *items = PEFT__ARENA(&arena, 2 * count * PEFT__MAX_ITEMS, peft__item), *end = items;
     peft_status status = items ? PEFT_OK : PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < count && !status; i++) status = peft__items_of(ctx, &arena, tensors[i], &end);
@@ -11116,8 +11114,7 @@ static peft_status peft__safetensors_put(peft_context *ctx, peft__writer *w,
         for (int64_t width = 4; width; width /= 2)
             for (int64_t i = 0; i < n; i++)
                 if (items[i].width == width) items[put++] = items[i];
-        items += n;
-        end += n;
+        items += n, end += n;
         peft__safetensors_header(&header, &arena, items, n);
         peft__put_little_endian(&size, header.size, 8);
         if (header.failed || size.failed) status = PEFT_ERROR_MEMORY;
@@ -11130,9 +11127,8 @@ static peft_status peft__safetensors_put(peft_context *ctx, peft__writer *w,
             char turned[1024];
             const char *data = (const char *)p->data + at;
             part = PEFT__BIG_ENDIAN ? PEFT__MIN(all - at, (int64_t)sizeof(turned)) : all;
-            if (PEFT__BIG_ENDIAN) data = (char *)memcpy(turned, data, (size_t)part);
-            if (PEFT__BIG_ENDIAN) peft__turn_bytes(turned, part, p->width);
-            peft__write(w, data, (size_t)part);
+            if (PEFT__BIG_ENDIAN) peft__turn_bytes(memcpy(turned, data, (size_t)part), part, p->width);
+            peft__write(w, PEFT__BIG_ENDIAN ? turned : data, (size_t)part);
         }
         *bytes += all;
     }
@@ -11149,9 +11145,8 @@ PEFTDEF peft_status peft_safetensors_write(peft_context *ctx, const char *path,
     PEFT__NEED(ctx, tensors || !count, "tensors");
     peft__writer w;
     int64_t bytes;
-    peft_status status = peft__writer_open(ctx, path, &w);
-    if (status) return status;
-    status = peft__safetensors_put(ctx, &w, tensors, count, &bytes);
+    PEFT__TRY(peft__writer_open(ctx, path, &w));
+    peft_status status = peft__safetensors_put(ctx, &w, tensors, count, &bytes);
     if (!status) return peft__writer_commit(&w);
     peft__writer_abort(&w);
     return status;
@@ -11163,9 +11158,8 @@ PEFTDEF peft_status peft_safetensors_write(peft_context *ctx, const char *path,
 
 enum {
     PEFT__GGUF_MAX_NAME = 63, PEFT__GGUF_MAX_KEY = 65535, PEFT__GGUF_ALIGNMENT = 32,
-    PEFT__GGUF_MAX_ALIGNMENT = 1 << 20
+    PEFT__GGUF_MAX_ALIGNMENT = 1 << 20, PEFT__GGUF_MAX_KEYS = 1 << 16, PEFT__GGUF_MAX_TENSORS = 1 << 20
 };
-enum { PEFT__GGUF_MAX_KEYS = 1 << 16, PEFT__GGUF_MAX_TENSORS = 1 << 20 };
 
 // ---- reading GGUF
 
@@ -11179,7 +11173,7 @@ typedef struct peft__gguf_entry {
     bool array;
     int type;  // of the value or of the array's items
     int64_t count;
-    const unsigned char *data;     // numbers and booleans, in the file
+    const unsigned char *data;  // numbers and booleans, in the file
     const peft__gguf_text *texts;  // strings
 } peft__gguf_entry;
 
@@ -11189,8 +11183,8 @@ struct peft_gguf {
     peft__file file;
     char *path;
     const unsigned char *bytes, *at;  // the whole file, and the next byte to be read
-    peft_status status;               // the first failure: nothing is read after it
-    const char *reading;              // "key ", "tensor ", "": for messages
+    peft_status status;  // the first failure: nothing is read after it
+    const char *reading;  // "key ", "tensor ", "": for messages
     peft__gguf_entry *entries;
     int64_t entry_count;
     peft_gguf_tensor *tensors;
@@ -11267,11 +11261,11 @@ static void peft__gguf_read_value(peft_gguf *g, peft__gguf_entry *e) {
     }
     uint64_t bytes = (count + 1) * sizeof(peft__gguf_text);  // twice the file's size at most
     peft__gguf_text *texts =
-        (peft__gguf_text *)peft__arena_alloc(&g->arena, bytes <= SIZE_MAX ? (size_t)bytes : SIZE_MAX);
+        (peft__gguf_text *)peft__arena_alloc(&g->arena, (size_t)PEFT__MIN(bytes, (uint64_t)SIZE_MAX));
     for (uint64_t i = 0; i < count && texts; i++) texts[i] = peft__gguf_take_text(g, e->key);
     if (texts && !e->array && !g->status)
-        texts[0].data = peft__arena_strdup(&g->arena, texts[0].data, texts[0].size);
-    if (!g->status && (!texts || (!e->array && !texts[0].data))) g->status = PEFT_ERROR_MEMORY;
+        texts->data = peft__arena_strdup(&g->arena, texts->data, texts->size);
+    if (!g->status && (!texts || (!e->array && !texts->data))) g->status = PEFT_ERROR_MEMORY;
     e->texts = texts;
 }
 
@@ -11353,8 +11347,7 @@ static void peft__gguf_read(peft_gguf *g) {
         PEFT__GGUF_WRONG(g, "truncated, or no GGUF file: %lu keys and %lu tensors in %lu bytes",
             keys, tensors, left);
     if (g->status) return;
-    g->entry_count = (int64_t)keys;
-    g->count = (int64_t)tensors;
+    g->entry_count = (int64_t)keys, g->count = (int64_t)tensors;
     g->entries = PEFT__CALLOC(g->ctx, g->entry_count, peft__gguf_entry);
     if (!g->entries) g->status = PEFT_ERROR_MEMORY;
     g->reading = "key ";
@@ -11362,9 +11355,8 @@ static void peft__gguf_read(peft_gguf *g) {
         g->entries[i].key = peft__gguf_read_name(g, "key", &g->keys, i);
         peft__gguf_read_value(g, &g->entries[i]);
     }
-    bool given = peft__map_get(&g->keys, "general.alignment", 17, -1) >= 0;
-    double a = PEFT__GGUF_ALIGNMENT;
-    if (given && !g->status) a = peft_gguf_number(g, "general.alignment", 0);
+    bool given = peft__map_get(&g->keys, "general.alignment", 17, -1) >= 0 && !g->status;
+    double a = given ? peft_gguf_number(g, "general.alignment", 0) : (double)PEFT__GGUF_ALIGNMENT;
     g->alignment = a >= 8 && a <= (double)PEFT__GGUF_MAX_ALIGNMENT ? (int64_t)a : 0;
     if (!g->alignment || (double)g->alignment != a || (g->alignment & (g->alignment - 1)))
         PEFT__GGUF_WRONG(g, "general.alignment is %g", a);
@@ -11381,7 +11373,7 @@ PEFTDEF peft_status peft_gguf_open(peft_context *ctx, const char *path, peft_ggu
     peft__arena_init(&g->arena, ctx);
     peft__map_init(&g->keys, ctx);
     peft__map_init(&g->names, ctx);
-    g->path = peft__arena_strdup(&g->arena, path ? path : "", path ? strlen(path) : 0);
+    g->path = peft__arena_copy(&g->arena, path ? path : "");
     g->status = g->path ? peft__file_open(ctx, g->path, &g->file) : PEFT_ERROR_MEMORY;
     g->bytes = g->file.data;
     if (!g->status && !g->bytes) {
@@ -11550,7 +11542,7 @@ typedef struct peft__gguf_source {
     const peft__ggml_format *format;
     peft__row_order order;
     int64_t rows, cols;  // in the file
-    float scale;         // a factor of the values when they are written
+    float scale;  // a factor of the values when they are written
 } peft__gguf_source;
 
 struct peft_gguf_writer {
@@ -11697,10 +11689,6 @@ PEFTDEF peft_status peft_gguf_add(peft_gguf_writer *w, const char *name, const p
     return peft__gguf_add_ordered(w, name, tensor, (int)type, peft__same_order);
 }
 
-static int64_t peft__gguf_aligned(int64_t bytes) {
-    return (bytes + PEFT__GGUF_ALIGNMENT - 1) / PEFT__GGUF_ALIGNMENT * PEFT__GGUF_ALIGNMENT;
-}
-
 static void peft__gguf_header(const peft_gguf_writer *w, peft__string *h) {
     peft__string_append(h, "GGUF", 4);
     peft__put_little_endian(h, 3, 4);
@@ -11716,7 +11704,8 @@ static void peft__gguf_header(const peft_gguf_writer *w, peft__string *h) {
         if (!vector) peft__put_little_endian(h, (uint64_t)s->rows, 8);
         peft__put_little_endian(h, (uint64_t)s->format->type, 4);
         peft__put_little_endian(h, (uint64_t)offset, 8);
-        offset += peft__gguf_aligned(s->rows * (s->cols / s->format->block) * s->format->size);
+        int64_t bytes = s->rows * (s->cols / s->format->block) * s->format->size;
+        offset += peft__round_up(bytes, PEFT__GGUF_ALIGNMENT);
     }
     while (!h->failed && h->size % PEFT__GGUF_ALIGNMENT) peft__put_little_endian(h, 0, 1);
 }
@@ -11738,7 +11727,7 @@ static void peft__gguf_write_source(peft__writer *w, const peft__gguf_source *s)
         else w->status = peft__fail(w->ctx, PEFT_ERROR_NUMERIC,
             "%s: tensor %s, row %ld: a value that %s cannot hold", w->path, s->name, r, f->name);
     }
-    peft__write(w, zeros, (size_t)(peft__gguf_aligned(all) - all));
+    peft__write(w, zeros, (size_t)(peft__round_up(all, PEFT__GGUF_ALIGNMENT) - all));
     peft__free(w->ctx, x);
     peft__free(w->ctx, row);
 }
@@ -11746,9 +11735,8 @@ static void peft__gguf_write_source(peft__writer *w, const peft__gguf_source *s)
 PEFTDEF peft_status peft_gguf_write(peft_gguf_writer *writer, const char *path) {
     PEFT__NEEDS(NULL, writer);
     PEFT__NEEDS(writer->ctx, path);
-    peft__string header;
+    peft__string header = PEFT__EMPTY_STRING(writer->ctx);
     peft__writer w;
-    peft__string_init(&header, writer->ctx);
     peft__gguf_header(writer, &header);
     bool failed = header.failed || writer->metadata.failed;
     peft_status status = failed ? PEFT_ERROR_MEMORY : peft__writer_open(writer->ctx, path, &w);
@@ -11768,34 +11756,25 @@ PEFTDEF peft_status peft_gguf_write(peft_gguf_writer *writer, const char *path) 
 // An encoder or decoder block. Slots that a kind of block lacks stay NULL. Biases are found through bias_of.
 typedef struct peft__block_weights {
     peft_tensor *norm, *q, *k, *v, *qkv, *o;  // self-attention; qkv: one matrix instead of three
-    peft_tensor *q_norm, *k_norm;             // of each head's queries and keys, or of all heads as one
-    peft_tensor *o_norm, *wo_norm;            // of the outputs of attention and feed-forward
+    peft_tensor *q_norm, *k_norm;  // of each head's queries and keys, or of all heads as one
+    peft_tensor *o_norm, *wo_norm;  // of the outputs of attention and feed-forward
     peft_tensor *cross_norm, *cross_q, *cross_k, *cross_v, *cross_o;  // T5's decoder: attention to the source
     peft_tensor *ff_norm, *wi, *wi_gate, *wo;  // feed-forward; wi_gate: the second input matrix of gated ones
-    peft_tensor *bias;                         // T5's relative positions, in its first block for all
+    peft_tensor *bias;  // T5's relative positions, in its first block for all
 } peft__block_weights;
 
-typedef enum peft__dimension {
-    PEFT__DIM_MODEL = 'd',    // d_model
-    PEFT__DIM_HEADS = 'i',    // heads * d_kv
-    PEFT__DIM_KV = 'j',       // kv_heads * d_kv
-    PEFT__DIM_HEAD = 's',     // d_kv
-    PEFT__DIM_QKV = '3',      // (heads + 2 * kv_heads) * d_kv
-    PEFT__DIM_INNER = 'f',    // d_ff
-    PEFT__DIM_PAIR = '2',     // 2 * d_ff: the gate's rows, then the others
-    PEFT__DIM_COUNT = 'h',    // heads
-    PEFT__DIM_BUCKETS = 'k',  // of relative positions
-    PEFT__DIM_ONE = '1'
-} peft__dimension;
-typedef enum peft__has_bias {  // QUERY, OUTPUT, INNER: if these projections of the model have one
-    PEFT__BIAS_NONE = 0, PEFT__BIAS_ALWAYS = 'b', PEFT__BIAS_QUERY = 'q', PEFT__BIAS_OUTPUT = 'o',
-    PEFT__BIAS_INNER = 'm'
-} peft__has_bias;
-typedef enum peft__only {  // the models of a family that have the parameter
-    PEFT__ONLY_NOT = 0, PEFT__ONLY_GATED = 'g', PEFT__ONLY_UNGATED = 'r',
-    PEFT__ONLY_FIRST = '1',  // in the first block only (UMT5: in all)
-    PEFT__ONLY_UNUSED = '-'  // in some files; not used
-} peft__only;
+enum {  // the size of a side: see peft__extent (chapter 8)
+    PEFT__DIM_ONE, PEFT__DIM_MODEL, PEFT__DIM_HEADS, PEFT__DIM_KV, PEFT__DIM_HEAD, PEFT__DIM_QKV,
+    PEFT__DIM_INNER, PEFT__DIM_PAIR, PEFT__DIM_COUNT, PEFT__DIM_BUCKETS
+};
+enum {  // QUERY, OUTPUT, INNER: if these projections of the model have a bias
+    PEFT__BIAS_NONE, PEFT__BIAS_ALWAYS, PEFT__BIAS_QUERY, PEFT__BIAS_OUTPUT, PEFT__BIAS_INNER
+};
+enum {  // the models of a family that have the parameter
+    PEFT__ONLY_NOT, PEFT__ONLY_GATED, PEFT__ONLY_UNGATED,
+    PEFT__ONLY_FIRST,  // in the first block only (UMT5: in all)
+    PEFT__ONLY_UNUSED  // in some files; not used
+};
 
 typedef struct peft__rule {
     const char *name, *gguf;  // names in both kinds of file, between the block's name and .weight or .bias
@@ -11803,23 +11782,23 @@ typedef struct peft__rule {
     size_t slot;
 } peft__rule;
 
-#define PEFT__RULE(only, name, gguf, rows, cols, bias, order, slot)                           \
+#define PEFT__RULE(only, name, gguf, rows, cols, bias, order, slot) \
     {name, gguf, PEFT__DIM_##rows, PEFT__DIM_##cols, PEFT__BIAS_##bias, PEFT__ONLY_##only, \
      PEFT__ORDER_##order, offsetof(peft__block_weights, slot)}
 #define PEFT__MATRIX(name, gguf, rows, cols, bias, order, slot) \
     PEFT__RULE(NOT, name, gguf, rows, cols, bias, order, slot)
 #define PEFT__NORM(name, gguf, bias, slot) PEFT__MATRIX(name, gguf, ONE, MODEL, bias, SAME, slot)
-#define PEFT__T5_ATTENTION(name, gguf, slot)                                         \
-    PEFT__MATRIX(name ".q", gguf "_q", HEADS, MODEL, NONE, SAME, slot##q),           \
-    PEFT__MATRIX(name ".k", gguf "_k", HEADS, MODEL, NONE, SAME, slot##k),           \
-    PEFT__MATRIX(name ".v", gguf "_v", HEADS, MODEL, NONE, SAME, slot##v),           \
+#define PEFT__T5_ATTENTION(name, gguf, slot) \
+    PEFT__MATRIX(name ".q", gguf "_q", HEADS, MODEL, NONE, SAME, slot##q), \
+    PEFT__MATRIX(name ".k", gguf "_k", HEADS, MODEL, NONE, SAME, slot##k), \
+    PEFT__MATRIX(name ".v", gguf "_v", HEADS, MODEL, NONE, SAME, slot##v), \
     PEFT__MATRIX(name ".o", gguf "_o", MODEL, HEADS, NONE, SAME, slot##o)
-#define PEFT__T5_FEED_FORWARD(layer)                                                                     \
-    PEFT__RULE(UNGATED, layer ".DenseReluDense.wi", "ffn_up", INNER, MODEL, NONE, SAME, wi),             \
-    PEFT__RULE(GATED, layer ".DenseReluDense.wi_0", "ffn_gate", INNER, MODEL, NONE, SAME, wi_gate),      \
-    PEFT__RULE(GATED, layer ".DenseReluDense.wi_1", "ffn_up", INNER, MODEL, NONE, SAME, wi),             \
-    PEFT__MATRIX(layer ".DenseReluDense.wo", "ffn_down", MODEL, INNER, NONE, SAME, wo),                  \
-    PEFT__NORM(layer ".layer_norm", "ffn_norm", NONE, ff_norm),                                          \
+#define PEFT__T5_FEED_FORWARD(layer) \
+    PEFT__RULE(UNGATED, layer ".DenseReluDense.wi", "ffn_up", INNER, MODEL, NONE, SAME, wi), \
+    PEFT__RULE(GATED, layer ".DenseReluDense.wi_0", "ffn_gate", INNER, MODEL, NONE, SAME, wi_gate), \
+    PEFT__RULE(GATED, layer ".DenseReluDense.wi_1", "ffn_up", INNER, MODEL, NONE, SAME, wi), \
+    PEFT__MATRIX(layer ".DenseReluDense.wo", "ffn_down", MODEL, INNER, NONE, SAME, wo), \
+    PEFT__NORM(layer ".layer_norm", "ffn_norm", NONE, ff_norm), \
     PEFT__RULE(FIRST, "layer.0.SelfAttention.relative_attention_bias", "attn_rel_b", BUCKETS, COUNT, \
                NONE, SAME, bias)
 
@@ -11853,19 +11832,19 @@ static const peft__rule peft__neox_rules[] = {
     PEFT__MATRIX("mlp.dense_h_to_4h", "ffn_up", INNER, MODEL, ALWAYS, SAME, wi),
     PEFT__MATRIX("mlp.dense_4h_to_h", "ffn_down", MODEL, INNER, ALWAYS, SAME, wo),
 };
-#define PEFT__LLAMA_MATRICES                                                          \
-    PEFT__MATRIX("self_attn.q_proj", "attn_q", HEADS, MODEL, QUERY, ROTARY_Q, q),         \
-    PEFT__MATRIX("self_attn.k_proj", "attn_k", KV, MODEL, QUERY, ROTARY_K, k),            \
-    PEFT__MATRIX("self_attn.v_proj", "attn_v", KV, MODEL, QUERY, SAME, v),                \
-    PEFT__MATRIX("self_attn.o_proj", "attn_output", MODEL, HEADS, OUTPUT, SAME, o),       \
-    PEFT__MATRIX("mlp.gate_proj", "ffn_gate", INNER, MODEL, INNER, SAME, wi_gate),        \
-    PEFT__MATRIX("mlp.up_proj", "ffn_up", INNER, MODEL, INNER, SAME, wi),                 \
+#define PEFT__LLAMA_MATRICES \
+    PEFT__MATRIX("self_attn.q_proj", "attn_q", HEADS, MODEL, QUERY, ROTARY_Q, q), \
+    PEFT__MATRIX("self_attn.k_proj", "attn_k", KV, MODEL, QUERY, ROTARY_K, k), \
+    PEFT__MATRIX("self_attn.v_proj", "attn_v", KV, MODEL, QUERY, SAME, v), \
+    PEFT__MATRIX("self_attn.o_proj", "attn_output", MODEL, HEADS, OUTPUT, SAME, o), \
+    PEFT__MATRIX("mlp.gate_proj", "ffn_gate", INNER, MODEL, INNER, SAME, wi_gate), \
+    PEFT__MATRIX("mlp.up_proj", "ffn_up", INNER, MODEL, INNER, SAME, wi), \
     PEFT__MATRIX("mlp.down_proj", "ffn_down", MODEL, INNER, INNER, SAME, wo)
-#define PEFT__LLAMA_NORMS                                       \
-    PEFT__NORM("input_layernorm", "attn_norm", NONE, norm),     \
+#define PEFT__LLAMA_NORMS \
+    PEFT__NORM("input_layernorm", "attn_norm", NONE, norm), \
     PEFT__NORM("post_attention_layernorm", "ffn_norm", NONE, ff_norm)
-#define PEFT__QK_NORMS(queries, keys)                                                       \
-    PEFT__MATRIX("self_attn.q_norm", "attn_q_norm", ONE, queries, NONE, SAME, q_norm),      \
+#define PEFT__QK_NORMS(queries, keys) \
+    PEFT__MATRIX("self_attn.q_norm", "attn_q_norm", ONE, queries, NONE, SAME, q_norm), \
     PEFT__MATRIX("self_attn.k_norm", "attn_k_norm", ONE, keys, NONE, SAME, k_norm)
 static const peft__rule peft__llama_rules[] = {PEFT__LLAMA_MATRICES, PEFT__LLAMA_NORMS};
 static const peft__rule peft__qwen3_rules[] = {
@@ -11882,10 +11861,10 @@ static const peft__rule peft__phi3_rules[] = {
     PEFT__MATRIX("mlp.down_proj", "ffn_down", MODEL, INNER, NONE, SAME, wo),
     PEFT__LLAMA_NORMS,
 };
-#define PEFT__GEMMA_NORMS                                                             \
-    PEFT__NORM("input_layernorm", "attn_norm", NONE, norm),                           \
-    PEFT__NORM("post_attention_layernorm", "post_attention_norm", NONE, o_norm),      \
-    PEFT__NORM("pre_feedforward_layernorm", "ffn_norm", NONE, ff_norm),               \
+#define PEFT__GEMMA_NORMS \
+    PEFT__NORM("input_layernorm", "attn_norm", NONE, norm), \
+    PEFT__NORM("post_attention_layernorm", "post_attention_norm", NONE, o_norm), \
+    PEFT__NORM("pre_feedforward_layernorm", "ffn_norm", NONE, ff_norm), \
     PEFT__NORM("post_feedforward_layernorm", "post_ffw_norm", NONE, wo_norm)
 static const peft__rule peft__gemma2_rules[] = {PEFT__LLAMA_MATRICES, PEFT__GEMMA_NORMS};
 static const peft__rule peft__gemma3_rules[] = {
@@ -11900,10 +11879,10 @@ typedef struct peft__side {
 
 typedef struct peft__family {
     const char *types;  // model_type of config.json, comma-separated
-    bool in_out;        // linear weights are stored [in, out]
+    bool in_out;  // linear weights are stored [in, out]
     peft__side encoder, decoder;
     const char *embedding, *positions, *encoder_norm, *decoder_norm,
-        *head;            // names before .weight and .bias; NULL: none
+        *head;  // names before .weight and .bias; NULL: none
     const char *targets;  // LoRA's default target_modules, as HF peft has them
     const char *ia3_targets, *ia3_feedforward;
     // config.json's architectures: models with this family's head, or without it where the head is tied
@@ -11915,35 +11894,36 @@ typedef struct peft__family {
 // ---- settings: what config.json and GGUF's metadata call them, what they may be, and where they go
 
 typedef enum peft__setting_use {
-    PEFT__HARMLESS,      // without effect on the function: training, generation, other libraries, bookkeeping
-    PEFT__NOTED,         // the same, but worth a warning where it has a value
-    PEFT__SIZE,          // int64_t: 1 to 2^24
+    PEFT__HARMLESS,  // without effect on the function: training, generation, other libraries, bookkeeping
+    PEFT__NOTED,  // the same, but worth a warning where it has a value
+    PEFT__SIZE,  // int64_t: 1 to 2^24
     PEFT__SIZE_OR_NONE,  // the same, or null: 0, which the family's function fills in or takes as "none"
-    PEFT__FRACTION,      // float: from 0 to below 1
-    PEFT__FACTOR,        // float: above 0
-    PEFT__FLAG,          // bool
-    PEFT__TOKEN,         // int32_t: an id, -1 for none
-    PEFT__ENDS,          // one id or a list of them
-    PEFT__READ,          // the family's function reads it
-    PEFT__FIXED          // any other value (but null) would change the function: an error
+    PEFT__FRACTION,  // float: from 0 to below 1
+    PEFT__FACTOR,  // float: above 0
+    PEFT__FLAG,  // bool
+    PEFT__TOKEN,  // int32_t: an id, -1 for none
+    PEFT__ENDS,  // one id or a list of them
+    PEFT__READ,  // the family's function reads it
+    PEFT__FIXED  // any other value (but null) would change the function: an error
 } peft__setting_use;
 
 typedef struct peft__setting {
     const char *types;  // model types that the row is for (the first row that fits counts); NULL: all
-    const char *keys;   // of config.json, comma-separated; NULL: none
-    const char *gguf;   // metadata, without the architecture's name before it; NULL: none
+    const char *keys;  // of config.json, comma-separated; NULL: none
+    const char *gguf;  // metadata, without the architecture's name before it; NULL: none
     int use;
-    size_t field;       // of peft_config
+    size_t field;  // of peft_config
     // JSON: what a missing key means, or the only value; NULL: the key is required. "qwen2,qwen3=32 0" is 32
     // for these model types and 0 for all others.
     const char *value;
 } peft__setting;
 
 #define PEFT__FIELD(member) offsetof(peft_config, member)
-#define PEFT__SET(key, gguf, use, field, value) {NULL, key, gguf, PEFT__##use, PEFT__FIELD(field), value}
 #define PEFT__SET_OF(type, key, gguf, use, field, value) \
     {type, key, gguf, PEFT__##use, PEFT__FIELD(field), value}
-#define PEFT__KEYS(keys, gguf, use, value) {NULL, keys, gguf, PEFT__##use, 0, value}
+#define PEFT__SET(key, gguf, use, field, value) PEFT__SET_OF(NULL, key, gguf, use, field, value)
+#define PEFT__KEYS_OF(types, keys, gguf, use, value) {types, keys, gguf, PEFT__##use, 0, value}
+#define PEFT__KEYS(keys, gguf, use, value) PEFT__KEYS_OF(NULL, keys, gguf, use, value)
 static const peft__setting peft__t5_settings[] = {
     PEFT__SET("vocab_size", NULL, SIZE, vocab_size, NULL),
     PEFT__SET("d_model", "embedding_length", SIZE, d_model, NULL),
@@ -11979,7 +11959,6 @@ static const peft__setting peft__gpt2_settings[] = {
     PEFT__SET("tie_word_embeddings", NULL, FLAG, tied, "true"),
     PEFT__SET("scale_attn_by_inverse_layer_idx", NULL, FLAG, scale_by_layer, "false"),
     PEFT__KEYS("activation_function,scale_attn_weights", NULL, READ, NULL),
-    PEFT__KEYS("is_encoder_decoder", NULL, FIXED, "false"),
     PEFT__KEYS("reorder_and_upcast_attn,attn_pdrop,embd_pdrop,summary_type,summary_use_proj,"
                "summary_activation,summary_proj_to_labels,n_ctx,n_special,predict_special_tokens",
                "attention.head_count_kv", HARMLESS, NULL),
@@ -11998,7 +11977,6 @@ static const peft__setting peft__neox_settings[] = {
     PEFT__SET("tie_word_embeddings", NULL, FLAG, tied, "false"),
     PEFT__KEYS("hidden_act,rotary_pct,rotary_emb_base,partial_rotary_factor,rope_theta,rope_scaling,"
                "rope_parameters", NULL, READ, NULL),
-    PEFT__KEYS("is_encoder_decoder", NULL, FIXED, "false"),
     PEFT__KEYS("custom_pipelines", "attention.head_count_kv", HARMLESS, NULL),
 };
 static const peft__setting peft__llama_settings[] = {
@@ -12014,39 +11992,37 @@ static const peft__setting peft__llama_settings[] = {
         "mistral,gemma3_text=131072 qwen2,qwen3,smollm3=32768 gemma2=8192 phi3=4096 2048"),
     PEFT__SET("rms_norm_eps", "attention.layer_norm_rms_epsilon", FRACTION, epsilon, "olmo2,phi3=1e-5 1e-6"),
     PEFT__SET("tie_word_embeddings", NULL, FLAG, tied, "smollm3,gemma2,gemma3_text=true false"),
-    PEFT__SET_OF("mistral,phi3", "attention_bias", NULL, FIXED, query_bias, "false"),
-    PEFT__SET_OF("qwen2", "attention_bias", NULL, FIXED, query_bias, "true"),
+    PEFT__KEYS_OF("mistral,phi3", "attention_bias", NULL, FIXED, "false"),
+    PEFT__KEYS_OF("qwen2", "attention_bias", NULL, FIXED, "true"),
     PEFT__SET("attention_bias", NULL, FLAG, query_bias, "false"),
     PEFT__SET_OF("llama,smollm3,granite", "mlp_bias", NULL, FLAG, feed_forward_bias, "false"),
     PEFT__KEYS("mlp_bias", NULL, FIXED, "false"),
     PEFT__SET_OF("mistral,qwen2,qwen3,phi3,gemma2,gemma3_text", "sliding_window", "attention.sliding_window",
         SIZE_OR_NONE, window, "phi3=0 4096"),
-    PEFT__SET_OF("qwen2,qwen3", "use_sliding_window,max_window_layers", NULL, READ, window, NULL),
+    PEFT__KEYS_OF("qwen2,qwen3", "use_sliding_window,max_window_layers", NULL, READ, NULL),
     PEFT__SET_OF("smollm3", "sliding_window", NULL, SIZE_OR_NONE, window, "0"),
-    PEFT__SET_OF("smollm3", "use_sliding_window,no_rope_layers,no_rope_layer_interval", NULL, READ, window,
-                 NULL),
-    PEFT__SET_OF("smollm3", "max_window_layers", NULL, HARMLESS, window, NULL),
+    PEFT__KEYS_OF("smollm3", "use_sliding_window,no_rope_layers,no_rope_layer_interval", NULL, READ, NULL),
+    PEFT__KEYS_OF("smollm3", "max_window_layers", NULL, HARMLESS, NULL),
     PEFT__SET_OF("phi3", "resid_pdrop", NULL, FRACTION, dropout, "0"),
-    PEFT__SET_OF("phi3", "embd_pdrop", NULL, HARMLESS, dropout, NULL),
-    PEFT__SET_OF("phi3", "original_max_position_embeddings", NULL, READ, dropout, NULL),
+    PEFT__KEYS_OF("phi3", "embd_pdrop", NULL, HARMLESS, NULL),
+    PEFT__KEYS_OF("phi3", "original_max_position_embeddings", NULL, READ, NULL),
     PEFT__SET_OF("gemma2", "attn_logit_softcapping", "attn_logit_softcapping", FACTOR, attention_cap, "50"),
     PEFT__SET_OF("gemma2", "final_logit_softcapping", "final_logit_softcapping", FACTOR, logit_cap, "30"),
-    PEFT__SET_OF("gemma3_text", "attn_logit_softcapping", NULL, FIXED, window, "null"),
+    PEFT__KEYS_OF("gemma3_text", "attn_logit_softcapping", NULL, FIXED, "null"),
     PEFT__SET_OF("gemma3_text", "final_logit_softcapping", NULL, FACTOR, logit_cap, "0"),
-    PEFT__SET_OF("gemma2,gemma3_text", "query_pre_attn_scalar,hidden_activation", NULL, READ, scale, NULL),
-    PEFT__SET_OF("gemma2,gemma3_text", "use_bidirectional_attention", NULL, FIXED, window, "false"),
-    PEFT__SET_OF("gemma2,gemma3_text", "hidden_act,cache_implementation,sliding_window_size", NULL, HARMLESS,
-                 window, NULL),
-    PEFT__SET_OF("gemma3_text", "sliding_window_pattern", "attention.sliding_window_pattern", READ, window,
-                 NULL),
-    PEFT__SET_OF("gemma3_text", "rope_local_base_freq", "rope.freq_base_swa", READ, window, NULL),
+    PEFT__KEYS_OF("gemma2,gemma3_text", "query_pre_attn_scalar,hidden_activation", NULL, READ, NULL),
+    PEFT__KEYS_OF("gemma2,gemma3_text", "use_bidirectional_attention", NULL, FIXED, "false"),
+    PEFT__KEYS_OF("gemma2,gemma3_text", "hidden_act,cache_implementation,sliding_window_size", NULL, HARMLESS,
+        NULL),
+    PEFT__KEYS_OF("gemma3_text", "sliding_window_pattern", "attention.sliding_window_pattern", READ, NULL),
+    PEFT__KEYS_OF("gemma3_text", "rope_local_base_freq", "rope.freq_base_swa", READ, NULL),
     PEFT__SET_OF("granite", "embedding_multiplier", "embedding_scale", FACTOR, embedding_scale, "1"),
     PEFT__SET_OF("granite", "residual_multiplier", "residual_scale", FACTOR, residual_scale, "1"),
     PEFT__SET_OF("granite", "logits_scaling", "logit_scale", FACTOR, logit_divisor, "1"),
     PEFT__SET_OF("granite", "attention_multiplier", "attention.scale", FACTOR, scale, "1"),
     PEFT__KEYS("hidden_act,layer_types,partial_rotary_factor,rope_theta,rope_scaling,rope_parameters", NULL,
                READ, NULL),
-    PEFT__KEYS("rope_interleaved,use_mrope,is_encoder_decoder", NULL, FIXED, "false"),
+    PEFT__KEYS("rope_interleaved,use_mrope", NULL, FIXED, "false"),
     PEFT__KEYS("pretraining_tp,max_sequence_length,is_llama_config", NULL, HARMLESS, NULL),
 };
 // Of all families. Names that begin with an underscore or contain "dropout" are harmless as well.
@@ -12056,7 +12032,8 @@ static const peft__setting peft__common_settings[] = {
     PEFT__SET("eos_token_id", "tokenizer.ggml.eos_token_id", ENDS, eos_id, "-1"),
     PEFT__KEYS("eot_token_id", "tokenizer.ggml.eot_token_id", READ, NULL),
     PEFT__SET("pad_token_id", "tokenizer.ggml.padding_token_id", TOKEN, pad_id, "-1"),
-    PEFT__KEYS("add_cross_attention,tie_encoder_decoder", "attention.clamp_kqv,attention.max_alibi_bias,"
+    PEFT__KEYS("is_encoder_decoder,add_cross_attention,tie_encoder_decoder",
+        "attention.clamp_kqv,attention.max_alibi_bias,"
                "rope.scaling.yarn_log_multiplier,expert_count,expert_used_count,pooling_type", FIXED,
                "false"),
     PEFT__KEYS("cross_attention_hidden_size,pruned_heads,per_layer_config", NULL, FIXED, "null"),
@@ -12101,11 +12078,11 @@ static const peft__family peft__neox_family = {
     {"gpt_neox.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__neox_rules)}, "gpt_neox.embed_in", NULL, NULL,
     "gpt_neox.final_layer_norm", "embed_out", "query_key_value", "query_key_value,dense_4h_to_h",
     "dense_4h_to_h", "GPTNeoXForCausalLM,GPTNeoXModel", PEFT__SETTINGS(peft__neox_settings)};
-#define PEFT__LLAMA_KIN(types, rules, targets, ia3, architectures)                                      \
-    {                                                                                                   \
-        types, false, {NULL, NULL, NULL, 0}, {"model.layers.%lld.", "blk.%lld.", PEFT__RULES(rules)},   \
-            "model.embed_tokens", NULL, NULL, "model.norm", "lm_head", targets, ia3, "down_proj",       \
-            architectures, PEFT__SETTINGS(peft__llama_settings)                                         \
+#define PEFT__LLAMA_KIN(types, rules, targets, ia3, architectures) \
+    { \
+        types, false, {NULL, NULL, NULL, 0}, {"model.layers.%lld.", "blk.%lld.", PEFT__RULES(rules)}, \
+            "model.embed_tokens", NULL, NULL, "model.norm", "lm_head", targets, ia3, "down_proj", \
+            architectures, PEFT__SETTINGS(peft__llama_settings) \
     }
 static const peft__family peft__llama_family = PEFT__LLAMA_KIN("llama,mistral,smollm3,granite",
     peft__llama_rules, "q_proj,v_proj", "k_proj,v_proj,down_proj",
@@ -12186,42 +12163,41 @@ static const peft__setting *peft__setting_of(const peft__family *f, const char *
 enum { PEFT__GGUF_NAME_SIZE = 160 };  // room for any name that the tables make
 
 typedef struct peft__gguf_family {
-    const char *architecture, *model_type;
+    const char *architecture, *model_type, *others;  // others: model_types that are written as this one
     const peft__family *names;
-    const char *constants;  // the keys of config.json whose values GGUF implies
-    bool interleaved;       // rotary pairs lie side by side in GGUF
+    const char *constants;  // the keys of config.json whose values GGUF implies, ' for "
+    bool interleaved;  // rotary pairs lie side by side in GGUF
 } peft__gguf_family;
 
+static const peft__gguf_family peft__gguf_families[] = {
+    {"llama", "llama", "mistral", &peft__llama_family, "'hidden_act':'silu'", true},
+    {"qwen2", "qwen2", NULL, &peft__qwen2_family, "'hidden_act':'silu'", false},
+    {"qwen3", "qwen3", NULL, &peft__qwen3_family, "'hidden_act':'silu'", false},
+    {"smollm3", "smollm3", NULL, &peft__llama_family, "'no_rope_layer_interval':4", true},
+    {"olmo2", "olmo2", NULL, &peft__olmo2_family, "'hidden_act':'silu'", false},
+    {"phi3", "phi3", NULL, &peft__phi3_family, "'hidden_act':'silu'", false},
+    {"granite", "granite", NULL, &peft__llama_family, "'hidden_act':'silu'", true},
+    {"gemma2", "gemma2", NULL, &peft__gemma2_family, "'hidden_activation':'gelu_pytorch_tanh'", false},
+    {"gemma3", "gemma3_text", NULL, &peft__gemma3_family, "'hidden_activation':'gelu_pytorch_tanh'", false},
+    {"gpt2", "gpt2", NULL, &peft__gpt2_family, "'activation_function':'gelu_new'", false},
+    {"gptneox", "gpt_neox", NULL, &peft__neox_family, "'hidden_act':'gelu'", false},
+    {"t5", "t5", "mt5,umt5", &peft__t5_family,
+        "'is_encoder_decoder':true,'relative_attention_max_distance':128", false}};
+
+// NULL, here and below: none is known.
 static const peft__gguf_family *peft__gguf_family_of(const char *architecture) {
-    static const peft__gguf_family families[] = {
-        {"llama", "llama", &peft__llama_family, "\"hidden_act\":\"silu\"", true},
-        {"qwen2", "qwen2", &peft__qwen2_family, "\"hidden_act\":\"silu\"", false},
-        {"qwen3", "qwen3", &peft__qwen3_family, "\"hidden_act\":\"silu\"", false},
-        {"smollm3", "smollm3", &peft__llama_family, "\"no_rope_layer_interval\":4", true},
-        {"olmo2", "olmo2", &peft__olmo2_family, "\"hidden_act\":\"silu\"", false},
-        {"phi3", "phi3", &peft__phi3_family, "\"hidden_act\":\"silu\"", false},
-        {"granite", "granite", &peft__llama_family, "\"hidden_act\":\"silu\"", true},
-        {"gemma2", "gemma2", &peft__gemma2_family, "\"hidden_activation\":\"gelu_pytorch_tanh\"", false},
-        {"gemma3", "gemma3_text", &peft__gemma3_family, "\"hidden_activation\":\"gelu_pytorch_tanh\"", false},
-        {"gpt2", "gpt2", &peft__gpt2_family, "\"activation_function\":\"gelu_new\"", false},
-        {"gptneox", "gpt_neox", &peft__neox_family, "\"hidden_act\":\"gelu\"", false},
-        {"t5", "t5", &peft__t5_family, "\"is_encoder_decoder\":true,\"relative_attention_max_distance\":128",
-         false}};
-    for (int64_t i = 0; architecture && i < PEFT__COUNT(families); i++)
-        if (strcmp(families[i].architecture, architecture) == 0) return &families[i];
-    return NULL;
+    int64_t i = architecture ? PEFT__ROW(peft__gguf_families, architecture) : -1;
+    return i < 0 ? NULL : &peft__gguf_families[i];
 }
 
-// GGUF's architecture for Hugging Face's model_type. NULL: none is known. Most names are the same.
+// GGUF's architecture for Hugging Face's model_type.
 static const char *peft__gguf_architecture(const char *model_type) {
-    static const char *const names[][2] = {{"llama,mistral", "llama"},
-                                           {"gpt_neox", "gptneox"},
-                                           {"gemma3_text", "gemma3"},
-                                           {"t5,mt5,umt5", "t5"}};
-    for (int64_t i = 0; i < PEFT__COUNT(names); i++)
-        if (peft__is_listed(names[i][0], model_type)) return names[i][1];
-    const peft__gguf_family *f = peft__gguf_family_of(model_type);
-    return f ? f->architecture : NULL;
+    for (int64_t i = 0; i < PEFT__COUNT(peft__gguf_families); i++) {
+        const peft__gguf_family *f = &peft__gguf_families[i];
+        if (strcmp(f->model_type, model_type) == 0 || peft__is_listed(f->others, model_type))
+            return f->architecture;
+    }
+    return NULL;
 }
 
 // The size of the block's part of a name, whose number is at the pattern's %lld. 0: it does not match.
@@ -12403,16 +12379,15 @@ static peft_status peft__gguf_config_field(const peft_gguf *g, const char *archi
     char key[PEFT__GGUF_NAME_SIZE];
     peft__gguf_key(architecture, row->gguf, key);
     bool size = row->use == PEFT__SIZE || row->use == PEFT__SIZE_OR_NONE,
-        fraction = row->use == PEFT__FRACTION, number = row->use == PEFT__FACTOR;
+        fraction = row->use == PEFT__FRACTION, factor = row->use == PEFT__FACTOR;
     if (peft__map_get(&g->keys, key, strlen(key), -1) < 0) {
         bool required = (row->use == PEFT__SIZE || fraction) && !row->types;
-        return required ? peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no key %s", g->path, key) : PEFT_OK;
+        return required ? PEFT__MISSING(g->ctx, "%s: no key %s", g->path, key) : PEFT_OK;
     }
     peft__string_format(json, ",\"%s\":", row->keys);
     double v = peft_gguf_number(g, key, -1);
-    bool good = number     ? v > 0 && v < 1e9
-                : fraction ? v > 0 && v < 1
-                           : v >= size && v <= INT32_MAX && v == floor(v);
+    bool good = factor || fraction ? v > 0 && v < (factor ? 1e9 : 1)
+                                   : v >= size && v <= INT32_MAX && v == floor(v);
     if (row->use == PEFT__FLAG) peft__string_puts(json, peft_gguf_bool(g, key, true) ? "true" : "false");
     else if (good) peft__string_format(json, "%g", v);
     else return PEFT__FILE_BAD(&g->file, "%s is no sensible number", key);
@@ -12429,26 +12404,51 @@ static peft_status peft__gguf_divisors(
     return peft__gguf_decode(g, t, 0, 1, peft__same_order, divisors);
 }
 
-// Llama 3's rotary embedding divides slow frequencies by a factor, and GGUF holds only the resulting
-// divisors. What makes them: a wave longer than `old` is divided by `factor`, one shorter than old / 4 by 1,
-// and between the two 1 / divisor is linear in old / length.
+static double peft__rope_frequency(const peft_config *c, double theta, int64_t i) {
+    return pow(theta, -2.0 * (double)i / (double)c->rotary);
+}
+
+// What frequency i of rotary positions, f = theta^(-2i / dims), is divided by. Llama 3: by the factor if it
+// turns fewer than rope_low times within the original context, by 1 if more than rope_high times. YaRN
+// (Peng et al. 2023) has the same rule with its beta_slow and beta_fast. In between, the kept part falls
+// linearly: with the number of turns in Llama 3, with i in YaRN.
+static double peft__rope_divisor(const peft_config *c, double f, int64_t i) {
+    const double tau = 6.283185307179586;
+    double kept = 0, dims = (double)c->rotary;  // kept: the part of f that is not divided
+    if (c->rope == PEFT_ROPE_DEFAULT || c->rope == PEFT_ROPE_DYNAMIC) return 1;
+    if (c->rope == PEFT_ROPE_LLAMA3)
+        kept = (c->rope_original * f / tau - c->rope_low) / (c->rope_high - c->rope_low);
+    if (c->rope == PEFT_ROPE_YARN) {
+        double per_log = dims / (2 * log(c->rope_theta));
+        double low = per_log * log(c->rope_original / (c->rope_high * tau));
+        double high = per_log * log(c->rope_original / (c->rope_low * tau));
+        low = PEFT__MAX(c->rope_exact ? low : floor(low), 0.0);
+        high = PEFT__MIN(c->rope_exact ? high : ceil(high), dims - 1);
+        kept = 1 - ((double)i - low) / (high == low ? 0.001 : high - low);
+    }
+    kept = PEFT__MIN(PEFT__MAX(kept, 0.0), 1.0);
+    return 1 / (kept + (1 - kept) / c->rope_factor);
+}
+
+// Of Llama 3's scaling GGUF holds only the resulting divisors.
 static peft_status peft__gguf_llama3_scaling(
     const peft_gguf *g, const peft_gguf_tensor *t, double theta, peft__string *json) {
-    const double old = 8192, low = 1, high = 4;
     float divisors[PEFT__MOST_DIVISORS];
     PEFT__TRY(peft__gguf_divisors(g, t, t->name, divisors));
     int64_t n = t->dims[0];
-    double factor = (double)divisors[n - 1];
+    peft_config c;
+    memset(&c, 0, sizeof(c));
+    c.rope = PEFT_ROPE_LLAMA3, c.rotary = 2 * n, c.rope_factor = (double)divisors[n - 1];
+    c.rope_original = 8192, c.rope_low = 1, c.rope_high = 4;
     for (int64_t i = 0; i < n; i++) {
-        double waves = old / (6.283185307179586476925 * pow(theta, (double)i / (double)n)),
-            smooth = (waves - low) / (high - low);
-        double expected = waves < low ? factor : waves > high ? 1 : 1 / ((1 - smooth) / factor + smooth);
+        double expected = peft__rope_divisor(&c, peft__rope_frequency(&c, theta, i), i);
         if (!(fabs((double)divisors[i] - expected) <= 1e-3 * expected))
             return PEFT__FILE_CANNOT(&g->file, "%s is not as Llama 3 has it", t->name);
     }
-    peft__string_format(json,
-        ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":%g,\"low_freq_factor\":%g,"
-        "\"high_freq_factor\":%g,\"original_max_position_embeddings\":%g}", factor, low, high, old);
+    peft__string_quoted(json,
+        ",'rope_scaling':{'rope_type':'llama3','factor':%g,'low_freq_factor':%g,"
+        "'high_freq_factor':%g,'original_max_position_embeddings':%g}", c.rope_factor, c.rope_low,
+        c.rope_high, c.rope_original);
     return PEFT_OK;
 }
 
@@ -12459,8 +12459,8 @@ static peft_status peft__gguf_longrope(
         {"rope_factors_long.weight", "long_factor"}};
     float divisors[PEFT__MOST_DIVISORS];
     if (!(old > 0)) old = peft__gguf_setting(g, f, "context_length", 0);
-    peft__string_format(json, ",\"original_max_position_embeddings\":%g,\"rope_scaling\":{\"rope_type\":"
-        "\"longrope\",\"original_max_position_embeddings\":%g,\"attention_factor\":%g",
+    peft__string_quoted(json, ",'original_max_position_embeddings':%g,'rope_scaling':{'rope_type':"
+        "'longrope','original_max_position_embeddings':%g,'attention_factor':%g",
         old, old, peft__gguf_setting(g, f, "rope.scaling.attn_factor", 1));
     for (int k = 0; k < 2; k++) {
         const peft_gguf_tensor *t = peft_gguf_find(g, names[k][0]);
@@ -12491,11 +12491,11 @@ static peft_status peft__gguf_rope_scaling(
     if (strcmp(type, "none") == 0 || (linear && (factor == 0 || factor == 1))) return PEFT_OK;
     if (!(factor > 0 && isfinite(factor) && old >= 0 && isfinite(old)) || (!linear && !yarn))
         return PEFT__FILE_CANNOT(&g->file, "%s %s with factor %g", key, type, factor);
-    peft__string_format(json, ",\"rope_scaling\":{\"rope_type\":\"%s\",\"factor\":%g", type, factor);
+    peft__string_quoted(json, ",'rope_scaling':{'rope_type':'%s','factor':%g", type, factor);
     if (yarn) {  // llama.cpp's factor multiplies the default of HF's attention factor
         double scale = peft__gguf_setting(g, f, "rope.scaling.yarn_attn_factor",
             peft__gguf_setting(g, f, "rope.scaling.attn_factor", 1));
-        peft__string_format(json, ",\"attention_factor\":%g,\"beta_fast\":%g,\"beta_slow\":%g",
+        peft__string_quoted(json, ",'attention_factor':%g,'beta_fast':%g,'beta_slow':%g",
             scale * (factor > 1 ? 0.1 * log(factor) + 1 : 1),
             peft__gguf_setting(g, f, "rope.scaling.yarn_beta_fast", 32),
             peft__gguf_setting(g, f, "rope.scaling.yarn_beta_slow", 1));
@@ -12547,13 +12547,13 @@ static peft_status peft__gguf_derived_config(
     for (int64_t i = 0; i < PEFT__COUNT(members); i++)
         if (members[i].when) peft__string_format(json, ",\"%s\":%g", members[i].key, members[i].value);
     if (t5)
-        peft__string_format(
-            json, ",\"feed_forward_proj\":\"%s\"", peft__gguf_is_gated(g) ? "gated-gelu" : "relu");
+        peft__string_quoted(
+            json, ",'feed_forward_proj':'%s'", peft__gguf_is_gated(g) ? "gated-gelu" : "relu");
     if (llama && !phi3)
         peft__string_format(
             json, ",\"attention_bias\":%s", peft_gguf_find(g, "blk.0.attn_q.bias") ? "true" : "false");
     if (strncmp(f->model_type, "qwen", 4) == 0 && peft__gguf_size(g, f, "attention.sliding_window"))
-        peft__string_puts(json, ",\"use_sliding_window\":true,\"max_window_layers\":0");
+        peft__string_quoted(json, ",'use_sliding_window':true,'max_window_layers':0");
     return llama || neox ? peft__gguf_rope_scaling(g, f, theta, json) : PEFT_OK;
 }
 
@@ -12583,24 +12583,22 @@ static peft_status peft__gguf_check_keys(const peft_gguf *g, const peft__gguf_fa
 static peft_status peft__gguf_config(const peft_gguf *g, peft__string *json) {
     const peft__gguf_family *f;
     const peft__setting *row;
-    peft_status status = peft__gguf_model_family(g, &f);
-    if (status) return status;
+    PEFT__TRY(peft__gguf_model_family(g, &f));
     const peft_gguf_tensor *embedding = peft_gguf_find(g, "token_embd.weight");
-    if (!embedding) return peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no tensor token_embd.weight", g->path);
+    if (!embedding) return PEFT__MISSING(g->ctx, "%s: no tensor token_embd.weight", g->path);
     bool mistral = strcmp(f->model_type, "llama") == 0 && peft__gguf_size(g, f, "attention.sliding_window");
     bool umt5 = peft_gguf_find(g, "enc.blk.1.attn_rel_b.weight") != NULL;
     const char *type = mistral ? "mistral" : umt5 ? "umt5" : f->model_type;
-    peft__string_format(json, "{\"model_type\":\"%s\",%s,\"vocab_size\":%ld,\"tie_word_embeddings\":%s", type,
+    peft__string_quoted(json, "{'model_type':'%s',%s,'vocab_size':%ld,'tie_word_embeddings':%s", type,
         f->constants, embedding->dims[1], peft__gguf_tied(g) ? "true" : "false");
-    status = peft__gguf_check_keys(g, f, type);
-    for (int64_t i = 0; (row = peft__setting_at(f->names, i)) != NULL && !status; i++) {
+    PEFT__TRY(peft__gguf_check_keys(g, f, type));
+    for (int64_t i = 0; (row = peft__setting_at(f->names, i)) != NULL; i++) {
         bool plain = row->keys && row->gguf && !strchr(row->gguf, ',') && !strchr(row->keys, ',');
         if (plain && peft__setting_of(f->names, type, row->keys, false) == row)
-            status = peft__gguf_config_field(g, f->architecture, row, json);
+            PEFT__TRY(peft__gguf_config_field(g, f->architecture, row, json));
     }
-    if (!status) status = peft__gguf_derived_config(g, f, json);
-    peft__string_puts(json, "}");
-    return status ? status : json->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
+    PEFT__TRY(peft__gguf_derived_config(g, f, json));
+    return peft__string_puts(json, "}") ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
 // ---- blocks stay as they are, in the file where it is mapped
@@ -12623,17 +12621,14 @@ static peft_status peft__gguf_reorder(peft_archive *a, const peft__gguf_view *v,
 // `t` is given the tensor's blocks as [out, in], whatever the architecture has, as all quantized weights are.
 static peft_status peft__gguf_keep(peft_archive *a, const peft__gguf_view *v, const peft__ggml_format *f,
         peft_tensor *t) {
-    peft_quant *q = PEFT__ARENA(&a->arena, 1, peft_quant);
+    peft_quant *q = PEFT__ZEROS(&a->arena, 1, peft_quant);
     if (!q) return PEFT_ERROR_MEMORY;
-    memset(q, 0, sizeof(*q));
     q->block = f->block;
     while ((int64_t)1 << q->block_shift < q->block) q->block_shift++;
-    q->block_count = peft__size(t) / f->block;
-    q->ggml = f;
-    t->type = PEFT_BLOCKS;
+    q->block_count = peft__size(t) / f->block, q->ggml = f;
+    t->type = PEFT_BLOCKS, t->quant = q;
     t->rows = v->tensor->dims[1], t->cols = v->tensor->dims[0];
     t->data = (void *)(uintptr_t)v->tensor->data;
-    t->quant = q;
     return peft__gguf_reorder(a, v, t);
 }
 
@@ -12646,8 +12641,7 @@ static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, c
         peft__log(g->ctx, "%s: tensor %s is not used", g->path, source->name);
         return PEFT_OK;
     }
-    peft_status status = peft__gguf_view_of(g, f, name.order, source, &v);
-    if (status) return status;
+    PEFT__TRY(peft__gguf_view_of(g, f, name.order, source, &v));
     peft_tensor *t = peft__archive_add(a, name.other, strlen(name.other));
     if (!t) return PEFT_ERROR_MEMORY;
     t->rows = v.rows, t->cols = v.cols, t->rank = v.rank;
@@ -12668,7 +12662,7 @@ static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, c
     if (v.rank == 2 && format->block > 1 && format->decode) return peft__gguf_keep(a, &v, format, t);
     float *x = (float *)peft__arena_alloc(&a->arena, (size_t)bytes);
     t->data = x;
-    status = x ? peft__gguf_hf_load(g, &v, x) : PEFT_ERROR_MEMORY;
+    peft_status status = x ? peft__gguf_hf_load(g, &v, x) : PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < n && one && !status; i++) x[i] -= 1;
     return status;
 }
@@ -12680,15 +12674,13 @@ static peft_status peft__archive_open_gguf(peft_context *ctx, const char *path, 
     const peft__gguf_family *f;
     peft_gguf *g;
     *out = NULL;
-    peft_status status = peft_gguf_open(ctx, path, &g);
-    if (status) return status;
+    PEFT__TRY(peft_gguf_open(ctx, path, &g));
     peft_archive *a = peft__archive_new(ctx);
     if (!a) return peft_gguf_close(g), PEFT_ERROR_MEMORY;
     a->arena = g->arena;  // with the path, and the copy of the file, where there is one
     peft__arena_init(&g->arena, ctx);
-    a->files[0] = g->file;
-    a->file_count = 1;
-    status = peft__gguf_model_family(g, &f);
+    a->files[0] = g->file, a->file_count = 1;
+    peft_status status = peft__gguf_model_family(g, &f);
     if (!status) status = peft__gguf_config(g, config);
     for (int64_t i = 0; i < g->count && !status; i++)
         status = peft__archive_add_gguf(a, g, f, &g->tensors[i]);
@@ -12754,10 +12746,9 @@ static void peft__json_set(peft__string *s, const char *key, const char *value) 
 }
 
 // How to add one. A family of models: its rules (parameters), its settings and its peft__family in
-// peft__families, a row in peft__gguf_family_of and one in peft__gguf_architecture; then its block in
-// chapter 8. A setting: a row of its table, and a field of peft_config. A ggml type: its decoder and a row in
-// peft__ggml_format_of. A quantized weight's part: a row of peft__quant_parts, which is read and written from
-// then on.
+// peft__families, and a row in peft__gguf_families; then its block in chapter 8. A setting: a row of its
+// table, and a field of peft_config. A ggml type: its decoder and a row in peft__ggml_format_of. A quantized
+// weight's part: a row of peft__quant_parts, which is read and written from then on.
 // ============================================================
 // 7. TOKENIZERS
 //    Turns text into ids and ids into text, exactly as sentencepiece and Hugging Face's tokenizers library
@@ -14859,17 +14850,6 @@ enum {  // where the steps come from
     ",{'type':'ByteFallback'},{'type':'Fuse'}%s]},\n"
 #define PEFT__STRIP_FIRST ",{'type':'Strip','content':' ','start':1,'stop':0}"
 
-// Appends formatted text, with " for every '.
-static void peft__string_quoted(peft__string *s, const char *format, ...) {
-    va_list args;
-    size_t from = s->size;
-    va_start(args, format);
-    peft__string_vformat(s, format, args);
-    va_end(args);
-    for (; from < s->size; from++)
-        if (s->data[from] == '\'') s->data[from] = '"';
-}
-
 static void peft__json_charsmap(peft__string *s, const peft_tokenizer *t);
 static bool peft__spaces_begin_pieces(const peft_tokenizer *t);
 
@@ -16715,6 +16695,9 @@ PEFT__NOINLINE void peft__config_fail(peft__config_reader *r, peft_status status
     r->status = peft__fail(r->ctx, status, "%s: %s", r->path, text);
 }
 
+#define PEFT__CONFIG_BAD(r, ...) peft__config_fail(r, PEFT_ERROR_FORMAT, __VA_ARGS__)
+#define PEFT__CONFIG_CANNOT(r, ...) peft__config_fail(r, PEFT_ERROR_UNSUPPORTED, __VA_ARGS__)
+
 // Fails for a key. FORMAT: its value is malformed; UNSUPPORTED: what it asks for is not computed here.
 static void peft__config_wrong(
     peft__config_reader *r, peft_status status, const char *key, const peft__json *v, const char *what) {
@@ -16724,13 +16707,17 @@ static void peft__config_wrong(
         given ? peft__json_show(v, text) : "missing", what);
 }
 
+#define PEFT__VALUE_BAD(r, ...) peft__config_wrong(r, PEFT_ERROR_FORMAT, __VA_ARGS__)
+#define PEFT__VALUE_CANNOT(r, ...) peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, __VA_ARGS__)
+
 // The value of a key, if it is given and of a type; else NULL, and a failure if it is of another type.
 static const peft__json *peft__config_value(
     peft__config_reader *r, const peft__json *object, const char *key, peft__json_type type) {
     const peft__json *v = peft__json_get(object, key);
-    if (!peft__json_is_given(v) || v->type == type) return peft__json_is_given(v) ? v : NULL;
-    peft__config_wrong(r, PEFT_ERROR_FORMAT, key, v,
-        type == PEFT__JSON_BOOL         ? "that is neither true nor false"
+    if (peft__json_is(v, type)) return v;
+    if (peft__json_is_given(v))
+        PEFT__VALUE_BAD(r, key, v,
+            type == PEFT__JSON_BOOL     ? "that is neither true nor false"
             : type == PEFT__JSON_STRING ? "it has to be a name"
             : type == PEFT__JSON_NUMBER ? "that is no number"
                                         : "it has to be a list or an object");
@@ -16753,7 +16740,7 @@ static double peft__config_positive(
     peft__config_reader *r, const peft__json *object, const char *key, double missing) {
     const peft__json *v = peft__config_value(r, object, key, PEFT__JSON_NUMBER);
     if (!v || (v->number > 0 && v->number < 1e15)) return v ? v->number : missing;
-    peft__config_wrong(r, PEFT_ERROR_FORMAT, key, v, "it has to be above 0");
+    PEFT__VALUE_BAD(r, key, v, "it has to be above 0");
     return missing;
 }
 
@@ -16761,7 +16748,7 @@ static int64_t peft__config_whole(peft__config_reader *r, const char *key, int64
     const peft__json *v = peft__config_value(r, r->root, key, PEFT__JSON_NUMBER);
     if (v && v->number >= (double)least && v->number <= 1 << 24 && v->number == floor(v->number))
         return (int64_t)v->number;
-    if (v) peft__config_wrong(r, PEFT_ERROR_FORMAT, key, v, "it has to be a whole number above 0");
+    if (v) PEFT__VALUE_BAD(r, key, v, "it has to be a whole number above 0");
     return missing;
 }
 
@@ -16769,49 +16756,47 @@ static int64_t peft__config_whole(peft__config_reader *r, const char *key, int64
 static void peft__config_check_key(peft__config_reader *r, const peft__json *v) {
     const peft__setting *row = peft__setting_of(r->family, r->c->model_type, v->key, false);
     bool off = peft__json_is_empty(v), fixed = row && row->use == PEFT__FIXED;
+    bool other = fixed && !peft__json_is_text(v, row->value) && (!off || v->type == PEFT__JSON_BOOL);
     char text[96];
     if (v->type == PEFT__JSON_NULL || v->key[0] == '_' || (row && !fixed && row->use != PEFT__NOTED)) return;
-    if (fixed && !peft__json_is_text(v, row->value) && (!off || v->type == PEFT__JSON_BOOL))
-        peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, v->key, v,
-            "that is another function than the one that is computed here");
-    if (fixed || strstr(v->key, "dropout")) return;
-    if (!row && !off)
-        peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, v->key, v,
-            "the key is unknown and may stand for another function; where it does not, take it out");
+    if ((fixed && !other) || (!fixed && strstr(v->key, "dropout"))) return;
+    if (other || (!row && !off))
+        PEFT__VALUE_CANNOT(r, v->key, v, other
+            ? "that is another function than the one that is computed here"
+            : "the key is unknown and may stand for another function; where it does not, take it out");
     else
-        peft__log(r->ctx, "warning: %s: %s is %s, which is not used", r->path, v->key,
-            peft__json_show(v, text));
+        peft__log(
+            r->ctx, "warning: %s: %s is %s, which is not used", r->path, v->key, peft__json_show(v, text));
 }
 
 // Sets the field of a table's row from its key. A missing key means the row's value.
 static void peft__config_set(peft__config_reader *r, const peft__setting *row) {
-    static const char size[] = "it has to be a whole number from 1 to 16777216", token[] = "that is no token";
-    static const struct {
-        double low, high;
-        bool whole;
-        const char *what;
-    } ranges[] = {{1, 1 << 24, true, size}, {1, 1 << 24, true, size},
-        {0, 1 - 1e-9, false, "it has to be from 0 to below 1"}, {1e-30, 1e9, false, "it has to be above 0"},
-        {0, 1, false, NULL}, {-1, INT32_MAX, true, token}, {-1, INT32_MAX, true, token}};
     const peft__json *v = peft__json_get(r->root, row->keys);
     const char *missing = peft__setting_default(row->value, r->c->model_type);
     void *field = (char *)r->c + row->field;
-    bool given = peft__json_is_given(v), token_kind = row->use >= PEFT__TOKEN;
-    bool null_is_none = token_kind || row->use == PEFT__SIZE_OR_NONE || row->use == PEFT__FACTOR;
+    bool given = peft__json_is_given(v), none = row->use == PEFT__SIZE_OR_NONE;
+    bool size = row->use == PEFT__SIZE || none, token = row->use >= PEFT__TOKEN,
+         factor = row->use == PEFT__FACTOR;
     if (row->use == PEFT__FLAG) {
         *(bool *)field = peft__config_bool(r, r->root, row->keys, *missing == 't');
         return;
     }
     double x = missing ? peft__read_double(missing, NULL) : (double)NAN;
     if (given) x = v->type == PEFT__JSON_NUMBER ? v->number : (double)NAN;
-    if (v && !given && null_is_none) x = token_kind ? -1 : 0;
+    if (v && !given && (token || none || factor)) x = token ? -1 : 0;  // null
     if (given && row->use == PEFT__ENDS) x = -1;  // peft__config_ends reads ids that are given
-    int i = row->use - PEFT__SIZE;
-    bool fits = x >= ranges[i].low && x <= ranges[i].high && (!ranges[i].whole || x == floor(x));
-    if (!fits && (given || !missing)) {
-        peft__config_wrong(r, PEFT_ERROR_FORMAT, row->keys, v, ranges[i].what);
-    } else if (token_kind) *(int32_t *)field = (int32_t)x;
-    else if (row->use == PEFT__SIZE || row->use == PEFT__SIZE_OR_NONE) *(int64_t *)field = (int64_t)x;
+    bool fits = size ? x >= 1 && x <= 1 << 24 && x == floor(x)
+        : token      ? x >= -1 && x <= INT32_MAX && x == floor(x)
+        : factor     ? x >= 1e-30 && x <= 1e9
+                     : x >= 0 && x <= 1 - 1e-9;
+    if (!fits && (given || !missing))
+        PEFT__VALUE_BAD(r, row->keys, v,
+            size         ? "it has to be a whole number from 1 to 16777216"
+                : token  ? "that is no token"
+                : factor ? "it has to be above 0"
+                         : "it has to be from 0 to below 1");
+    else if (token) *(int32_t *)field = (int32_t)x;
+    else if (size) *(int64_t *)field = (int64_t)x;
     else *(float *)field = (float)x;
 }
 
@@ -16828,21 +16813,18 @@ static void peft__config_activation(peft__config_reader *r, const char *key, con
         r->c->activation = table[i].kind;
         return;
     }
-    peft__config_fail(r, PEFT_ERROR_UNSUPPORTED,
-        "%s is \"%s\": an activation function that is not computed here", key, name);
+    PEFT__CONFIG_CANNOT(r, "%s is \"%s\": an activation function that is not computed here", key, name);
 }
 
 static void peft__t5_config(peft__config_reader *r) {
     peft_config *c = r->c;
     bool mt5 = strcmp(c->model_type, "mt5") == 0;
-    c->rms = true;
-    c->scale = 1;
-    c->kv_heads = c->heads;
+    c->rms = true, c->scale = 1, c->kv_heads = c->heads;
     c->bias_per_layer = strcmp(c->model_type, "umt5") == 0;
     if (!c->decoder_layers) c->decoder_layers = c->layers;
     if (c->decoder_start_id < 0) c->decoder_start_id = c->pad_id;
     if (c->buckets < 4 || c->buckets > 4096 || c->max_distance <= c->buckets / 2)
-        peft__config_fail(r, PEFT_ERROR_FORMAT, "%ld relative attention buckets up to distance %ld",
+        PEFT__CONFIG_BAD(r, "%ld relative attention buckets up to distance %ld",
             c->buckets, c->max_distance);
     // Transformers 5 writes `scale_decoder_outputs`, and ties the head if the checkpoint has none of its own.
     // Before, tie_word_embeddings meant both, and mT5 was not scaled unless it was true.
@@ -16871,7 +16853,7 @@ static void peft__config_ends(peft__config_reader *r, const char *key) {
     for (v = list ? v->child : v; v && !r->status; v = list ? v->next : NULL) {
         double x = v->type == PEFT__JSON_NUMBER ? v->number : -2;
         if (!(x == floor(x) && x >= -1 && x <= INT32_MAX)) {
-            peft__config_wrong(r, PEFT_ERROR_FORMAT, key, v, "that is no token");
+            PEFT__VALUE_BAD(r, key, v, "that is no token");
             return;
         }
         int32_t id = (int32_t)x;
@@ -16883,7 +16865,7 @@ static void peft__config_ends(peft__config_reader *r, const char *key) {
         if (known) continue;
         if (c->eos_id < 0) c->eos_id = id;
         else if (c->more_end_count < PEFT__COUNT(c->more_ends)) c->more_ends[c->more_end_count++] = id;
-        else peft__config_fail(r, PEFT_ERROR_UNSUPPORTED, "more than %d end tokens", c->more_end_count + 1);
+        else PEFT__CONFIG_CANNOT(r, "more than %d end tokens", c->more_end_count + 1);
     }
 }
 
@@ -16914,8 +16896,7 @@ static void peft__rope_check(
         const peft__json *v = peft__json_get(rope, key);
         bool null = row == &peft__rope_rows[PEFT_ROPE_YARN] && peft__json_is(v, PEFT__JSON_NULL);
         if (!null && !peft__json_is(v, PEFT__JSON_NUMBER))
-            peft__config_fail(
-                r, PEFT_ERROR_FORMAT, "rotary positions of type \"%s\" need a number %s", row->type, key);
+            PEFT__CONFIG_BAD(r, "rotary positions of type \"%s\" need a number %s", row->type, key);
     }
     for (const peft__json *v = rope->child; v; v = v->next) {
         bool known = v->type == PEFT__JSON_NULL || peft__is_listed(row->required, v->key) ||
@@ -16923,15 +16904,13 @@ static void peft__rope_check(
             peft__is_listed("rope_type,type,rope_theta,partial_rotary_factor", v->key);
         bool one = v->type == PEFT__JSON_NUMBER && v->number == 1 && strcmp(v->key, "factor") == 0;
         if (!known && !one)
-            peft__config_wrong(
-                r, PEFT_ERROR_UNSUPPORTED, v->key, v, "rotary positions of this type have no such key");
+            PEFT__VALUE_CANNOT(r, v->key, v, "rotary positions of this type have no such key");
     }
 }
 
 // Reads longrope's divisors [rotary / 2].
 static const float *peft__rope_list(peft__config_reader *r, const peft__json *rope, const char *key) {
-    const peft__json *list = peft__config_value(r, rope, key, PEFT__JSON_ARRAY),
-                     *v = list ? list->child : NULL;
+    const peft__json *v = peft__json_first(peft__config_value(r, rope, key, PEFT__JSON_ARRAY));
     int64_t half = r->c->rotary / 2, n = 0;
     float *out = PEFT__ARENA(r->arena, half, float);
     if (!out) r->status = PEFT_ERROR_MEMORY;
@@ -16939,8 +16918,7 @@ static const float *peft__rope_list(peft__config_reader *r, const peft__json *ro
         v = v->next)
         out[n++] = (float)v->number;
     if (n < half || v)
-        peft__config_fail(
-            r, PEFT_ERROR_FORMAT, "%s of longrope has to be a list of %ld numbers above 0", key, half);
+        PEFT__CONFIG_BAD(r, "%s of longrope has to be a list of %ld numbers above 0", key, half);
     return out;
 }
 
@@ -16951,12 +16929,12 @@ static void peft__rope_long(peft__config_reader *r, const peft__json *rope) {
     double old = peft__config_positive(r, rope, key, (double)c->max_positions);
     if (r->family == &peft__phi3_family) {
         double top = peft__config_positive(r, r->root, key, 4096);
-        if (peft__json_is_given(peft__json_get(rope, key)) && old != top)
-            peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, key, peft__json_get(rope, key),
-                "config.json says another one at the top");
+        const peft__json *v = peft__json_get(rope, key);
+        if (peft__json_is_given(v) && old != top)
+            PEFT__VALUE_CANNOT(r, key, v, "config.json says another one at the top");
         old = top;
     }
-    if (old < 2) peft__config_fail(r, PEFT_ERROR_FORMAT, "%s is %g", key, old);
+    if (old < 2) PEFT__CONFIG_BAD(r, "%s is %g", key, old);
     if (r->status) return;
     double factor = peft__config_positive(r, rope, "factor", (double)c->max_positions / old);
     c->rope_original = old;
@@ -16979,14 +16957,12 @@ static void peft__rope_scaling(peft__config_reader *r, const peft__json *rope) {
     peft_config *c = r->c;
     const char *type = peft__config_text(r, rope, "type", "default");
     type = peft__config_text(r, rope, "rope_type", type);
-    int kind = 0;
-    while (kind <= PEFT_ROPE_LONG && strcmp(peft__rope_rows[kind].type, type) != 0) kind++;
+    int kind = (int)PEFT__ROW(peft__rope_rows, type);
     // older files of Phi-3 call longrope "su" or "yarn", and transformers takes no other scaling from them
     bool phi3 = r->family == &peft__phi3_family, yarn = kind == PEFT_ROPE_YARN;
     if (phi3 && peft__is_listed("su,yarn", type)) kind = PEFT_ROPE_LONG;
-    if (kind > PEFT_ROPE_LONG || (phi3 && kind != PEFT_ROPE_DEFAULT && kind != PEFT_ROPE_LONG))
-        peft__config_fail(
-            r, PEFT_ERROR_UNSUPPORTED, "rotary positions of rope_type \"%s\" are not computed here", type);
+    if (kind < 0 || (phi3 && kind != PEFT_ROPE_DEFAULT && kind != PEFT_ROPE_LONG))
+        PEFT__CONFIG_CANNOT(r, "rotary positions of rope_type \"%s\" are not computed here", type);
     else peft__rope_check(r, &peft__rope_rows[kind], rope);
     if (r->status || kind == PEFT_ROPE_DEFAULT) return;
     c->rope = (peft_rope_kind)kind;
@@ -17002,7 +16978,7 @@ static void peft__rope_scaling(peft__config_reader *r, const peft__json *rope) {
     if (yarn) c->rope_attention = peft__yarn_attention(r, rope, c->rope_factor);
     c->rope_exact = !peft__config_bool(r, rope, "truncate", true);
     if (c->rope_high <= c->rope_low || (yarn && c->rope_theta <= 1))
-        peft__config_fail(r, PEFT_ERROR_FORMAT,
+        PEFT__CONFIG_BAD(r,
             "rotary positions of type \"%s\" with factors %g and %g and base %g", type, c->rope_low,
             c->rope_high, c->rope_theta);
 }
@@ -17019,12 +16995,12 @@ static double peft__rope_number(
         if (!peft__json_is_given(v)) continue;
         if (!first && i < 2) first = v;
         if (!(v->type == PEFT__JSON_NUMBER && v->number >= 0 && v->number < 1e15)) {
-            peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, v->key, v, "rotary positions cannot have that");
+            PEFT__VALUE_CANNOT(r, v->key, v, "rotary positions cannot have that");
             return missing;
         }
         double taken = first ? first->number : missing;
         if (v->number != taken)
-            peft__config_fail(r, PEFT_ERROR_UNSUPPORTED, "%s is %g: transformers takes %g, from %s", v->key,
+            PEFT__CONFIG_CANNOT(r, "%s is %g: transformers takes %g, from %s", v->key,
                 v->number, taken, first ? first->key : top);
     }
     return first ? first->number : missing;
@@ -17038,11 +17014,11 @@ static const peft__json *peft__rope_of_full_layers(peft__config_reader *r, const
     bool apart = rope && strcmp(rope->key, "rope_parameters") == 0;
     for (const peft__json *v = apart ? rope->child : NULL; v; v = v->next)
         if ((v != full && v != local) || v->type != PEFT__JSON_OBJECT)
-            peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, v->key, v,
+            PEFT__VALUE_CANNOT(r, v->key, v,
                 "Gemma 3's rope_parameters are those of full_attention and of sliding_attention");
     const char *type = peft__json_text(local, "rope_type", "default");
     if (strcmp(type, "default") != 0)
-        peft__config_fail(r, PEFT_ERROR_UNSUPPORTED,
+        PEFT__CONFIG_CANNOT(r,
             "sliding_attention has rotary positions of rope_type \"%s\", which is not computed here", type);
     if (local && !r->status) peft__rope_check(r, &peft__rope_rows[0], local);
     r->c->local_theta = peft__config_positive(
@@ -17057,8 +17033,7 @@ static void peft__rope_config(peft__config_reader *r, bool neox) {
     const peft__json *now = peft__json_get(r->root, "rope_parameters");
     bool gemma3 = r->family == &peft__gemma3_family;
     if (rope && now && rope->child && now->child)
-        peft__config_wrong(
-            r, PEFT_ERROR_UNSUPPORTED, "rope_scaling", rope, "rope_parameters says the same; take one out");
+        PEFT__VALUE_CANNOT(r, "rope_scaling", rope, "rope_parameters says the same; take one out");
     if (!rope || peft__json_is_empty(rope)) rope = now;
     if (rope) rope = peft__config_value(r, r->root, rope->key, PEFT__JSON_OBJECT);
     if (gemma3 && !r->status) rope = peft__rope_of_full_layers(r, rope);
@@ -17076,14 +17051,14 @@ static void peft__rope_config(peft__config_reader *r, bool neox) {
     if (odd) c->rope_theta = pow(c->rope_theta, 1 + 1 / (double)c->rotary++);
     bool whole = part == 1 || neox || r->family == &peft__phi3_family;
     if (!(part <= 1) || c->rotary % 2 || !whole || !(c->rope_theta > 0))
-        peft__config_fail(r, PEFT_ERROR_UNSUPPORTED,
+        PEFT__CONFIG_CANNOT(r,
             "rotary positions of base %g (rope_theta) in a part %g (partial_rotary_factor, rotary_pct) of "
             "heads of %ld: %s",
             c->rope_theta, part, c->d_kv,
             whole ? "it has to be an even number of each" : "this family has them whole");
     else if (rope) peft__rope_scaling(r, rope);
     if (odd && (c->rope == PEFT_ROPE_DYNAMIC || c->rope == PEFT_ROPE_YARN))
-        peft__config_fail(r, PEFT_ERROR_UNSUPPORTED,
+        PEFT__CONFIG_CANNOT(r,
             "rotary positions of this rope_type in an odd number of dimensions, %ld", c->rotary - 1);
 }
 
@@ -17092,7 +17067,7 @@ static const peft__json *peft__config_layers(peft__config_reader *r, const char 
     const peft__json *v = peft__json_get(r->root, key);
     int64_t count = r->c->decoder_layers, n = peft__json_is(v, PEFT__JSON_ARRAY) ? (int64_t)v->length : 0;
     if (peft__json_is_given(v) && n != count && !(longer && n > count))
-        peft__config_wrong(r, PEFT_ERROR_FORMAT, key, v, "it has to have one item per layer");
+        PEFT__VALUE_BAD(r, key, v, "it has to have one item per layer");
     return n ? v->child : NULL;
 }
 
@@ -17106,7 +17081,7 @@ static void peft__rotated_config(peft__config_reader *r) {
     for (int64_t i = 0; i < c->decoder_layers && !r->status; i++, v = v ? v->next : NULL) {
         rotated[i] = v ? v->number != 0 : (i + 1) % interval != 0;
         if (v && (v->type != PEFT__JSON_NUMBER || (v->number != 0 && v->number != 1)))
-            peft__config_wrong(r, PEFT_ERROR_FORMAT, "an item of no_rope_layers", v, "it has to be 0 or 1");
+            PEFT__VALUE_BAD(r, "an item of no_rope_layers", v, "it has to be 0 or 1");
     }
     c->rotated = rotated;
 }
@@ -17132,7 +17107,7 @@ static void peft__window_config(peft__config_reader *r) {
              full = peft__json_is_text(v, "full_attention");
         // where transformers does not read layer_types, they must agree with what it computes
         if ((!sliding && !full) || (sliding && !c->window) || (!listed && sliding != windowed[i]))
-            peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, "an item of layer_types", v,
+            PEFT__VALUE_CANNOT(r, "an item of layer_types", v,
                 "that does not go with the model's sliding_window");
         windowed[i] = sliding;
     }
@@ -17156,13 +17131,11 @@ static void peft__decoder_config(peft__config_reader *r) {
     c->gemma = peft__is_gemma(r->family);
     c->decoder_start_id = c->bos_id;
     if (c->d_kv == 0 && c->d_model % c->heads)
-        peft__config_fail(
-            r, PEFT_ERROR_FORMAT, "%ld features do not divide into %ld heads", c->d_model, c->heads);
+        PEFT__CONFIG_BAD(r, "%ld features do not divide into %ld heads", c->d_model, c->heads);
     if (c->d_kv == 0) c->d_kv = c->d_model / c->heads;
     if (c->kv_heads == 0) c->kv_heads = c->heads;
     if (c->heads % c->kv_heads)
-        peft__config_fail(
-            r, PEFT_ERROR_FORMAT, "%ld heads share %ld key heads unevenly", c->heads, c->kv_heads);
+        PEFT__CONFIG_BAD(r, "%ld heads share %ld key heads unevenly", c->heads, c->kv_heads);
     double scalar = (double)c->d_kv;
     if (c->gemma) scalar = peft__config_positive(r, r->root, "query_pre_attn_scalar", 256);
     if (strcmp(c->model_type, "granite") != 0) c->scale = (float)(1 / sqrt(scalar));
@@ -17179,15 +17152,14 @@ static void peft__decoder_config(peft__config_reader *r) {
 // bits are read, as the checkpoint names their format; what other methods pack cannot be read.
 static void peft__config_supported(peft__config_reader *r) {
     const peft__json *list = peft__json_get(r->root, "architectures");
-    const peft__json *v = peft__json_is(list, PEFT__JSON_ARRAY) ? list->child : NULL;
+    const peft__json *v = peft__json_first(list);
     const peft__json *q = peft__json_get(r->root, "quantization_config");
     const char *method = peft__json_text(q, "quant_method", "bitsandbytes");
     bool eight = peft__json_bool(q, "load_in_8bit", false) || peft__json_bool(q, "_load_in_8bit", false);
     if (v && (v->type != PEFT__JSON_STRING || !peft__is_listed(r->family->architectures, v->string)))
-        peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, "architectures", v,
-            "only models that continue a text are computed here");
+        PEFT__VALUE_CANNOT(r, "architectures", v, "only models that continue a text are computed here");
     if (peft__json_is_given(q) && (strcmp(method, "bitsandbytes") != 0 || eight))
-        peft__config_fail(r, PEFT_ERROR_UNSUPPORTED,
+        PEFT__CONFIG_CANNOT(r,
             "quantization_config: weights of quant_method %s%s cannot be read; only bitsandbytes in 4 bits",
             method, eight ? " in 8 bits (load_in_8bit)" : "");
 }
@@ -17197,7 +17169,7 @@ static peft_status peft__config_parse(peft_context *ctx, const peft__json *root,
     const char *type = peft__json_text(root, "model_type", "");
     peft__config_reader r = {ctx, path, root, arena, NULL, c, PEFT_OK};
     memset(c, 0, sizeof(*c));
-    if (!peft__json_is(root, PEFT__JSON_OBJECT)) peft__config_fail(&r, PEFT_ERROR_FORMAT, "not an object");
+    if (!peft__json_is(root, PEFT__JSON_OBJECT)) PEFT__CONFIG_BAD(&r, "not an object");
     char known[256] = "";
     for (int64_t i = 0; i < PEFT__COUNT(peft__families); i++) {
         if (peft__is_listed(peft__families[i]->types, type)) r.family = peft__families[i];
@@ -17206,7 +17178,7 @@ static peft_status peft__config_parse(peft_context *ctx, const peft__json *root,
     }
     *family = r.family;
     if (!r.family)
-        peft__config_fail(&r, PEFT_ERROR_UNSUPPORTED, "model_type \"%s\" is not one of %s", type, known);
+        PEFT__CONFIG_CANNOT(&r, "model_type \"%s\" is not one of %s", type, known);
     if (r.status) return r.status;
     c->model_type = type;
     c->encoder_decoder = r.family->encoder.block != NULL;
@@ -17218,8 +17190,7 @@ static peft_status peft__config_parse(peft_context *ctx, const peft__json *root,
             peft__setting_of(r.family, type, row->keys, false) == row)
             peft__config_set(&r, row);
     if (c->layers > 1 << 14 || c->decoder_layers > 1 << 14 || c->d_kv > 1 << 16)
-        peft__config_fail(&r, PEFT_ERROR_FORMAT,
-            "%ld blocks with heads of %ld features: more than 16384 or 65536",
+        PEFT__CONFIG_BAD(&r, "%ld blocks with heads of %ld features: more than 16384 or 65536",
             PEFT__MAX(c->layers, c->decoder_layers), c->d_kv);
     if (!r.status && c->encoder_decoder) peft__t5_config(&r);
     else if (!r.status) peft__decoder_config(&r);
@@ -17231,7 +17202,7 @@ static peft_status peft__config_parse(peft_context *ctx, const peft__json *root,
     if (c->pad_id < 0) c->pad_id = c->eos_id;
     if (c->encoder_decoder &&
         (c->eos_id < 0 || c->decoder_start_id < 0 || c->decoder_start_id >= c->vocab_size))
-        peft__config_fail(&r, PEFT_ERROR_FORMAT,
+        PEFT__CONFIG_BAD(&r,
             "no eos_token_id or decoder_start_token_id within the vocabulary of %ld", c->vocab_size);
     return r.status;
 }
@@ -17246,16 +17217,11 @@ static int64_t peft__extent(const peft_config *c, int dimension) {
     case PEFT__DIM_HEAD: return c->d_kv;
     case PEFT__DIM_QKV: return (c->heads + 2 * c->kv_heads) * c->d_kv;
     case PEFT__DIM_INNER: return c->d_ff;
-    case PEFT__DIM_PAIR: return 2 * c->d_ff;
+    case PEFT__DIM_PAIR: return 2 * c->d_ff;  // the gate's rows, then the others
     case PEFT__DIM_COUNT: return c->heads;
-    case PEFT__DIM_BUCKETS: return c->buckets;
+    case PEFT__DIM_BUCKETS: return c->buckets;  // of relative positions
     default: return 1;
     }
-}
-
-static bool peft__rule_has_bias(const peft_config *c, int bias) {
-    return bias == PEFT__BIAS_ALWAYS || (bias == PEFT__BIAS_QUERY && c->query_bias) ||
-        (bias == PEFT__BIAS_OUTPUT && c->output_bias) || (bias == PEFT__BIAS_INNER && c->feed_forward_bias);
 }
 
 static bool peft__rule_applies(const peft_config *c, const peft__rule *r, int64_t layer) {
@@ -17265,28 +17231,20 @@ static bool peft__rule_applies(const peft_config *c, const peft__rule *r, int64_
 
 static peft_tensor *peft__model_add(
     peft_model *m, const char *stem, const char *part, int64_t rows, int64_t cols, int rank) {
-    char name[192];
-    PEFT__PRINT(name, "%s.%s", stem, part);
-    char *copy = peft__arena_copy(&m->arena, name);
+    char *name = peft__arena_format(&m->arena, "%s.%s", stem, part);
     char *path = peft__arena_copy(&m->arena, stem);
-    if (!copy || !path || !peft__map_set(&m->by_name, copy, strlen(copy), m->tensor_count)) return NULL;
+    if (!name || !path || !peft__map_set(&m->by_name, name, strlen(name), m->tensor_count)) return NULL;
     m->bias_of[m->tensor_count] = -1;
     m->paths[m->tensor_count] = path;
     peft_tensor *t = &m->tensors[m->tensor_count++];
-    memset(t, 0, sizeof(*t));
-    t->name = copy;
-    t->rows = rows;
-    t->cols = cols;
-    t->rank = rank;
+    t->name = name, t->rows = rows, t->cols = cols, t->rank = rank;
     return t;
 }
 
 // Makes [in, out] of the shape [out, in], or the reverse. The values stay where they are.
 static void peft__swap_sides(peft_tensor *t) {
     int64_t rows = t->rows;
-    t->rows = t->cols;
-    t->cols = rows;
-    t->in_out = !t->in_out;
+    t->rows = t->cols, t->cols = rows, t->in_out = !t->in_out;
 }
 
 // Adds the weight [out, in] of a linear module or an embedding, or [1, out] of a norm (in 0), and its bias
@@ -17311,8 +17269,8 @@ static bool peft__add_block(
         peft__string_into(stem + n, sizeof(stem) - n, "%s", r->name);
         bool norm = r->rows == PEFT__DIM_ONE;
         int64_t out = peft__extent(c, norm ? r->cols : r->rows), in = norm ? 0 : peft__extent(c, r->cols);
-        bool bias = peft__rule_has_bias(c, r->bias);
-        peft_tensor *t = peft__model_add_module(m, stem, out, in, m->family->in_out, bias);
+        const bool has_bias[] = {false, true, c->query_bias, c->output_bias, c->feed_forward_bias};
+        peft_tensor *t = peft__model_add_module(m, stem, out, in, m->family->in_out, has_bias[(int)r->bias]);
         if (!t) return false;
         *(peft_tensor **)(void *)((char *)block + r->slot) = t;
     }
@@ -17351,31 +17309,6 @@ static bool peft__add_parameters(peft_model *m) {
         return false;
     if (!c->tied) m->head = peft__model_add_module(m, f->head, c->vocab_size, c->d_model, false, false);
     return m->head != NULL;
-}
-
-// What frequency i of rotary positions, f = theta^(-2i / dims), is divided by. Llama 3: by the factor if it
-// turns fewer than rope_low times within the original context, by 1 if more than rope_high times. YaRN
-// (Peng et al. 2023) has the same rule with its beta_slow and beta_fast. In between, the kept part falls
-// linearly: with the number of turns in Llama 3, with i in YaRN.
-static double peft__rope_divisor(const peft_config *c, double f, int64_t i) {
-    const double tau = 6.283185307179586;
-    double kept = 0, dims = (double)c->rotary;  // kept: the part of f that is not divided
-    if (c->rope == PEFT_ROPE_DEFAULT || c->rope == PEFT_ROPE_DYNAMIC) return 1;
-    if (c->rope == PEFT_ROPE_LLAMA3)
-        kept = (c->rope_original * f / tau - c->rope_low) / (c->rope_high - c->rope_low);
-    if (c->rope == PEFT_ROPE_YARN) {
-        double low = dims * log(c->rope_original / (c->rope_high * tau)) / (2 * log(c->rope_theta));
-        double high = dims * log(c->rope_original / (c->rope_low * tau)) / (2 * log(c->rope_theta));
-        low = PEFT__MAX(c->rope_exact ? low : floor(low), 0.0);
-        high = PEFT__MIN(c->rope_exact ? high : ceil(high), dims - 1);
-        kept = 1 - ((double)i - low) / (high == low ? 0.001 : high - low);
-    }
-    kept = PEFT__MIN(PEFT__MAX(kept, 0.0), 1.0);
-    return 1 / (kept + (1 - kept) / c->rope_factor);
-}
-
-static double peft__rope_frequency(const peft_config *c, double theta, int64_t i) {
-    return pow(theta, -2.0 * (double)i / (double)c->rotary);
 }
 
 static bool peft__make_frequencies(peft_model *m) {
@@ -17427,14 +17360,12 @@ static bool peft__reads_f32_only(const peft_model *m, const peft_tensor *t) {
 static peft_status peft__put_floats(
     peft_context *ctx, const char *name, const float *x, int64_t at, int64_t n, peft_dtype type, void *out) {
     uint16_t *half = (uint16_t *)out + at;
-    if (type == PEFT_F32) peft__copy_floats((float *)out + at, x, n);
-    else peft__from_f32(type, x, n, half);
-    for (int64_t i = 0; i < n && type != PEFT_F32; i++) {
-        float back = type == PEFT_F16 ? peft__f16_to_f32(half[i]) : peft__bf16_to_f32(half[i]);
-        if (!(back - back == 0))
+    if (type == PEFT_F32) return peft__copy_floats((float *)out + at, x, n), PEFT_OK;
+    peft__from_f32(type, x, n, half);
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(type == PEFT_F16 ? peft__f16_to_f32(half[i]) : peft__bf16_to_f32(half[i])))
             return peft__fail(ctx, PEFT_ERROR_NUMERIC, "%s: weight %ld is %g, which %s cannot hold", name,
-                (at + i), (double)x[i], peft_dtype_name(type));
-    }
+                at + i, (double)x[i], peft_dtype_name(type));
     return PEFT_OK;
 }
 
@@ -17459,10 +17390,9 @@ static void peft__transpose(const peft_tensor *t, float *out) {
 // Quantizes t. The result is [out, in], as in bitsandbytes: blocks run along the inputs.
 static peft_status peft__store_quantized(
     peft_context *ctx, const peft_tensor *t, const peft_quantize_desc *d, peft_tensor **out) {
-    peft_tensor transposed = *t;
-    *out = NULL;
     if (!t->in_out) return peft_quantize(ctx, t, d, out);
-    transposed.data = peft__alloc(ctx, (size_t)peft__size(t) * sizeof(float));
+    peft_tensor transposed = *t;
+    transposed.data = PEFT__CALLOC(ctx, peft__size(t), float);
     if (!transposed.data) return PEFT_ERROR_MEMORY;
     peft__transpose(t, peft__f32(&transposed));
     transposed.type = PEFT_F32;
@@ -17475,20 +17405,16 @@ static peft_status peft__store_quantized(
 // Puts a float tensor into another format. Its old values are freed, or given back to the mapped file.
 static peft_status peft__store(peft_model *m, peft_tensor *t, const peft_quantize_desc *d) {
     peft_tensor old = *t, made = *t, *quantized = NULL;
-    peft_status status;
     if (d->type == PEFT_F32 || t->quant || t->type == d->type) return PEFT_OK;
     if (d->type > PEFT_BF16) {
-        status = peft__store_quantized(m->ctx, t, d, &quantized);
-        if (status) return status;
+        PEFT__TRY(peft__store_quantized(m->ctx, t, d, &quantized));
         made = *quantized;
         peft__free(m->ctx, quantized);
     } else {
         made.data = PEFT__CALLOC(m->ctx, peft__size(t), uint16_t);
-        made.type = d->type;
-        made.owned = true;
-        status = made.data ? peft__tensor_as(m->ctx, t, d->type, made.data) : PEFT_ERROR_MEMORY;
-        if (status) peft__free(m->ctx, made.data);
-        if (status) return status;
+        made.type = d->type, made.owned = true;
+        peft_status status = made.data ? peft__tensor_as(m->ctx, t, d->type, made.data) : PEFT_ERROR_MEMORY;
+        if (status) return peft__free(m->ctx, made.data), status;
     }
     *t = made;
     if (old.owned) peft__free(m->ctx, old.data);
@@ -17500,11 +17426,9 @@ static peft_status peft__store(peft_model *m, peft_tensor *t, const peft_quantiz
 // to the output layer (`embeddings` does), and int8 beside four bits has no double quantization.
 static peft_quantize_desc peft__kept_desc(
     const peft_model *m, const peft_tensor *t, const peft_model_desc *d) {
-    peft_quantize_desc q;
     bool four = d->weights > PEFT_I8 || d->embeddings > PEFT_I8, edge = t == m->shared || t == m->head;
-    q.type = edge ? d->embeddings : peft__is_linear(m, t) ? d->weights : PEFT_F32;
-    q.block = d->block;
-    q.double_quant = d->double_quant && !(four && q.type == PEFT_I8);
+    peft_dtype type = edge ? d->embeddings : peft__is_linear(m, t) ? d->weights : PEFT_F32;
+    peft_quantize_desc q = {type, d->block, d->double_quant && !(four && type == PEFT_I8)};
     return q;
 }
 
@@ -17536,10 +17460,10 @@ static const peft_tensor *peft__checkpoint_embedding(const peft_model *m) {
 }
 
 static const peft_tensor *peft__checkpoint_find(const peft_model *m, const peft_tensor *t) {
-    const peft_tensor *s = t == m->shared ? peft__checkpoint_embedding(m)
-                                          : peft__checkpoint_named(m, t->name);
-    return !s && t == m->head ? peft__checkpoint_module(m, m->family->head)
-                              : s;  // the tied matrix may have the head's name
+    const peft_tensor *s =
+        t == m->shared ? peft__checkpoint_embedding(m) : peft__checkpoint_named(m, t->name);
+    // the tied matrix may have the head's name
+    return !s && t == m->head ? peft__checkpoint_module(m, m->family->head) : s;
 }
 
 // Whether two tensors, of any types, have the same shape and numbers.
@@ -17595,21 +17519,26 @@ static peft_status peft__model_check_blocks(const peft_model *m) {
     return PEFT_OK;
 }
 
+// Buffers of GPT-2's and GPT-NeoX's attention: a triangle of ones, a very small number.
+static bool peft__is_mask_buffer(const char *name) {
+    return peft__ends_with(name, ".attn.bias") || peft__ends_with(name, ".attention.bias") ||
+        peft__ends_with(name, ".masked_bias");
+}
+
 // Copies of tied weights, and buffers, which HF's checkpoints have beside the parameters.
 static bool peft__is_spare(const char *name) {
-    static const char *const spare[] = {"embed_tokens.weight", "lm_head.weight",
-        "EncDecAttention.relative_attention_bias.weight", ".attn.bias", ".attention.bias", ".masked_bias",
-        ".inv_freq", "embed_out.weight"};
+    static const char *const spare[] = {"embed_tokens.weight", "lm_head.weight", "embed_out.weight",
+        "EncDecAttention.relative_attention_bias.weight", ".inv_freq"};
     for (int64_t i = 0; i < PEFT__COUNT(spare); i++)
         if (peft__ends_with(name, spare[i])) return true;
-    return false;
+    return peft__is_mask_buffer(name);
 }
 
 static peft_status peft__model_read_tensor(
     peft_model *m, const peft_model_desc *d, peft_tensor *t, bool *used) {
     const peft_tensor *s = peft__checkpoint_find(m, t);
     if (!s)
-        return peft__fail(m->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing%s", m->folder, t->name,
+        return PEFT__MISSING(m->ctx, "%s: tensor %s is missing%s", m->folder, t->name,
             t != m->head ? "" : ", and tie_word_embeddings is false: without head it cannot continue texts");
     if (!s->data)
         return PEFT__CANNOT(
@@ -17620,13 +17549,10 @@ static peft_status peft__model_read_tensor(
         return peft__fail(m->ctx, PEFT_ERROR_SHAPE,
             "%s: tensor %s is [%ld, %ld], config.json says [%ld, %ld]", m->folder, t->name, s->rows, s->cols,
             t->rows, t->cols);
-    t->type = s->type;
-    t->data = s->data;
-    t->quant = s->quant;
-    peft_status status = t->type != PEFT_F32 && peft__reads_f32_only(m, t) ? peft__make_f32(m->ctx, t)
-                                                                           : PEFT_OK;
+    t->type = s->type, t->data = s->data, t->quant = s->quant;
+    if (t->type != PEFT_F32 && peft__reads_f32_only(m, t)) PEFT__TRY(peft__make_f32(m->ctx, t));
     peft_quantize_desc kept = peft__kept_desc(m, t, d);
-    return status ? status : peft__store(m, t, &kept);
+    return peft__store(m, t, &kept);
 }
 
 // Reads all parameters. Tensors that are left over show that config.json belongs to another, smaller model.
@@ -17792,7 +17718,7 @@ PEFTDEF peft_status peft_model_load(const peft_model_desc *desc, peft_model **ou
     PEFT__NEED(desc->context, desc->context, "context");
     PEFT__NEEDS(desc->context, out);
     peft_context *ctx = desc->context;
-    if (!desc->path) return PEFT__REFUSE(ctx, "peft_model_load: no path");
+    PEFT__NEED(ctx, desc->path, "path");
     if ((unsigned)desc->weights > (unsigned)PEFT_FP4 || (unsigned)desc->embeddings > (unsigned)PEFT_FP4)
         return PEFT__REFUSE(ctx, "peft_model_load: weights as %s, embeddings as %s",
             peft_dtype_name(desc->weights), peft_dtype_name(desc->embeddings));
@@ -17879,6 +17805,8 @@ typedef struct peft__folder {
     int count;
 } peft__folder;
 
+#define PEFT__FOLDER_FAIL(f, ...) peft__fail_at((f)->ctx, PEFT_ERROR_IO, (f)->path, __VA_ARGS__)
+
 #if PEFT__MMAP
 static bool peft__folder_owns(const peft__folder *f, const char *name) {
     for (const char *const *own = f->own; *own; own++) {
@@ -17928,14 +17856,13 @@ static peft_status peft__folder_stage(peft__folder *f) {
     for (int tries = 0; tries < 100; tries++) {
         if (peft__make_folder(f->ctx, f->beside)) {
             if (f->there && (errno == EACCES || errno == EPERM || errno == EROFS)) return PEFT_OK;
-            return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: %s", f->path, strerror(errno));
+            return PEFT__FOLDER_FAIL(f, "%s", strerror(errno));
         }
         f->lock = open(f->beside, O_RDONLY);
         if (f->lock < 0 && errno == ENOENT) continue;
         if (f->lock < 0) break;
         if (flock(f->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
-            return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: another run is writing it (%s)", f->path,
-                f->beside);
+            return PEFT__FOLDER_FAIL(f, "another run is writing it (%s)", f->beside);
         bool ours = stat(f->beside, &named) == 0 && fstat(f->lock, &held) == 0 &&
             held.st_dev == named.st_dev && held.st_ino == named.st_ino;
         if (ours) {
@@ -17948,7 +17875,7 @@ static peft_status peft__folder_stage(peft__folder *f) {
         close(f->lock);
     }
     rmdir(f->beside);  // if it is empty
-    return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: cannot be written: %s is in the way", f->path, f->beside);
+    return PEFT__FOLDER_FAIL(f, "cannot be written: %s is in the way", f->beside);
 }
 
 // Gives the stage the folder's name: in one step if the system can exchange names, else by way of
@@ -17968,13 +17895,13 @@ static peft_status peft__folder_swap(peft__folder *f) {
         errno = why;
     }
     if (!done) {
-        peft__fail(f->ctx, PEFT_ERROR_IO, "%s: cannot be replaced: %s", f->path, strerror(errno));
+        PEFT__FOLDER_FAIL(f, "cannot be replaced: %s", strerror(errno));
         peft__folder_clear(f, f->stage, NULL, true);
         return PEFT_ERROR_IO;
     }
     if (f->there && !peft__folder_clear(f, old, f->path, true))
-        return peft__fail(f->ctx, PEFT_ERROR_IO, "%s is written, but what it had before stays in %s: %s",
-            f->path, old, strerror(errno));
+        return PEFT__FOLDER_FAIL(f, "is written, but what it had before stays in %s: %s", old,
+            strerror(errno));
     return peft__sync_parent(f->ctx, f->path);
 }
 #endif
@@ -17982,29 +17909,25 @@ static peft_status peft__folder_swap(peft__folder *f) {
 static peft_status peft__folder_open(
     peft_context *ctx, const char *path, const char *const *own, peft__folder *f) {
     memset(f, 0, sizeof(*f));
-    f->ctx = ctx;
-    f->own = own;
-    f->lock = -1;
+    f->ctx = ctx, f->own = own, f->lock = -1;
     peft__arena_init(&f->names, ctx);
-    peft_status status = peft__link_target(ctx, path, &f->path);
+    PEFT__TRY(peft__link_target(ctx, path, &f->path));
     f->stage = f->path;
 #if PEFT__MMAP
-    if (!status && !ctx->files.native) return peft__make_folder(ctx, f->path);
+    if (!ctx->files.native) return peft__make_folder(ctx, f->path);
     struct stat s;
-    f->beside = status ? NULL : peft__copy_text(ctx, f->path, strlen(f->path), ".peft-new");
-    f->aside = status ? NULL : peft__copy_text(ctx, f->path, strlen(f->path), ".peft-old");
-    if (!status && (!f->beside || !f->aside)) status = PEFT_ERROR_MEMORY;
-    if (status) return status;
+    f->beside = peft__arena_format(&f->names, "%s.peft-new", f->path);
+    f->aside = peft__arena_format(&f->names, "%s.peft-old", f->path);
+    if (!f->beside || !f->aside) return PEFT_ERROR_MEMORY;
     // a run stopped between the two renames
     if (stat(f->path, &s) && stat(f->aside, &s) == 0) (void)PEFT__FILES(ctx, rename, f->aside, f->path);
     f->there = stat(f->path, &s) == 0;
     if (f->there && !S_ISDIR(s.st_mode))
         return peft__fail(ctx, PEFT_ERROR_IO, "%s: is a file, not a folder", path);
     if (f->there) peft__folder_clear(f, f->aside, f->path, true);
-    if (!f->there || !peft__folder_fixed(f)) status = peft__folder_stage(f);
-    return status;
+    return f->there && peft__folder_fixed(f) ? PEFT_OK : peft__folder_stage(f);
 #else
-    return status ? status : peft__make_folder(ctx, f->path);
+    return peft__make_folder(ctx, f->path);
 #endif
 }
 
@@ -18036,8 +17959,6 @@ static peft_status peft__folder_close(peft__folder *f, peft_status status) {
     if (f->lock >= 0) close(f->lock);
 #endif
     peft__free(f->ctx, f->path);
-    peft__free(f->ctx, f->beside);
-    peft__free(f->ctx, f->aside);
     peft__arena_free(&f->names);
     return status;
 }
@@ -18064,14 +17985,14 @@ static peft_status peft__folder_copy(peft__folder *f, const char *source, const 
 
 // Writes what transformers writes for bitsandbytes: all of BitsAndBytesConfig. q: a quantized weight.
 static void peft__quantization_config(peft__string *s, const peft_tensor *q) {
-    peft__string_format(s,
-        "{\n    \"_load_in_4bit\": true,\n    \"_load_in_8bit\": false,\n"
-        "    \"bnb_4bit_compute_dtype\": \"float32\",\n    \"bnb_4bit_quant_storage\": \"uint8\",\n"
-        "    \"bnb_4bit_quant_type\": \"%s\",\n    \"bnb_4bit_use_double_quant\": %s,\n"
-        "    \"llm_int8_enable_fp32_cpu_offload\": false,\n    \"llm_int8_has_fp16_weight\": false,\n"
-        "    \"llm_int8_skip_modules\": null,\n    \"llm_int8_threshold\": 6.0,\n    \"load_in_4bit\": "
-        "true,\n"
-        "    \"load_in_8bit\": false,\n    \"quant_method\": \"bitsandbytes\"\n  }",
+    peft__string_quoted(s,
+        "{\n    '_load_in_4bit': true,\n    '_load_in_8bit': false,\n"
+        "    'bnb_4bit_compute_dtype': 'float32',\n    'bnb_4bit_quant_storage': 'uint8',\n"
+        "    'bnb_4bit_quant_type': '%s',\n    'bnb_4bit_use_double_quant': %s,\n"
+        "    'llm_int8_enable_fp32_cpu_offload': false,\n    'llm_int8_has_fp16_weight': false,\n"
+        "    'llm_int8_skip_modules': null,\n    'llm_int8_threshold': 6.0,\n"
+        "    'load_in_4bit': true,\n    'load_in_8bit': false,\n"
+        "    'quant_method': 'bitsandbytes'\n  }",
         peft_dtype_name(q->type), q->quant->absmax ? "false" : "true");
 }
 
@@ -18092,35 +18013,29 @@ static size_t peft__architecture_of(const peft_model *m, const char **name) {
 // torch_dtype is the key that all versions of transformers read.
 static peft_status peft__save_config(
     const peft_model *m, peft__folder *f, peft_dtype type, const peft_tensor *quantized) {
-    static const char *const types[] = {"\"float32\"", "\"float16\"", "\"bfloat16\""};
-    peft__string s, value;
     size_t begin, end;
     const char *text = m->config_text, *class_name;
     size_t n = peft__architecture_of(m, &class_name);
     bool dtype = peft__json_member(text, "dtype", &begin, &end);
-    peft__string_init(&s, m->ctx);
-    peft__string_init(&value, m->ctx);
+    char value[192];
+    peft__string s = PEFT__EMPTY_STRING(m->ctx), packed = PEFT__EMPTY_STRING(m->ctx);
     peft__string_puts(&s, text);
     peft__json_set(&s, "quantization_config", NULL);
-    if (m->grown) {
-        char rows[32];
-        PEFT__PRINT(rows, "%ld", m->config.vocab_size);
-        peft__json_set(&s, "vocab_size", rows);
-    }
-    if (dtype) peft__json_set(&s, "dtype", types[type]);
+    PEFT__PRINT(value, "%ld", m->config.vocab_size);
+    if (m->grown) peft__json_set(&s, "vocab_size", value);
+    PEFT__PRINT(value, "\"%s\"", peft__torch_names[type]);
+    if (dtype) peft__json_set(&s, "dtype", value);
     if (!dtype || peft__json_member(text, "torch_dtype", &begin, &end))
-        peft__json_set(&s, "torch_dtype", types[type]);
-    if (n && !peft__json_member(text, "architectures", &begin, &end)) {
-        peft__string_format(&value, "[\"%.*s\"]", (int)n, class_name);
-        if (!value.failed) peft__json_set(&s, "architectures", value.data);
-        value.size = 0;
-    }
+        peft__json_set(&s, "torch_dtype", value);
+    if (n) PEFT__PRINT(value, "[\"%.*s\"]", (int)n, class_name);
+    if (n && !peft__json_member(text, "architectures", &begin, &end))
+        peft__json_set(&s, "architectures", value);
     if (quantized && quantized->quant->map) {
-        peft__quantization_config(&value, quantized);
-        if (!value.failed) peft__json_set(&s, "quantization_config", value.data);
+        peft__quantization_config(&packed, quantized);
+        if (!packed.failed) peft__json_set(&s, "quantization_config", packed.data);
     }
-    s.failed = s.failed || value.failed;
-    peft__string_free(&value);
+    s.failed = s.failed || packed.failed;
+    peft__string_free(&packed);
     return peft__folder_text(f, "config.json", &s, PEFT_OK);
 }
 
@@ -18130,19 +18045,17 @@ static peft_status peft__save_config(
 static peft_status peft__gguf_expressible(const peft_model *m, const char *architecture) {
     const peft_config *c = &m->config;
     const char *what = NULL;
-    bool neox = strcmp(architecture, "gptneox") == 0, granite = strcmp(architecture, "granite") == 0;
-    bool smollm3 = strcmp(architecture, "smollm3") == 0, t5 = c->encoder_decoder;
-    bool qwen2 = strcmp(architecture, "qwen2") == 0, gemma2 = m->family == &peft__gemma2_family;
-    peft_activation_kind wanted = neox ? PEFT_GELU : PEFT_GELU_TANH;
-    if (peft__is_llama_kin(m->family) && !c->gemma) wanted = PEFT_SILU;
-    if (t5 && !c->gated) wanted = PEFT_RELU;
+    bool granite = strcmp(architecture, "granite") == 0, smollm3 = strcmp(architecture, "smollm3") == 0;
+    bool qwen2 = m->family == &peft__qwen2_family, gemma2 = m->family == &peft__gemma2_family;
+    bool t5 = c->encoder_decoder, llama = peft__is_llama_kin(m->family);
+    peft_activation_kind wanted = m->family == &peft__neox_family ? PEFT_GELU
+        : llama && !c->gemma ? PEFT_SILU : t5 && !c->gated ? PEFT_RELU : PEFT_GELU_TANH;
     if (c->activation != wanted) what = "this activation function";
     if (c->feed_forward_bias) what = "mlp_bias";
     if (qwen2 && !c->query_bias) what = "queries without bias";
     if (t5 && c->max_distance != 128) what = "relative_attention_max_distance other than 128";
     if (t5 && c->tied != c->scale_output) what = "tie_word_embeddings beside another scale_decoder_outputs";
-    if (c->query_bias && peft__is_llama_kin(m->family) && !qwen2 && strcmp(architecture, "llama") != 0)
-        what = "attention_bias";
+    if (c->query_bias && llama && !qwen2 && strcmp(architecture, "llama") != 0) what = "attention_bias";
     if (smollm3 && c->window) what = "use_sliding_window";
     int64_t wide = gemma2 ? 46 : 62, step = gemma2 ? 2 : 6;  // llama.cpp's sign of the largest model
     double scalar = (double)(c->decoder_layers == wide ? c->d_model / c->heads : c->d_kv);
@@ -18246,9 +18159,8 @@ static peft_status peft__gguf_add_frequencies(
     peft_status status = PEFT_OK;
     for (int k = 0; k < count && !status; k++) {
         memset(&t[k], 0, sizeof(t[k]));
-        t[k].rows = t[k].rank = 1;
-        t[k].cols = c->rotary / 2;
-        t[k].data = peft__arena_alloc(a, (size_t)t[k].cols * sizeof(float));
+        t[k].rows = t[k].rank = 1, t[k].cols = c->rotary / 2;
+        t[k].data = PEFT__ARENA(a, t[k].cols, float);
         if (!t[k].data) return PEFT_ERROR_MEMORY;
         for (int64_t i = 0; i < t[k].cols; i++)
             peft__f32(&t[k])[i] = llama3
@@ -18265,8 +18177,9 @@ PEFTDEF bool peft_model_begins_with_bos(const peft_model *m) {
     if (!m) return false;
     const peft_config *c = &m->config;
     const peft_tokenizer *t = m->tokenizer;
-    if (t && t->begin_known) return c->bos_id >= 0 && (t->begin_bos || t->front_count > 0);
-    return c->bos_id >= 0 && (c->gemma || peft__is_listed("llama,mistral", c->model_type));
+    return c->bos_id >= 0 && (t && t->begin_known
+        ? t->begin_bos || t->front_count > 0
+        : c->gemma || peft__is_listed("llama,mistral", c->model_type));
 }
 
 // The tokenizer's chat template, in the arena; if there are several, the one named "default"; NULL: none.
@@ -18285,9 +18198,9 @@ static peft_status peft__chat_template(const peft_tokenizer *t, peft__arena *a, 
         text = jinja;
     } else if (!status && peft__file_exists(t->ctx, config)) {
         status = peft__json_read(a, config, &root);
-        const peft__json *v = peft__json_get(root, "chat_template");
+        const peft__json *i = peft__json_first(peft__json_get(root, "chat_template"));
         text = peft__json_text(root, "chat_template", NULL);
-        for (const peft__json *i = peft__json_is(v, PEFT__JSON_ARRAY) ? v->child : NULL; i; i = i->next)
+        for (; i; i = i->next)
             if (strcmp(peft__json_text(i, "name", ""), "default") == 0)
                 text = peft__json_text(i, "template", NULL);
     }
@@ -18366,8 +18279,7 @@ static peft_status peft__saved_as(const peft_model *m, peft__arena *a, const pef
     out->data = peft__arena_alloc(
         a, (size_t)peft__size(t) * (transpose ? sizeof(float) : peft__dtype_size(type)));
     if (!out->data) return PEFT_ERROR_MEMORY;
-    out->type = PEFT_F32;
-    out->quant = NULL;
+    out->type = PEFT_F32, out->quant = NULL;
     if (transpose) {
         peft__transpose(t, peft__f32(out));
         peft__swap_sides(out);
@@ -18393,7 +18305,7 @@ static peft_status peft__save_generation_config(const peft_model *m, peft__folde
         return peft__folder_copy(f, peft__path_join(&f->names, m->folder, name), name);
     if (!c->more_end_count) return PEFT_OK;
     peft__string s = PEFT__EMPTY_STRING(m->ctx);
-    peft__string_format(&s, "{\n  \"_from_model_config\": true,\n  \"eos_token_id\": [%d", (int)c->eos_id);
+    peft__string_quoted(&s, "{\n  '_from_model_config': true,\n  'eos_token_id': [%d", (int)c->eos_id);
     for (int i = 0; i < c->more_end_count; i++) peft__string_format(&s, ", %d", (int)c->more_ends[i]);
     peft__string_puts(&s, "]");
     if (c->bos_id >= 0) peft__string_format(&s, ",\n  \"bos_token_id\": %d", (int)c->bos_id);
@@ -18439,29 +18351,26 @@ static peft_status peft__save_tokenizer(const peft_model *m, peft__folder *f) {
         peft__log(m->ctx, "warning: %s: no tokenizer is written: %s has none", f->path, m->folder);
         return PEFT_OK;
     }
-    const char *slash = strrchr(t->source, '/'), *name = slash ? slash + 1 : t->source;
+    const char *name = t->source + peft__folder_size(t->source);
     const char *const *files = &peft__model_files[PEFT__FIRST_COPIED];
-    char *folder = peft__arena_strdup(
-        &f->names, slash ? t->source : ".", slash ? (size_t)(name - t->source) : 1);
     bool known = false, grown = m->tokenizer_text != NULL;
-    if (!folder) return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; files[i]; i++) known = known || strcmp(files[i], name) == 0;
-    known = known &&
-        strcmp(name, "encoder.json") != 0;  // GPT-2's first name for it, which transformers does not look for
+    // encoder.json: GPT-2's first name for it, which transformers does not look for
+    for (int64_t i = 0; files[i] && strcmp(name, "encoder.json") != 0; i++)
+        known = known || strcmp(files[i], name) == 0;
     peft_status status = PEFT_OK;
     if (grown ? !peft__ends_with(t->source, "tokenizer.json") : !known) {
         status = peft__write_tokenizer(m, f);
         bool sentencepiece = !grown && peft__ends_with(name, ".model");  // libraries look for other names
         if (status || !sentencepiece) return status;
-        return peft__folder_copy(
-            f, t->source, m->config.encoder_decoder ? "spiece.model" : "tokenizer.model");
+        name = m->config.encoder_decoder ? "spiece.model" : "tokenizer.model";
+        return peft__folder_copy(f, t->source, name);
     }
     if (grown) {
         files = beside_grown;
         status = peft__folder_write(f, "tokenizer.json", m->tokenizer_text, strlen(m->tokenizer_text));
     }
     for (; *files && !status; files++)
-        status = peft__folder_copy(f, peft__path_join(&f->names, folder, *files), *files);
+        status = peft__folder_copy(f, peft__beside(&f->names, t->source, *files), *files);
     return status;
 }
 
@@ -18548,7 +18457,7 @@ static peft_status peft__grown_tokenizer(const peft_grow_desc *d, peft_tokenizer
     bool whole = t && t->whole;  // the tokenizer was read from a tokenizer.json
     int64_t added = 0;
     if (!t)
-        return peft__fail(m->ctx, PEFT_ERROR_MISSING,
+        return PEFT__MISSING(m->ctx,
             "peft_model_grow: %s has no tokenizer that could get tokens; vocab_size adds rows alone",
             m->folder);
     peft__string config = PEFT__EMPTY_STRING(m->ctx);
@@ -18600,9 +18509,7 @@ PEFTDEF peft_status peft_model_grow(const peft_grow_desc *d) {
         if (status) peft__free(m->ctx, data[i]);
         if (status || !data[i]) continue;
         if (t->owned) peft__free(m->ctx, t->data);
-        t->rows = rows;
-        t->data = data[i];
-        t->owned = true;
+        t->rows = rows, t->data = data[i], t->owned = true;
     }
     if (status || !tokenizer) {
         peft_tokenizer_destroy(tokenizer);
@@ -18610,8 +18517,7 @@ PEFTDEF peft_status peft_model_grow(const peft_grow_desc *d) {
     } else {
         peft_tokenizer_destroy(m->tokenizer);
         peft__free(m->ctx, m->tokenizer_text);
-        m->tokenizer = tokenizer;
-        m->tokenizer_text = json.data;
+        m->tokenizer = tokenizer, m->tokenizer_text = json.data;
     }
     if (status) return status;
     m->grown = m->grown || rows > old;
@@ -18645,8 +18551,7 @@ static int64_t peft__input_module(const peft_model *m, bool encoder) {
     return m->tensor_count + (encoder ? PEFT__ENCODER_INPUT : PEFT__DECODER_INPUT);
 }
 
-// One pass through the model. Parameters named `rows` below are the offsets of the sequences that a
-// tensor's rows belong to: source_offsets in the encoder, offsets in the decoder.
+// One pass through the model.
 typedef struct peft__pass {
     peft_model *model;
     peft_tape *tape;
@@ -18654,6 +18559,7 @@ typedef struct peft__pass {
     int adapter_count;
     const struct peft__adapter_hooks *hooks;  // NULL: no adapter is active
     const int64_t *source_offsets, *offsets;  // [sequences + 1]
+    const int64_t *rows;  // one of the two: where the sequences begin in the rows that are computed now
     int64_t sequences;
     int32_t *positions;  // [rows of the decoder]
     peft_tensor *prefix;  // of keys and values [prefix_rows, parts * inner], or NULL
@@ -18669,11 +18575,11 @@ typedef struct peft__adapter_hooks {
     // the tensor that a module reads instead of the model's t
     peft_tensor *(*tensor)(const peft__pass *p, peft_tensor *t, int64_t module);
     // x [n, in] -> [n, out], with what adapters add to the product; + residual [n, out] unless it is NULL
-    peft_tensor *(*linear)(const peft__pass *p, const int64_t *rows, peft_tensor *x, peft_tensor *weight,
-        int64_t module, peft_tensor *residual);
+    peft_tensor *(*linear)(
+        const peft__pass *p, peft_tensor *x, peft_tensor *weight, peft_tensor *residual);
     // ids [n] -> [n, width]
-    peft_tensor *(*embedding)(const peft__pass *p, const int64_t *rows, peft_tensor *table, int64_t module,
-        const int32_t *ids, int64_t n);
+    peft_tensor *(*embedding)(
+        const peft__pass *p, peft_tensor *table, int64_t module, const int32_t *ids, int64_t n);
     // virtual tokens: [tokens, d_model] before the encoder's or the decoder's input, or a prefix
     peft_tensor *(*prompt)(const peft_adapter *a, peft_tape *tape, bool decoder);
     // whether the adapter does more at the module than replace its tensor
@@ -18696,6 +18602,10 @@ static const peft__adapter_part *peft__pass_part(const peft_adapter *a) {
     return (const peft__adapter_part *)(const void *)a;
 }
 
+static const peft__adapter_part *peft__part_at(const peft__pass *p, int i) {
+    return peft__pass_part(p->adapters[i].adapter);
+}
+
 // False: something that is needed is missing, and the tape records it.
 PEFT__NOINLINE bool peft__pass_begin(peft__pass *p, peft_model *m, peft_tape *tape, bool operands,
     const peft_active_adapter *adapters, int adapter_count) {
@@ -18703,11 +18613,9 @@ PEFT__NOINLINE bool peft__pass_begin(peft__pass *p, peft_model *m, peft_tape *ta
     for (int i = 0; i < adapter_count && given; i++) given = adapters[i].adapter != NULL;
     if (!m || !peft__ready(tape, given, "a pass of the model")) return false;
     memset(p, 0, sizeof(*p));
-    p->model = m;
-    p->tape = tape;
-    p->adapters = adapters;
-    p->adapter_count = adapter_count;
-    p->hooks = adapter_count ? peft__pass_part(adapters[0].adapter)->hooks : NULL;
+    p->model = m, p->tape = tape;
+    p->adapters = adapters, p->adapter_count = adapter_count;
+    if (adapter_count) p->hooks = peft__part_at(p, 0)->hooks;
     return true;
 }
 
@@ -18742,36 +18650,26 @@ static peft_tensor *peft__add_to(const peft__pass *p, peft_tensor *residual, pef
 }
 
 // x [n, in], weight [out, in] -> x W^T + bias [+ residual] [n, out]
-static peft_tensor *peft__linear_at(const peft__pass *p, const int64_t *rows, peft_tensor *x,
-    peft_tensor *weight, int64_t module, peft_tensor *residual) {
-    if (p->hooks) return p->hooks->linear(p, rows, x, weight, module, residual);
+static peft_tensor *peft__linear(
+    const peft__pass *p, peft_tensor *x, peft_tensor *weight, peft_tensor *residual) {
+    if (p->hooks) return p->hooks->linear(p, x, weight, residual);
     bool dropout = residual && p->model->dropout > 0;
-    peft_linear_desc d;
-    memset(&d, 0, sizeof(d));
-    d.x = x;
-    d.weight = weight;
-    d.bias = peft__bias_of(p, weight);
-    d.residual = dropout ? NULL : residual;
+    peft_linear_desc d = {x, weight, peft__bias_of(p, weight), dropout ? NULL : residual, NULL, 0};
     peft_tensor *y = peft_linear_with(p->tape, &d);
     return dropout ? peft__add_to(p, residual, y) : y;
 }
 
-static peft_tensor *peft__linear(
-    const peft__pass *p, const int64_t *rows, peft_tensor *x, peft_tensor *weight, peft_tensor *residual) {
-    return peft__linear_at(p, rows, x, weight, weight - p->model->tensors, residual);
-}
-
 // hidden [rows, d_model] -> logits z [rows, vocab]; Gemma 2: cap tanh(z / cap)
-static peft_tensor *peft__head_logits(const peft__pass *p, const int64_t *rows, peft_tensor *hidden) {
+static peft_tensor *peft__head_logits(const peft__pass *p, peft_tensor *hidden) {
     float cap = p->model->config.logit_cap;
-    peft_tensor *z = peft__linear_at(p, rows, hidden, p->model->head, peft__head_module(p->model), NULL);
+    peft_tensor *z = peft__linear(p, hidden, p->model->head, NULL);
     if (!(cap > 0)) return z;
     return peft_scale(p->tape, peft_activation(p->tape, peft_scale(p->tape, z, 1 / cap), PEFT_TANH), cap);
 }
 
-static peft_tensor *peft__embedded(const peft__pass *p, const int64_t *rows, peft_tensor *table,
-    int64_t module, const int32_t *ids, int64_t n) {
-    if (p->hooks) return p->hooks->embedding(p, rows, table, module, ids, n);
+static peft_tensor *peft__embedded(
+    const peft__pass *p, peft_tensor *table, int64_t module, const int32_t *ids, int64_t n) {
+    if (p->hooks) return p->hooks->embedding(p, table, module, ids, n);
     return peft_embedding(p->tape, table, ids, n);
 }
 
@@ -18786,27 +18684,27 @@ static peft_tensor *peft__norm_of(const peft__pass *p, peft_tensor *x, peft_tens
 }
 
 // residual + W x, the last use of x; OLMo 2: residual + norm(W x); Granite: residual + multiplier W x
-static peft_tensor *peft__join(const peft__pass *p, const int64_t *rows, peft_tensor *x, peft_tensor *weight,
-    peft_tensor *norm, peft_tensor *residual) {
+static peft_tensor *peft__join(const peft__pass *p, peft_tensor *x, peft_tensor *weight, peft_tensor *norm,
+    peft_tensor *residual) {
     float scale = p->model->config.residual_scale;
     bool scaled = scale > 0 && scale != 1;
-    peft_tensor *y = peft__linear(p, rows, x, weight, norm || scaled ? NULL : residual);
+    peft_tensor *y = peft__linear(p, x, weight, norm || scaled ? NULL : residual);
     peft__last_use(p->tape, x);
     if (!norm && !scaled) return y;
     if (norm) y = peft__norm_of(p, y, norm);
     x = scaled ? peft_scale(p->tape, y, scale) : y;
-    if (x != y) peft__last_use(p->tape, y);
+    if (scaled) peft__last_use(p->tape, y);
     y = peft_add(p->tape, residual, x);
     peft__last_use(p->tape, x);
     return y;
 }
 
 // x + wo f(wi x); gated: x + wo (f(wi_gate x) * wi x). `x` is normed, `residual` is what is added.
-static peft_tensor *peft__feed_forward(const peft__pass *p, const int64_t *rows, const peft__block_weights *b,
-    peft_tensor *x, peft_tensor *residual) {
+static peft_tensor *peft__feed_forward(
+    const peft__pass *p, const peft__block_weights *b, peft_tensor *x, peft_tensor *residual) {
     const peft_config *c = &p->model->config;
-    peft_tensor *y = peft__linear(p, rows, x, b->wi, NULL), *gate = NULL;
-    if (c->gated && b->wi_gate) gate = peft__linear(p, rows, x, b->wi_gate, NULL);
+    peft_tensor *y = peft__linear(p, x, b->wi, NULL), *gate = NULL;
+    if (c->gated && b->wi_gate) gate = peft__linear(p, x, b->wi_gate, NULL);
     else if (c->gated) {  // Phi-3 has one matrix for both
         gate = peft_columns(p->tape, y, 0, 1, c->d_ff, 0);
         y = peft_columns(p->tape, y, c->d_ff, 1, c->d_ff, 0);
@@ -18814,7 +18712,7 @@ static peft_tensor *peft__feed_forward(const peft__pass *p, const int64_t *rows,
     if (c->gated) y = peft_gated(p->tape, gate, y, c->activation);
     else y = peft_activation(p->tape, y, c->activation);
     if (c->encoder_decoder) y = peft__drop(p, y);
-    return peft__join(p, rows, y, b->wo, b->wo_norm, residual);
+    return peft__join(p, y, b->wo, b->wo_norm, residual);
 }
 
 static float peft__attention_scale(const peft_config *c, int64_t layer) {
@@ -18858,8 +18756,7 @@ static const int64_t *peft__lengthened(peft_tape *t, const int64_t *offsets, int
 // The order in the ring does not matter to attention, as keys are rotated by their positions before they
 // are stored.
 typedef struct peft__decoder_cache {
-    int64_t rows, length,
-        capacity;  // sequences being written; tokens since the prompt; slots of a row without a ring
+    int64_t rows, length, capacity;  // sequences; tokens since the prompt; slots of a row without a ring
     float **self_k, **self_v;  // per layer [rows, peft__cache_room, kv_heads * d_kv]
     float **cross_k, **cross_v;  // per layer [source tokens, heads * d_kv]; T5 only
     int64_t rows_per_source;
@@ -19045,17 +18942,12 @@ static peft_tensor *peft__attend(const peft__pass *p, peft__attention_kind kind,
         a.causal = true;
         a.window = peft__attention_window(f, layer);
     } else a.k = k, a.v = v;
-    a.q = q;
-    a.heads = f->heads;
-    a.kv_heads = f->kv_heads;
-    a.sequences = p->sequences;
-    a.scale = peft__attention_scale(f, layer);
-    a.cap = f->attention_cap;
+    a.q = q, a.heads = f->heads, a.kv_heads = f->kv_heads, a.sequences = p->sequences;
+    a.scale = peft__attention_scale(f, layer), a.cap = f->attention_cap;
     a.bidirectional = kind == PEFT__ENCODER_SELF;
     if (kind != PEFT__CROSS)
         a.bias = peft__use(p, (self ? p->model->decoder : p->model->encoder)[layer].bias);
-    a.max_distance = f->max_distance;
-    a.dropout = p->model->dropout;
+    a.max_distance = f->max_distance, a.dropout = p->model->dropout;
     return peft_attention(p->tape, &a);
 }
 
@@ -19064,16 +18956,16 @@ static peft_tensor *peft__attend(const peft__pass *p, peft__attention_kind kind,
 // h [n, d_model] -> out: q [n, heads * d_kv], k and v [n, kv_heads * d_kv]; normed if the block has q_norm
 // and k_norm, and rotated by their positions. Fused columns are q, k, v in GPT-2 and Phi-3, and
 // [heads, 3, size] in GPT-NeoX.
-static void peft__queries_keys_values(const peft__pass *p, const int64_t *rows, const peft__block_weights *w,
-    int64_t layer, peft_tensor *h, peft_tensor *out[3]) {
+static void peft__queries_keys_values(const peft__pass *p, const peft__block_weights *w, int64_t layer,
+    peft_tensor *h, peft_tensor *out[3]) {
     const peft_config *c = &p->model->config;
     peft_tensor *const apart[3] = {w->q, w->k, w->v}, *const norms[3] = {w->q_norm, w->k_norm, NULL},
-                       *fused = w->qkv ? peft__linear(p, rows, h, w->qkv, NULL) : NULL;
+        *fused = w->qkv ? peft__linear(p, h, w->qkv, NULL) : NULL;
     int64_t size = c->d_kv, heads = c->heads, kv = c->kv_heads;
     bool rotates = c->rotary && (!c->rotated || c->rotated[layer]);
     const float *turns = p->model->cos_sin[c->local_theta > 0 && peft__attention_window(c, layer)];
     for (int i = 0; i < 3; i++) {
-        if (!w->qkv) out[i] = peft__linear(p, rows, h, apart[i], NULL);
+        if (!w->qkv) out[i] = peft__linear(p, h, apart[i], NULL);
         else if (c->fused == PEFT_FUSED_THIRDS)
             out[i] = peft_columns(
                 p->tape, fused, (i ? heads + (i - 1) * kv : 0) * size, 1, (i ? kv : heads) * size, 0);
@@ -19094,23 +18986,24 @@ static void peft__queries_keys_values(const peft__pass *p, const int64_t *rows, 
 static peft_tensor *peft__model_block(
     const peft__pass *p, bool encoder, int64_t layer, peft_tensor *x, peft_tensor *memory) {
     const peft__block_weights *w = encoder ? &p->model->encoder[layer] : &p->model->decoder[layer];
-    const int64_t *rows = encoder ? p->source_offsets : p->offsets;
     peft_tensor *qkv[3], *y, *h = w->norm ? peft__norm_of(p, x, w->norm) : x;
-    peft__queries_keys_values(p, rows, w, layer, h, qkv);
+    peft__queries_keys_values(p, w, layer, h, qkv);
     if (h != x) peft__last_use(p->tape, h);
     y = peft__attend(p, encoder ? PEFT__ENCODER_SELF : PEFT__DECODER_SELF, layer, qkv[0], qkv[1], qkv[2]);
-    y = peft__join(p, rows, y, w->o, w->o_norm, x);
+    y = peft__join(p, y, w->o, w->o_norm, x);
     if (w->cross_q && y && y->rows) {
+        peft__pass source = *p;
+        source.rows = p->source_offsets;
         h = peft__norm_of(p, y, w->cross_norm);
-        peft_tensor *q = peft__linear(p, rows, h, w->cross_q, NULL);
+        peft_tensor *q = peft__linear(p, h, w->cross_q, NULL);
         peft__last_use(p->tape, h);
-        peft_tensor *k = p->step ? NULL : peft__linear(p, p->source_offsets, memory, w->cross_k, NULL);
-        peft_tensor *v = p->step ? NULL : peft__linear(p, p->source_offsets, memory, w->cross_v, NULL);
-        y = peft__join(p, rows, peft__attend(p, PEFT__CROSS, layer, q, k, v), w->cross_o, NULL, y);
+        peft_tensor *k = p->step ? NULL : peft__linear(&source, memory, w->cross_k, NULL);
+        peft_tensor *v = p->step ? NULL : peft__linear(&source, memory, w->cross_v, NULL);
+        y = peft__join(p, peft__attend(p, PEFT__CROSS, layer, q, k, v), w->cross_o, NULL, y);
     }
     peft_tensor *seen = p->model->config.parallel ? x : y;
     h = w->ff_norm ? peft__norm_of(p, seen, w->ff_norm) : seen;
-    y = peft__feed_forward(p, rows, w, h, y);
+    y = peft__feed_forward(p, w, h, y);
     if (h != seen) peft__last_use(p->tape, h);
     return y;
 }
@@ -19148,9 +19041,7 @@ static peft_status peft__make_cos_sin(peft_model *m, int64_t count) {
     if (half && m->config.rope == PEFT_ROPE_DYNAMIC && count > m->config.max_positions)
         return PEFT__CANNOT(m->ctx,
             "a text of %ld tokens: rotary positions of type \"dynamic\" change behind "
-            "max_position_embeddings (%ld), "
-            "which is not done here",
-            count, m->config.max_positions);
+            "max_position_embeddings (%ld), which is not done here", count, m->config.max_positions);
     if (!half || count <= m->cos_sin_count) return PEFT_OK;
     count = PEFT__MAX(PEFT__MAX(count, 2 * m->cos_sin_count), 256);
     int kinds = m->config.rope == PEFT_ROPE_LONG ? 2 : 1;
@@ -19210,7 +19101,7 @@ static bool peft__set_positions(peft__pass *p, int64_t start) {
 
 static peft_tensor *peft__token_inputs(const peft__pass *p, const int32_t *ids, int64_t count) {
     const peft_model *m = p->model;
-    peft_tensor *x = peft__embedded(p, p->offsets, m->shared, peft__input_module(m, false), ids, count);
+    peft_tensor *x = peft__embedded(p, m->shared, peft__input_module(m, false), ids, count);
     if (m->config.gemma) x = peft_scale(p->tape, x, sqrtf((float)m->config.d_model));
     return m->config.encoder_decoder ? peft_dropout(p->tape, x, m->dropout) : x;
 }
@@ -19228,7 +19119,7 @@ static peft_tensor *peft__add_positions(const peft__pass *p, peft_tensor *x) {
     }
     if (m->positions)
         x = peft_add(p->tape, x,
-            peft__embedded(p, p->offsets, m->positions, m->positions - m->tensors, p->positions, x->rows));
+            peft__embedded(p, m->positions, m->positions - m->tensors, p->positions, x->rows));
     float scale = m->config.embedding_scale;  // virtual tokens are scaled too
     return peft_dropout(p->tape, scale > 0 && scale != 1 ? peft_scale(p->tape, x, scale) : x, m->dropout);
 }
@@ -19255,7 +19146,7 @@ static peft_status peft__pass_check(const peft__pass *p) {
     int prompts = 0, paths = 0;
     for (int i = 0; i < p->adapter_count; i++) {
         const peft_active_adapter *active = &p->adapters[i];
-        const peft__adapter_part *a = peft__pass_part(active->adapter);
+        const peft__adapter_part *a = peft__part_at(p, i);
         int64_t first = active->first_sequence, count = active->sequence_count;
         if (a->model != p->model) return PEFT__REFUSE(ctx, "adapter %d was made for another model", i);
         if (a->merged)
@@ -19281,11 +19172,11 @@ static peft_status peft__pass_check(const peft__pass *p) {
 // offsets.
 static peft_tensor *peft__with_prompt(peft__pass *p, bool decoder, peft_tensor *x, const int64_t **offsets) {
     for (int i = 0; i < p->adapter_count; i++) {
-        const peft__adapter_part *a = peft__pass_part(p->adapters[i].adapter);
+        const peft__adapter_part *a = peft__part_at(p, i);
         if (!(decoder ? a->in_decoder : a->in_encoder)) continue;
         peft_tensor *rows = a->hooks->prompt(p->adapters[i].adapter, p->tape, decoder);
         x = peft_prepend(p->tape, rows, x, *offsets, p->sequences);
-        *offsets = peft__lengthened(p->tape, *offsets, p->sequences, a->virtual_tokens);
+        p->rows = *offsets = peft__lengthened(p->tape, *offsets, p->sequences, a->virtual_tokens);
     }
     return x;
 }
@@ -19295,7 +19186,7 @@ static peft_tensor *peft__with_prompt(peft__pass *p, bool decoder, peft_tensor *
 static void peft__begin_prefix(peft__pass *p, bool rows) {
     p->prefix_layers = p->model->config.decoder_layers;
     for (int i = 0; i < p->adapter_count; i++) {
-        const peft__adapter_part *a = peft__pass_part(p->adapters[i].adapter);
+        const peft__adapter_part *a = peft__part_at(p, i);
         if (!a->prefix) continue;
         p->prefix_layers = PEFT__MIN(p->prefix_layers, a->prefix_layers);
         if (!rows) continue;
@@ -19308,8 +19199,9 @@ static void peft__begin_prefix(peft__pass *p, bool rows) {
 // rows.
 static peft_tensor *peft__run_encoder(peft__pass *p, const int32_t *source) {
     const peft_model *m = p->model;
-    peft_tensor *x = peft__embedded(p, p->source_offsets, m->shared, peft__input_module(m, true), source,
-        p->source_offsets[p->sequences]);
+    p->rows = p->source_offsets;
+    peft_tensor *x =
+        peft__embedded(p, m->shared, peft__input_module(m, true), source, p->rows[p->sequences]);
     x = peft__with_prompt(p, false, peft_dropout(p->tape, x, m->dropout), &p->source_offsets);
     for (int64_t i = 0; i < m->config.layers && x && p->source_offsets; i++)
         x = peft__run_block(p, true, i, x, NULL);
@@ -19318,7 +19210,8 @@ static peft_tensor *peft__run_encoder(peft__pass *p, const int32_t *source) {
 }
 
 static peft_tensor *peft__run_decoder(peft__pass *p, const int32_t *ids, peft_tensor *memory) {
-    peft_tensor *x = peft__token_inputs(p, ids, p->offsets[p->sequences]);
+    p->rows = p->offsets;
+    peft_tensor *x = peft__token_inputs(p, ids, p->rows[p->sequences]);
     x = peft__with_prompt(p, true, x, &p->offsets);
     if (!x || !p->offsets || !peft__set_positions(p, p->prefix_rows + p->past)) return NULL;
     x = peft__add_positions(p, x);
@@ -19336,10 +19229,8 @@ static peft_tensor *peft__run_pass(peft__pass *p, const peft_batch *b) {
     p->offsets = b->target_offsets;
     p->sequences = b->count;
     peft_status status = peft__pass_check(p);
-    if (status) {
-        peft__tape_fail(p->tape, status);
-        return NULL;
-    }
+    if (status) peft__tape_fail(p->tape, status);
+    if (status) return NULL;
     if (p->tape->checkpoint_blocks && p->adapter_count)  // blocks run again after the caller has returned
         p->adapters = (const peft_active_adapter *)peft__tape_copy(
             p->tape, p->adapters, (size_t)p->adapter_count * sizeof(*p->adapters));
@@ -19371,7 +19262,7 @@ PEFTDEF peft_tensor *peft_model_logits(peft_model *m, peft_tape *tape, peft_tens
             PEFT__CANNOT(m->ctx, "peft_model_logits: adapter %d at the head is for some sequences only", i));
         return NULL;
     }
-    return peft__head_logits(&p, NULL, hidden);
+    return peft__head_logits(&p, hidden);
 }
 
 // The labels, with "ignore" for the rows of virtual tokens.
@@ -19398,9 +19289,7 @@ PEFTDEF peft_tensor *peft_model_loss(peft_model *m, peft_tape *tape, const peft_
     for (int i = 0; i < adapter_count; i++)
         adds = adds || p.hooks->adds(adapters[i].adapter, peft__head_module(m));
     if (!labels) return NULL;
-    if (adds)
-        return peft__logits_cross_entropy(
-            tape, peft__head_logits(&p, p.offsets, hidden), labels, denominator);
+    if (adds) return peft__logits_cross_entropy(tape, peft__head_logits(&p, hidden), labels, denominator);
     peft_tensor *head = peft__use_at(&p, m->head, peft__head_module(m));
     return peft__capped_cross_entropy(tape, hidden, head, m->config.logit_cap, labels, denominator);
 }
@@ -19411,8 +19300,7 @@ PEFTDEF peft_tensor *peft_model_loss(peft_model *m, peft_tape *tape, const peft_
 static peft_status peft__cache_begin_decoder(peft__pass *p, peft_tensor *memory) {
     int64_t *none = PEFT__TAPE_ROOM(p->tape, p->sequences + 1, int64_t);
     bool begins = p->prefix != NULL;
-    for (int i = 0; i < p->adapter_count; i++)
-        begins = begins || peft__pass_part(p->adapters[i].adapter)->in_decoder;
+    for (int i = 0; i < p->adapter_count; i++) begins = begins || peft__part_at(p, i)->in_decoder;
     if (!none || !begins) return p->tape->status;
     memset(none, 0, (size_t)(p->sequences + 1) * sizeof(int64_t));
     p->offsets = none;
@@ -19434,7 +19322,7 @@ static peft_status peft__cache_begin_source(peft__pass *p, const int32_t *source
     if (!c->cross) return PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < 2 * layers; i++) {
         const peft__block_weights *w = &m->decoder[i / 2];
-        peft_tensor *t = peft__linear(p, p->source_offsets, memory, i % 2 ? w->cross_v : w->cross_k, NULL);
+        peft_tensor *t = peft__linear(p, memory, i % 2 ? w->cross_v : w->cross_k, NULL);
         if (!t) return p->tape->status;
         peft__copy_floats(c->cross + i * size, t->data, size);
         *(i % 2 ? &c->cross_v[i / 2] : &c->cross_k[i / 2]) = c->cross + i * size;
@@ -19447,10 +19335,8 @@ static peft_status peft__cache_begin_source(peft__pass *p, const int32_t *source
 static peft_status peft__cache_begin_prompt(peft__pass *p, const int32_t *ids, const int64_t *offsets) {
     peft__decoder_cache *c = p->cache;
     int64_t before = p->prefix_rows;
-    for (int i = 0; i < p->adapter_count; i++) {
-        const peft__adapter_part *a = peft__pass_part(p->adapters[i].adapter);
-        if (!a->prefix) before += a->virtual_tokens;
-    }
+    for (int i = 0; i < p->adapter_count; i++)
+        if (!peft__part_at(p, i)->prefix) before += peft__part_at(p, i)->virtual_tokens;
     int64_t *shorter = PEFT__TAPE_ROOM(p->tape, p->sequences + 1, int64_t);
     int32_t *rest = PEFT__TAPE_ROOM(p->tape, offsets[p->sequences], int32_t);
     if (!shorter || !rest) return PEFT_ERROR_MEMORY;
@@ -19480,16 +19366,14 @@ static peft_status peft__cache_begin(peft_model *m, peft_tape *tape, const int32
     int64_t rows_per_source, int64_t new_tokens, peft__decoder_cache *c) {
     peft__pass p;
     memset(c, 0, sizeof(*c));
-    peft_status status = peft__cache_pass(&p, m, tape, c, adapters, adapter_count);
-    if (status) return status;
-    p.sequences = sources;
-    p.source_offsets = source_offsets;
+    PEFT__TRY(peft__cache_pass(&p, m, tape, c, adapters, adapter_count));
+    p.sequences = sources, p.source_offsets = source_offsets;
+    PEFT__TRY(peft__pass_check(&p));
+    peft__begin_prefix(&p, true);
     bool t5 = m->config.encoder_decoder;
     int64_t longest = 0, added = 0;
-    status = peft__pass_check(&p);
-    if (!status) peft__begin_prefix(&p, true);
-    for (int i = 0; i < adapter_count && !status; i++)
-        added += peft__pass_part(adapters[i].adapter)->virtual_tokens;
+    peft_status status = PEFT_OK;
+    for (int i = 0; i < adapter_count; i++) added += peft__part_at(&p, i)->virtual_tokens;
     for (int64_t s = 0; s < sources && !status; s++) {
         int64_t n = source_offsets[s + 1] - source_offsets[s];
         longest = PEFT__MAX(longest, n);
@@ -19512,11 +19396,9 @@ static peft_status peft__cache_begin(peft_model *m, peft_tape *tape, const int32
 static peft_status peft__cache_step(peft_model *m, peft_tape *tape, peft__decoder_cache *c,
     const int32_t *tokens, const peft_active_adapter *adapters, int adapter_count, float *logits) {
     peft__pass p;
-    peft_status status = peft__cache_pass(&p, m, tape, c, adapters, adapter_count);
-    if (status) return status;
+    PEFT__TRY(peft__cache_pass(&p, m, tape, c, adapters, adapter_count));
     int64_t longest = 0;
-    p.step = true;
-    p.sequences = c->rows;
+    p.step = true, p.sequences = c->rows;
     p.positions = PEFT__TAPE_ROOM(tape, c->rows, int32_t);
     if (!p.positions) return PEFT_ERROR_MEMORY;
     for (int64_t r = 0; r < c->rows; r++) {
@@ -19526,12 +19408,11 @@ static peft_status peft__cache_step(peft_model *m, peft_tape *tape, peft__decode
         p.positions[r] = peft__cos_sin_row(m, at, at + 1);
         longest = PEFT__MAX(longest, at + 1);
     }
-    status = peft__make_cos_sin(m, longest);
-    if (status) return status;
+    PEFT__TRY(peft__make_cos_sin(m, longest));
     peft__begin_prefix(&p, false);
     peft_tensor *x = peft__add_positions(&p, peft__token_inputs(&p, tokens, c->rows));
     for (int64_t i = 0; i < p.prefix_layers && x; i++) x = peft__model_block(&p, false, i, x, NULL);
-    peft_tensor *y = x ? peft__head_logits(&p, p.offsets, peft__finish(&p, x)) : NULL;
+    peft_tensor *y = x ? peft__head_logits(&p, peft__finish(&p, x)) : NULL;
     if (!y) return tape->status;
     peft__copy_floats(logits, y->data, peft__size(y));
     c->length++;
@@ -19544,16 +19425,12 @@ static peft_status peft__cache_extend(peft_model *m, peft_tape *tape, peft__deco
     peft__pass p;
     int64_t offsets[2] = {0, count - past};
     if (count == past) return PEFT_OK;
-    peft_status status = peft__cache_pass(&p, m, tape, c, adapters, adapter_count);
-    if (status) return status;
-    p.sequences = 1;
-    p.past = past;
-    p.ahead = 1;
-    p.offsets = offsets;
+    PEFT__TRY(peft__cache_pass(&p, m, tape, c, adapters, adapter_count));
+    p.sequences = 1, p.past = past, p.ahead = 1, p.offsets = offsets;
     p.prefix_layers = m->config.decoder_layers;
-    status = peft__pass_check(&p);
-    if (status || peft__run_decoder(&p, ids + past, NULL)) return status ? status : tape->status;
-    return tape->status ? tape->status : PEFT_ERROR_MEMORY;
+    PEFT__TRY(peft__pass_check(&p));
+    bool done = peft__run_decoder(&p, ids + past, NULL);
+    return done || tape->status ? tape->status : PEFT_ERROR_MEMORY;
 }
 
 // Row i continues what row from_row[i] was; source_of_row is already that of the new order.
@@ -19582,7 +19459,7 @@ static peft_status peft__cache_reorder(peft_model *m, peft__decoder_cache *c, co
 // Write its table of parameters and its table of settings in chapter 6, and a peft__family that names both.
 // Add the family to peft__families, and what its config.json says beyond the table to peft__decoder_config.
 // If its block differs, let a weight that it has or lacks (such as o_norm) or a field of peft_config
-// choose, within peft__model_block or the part that differs. For GGUF, add a row to peft__gguf_family_of,
+// choose, within peft__model_block or the part that differs. For GGUF, add a row to peft__gguf_families,
 // and a check of what that format takes for granted to peft__gguf_expressible. Add a tiny model of it to
 // tests/test_models.c.
 // ============================================================
@@ -19685,6 +19562,7 @@ typedef struct peft__adapter_settings {
     const char *peft_type, *task_type, *start, *selection, *prompt_init, *tokenizer, *place;
     int64_t heads, layers, parts, width, activation;
     bool dora, in_out, trained;
+    int kind;  // of the method
 } peft__adapter_settings;
 
 typedef enum peft__key_type {
@@ -19703,9 +19581,10 @@ typedef enum peft__key_type {
     PEFT__KEY_TOKEN_LISTS  // "3,77", or "embed_tokens:3,77;lm_head:5"
 } peft__key_type;
 
-enum {
-    PEFT__READ_KEY = 1, PEFT__WRITTEN = 2, PEFT__IF_CHANGED = 4
-};  // IF_CHANGED: written unless it is the default
+enum {  // IF_CHANGED: written unless it is the default
+    PEFT__READ_KEY = 1, PEFT__WRITTEN = 2, PEFT__IF_CHANGED = 4,
+    PEFT__BOTH_WAYS = PEFT__READ_KEY | PEFT__WRITTEN, PEFT__WHERE_SET = PEFT__READ_KEY | PEFT__IF_CHANGED
+};
 
 typedef struct peft__adapter_key {
     const char *key;
@@ -19717,11 +19596,7 @@ typedef struct peft__adapter_key {
     double most;  // the largest number in a descriptor; 0: any
 } peft__adapter_key;
 
-enum {
-    PEFT__BOTH_WAYS = PEFT__READ_KEY | PEFT__WRITTEN, PEFT__WHERE_SET = PEFT__READ_KEY | PEFT__IF_CHANGED
-};
-
-#define PEFT__KEY(key, kinds, type, member, missing, use, most)                                            \
+#define PEFT__KEY(key, kinds, type, member, missing, use, most) \
     {key, PEFT__##kinds, PEFT__KEY_##type, offsetof(peft__adapter_settings, member), missing, PEFT__##use, \
         most}
 // a key that is called like its field
@@ -19799,10 +19674,8 @@ static bool peft__has_key(const peft__adapter_key *row, int kind) {
 }
 
 static const peft__adapter_key *peft__adapter_key_of(const char *key, int kind) {
-    for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys); i++)
-        if (strcmp(peft__adapter_keys[i].key, key) == 0 && peft__has_key(&peft__adapter_keys[i], kind))
-            return &peft__adapter_keys[i];
-    return NULL;
+    int64_t i = PEFT__ROW(peft__adapter_keys, key);
+    return i >= 0 && peft__has_key(&peft__adapter_keys[i], kind) ? &peft__adapter_keys[i] : NULL;
 }
 
 // The descriptor's field for a row; NULL: it has none.
@@ -19842,12 +19715,14 @@ struct peft_adapter {
     peft__adapter_part part;  // what chapter 8 knows of it
     peft_context *ctx;
     peft_model *model;
+    const peft__method_row *method;
     peft__arena arena;  // names
     peft_adapter_desc d;  // defaults resolved, texts copied
     peft_tensor *tensors;  // the trained tensors, in the model's order
     int64_t *owners;  // [count] the module that a tensor belongs to; -1: none
     int64_t count;
-    peft__adapted *modules;  // [peft__module_count]
+    peft__adapted *modules;  // [module_count]
+    int64_t module_count;  // peft__module_count of the model
     peft_tensor *prompt;  // virtual tokens [rows, width], or what an encoder makes them from
     peft_tensor *encoder[6];  // a prompt encoder's weights and biases, up to three layers; NULL: none
     int64_t prompt_parts;  // parts of num_virtual_tokens rows: T5's halves (HF's num_transformer_submodules)
@@ -19873,18 +19748,6 @@ static float peft__adapter_scale(const peft_adapter *a, const peft__adapted *s) 
     return s->alpha / (a->d.use_rslora ? sqrtf(r) : r);
 }
 
-static void peft__add_path(peft_linear_desc *d, peft_low_rank *paths, const peft_adapter *a,
-    const peft__adapted *s, bool start, float scale, int64_t first, int64_t count) {
-    peft_low_rank *path = &paths[d->path_count++];
-    path->a = start ? s->a0 : s->a;
-    path->b = start ? s->b0 : s->b;
-    path->bias = start ? NULL : s->path_bias;
-    path->scale = start ? -scale : scale;
-    path->dropout = a->d.dropout;
-    path->first_row = first;
-    path->row_count = count;
-}
-
 // Merges a pair: W [out, in] += scale B A; a W stored as [in, out], or an embedding, += scale A^T B^T.
 static peft_status peft__add_product(
     peft_context *ctx, peft_tensor *w, bool in_out, const peft_tensor *a, const peft_tensor *b, float scale) {
@@ -19901,10 +19764,6 @@ static peft_status peft__add_product(
 
 // ---- what adapters do in a pass: the hooks of chapter 8
 
-static const peft__adapted *peft__adapted_at(const peft_adapter *a, int64_t module) {
-    return a->modules[module].used ? &a->modules[module] : NULL;
-}
-
 // The tensor of a module: the model's, or the one with which the last active adapter replaces it.
 static peft_tensor *peft__adapted_tensor(const peft__pass *p, peft_tensor *t, int64_t module) {
     for (int i = p->adapter_count - 1; i >= 0; i--) {
@@ -19916,7 +19775,6 @@ static peft_tensor *peft__adapted_tensor(const peft__pass *p, peft_tensor *t, in
     return t;
 }
 
-// An active adapter at a module.
 typedef struct peft__active_module {
     const peft_adapter *adapter;
     const peft__adapted *at;  // its tensors at the module; NULL: none
@@ -19924,20 +19782,18 @@ typedef struct peft__active_module {
     int64_t first, count;  // the rows that it changes; count 0: all
 } peft__active_module;
 
-// Finds the rows of active adapter i at a module; `rows` [sequences + 1] are the offsets of the sequences.
-// In a cached step each row is a token of one sequence: rows keep the order of their sequences, some of
-// which may have ended.
-static peft__active_module peft__active_module_at(
-    const peft__pass *p, int i, const int64_t *rows, int64_t module) {
+// Finds the rows of active adapter i at a module. In a cached step each row is a token of one sequence:
+// rows keep the order of their sequences, some of which may have ended.
+static peft__active_module peft__active_module_at(const peft__pass *p, int i, int64_t module) {
     const peft_active_adapter *a = &p->adapters[i];
     const int64_t begin = a->first_sequence, end = begin + a->sequence_count;
-    peft__active_module w = {a->adapter, peft__adapted_at(a->adapter, module), 0, 0, 0};
+    peft__active_module w = {a->adapter, &a->adapter->modules[module], 0, 0, 0};
+    if (!w.at->used) w.at = NULL;
     if (!w.at) return w;
     if (w.at->a) w.scale = peft__adapter_scale(a->adapter, w.at) * (a->scale == 0 ? 1 : a->scale);
     if (!a->sequence_count) return w;
     if (!p->step) {
-        w.first = rows[begin];
-        w.count = rows[end] - w.first;
+        w.first = p->rows[begin], w.count = p->rows[end] - w.first;
         return w;
     }
     for (int64_t r = 0; r < p->cache->rows; r++) {
@@ -19946,6 +19802,15 @@ static peft__active_module peft__active_module_at(
     }
     if (!w.count) w.at = NULL;
     return w;
+}
+
+// Adds the low-rank path of an active module, or (start) the first A and B, which are subtracted.
+static void peft__add_path(
+    peft_linear_desc *d, peft_low_rank *paths, const peft__active_module *w, bool start) {
+    const peft__adapted *s = w->at;
+    peft_low_rank path = {start ? s->a0 : s->a, start ? s->b0 : s->b, start ? -w->scale : w->scale,
+        w->adapter->d.dropout, w->first, w->count, start ? NULL : s->path_bias};
+    paths[d->path_count++] = path;
 }
 
 // y on the adapter's rows, zeros elsewhere.
@@ -19960,24 +19825,22 @@ static peft_tensor *peft__only_rows(peft_tape *t, peft_tensor *y, const peft__ac
 // A linear module with its adapters: scales x (IA3), multiplies by W and the low-rank paths, scales the
 // outputs (DoRA, then IA3), applies bottlenecks, and at a head overwrites the outputs of trained tokens.
 // DoRA scales the product before the bias is added.
-static peft_tensor *peft__adapted_linear(const peft__pass *p, const int64_t *rows, peft_tensor *x,
-    peft_tensor *weight, int64_t module, peft_tensor *residual) {
+static peft_tensor *peft__adapted_linear(
+    const peft__pass *p, peft_tensor *x, peft_tensor *weight, peft_tensor *residual) {
+    const peft_model *m = p->model;
+    int64_t module = weight == m->head ? peft__head_module(m) : weight - m->tensors;
     peft_tape *t = p->tape;
     peft_low_rank paths[PEFT_MAX_PATHS];
     peft__active_module work[PEFT_MAX_PATHS];
-    peft_linear_desc d;
-    memset(&d, 0, sizeof(d));
-    d.weight = peft__use_at(p, weight, module);
-    d.bias = peft__bias_of(p, weight);
-    d.paths = paths;
-    bool dora = false, apart = p->model->dropout > 0;  // apart: something acts between product and residual
+    peft_linear_desc d = {x, peft__use_at(p, weight, module), peft__bias_of(p, weight), NULL, paths, 0};
+    bool dora = false, apart = m->dropout > 0;  // apart: something acts between product and residual
     for (int i = 0; i < p->adapter_count; i++) {
-        work[i] = peft__active_module_at(p, i, rows, module);
+        work[i] = peft__active_module_at(p, i, module);
         const peft__active_module *w = &work[i];
         const peft__adapted *s = w->at;
         if (!s) continue;
-        if (s->a) peft__add_path(&d, paths, w->adapter, s, false, w->scale, w->first, w->count);
-        if (s->a0) peft__add_path(&d, paths, w->adapter, s, true, w->scale, w->first, w->count);
+        if (s->a) peft__add_path(&d, paths, w, false);
+        if (s->a0) peft__add_path(&d, paths, w, true);
         if (s->scale && s->scales_input) x = peft_multiply(t, x, s->scale, w->first, w->count);
         dora = dora || s->magnitude;
         apart = apart || s->magnitude || (s->scale && !s->scales_input) || s->down || s->rows;
@@ -20017,22 +19880,21 @@ static peft_tensor *peft__trained_rows(
     for (int64_t i = 0; which && i < room; i++)
         for (int64_t k = 0; k < s->rows->rows; k++) {
             if (s->row_ids[k] != ids[i]) continue;
-            which[count] = (int32_t)k;
-            at[count++] = (int32_t)i;
+            which[count] = (int32_t)k, at[count++] = (int32_t)i;
             break;
         }
     return count ? peft__overwrite(t, x, peft_embedding(t, s->rows, which, count), at, false) : x;
 }
 
 // ids [count] -> E[id] + s B A[:, id] [count, width]; DoRA multiplies the sum by its direction.
-static peft_tensor *peft__adapted_embedding(const peft__pass *p, const int64_t *rows, peft_tensor *table,
-    int64_t module, const int32_t *ids, int64_t count) {
+static peft_tensor *peft__adapted_embedding(
+    const peft__pass *p, peft_tensor *table, int64_t module, const int32_t *ids, int64_t count) {
     peft_tape *t = p->tape;
     peft_tensor *weight = peft__use_at(p, table, module), *x = peft_embedding(t, weight, ids, count);
     for (int i = 0; i < p->adapter_count && x; i++) {
-        const peft__adapted *s = peft__adapted_at(p->adapters[i].adapter, module);
-        if (s && s->rows) x = peft__trained_rows(t, s, x, ids);
-        peft__active_module w = peft__active_module_at(p, i, rows, module);
+        const peft__adapted *s = &p->adapters[i].adapter->modules[module];
+        if (s->rows) x = peft__trained_rows(t, s, x, ids);
+        peft__active_module w = peft__active_module_at(p, i, module);
         if (!x || !w.at || !s->a) continue;
         peft_tensor *y = peft_linear(t, peft__embed(t, s->a, ids, count, true), s->b, NULL);
         x = peft_add(t, x, peft__only_rows(t, peft_scale(t, y, w.scale), &w));
@@ -20061,8 +19923,8 @@ static peft_tensor *peft__prompt_rows(const peft_adapter *a, peft_tape *tape, in
 
 static peft_tensor *peft__adapter_prompt(const peft_adapter *a, peft_tape *tape, bool decoder) {
     int64_t n = a->d.num_virtual_tokens;
-    return peft__prompt_rows(
-        a, tape, decoder && a->model->config.encoder_decoder && !a->part.prefix ? n : 0, n);
+    bool second = decoder && a->model->config.encoder_decoder && !a->part.prefix;
+    return peft__prompt_rows(a, tape, second ? n : 0, n);
 }
 
 static bool peft__adapter_adds(const peft_adapter *a, int64_t module) {
@@ -20136,14 +19998,13 @@ typedef struct peft__builder {
 // Compiles an entry as a regular expression; one of several may have names before it, as HF has it.
 static void peft__name_expression(peft__builder *b, const peft__names *names, peft__name_entry *e) {
     peft_context *ctx = b->adapter->ctx;
-    peft__string s = PEFT__EMPTY_STRING(ctx);
-    peft__string_format(&s, names->whole ? "%.*s" : "(?:.*\\.)?(?:%.*s)", (int)e->size, e->text);
-    b->status = s.failed ? PEFT_ERROR_MEMORY
-                         : peft__regex_compile(ctx, s.data, s.size, PEFT__REGEX_NO_GROUPS, &e->regex);
-    peft__string_free(&s);
+    const char *s = peft__arena_format(
+        &b->scratch, names->whole ? "%.*s" : "(?:.*\\.)?(?:%.*s)", (int)e->size, e->text);
+    b->status = s ? peft__regex_compile(ctx, s, strlen(s), PEFT__REGEX_NO_GROUPS, &e->regex)
+                  : PEFT_ERROR_MEMORY;
     if (b->status && b->status != PEFT_ERROR_MEMORY)
-        peft__fail(ctx, b->status, "adapter: %s: \"%.*s\": %s", names->key, (int)e->size, e->text,
-            ctx->error);
+        peft__fail(
+            ctx, b->status, "adapter: %s: \"%.*s\": %s", names->key, (int)e->size, e->text, ctx->error);
 }
 
 // Copies the next entry of a list. A comma within an expression is written "\,"; names of modules have
@@ -20218,7 +20079,7 @@ static void peft__builder_end(peft__builder *b) {
 static void peft__builder_begin(peft__builder *b, peft_adapter *a) {
     memset(b, 0, sizeof(*b));
     b->adapter = a;
-    b->kind = peft__method_row_of(a->d.method)->kind;
+    b->kind = a->method->kind;
     b->all_linear = a->d.target_modules && strcmp(a->d.target_modules, "all-linear") == 0;
     peft__arena_init(&b->scratch, a->ctx);
     peft__regex_scratch_init(&b->matching, a->ctx);
@@ -20368,10 +20229,7 @@ static peft_tensor *peft__add_tensor(
     if (b->status) return NULL;
     peft_tensor *t = &a->tensors[a->count];
     t->name = peft__arena_copy(&a->arena, name);
-    t->rows = rows;
-    t->cols = cols;
-    t->rank = rank;
-    t->owned = !a->ctx->dry;
+    t->rows = rows, t->cols = cols, t->rank = rank, t->owned = !a->ctx->dry;
     if (t->name) t->data = a->ctx->dry ? peft__nowhere() : peft__calloc(a->ctx, rows * cols, sizeof(float));
     if (!t->data) b->status = PEFT_ERROR_MEMORY;
     else a->owners[a->count++] = owner;
@@ -20496,9 +20354,8 @@ static void peft__add_targets(peft__builder *b) {
                          : "of target_modules is no linear module";
     else if (parameter &&
         (target || saved || !possible || a->d.dropout > 0 || a->d.lora_bias || a->d.method != PEFT_LORA))
-        wrong =
-            "of target_parameters: a matrix, that is no target otherwise, without dropout, lora_bias and "
-            "DoRA, is needed";
+        wrong = "of target_parameters: a matrix, that is no target otherwise, without dropout, lora_bias "
+            "and DoRA, is needed";
     else if (ids && module != peft__head_module(m) && t != m->shared)
         wrong = "of trainable_token_indices is no embedding of tokens and no head";
     else if (ids && (saved || target))
@@ -20522,9 +20379,7 @@ static void peft__add_module(peft__builder *b, int64_t module) {
     const peft_tensor *t = peft__module_tensor(a->model, module);
     peft__adapted *s = &a->modules[module];
     if (!t || b->status) return;
-    b->module = module;
-    b->tensor = t;
-    b->at = s;
+    b->module = module, b->tensor = t, b->at = s;
     b->path = peft__module_path(a->model, module);
     if (b->kind & PEFT__ADAPTS) peft__add_targets(b);
     else if (module >= a->model->tensor_count) return;
@@ -20554,8 +20409,7 @@ static void peft__add_prompt(peft__builder *b, bool encoded) {
     int64_t rows = tokens * (prefix ? 1 : a->prompt_parts);
     int64_t sizes[4] = {d, hidden, prefix ? width : hidden, d};
     peft__adapter_part *part = &a->part;
-    part->virtual_tokens = tokens;
-    part->prefix = prefix;
+    part->virtual_tokens = tokens, part->prefix = prefix;
     part->in_encoder = !prefix && c->encoder_decoder && a->d.prompt_place != PEFT_PROMPT_DECODER;
     part->in_decoder = !prefix && (!c->encoder_decoder || a->d.prompt_place != PEFT_PROMPT_ENCODER);
     a->prompt = peft__add_tensor(b, -1, rows, encoded ? d : width, 2,
@@ -20581,8 +20435,8 @@ static void peft__nothing_matched(peft__builder *b) {
         if (peft__is_linear(m, &m->tensors[i])) peft__string_format(&names, " %s", peft__last_part(m, i));
     }
     b->status = PEFT__REFUSE(a->ctx, "%s: \"%s\"%s%s%s%s matches nothing in the model; block 0 has%s",
-        peft__method_row_of(a->d.method)->info.name, targets ? targets : "", layers ? " in layers " : "",
-        layers ? layers : "", excluded ? " without " : "", excluded ? excluded : "",
+        a->method->info.name, targets ? targets : "", layers ? " in layers " : "", layers ? layers : "",
+        excluded ? " without " : "", excluded ? excluded : "",
         names.failed || !names.data ? "" : names.data);
     peft__string_free(&names);
 }
@@ -20592,7 +20446,7 @@ static void peft__nothing_matched(peft__builder *b) {
 static void peft__check_matched(peft__builder *b) {
     const peft_adapter *a = b->adapter;
     bool any = !(b->kind & PEFT__ADAPTS);
-    for (int64_t i = 0; i < peft__module_count(a->model) && !any; i++)
+    for (int64_t i = 0; i < a->module_count && !any; i++)
         any = a->modules[i].a || a->modules[i].scale;
     if (!a->count || !any) peft__nothing_matched(b);
     for (int i = 0; i < PEFT__LISTS && (b->kind & PEFT__ADAPTS); i++)
@@ -20611,13 +20465,13 @@ static void peft__check_matched(peft__builder *b) {
 // Adds all tensors. `encoded`: with the network that makes the virtual tokens, which files do not have.
 static peft_status peft__adapter_add_all(peft_adapter *a, bool encoded) {
     peft__builder b;
-    int64_t modules = peft__module_count(a->model), capacity = 5 * modules + 8;
+    int64_t capacity = 5 * a->module_count + 8;
     a->tensors = PEFT__ZEROS(&a->arena, capacity, peft_tensor);
     a->owners = PEFT__ZEROS(&a->arena, capacity, int64_t);
-    a->modules = PEFT__ZEROS(&a->arena, modules, peft__adapted);
+    a->modules = PEFT__ZEROS(&a->arena, a->module_count, peft__adapted);
     if (!a->tensors || !a->owners || !a->modules) return PEFT_ERROR_MEMORY;
     peft__builder_begin(&b, a);
-    for (int64_t i = 0; i < modules; i++) peft__add_module(&b, i);
+    for (int64_t i = 0; i < a->module_count; i++) peft__add_module(&b, i);
     peft__share_rows(&b);
     if (b.kind & PEFT__VIRTUAL) peft__add_prompt(&b, encoded);
     if (!b.status) peft__check_matched(&b);
@@ -20630,20 +20484,13 @@ static peft_status peft__adapter_add_all(peft_adapter *a, bool encoded) {
 // `name` with its first `part` replaced; `name` itself if it has none; NULL: out of memory.
 static const char *peft__name_replaced(peft__arena *a, const char *name, const char *part, const char *with) {
     const char *at = strstr(name, part);
-    size_t n = strlen(with), before = at ? (size_t)(at - name) : 0;
-    if (!at) return name;
-    char *out = (char *)peft__arena_alloc(a, strlen(name) + n + 1);
-    if (!out) return NULL;
-    memcpy(out, name, before);
-    memcpy(out + before, with, n);
-    memcpy(out + before + n, at + strlen(part), strlen(at + strlen(part)) + 1);
-    return out;
+    return at ? peft__arena_format(a, "%.*s%s%s", (int)(at - name), name, with, at + strlen(part)) : name;
 }
 
 // Copies the descriptor's texts. Names of modules get NeoX's new name of the head; selective methods match
 // names of parameters, which keep the old one. False: out of memory.
 static bool peft__copy_texts(peft_adapter *a) {
-    bool parameters = peft__method_row_of(a->d.method)->kind & PEFT__REPLACES;
+    bool parameters = a->method->kind & PEFT__REPLACES;
     for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys); i++) {
         const peft__adapter_key *row = &peft__adapter_keys[i];
         const char **text = (const char **)peft__desc_field(&a->d, row);
@@ -20661,7 +20508,7 @@ static void peft__adapter_defaults(peft_adapter *a) {
     peft_adapter_desc *d = &a->d;
     const peft__family *f = a->model->family;
     int64_t width = a->model->config.d_model;
-    bool scales = peft__method_row_of(d->method)->kind & PEFT__SCALES;
+    bool scales = a->method->kind & PEFT__SCALES;
     if (!d->r) d->r = 8;
     if (d->alpha == 0) d->alpha = 16;
     if (!d->target_modules) d->target_modules = scales ? f->ia3_targets : f->targets;
@@ -20688,28 +20535,26 @@ static bool peft__numbers_valid(const char *list) {
     return true;
 }
 
-static bool peft__in_range(peft_context *ctx, const char *name, double value, double most) {
-    if (value >= 0 && value <= most) return true;
-    PEFT__REFUSE(ctx, "adapter: %s is %g, not in 0..%g", name, value, most);
-    return false;
+static peft_status peft__in_range(peft_context *ctx, const char *name, double value, double most) {
+    if (value >= 0 && value <= most) return PEFT_OK;
+    return PEFT__REFUSE(ctx, "adapter: %s is %g, not in 0..%g", name, value, most);
 }
 
 static peft_status peft__adapter_check(peft_context *ctx, const peft_adapter_desc *given) {
     peft_adapter_desc copy = *given, *d = &copy;
     const char *bias = d->bias ? d->bias : "none";
-    bool fits = peft__in_range(ctx, "method", (double)d->method, PEFT_SELECTED) &&
-        peft__in_range(ctx, "reduction_factor", (double)d->reduction_factor, 1e6) &&
-        peft__in_range(ctx, "activation", (double)d->activation, PEFT_GELU10) &&
-        peft__in_range(ctx, "prompt_place", (double)d->prompt_place, PEFT_PROMPT_BOTH);
-    for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys) && fits; i++) {
+    PEFT__TRY(peft__in_range(ctx, "method", (double)d->method, PEFT_SELECTED));
+    PEFT__TRY(peft__in_range(ctx, "reduction_factor", (double)d->reduction_factor, 1e6));
+    PEFT__TRY(peft__in_range(ctx, "activation", (double)d->activation, PEFT_GELU10));
+    PEFT__TRY(peft__in_range(ctx, "prompt_place", (double)d->prompt_place, PEFT_PROMPT_BOTH));
+    for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys); i++) {
         const peft__adapter_key *row = &peft__adapter_keys[i];
         const void *field = row->most > 0 ? peft__desc_field(d, row) : NULL;
         if (!field) continue;
         double value = row->type == PEFT__KEY_NUMBER ? (double)*(const float *)field
                                                      : (double)*(const int64_t *)field;
-        fits = peft__in_range(ctx, row->key, value, row->most);
+        PEFT__TRY(peft__in_range(ctx, row->key, value, row->most));
     }
-    if (!fits) return PEFT_ERROR_ARGUMENT;
     if (d->reduction_factor > 0 && d->reduction_factor < 1)
         return PEFT__REFUSE(ctx, "adapter: reduction_factor is %g, below 1", (double)d->reduction_factor);
     if (!peft__numbers_valid(d->layers_to_transform))
@@ -20734,17 +20579,11 @@ static peft_status peft__adapter_alloc(const peft_adapter_desc *d, peft_adapter 
     PEFT__TRY(peft__adapter_check(ctx, d));
     peft_adapter *a = PEFT__CALLOC(ctx, 1, peft_adapter);
     if (!a) return PEFT_ERROR_MEMORY;
-    a->ctx = ctx;
-    a->model = d->model;
-    a->part.model = d->model;
-    a->part.hooks = &peft__hooks;
-    a->part.low_rank_paths = 1;
-    a->d = *d;
+    a->ctx = ctx, a->d = *d, a->method = peft__method_row_of(d->method);
+    a->model = d->model, a->part.model = d->model, a->module_count = peft__module_count(d->model);
+    a->part.hooks = &peft__hooks, a->part.low_rank_paths = 1;
     peft__arena_init(&a->arena, ctx);
-    if (!peft__copy_texts(a)) {
-        peft_adapter_destroy(a);
-        return PEFT_ERROR_MEMORY;
-    }
+    if (!peft__copy_texts(a)) return peft_adapter_destroy(a), PEFT_ERROR_MEMORY;
     peft__adapter_defaults(a);
     *out = a;
     return PEFT_OK;
@@ -20773,7 +20612,7 @@ static void peft__fill_normal(peft_rng *rng, peft_tensor *t, double deviation) {
 
 // Stores the low-rank matrices in 16 bits if d.type says so; in a plan only their type changes.
 static peft_status peft__adapter_narrow(peft_adapter *a) {
-    for (int64_t i = 0; i < 2 * peft__module_count(a->model) && a->d.type != PEFT_F32; i++) {
+    for (int64_t i = 0; i < 2 * a->module_count && a->d.type != PEFT_F32; i++) {
         const peft__adapted *s = &a->modules[i / 2];
         peft_tensor *t = s->embedding ? NULL : i % 2 ? s->b : s->a;
         if (!t) continue;
@@ -20810,7 +20649,7 @@ static void peft__first_values(peft_adapter *a, int64_t module, peft_rng *rng) {
 static peft_status peft__dora_init(peft_adapter *a) {
     peft_tape *tape = NULL;
     peft_status status = peft_tape_create(a->ctx, &tape);
-    for (int64_t i = 0; i < peft__module_count(a->model) && !status; i++) {
+    for (int64_t i = 0; i < a->module_count && !status; i++) {
         const peft__adapted *s = &a->modules[i];
         if (!s->magnitude) continue;
         peft_tensor w = *peft__module_tensor(a->model, i);
@@ -20832,11 +20671,10 @@ static peft_status peft__prompt_init(peft_adapter *a, peft_rng *rng) {
     const peft_tensor *words = a->model->shared;
     int64_t d = words->cols;
     peft_ids ids = {NULL, 0, 0};
-    peft_status status = PEFT_OK;
     if (text && !t)
-        return peft__fail(a->ctx, PEFT_ERROR_MISSING,
+        return PEFT__MISSING(a->ctx,
             "prompt tuning: %s has no tokenizer for the initial text", a->model->folder);
-    if (text) status = peft_encode(t, text, strlen(text), &ids);
+    peft_status status = text ? peft_encode(t, text, strlen(text), &ids) : PEFT_OK;
     if (!status && text && !ids.count)
         status = PEFT__REFUSE(a->ctx, "prompt tuning: the initial text has no tokens");
     bool copies = a->d.method == PEFT_PROMPT_TUNING && (text || !a->d.random_init);
@@ -20865,37 +20703,6 @@ static void peft__orthonormalize(peft_context *ctx, float *q, int64_t k, int64_t
     }
 }
 
-// Rotates columns p and q (step k) or rows p and q (step 1) of x [k, k]: (c x_p - s x_q, s x_p + c x_q).
-static void peft__rotate(double *x, int64_t k, int64_t step, int64_t p, int64_t q, double c, double s) {
-    int64_t across = step == 1 ? k : 1;
-    for (int64_t i = 0; i < k; i++) {
-        double u = x[i * step + p * across], v = x[i * step + q * across];
-        x[i * step + p * across] = c * u - s * v;
-        x[i * step + q * across] = s * u + c * v;
-    }
-}
-
-// Eigenvalues and eigenvectors of the symmetric g [k, k] by Jacobi's rotations. The values end on g's
-// diagonal, the vectors in the columns of e [k, k].
-static void peft__eigen(double *g, double *e, int64_t k) {
-    for (int64_t i = 0; i < k * k; i++) e[i] = i % (k + 1) == 0;
-    for (int sweep = 0; sweep < 30; sweep++) {
-        double off = 0, all = 0;
-        for (int64_t i = 0; i < k * k; i++) *(i % (k + 1) == 0 ? &all : &off) += g[i] * g[i];
-        if (off <= 1e-24 * all) return;
-        for (int64_t p = 0; p < k; p++)
-            for (int64_t q = p + 1; q < k; q++) {
-                if (g[p * k + q] == 0) continue;
-                double theta = (g[q * k + q] - g[p * k + p]) / (2 * g[p * k + q]);
-                double t = (theta >= 0 ? 1 : -1) / (fabs(theta) + sqrt(theta * theta + 1));
-                double c = 1 / sqrt(t * t + 1), s = t * c;
-                peft__rotate(g, k, k, p, q, c, s);
-                peft__rotate(e, k, k, p, q, c, s);
-                peft__rotate(g, k, 1, p, q, c, s);
-            }
-    }
-}
-
 // How A and B begin, by HF's names (init_lora_weights): as new ones, or taken out of the base's weights.
 typedef enum { PEFT__START_PLAIN, PEFT__START_PISSA, PEFT__START_OLORA } peft__lora_start;
 
@@ -20907,39 +20714,39 @@ static const struct {
     {"orthogonal", PEFT__START_PLAIN}, {"eva", PEFT__START_PLAIN}, {"lora_ga", PEFT__START_PLAIN},
     {"mica", PEFT__START_PLAIN}};
 
-// Input: u [k, m] with orthonormal rows, and v [k, n] = u W. Rotates both so that row i belongs to the i-th
-// largest singular value, sigma[i], and makes v's rows unit vectors. The rotation consists of the
-// eigenvectors of v v^T. Scratch: g [2, k, k], row [k].
+// Turns rows x and y [n] by an angle, in three shears: (c x + s y, c y - s x).
+static void peft__turn_rows(peft_context *ctx, float *x, float *y, int64_t n, double angle) {
+    float t = (float)tan(angle / 2);
+    peft__axpy(ctx, x, t, y, n);
+    peft__axpy(ctx, y, (float)-sin(angle), x, n);
+    peft__axpy(ctx, x, t, y, n);
+}
+
+// Input: u [k, m] with orthonormal rows, and v [k, n] = u W. Turns pairs of rows of v, and those of u with
+// them, until v's are orthogonal and descend in length (one-sided Jacobi: Hestenes 1958). Then row i belongs
+// to the i-th largest singular value, sigma[i], and v's rows are made unit vectors.
 static void peft__singular_rows(
-    float *u, int64_t m, float *v, int64_t n, int64_t k, double *g, float *row, float *sigma) {
-    double *e = g + k * k;
-    for (int64_t i = 0; i < k * k; i++) {
-        g[i] = 0;
-        for (int64_t c = 0; c < n; c++) g[i] += (double)v[i / k * n + c] * (double)v[i % k * n + c];
+    peft_context *ctx, float *u, int64_t m, float *v, int64_t n, int64_t k, float *sigma) {
+    bool turned = true;
+    for (int sweep = 0; sweep < 30 && turned; sweep++) {
+        turned = false;
+        for (int64_t p = 0; p < k; p++)
+            for (int64_t q = p + 1; q < k; q++) {
+                float *x = v + p * n, *y = v + q * n;
+                double xx = (double)peft__dot(ctx, x, x, n), yy = (double)peft__dot(ctx, y, y, n),
+                       xy = (double)peft__dot(ctx, x, y, n);
+                if (fabs(xy) <= 1e-7 * sqrt(xx * yy) && xx >= yy * (1 - 1e-6)) continue;
+                double angle = atan2(2 * xy, xx - yy) / 2;  // after it x y = 0 and |x| >= |y|
+                peft__turn_rows(ctx, x, y, n, angle);
+                peft__turn_rows(ctx, u + p * m, u + q * m, m, angle);
+                turned = true;
+            }
     }
-    peft__eigen(g, e, k);
-    for (int64_t i = 0; i < k; i++) {  // selection sort: the largest eigenvalue left goes to column i
-        int64_t best = i;
-        for (int64_t j = i + 1; j < k; j++)
-            if (g[j * k + j] > g[best * k + best]) best = j;
-        double value = g[best * k + best];
-        g[best * k + best] = g[i * k + i];
-        sigma[i] = (float)sqrt(PEFT__MAX(value, 0.0));
-        for (int64_t j = 0; j < k; j++) {
-            double vector = e[j * k + best];
-            e[j * k + best] = e[j * k + i];
-            e[j * k + i] = vector;
-        }
-    }
-    for (int64_t c = 0; c < m + n; c++) {  // each column of u and of v is multiplied by e^T
-        int64_t width = c < m ? m : n;
-        float *x = c < m ? u + c : v + c - m;
-        for (int64_t i = 0; i < k; i++) {
-            double sum = 0;
-            for (int64_t j = 0; j < k; j++) sum += e[j * k + i] * (double)x[j * width];
-            row[i] = (float)sum;
-        }
-        for (int64_t i = 0; i < k; i++) x[i * width] = c < m ? row[i] : sigma[i] > 0 ? row[i] / sigma[i] : 0;
+    for (int64_t i = 0; i < k; i++) {
+        double norm = 0;
+        for (int64_t c = 0; c < n; c++) norm += (double)v[i * n + c] * (double)v[i * n + c];
+        sigma[i] = (float)sqrt(norm);
+        peft__scale_in_place(ctx, v + i * n, norm > 0 ? 1 / sigma[i] : 0, n);
     }
 }
 
@@ -20965,9 +20772,9 @@ enum { PEFT__SVD_ROUNDS = 64 };
 static peft_status peft__svd(peft_context *ctx, const float *w, int64_t m, int64_t n, int64_t r, int64_t k,
     peft_rng *rng, float *u, float *sigma, float *v) {
     peft__matrix W = peft__dense(w, m, n), U = peft__dense(u, k, m), V = peft__dense(v, k, n);
-    double *g = PEFT__CALLOC(ctx, 2 * k * k, double), away = 1;
-    float *before = PEFT__CALLOC(ctx, r * m + PEFT__MAX(m, k), float);
-    peft_status status = g && before ? PEFT_OK : PEFT_ERROR_MEMORY;
+    double away = 1;
+    float *before = PEFT__CALLOC(ctx, (r + 1) * m, float);
+    peft_status status = before ? PEFT_OK : PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < k * n; i++) v[i] = (float)peft_rng_normal(rng);
     for (int round = 0; round < PEFT__SVD_ROUNDS && !status && (round < 4 || away > 2e-6); round++) {
         peft__orthonormalize(ctx, v, k, n);
@@ -20975,11 +20782,10 @@ static peft_status peft__svd(peft_context *ctx, const float *w, int64_t m, int64
         peft__orthonormalize(ctx, u, k, m);
         if (!status) status = peft__matmul(ctx, V, 0, 1, U, W);
         if (status || (round % 4 != 3 && round + 1 < PEFT__SVD_ROUNDS)) continue;
-        peft__singular_rows(u, m, v, n, k, g, before + r * m, sigma);
+        peft__singular_rows(ctx, u, m, v, n, k, sigma);
         away = peft__subspace_distance(ctx, u, before, r, m, before + r * m);
         peft__copy_floats(before, u, r * m);
     }
-    peft__free(ctx, g);
     peft__free(ctx, before);
     return status;
 }
@@ -21053,12 +20859,9 @@ static peft_status peft__start_module(
 static peft_tensor *peft__initial_copy(peft_adapter *a, const peft_tensor *of) {
     peft_tensor *t = &a->initial[a->initial_count];
     *t = *of;
-    t->grad = NULL;
-    t->requires_grad = false;
-    t->type = PEFT_F32;
-    t->quant = NULL;
-    t->owned = true;
-    t->data = peft__alloc(a->ctx, (size_t)peft__size(of) * sizeof(float));
+    t->grad = NULL, t->requires_grad = false;
+    t->type = PEFT_F32, t->quant = NULL, t->owned = true;
+    t->data = PEFT__CALLOC(a->ctx, peft__size(of), float);
     if (!t->data) return NULL;
     peft__to_f32(of, 0, peft__size(of), peft__f32(t));
     a->initial_count++;
@@ -21120,7 +20923,7 @@ static peft_status peft__start_all(peft_adapter *a, peft__lora_start start, peft
     a->part.low_rank_paths = 2;
     float gap = 1, least = 1;
     int64_t least_at = -1;
-    for (int64_t i = 0; i < peft__module_count(a->model) && !status; i++) {
+    for (int64_t i = 0; i < a->module_count && !status; i++) {
         peft__adapted *s = &a->modules[i];
         if (!s->a || s->embedding) continue;
         const peft__adapted *shared = &a->modules[peft__module_tensor(a->model, i) - a->model->tensors];
@@ -21171,7 +20974,7 @@ PEFTDEF peft_status peft_adapter_create(const peft_adapter_desc *d, peft_adapter
     peft_status status = peft__adapter_alloc(d, &a);
     if (!status) status = peft__adapter_add_all(a, peft__has_encoder(d));
     if (!status) status = peft__check_created(a);
-    for (int64_t i = 0; !status && i < peft__module_count(a->model); i++) peft__first_values(a, i, &rng);
+    for (int64_t i = 0; !status && i < a->module_count; i++) peft__first_values(a, i, &rng);
     if (!status && a->d.pissa) status = peft__start_all(a, PEFT__START_PISSA, &rng, false);
     if (!status && a->d.method == PEFT_DORA) status = peft__dora_init(a);
     if (!status && a->prompt) status = peft__prompt_init(a, &rng);
@@ -21204,22 +21007,6 @@ PEFTDEF const peft_adapter_desc *peft_adapter_settings(const peft_adapter *a) { 
 
 static const char *const peft__places[] = {"encoder", "decoder", "both"};  // in the order of prompt_place
 
-// An adapter_config.json being read. After the first failure, `status`, nothing more is read.
-typedef struct peft__keys_reader {
-    peft_context *ctx;
-    peft__arena *arena;
-    const char *path;
-    int kind;
-    peft__adapter_settings *out;
-    peft_status status;
-} peft__keys_reader;
-
-static void peft__key_wrong(
-    peft__keys_reader *r, peft_status status, const char *key, const peft__json *v, const char *what) {
-    char text[96];
-    r->status = peft__fail(r->ctx, status, "%s: %s is %s: %s", r->path, key, what, peft__json_show(v, text));
-}
-
 // Appends a list, or an object of numbers or lists, as a descriptor writes it.
 static void peft__list_text(peft__string *s, const peft__json *v) {
     bool object = v->type == PEFT__JSON_OBJECT;
@@ -21251,7 +21038,7 @@ static bool peft__list_fits(peft__key_type type, const peft__json *v) {
 
 // Reads a list; it may also be one expression, or one number.
 static void peft__key_read_list(
-    peft__keys_reader *r, const peft__adapter_key *row, const peft__json *v, const char **out) {
+    peft__config_reader *r, const peft__adapter_key *row, const peft__json *v, const char **out) {
     bool expressions = row->type == PEFT__KEY_EXPRESSIONS, text = v->type == PEFT__JSON_STRING;
     bool number = row->type == PEFT__KEY_WHOLES && v->type == PEFT__JSON_NUMBER;
     if (peft__json_is_empty(v)) return;
@@ -21261,15 +21048,14 @@ static void peft__key_read_list(
         peft__string_format(
             &s, "%s%s", expressions || strcmp(v->string, "all-linear") == 0 ? "" : "re:", v->string);
     else if (peft__list_fits(row->type, v)) peft__list_text(&s, v);
-    else peft__key_wrong(r, PEFT_ERROR_FORMAT, row->key, v, "not as it should be");
-    *out = s.failed ? NULL : peft__arena_strdup(r->arena, s.data, s.size);
+    else PEFT__VALUE_BAD(r, row->key, v, "that is not as it should be");
+    *out = peft__string_into_arena(&s, r->arena);
     if (!*out) r->status = PEFT_ERROR_MEMORY;
-    peft__string_free(&s);
 }
 
-// Reads a value into its field.
-static void peft__key_read(peft__keys_reader *r, const peft__adapter_key *row, const peft__json *v) {
-    void *to = (char *)r->out + row->offset;
+static void peft__key_read(
+    peft__config_reader *r, peft__adapter_settings *s, const peft__adapter_key *row, const peft__json *v) {
+    void *to = (char *)s + row->offset;
     const char *wrong = NULL;
     bool text = v->type == PEFT__JSON_STRING, boolean = v->type == PEFT__JSON_BOOL;
     bool number = v->type == PEFT__JSON_NUMBER && v->number - v->number == 0;
@@ -21278,63 +21064,60 @@ static void peft__key_read(peft__keys_reader *r, const peft__adapter_key *row, c
     case PEFT__KEY_CONSTANT: break;
     case PEFT__KEY_BOOL:
         if (boolean) *(bool *)to = v->boolean;
-        else wrong = "not true or false";
+        else wrong = "that is neither true nor false";
         break;
     case PEFT__KEY_WHOLE:
         if (number && v->number == floor(v->number) && fabs(v->number) < 1e15)
             *(int64_t *)to = (int64_t)v->number;
-        else wrong = "not a whole number";
+        else wrong = "it has to be a whole number";
         break;
     case PEFT__KEY_NUMBER:
         if (number) *(float *)to = (float)v->number;
-        else wrong = "not a number";
+        else wrong = "that is no number";
         break;
     case PEFT__KEY_TEXT:
     case PEFT__KEY_TEXT_OR_BOOL:
-        if (text) *(const char **)to = v->string;
-        else if (boolean && row->type == PEFT__KEY_TEXT_OR_BOOL)
-            *(const char **)to = v->boolean ? "true" : "false";
-        else wrong = "not a text";
+        boolean = boolean && row->type == PEFT__KEY_TEXT_OR_BOOL;
+        if (text || boolean) *(const char **)to = text ? v->string : v->boolean ? "true" : "false";
+        else wrong = "it has to be a text";
         break;
     default: peft__key_read_list(r, row, v, (const char **)to);
     }
-    if (wrong) peft__key_wrong(r, PEFT_ERROR_FORMAT, row->key, v, wrong);
+    if (wrong) PEFT__VALUE_BAD(r, row->key, v, wrong);
 }
 
 // Handles a key that has no row. Null, false and empty values lose nothing. Numbers and texts are ignored
 // with a warning, as such keys of HF peft only refine what another key switches on. All others are errors.
-static void peft__key_of_no_row(peft__keys_reader *r, const peft__json *v) {
+static void peft__key_of_no_row(peft__config_reader *r, int kind, const peft__json *v) {
     bool empty = peft__json_is_empty(v);
     for (int64_t i = 0; i < PEFT__COUNT(peft__other_keys); i++) {
-        if (peft__other_keys[i].kinds && !(peft__other_keys[i].kinds & r->kind)) continue;
-        if (!peft__is_listed(peft__other_keys[i].keys, v->key)) continue;
+        int kinds = peft__other_keys[i].kinds;
+        if ((kinds && !(kinds & kind)) || !peft__is_listed(peft__other_keys[i].keys, v->key)) continue;
         if (peft__other_keys[i].refused && !empty)
-            peft__key_wrong(
-                r, PEFT_ERROR_UNSUPPORTED, v->key, v, "not supported, for it changes what the adapter does");
+            PEFT__VALUE_CANNOT(r, v->key, v, "that is not supported, for it changes what the adapter does");
         return;
     }
     if (empty) return;
     if (v->type == PEFT__JSON_NUMBER || v->type == PEFT__JSON_STRING)
         peft__log(r->ctx, "warning: %s: unknown key \"%s\" ignored", r->path, v->key);
     else
-        peft__key_wrong(r, PEFT_ERROR_FORMAT, v->key, v,
-            "a key that is not known, and it may change what the adapter does");
+        PEFT__VALUE_BAD(r, v->key, v, "the key is unknown and may change what the adapter does");
 }
 
 // Reads the defaults of all rows, then the file's keys.
-static void peft__keys_read(peft__keys_reader *r, const peft__json *root) {
+static void peft__keys_read(peft__config_reader *r, peft__adapter_settings *s) {
     for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys) && !r->status; i++) {
         peft__json *missing = NULL;
         const peft__adapter_key *row = &peft__adapter_keys[i];
-        if (!peft__has_key(row, r->kind)) continue;
+        if (!peft__has_key(row, s->kind)) continue;
         r->status = peft__json_parse(
             r->ctx, r->arena, row->missing, strlen(row->missing), row->key, &missing);
-        if (!r->status) peft__key_read(r, row, missing);
+        if (!r->status) peft__key_read(r, s, row, missing);
     }
-    for (const peft__json *v = root->child; v && !r->status; v = v->next) {
-        const peft__adapter_key *row = peft__adapter_key_of(v->key, r->kind);
-        if (!row) peft__key_of_no_row(r, v);
-        else if (row->use & PEFT__READ_KEY) peft__key_read(r, row, v);
+    for (const peft__json *v = r->root->child; v && !r->status; v = v->next) {
+        const peft__adapter_key *row = peft__adapter_key_of(v->key, s->kind);
+        if (!row) peft__key_of_no_row(r, s->kind, v);
+        else if (row->use & PEFT__READ_KEY) peft__key_read(r, s, row, v);
     }
 }
 
@@ -21381,20 +21164,13 @@ static void peft__key_write(peft__string *s, const peft__adapter_key *row, const
     else peft__json_quote(s, text, strlen(text));
 }
 
-// Sets a descriptor's text to what s has, in the arena, and frees s. False: out of memory.
-static bool peft__set_text(peft__arena *scratch, peft__string *s, const char **text) {
-    *text = s->failed ? NULL : peft__arena_strdup(scratch, s->data, s->size);
-    peft__string_free(s);
-    return *text != NULL;
-}
-
 // An adapter with a start is written as a LoRA of twice the rank, which holds A and B and the first A and B.
 // Lists the modules whose rank (or alpha) in the file is not `usual`, the one that the file's r (or
 // lora_alpha) gives them.
 static bool peft__start_pattern(
     const peft_adapter *a, peft__arena *scratch, bool alphas, double factor, double usual, const char **out) {
     peft__string s = PEFT__EMPTY_STRING(a->ctx);
-    for (int64_t i = 0; i < peft__module_count(a->model); i++) {
+    for (int64_t i = 0; i < a->module_count; i++) {
         const peft__adapted *at = &a->modules[i];
         if (!at->a) continue;
         double own = (at->a0 ? factor : 1) * (alphas ? (double)at->alpha : (double)at->a->rows);
@@ -21402,7 +21178,9 @@ static bool peft__start_pattern(
             peft__string_format(&s, "%s%s=%g", s.size ? "," : "", peft__module_path(a->model, i), own);
     }
     *out = NULL;
-    return !s.size && !s.failed ? true : peft__set_text(scratch, &s, out);
+    if (!s.size && !s.failed) return true;
+    *out = peft__string_into_arena(&s, scratch);
+    return *out != NULL;
 }
 
 // Whether all of the names are in `list`.
@@ -21419,19 +21197,20 @@ static bool peft__modules_text(
     const peft_adapter *a, peft__arena *scratch, bool whole, bool inputs, const char **out) {
     peft__string s = PEFT__EMPTY_STRING(a->ctx);
     peft__string_puts(&s, "");
-    for (int64_t i = 0; i < peft__module_count(a->model); i++) {
+    for (int64_t i = 0; i < a->module_count; i++) {
         const char *name = whole ? peft__module_path(a->model, i) : peft__last_part(a->model, i);
         const peft__adapted *at = &a->modules[i];
         if ((!at->scale && !at->a) || (inputs && !at->scales_input)) continue;
         if (!s.failed && !peft__is_listed(s.data, name))
             peft__string_format(&s, "%s%s", s.size ? "," : "", name);
     }
-    return peft__set_text(scratch, &s, out);
+    *out = peft__string_into_arena(&s, scratch);
+    return *out != NULL;
 }
 
 // Writes adapter_config.json with the keys that old and new versions of HF peft read.
 static bool peft__adapter_config_text(const peft_adapter *a, peft__arena *scratch, peft__string *out) {
-    const peft__method_row *row = peft__method_row_of(a->d.method);
+    const peft__method_row *row = a->method;
     const peft_config *c = &a->model->config;
     peft__adapter_settings s;
     memset(&s, 0, sizeof(s));
@@ -21558,7 +21337,7 @@ static peft_status peft__saved_tensors(
         status = a->encoder[0] ? peft__prompt_result(a, scratch, made)
                                : peft__saved_tensor(a, scratch, i, &made[i]);
     }
-    for (int64_t i = 0; i < peft__module_count(a->model) && !status; i++)
+    for (int64_t i = 0; i < a->module_count && !status; i++)
         if (peft__is_frozen(a, a->modules[i].replacement)) (*list)[(*count)++] = a->modules[i].replacement;
     return status;
 }
@@ -21604,11 +21383,10 @@ PEFTDEF peft_status peft_adapter_file_size(const peft_adapter *a, int64_t *bytes
     return status;
 }
 
-static peft_status peft__config_method(
-    peft_context *ctx, const peft__json *root, const char *path, peft_method *out) {
-    const char *type = peft__json_text(root, "peft_type", "");
-    const char *selection = peft__json_text(root, "selection", "");
-    bool dora = peft__json_bool(root, "use_dora", false);
+static void peft__config_method(peft__config_reader *r, peft_method *out) {
+    const char *type = peft__json_text(r->root, "peft_type", "");
+    const char *selection = peft__json_text(r->root, "selection", "");
+    bool dora = peft__json_bool(r->root, "use_dora", false);
     if (strcmp(type, PEFT__PLACED_PROMPT) == 0) type = "PROMPT_TUNING";
     if (strcmp(type, PEFT__PLACED_P_TUNING) == 0) type = "P_TUNING";
     for (int64_t i = 0; i < PEFT__COUNT(peft__methods); i++) {
@@ -21617,66 +21395,55 @@ static peft_status peft__config_method(
         if (strcmp(row->peft_type, type) == 0 &&
             (!(row->kind & PEFT__REPLACES) || strcmp(selection, row->info.name) == 0) &&
             (!(row->kind & PEFT__LOW_RANK) || dora == (*out == PEFT_DORA)))
-            return PEFT_OK;
+            return;
     }
-    return PEFT__CANNOT(ctx, "%s: peft_type \"%s\"", path, type);
+    PEFT__CONFIG_CANNOT(r, "peft_type \"%s\"", type);
 }
 
 // How a LoRA began. HF peft takes some starts out of the base again when it loads; the others leave the
 // base as it is.
-static peft_status peft__start_of(
-    peft_context *ctx, const char *path, const char *name, peft__lora_start *out) {
-    for (int64_t i = 0; i < PEFT__COUNT(peft__lora_starts); i++) {
-        *out = peft__lora_starts[i].start;
-        if (strcmp(peft__lora_starts[i].name, name) == 0) return PEFT_OK;
-    }
-    return PEFT__CANNOT(ctx,
-        "%s: init_lora_weights is \"%s\": what that took out of the base's weights cannot be made again; "
-        "convert it to a plain LoRA (save_pretrained's path_initial_model_for_weight_conversion)",
-        path, name);
+static void peft__start_of(peft__config_reader *r, const char *name, peft__lora_start *out) {
+    int64_t i = PEFT__ROW(peft__lora_starts, name);
+    if (i >= 0) *out = peft__lora_starts[i].start;
+    else
+        PEFT__CONFIG_CANNOT(r,
+            "init_lora_weights is \"%s\": what that took out of the base's weights cannot be made again; "
+            "convert it to a plain LoRA (save_pretrained's path_initial_model_for_weight_conversion)", name);
 }
 
 // Refuses settings that nothing can be built from.
-static peft_status peft__settings_check(
-    const peft__keys_reader *r, const peft_model *m, const peft__json *root) {
-    peft__adapter_settings *s = r->out;
-    const peft__json *targets = peft__json_get(root, "target_modules");
-    bool prompts = r->kind & PEFT__VIRTUAL;
-    bool none = (r->kind & PEFT__ADAPTS) && peft__json_is_given(targets) && !s->d.target_modules;
-    int64_t parts = m->config.encoder_decoder ? 2 : 1;
-    char what[96] = "";
-    int place = 0;
-    while (prompts && place < PEFT__COUNT(peft__places) && strcmp(peft__places[place], s->place) != 0)
-        place++;
+static void peft__settings_check(peft__config_reader *r, peft__adapter_settings *s) {
+    const peft__json *targets = peft__json_get(r->root, "target_modules");
+    bool prompts = s->kind & PEFT__VIRTUAL;
+    bool none = (s->kind & PEFT__ADAPTS) && peft__json_is_given(targets) && !s->d.target_modules;
+    int64_t parts = s->d.model->config.encoder_decoder ? 2 : 1;
+    int place = prompts ? (int)PEFT__ROW(peft__places, s->place) : 0;
     s->d.prompt_place = (peft_prompt_place)place;
-    if (place == PEFT__COUNT(peft__places))
-        PEFT__PRINT(what, "prompt_place is not known: %s", s->place);
-    else if ((r->kind & PEFT__LOW_RANK) && (s->d.r < 1 || !(s->d.alpha >= 0 && s->d.alpha < 1e30f)))
-        PEFT__PRINT(what, "r is %ld, lora_alpha %g", s->d.r, (double)s->d.alpha);
-    else if (none && !s->d.target_parameters)
-        PEFT__PRINT(what, "target_modules names nothing");
+    if (place < 0) PEFT__CONFIG_BAD(r, "prompt_place is not known: %s", s->place);
+    else if ((s->kind & PEFT__LOW_RANK) && (s->d.r < 1 || !(s->d.alpha >= 0 && s->d.alpha < 1e30f)))
+        PEFT__CONFIG_BAD(r, "r is %ld, lora_alpha %g", s->d.r, (double)s->d.alpha);
+    else if (none && !s->d.target_parameters) PEFT__CONFIG_BAD(r, "target_modules names nothing");
     else if (prompts && s->d.num_virtual_tokens < 1)
-        PEFT__PRINT(what, "num_virtual_tokens is missing");
+        PEFT__CONFIG_BAD(r, "num_virtual_tokens is missing");
     else if (prompts && (s->layers < 0 || s->layers > 1 << 16))
-        PEFT__PRINT(what, "num_layers is out of range");
+        PEFT__CONFIG_BAD(r, "num_layers is out of range");
     else if (prompts && s->parts && s->parts != parts && (s->parts != 1 || s->d.prompt_place))
-        PEFT__PRINT(what, "num_transformer_submodules is %ld", s->parts);
+        PEFT__CONFIG_BAD(r, "num_transformer_submodules is %ld", s->parts);
     if (none) s->d.target_modules = "";  // NULL would mean the default
-    return *what ? PEFT__MALFORMED(r->ctx, "%s: %s", r->path, what) : PEFT_OK;
 }
 
 static peft_status peft__adapter_from_config(peft_model *m, peft__arena *scratch, const peft__json *root,
     const char *path, peft__lora_start *start, peft_adapter **out) {
     peft__adapter_settings s;
     memset(&s, 0, sizeof(s));
-    peft__keys_reader r = {m->ctx, scratch, path, 0, &s, PEFT_OK};
-    r.status = peft__config_method(m->ctx, root, path, &s.d.method);
-    r.kind = peft__method_row_of(s.d.method)->kind;
-    if (!r.status) peft__keys_read(&r, root);
-    if (!r.status) r.status = peft__settings_check(&r, m, root);
-    if (!r.status && (r.kind & PEFT__LOW_RANK)) r.status = peft__start_of(m->ctx, path, s.start, start);
-    if (r.status) return r.status;
+    peft__config_reader r = {m->ctx, path, root, scratch, NULL, NULL, PEFT_OK};
+    peft__config_method(&r, &s.d.method);
+    s.kind = peft__method_row_of(s.d.method)->kind;
     s.d.model = m;
+    if (!r.status) peft__keys_read(&r, &s);
+    if (!r.status) peft__settings_check(&r, &s);
+    if (!r.status && (s.kind & PEFT__LOW_RANK)) peft__start_of(&r, s.start, start);
+    if (r.status) return r.status;
     s.d.activation = (peft_activation_kind)PEFT__MAX(
         PEFT__MIN(s.activation, (int64_t)PEFT_GELU10 + 1), (int64_t)-1);
     peft_status status = peft__adapter_alloc(&s.d, out);
@@ -21688,18 +21455,11 @@ static peft_status peft__adapter_from_config(peft_model *m, peft__arena *scratch
     return peft__adapter_add_all(*out, false);
 }
 
-// Buffers of GPT-2's and GPT-NeoX's attention (a triangle of ones, a very small number), which HF saves
-// with bias "all".
-static bool peft__is_mask_buffer(const char *name) {
-    return peft__ends_with(name, ".attn.bias") || peft__ends_with(name, ".attention.bias") ||
-        peft__ends_with(name, ".masked_bias");
-}
-
 static peft_status peft__adapter_shape_error(
     const peft_adapter *a, const char *path, const peft_tensor *s, int64_t rows, int64_t cols) {
     char more[192] = "";
     if (rows == a->model->config.vocab_size && s->rows > rows && s->cols == cols)
-        PEFT__PRINT(more, 
+        PEFT__PRINT(more,
             ": the vocabulary of its base was enlarged by %ld tokens; enlarge this one with peft_model_grow "
             "(peft grow MODEL OUT --rows %ld, or --token TEXT for each)", (s->rows - rows), s->rows);
     return peft__fail(a->ctx, PEFT_ERROR_SHAPE,
@@ -21723,12 +21483,12 @@ static peft_status peft__adapter_read_one(peft__adapter_file *f, int64_t i) {
     bool transposed = lora && lora->transposed;
     int64_t rows = transposed ? t->cols : t->rows, cols = transposed ? t->rows : t->cols;
     const peft_tensor *s = peft_archive_find(f->archive, t->name);
-    const char *older = s ? t->name : peft__name_replaced(f->scratch, t->name, ".base_layer", "");
-    if (!s && older == t->name) older = peft__name_replaced(f->scratch, t->name, PEFT__HEAD, PEFT__OLD_HEAD);
+    const char *older = peft__name_replaced(f->scratch, t->name, ".base_layer", "");
+    if (older == t->name) older = peft__name_replaced(f->scratch, t->name, PEFT__HEAD, PEFT__OLD_HEAD);
     if (!older) return PEFT_ERROR_MEMORY;
     if (!s) s = peft_archive_find(f->archive, older);
     if (!s || !s->data)
-        return peft__fail(f->a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing", f->path, t->name);
+        return PEFT__MISSING(f->a->ctx, "%s: tensor %s is missing", f->path, t->name);
     f->used[s - f->archive->tensors] = true;
     if (s->rows != rows || s->cols != cols) return peft__adapter_shape_error(f->a, f->path, s, rows, cols);
     if (transposed) peft__transpose(s, peft__f32(t));
@@ -21769,9 +21529,7 @@ static peft_status peft__adapter_read_base(peft__adapter_file *f, const peft_ten
     const char *name = peft__arena_copy(&a->arena, s->name);
     peft_tensor *kept = name ? peft__initial_copy(a, s) : NULL;
     if (!kept) return PEFT_ERROR_MEMORY;
-    kept->name = name;
-    kept->rank = t->rank;
-    kept->in_out = t->in_out;
+    kept->name = name, kept->rank = t->rank, kept->in_out = t->in_out;
     at->replacement = kept;
     at->used = at->everywhere = a->part.replaces = true;
     peft__log(a->ctx, "warning: %s: %s is not as the base has it; the file's is used", f->path, s->name);
@@ -21784,7 +21542,7 @@ static peft_status peft__adapter_read_left(peft__adapter_file *f, const peft_ten
     static const char *const marks[] = {
         ".lora_", ".ia3_l", "prompt_embeddings", ".trainable_tokens_delta", ".adapter_", ".modules_to_save."};
     static const char before[] = "base_model.model.";
-    if (peft__is_mask_buffer(s->name)) return PEFT_OK;
+    if (peft__is_mask_buffer(s->name)) return PEFT_OK;  // saved with bias "all"
     for (int64_t i = 0; i < PEFT__COUNT(marks); i++)
         if (strstr(s->name, marks[i]))
             return PEFT__CANNOT(
@@ -21831,9 +21589,9 @@ static const peft__gguf_family *peft__gguf_family_for(const peft_model *m) {
 // weight's; transposing W only changes its storage.
 static peft__row_order peft__gguf_lora_order(const peft_model *m, const peft__gguf_name *own, bool is_b) {
     bool table = !is_b && strcmp(own->gguf, "token_embd") == 0;
-    peft__row_order order = peft__same_order;
-    if (is_b)
-        order = peft__gguf_order(peft__gguf_family_for(m), own->order, m->config.heads, m->config.kv_heads);
+    int kind = is_b ? own->order : PEFT__ORDER_SAME;
+    peft__row_order order =
+        peft__gguf_order(peft__gguf_family_for(m), kind, m->config.heads, m->config.kv_heads);
     if (table) order.kind = PEFT__ORDER_TRANSPOSED;
     else if (order.kind == PEFT__ORDER_TRANSPOSED) order.kind = PEFT__ORDER_SAME;
     return order;
@@ -21861,10 +21619,8 @@ static peft_status peft__gguf_add_module(peft_gguf_writer *w, const peft_adapter
     if (what) return PEFT__CANNOT(a->ctx, "%s: GGUF has no place for %s %s", path, what, place);
     double wanted = (double)peft__adapter_scale(a, s) * (double)(s->a->rows * (s->a0 ? 2 : 1));
     peft_status status = PEFT_OK;
-    if (*alpha == 0) {
-        *alpha = wanted;
-        status = peft_gguf_set_number(w, "adapter.lora.alpha", PEFT_GGUF_F32, wanted);
-    }
+    if (*alpha == 0)
+        status = peft_gguf_set_number(w, "adapter.lora.alpha", PEFT_GGUF_F32, *alpha = wanted);
     if (!isfinite(wanted) || !isfinite(*alpha) || *alpha == 0)
         return PEFT__CANNOT(a->ctx,
             "%s: %s needs alpha %g, the first module %g; GGUF has one, not 0, for all", path, place, wanted,
@@ -21883,9 +21639,8 @@ static peft_status peft__gguf_add_module(peft_gguf_writer *w, const peft_adapter
 
 static peft_status peft__adapter_save_gguf(const peft_adapter *a, const char *path) {
     const peft__gguf_family *f = peft__gguf_family_for(a->model);
-    const peft__method_row *row = peft__method_row_of(a->d.method);
-    if (row->kind != PEFT__LOW_RANK || !f)
-        return PEFT__CANNOT(a->ctx, "%s: GGUF holds LoRA adapters, not %s of %s", path, row->info.name,
+    if (a->method->kind != PEFT__LOW_RANK || !f)
+        return PEFT__CANNOT(a->ctx, "%s: GGUF holds LoRA adapters, not %s of %s", path, a->method->info.name,
             a->model->config.model_type);
     peft__arena scratch = PEFT__EMPTY_ARENA(a->ctx);
     int64_t count = 0;
@@ -21897,7 +21652,7 @@ static peft_status peft__adapter_save_gguf(const peft_adapter *a, const char *pa
     if (!status) status = peft_gguf_set_string(w, "general.architecture", f->architecture);
     if (!status) status = peft_gguf_set_string(w, "general.type", "adapter");
     if (!status) status = peft_gguf_set_string(w, "adapter.type", "lora");
-    for (int64_t i = 0; i < peft__module_count(a->model) && !status; i++)
+    for (int64_t i = 0; i < a->module_count && !status; i++)
         if (a->modules[i].used) status = peft__gguf_add_module(w, a, path, i, saved, &alpha);
     if (!status) status = peft_gguf_write(w, path);
     peft_gguf_writer_destroy(w);
@@ -21914,8 +21669,8 @@ static peft_status peft__gguf_adapter_check(const peft_model *m, const peft_gguf
         if (strcmp(value, known[i][1]) != 0)
             return PEFT__FILE_CANNOT(&g->file, "%s is %s, not %s", known[i][0], value, known[i][1]);
     }
-    for (int64_t i = 0; i < peft_gguf_key_count(g); i++) {
-        const char *key = peft_gguf_key(g, i);
+    for (int64_t i = 0; i < g->entry_count; i++) {
+        const char *key = g->entries[i].key;
         if (strncmp(key, "adapter.", 8) == 0 && !peft__is_listed("adapter.type,adapter.lora.alpha", key))
             return PEFT__FILE_CANNOT(&g->file, "%s is not supported", key);
     }
@@ -21987,11 +21742,10 @@ static peft_status peft__gguf_adapter_read_one(peft_adapter *a, const peft_gguf 
 static peft_status peft__adapter_load_gguf(peft_model *m, const char *path, peft_adapter **out) {
     peft_gguf *g = NULL;
     peft_adapter *a = NULL;
-    peft__string lists[3];
+    peft__string none = PEFT__EMPTY_STRING(m->ctx), lists[3] = {none, none, none};
     peft_adapter_desc d;
     memset(&d, 0, sizeof(d));
     d.model = m;
-    for (int i = 0; i < 3; i++) peft__string_init(&lists[i], m->ctx);
     peft_status status = peft_gguf_open(m->ctx, path, &g);
     if (!status) status = peft__gguf_adapter_check(m, g);
     if (!status) status = peft__gguf_adapter_desc(g, lists, &d);
@@ -22000,7 +21754,7 @@ static peft_status peft__adapter_load_gguf(peft_model *m, const char *path, peft
     if (!status) status = peft__adapter_add_all(a, false);
     for (int64_t i = 0; !status && i < peft_gguf_count(g); i++) status = peft__gguf_adapter_read_one(a, g, i);
     if (!status && peft_gguf_count(g) != a->count)
-        status = peft__fail(m->ctx, PEFT_ERROR_MISSING, "%s: %ld tensors, its modules have %ld", path,
+        status = PEFT__MISSING(m->ctx, "%s: %ld tensors, its modules have %ld", path,
             peft_gguf_count(g), a->count);
     peft_gguf_close(g);
     for (int i = 0; i < 3; i++) peft__string_free(&lists[i]);
@@ -22018,16 +21772,10 @@ PEFTDEF peft_status peft_adapter_load(peft_model *m, const char *folder, peft_ad
     peft__arena scratch = PEFT__EMPTY_ARENA(m->ctx);
     char *config = peft__path_join(&scratch, folder, "adapter_config.json");
     char *weights = peft__path_join(&scratch, folder, "adapter_model.safetensors");
-    char *pickled = peft__path_join(&scratch, folder, "adapter_model.bin");
     peft_adapter *a = NULL;
     peft__json *root = NULL;
     peft__lora_start start = PEFT__START_PLAIN;
-    peft_status status = weights && pickled ? peft__json_read(&scratch, config, &root) : PEFT_ERROR_MEMORY;
-    if (!status && !peft__file_exists(m->ctx, weights) && peft__file_exists(m->ctx, pickled))
-        status = PEFT__CANNOT(m->ctx,
-            "%s is in PyTorch's pickle format; convert it with Python: import torch, safetensors.torch; "
-            "safetensors.torch.save_file(torch.load(\"%s\"), \"%s\")",
-            pickled, pickled, weights);
+    peft_status status = weights ? peft__json_read(&scratch, config, &root) : PEFT_ERROR_MEMORY;
     if (!status) status = peft__adapter_from_config(m, &scratch, root, config, &start, &a);
     if (!status) status = peft__adapter_read_tensors(a, &scratch, weights, start);
     peft__arena_free(&scratch);
@@ -22066,13 +21814,8 @@ static peft_status peft__merge_prepare(peft_adapter *a, int64_t i) {
     if (!data) return PEFT_ERROR_MEMORY;
     peft__to_f32(t, 0, peft__size(t), data);
     peft__backup *b = &a->backups[a->backup_count++];
-    b->before = *t;
-    b->merged = data;
-    b->tensor = i;
-    t->data = data;
-    t->type = PEFT_F32;
-    t->quant = NULL;
-    t->owned = true;
+    b->before = *t, b->merged = data, b->tensor = i;
+    t->data = data, t->type = PEFT_F32, t->quant = NULL, t->owned = true;
     return PEFT_OK;
 }
 
@@ -22155,16 +21898,15 @@ static peft_status peft__merge_check(const peft_adapter *a) {
 PEFTDEF peft_status peft_adapter_merge(peft_adapter *a, float scale) {
     PEFT__NEED(NULL, a, "adapter");
     peft_model *m = a->model;
-    const peft__method_row *row = peft__method_row_of(a->d.method);
     if (!(scale > -1e30f && scale < 1e30f))
         return PEFT__REFUSE(a->ctx, "scale: %g is not a number", (double)scale);
-    if (!(row->kind & (PEFT__ADAPTS | PEFT__REPLACES)))
-        return PEFT__CANNOT(a->ctx, "merge: %s has no weights to add it to", row->info.name);
+    if (!(a->method->kind & PEFT__NAMED))
+        return PEFT__CANNOT(a->ctx, "merge: %s has no weights to add it to", a->method->info.name);
     if (a->backup_count) return PEFT__REFUSE(a->ctx, "merge: this adapter is merged already");
-    peft_status status = peft__merge_check(a);
-    if (status) return status;
+    PEFT__TRY(peft__merge_check(a));
     a->backups = PEFT__CALLOC(a->ctx, m->tensor_count, peft__backup);
     if (!a->backups) return PEFT_ERROR_MEMORY;
+    peft_status status = PEFT_OK;
     a->part.merged = true;
     for (int64_t i = 0; i < m->tensor_count && !status; i++) {
         const peft_tensor *t = a->modules[i].replacement;
@@ -22221,10 +21963,10 @@ PEFTDEF peft_status peft_adapter_requantize(peft_adapter *a, peft_requantize_err
     memset(&s, 0, sizeof(s));
     if (error) memset(error, 0, sizeof(*error));
     if (!a->backup_count) return PEFT__REFUSE(a->ctx, "requantize: this adapter is not merged");
-    peft_status status = peft__check_merged(a, "requantize");
-    if (status) return status;
+    PEFT__TRY(peft__check_merged(a, "requantize"));
     peft_tensor **made = PEFT__CALLOC(a->ctx, a->backup_count, peft_tensor *);
     if (!made) return PEFT_ERROR_MEMORY;
+    peft_status status = PEFT_OK;
     for (int64_t i = 0; i < a->backup_count && !status; i++)
         if (a->backups[i].before.quant && !a->model->tensors[a->backups[i].tensor].quant)
             status = peft__requantize_one(a, &a->backups[i], &s, &made[i]);
@@ -22262,7 +22004,7 @@ static peft_status peft__combine_check(const peft_combine_desc *d) {
             a->d.type != PEFT_F32)
             return PEFT__REFUSE(ctx, "combine: adapter %ld is no plain LoRA in f32 of the same model", k);
         if (!(weight - weight == 0)) return PEFT__REFUSE(ctx, "combine: weight %ld is no number", k);
-        for (int64_t i = 0; i < peft__module_count(a->model); i++) {
+        for (int64_t i = 0; i < a->module_count; i++) {
             const peft__adapted *s = &a->modules[i], *f = &first->modules[i];
             const char *path = peft__module_path(a->model, i);
             if (s->replacement || s->embedding || s->path_bias || s->rows)
@@ -22284,7 +22026,7 @@ static peft_status peft__combined_alloc(const peft_combine_desc *d, peft_adapter
     peft__string ranks = PEFT__EMPTY_STRING(first->ctx);
     bool same = true;
     desc.r = 0;
-    for (int64_t i = 0; i < peft__module_count(first->model); i++) {
+    for (int64_t i = 0; i < first->module_count; i++) {
         if (!first->modules[i].a) continue;
         int64_t r = 0;
         for (int64_t k = 0; k < (d->kind == PEFT_COMBINE_CAT ? d->count : 1); k++)
@@ -22400,12 +22142,12 @@ PEFTDEF peft_status peft_adapter_combine(const peft_combine_desc *d, peft_adapte
     peft_rng_seed(&rng, d->seed);
     peft_status status = peft__combine_check(d);
     if (!status) status = peft__combined_alloc(d, &a);
-    for (int64_t i = 0; !status && i < peft__module_count(a->model); i++) {
+    for (int64_t i = 0; !status && i < a->module_count; i++) {
         const peft__adapted *s = &a->modules[i];
-        if (s->a && d->kind == PEFT_COMBINE_CAT) peft__combine_cat(d, i, s);
-        if (!s->a || d->kind == PEFT_COMBINE_CAT) continue;
-        status = peft__combine_same(d, &rng, i, true, s->a);
-        if (!status) status = peft__combine_same(d, &rng, i, false, s->b);
+        bool cat = d->kind == PEFT_COMBINE_CAT;
+        if (s->a && cat) peft__combine_cat(d, i, s);
+        if (s->a && !cat) status = peft__combine_same(d, &rng, i, true, s->a);
+        if (s->a && !cat && !status) status = peft__combine_same(d, &rng, i, false, s->b);
     }
     if (status) peft_adapter_destroy(a);
     else *out = a;
@@ -22426,7 +22168,7 @@ PEFTDEF peft_status peft_prompt_nearest(
     if (pieces) words = PEFT__MIN(words, pieces);  // rows beyond the tokenizer's are padding
     if (!a->prompt || a->part.prefix)
         return PEFT__CANNOT(ctx, "nearest tokens: %s has no virtual tokens among the words",
-            peft__method_row_of(a->d.method)->info.name);
+            a->method->info.name);
     if (token < 0 || token >= a->prompt->rows || k < 1 || k > words)
         return PEFT__REFUSE(
             ctx, "nearest tokens: %ld of virtual token %ld of %ld", k, token, a->prompt->rows);
@@ -22444,8 +22186,7 @@ PEFTDEF peft_status peft_prompt_nearest(
         int64_t at = found < k ? found++ : k - 1;
         for (; at > 0 && distances[at - 1] > distance; at--)
             distances[at] = distances[at - 1], ids[at] = ids[at - 1];
-        distances[at] = distance;
-        ids[at] = (int32_t)i;
+        distances[at] = distance, ids[at] = (int32_t)i;
     }
     peft__arena_free(&scratch);
     return status;

@@ -315,7 +315,7 @@ static void test_names(void) {
                 char name[PEFT__GGUF_NAME_SIZE];
                 const peft__rule *r = &sides[i]->rules[k];
                 snprintf(name, sizeof name, "%sblk.17.%s.%s", a != 4 ? "" : i ? "dec." : "enc.", r->gguf, k % 2 ? "weight" : "bias");
-                check(r->gguf, there_and_back(f, name, r->only == 'g', r->gguf));
+                check(r->gguf, there_and_back(f, name, r->only == PEFT__ONLY_GATED, r->gguf));
             }
     }
     static const char *const known[][3] = {
