@@ -14452,6 +14452,8 @@ static bool peft__encode_split(peft__encoder *e, const peft__trie *at, const cha
             if (!peft__char_at(s, begin, &near, &c) || near != begin || !peft__uc_white(c)) break;
         }
         for (near = end; a->strip_right && peft__char_at(s, n, &near, &c) && peft__uc_white(c);) end = near;
+        if (a->strip_left && begin < from) begin = from;
+        if (begin >= end) continue;  // a token before has taken all of it as white space
         if (begin > from && !part(e, s + from, begin - from, peft__first_behind(first, from))) return false;
         if (!peft__ids_push(e->ctx, e->ids, a->id)) return false;
         from = end;  // the next token may begin within the white space that this one took

@@ -182,6 +182,9 @@ first("Metaspace first behind words that were joined", ["a\u0323\u0301\n", "a\u0
 first("Metaspace first behind an added token", ["a\u0301b", "ab"], step("NFC"), step("NFD"), tokens=SPECIAL + [added("a", 3, normalized=True)])
 MAP = step("Precompiled", precompiled_charsmap=charsmap({"a\u0301": "á", "ﬁ": "fi", "\x01": "", "b\u0301": "b"}))
 first("Metaspace first behind a character map", ["a\u0301b", "a\u0323\u0301", "\x01ab", "\x01\x01\x01", "ﬁ\x01b", "\x01ﬁ", "ﬁb", "b\u0301a", "ab"], MAP, step("NFD"))
+name = "an added token all of whose white space another took"
+cases[name] = file(tokens=SPECIAL + [added(" ", n, lstrip=True, rstrip=True), added("b", n + 1, rstrip=True)])
+more[name] = ["a  c", " a", "   ", "b  c", "a b \n c"]
 
 refused = {
     "normalizer": file(normalizer=step("Turn")),
