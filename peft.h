@@ -13311,8 +13311,8 @@ static uint32_t peft__nf_compose(const peft__nf *f, uint32_t a, uint32_t b) {
     return at < PEFT__NF_PAIRS && f->pairs[at] >> 21 == key >> 21 ? (f->pairs[at] & 0x1FFFFF) : 0;
 }
 
-// The code points of a text, each as combining class << 53 | place << 21 | code point: sorting a run of
-// marks puts them into their canonical order.
+// The code points of a text, each as combining class << 53 | place << 22 | begins << 21 | code point:
+// sorting a run of marks puts them into their canonical order. `begins`: a character's parts begin here.
 typedef struct peft__points {
     peft_context *ctx;
     uint64_t *data;
@@ -13321,7 +13321,7 @@ typedef struct peft__points {
 
 static bool peft__points_push(peft__points *p, uint32_t c, uint64_t combining_class) {
     if (!peft__more(p->ctx, &p->data, p->count, &p->capacity, sizeof(uint64_t))) return false;
-    p->data[p->count] = combining_class << 53 | (uint64_t)p->count << 21 | c;
+    p->data[p->count] = combining_class << 53 | (uint64_t)(p->count & INT32_MAX) << 22 | c;
     p->count++;
     return true;
 }
@@ -13348,6 +13348,7 @@ static bool peft__nf_decompose(const peft__nf *f, uint32_t c, bool compatibility
     return true;
 }
 
+// Composes points without place. A composed one counts, in `begins`, the characters it comes from.
 static void peft__nf_recompose(const peft__nf *f, peft__points *p) {
     int64_t starter = -1, n = 0, last = -1;  // last: the class of what follows the starter; -1: nothing
     for (int64_t i = 0; i < p->count; i++) {
@@ -13355,7 +13356,7 @@ static void peft__nf_recompose(const peft__nf *f, peft__points *p) {
         bool may = starter >= 0 && last < one && c < 0x30000 && f->busy[c / 64];
         uint32_t both = may ? peft__nf_compose(f, p->data[starter] & 0x1FFFFF, c) : 0;
         if (both) {
-            p->data[starter] = both;
+            p->data[starter] = ((p->data[starter] >> 21) + (p->data[i] >> 21 & UINT32_MAX)) << 21 | both;
             continue;
         }
         if (!one) starter = n;
@@ -13365,33 +13366,43 @@ static void peft__nf_recompose(const peft__nf *f, peft__points *p) {
     p->count = n;
 }
 
-// Appends the normalization form of n bytes of text. Invalid bytes pass as they are, as code points of their
-// own.
-static bool peft__nf_text(
-    const peft__nf *f, const char *s, size_t n, bool compatibility, bool compose, peft__string *out) {
+// Appends the normalization form of n bytes of text to an empty string. Invalid bytes pass as they are, as
+// code points of their own. *first: see peft__normalize. The tokenizers library takes the points one by one:
+// one that begins a character stands at the next character of s, any other at the byte before.
+static bool peft__nf_text(const peft__nf *f, const char *s, size_t n, bool compatibility, bool compose,
+    int64_t *first, peft__string *out) {
     enum { BROKEN = 0x110000 };
     peft__points p = {out->ctx, NULL, 0, 0};
-    bool ok = true;
+    bool ok = true, open;  // open: all points so far come from the first character
     uint32_t c;
-    size_t i = 0;
+    size_t i = 0, at;
+    int64_t limit = *first;
     while (i < n && (unsigned char)s[i] < 0x80) i++;
     if (i < n && i > 0) i--;  // the first mark may compose with it
-    peft__string_append(out, s, i);
+    peft__string_append(out, s, at = i);
+    open = limit >= (int64_t)at;
     while (i < n && ok) {
         unsigned char byte = s[i];
+        int64_t begin = p.count;
         ok = peft__utf8_next(s, n, &i, &c) ? peft__nf_decompose(f, c, compatibility, &p)
             : peft__points_push(&p, BROKEN + byte, 0);
+        if (ok) p.data[begin] |= 1 << 21;
     }
     for (int64_t k = 0, end; k < p.count; k = end + 1) {  // sorts marks by class, and by place in it
         for (end = k; end < p.count && p.data[end] >> 53;) end++;
         if (end - k > 1) qsort(p.data + k, end - k, sizeof(uint64_t), peft__compare_u64);
     }
+    for (int64_t k = 0; k < p.count; k++) p.data[k] &= ~((uint64_t)INT32_MAX << 22);
     if (compose) peft__nf_recompose(f, &p);
     for (int64_t k = 0; k < p.count; k++) {
         char text[4];
         c = p.data[k] & 0x1FFFFF;
         *text = (char)(c - BROKEN);
         peft__string_append(out, text, c < BROKEN ? peft__utf8_put(text, c) : 1);
+        uint64_t begins = p.data[k] >> 21 & UINT32_MAX;
+        open = open && (int64_t)at - !begins < limit;
+        if (open) *first = (int64_t)out->size;
+        for (; open && begins; begins--) peft__utf8_next(s, n, &at, &c);
     }
     peft__free(out->ctx, p.data);
     return ok && !out->failed;
@@ -13576,6 +13587,32 @@ static void peft__apply_map(const peft_tokenizer *t, const char *s, size_t n, pe
         out->size -= mark_size;
 }
 
+// *first of peft__normalize behind the map. The tokenizers library takes the characters one by one: a
+// replacement's stand where those that it replaces stood, what it has more of at the byte before. It forgets
+// characters that the map deletes before all others. Deleted elsewhere, they move what stood before them.
+static int64_t peft__map_first(const peft_tokenizer *t, const char *s, size_t n, int64_t first) {
+    size_t alone = 0, at = 0, size, end = 0, last = 0;
+    const char *p;
+    bool more = false;  // the last character is one that its replacement has more of
+    uint32_t c;
+    for (size_t i = 0, next = 0; i < n; i = next) {
+        int64_t old = 0;
+        next += peft__map_at(t, s, n, i, &alone, &p, &size);
+        if (!size && !end) continue;
+        if (!size && more && (int64_t)at >= first) return (int64_t)(end - last);
+        for (; i < next; old++) peft__utf8_next(s, n, &i, &c);
+        more = more && size;
+        for (size_t k = 0; k < size; k += last, end += last) {
+            more = old-- <= 0;
+            if ((int64_t)at - more >= first) return (int64_t)end;
+            last = (size_t)peft__utf8_step(p, (int64_t)size, (int64_t)k);
+            if (!more) peft__utf8_next(s, n, &at, &c);
+        }
+        for (; old > 0; old--) peft__utf8_next(s, n, &at, &c);
+    }
+    return (int64_t)end;
+}
+
 // ---- the other normalizers
 
 static void peft__lowercase(const char *s, size_t n, peft__string *out) {
@@ -13631,47 +13668,75 @@ static bool peft__step_begin(const peft__step *p, peft__regex_scratch *scratch, 
     return !p->regex || peft__regex_is_set(p->regex) || !peft__regex_begin(scratch, p->regex, s, n);
 }
 
+// Appends s[from..to), of which `limit` bytes come from the first character.
+static void peft__keep_bytes(
+    const char *s, size_t from, size_t to, int64_t limit, int64_t *first, peft__string *out) {
+    if ((int64_t)from < limit) *first = (int64_t)(out->size - from) + PEFT__MIN((int64_t)to, limit);
+    peft__string_append(out, s + from, to - from);
+}
+
 // Appends n bytes of text with every match of the pattern replaced, until `out` has more than `most` bytes.
-// Right behind a match, nothing at all is no match.
-static void peft__replace(const peft__step *p, const char *s, size_t n, size_t most, peft__string *out) {
+// Right behind a match, nothing at all is no match. *first (see peft__normalize; -1 if `out` is not empty):
+// to the tokenizers library, the content stands at the last byte of its match, or at the byte before an empty
+// one; with PEFT__WITH_NEXT at the byte behind it.
+static void peft__replace(
+    const peft__step *p, const char *s, size_t n, size_t most, int64_t *first, peft__string *out) {
     size_t at = 0, match[2], behind = -1;  // behind: where the last match that is not empty ends
+    int64_t limit = *first;
     peft__regex_scratch scratch;
     peft__regex_scratch_init(&scratch, out->ctx);
+    *first = PEFT__MIN(limit, 0);
     if (n && !peft__step_begin(p, &scratch, s, n)) out->failed = true;
     while (n && at <= n && out->size <= most && !out->failed &&
            peft__step_find(p, &scratch, s, n, at, match)) {
         bool empty = match[0] == match[1];
-        peft__string_append(out, s + at, match[0] - at);
-        if (!empty || match[0] != behind) peft__string_append(out, p->content, p->content_size);
+        peft__keep_bytes(s, at, match[0], limit, first, out);
+        if (!empty || match[0] != behind) {
+            peft__string_append(out, p->content, p->content_size);
+            if ((int64_t)match[1] + (p->behavior == PEFT__WITH_NEXT) <= limit) *first = (int64_t)out->size;
+        }
         at = match[1];
         if (!empty) behind = at;
         if (!empty) continue;
         if (at == n) break;
         size_t one = peft__utf8_step(s, n, at);
-        peft__string_append(out, s + at, one);
+        peft__keep_bytes(s, at, at + one, limit, first, out);
         at += one;
     }
-    if (at < n) peft__string_append(out, s + at, n - at);
+    if (at < n) peft__keep_bytes(s, at, n, limit, first, out);
     peft__regex_scratch_free(&scratch);
 }
 
-// Appends what normalizer p makes of n bytes. No text may grow beyond `most` bytes.
-static bool peft__normalize_by(
-    const peft_tokenizer *t, const peft__step *p, const char *s, size_t n, size_t most, peft__string *out) {
+// Writes what normalizer p makes of n bytes to an empty string. No text may grow beyond `most` bytes. *first:
+// see peft__normalize.
+static bool peft__normalize_by(const peft_tokenizer *t, const peft__step *p, const char *s, size_t n,
+    size_t most, int64_t *first, peft__string *out) {
     bool compatibility = p->kind == PEFT__STEP_NFKC || p->kind == PEFT__STEP_NFKD;
+    size_t head = (size_t)PEFT__MAX(*first, 0);
     switch (p->kind) {
     case PEFT__STEP_SENTENCEPIECE:
-    case PEFT__STEP_PRECOMPILED: peft__apply_map(t, s, n, out); break;
-    case PEFT__STEP_REPLACE: peft__replace(p, s, n, most, out); break;
-    case PEFT__STEP_BYTES: peft__append_letters(out, s, n); break;
-    case PEFT__STEP_LOWERCASE: peft__lowercase(s, n, out); break;
+    case PEFT__STEP_PRECOMPILED:
+        if (*first >= 0) *first = peft__map_first(t, s, n, *first);
+        peft__apply_map(t, s, n, out);
+        break;
+    case PEFT__STEP_REPLACE: peft__replace(p, s, n, most, first, out); break;
+    case PEFT__STEP_BYTES:
+    case PEFT__STEP_LOWERCASE:  // of one character each
+        for (int part = 0; part < 2; part++) {
+            size_t from = part ? head : 0, size = part ? n - head : head;
+            if (p->kind == PEFT__STEP_BYTES) peft__append_letters(out, s + from, size);
+            else peft__lowercase(s + from, size, out);
+            if (!part && head) *first = (int64_t)out->size;
+        }
+        break;
     case PEFT__STEP_PREPEND:
         if (n) peft__string_append(out, p->text, p->text_size);
         peft__string_append(out, s, n);
+        if (head) *first += (int64_t)p->text_size;
         break;
     default:
         return peft__nf_text(t->nf, s, n, compatibility, p->kind == PEFT__STEP_NFC ||
-            p->kind == PEFT__STEP_NFKC, out);
+            p->kind == PEFT__STEP_NFKC, first, out);
     }
     return !out->failed;
 }
@@ -13679,7 +13744,7 @@ static bool peft__normalize_by(
 
 typedef struct peft__word_span {  // a word: bytes [from, to) of the text
     int32_t from, to;
-    int32_t first;  // how many of its bytes come from the first character of the whole text
+    int32_t first;  // so many bytes from `from` on come from the first character of the whole text
 } peft__word_span;
 
 typedef struct peft__spans {
@@ -13837,7 +13902,7 @@ typedef struct peft__cutter {
 static void peft__cut_push(peft__cutter *c, int32_t from, int32_t to) {
     peft__spans *cuts = &c->e->cuts;
     if (from >= to) return;
-    peft__word_span span = {from, to, PEFT__MAX(0, PEFT__MIN(c->first - (from - c->from), to - from))};
+    peft__word_span span = {from, to, PEFT__MAX(0, c->first - (from - c->from))};
     if (!peft__more(c->e->ctx, &cuts->data, cuts->count, &cuts->capacity, sizeof(span))) c->failed = true;
     else cuts->data[cuts->count++] = span;
     c->any = true;
@@ -14298,7 +14363,7 @@ static bool peft__model_word(peft__encoder *e, const char *s, int64_t n) {
 }
 
 // Cuts normalized text into the words e->spans of e->text. `first` is as in peft__normalize.
-static bool peft__cut_words(peft__encoder *e, const char *s, size_t n, size_t first) {
+static bool peft__cut_words(peft__encoder *e, const char *s, size_t n, int64_t first) {
     const peft_tokenizer *t = e->t;
     peft__cutter c = {e, NULL, false, false, false, 0, (int32_t)first, -1};
     e->text.size = 0;
@@ -14312,7 +14377,7 @@ static bool peft__cut_words(peft__encoder *e, const char *s, size_t n, size_t fi
 }
 
 // Appends the ids of normalized text between added tokens: cuts it into words and gives each to the model.
-static bool peft__encode_words(peft__encoder *e, const char *s, size_t n, size_t first) {
+static bool peft__encode_words(peft__encoder *e, const char *s, size_t n, int64_t first) {
     if (!n) return true;
     if (!e->t->step_count[PEFT__PRE_TOKENIZERS]) return peft__model_word(e, s, n);
     bool ok = peft__cut_words(e, s, n, first);
@@ -14324,10 +14389,10 @@ static bool peft__encode_words(peft__encoder *e, const char *s, size_t n, size_t
 }
 
 // Puts n bytes through all normalizers; *out points at the result, which is `s` itself without normalizers.
-// *first: how many bytes come from the first character of the whole text. That is measured by normalizing
-// these bytes alone.
+// *first: so many bytes of it come from the first character of the whole text, as the tokenizers library
+// counts; -1: s does not begin where the text begins, or nobody asks.
 static bool peft__normalize(peft__encoder *e, const char *s, size_t n, const char **out, size_t *size,
-        size_t *first) {
+        int64_t *first) {
     const peft_tokenizer *t = e->t;
     *out = s;
     *size = n;
@@ -14335,13 +14400,7 @@ static bool peft__normalize(peft__encoder *e, const char *s, size_t n, const cha
         const peft__step *p = &t->steps[PEFT__NORMALIZERS][i];
         peft__string *to = &e->normal[*out == e->normal[0].data];
         to->size = 0;
-        if (*first && t->asks_first) {
-            if (!peft__normalize_by(t, p, *out, *first, e->most, to)) return false;
-            // where the map deletes the first character, the next one is first
-            *first = to->size || p->kind != PEFT__STEP_PRECOMPILED ? to->size : 1;
-            to->size = 0;
-        }
-        if (!peft__string_append(to, "", 0) || !peft__normalize_by(t, p, *out, *size, e->most, to))
+        if (!peft__string_append(to, "", 0) || !peft__normalize_by(t, p, *out, *size, e->most, first, to))
             return false;
         *out = to->data;
         *size = to->size;
@@ -14355,10 +14414,15 @@ static bool peft__char_at(const char *s, size_t n, size_t *i, uint32_t *c) {
     return *i < n && peft__utf8_next(s, n, i, c);
 }
 
+// `first` of peft__normalize for what lies behind `from` bytes.
+static int64_t peft__first_behind(int64_t first, size_t from) {
+    return !from ? first : first > (int64_t)from ? first - (int64_t)from : -1;
+}
+
 // Cuts n bytes at the tokens of a trie, the leftmost first and the longest of those; `part` handles the
 // text between tokens. `first` is as in peft__normalize.
-static bool peft__encode_split(peft__encoder *e, const peft__trie *at, const char *s, size_t n, size_t first,
-        bool (*part)(peft__encoder *e, const char *s, size_t n, size_t first)) {
+static bool peft__encode_split(peft__encoder *e, const peft__trie *at, const char *s, size_t n, int64_t first,
+        bool (*part)(peft__encoder *e, const char *s, size_t n, int64_t first)) {
     size_t from = 0, near;
     uint32_t c;
     for (size_t i = 0; i < n && at->nodes;) {
@@ -14379,14 +14443,16 @@ static bool peft__encode_split(peft__encoder *e, const peft__trie *at, const cha
             if (!peft__char_at(s, begin, &near, &c) || near != begin || !peft__uc_white(c)) break;
         }
         for (near = end; a->strip_right && peft__char_at(s, n, &near, &c) && peft__uc_white(c);) end = near;
-        if (begin > from && !part(e, s + from, begin - from, first > from ? first - from : 0)) return false;
+        if (a->strip_left && begin < from) begin = from;
+        if (begin >= end) continue;  // a token before has taken all of it as white space
+        if (begin > from && !part(e, s + from, begin - from, peft__first_behind(first, from))) return false;
         if (!peft__ids_push(e->ctx, e->ids, a->id)) return false;
         from = end;  // the next token may begin within the white space that this one took
     }
-    return from >= n || part(e, s + from, n - from, first > from ? first - from : 0);
+    return from >= n || part(e, s + from, n - from, peft__first_behind(first, from));
 }
 
-static bool peft__encode_segment(peft__encoder *e, const char *s, size_t n, size_t first) {
+static bool peft__encode_segment(peft__encoder *e, const char *s, size_t n, int64_t first) {
     size_t size;
     return peft__normalize(e, s, n, &s, &size, &first) && peft__encode_split(e, &e->t->added_normal, s, size,
         first, peft__encode_words);
@@ -14430,7 +14496,7 @@ static peft_status peft__encode(const peft_tokenizer *t, const char *text, size_
         n = e.repaired.size;
         ok = !e.repaired.failed;
     }
-    size_t first = ok && n ? peft__utf8_step(text, n, 0) : 0;
+    int64_t first = ok && n && t->asks_first ? peft__utf8_step(text, n, 0) : -1;
     for (int i = 0; i < t->front_count && around && ok; i++) ok = peft__ids_push(t->ctx, ids, t->around[i]);
     ok = ok && peft__encode_split(&e, &t->added, text, n, first, peft__encode_segment);
     for (int i = t->front_count; i < t->around_count && around && ok; i++)
@@ -14515,7 +14581,8 @@ static void peft__substitute(peft__string *s, size_t from, const char *what, con
     memset(&p, 0, sizeof(p));
     p.text = what, p.text_size = strlen(what), p.content = by, p.content_size = strlen(by);
     peft__string out = PEFT__EMPTY_STRING(s->ctx);
-    peft__replace(&p, s->data + from, s->size - from, SIZE_MAX, &out);
+    int64_t first = -1;
+    peft__replace(&p, s->data + from, s->size - from, SIZE_MAX, &first, &out);
     s->size = from;
     peft__string_append(s, out.data, out.size);
     s->failed = s->failed || out.failed;
@@ -14560,11 +14627,11 @@ static void peft__decode_step(
     for (int64_t i = 0; i < in->count && !o->failed && o->size <= most; i++) {
         size_t from = i ? in->ends[i - 1] : 0, n = in->ends[i] - from;
         const char *s = in->text.data + from;
-        int64_t bytes;
+        int64_t bytes, first = -1;
         char byte;
         switch (p->kind) {
         case PEFT__STEP_FUSE: peft__string_append(o, s, n); break;
-        case PEFT__STEP_REPLACE: peft__replace(p, s, n, most, o); break;
+        case PEFT__STEP_REPLACE: peft__replace(p, s, n, most, &first, o); break;
         case PEFT__STEP_STRIP: peft__decode_strip(p, s, n, o); break;
         case PEFT__STEP_WORD_PIECE: peft__decode_word_piece(p, s, n, i == 0, o); break;
         case PEFT__STEP_BYTES:
@@ -14589,7 +14656,7 @@ static void peft__decode_step(
             peft__step q = *p;
             q.content = " ";
             q.content_size = end ? 0 : 1;
-            peft__replace(&q, s, n, most, o);
+            peft__replace(&q, s, n, most, &first, o);
         }
         }
         if (!whole) peft__token_close(out);
@@ -14771,7 +14838,7 @@ static void peft__put_bert(peft_tokenizer *t, peft__step *p, int list) {
         peft__put_regex(t, list, peft__white_pattern, " ", 0);
     }
     if (p->chinese) {
-        peft__put_regex(t, list, "(?=" PEFT__IDEOGRAPHS ")", " ", 0);
+        peft__put_regex(t, list, "(?=" PEFT__IDEOGRAPHS ")", " ", PEFT__WITH_NEXT);
         peft__put_regex(t, list, "(?<=" PEFT__IDEOGRAPHS ")", " ", 0);
     }
     if (p->accents < 0 ? p->lowercase : p->accents > 0) {
@@ -15057,7 +15124,8 @@ static void peft__added_tries(peft_tokenizer *t) {
         peft__load_has(t, keys);
         for (int64_t i = 0; i < t->added_count && !t->status; i++) {
             const peft__added *a = &t->added_tokens[i];
-            size_t first = 0, size = a->size;
+            int64_t first = -1;
+            size_t size = a->size;
             const char *text = a->text;
             if (a->normalized != (normal == 1)) continue;
             if (normal && !peft__normalize(&e, a->text, a->size, &text, &size, &first))

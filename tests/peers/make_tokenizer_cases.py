@@ -3,7 +3,9 @@
 # the decoded texts that the tokenizers library gives for some texts; and files that must be refused, with the word that the error names.
 #   python3 tests/peers/make_tokenizer_cases.py > tests/data/tokenizers.jsonl
 # Needs: pip install tokenizers.
+import base64
 import json
+import struct
 
 from tokenizers import Tokenizer, pre_tokenizers
 
@@ -136,6 +138,54 @@ cases["decoder WordPiece without cleanup"] = file(decoder=step("WordPiece", pref
 cases["decoder Strip"] = file(decoder=seq("decoders", step("Fuse"), step("Strip", content="o", start=2, stop=0)))
 cases["truncation and padding change nothing"] = file(truncation={"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0}, padding={"strategy": {"Fixed": 9}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0, "pad_type_id": 0, "pad_token": "<unk>"})
 
+
+def charsmap(rules):
+    """SentencePiece's character map: a double array of the keys' bytes, then the replacements."""
+    keys = {a.encode(): b.encode() + b"\0" for a, b in rules.items()}
+    texts, units = b"".join(keys.values()), [None] * 256
+
+    def place(at, key):  # sets the unit of this node's children, and returns how far they are
+        heads = sorted({k[len(key)] for k in keys if k.startswith(key) and k != key} | ({0} if key in keys else set()))
+        base = next(b for b in range(256) if all(units[b ^ c] is None and b ^ c for c in heads))
+        for c in heads:
+            units[base ^ c] = 0
+        for c in heads:
+            whole = key + bytes([c])
+            units[base ^ c] = place(base ^ c, whole) << 10 | (whole in keys) << 8 | c if c else 1 << 31 | texts.index(keys[key])
+        return at ^ base
+
+    units[0] = place(0, b"") << 10
+    return base64.b64encode(struct.pack("<I", 1024) + struct.pack("<256I", *(u or 0 for u in units)) + texts).decode()
+
+
+# Which words begin where the text begins: Metaspace shows it with "first", when every character is a word.
+EACH = step("FixedLength", length=1)
+more = {}  # texts of their own
+
+
+def first(name, texts, *normalizers, cut=(), tokens=None):
+    letters = LETTERS + "\u0301\u0323ἀ각\u1100\u1161\u11a8漢\n1⁄2x"
+    more[name] = texts
+    cases[name] = file(bpe(letters=letters), normalizer=seq("normalizers", *normalizers), pre=seq("pretokenizers", *cut, EACH, META("first", False)), tokens=tokens)
+
+
+replace = lambda pattern, content: step("Replace", pattern={"Regex": pattern}, content=content)
+ACCENTS = ["a\u0323\u0301\n", "a\u0301b", "\u0301ab", "é\u0323b", "각b", "\u1100\u1161\u11a8b", "a\r\n", "ﬁ\u0301b", "½b", "ab\u0301"]
+first("Metaspace first behind NFC and NFD", ACCENTS, step("NFC"), step("NFD"))
+first("Metaspace first behind NFKD and NFKC", ACCENTS, step("NFKD"), step("NFKC"), step("NFKD"))
+first("Metaspace first behind StripAccents", ACCENTS, step("NFC"), step("NFD"), step("StripAccents"), step("Prepend", prepend="x"))
+first("Metaspace first behind Lowercase and ByteLevel", ["éa", "İa", "Aé"], step("Lowercase"), step("ByteLevel"))
+first("Metaspace first behind a Replace of several characters", ["abc", "aab", "ba", "a"], replace("ab|a+", "xé"))
+first("Metaspace first behind a Replace of nothing", ["ab", "ba", "b", "xab"], replace("(?=b)", "x"))
+first("Metaspace first behind ideographs", ["漢a", "a漢", "漢漢"], step("BertNormalizer", clean_text=False, handle_chinese_chars=True, strip_accents=False, lowercase=False))
+first("Metaspace first behind words that were joined", ["a\u0323\u0301\n", "a\u0301b"], step("NFC"), step("NFD"), cut=[SPLIT({"Regex": "\\p{M}"}, "MergedWithPrevious")])
+first("Metaspace first behind an added token", ["a\u0301b", "ab"], step("NFC"), step("NFD"), tokens=SPECIAL + [added("a", 3, normalized=True)])
+MAP = step("Precompiled", precompiled_charsmap=charsmap({"a\u0301": "á", "ﬁ": "fi", "\x01": "", "b\u0301": "b"}))
+first("Metaspace first behind a character map", ["a\u0301b", "a\u0323\u0301", "\x01ab", "\x01\x01\x01", "ﬁ\x01b", "\x01ﬁ", "ﬁb", "b\u0301a", "ab"], MAP, step("NFD"))
+name = "an added token all of whose white space another took"
+cases[name] = file(tokens=SPECIAL + [added(" ", n, lstrip=True, rstrip=True), added("b", n + 1, rstrip=True)])
+more[name] = ["a  c", " a", "   ", "b  c", "a b \n c"]
+
 refused = {
     "normalizer": file(normalizer=step("Turn")),
     "Swirl": file(pre=step("Swirl")),
@@ -164,7 +214,7 @@ for name, root in cases.items():
     t.no_truncation()
     t.no_padding()
     results = []
-    for text in TEXTS:
+    for text in more.get(name, TEXTS):
         ids = t.encode(text, add_special_tokens=False).ids
         try:
             back = t.decode(ids, skip_special_tokens=True)
