@@ -8625,16 +8625,17 @@ PEFTDEF void peft_freeze(peft_context *ctx, peft_tensor *t) {
 
 // ---- the tape
 
-// Buffers of floats for results and gradients. A released one serves a later request that is not much
-// smaller.
+// Buffers of floats for results and gradients. A released one serves a later request, which may take a part
+// of it: what is left stands behind the part, in memory and in the list, as a buffer of its own.
 typedef struct peft__buffer {
     struct peft__buffer *next;  // in the list of free buffers of its bin
     struct peft__buffer *next_all;  // in the list of all buffers
     peft_tape *tape;
     int64_t size;  // floats
     int64_t segment;  // 0, or the segment that took it and releases it (see peft_recompute)
+    int64_t taken;  // by which request since the tape was reset; 0: by none
     bool free;
-    bool used;  // taken since the tape was reset
+    bool part;  // of the allocation of the buffer before it in the list
 } peft__buffer;
 
 enum { PEFT__BINS = 64 };  // buffers of a size share a bin, where a step like the last finds them at once
@@ -8657,10 +8658,13 @@ struct peft_tape {
     peft_context *ctx;
     peft__arena arena;  // nodes, activations' tensor structs, small copies
     peft__buffer *all, *bins[PEFT__BINS];
+    int64_t requests;  // for buffers, since the reset
+    int64_t held, live, most;  // floats of all buffers, of those in use, and the most that ever were in use
     peft__node *last;
     peft_status status;
     bool inference;
     bool checkpoint_blocks;
+    bool back;  // the backward pass has begun: what is taken from now on is soon given back
     bool unrecorded;  // a segment runs for the first time: nothing is recorded
     bool differentiable;  // in that segment, a result would have required a gradient
     int64_t segment, segments;  // the running one, 0: none; how many have run
@@ -8679,16 +8683,7 @@ PEFTDEF peft_status peft_tape_create(peft_context *ctx, peft_tape **out) {
     return PEFT_OK;
 }
 
-PEFTDEF void peft_tape_destroy(peft_tape *t) {
-    if (!t) return;
-    for (peft__buffer *b = t->all; b;) {
-        peft__buffer *next = b->next_all;
-        peft__free(t->ctx, b);
-        b = next;
-    }
-    peft__arena_free(&t->arena);
-    peft__free(t->ctx, t);
-}
+#define PEFT__BUFFER_HEADER peft__aligned_size(sizeof(peft__buffer))
 
 static peft__buffer **peft__bin(peft_tape *t, int64_t size) {
     return &t->bins[(size + (size >> 6)) % PEFT__BINS];
@@ -8697,24 +8692,51 @@ static peft__buffer **peft__bin(peft_tape *t, int64_t size) {
 static void peft__release(peft__buffer *b) {
     if (b->free) return;
     peft__buffer **bin = peft__bin(b->tape, b->size);
+    b->tape->live -= b->size;
     b->free = true;
     b->next = *bin;
     *bin = b;
 }
 
+// Makes free parts of an allocation that stand side by side one buffer.
+static void peft__merge_free(peft_tape *t) {
+    memset(t->bins, 0, sizeof(t->bins));
+    for (peft__buffer *b = t->all, *next; b; b = next) {
+        while ((next = b->next_all) && next->part && b->free && next->free) {
+            b->size += next->size + (int64_t)(PEFT__BUFFER_HEADER / sizeof(float));
+            b->taken = PEFT__MIN(b->taken, next->taken);
+            b->next_all = next->next_all;
+            if (t->ctx->dry) peft__free(t->ctx, next);
+        }
+        if (!b->free) continue;
+        b->free = false, t->live += b->size;
+        peft__release(b);
+    }
+}
+
 PEFTDEF void peft_tape_reset(peft_tape *t, uint64_t dropout_seed) {
     if (!t) return;
-    for (peft__buffer *b = t->all; b; b = b->next_all) {
-        peft__release(b);
-        b->used = false;
-    }
+    for (peft__buffer *b = t->all; b; b = b->next_all) b->free = true, b->taken = 0;
+    t->live = 0;
+    peft__merge_free(t);
     peft__arena_reset(&t->arena);
     t->last = NULL;
     t->status = PEFT_OK;
     t->seed = dropout_seed;
     t->dropouts = 0;
-    t->unrecorded = false;
-    t->segment = t->segments = 0;
+    t->unrecorded = t->back = false;
+    t->segment = t->segments = t->requests = 0;
+}
+
+PEFTDEF void peft_tape_destroy(peft_tape *t) {
+    if (!t) return;
+    peft_tape_reset(t, 0);
+    for (peft__buffer *b = t->all, *next; b; b = next) {
+        next = b->next_all;
+        peft__free(t->ctx, b);
+    }
+    peft__arena_free(&t->arena);
+    peft__free(t->ctx, t);
 }
 
 PEFTDEF peft_status peft_tape_status(const peft_tape *t) { return t ? t->status : PEFT_ERROR_ARGUMENT; }
@@ -8723,49 +8745,73 @@ PEFTDEF void peft_tape_inference(peft_tape *t, bool on) { if (t) t->inference = 
 
 PEFTDEF void peft_tape_checkpoint_blocks(peft_tape *t, bool on) { if (t) t->checkpoint_blocks = on; }
 
-#define PEFT__BUFFER_HEADER peft__aligned_size(sizeof(peft__buffer))
+enum { PEFT__IDLE = 64, PEFT__SMALLEST_PART = 1024 };
 
-// The list link to a free buffer of that size, or to a larger one that this step has not used: which wastes
-// the least. NULL: none. So equal steps take the same buffers, and nothing long-lived sits in a large one.
+// The list link to a free buffer of that size, or else to the smallest larger one that is idle: not in use
+// for many requests of this step (or this is the backward pass). So equal steps take the same buffers, and
+// nothing long-lived sits in a large one that the next layer wants again. NULL: none.
 static peft__buffer **peft__best_fit(peft_tape *t, int64_t size) {
     peft__buffer **best = NULL;
     for (peft__buffer **link = peft__bin(t, size); *link; link = &(*link)->next)
         if ((*link)->size == size) return link;
+    peft__merge_free(t);
     for (int i = 0; i < PEFT__BINS; i++)
         for (peft__buffer **link = &t->bins[i]; *link; link = &(*link)->next) {
-            int64_t have = (*link)->size;
-            bool fits = !(*link)->used && have >= size && have <= 2 * size + 1024;
-            if (fits && (!best || have < (*best)->size)) best = link;
+            peft__buffer *b = *link;
+            bool idle = t->back || !b->taken || b->taken + PEFT__IDLE < t->requests;
+            if (idle && b->size >= size && (!best || b->size < (*best)->size)) best = link;
         }
     return best;
 }
 
-// Frees the largest free buffer that is a little too small for `size` and that this step has not used: the
-// buffer about to be allocated can replace it. So memory follows the largest batch, not the sum of all kinds
-// of batches, and a step like the one before still allocates nothing.
-static void peft__drop_smaller(peft_tape *t, int64_t size) {
-    peft__buffer **best = NULL, **link = &t->all;
-    for (int i = 0; i < PEFT__BINS; i++)
-        for (peft__buffer **at = &t->bins[i]; *at; at = &(*at)->next) {
-            int64_t have = (*at)->size;
-            if (!(*at)->used && have < size && 2 * have >= size && (!best || have > (*best)->size)) best = at;
+// Gives back what a free buffer has beyond `size` floats, as a buffer of its own, if that is worth it.
+static void peft__split(peft_tape *t, peft__buffer *b, int64_t size) {
+    int64_t rest = b->size - size - (int64_t)(PEFT__BUFFER_HEADER / sizeof(float));
+    if (rest < PEFT__SMALLEST_PART) return;
+    void *behind = (char *)b + PEFT__BUFFER_HEADER + (size_t)size * sizeof(float);
+    peft__buffer *part = (peft__buffer *)(t->ctx->dry ? peft__alloc(t->ctx, PEFT__BUFFER_HEADER) : behind);
+    if (!part) t->status = PEFT_ERROR_MEMORY;
+    if (!part) return;
+    *part = *b;
+    part->size = rest, part->part = true, part->free = false;
+    t->live += rest;
+    peft__release(part);
+    b->size = size, b->next_all = part;
+}
+
+// Frees buffers that this step has not used, the largest first, while another one of `size` would bring the
+// tape an eighth above what it needs: so memory follows the largest batch, not the sum of all kinds of
+// batches, and a step like the one before still allocates nothing.
+static void peft__drop_unused(peft_tape *t, int64_t size) {
+    while (t->held + size > t->most + t->most / 8) {
+        peft__buffer **best = NULL, **link = &t->all;
+        for (; *link; link = &(*link)->next_all) {
+            const peft__buffer *b = *link, *next = b->next_all;
+            bool whole = b->free && !b->part && !(next && next->part);
+            if (whole && !b->taken && (!best || b->size > (*best)->size)) best = link;
         }
-    if (!best) return;
-    peft__buffer *b = *best;
-    *best = b->next;
-    while (*link != b) link = &(*link)->next_all;
-    *link = b->next_all;
-    if (t->ctx->dry) t->ctx->planned -= (size_t)b->size * sizeof(float);
-    peft__free(t->ctx, b);
+        if (!best) return;
+        peft__buffer *b = *best, **bin = peft__bin(t, b->size);
+        *best = b->next_all;
+        while (*bin != b) bin = &(*bin)->next;
+        *bin = b->next;
+        t->held -= b->size;
+        if (t->ctx->dry) t->ctx->planned -= (size_t)b->size * sizeof(float);
+        peft__free(t->ctx, b);
+    }
 }
 
 // An uninitialised buffer of `size` floats, valid until given back or the tape is reset.
 static float *peft__take(peft_tape *t, int64_t size) {
+    size = peft__round_up(size, 16);  // parts are aligned, too
     peft__buffer **link = peft__best_fit(t, size), *b = link ? *link : NULL;
+    t->requests++;
+    t->most = PEFT__MAX(t->most, t->live + size);
     if (b) {
         *link = b->next;
+        peft__split(t, b, size);
     } else {
-        peft__drop_smaller(t, size);
+        peft__drop_unused(t, size);
         size_t bytes = (size_t)size * sizeof(float);
         b = (peft__buffer *)peft__alloc(t->ctx, PEFT__BUFFER_HEADER + (t->ctx->dry ? 0 : bytes));
         if (!b) {
@@ -8773,13 +8819,15 @@ static float *peft__take(peft_tape *t, int64_t size) {
             return NULL;
         }
         if (t->ctx->dry) t->ctx->planned += bytes;
-        b->size = size;
+        t->held += b->size = size;
         b->tape = t;
+        b->part = false;
         b->next_all = t->all;
         t->all = b;
     }
     b->free = false;
-    b->used = true;
+    t->live += b->size;
+    b->taken = t->requests;
     b->segment = t->segment;
     return (float *)(void *)((char *)b + PEFT__BUFFER_HEADER);
 }
@@ -8957,6 +9005,7 @@ PEFTDEF peft_status peft_backward(peft_tape *t, peft_tensor *loss) {
         return PEFT__REFUSE(t->ctx, "backward: the loss depends on nothing trainable");
     loss->grad = peft__take(t, 1);
     if (!loss->grad) return t->status;
+    t->back = true;
     if (!t->ctx->dry) loss->grad[0] = 1;
     peft__walk_back(t, t->last, loss);
     t->last = NULL;
@@ -19198,7 +19247,7 @@ static peft_tensor *peft__finish(const peft__pass *p, peft_tensor *x) {
     x = peft__norm_of(p, x, p->model->decoder_norm);
     if (c->logit_divisor > 0 && c->logit_divisor != 1) x = peft_scale(p->tape, x, 1 / c->logit_divisor);
     if (!c->encoder_decoder) return x;
-    x = peft_dropout(p->tape, x, p->model->dropout);
+    x = peft__drop(p, x);
     return c->scale_output ? peft_scale(p->tape, x, (float)(1 / sqrt((double)c->d_model))) : x;
 }
 
@@ -19273,8 +19322,7 @@ static peft_tensor *peft__run_encoder(peft__pass *p, const int32_t *source) {
     x = peft__with_prompt(p, false, peft_dropout(p->tape, x, m->dropout), &p->source_offsets);
     for (int64_t i = 0; i < m->config.layers && x && p->source_offsets; i++)
         x = peft__run_block(p, true, i, x, NULL);
-    return x && p->source_offsets ? peft_dropout(p->tape, peft__norm_of(p, x, m->encoder_norm), m->dropout)
-                                  : NULL;
+    return x && p->source_offsets ? peft__drop(p, peft__norm_of(p, x, m->encoder_norm)) : NULL;
 }
 
 static peft_tensor *peft__run_decoder(peft__pass *p, const int32_t *ids, peft_tensor *memory) {
@@ -19307,6 +19355,7 @@ static peft_tensor *peft__run_pass(peft__pass *p, const peft_batch *b) {
     peft_tensor *memory = p->model->config.encoder_decoder ? peft__run_encoder(p, b->source) : NULL;
     if (p->model->config.encoder_decoder && !memory) return NULL;
     peft_tensor *x = peft__run_decoder(p, b->decoder_input, memory);
+    if (!p->tape->checkpoint_blocks) peft__last_use(p->tape, memory);  // else blocks read it again
     return x ? peft__finish(p, x) : NULL;
 }
 
