@@ -232,8 +232,8 @@ static inline bool panel_begin(picture *p, const char *title) {
     int column = p->at % p->columns, row = p->at++ / p->columns;
     bool named = !p->alone || !column;
     double label = named ? p->label : 0;
-    fprintf(p->f, "<svg width=\"%g\" height=\"%g\" viewBox=\"%g 0 %g %g\"", label + p->width, p->height,
-            -label, label + p->width, p->height);
+    fprintf(p->f, "<svg overflow=\"visible\" width=\"%g\" height=\"%g\" viewBox=\"%g 0 %g %g\"",
+            label + p->width, p->height, -label, label + p->width, p->height);
     if (p->alone)
         fprintf(p->f, " x=\"%g\" y=\"%g\"", 10 + p->width * column + p->label - label,
                 p->top + p->height * row);

@@ -52,7 +52,7 @@ def worker(way, threads):
         t = time.perf_counter()
         step()
         print(time.perf_counter() - t, flush=True)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, flush=True)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6, flush=True)
 
 
 def main():
