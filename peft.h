@@ -13488,6 +13488,7 @@ typedef struct peft__step {
     bool is_regex;  // `text` is a regular expression
     peft__regex *regex;  // compiled `text`; NULL where `split` or a comparison does the work
     bool invert, left, right, prefix_space, use_regex, individual, cleanup, lowercase, chinese, cut, raw;
+    bool named;  // a Replace that the file names, not one that another step is made of
     signed char accents;  // BertNormalizer's strip_accents; -1: as `lowercase` is
     int64_t start, stop;
 } peft__step;
@@ -13728,8 +13729,10 @@ static void peft__keep_bytes(
 // Right behind a match, nothing at all is no match. *first (see peft__normalize; -1 if `out` is not empty):
 // to the tokenizers library, the content stands at the last byte of its match, or at the byte before an empty
 // one; with PEFT__WITH_NEXT at the byte behind it.
-static void peft__replace(
+// True: the content is put before the text.
+static bool peft__replace(
     const peft__step *p, const char *s, size_t n, size_t most, int64_t *first, peft__string *out) {
+    bool before = false;
     size_t at = 0, match[2], behind = -1;  // behind: where the last match that is not empty ends
     int64_t limit = *first;
     peft__regex_scratch scratch;
@@ -13741,6 +13744,7 @@ static void peft__replace(
         bool empty = match[0] == match[1];
         peft__keep_bytes(s, at, match[0], limit, first, out);
         if (!empty || match[0] != behind) {
+            before = before || (!match[1] && p->content_size);
             peft__string_append(out, p->content, p->content_size);
             if ((int64_t)match[1] + (p->behavior == PEFT__WITH_NEXT) <= limit) *first = (int64_t)out->size;
         }
@@ -13754,12 +13758,13 @@ static void peft__replace(
     }
     if (at < n) peft__keep_bytes(s, at, n, limit, first, out);
     peft__regex_scratch_free(&scratch);
+    return before;
 }
 
 // Writes what normalizer p makes of n bytes to an empty string. No text may grow beyond `most` bytes. *first:
-// see peft__normalize.
+// see peft__normalize. *before becomes true if a Replace of the file puts something before the text.
 static bool peft__normalize_by(const peft_tokenizer *t, const peft__step *p, const char *s, size_t n,
-    size_t most, int64_t *first, peft__string *out) {
+    size_t most, int64_t *first, bool *before, peft__string *out) {
     bool compatibility = p->kind == PEFT__STEP_NFKC || p->kind == PEFT__STEP_NFKD;
     size_t head = (size_t)PEFT__MAX(*first, 0);
     switch (p->kind) {
@@ -13768,7 +13773,9 @@ static bool peft__normalize_by(const peft_tokenizer *t, const peft__step *p, con
         if (*first >= 0) *first = peft__map_first(t, s, n, *first);
         peft__apply_map(t, s, n, out);
         break;
-    case PEFT__STEP_REPLACE: peft__replace(p, s, n, most, first, out); break;
+    case PEFT__STEP_REPLACE:
+        if (peft__replace(p, s, n, most, first, out) && p->named) *before = true;
+        break;
     case PEFT__STEP_BYTES:
     case PEFT__STEP_LOWERCASE:  // of one character each
         for (int part = 0; part < 2; part++) {
@@ -13821,6 +13828,7 @@ typedef struct peft__encoder {
     peft_context *ctx;
     peft_ids *ids;
     bool special;  // special tokens written out in the text count as tokens
+    bool before;  // a Replace has put something before the text
     peft_status status;  // returned if a function says false
     size_t most;  // how many bytes the text may grow to
     peft__string repaired, normal[2];  // the text as valid UTF-8; the outputs of normalizers, in turn
@@ -14067,6 +14075,15 @@ static bool peft__rewrite(peft__encoder *e, const peft__step *p, bool letters) {
     return !e->text.failed && e->text.size <= e->most;
 }
 
+// What a Replace puts before the text, at a match of nothing, stands nowhere in it. The tokenizers library
+// writes it twice, or crashes, in a later step that rewrites the text.
+static bool peft__no_rewrite(peft__encoder *e) {
+    e->status = peft__fail(e->ctx, PEFT_ERROR_UNSUPPORTED,
+        "%s: a Replace puts something before the text, and a later step rewrites that; use Prepend for it",
+        e->t->source);
+    return false;
+}
+
 static bool peft__pre_tokenize(peft__encoder *e, const peft__step *p) {
     peft__step cut = *p;
     if (p->kind == PEFT__STEP_METASPACE) {
@@ -14074,6 +14091,7 @@ static bool peft__pre_tokenize(peft__encoder *e, const peft__step *p) {
         return peft__rewrite(e, p, false) && (!p->cut || peft__cut(e, &cut));
     }
     if (p->kind != PEFT__STEP_BYTES) return peft__cut(e, p);
+    if (e->before) return peft__no_rewrite(e);
     cut.split = PEFT__SPLIT_GPT2;
     if (p->prefix_space && !peft__rewrite(e, p, false)) return false;
     return (!p->use_regex || peft__cut(e, &cut)) && (p->raw || peft__rewrite(e, p, true));
@@ -14445,12 +14463,16 @@ static bool peft__normalize(peft__encoder *e, const char *s, size_t n, const cha
     const peft_tokenizer *t = e->t;
     *out = s;
     *size = n;
+    e->before = false;
     for (int64_t i = 0; i < t->step_count[PEFT__NORMALIZERS]; i++) {
         const peft__step *p = &t->steps[PEFT__NORMALIZERS][i];
         peft__string *to = &e->normal[*out == e->normal[0].data];
         to->size = 0;
-        if (!peft__string_append(to, "", 0) || !peft__normalize_by(t, p, *out, *size, e->most, first, to))
+        bool rewrites = e->before && !p->named && p->kind != PEFT__STEP_PREPEND;
+        if (!peft__string_append(to, "", 0) ||
+            !peft__normalize_by(t, p, *out, *size, e->most, first, &e->before, to))
             return false;
+        if (rewrites && (*size != to->size || memcmp(*out, to->data, *size) != 0)) return peft__no_rewrite(e);
         *out = to->data;
         *size = to->size;
         if (to->size > e->most) return false;
@@ -14938,6 +14960,7 @@ static void peft__put_named_step(peft_tokenizer *t, peft__step *p, int list) {
     } else {
         if (p->kind == PEFT__STEP_DELIMITER) p->kind = PEFT__STEP_SPLIT, p->behavior = PEFT__REMOVED;
         if (p->kind == PEFT__STEP_BYTES && !decoder) t->takes_bytes = true;
+        p->named = p->kind == PEFT__STEP_REPLACE;
         if (p->kind == PEFT__STEP_METASPACE) {
             if (!p->prefix_space && p->scheme == PEFT__PREFIX_FIRST)
                 PEFT__DAMAGED(t, "Metaspace: add_prefix_space does not fit prepend_scheme");
@@ -15178,7 +15201,7 @@ static void peft__added_tries(peft_tokenizer *t) {
             const char *text = a->text;
             if (a->normalized != (normal == 1)) continue;
             if (normal && !peft__normalize(&e, a->text, a->size, &text, &size, &first))
-                peft__load_has(t, text = NULL);
+                t->status = e.status, text = NULL;
             if (text && text != a->text) text = peft__tokenizer_text(t, text, size);
             if (text && !size) PEFT__UNSUPPORTED(t, "normalized, the added token %s is nothing", a->text);
             if (!text || !size) continue;

@@ -215,6 +215,21 @@ static void test_json(void) {
         peft_mount(ctx, "refused.json", refused[i].json, strlen(refused[i].json));
         check(peft_tokenizer_load(ctx, "refused.json", &t) == refused[i].status && !t && strstr(peft_error(ctx), refused[i].message), refused[i].message);
     }
+    // what a Replace puts before the text, and a step that rewrites it: the tokenizers library writes it twice
+#define BEFORE(more, pre) "{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"^\"},\"content\":\"b\"}" more "]}," pre \
+    "\"model\":{\"type\":\"BPE\",\"unk_token\":\"a\",\"vocab\":{\"a\":0,\"b\":1,\"\u00E9\":2},\"merges\":[]}}"
+    static const char *const before[] = {BEFORE(",{\"type\":\"StripAccents\"}", ""), BEFORE(",{\"type\":\"Replace\",\"pattern\":{\"String\":\"\u0301\"},\"content\":\"\"}", ""),
+        BEFORE("", "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":true},")};
+#undef BEFORE
+    for (int i = 0; i < 3; i++) {
+        peft_ids out = {NULL, 0, 0};
+        t = mounted("before.json", before[i], strlen(before[i]));
+        peft_status status = t ? peft_encode(t, "ba\xCC\x81", 4, &out) : PEFT_ERROR_FORMAT;
+        if (i == 1) check(!status && out.count == 3 && out.data[0] == 1 && out.data[2] == 0, "what a Replace puts before the text stands there");
+        else check(status == PEFT_ERROR_UNSUPPORTED && !out.count && strstr(peft_error(ctx), "before.json: a Replace puts"), "and is refused where a step rewrites it");
+        peft_ids_free(ctx, &out);
+        peft_tokenizer_destroy(t);
+    }
     for (size_t n = 0; n + 1 < sizeof tiny_json; n++) {
         char name[32];
         snprintf(name, sizeof name, "cut%d.json", (int)n);
