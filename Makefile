@@ -6,7 +6,7 @@ STD = -std=c11 -Wall -Wextra
 LIBS = -DPEFT_USE_PTHREADS -pthread -lm
 TESTS := $(patsubst tests/test_%.c,build/test_%,$(wildcard tests/test_*.c))
 MPICC := $(shell command -v mpicc)
-EXAMPLES := $(filter-out $(if $(MPICC),,build/data_parallel),$(patsubst examples/%.c,build/%,$(wildcard examples/*.c)))
+PROGRAMS := $(filter-out $(if $(MPICC),,build/data_parallel),$(patsubst examples/%.c,build/%,$(wildcard examples/*.c)))
 $(shell mkdir -p build)
 
 all: build/peft examples
@@ -28,7 +28,7 @@ help:
 	@echo "make install   peft.h, build/peft, peft.pc and a CMake package to PREFIX (/usr/local)"
 	@echo "make clean     remove build/"
 
-examples: $(EXAMPLES)
+examples: $(PROGRAMS)
 
 # The header is compiled twice for all programs: to build/peft.o, for those that use nothing but its interface (PEFT_IMPLEMENTED
 # says that the implementation is elsewhere), and to build/open.o for tests that look inside: there its functions are not static,
@@ -50,7 +50,7 @@ build/open.c build/open/peft.h: peft.h tests/open.awk
 build/open.o: build/open.c
 	$(CC) $(STD) $(CFLAGS) $(EMULATE) -DPEFT_IMPLEMENTATION -DPEFT_USE_PTHREADS -c -o $@ $<
 $(OPEN): build/open.o build/open/peft.h
-$(filter-out $(OPEN) $(ALONE),$(TESTS) $(EXAMPLES)): build/peft.o
+$(filter-out $(OPEN) $(ALONE),$(TESTS) $(PROGRAMS)): build/peft.o
 
 build/%: tests/%.c $(wildcard tests/*.h) tools/scores.h tools/benchmarks.h peft.h
 	$(COMPILE)
@@ -64,7 +64,7 @@ build/picture: tools/report.h
 build/make_data build/picture: build/%: tools/%.c  # these two are about no model
 	$(CC) $(STD) $(CFLAGS) -o $@ $< -lm
 
-test: $(TESTS) $(EXAMPLES) build/golden build/peft build/make_data build/picture
+test: $(TESTS) $(PROGRAMS) build/golden build/peft build/make_data build/picture
 	@PEFT_SHARED=$(PEFT_SHARED) sh tests/run.sh $(TESTS)
 
 # The demonstration: data from the generator (three splits, and old tasks), the model that comes with the project.
