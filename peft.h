@@ -8689,13 +8689,18 @@ static peft__buffer **peft__bin(peft_tape *t, int64_t size) {
     return &t->bins[(size + (size >> 6)) % PEFT__BINS];
 }
 
-static void peft__release(peft__buffer *b) {
-    if (b->free) return;
+// Puts a free buffer into the bin of its size.
+static void peft__bin_add(peft__buffer *b) {
     peft__buffer **bin = peft__bin(b->tape, b->size);
-    b->tape->live -= b->size;
     b->free = true;
     b->next = *bin;
     *bin = b;
+}
+
+static void peft__release(peft__buffer *b) {
+    if (b->free) return;
+    b->tape->live -= b->size;
+    peft__bin_add(b);
 }
 
 // Makes free parts of an allocation that stand side by side one buffer.
@@ -8708,9 +8713,7 @@ static void peft__merge_free(peft_tape *t) {
             b->next_all = next->next_all;
             if (t->ctx->dry) peft__free(t->ctx, next);
         }
-        if (!b->free) continue;
-        b->free = false, t->live += b->size;
-        peft__release(b);
+        if (b->free) peft__bin_add(b);
     }
 }
 
@@ -8770,12 +8773,13 @@ static void peft__split(peft_tape *t, peft__buffer *b, int64_t size) {
     if (rest < PEFT__SMALLEST_PART) return;
     void *behind = (char *)b + PEFT__BUFFER_HEADER + (size_t)size * sizeof(float);
     peft__buffer *part = (peft__buffer *)(t->ctx->dry ? peft__alloc(t->ctx, PEFT__BUFFER_HEADER) : behind);
-    if (!part) t->status = PEFT_ERROR_MEMORY;
-    if (!part) return;
+    if (!part) {
+        t->status = PEFT_ERROR_MEMORY;
+        return;
+    }
     *part = *b;
-    part->size = rest, part->part = true, part->free = false;
-    t->live += rest;
-    peft__release(part);
+    part->size = rest, part->part = true;
+    peft__bin_add(part);
     b->size = size, b->next_all = part;
 }
 
